@@ -1,0 +1,51 @@
+"""The checks that every public door shares, and the one form of an error message.
+
+    <function>: <argument> must be <requirement>, got <value>; <what to write instead>
+"""
+import numpy as np
+
+
+def check_rng(function, rng):
+    """Raise TypeError unless `rng` is a ``numpy.random.Generator``."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"{function}: rng must be a numpy.random.Generator, got {rng!r}; "
+                        "write rng=np.random.default_rng(0)")
+
+
+def check_real(function, name, value, *, ndim=None):
+    """Return `value` as a floating-point array, or say what is wrong with it.
+
+    Integers and booleans become float64; float32 stays float32.
+
+    Parameters
+    ----------
+    function, name : str, the function and the argument that an error names
+    value : array_like
+    ndim : int or None, the number of axes that `value` must have
+
+    Raises
+    ------
+    TypeError : `value` does not hold real numbers
+    ValueError : the number of axes is not `ndim`, or a value is NaN or infinite
+    """
+    array = np.asarray(value)
+    if array.dtype.kind in "biu":
+        array = array.astype(np.float64)
+    if array.dtype.kind != "f":
+        raise TypeError(f"{function}: {name} must hold real numbers, got dtype {array.dtype}")
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"{function}: {name} must have {ndim} axes, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise ValueError(f"{function}: {name} must be finite, got {bad} NaN or infinite values")
+    return array
+
+
+def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_most=np.inf,
+                 below=np.inf):
+    """Raise ValueError unless at_least <= value <= at_most and above < value < below."""
+    if not (at_least <= value <= at_most and above < value < below):
+        bounds = [f"{sign} {bound:g}" for sign, bound in
+                  ((">=", at_least), (">", above), ("<=", at_most), ("<", below))
+                  if np.isfinite(bound)]
+        raise ValueError(f"{function}: {name} must be {' and '.join(bounds)}, got {value!r}")

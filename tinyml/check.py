@@ -49,3 +49,20 @@ def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_m
                   ((">=", at_least), (">", above), ("<=", at_most), ("<", below))
                   if np.isfinite(bound)]
         raise ValueError(f"{function}: {name} must be {' and '.join(bounds)}, got {value!r}")
+
+
+def check_labels(function, name, labels, n_classes):
+    """Return `labels` as an int64 array with entries in 0..n_classes-1, or say what is wrong with it.
+
+    Raises
+    ------
+    TypeError : the labels are not integers
+    ValueError : a label is negative or n_classes or more
+    """
+    labels = np.asarray(labels)
+    if labels.size and labels.dtype.kind not in "iu":
+        raise TypeError(f"{function}: {name} must be integers, got dtype {labels.dtype}")
+    if labels.size and not 0 <= labels.min() <= labels.max() < n_classes:
+        worst = labels.min() if labels.min() < 0 else labels.max()
+        raise ValueError(f"{function}: {name} must be in 0..{n_classes - 1}, got {worst}")
+    return labels.astype(np.int64, copy=False)

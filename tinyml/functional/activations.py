@@ -1,0 +1,72 @@
+"""Activations and maps that are more than one primitive."""
+import numpy as np
+
+from tinyml import ops
+from tinyml.check import check_labels, check_number, check_rng
+
+
+def leaky_relu(x, negative_slope=0.01):
+    """x where x > 0, else negative_slope x (Maas et al. 2013, equation 1).
+
+    Parameters
+    ----------
+    x : Tensor
+    negative_slope : float
+    """
+    return ops.relu(x) - negative_slope * ops.relu(-x)
+
+
+def log_softmax(x, axis=-1):
+    """ln softmax(x) = x - ln sum e^x over `axis`; finite wherever x is.
+
+    Parameters
+    ----------
+    x : Tensor
+    axis : int
+    """
+    return x - ops.logsumexp(x, axis=axis, keepdims=True)
+
+
+def dropout(x, p=0.5, training=True, *, rng):
+    """Zero each entry with probability p and scale the others by 1/(1 - p), so the mean stays.
+
+    Srivastava et al. 2014, section 4, in the "inverted" form: nothing to do outside training.
+
+    Parameters
+    ----------
+    x : Tensor
+    p : float in [0, 1], probability that an entry is zeroed
+    training : bool, False returns x
+    rng : numpy.random.Generator
+
+    Raises
+    ------
+    ValueError : p outside [0, 1]
+    TypeError : rng is not a Generator
+    """
+    check_rng("dropout", rng)
+    check_number("dropout", "p", p, at_least=0, at_most=1)
+    if not training or p == 0:
+        return x
+    keep = rng.random(x.shape, dtype=np.float32) >= p
+    return x * (keep * (1 / (1 - p) if p < 1 else 0.0))
+
+
+def embedding(indices, weight):
+    """Rows of a table: weight[indices].
+
+    Parameters
+    ----------
+    indices : ndarray of int, any shape (...), in 0..num_embeddings-1
+    weight : Tensor, shape (num_embeddings, embedding_dim)
+
+    Returns
+    -------
+    Tensor, shape (..., embedding_dim)
+
+    Raises
+    ------
+    TypeError : the indices are not integers
+    ValueError : an index is outside the table
+    """
+    return weight[check_labels("embedding", "indices", indices, len(weight))]

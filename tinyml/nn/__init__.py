@@ -1,0 +1,18 @@
+"""Layers: functions that own their parameters.
+
+A layer is a class whose ``__init__`` makes the parameters and whose `forward` uses them; names, argument
+order, defaults, initial laws and the keys of `state_dict` are those of ``torch.nn``, so that weights
+travel between the two. Where initial values are random, a keyword `rng` is required.
+"""
+from tinyml.nn.attention import MultiheadAttention, TransformerEncoderLayer
+from tinyml.nn.layers import (GELU, AvgPool2d, Conv2d, Dropout, Embedding, Flatten, Linear, MaxPool2d, ReLU,
+                              Sigmoid, Tanh)
+from tinyml.nn.module import Module, Parameter, Sequential
+from tinyml.nn.norms import BatchNorm1d, BatchNorm2d, LayerNorm
+from tinyml.nn.saving import load, save
+
+__all__ = [
+    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Embedding", "Flatten", "GELU",
+    "LayerNorm", "Linear", "MaxPool2d", "Module", "MultiheadAttention", "Parameter", "ReLU", "Sequential",
+    "Sigmoid", "Tanh", "TransformerEncoderLayer", "load", "save",
+]

@@ -1,0 +1,116 @@
+"""Attention with several heads, and the transformer's block around it."""
+import math
+
+import numpy as np
+
+from tinyml import functional as F
+from tinyml.check import check_rng
+from tinyml.nn.layers import Dropout, Linear, check_sizes
+from tinyml.nn.module import Module, Parameter
+from tinyml.nn.norms import LayerNorm
+
+
+class MultiheadAttention(Module):
+    """Attention in num_heads subspaces (Vaswani et al. 2017, section 3.2.2), batch first.
+
+        head_h = attention(q W_q^h, k W_k^h, v W_v^h),      y = concat(head_1 .. head_H) W_o^T + b_o
+
+    Parameters
+    ----------
+    embed_dim : int, a multiple of num_heads
+    num_heads : int >= 1
+    dropout : float in [0, 1], on the attention weights
+    bias : bool
+    rng : numpy.random.Generator
+
+    The weights of q, k and v stand above one another in `in_proj_weight` (3 D, D), drawn from
+    U(-k, k) with k = sqrt(6 / (4 D)) (Glorot and Bengio 2010); biases start at 0.
+    """
+
+    def __init__(self, embed_dim, num_heads, dropout=0.0, bias=True, *, rng):
+        check_sizes("MultiheadAttention", embed_dim=embed_dim, num_heads=num_heads)
+        check_rng("MultiheadAttention", rng)
+        if embed_dim % num_heads:
+            raise ValueError(f"MultiheadAttention: embed_dim must be a multiple of num_heads={num_heads}, "
+                             f"got {embed_dim}")
+        self.embed_dim, self.num_heads, self.dropout, self.rng = embed_dim, num_heads, dropout, rng
+        bound = math.sqrt(6 / (4 * embed_dim))
+        self.in_proj_weight = Parameter(rng.uniform(-bound, bound, (3 * embed_dim, embed_dim)).astype(np.float32))
+        self.in_proj_bias = Parameter(np.zeros(3 * embed_dim, np.float32)) if bias else None
+        self.out_proj = Linear(embed_dim, embed_dim, bias, rng=rng)
+        if bias:
+            self.out_proj.bias.data = np.zeros(embed_dim, np.float32)
+
+    def forward(self, query, key=None, value=None, attn_mask=None, is_causal=False):
+        """(B, T, D), (B, S, D), (B, S, D) -> (B, T, D); key and value default to the query.
+
+        attn_mask: bool that broadcasts to (B, num_heads, T, S), True where attention is *allowed*.
+        """
+        key = query if key is None else key
+        value = key if value is None else value
+        for name, x in (("query", query), ("key", key), ("value", value)):
+            if x.ndim != 3 or x.shape[-1] != self.embed_dim:
+                raise ValueError(f"MultiheadAttention: {name} must have shape (B, T, embed_dim={self.embed_dim}), "
+                                 f"got {x.shape}")
+        q, k, v = (self._heads(x) for x in self._project(query, key, value))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask, self.dropout if self.training else 0.0, is_causal,
+                                           rng=self.rng)                         # (B, H, T, D / H)
+        return self.out_proj(y.swapaxes(1, 2).reshape(query.shape))
+
+    def _project(self, query, key, value):
+        D = self.embed_dim
+        if query is key is value:    # self-attention: one product instead of three
+            qkv = F.linear(query, self.in_proj_weight, self.in_proj_bias)
+            return (qkv[..., i * D:(i + 1) * D] for i in range(3))
+        part = lambda p, i: None if p is None else p[i * D:(i + 1) * D]
+        return (F.linear(x, part(self.in_proj_weight, i), part(self.in_proj_bias, i))
+                for i, x in enumerate((query, key, value)))
+
+    def _heads(self, x):
+        B, T, D = x.shape
+        return x.reshape(B, T, self.num_heads, D // self.num_heads).swapaxes(1, 2)    # (B, H, T, D / H)
+
+    def extra_repr(self):
+        return f"{self.embed_dim}, num_heads={self.num_heads}"
+
+
+class TransformerEncoderLayer(Module):
+    """One block of a transformer's encoder (Vaswani et al. 2017, section 3.1), x (B, T, D) to (B, T, D):
+
+        x = norm1(x + attention(x)),   x = norm2(x + linear2(activation(linear1(x))))
+
+    or, with ``norm_first=True``, each norm on the input of its branch (Xiong et al. 2020).
+
+    Parameters
+    ----------
+    d_model : int, D, a multiple of nhead
+    nhead : int >= 1
+    dim_feedforward : int >= 1
+    dropout : float in [0, 1]
+    activation : "relu" or "gelu", or a function of a Tensor
+    layer_norm_eps : float > 0
+    norm_first : bool
+    rng : numpy.random.Generator
+    """
+
+    def __init__(self, d_model, nhead, dim_feedforward=2048, dropout=0.1, activation="relu", layer_norm_eps=1e-5,
+                 norm_first=False, *, rng):
+        if activation not in ("relu", "gelu") and not callable(activation):
+            raise ValueError(f'TransformerEncoderLayer: activation must be "relu", "gelu" or a function, '
+                             f"got {activation!r}")
+        self.activation = {"relu": F.relu, "gelu": F.gelu}.get(activation, activation)
+        self.norm_first = norm_first
+        self.self_attn = MultiheadAttention(d_model, nhead, dropout, rng=rng)
+        self.linear1 = Linear(d_model, dim_feedforward, rng=rng)
+        self.linear2 = Linear(dim_feedforward, d_model, rng=rng)
+        self.norm1, self.norm2 = LayerNorm(d_model, layer_norm_eps), LayerNorm(d_model, layer_norm_eps)
+        self.dropout = Dropout(dropout, rng=rng)
+
+    def forward(self, x, attn_mask=None, is_causal=False):
+        attend = lambda x: self.dropout(self.self_attn(x, attn_mask=attn_mask, is_causal=is_causal))
+        feed = lambda x: self.dropout(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+        if self.norm_first:
+            x = x + attend(self.norm1(x))
+            return x + feed(self.norm2(x))
+        x = self.norm1(x + attend(x))
+        return self.norm2(x + feed(x))

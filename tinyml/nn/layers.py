@@ -1,0 +1,182 @@
+"""Layers of one input and one output: linear, convolution, activation, pooling, dropout, embedding."""
+import math
+
+import numpy as np
+
+from tinyml import functional as F
+from tinyml import ops
+from tinyml.check import check_number, check_rng
+from tinyml.nn.module import Module, Parameter
+
+
+def _uniform(rng, shape, fan_in):
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's law for Linear and Conv2d, weight and bias."""
+    bound = 1 / math.sqrt(fan_in) if fan_in else 0
+    return Parameter(rng.uniform(-bound, bound, shape).astype(np.float32))
+
+
+def check_sizes(name, **sizes):
+    for argument, size in sizes.items():
+        if not isinstance(size, (int, np.integer)) or size < 1:
+            raise ValueError(f"{name}: {argument} must be an int >= 1, got {size!r}")
+
+
+class Linear(Module):
+    """y = x W^T + b, with W and b drawn from U(-k, k), k = 1/sqrt(in_features).
+
+    Parameters
+    ----------
+    in_features, out_features : int >= 1
+    bias : bool
+    rng : numpy.random.Generator
+
+    Shapes: x (..., in_features), y (..., out_features), weight (out_features, in_features), bias
+    (out_features,). Raises ValueError for another shape of x.
+    """
+
+    def __init__(self, in_features, out_features, bias=True, *, rng):
+        check_sizes("Linear", in_features=in_features, out_features=out_features)
+        check_rng("Linear", rng)
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = _uniform(rng, (out_features, in_features), in_features)
+        self.bias = _uniform(rng, out_features, in_features) if bias else None
+
+    def forward(self, x):
+        shape = np.shape(x)
+        if not shape or shape[-1] != self.in_features:
+            raise ValueError(f"Linear: x must have shape (..., in_features={self.in_features}), got {shape}")
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self):
+        return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
+
+
+class Conv2d(Module):
+    """Convolution of images (`tinyml.functional.conv2d`), weights from U(-k, k), k = 1/sqrt(C kh kw).
+
+    Parameters
+    ----------
+    in_channels, out_channels : int >= 1
+    kernel_size, stride : int or (int, int), >= 1
+    padding : int or (int, int), >= 0
+    bias : bool
+    rng : numpy.random.Generator
+
+    Shapes: x (N, in_channels, H, W), y (N, out_channels, H', W'), weight (out_channels, in_channels, kh, kw).
+    """
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *, rng):
+        check_sizes("Conv2d", in_channels=in_channels, out_channels=out_channels)
+        check_rng("Conv2d", rng)
+        kernel = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
+        check_sizes("Conv2d", **dict(zip(("kernel_size", "kernel_size "), kernel)))
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        fan_in = in_channels * kernel[0] * kernel[1]
+        self.weight = _uniform(rng, (out_channels, in_channels, *kernel), fan_in)
+        self.bias = _uniform(rng, out_channels, fan_in) if bias else None
+
+    def forward(self, x):
+        shape = np.shape(x)
+        if len(shape) != 4 or shape[1] != self.in_channels:
+            raise ValueError(f"Conv2d: x must have shape (N, in_channels={self.in_channels}, H, W), got {shape}")
+        return F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
+
+    def extra_repr(self):
+        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
+        parts += [f"{key}={value}" for key, value, default in
+                  (("stride", self.stride, 1), ("padding", self.padding, 0)) if value != default]
+        return ", ".join(parts)
+
+
+class ReLU(Module):
+    """max(x, 0)."""
+
+    def forward(self, x):
+        return ops.relu(x)
+
+
+class GELU(Module):
+    """x Phi(x); ``approximate="tanh"`` is the faster form."""
+
+    def __init__(self, approximate="none"):
+        self.approximate = approximate
+
+    def forward(self, x):
+        return ops.gelu(x, approximate=self.approximate)
+
+
+class Tanh(Module):
+    """tanh x."""
+
+    def forward(self, x):
+        return ops.tanh(x)
+
+
+class Sigmoid(Module):
+    """1 / (1 + e^-x)."""
+
+    def forward(self, x):
+        return ops.sigmoid(x)
+
+
+class Flatten(Module):
+    """All axes but the first as one: (N, ...) becomes (N, features)."""
+
+    def forward(self, x):
+        return ops.reshape(x, shape=(len(x), -1) if len(x) else (0, math.prod(x.shape[1:])))
+
+
+class MaxPool2d(Module):
+    """Largest pixel of each window (`tinyml.functional.max_pool2d`)."""
+    pool = staticmethod(F.max_pool2d)
+
+    def __init__(self, kernel_size, stride=None, padding=0):
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+
+    def forward(self, x):
+        return self.pool(x, kernel_size=self.kernel_size, stride=self.stride, padding=self.padding)
+
+    def extra_repr(self):
+        return f"kernel_size={self.kernel_size}"
+
+
+class AvgPool2d(MaxPool2d):
+    """Mean of each window (`tinyml.functional.avg_pool2d`)."""
+    pool = staticmethod(F.avg_pool2d)
+
+
+class Dropout(Module):
+    """Zero entries with probability p in training, nothing in evaluation (`tinyml.functional.dropout`)."""
+
+    def __init__(self, p=0.5, *, rng):
+        check_number("Dropout", "p", p, at_least=0, at_most=1)
+        check_rng("Dropout", rng)
+        self.p, self.rng = p, rng
+
+    def forward(self, x):
+        return F.dropout(x, self.p, self.training, rng=self.rng)
+
+    def extra_repr(self):
+        return f"p={self.p}"
+
+
+class Embedding(Module):
+    """A table of vectors, entries from N(0, 1): indices (...) give (..., embedding_dim).
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim : int >= 1
+    rng : numpy.random.Generator
+    """
+
+    def __init__(self, num_embeddings, embedding_dim, *, rng):
+        check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        check_rng("Embedding", rng)
+        self.weight = Parameter(rng.standard_normal((num_embeddings, embedding_dim), dtype=np.float32))
+
+    def forward(self, indices):
+        return F.embedding(indices, self.weight)
+
+    def extra_repr(self):
+        return f"{self.weight.shape[0]}, {self.weight.shape[1]}"

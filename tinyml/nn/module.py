@@ -1,0 +1,158 @@
+"""What every layer is: an object that finds the parameters among its attributes."""
+import numpy as np
+
+from tinyml.tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A tensor that an optimizer changes: a `Tensor` of float32, unless its array is float64, that
+    requires a gradient, and that `Module.parameters` finds when it is an attribute of a module."""
+    __slots__ = ()
+
+    def __init__(self, data, requires_grad=True):
+        super().__init__(data, requires_grad)
+
+
+class Module:
+    """Base of all layers and models: assign parameters and modules as attributes, define `forward`.
+
+    Attributes are found wherever they are: a `Parameter` is trained, a plain `Tensor` is a *buffer* (saved,
+    not trained, such as batch norm's running mean), a `Module` or a list of modules is a child.
+
+    Examples
+    --------
+    >>> class Doubled(Module):
+    ...     def __init__(self, *, rng):
+    ...         self.inner = Linear(3, 3, rng=rng)
+    ...     def forward(self, x):
+    ...         return 2 * self.inner(x)
+    >>> [name for name, _ in Doubled(rng=np.random.default_rng(0)).named_parameters()]
+    ['inner.weight', 'inner.bias']
+    """
+    training = True
+
+    def forward(self, x):
+        """Compute the output; subclasses define it. Raises NotImplementedError here."""
+        raise NotImplementedError(f"{type(self).__name__}: forward must be defined, got no such method")
+
+    def __call__(self, *args, **kwargs):
+        return self.forward(*args, **kwargs)
+
+    def named_children(self):
+        """Yield (name, module) for the modules directly below, list entries as "name.0"."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, (list, tuple)):
+                yield from ((f"{name}.{i}", v) for i, v in enumerate(value) if isinstance(v, Module))
+
+    def named_modules(self, prefix=""):
+        """Yield (path, module) for this module ("") and all below, parents first."""
+        yield prefix.rstrip("."), self
+        for name, child in self.named_children():
+            yield from child.named_modules(f"{prefix}{name}.")
+
+    def _named_tensors(self):
+        """(path, tensor) of every parameter and buffer, each under every name that it has."""
+        for path, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Tensor):
+                    yield (f"{path}.{name}" if path else name), value
+
+    def named_parameters(self):
+        """Yield (path, Parameter), a parameter shared by two layers once."""
+        seen = set()
+        for name, tensor in self._named_tensors():
+            if isinstance(tensor, Parameter) and tensor not in seen:
+                seen.add(tensor)
+                yield name, tensor
+
+    def parameters(self):
+        """The parameters as a list, each once."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def zero_grad(self):
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def train(self, mode=True):
+        """Set training mode (dropout drops, batch norm uses the batch) here and below; returns self."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self):
+        """Set evaluation mode here and below; returns self."""
+        return self.train(False)
+
+    def state_dict(self):
+        """{path: array}, a copy of every parameter and buffer."""
+        return {name: tensor.data.copy() for name, tensor in self._named_tensors()}
+
+    def load_state_dict(self, state):
+        """Take over the arrays of `state`, which must have exactly the keys and shapes of `state_dict`.
+
+        Parameters
+        ----------
+        state : dict of path to array_like
+
+        Raises
+        ------
+        ValueError : missing, unexpected or misshapen keys, all of them named; the model is then unchanged
+        """
+        own = dict(self._named_tensors())
+        problems = [f"missing {key}" for key in own if key not in state]
+        problems += [f"unexpected {key}" for key in state if key not in own]
+        problems += [f"{key} must have shape {own[key].shape}, got {np.shape(state[key])}"
+                     for key in own if key in state and np.shape(state[key]) != own[key].shape]
+        if problems:
+            raise ValueError(f"load_state_dict: state must match {type(self).__name__}, got "
+                             + "; ".join(problems))
+        for key, tensor in own.items():
+            tensor.data = np.array(state[key], tensor.dtype)
+
+    def extra_repr(self):
+        """What the printed model shows in the brackets of this layer."""
+        return ""
+
+    def __repr__(self):
+        return "\n".join(_drawing(self))
+
+
+def _drawing(module, name="", lead="", below=""):
+    """Lines of the module's tree: what it is, the shapes of its own tensors, its parameters in all."""
+    own = "  ".join(f"{key} {'x'.join(map(str, value.shape)) or 'scalar'}"
+                    for key, value in vars(module).items() if isinstance(value, Tensor))
+    count = sum(p.size for p in module.parameters())
+    title = f"{lead}{name + ': ' if name else ''}{type(module).__name__}({module.extra_repr()})"
+    yield f"{title:<44}{f' {count:>10,}' if count else '':<12} {own}".rstrip()
+    children = list(module.named_children())
+    for i, (key, child) in enumerate(children):
+        last = i == len(children) - 1
+        yield from _drawing(child, key, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "))
+
+
+class Sequential(Module):
+    """Layers applied one after the other; index and iterate it like a list."""
+
+    def __init__(self, *layers):
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Module):
+                raise TypeError(f"Sequential: layers must be Modules, got {layer!r} at position {i}")
+        self.__dict__.update({str(i): layer for i, layer in enumerate(layers)})
+
+    def forward(self, x):
+        for layer in self:
+            x = layer(x)
+        return x
+
+    def __iter__(self):
+        return (child for _, child in self.named_children())
+
+    def __len__(self):
+        return len(list(self.named_children()))
+
+    def __getitem__(self, index):
+        layers = list(self)
+        return Sequential(*layers[index]) if isinstance(index, slice) else layers[index]

@@ -1,0 +1,65 @@
+"""Normalisation layers: functions of `tinyml.functional` with their scales and running statistics."""
+import numpy as np
+
+from tinyml import functional as F
+from tinyml.nn.layers import check_sizes
+from tinyml.nn.module import Module, Parameter
+from tinyml.tensor import Tensor
+
+
+class BatchNorm1d(Module):
+    """Batch normalisation of features, x (N, C) or (N, C, L) (`tinyml.functional.batch_norm`).
+
+    Parameters
+    ----------
+    num_features : int >= 1, the C of x
+    eps : float > 0
+    momentum : float in [0, 1], weight of the newest batch in the running mean and variance
+    """
+    axes = (2, 3)
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        check_sizes(type(self).__name__, num_features=num_features)
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.weight = Parameter(np.ones(num_features, np.float32))
+        self.bias = Parameter(np.zeros(num_features, np.float32))
+        self.running_mean = Tensor(np.zeros(num_features, np.float32))
+        self.running_var = Tensor(np.ones(num_features, np.float32))
+
+    def forward(self, x):
+        if x.ndim not in self.axes or x.shape[1] != self.num_features:
+            raise ValueError(f"{type(self).__name__}: x must have {' or '.join(map(str, self.axes))} axes and "
+                             f"num_features={self.num_features} on axis 1, got {x.shape}")
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training,
+                            self.momentum, self.eps)
+
+    def extra_repr(self):
+        return f"{self.num_features}"
+
+
+class BatchNorm2d(BatchNorm1d):
+    """Batch normalisation of images, x (N, C, H, W): statistics over N, H and W, one per channel."""
+    axes = (4,)
+
+
+class LayerNorm(Module):
+    """Layer normalisation of the last axes of each sample (`tinyml.functional.layer_norm`).
+
+    Parameters
+    ----------
+    normalized_shape : int or tuple of int
+    eps : float > 0
+    """
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        self.normalized_shape = ((normalized_shape,) if isinstance(normalized_shape, (int, np.integer))
+                                 else tuple(normalized_shape))
+        self.eps = eps
+        self.weight = Parameter(np.ones(self.normalized_shape, np.float32))
+        self.bias = Parameter(np.zeros(self.normalized_shape, np.float32))
+
+    def forward(self, x):
+        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self):
+        return ", ".join(map(str, self.normalized_shape))

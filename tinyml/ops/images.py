@@ -1,0 +1,165 @@
+"""Primitives on images, shape (N, C, H, W): convolution and pooling.
+
+One idea serves all three. A window of kh x kw pixels that slides over an image with a stride is kh kw
+*shifted views* of the image, one per place in the window: view (i, j) holds, for every window at once,
+the pixel that stands at (i, j) in it. Reading a window is reading the views; the gradient of reading
+is adding to them.
+"""
+import numpy as np
+
+from tinyml.tensor import primitive
+
+
+def _pair(name, argument, value, least):
+    """`value` as (height, width), both integers >= least."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= least for v in pair):
+        raise ValueError(f"{name}: {argument} must be an int >= {least} or two of them, got {value!r}")
+    return pair
+
+
+def _frame(name, x, kernel_size, stride, padding, fill=0.0):
+    """Check the geometry; return the padded image, the window, the stride and the output's size."""
+    if x.ndim != 4:
+        raise ValueError(f"{name}: x must have shape (N, C, H, W), got {x.shape}")
+    (kh, kw), (sh, sw) = kernel_size, stride
+    ph, pw = padding
+    height, width = x.shape[2] + 2 * ph, x.shape[3] + 2 * pw
+    if height < kh or width < kw:
+        raise ValueError(f"{name}: kernel_size must be at most the padded image {height, width}, "
+                         f"got {kh, kw}")
+    if ph or pw:
+        x = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
+    return x, ((height - kh) // sh + 1, (width - kw) // sw + 1)
+
+
+def _views(x, kernel_size, stride, size):
+    """The kh kw shifted views of x, each of shape (N, C, *size), in reading order."""
+    (sh, sw), (h, w) = stride, size
+    return [x[:, :, i:i + sh * (h - 1) + 1:sh, j:j + sw * (w - 1) + 1:sw]
+            for i in range(kernel_size[0]) for j in range(kernel_size[1])]
+
+
+def _crop(x, padding):
+    ph, pw = padding
+    return x[:, :, ph:x.shape[2] - ph, pw:x.shape[3] - pw]
+
+
+@primitive
+def conv2d(x, weight, bias=None, *, stride=1, padding=0):
+    """Cross-correlation of images with filters, which networks call convolution:
+
+        y[n, o, r, s] = b[o] + sum over c, i, j of  w[o, c, i, j] x[n, c, r stride + i, s stride + j]
+
+    One matrix product over all windows: the views of x as a (C kh kw, N H' W') matrix, "im2col".
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C, H, W)
+    weight : Tensor, shape (O, C, kh, kw)
+    bias : Tensor, shape (O,), or None
+    stride : int or (int, int), >= 1
+    padding : int or (int, int), >= 0, zeros added on each side
+
+    Returns
+    -------
+    Tensor, shape (N, O, H', W') with H' = (H + 2 padding - kh) // stride + 1, and W' likewise
+
+    Raises
+    ------
+    ValueError : a shape, stride or padding does not fit
+    """
+    stride, padding = _pair("conv2d", "stride", stride, 1), _pair("conv2d", "padding", padding, 0)
+    if weight.ndim != 4 or x.ndim != 4 or x.shape[1] != weight.shape[1]:
+        raise ValueError("conv2d: x must have shape (N, C, H, W) and weight (O, C, kh, kw), "
+                         f"got {x.shape} and {weight.shape}")
+    window = weight.shape[2:]
+    framed, size = _frame("conv2d", x, window, stride, padding)
+    n, c = x.shape[:2]
+    columns = np.empty((c, window[0] * window[1], n, *size), x.dtype)
+    for k, view in enumerate(_views(framed, window, stride, size)):
+        columns[:, k] = view.swapaxes(0, 1)
+    columns = columns.reshape(-1, n * size[0] * size[1])        # (C kh kw, N H' W')
+    filters = weight.reshape(len(weight), -1)                   # (O, C kh kw)
+    y = filters @ columns
+    if bias is not None:
+        y += bias[:, None]
+    channels_first = lambda g: g.swapaxes(0, 1).reshape(len(weight), -1)    # (O, N H' W')
+
+    def d_x(g):
+        d = np.zeros(framed.shape, g.dtype)
+        d_columns = (filters.T @ channels_first(g)).reshape(c, -1, n, *size)
+        for k, view in enumerate(_views(d, window, stride, size)):
+            view += d_columns[:, k].swapaxes(0, 1)
+        return _crop(d, padding)
+    return (y.reshape(-1, n, *size).swapaxes(0, 1),
+            (d_x,
+             lambda g: (channels_first(g) @ columns.T).reshape(weight.shape),
+             lambda g: channels_first(g).sum(axis=1)))
+
+
+@primitive
+def max_pool2d(x, *, kernel_size, stride=None, padding=0):
+    """The largest pixel of each window; of several that tie, the first takes the gradient.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C, H, W)
+    kernel_size : int or (int, int), >= 1
+    stride : int or (int, int), >= 1, or None for the kernel's size (windows side by side)
+    padding : int or (int, int), >= 0, at most half the kernel; never the largest
+
+    Returns
+    -------
+    Tensor, shape (N, C, H', W'), sizes as in `conv2d`
+
+    Raises
+    ------
+    ValueError : a shape, size, stride or padding does not fit
+    """
+    window, stride, padding = _pooling("max_pool2d", kernel_size, stride, padding)
+    framed, size = _frame("max_pool2d", x, window, stride, padding, fill=-np.inf)
+    views = _views(framed, window, stride, size)
+    y = views[0].copy()
+    for view in views[1:]:
+        np.maximum(y, view, out=y)
+
+    def d_x(g):
+        d, free = np.zeros(framed.shape, g.dtype), np.ones(y.shape, bool)
+        for view, d_view in zip(views, _views(d, window, stride, size)):
+            hit = (view == y) & free
+            d_view += g * hit
+            free &= ~hit
+        return _crop(d, padding)
+    return y, (d_x,)
+
+
+@primitive
+def avg_pool2d(x, *, kernel_size, stride=None, padding=0):
+    """The mean of each window, with the zeros of the padding counted.
+
+    Parameters, returns and errors are those of `max_pool2d`.
+    """
+    window, stride, padding = _pooling("avg_pool2d", kernel_size, stride, padding)
+    framed, size = _frame("avg_pool2d", x, window, stride, padding)
+    views = _views(framed, window, stride, size)
+    y = np.zeros(views[0].shape, x.dtype)
+    for view in views:
+        y += view
+    y /= len(views)
+
+    def d_x(g):
+        d = np.zeros(framed.shape, g.dtype)
+        for view in _views(d, window, stride, size):
+            view += g / len(views)
+        return _crop(d, padding)
+    return y, (d_x,)
+
+
+def _pooling(name, kernel_size, stride, padding):
+    window = _pair(name, "kernel_size", kernel_size, 1)
+    stride = window if stride is None else _pair(name, "stride", stride, 1)
+    padding = _pair(name, "padding", padding, 0)
+    if 2 * padding[0] > window[0] or 2 * padding[1] > window[1]:
+        raise ValueError(f"{name}: padding must be at most half of kernel_size={window}, got {padding}")
+    return window, stride, padding

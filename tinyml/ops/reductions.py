@@ -1,0 +1,129 @@
+"""Primitives that reduce axes: sums, means, extremes, and the stable log of a sum of exponentials.
+
+`axis` is None (all axes), an int or a tuple of ints, and `keepdims` leaves the reduced axes with
+length 1, as in NumPy.
+"""
+import numpy as np
+
+from tinyml.tensor import primitive
+
+
+def _expand(g, axis, ndim, keepdims):
+    """`g` with the reduced axes put back as length 1, ready to broadcast against x."""
+    if keepdims:
+        return g
+    return np.expand_dims(g, tuple(range(ndim)) if axis is None else axis)
+
+
+def _count(name, x, axis):
+    """How many entries are reduced to one; zero is refused."""
+    axes = range(x.ndim) if axis is None else np.atleast_1d(axis)
+    n = int(np.prod([x.shape[i] for i in axes]))
+    if n == 0:
+        raise ValueError(f"{name}: x must have at least one entry along axis {axis}, got shape {x.shape}")
+    return n
+
+
+@primitive
+def sum(x, *, axis=None, keepdims=False):
+    """Sum over `axis`."""
+    return (x.sum(axis=axis, keepdims=keepdims),
+            (lambda g: np.broadcast_to(_expand(g, axis, x.ndim, keepdims), x.shape),))
+
+
+@primitive
+def mean(x, *, axis=None, keepdims=False):
+    """Arithmetic mean over `axis`. Raises ValueError if there is nothing to average."""
+    n = _count("mean", x, axis)
+    return (x.mean(axis=axis, keepdims=keepdims),
+            (lambda g: np.broadcast_to(_expand(g / n, axis, x.ndim, keepdims), x.shape),))
+
+
+@primitive
+def var(x, *, axis=None, keepdims=False, correction=0):
+    """Variance sum (x - mean)^2 / (n - correction) over `axis`.
+
+    The default is NumPy's, the population variance; ``correction=1`` is PyTorch's default, the
+    unbiased estimate. Raises ValueError unless n > correction.
+    """
+    n = _count("var", x, axis) - correction
+    if n <= 0:
+        raise ValueError(f"var: the number of entries must be > correction={correction}, "
+                         f"got {n + correction}")
+    centred = x - x.mean(axis=axis, keepdims=True)
+    return ((centred * centred).sum(axis=axis, keepdims=keepdims) / n,
+            (lambda g: _expand(g, axis, x.ndim, keepdims) * centred * (2 / n),))
+
+
+def _extreme(x, y, axis, keepdims):
+    """The vjp that max and min share: entries that tie for the extreme y share its gradient."""
+    def d_x(g):
+        hit = x == _expand(y, axis, x.ndim, keepdims)
+        share = hit / hit.sum(axis=axis, keepdims=True)
+        return _expand(g, axis, x.ndim, keepdims) * share.astype(g.dtype)
+    return (d_x,)
+
+
+@primitive
+def max(x, *, axis=None, keepdims=False):
+    """Largest entry over `axis`; entries that tie share the gradient equally."""
+    _count("max", x, axis)
+    y = x.max(axis=axis, keepdims=keepdims)
+    return y, _extreme(x, y, axis, keepdims)
+
+
+@primitive
+def min(x, *, axis=None, keepdims=False):
+    """Smallest entry over `axis`; entries that tie share the gradient equally."""
+    _count("min", x, axis)
+    y = x.min(axis=axis, keepdims=keepdims)
+    return y, _extreme(x, y, axis, keepdims)
+
+
+def _stable_exp(x, axis):
+    """e^(x - m), its sum, and m, with m the maximum (0 where it is infinite): nothing overflows."""
+    m = x.max(axis=axis, keepdims=True)
+    m = np.where(np.isfinite(m), m, 0)
+    e = np.exp(x - m)
+    return e, e.sum(axis=axis, keepdims=True), m
+
+
+@primitive
+def logsumexp(x, *, axis=None, keepdims=False):
+    """ln sum e^x over `axis`, computed as m + ln sum e^(x - m) with m = max x; -inf if all are."""
+    _count("logsumexp", x, axis)
+    e, total, m = _stable_exp(x, axis)
+    with np.errstate(divide="ignore"):
+        y = np.log(total) + m
+    return (y if keepdims else y.squeeze(axis),
+            (lambda g: _expand(g, axis, x.ndim, keepdims) * (e / total),))
+
+
+@primitive
+def softmax(x, *, axis=-1):
+    """p = e^x / sum e^x over `axis`; the vjp is p (g - sum p g)."""
+    _count("softmax", x, axis)
+    e, total, _ = _stable_exp(x, axis)
+    p = e / total
+    return p, (lambda g: p * (g - (p * g).sum(axis=axis, keepdims=True)),)
+
+
+@primitive
+def label_cross_entropy(logits, *, labels):
+    """-ln softmax(z)_y of each row z, one fused step: its gradient is softmax(z) - onehot(y).
+
+    Parameters
+    ----------
+    logits : Tensor, shape (..., C)
+    labels : ndarray of int, shape (...), in 0..C-1
+    """
+    e, total, m = _stable_exp(logits, -1)
+    index = labels[..., None]
+    picked = np.take_along_axis(logits, index, axis=-1)
+
+    def d_logits(g):
+        d = e / total
+        np.put_along_axis(d, index, np.take_along_axis(d, index, axis=-1) - 1, axis=-1)
+        d *= g[..., None]
+        return d
+    return (np.log(total) + m - picked)[..., 0], (d_logits,)

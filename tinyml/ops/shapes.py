@@ -1,0 +1,116 @@
+"""Primitives that move entries without changing them: each vjp moves the gradient back."""
+import numpy as np
+
+from tinyml.tensor import primitive
+
+
+@primitive
+def reshape(x, *, shape):
+    """The entries of x in another shape, as ``np.reshape``; one length may be -1."""
+    return x.reshape(shape), (lambda g: g.reshape(x.shape),)
+
+
+@primitive
+def transpose(x, *, axes=None):
+    """The axes of x in the order `axes`, reversed if None."""
+    inverse = None if axes is None else np.argsort(np.asarray(axes) % x.ndim)
+    return x.transpose(axes), (lambda g: g.transpose(inverse),)
+
+
+@primitive
+def swapaxes(x, *, axis1, axis2):
+    """x with two axes exchanged."""
+    return x.swapaxes(axis1, axis2), (lambda g: g.swapaxes(axis1, axis2),)
+
+
+@primitive
+def broadcast_to(x, *, shape):
+    """x repeated to `shape` by NumPy's rules; the engine sums the gradient back."""
+    return np.broadcast_to(x, shape), (lambda g: g,)
+
+
+@primitive
+def getitem(x, *, index):
+    """x[index] for integers, slices, None, ellipsis, Boolean masks and integer arrays.
+
+    An entry that an integer array picks twice receives the sum of both gradients.
+    """
+    def d_x(g):
+        d = np.zeros_like(x, dtype=g.dtype)
+        if _is_basic(index):
+            d[index] = g
+        else:
+            np.add.at(d, index, g)
+        return d
+    return x[index], (d_x,)
+
+
+def _is_basic(index):
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(part is None or part is ... or isinstance(part, (int, np.integer, slice))
+               for part in parts)
+
+
+@primitive
+def _concatenate(*xs, axis):
+    ends = np.cumsum([x.shape[axis] for x in xs])
+
+    def vjp(start, end):
+        def d_x(g):
+            index = [slice(None)] * g.ndim
+            index[axis] = slice(start, end)
+            return g[tuple(index)]
+        return d_x
+    return np.concatenate(xs, axis=axis), tuple(map(vjp, [0, *ends[:-1]], ends))
+
+
+def concatenate(tensors, axis=0):
+    """Join tensors along an axis that they have.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor, equal in shape but for `axis`
+    axis : int
+
+    Raises
+    ------
+    ValueError : no tensors, or their shapes do not fit
+    """
+    return _concatenate(*tensors, axis=axis)
+
+
+@primitive
+def _stack(*xs, axis):
+    return (np.stack(xs, axis=axis),
+            tuple((lambda g, k=k: np.take(g, k, axis=axis)) for k in range(len(xs))))
+
+
+def stack(tensors, axis=0):
+    """Join tensors of one shape along a new axis.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor, all of one shape
+    axis : int, where the new axis stands in the result
+
+    Raises
+    ------
+    ValueError : no tensors, or their shapes differ
+    """
+    return _stack(*tensors, axis=axis)
+
+
+@primitive
+def pad(x, *, pad_width, value=0.0):
+    """x framed by a constant.
+
+    Parameters
+    ----------
+    x : Tensor
+    pad_width : int, or one (before, after) per axis, as in ``np.pad``
+    value : float
+    """
+    y = np.pad(x, pad_width, constant_values=value)
+    widths = np.broadcast_to(pad_width, (x.ndim, 2))
+    inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))
+    return y, (lambda g: g[inside],)

@@ -1,0 +1,377 @@
+"""The engine: an array that remembers how it was computed, and the walk back through that memory.
+
+Forward, `primitive` runs y = f(x_1, ..., x_k) on arrays and hangs an edge (x_i, vjp_i) on y for every
+argument that wants a gradient. Backward, `walk` meets the tensors newest first and hands each one
+
+    dL/dx_i = sum over the users y of x_i of  vjp_i(dL/dy),      vjp_i(g) = (dy/dx_i)^T g
+
+which is reverse-mode differentiation (Griewank and Walther 2008, section 3.2). Nothing else is needed:
+tensors are numbered as they are made, *an operation can only use tensors that already exist*, so from
+newest to oldest every tensor is met after all its users, and its gradient is complete.
+"""
+import functools
+import itertools
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+
+
+class _Mode(threading.local):
+    recording = True     # False inside `no_grad`
+    watcher = None       # set by `tinyml.debug.detect_anomaly`
+
+
+mode = _Mode()
+_next_serial = itertools.count().__next__
+
+
+def as_float(data, dtype=None, *, name="Tensor"):
+    """The array of `data` with a floating dtype: its own if it has one, else float32, or `dtype`.
+
+    Raises TypeError if `data` does not hold real numbers; `name` is the function the error names.
+    """
+    if isinstance(data, Tensor):
+        data = data.data
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ValueError(f"{name}: data must be a regular array, got {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: data must hold real numbers, got {type(data).__name__} "
+                        f"of dtype {array.dtype}")
+    if dtype is None:
+        keeps = array.dtype.kind == "f" and isinstance(data, (np.ndarray, np.generic))
+        dtype = array.dtype if keeps else np.float32
+    return array.astype(dtype, copy=False)
+
+
+def primitive(f):
+    """Make a differentiable operation of a NumPy function that returns its value and its vjps.
+
+    Parameters
+    ----------
+    f : function (*arrays, **metadata) -> (value, vjps)
+        `value` is an ndarray, `vjps` a tuple with one function per positional argument: from the
+        gradient g of the value to the gradient of that argument. A vjp may ignore broadcasting
+        (see `unbroadcast`), must not write to g, and closes over arrays, never over tensors. It
+        need not be true: a straight-through estimator is a primitive whose vjp says otherwise.
+
+    Returns
+    -------
+    function (*tensors or constants, **metadata) -> Tensor
+        A constant (a number, list or array) takes the dtype of the first tensor it meets, so that
+        float32 stays float32; two tensors follow NumPy's promotion.
+
+    Examples
+    --------
+    >>> @primitive
+    ... def double(x):
+    ...     return 2 * x, (lambda g: 2 * g,)
+    >>> double(Tensor([1.0, 2.0])).data
+    array([2., 4.], dtype=float32)
+    """
+    @functools.wraps(f)
+    def op(*args, **metadata):
+        arrays = [a.data if isinstance(a, Tensor) else _constant(a, args, f) for a in args]
+        try:
+            value, vjps = f(*arrays, **metadata)
+        except (ValueError, IndexError) as error:
+            raise _explained(error, f, arrays) from None
+        out = Tensor.__new__(Tensor)
+        out.data = value if type(value) is np.ndarray else np.asarray(value)
+        out.grad, out.op, out.serial = None, f.__name__, _next_serial()
+        out.edges = tuple([(a, vjp) for a, vjp in zip(args, vjps)
+                           if isinstance(a, Tensor) and a.requires_grad]) if mode.recording else ()
+        out.requires_grad = bool(out.edges)
+        if mode.watcher is not None:
+            mode.watcher.created(out, arrays)
+        return out
+    return op
+
+
+def _constant(value, args, f):
+    if type(value) in (float, int) or value is None:
+        return value    # NumPy 2 fits a Python number to the dtype of the array it meets
+    dtype = next((a.data.dtype for a in args if isinstance(a, Tensor)), None)
+    return as_float(value, dtype, name=f.__name__)
+
+
+def _explained(error, f, arrays):
+    """The error with the name of the operation and the shapes of its arguments in front."""
+    if str(error).startswith(f.__name__ + ":"):
+        return error
+    shapes = " and ".join(str(np.shape(a)) for a in arrays if a is not None)
+    return type(error)(f"{f.__name__}: arguments must fit together, got shapes {shapes}; {error}")
+
+
+def unbroadcast(g, shape):
+    """Undo broadcasting: sum `g` down to `shape`, the adjoint of ``np.broadcast_to``.
+
+    Parameters
+    ----------
+    g : ndarray, a gradient in the shape that broadcasting `shape` gave
+    shape : tuple of int, the shape before broadcasting
+
+    Returns
+    -------
+    ndarray, shape `shape` : g summed over the axes that NumPy added in front and over those that
+        it stretched from length 1
+
+    Raises
+    ------
+    ValueError : `shape` does not broadcast to ``g.shape``
+    """
+    added = g.ndim - len(shape)
+    if added > 0:
+        g = g.sum(axis=tuple(range(added)))
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.ndim > i and g.shape[i] != 1)
+    if stretched:
+        g = g.sum(axis=stretched, keepdims=True)
+    if g.shape != shape:
+        raise ValueError(f"unbroadcast: g must have a shape that {shape} broadcasts to, got {g.shape}")
+    return g
+
+
+def ancestors(root):
+    """The set of tensors that `root` was computed from and that want a gradient, with `root`."""
+    seen, stack = {root}, [root]
+    while stack:
+        for parent, _ in stack.pop().edges:
+            if parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return seen
+
+
+def walk(root, gradient):
+    """Yield (tensor, its gradient) for all ancestors of `root`, newest first.
+
+    Parameters
+    ----------
+    root : Tensor, the output L
+    gradient : ndarray, shape of root, dL/d(root)
+    """
+    grads = {root: gradient}
+    for tensor in sorted(ancestors(root), key=lambda t: t.serial, reverse=True):
+        g = grads.pop(tensor)
+        yield tensor, g
+        for parent, vjp in tensor.edges:
+            part = _conform(vjp(g), parent, tensor)
+            if mode.watcher is not None:
+                mode.watcher.passed_back(tensor, parent, part)
+            grads[parent] = grads[parent] + part if parent in grads else part
+
+
+def _conform(g, parent, user):
+    """The gradient `g` in the shape and dtype of the tensor that it belongs to."""
+    if g.shape != parent.data.shape:
+        try:
+            g = unbroadcast(g, parent.data.shape)
+        except ValueError:
+            raise ValueError(f"{user.op}: its vjp must return the shape of its argument "
+                             f"{parent.data.shape}, got {g.shape}") from None
+    return g if g.dtype == parent.data.dtype else g.astype(parent.data.dtype)
+
+
+@contextmanager
+def no_grad():
+    """Record nothing inside: results have no edges, and memory is freed at once.
+
+    Use it as ``with no_grad():`` or as the decorator ``@no_grad()``. It acts on its own thread.
+    """
+    before, mode.recording = mode.recording, False
+    try:
+        yield
+    finally:
+        mode.recording = before
+
+
+def _array(x):
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _refuse(message):
+    def method(self, *args):
+        raise TypeError("Tensor: " + message)
+    return method
+
+
+class Tensor:
+    """An n-dimensional array that can carry a gradient.
+
+    Parameters
+    ----------
+    data : array_like of real numbers
+        Floating arrays keep their dtype and are not copied; integers, booleans and lists become
+        float32.
+    requires_grad : bool, whether `backward` shall leave a gradient here
+
+    Attributes
+    ----------
+    data : ndarray
+        To change a value, bind a new array (``p.data = p.data - lr * p.grad``): results computed
+        before may still need the old one.
+    grad : ndarray of the shape and dtype of data, or None
+        Read-only, for it may share memory with another gradient; bind a new one to change it.
+    requires_grad : bool
+    op : str or None, the operation that made it
+    edges : tuple of (Tensor, vjp), one per argument that wants a gradient
+
+    Raises
+    ------
+    TypeError : `data` does not hold real numbers
+
+    Examples
+    --------
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> (x ** 2).sum().backward()
+    >>> x.grad
+    array([2., 4.], dtype=float32)
+    """
+    __slots__ = ("data", "grad", "requires_grad", "op", "edges", "serial", "__weakref__")
+    __array_ufunc__ = None    # array * tensor is the tensor's business: __rmul__
+
+    def __init__(self, data, requires_grad=False):
+        self.data = as_float(data)
+        self.grad, self.requires_grad = None, requires_grad
+        self.op, self.edges, self.serial = None, (), _next_serial()
+
+    def backward(self, gradient=None):
+        """Add dL/dx to the `grad` of every leaf x that this tensor L was computed from.
+
+        A leaf is a tensor that no operation made. Gradients *accumulate*: a leaf used twice gets the
+        sum over its uses, and for the same reason a second call adds the gradients once more. So
+        call ``optimizer.zero_grad()`` (or set ``x.grad = None``) before each new step.
+
+        Parameters
+        ----------
+        gradient : array_like, shape of self, or None
+            dL/d(self) to start from; None means 1 and needs a tensor of one element.
+
+        Raises
+        ------
+        ValueError : self has more than one element and no `gradient`, or their shapes differ
+        RuntimeError : nothing that self was computed from requires a gradient
+        """
+        if not self.requires_grad:
+            raise RuntimeError("backward: the tensor must depend on one with requires_grad=True, got "
+                               f"{self!r}; write Tensor(data, requires_grad=True), outside no_grad()")
+        if gradient is None and self.data.size != 1:
+            raise ValueError(f"backward: the tensor must be a scalar, got shape {self.shape}; write "
+                             "loss.mean().backward(), or pass gradient=array of that shape")
+        g = np.ones_like(self.data) if gradient is None else as_float(gradient, self.data.dtype)
+        if g.shape != self.shape:
+            raise ValueError(f"backward: gradient must have shape {self.shape}, got {g.shape}")
+        for tensor, g in walk(self, g):
+            if not tensor.edges:
+                tensor.grad = np.asarray(g if tensor.grad is None else tensor.grad + g).view()
+                tensor.grad.flags.writeable = False
+
+    def detach(self):
+        """The same array as a constant: no gradient flows through it."""
+        return Tensor(self.data)
+
+    def item(self):
+        """The value of a tensor of one element as a Python number."""
+        if self.data.size != 1:
+            raise ValueError(f"item: the tensor must have one element, got shape {self.shape}")
+        return self.data.item()
+
+    shape = property(lambda self: self.data.shape)
+    ndim = property(lambda self: self.data.ndim)
+    size = property(lambda self: self.data.size)
+    dtype = property(lambda self: self.data.dtype)
+    T = property(lambda self: ops.transpose(self))
+
+    def __repr__(self):
+        values = np.array2string(self.data, threshold=20, precision=4, separator=", ", prefix="Tensor(")
+        made = f", op={self.op}" if self.op else ", requires_grad=True" if self.requires_grad else ""
+        return f"Tensor({values}, shape={self.shape}, dtype={self.dtype}{made})"
+
+    def __deepcopy__(self, memo):
+        return type(self)(self.data.copy(), requires_grad=self.requires_grad)
+
+    def __len__(self):
+        return len(self.data)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __float__(self):
+        return float(self.item())
+
+    def __bool__(self):
+        if self.data.size != 1:
+            raise ValueError(f"Tensor: the truth of many elements is ambiguous, got shape {self.shape}; "
+                             "write (x.data > 0).any() or (x.data > 0).all()")
+        return bool(self.data)
+
+    def __array__(self, dtype=None, copy=None):
+        if self.requires_grad:
+            raise TypeError("Tensor: NumPy cannot carry a gradient; write x.data for the array, "
+                            "or use the function of this name in tinyml.ops")
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    __setitem__ = _refuse("x[i] = v would change a value that a gradient may need; write "
+                          "y = tinyml.where(mask, v, x), or build y with tinyml.concatenate")
+    __iadd__ = _refuse("x += y is refused, results computed before may need x; write x = x + y")
+    __isub__ = _refuse("x -= y is refused, results computed before may need x; write x = x - y")
+    __imul__ = _refuse("x *= y is refused, results computed before may need x; write x = x * y")
+    __itruediv__ = _refuse("x /= y is refused, results computed before may need x; write x = x / y")
+    __ipow__ = _refuse("x **= y is refused, results computed before may need x; write x = x ** y")
+    __imatmul__ = _refuse("x @= y is refused, results computed before may need x; write x = x @ y")
+
+    # Comparisons answer with a Boolean array: there is nothing to differentiate.
+    __hash__ = object.__hash__
+    def __eq__(self, other): return self.data == _array(other)
+    def __ne__(self, other): return self.data != _array(other)
+    def __lt__(self, other): return self.data < _array(other)
+    def __le__(self, other): return self.data <= _array(other)
+    def __gt__(self, other): return self.data > _array(other)
+    def __ge__(self, other): return self.data >= _array(other)
+    def argmax(self, axis=None): return self.data.argmax(axis)
+
+    def __add__(self, other): return ops.add(self, other)
+    def __sub__(self, other): return ops.sub(self, other)
+    def __mul__(self, other): return ops.mul(self, other)
+    def __truediv__(self, other): return ops.div(self, other)
+    def __pow__(self, other): return ops.power(self, other)
+    def __matmul__(self, other): return ops.matmul(self, other)
+    def __radd__(self, other): return ops.add(other, self)
+    def __rsub__(self, other): return ops.sub(other, self)
+    def __rmul__(self, other): return ops.mul(other, self)
+    def __rtruediv__(self, other): return ops.div(other, self)
+    def __rpow__(self, other): return ops.power(other, self)
+    def __rmatmul__(self, other): return ops.matmul(other, self)
+    def __neg__(self): return ops.neg(self)
+    def __abs__(self): return ops.abs(self)
+    def __getitem__(self, index): return ops.getitem(self, index=index)
+
+    def exp(self): return ops.exp(self)
+    def log(self): return ops.log(self)
+    def sqrt(self): return ops.sqrt(self)
+    def abs(self): return ops.abs(self)
+    def tanh(self): return ops.tanh(self)
+    def sigmoid(self): return ops.sigmoid(self)
+    def relu(self): return ops.relu(self)
+    def clip(self, low=None, high=None): return ops.clip(self, low=low, high=high)
+
+    def sum(self, axis=None, keepdims=False): return ops.sum(self, axis=axis, keepdims=keepdims)
+    def mean(self, axis=None, keepdims=False): return ops.mean(self, axis=axis, keepdims=keepdims)
+    def max(self, axis=None, keepdims=False): return ops.max(self, axis=axis, keepdims=keepdims)
+    def min(self, axis=None, keepdims=False): return ops.min(self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis=None, keepdims=False, correction=0):
+        return ops.var(self, axis=axis, keepdims=keepdims, correction=correction)
+
+    def reshape(self, *shape):
+        return ops.reshape(self, shape=shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes):
+        return ops.transpose(self, axes=(axes[0] if len(axes) == 1 else axes) or None)
+
+    def swapaxes(self, axis1, axis2): return ops.swapaxes(self, axis1=axis1, axis2=axis2)
+
+
+from tinyml import ops  # noqa: E402  The one circle: tensors' methods call ops, and ops make tensors.

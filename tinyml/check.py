@@ -51,6 +51,21 @@ def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_m
         raise ValueError(f"{function}: {name} must be {' and '.join(bounds)}, got {value!r}")
 
 
+def check_sizes(function, **sizes):
+    """Raise ValueError unless every one of the named `sizes` is an integer >= 1."""
+    for name, size in sizes.items():
+        if not isinstance(size, (int, np.integer)) or size < 1:
+            raise ValueError(f"{function}: {name} must be an int >= 1, got {size!r}")
+
+
+def check_pair(function, name, value, least):
+    """Return `value`, an integer or two of them, as (height, width), both >= `least`, or raise ValueError."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= least for v in pair):
+        raise ValueError(f"{function}: {name} must be an int >= {least} or two of them, got {value!r}")
+    return pair
+
+
 def check_labels(function, name, labels, n_classes):
     """Return `labels` as an int64 array with entries in 0..n_classes-1, or say what is wrong with it.
 

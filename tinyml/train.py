@@ -15,7 +15,7 @@ def fit(model, X, y, *, optimizer, epochs, batch_size, rng, loss_fn=F.cross_entr
     Parameters
     ----------
     model : Module
-    X : ndarray, shape (n, ...), inputs
+    X : ndarray, shape (n, ...), inputs; floats reach the model as a Tensor, integers as they are
     y : ndarray, shape (n, ...), targets
     optimizer : Optimizer over the model's parameters
     epochs : int >= 0, passes over the data
@@ -44,7 +44,7 @@ def fit(model, X, y, *, optimizer, epochs, batch_size, rng, loss_fn=F.cross_entr
         total = 0.0
         for x_batch, y_batch in batches(X, y, batch_size=batch_size, rng=rng):
             optimizer.zero_grad()
-            loss = loss_fn(model(Tensor(x_batch)), y_batch)
+            loss = loss_fn(model(_as_input(x_batch)), y_batch)
             loss.backward()
             optimizer.step()
             if schedule is not None:
@@ -57,6 +57,10 @@ def fit(model, X, y, *, optimizer, epochs, batch_size, rng, loss_fn=F.cross_entr
         if any([callback(model, row) for callback in callbacks]):
             break
     return history
+
+
+def _as_input(x):
+    return Tensor(x) if x.dtype.kind == "f" else x    # integers, such as tokens, stay an array
 
 
 @no_grad()
@@ -80,7 +84,7 @@ def predict(model, X, *, batch_size=1024):
     training = model.training
     model.eval()
     try:
-        return np.concatenate([model(Tensor(x)).data for x, in batches(X, batch_size=batch_size, rng=None)])
+        return np.concatenate([model(_as_input(x)).data for x, in batches(X, batch_size=batch_size, rng=None)])
     finally:
         model.train(training)
 

@@ -4,8 +4,8 @@ import math
 import numpy as np
 
 from tinyml import functional as F
-from tinyml.check import check_rng
-from tinyml.nn.layers import Dropout, Linear, check_sizes
+from tinyml.check import check_rng, check_sizes
+from tinyml.nn.layers import Dropout, Linear
 from tinyml.nn.module import Module, Parameter
 from tinyml.nn.norms import LayerNorm
 

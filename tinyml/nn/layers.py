@@ -5,7 +5,7 @@ import numpy as np
 
 from tinyml import functional as F
 from tinyml import ops
-from tinyml.check import check_number, check_rng
+from tinyml.check import check_number, check_pair, check_rng, check_sizes
 from tinyml.nn.module import Module, Parameter
 
 
@@ -13,12 +13,6 @@ def _uniform(rng, shape, fan_in):
     """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's law for Linear and Conv2d, weight and bias."""
     bound = 1 / math.sqrt(fan_in) if fan_in else 0
     return Parameter(rng.uniform(-bound, bound, shape).astype(np.float32))
-
-
-def check_sizes(name, **sizes):
-    for argument, size in sizes.items():
-        if not isinstance(size, (int, np.integer)) or size < 1:
-            raise ValueError(f"{name}: {argument} must be an int >= 1, got {size!r}")
 
 
 class Linear(Module):
@@ -68,8 +62,7 @@ class Conv2d(Module):
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *, rng):
         check_sizes("Conv2d", in_channels=in_channels, out_channels=out_channels)
         check_rng("Conv2d", rng)
-        kernel = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
-        check_sizes("Conv2d", **dict(zip(("kernel_size", "kernel_size "), kernel)))
+        kernel = check_pair("Conv2d", "kernel_size", kernel_size, 1)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         fan_in = in_channels * kernel[0] * kernel[1]

@@ -117,20 +117,23 @@ class Module:
         return ""
 
     def __repr__(self):
-        return "\n".join(_drawing(self))
+        rows = list(_rows(self))
+        widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
+        return "\n".join(f"{title:<{widths[0]}}  {count:>{widths[1]}}  {shapes}".rstrip()
+                         for title, count, shapes in rows)
 
 
-def _drawing(module, name="", lead="", below=""):
-    """Lines of the module's tree: what it is, the shapes of its own tensors, its parameters in all."""
-    own = "  ".join(f"{key} {'x'.join(map(str, value.shape)) or 'scalar'}"
-                    for key, value in vars(module).items() if isinstance(value, Tensor))
+def _rows(module, name="", lead="", below=""):
+    """The module's tree, a row each: what it is, its parameters in all, the shapes of its own tensors."""
+    shapes = "  ".join(f"{key} {'x'.join(map(str, value.shape)) or 'scalar'}"
+                       for key, value in vars(module).items() if isinstance(value, Tensor))
     count = sum(p.size for p in module.parameters())
     title = f"{lead}{name + ': ' if name else ''}{type(module).__name__}({module.extra_repr()})"
-    yield f"{title:<44}{f' {count:>10,}' if count else '':<12} {own}".rstrip()
+    yield title, f"{count:,}" if count else "", shapes
     children = list(module.named_children())
     for i, (key, child) in enumerate(children):
-        last = i == len(children) - 1
-        yield from _drawing(child, key, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "))
+        branch, line = ("└─ ", "   ") if i == len(children) - 1 else ("├─ ", "│  ")
+        yield from _rows(child, key, below + branch, below + line)
 
 
 class Sequential(Module):

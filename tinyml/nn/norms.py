@@ -2,7 +2,7 @@
 import numpy as np
 
 from tinyml import functional as F
-from tinyml.nn.layers import check_sizes
+from tinyml.check import check_sizes
 from tinyml.nn.module import Module, Parameter
 from tinyml.tensor import Tensor
 

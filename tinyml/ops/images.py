@@ -7,15 +7,8 @@ is adding to them.
 """
 import numpy as np
 
+from tinyml.check import check_pair
 from tinyml.tensor import primitive
-
-
-def _pair(name, argument, value, least):
-    """`value` as (height, width), both integers >= least."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= least for v in pair):
-        raise ValueError(f"{name}: {argument} must be an int >= {least} or two of them, got {value!r}")
-    return pair
 
 
 def _frame(name, x, kernel_size, stride, padding, fill=0.0):
@@ -69,7 +62,7 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0):
     ------
     ValueError : a shape, stride or padding does not fit
     """
-    stride, padding = _pair("conv2d", "stride", stride, 1), _pair("conv2d", "padding", padding, 0)
+    stride, padding = check_pair("conv2d", "stride", stride, 1), check_pair("conv2d", "padding", padding, 0)
     if weight.ndim != 4 or x.ndim != 4 or x.shape[1] != weight.shape[1]:
         raise ValueError("conv2d: x must have shape (N, C, H, W) and weight (O, C, kh, kw), "
                          f"got {x.shape} and {weight.shape}")
@@ -157,9 +150,9 @@ def avg_pool2d(x, *, kernel_size, stride=None, padding=0):
 
 
 def _pooling(name, kernel_size, stride, padding):
-    window = _pair(name, "kernel_size", kernel_size, 1)
-    stride = window if stride is None else _pair(name, "stride", stride, 1)
-    padding = _pair(name, "padding", padding, 0)
+    window = check_pair(name, "kernel_size", kernel_size, 1)
+    stride = window if stride is None else check_pair(name, "stride", stride, 1)
+    padding = check_pair(name, "padding", padding, 0)
     if 2 * padding[0] > window[0] or 2 * padding[1] > window[1]:
         raise ValueError(f"{name}: padding must be at most half of kernel_size={window}, got {padding}")
     return window, stride, padding

@@ -1,0 +1,118 @@
+"""How well do a small MLP and a small CNN, both built from these few files, read real handwritten digits?
+
+1,797 images of 8 x 8 pixels (UCI Optical Recognition of Handwritten Digits), four fifths to train on; the networks of
+LeCun et al. 1998 in small.
+
+You will see the test error fall over the epochs, a band over random splits, and every test image that the CNN of the
+first split gets wrong.
+
+Predict first: the CNN has fewer parameters than the MLP. Which of the two makes fewer mistakes? And are the mistakes
+images that you would read correctly?
+"""
+# %% Constants
+import matplotlib.pyplot as plt
+import numpy as np
+from common import BLUE, VERMILLION, band, label_line, start
+
+from tinyml.data import digits, train_test_split
+from tinyml.nn import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from tinyml.optim import AdamW, LambdaLR, cosine_decay
+from tinyml.train import accuracy, fit, predict
+
+demo = start(__file__, __doc__)
+SPLITS = 1 if demo.quick else 5        # random splits into training and test images
+TEST_SIZE = 0.2                        # fraction of the images held out
+EPOCHS = {"MLP": 40, "CNN": 12 if demo.quick else 30}
+BATCH_SIZE = 32
+LR = 5e-3                              # initial rate of AdamW, to 0 on a cosine
+PIXELS, CLASSES = 8, 10
+
+# %% Data: images as (N, C, H, W)
+X, y = digits()
+X = X.reshape(-1, 1, PIXELS, PIXELS)
+
+
+# %% Models
+def mlp(rng):
+    return Sequential(Flatten(), Linear(PIXELS * PIXELS, 256, rng=rng), ReLU(), Linear(256, CLASSES, rng=rng))
+
+
+def cnn(rng):
+    return Sequential(
+        Conv2d(1, 16, 3, padding=1, rng=rng), BatchNorm2d(16), ReLU(), MaxPool2d(2),     # 16 x 4 x 4
+        Conv2d(16, 32, 3, padding=1, rng=rng), BatchNorm2d(32), ReLU(),                  # 32 x 4 x 4
+        Flatten(), Dropout(0.3, rng=rng), Linear(32 * 4 * 4, CLASSES, rng=rng))
+
+
+def train(build, epochs, split, rng):
+    """Train a fresh model on one split; return it and the test error after every epoch."""
+    X_train, X_test, y_train, y_test = split
+    model = build(rng)
+    optimizer = AdamW(model.parameters(), lr=LR)
+    steps = epochs * -(-len(X_train) // BATCH_SIZE)
+    history = fit(model, X_train, y_train, optimizer=optimizer, epochs=epochs, batch_size=BATCH_SIZE, rng=rng,
+                  schedule=LambdaLR(optimizer, lambda t: cosine_decay(t, steps)),
+                  metrics={"test error": lambda m: 1 - accuracy(m, X_test, y_test)})
+    return model, [row["test error"] for row in history]
+
+
+# %% Experiment: both models on every split
+curves = {"MLP": [], "CNN": []}
+models = {}
+for number in demo.progress(range(SPLITS), "splits"):
+    rng = np.random.default_rng([demo.seed, number])
+    split = train_test_split(X, y, test_size=TEST_SIZE, rng=rng, stratify=y)
+    for name, build in (("MLP", mlp), ("CNN", cnn)):
+        model, curve = train(build, EPOCHS[name], split, rng)
+        curves[name].append(curve)
+        if number == 0:
+            models[name], first_split = model, split
+if demo.seed == 0:
+    print(models["CNN"])
+
+# %% Figure: learning curves, and the sheet of mistakes
+_, X_test, _, y_test = first_split
+guess = predict(models["CNN"], X_test).argmax(axis=-1)
+wrong = np.flatnonzero(guess != y_test)
+sizes = {name: sum(p.size for p in model.parameters()) for name, model in models.items()}
+best = {name: 1 - np.array(curve)[:, -1] for name, curve in curves.items()}
+
+figure = plt.figure(figsize=(12, 5.2))
+figure.suptitle(f"A CNN of {sizes['CNN']:,} parameters reads {100 * best['CNN'].mean():.1f} % of unseen digits, an MLP of "
+                f"{sizes['MLP']:,} reads {100 * best['MLP'].mean():.1f} %")
+left, right = figure.add_gridspec(1, 2, width_ratios=[1.25, 1])
+ax = figure.add_subplot(left)
+for name, colour, style in (("MLP", VERMILLION, "--"), ("CNN", BLUE, "-")):
+    epochs = np.arange(1, EPOCHS[name] + 1)
+    band(ax, epochs, 100 * np.array(curves[name]), color=colour, linestyle=style, label=name)
+    label_line(ax, ax.lines[-1], name)
+ax.axhline(90, color="0.5", lw=1, ls=":")
+ax.text(1.1, 80, "guessing", color="0.4", va="top")
+ax.set(xlabel="epoch", ylabel="test error (%)", yscale="log", title=f"Learning curves, median and band over {SPLITS} splits"
+       if SPLITS > 1 else "Learning curves, one split")
+
+columns = 4
+shown = wrong[:12]
+sheet = right.subgridspec(max(-(-len(shown) // columns), 1), columns, wspace=0.15, hspace=0.45)
+for k, i in enumerate(shown):
+    cell = figure.add_subplot(sheet[k // columns, k % columns])
+    cell.imshow(X_test[i, 0], cmap="gray_r", vmin=0, vmax=1)
+    cell.set_title(f"{y_test[i]}, read as {guess[i]}", fontsize=10)
+    cell.set_axis_off()
+if not len(shown):
+    cell = figure.add_subplot(right)
+    cell.text(0.5, 0.5, f"no mistake among {len(y_test)} test images", ha="center")
+    cell.set_axis_off()
+
+# %% Claims
+for name in curves:
+    demo.record(f"{name} parameters", sizes[name])
+    demo.record(f"{name} test accuracy, each split", best[name])
+demo.record("mistakes of the CNN on the first split", len(wrong), f"of {len(y_test)}")
+demo.claim("the MLP's test accuracy is at least 96 %, on every split", best["MLP"].min(), at_least=0.96)
+demo.claim("the CNN's test accuracy is at least 98 %, on every split", best["CNN"].min(), at_least=0.98)
+demo.claim("the CNN is smaller than the MLP (parameters, ratio)", sizes["CNN"] / sizes["MLP"], below=1)
+if not demo.quick:
+    demo.claim("and it makes fewer mistakes: test error, MLP - CNN, mean over the splits",
+               best["CNN"].mean() - best["MLP"].mean(), above=0)
+demo.finish(figure)

@@ -1,0 +1,128 @@
+"""The shape of the repository: imports point one way, every public name is specified, stems agree."""
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "tinyml"
+
+# A module may import those of a lower rank, and its own family; a lesson never imports another lesson.
+RANKS = [
+    {"tensor", "check", "progress"}, {"ops"}, {"gradcheck", "debug", "data"}, {"functional"},
+    {"nn", "optim"}, {"train"}, {"interpolation", "compression", "selfsupervised"}, {"exercises"},
+]
+LESSONS = RANKS[6]
+ALLOWED = {
+    "tinyml": {"numpy", "tinyml"},
+    "tests": {"numpy", "tinyml", "pytest", "hypothesis", "strategies"},
+    "demos": {"numpy", "tinyml", "matplotlib", "common"},
+}
+
+
+def sources(folder):
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imported(path):
+    """Absolute dotted names that a file imports, as "tinyml.nn" for both forms of the statement."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports are absolute"
+            yield node.module
+            if node.module == "tinyml":
+                yield from (f"tinyml.{alias.name}" for alias in node.names)
+
+
+def families(path):
+    """(own family, imported families) of a file of the package, a family being a module or a folder."""
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    names = {name.split(".")[1] for name in imported(path) if name.startswith("tinyml.")}
+    known = set().union(*RANKS)
+    return own, {name for name in names if name in known}
+
+
+def rank(family):
+    return next(i for i, members in enumerate(RANKS) if family in members)
+
+
+def test_every_module_has_a_rank():
+    present = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in sources("tinyml")}
+    assert present - {"__init__"} <= set().union(*RANKS)
+
+
+@pytest.mark.parametrize("path", [p for p in sources("tinyml") if p != PACKAGE / "__init__.py"],
+                         ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_imports_point_one_way(path):
+    own, others = families(path)
+    for other in others - {own}:
+        if (own, other) == ("tensor", "ops"):    # the one natural circle
+            continue
+        assert rank(other) <= rank(own), f"{own} must not import {other}"
+        assert not {own, other} <= LESSONS, f"lesson {own} must not import lesson {other}"
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_only_the_chosen_packages_are_imported(folder):
+    local = {path.stem for path in sources(folder)}
+    for path in sources(folder):
+        foreign = {name.split(".")[0] for name in imported(path)} - set(sys.stdlib_module_names)
+        extra = {"pytest", "hypothesis"} if "exercises" in path.parts else set()
+        assert foreign <= ALLOWED[folder] | local | extra, path
+
+
+def test_import_needs_numpy_alone():
+    code = "import sys, tinyml; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                            cwd=ROOT).stdout.split()
+    assert not {"matplotlib", "pytest", "hypothesis", "scipy"} & set(loaded)
+
+
+def public_definitions():
+    for path in sources("tinyml"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                yield pytest.param(node, id=f"{path.relative_to(PACKAGE).as_posix()}:{node.name}")
+
+
+@pytest.mark.parametrize("node", public_definitions())
+def test_every_public_name_is_specified(node):
+    assert ast.get_docstring(node), f"{node.name} has no docstring"
+    if isinstance(node, ast.ClassDef):
+        return
+    docstring = ast.get_docstring(node)
+    arguments = [a.arg for a in node.args.args + node.args.kwonlyargs]
+    if "Parameters\n" in docstring:
+        for argument in arguments:
+            assert argument in docstring, f"{node.name}: {argument} is not described"
+
+
+def test_no_monkey_patching():
+    for path in sources("tinyml"):
+        calls = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+        assert not [c for c in calls if isinstance(c.func, ast.Name) and c.func.id in {"setattr", "exec", "eval"}], path
+
+
+def test_the_law_of_the_stem():
+    """tests/test_<stem>.py for every module, tests and demos/<stem>.py for every module of a lesson."""
+    tests = {path.stem.removeprefix("test_") for path in sources("tests")}
+    demos = {path.stem for path in sources("demos")}
+    for path in sources("tinyml"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        family, stem = parts[0], parts[-1]
+        if family in LESSONS and stem != "__init__":
+            assert stem in tests and stem in demos, f"{stem} needs tests/test_{stem}.py and demos/{stem}.py"
+        elif family not in LESSONS | {"__init__", "exercises"}:
+            assert family in tests | {"progress"}, f"{family} needs tests/test_{family}.py"
+
+
+def test_no_random_state_is_global():
+    for folder in ("tinyml", "tests", "demos"):
+        for path in sources(folder):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("np.random."):
+                    assert node.attr in {"default_rng", "Generator", "SeedSequence"}, f"{path}: {ast.unparse(node)}"

@@ -78,8 +78,8 @@ sizes = {name: sum(p.size for p in model.parameters()) for name, model in models
 best = {name: 1 - np.array(curve)[:, -1] for name, curve in curves.items()}
 
 figure = plt.figure(figsize=(12, 5.2))
-figure.suptitle(f"A CNN of {sizes['CNN']:,} parameters reads {100 * best['CNN'].mean():.1f} % of unseen digits, an MLP of "
-                f"{sizes['MLP']:,} reads {100 * best['MLP'].mean():.1f} %")
+figure.suptitle(f"A CNN of {sizes['CNN']:,} parameters reads {100 * best['CNN'].mean():.1f} % of unseen digits, "
+                f"an MLP of {sizes['MLP']:,} reads {100 * best['MLP'].mean():.1f} %")
 left, right = figure.add_gridspec(1, 2, width_ratios=[1.25, 1])
 ax = figure.add_subplot(left)
 for name, colour, style in (("MLP", VERMILLION, "--"), ("CNN", BLUE, "-")):
@@ -88,8 +88,8 @@ for name, colour, style in (("MLP", VERMILLION, "--"), ("CNN", BLUE, "-")):
     label_line(ax, ax.lines[-1], name)
 ax.axhline(90, color="0.5", lw=1, ls=":")
 ax.text(1.1, 80, "guessing", color="0.4", va="top")
-ax.set(xlabel="epoch", ylabel="test error (%)", yscale="log", title=f"Learning curves, median and band over {SPLITS} splits"
-       if SPLITS > 1 else "Learning curves, one split")
+ax.set(xlabel="epoch", ylabel="test error (%)", yscale="log",
+       title=f"Learning curves, median and band over {SPLITS} splits" if SPLITS > 1 else "Learning curves")
 
 columns = 4
 shown = wrong[:12]

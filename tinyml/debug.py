@@ -65,10 +65,10 @@ def graph(output, names=None):
         label = labels.get(tensor, tensor.op or "leaf")
         lines.append((f"{lead}#{numbers[tensor]} {label} {tensor.shape}",
                       f"|grad| {np.linalg.norm(grads[tensor]):.3g}"))
-        parents = [parent for parent, _ in tensor.edges]
-        for i in reversed(range(len(parents))):
-            last = i == len(parents) - 1
-            stack.append((parents[i], below + ("└─ " if last else "├─ "), below + ("   " if last else "│  ")))
+        branch, line = "└─ ", "   "    # the last argument closes the bracket; a stack takes it first
+        for parent, _ in reversed(tensor.edges):
+            stack.append((parent, below + branch, below + line))
+            branch, line = "├─ ", "│  "
     width = max(len(left) for left, _ in lines)
     return "\n".join(f"{left:<{width}}   {right}".rstrip() for left, right in lines)
 
@@ -100,15 +100,16 @@ class _Watcher:
         self.sites[out.serial] = site
         if not np.isfinite(out.data).all() and all(np.isfinite(a).all() for a in arrays if a is not None):
             shapes = ", ".join(str(np.shape(a)) for a in arrays if a is not None)
-            raise FloatingPointError(f"{out.op}: the result must be finite, got {_count(out.data)} from arguments "
-                                     f"of shapes {shapes}; {site}")
+            raise FloatingPointError(f"{out.op}: the result must be finite, got {_count(out.data)} "
+                                     f"from arguments of shapes {shapes}; {site}")
 
     def passed_back(self, tensor, parent, gradient):
         if not np.isfinite(gradient).all():
             source = f"made by {parent.op}" if parent.op else "a leaf"
-            raise FloatingPointError(f"backward of {tensor.op}: the gradient must be finite, got {_count(gradient)} "
-                                     f"for its argument of shape {parent.shape} ({source}); "
-                                     f"{self.sites.get(tensor.serial, 'called outside detect_anomaly()')}")
+            site = self.sites.get(tensor.serial, "called outside detect_anomaly()")
+            raise FloatingPointError(f"backward of {tensor.op}: the gradient must be finite, got "
+                                     f"{_count(gradient)} for its argument of shape {parent.shape} "
+                                     f"({source}); {site}")
 
 
 def _count(array):

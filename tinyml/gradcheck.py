@@ -96,6 +96,7 @@ def _diagnosis(f, points, k, u, v, grad):
         a, d = _slopes(f, points, k, e, v, grad)
         if abs(a - d) > worst:
             worst, where, values = abs(a - d), index, (a, d)
-    return (f"gradcheck: the gradient of argument {k}, shape {points[k].shape}, must match its central difference: "
-            f"along a random direction got {auto:.9g} by autograd and {difference:.9g} by difference; most wrong at "
-            f"entry {where}: {values[0]:.9g} by autograd, {values[1]:.9g} by difference")
+    return (f"gradcheck: the gradient of argument {k}, shape {points[k].shape}, must match its central "
+            f"difference, got {auto:.9g} by autograd and {difference:.9g} by difference along a random "
+            f"direction; most wrong at entry {where}: {values[0]:.9g} by autograd, {values[1]:.9g} "
+            "by difference")

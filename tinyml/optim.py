@@ -174,8 +174,8 @@ def clip_grad_norm_(parameters, max_norm):
     with_grad = [p for p in parameters if p.grad is not None]
     norm = math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in with_grad))
     if not math.isfinite(norm):
-        raise ValueError(f"clip_grad_norm_: the gradients must be finite, got norm {norm}; run the step under "
-                         "tinyml.detect_anomaly() to see where the first NaN or infinity came from")
+        raise ValueError(f"clip_grad_norm_: the gradients must be finite, got norm {norm}; run the step "
+                         "under tinyml.detect_anomaly() to see where the first NaN or infinity came from")
     if norm > max_norm:
         for p in with_grad:
             p.grad = p.grad * (max_norm / norm)
@@ -218,14 +218,14 @@ def step_decay(t, step_size, gamma=0.1):
 def cosine_decay(t, t_max, final=0.0):
     """final + (1 - final)(1 + cos(pi t / t_max)) / 2, and `final` from t_max on.
 
-    Loshchilov and Hutter 2017, equation 5 without restarts; PyTorch's CosineAnnealingLR. t an int >= 0, t_max > 0,
-    final the factor at the end, in [0, 1].
+    Loshchilov and Hutter 2017, equation 5 without restarts; PyTorch's CosineAnnealingLR. t an int >= 0,
+    t_max > 0, final the factor at the end, in [0, 1].
     """
     check_number("cosine_decay", "t_max", t_max, above=0)
     return final + (1 - final) * (1 + math.cos(math.pi * min(t / t_max, 1))) / 2
 
 
 def linear_warmup(t, steps):
-    """min(1, (t + 1) / steps): from 1/steps up to 1 (Goyal et al. 2017, section 2.2). t an int >= 0, steps >= 1."""
+    """min(1, (t + 1) / steps): from 1/steps up to 1; t an int >= 0, steps >= 1 (Goyal et al. 2017, 2.2)."""
     check_number("linear_warmup", "steps", steps, at_least=1)
     return min(1.0, (t + 1) / steps)

@@ -84,7 +84,8 @@ def predict(model, X, *, batch_size=1024):
     training = model.training
     model.eval()
     try:
-        return np.concatenate([model(_as_input(x)).data for x, in batches(X, batch_size=batch_size, rng=None)])
+        parts = [model(_as_input(x)).data for x, in batches(X, batch_size=batch_size, rng=None)]
+        return np.concatenate(parts)
     finally:
         model.train(training)
 

@@ -60,7 +60,8 @@ def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, t
     axes = (0, *range(2, x.ndim))
     n = x.size // max(x.shape[1], 1)
     if n < 2:
-        raise ValueError(f"batch_norm: x must have more than one value per channel in training, got {x.shape}")
+        raise ValueError("batch_norm: x must have more than one value per channel in training, "
+                         f"got {x.shape}")
     if running_mean is not None:
         for running, batch in ((running_mean, x.data.mean(axis=axes)),
                                (running_var, x.data.var(axis=axes, ddof=1))):

@@ -35,7 +35,8 @@ class MultiheadAttention(Module):
                              f"got {embed_dim}")
         self.embed_dim, self.num_heads, self.dropout, self.rng = embed_dim, num_heads, dropout, rng
         bound = math.sqrt(6 / (4 * embed_dim))
-        self.in_proj_weight = Parameter(rng.uniform(-bound, bound, (3 * embed_dim, embed_dim)).astype(np.float32))
+        in_proj = rng.uniform(-bound, bound, (3 * embed_dim, embed_dim))
+        self.in_proj_weight = Parameter(in_proj.astype(np.float32))
         self.in_proj_bias = Parameter(np.zeros(3 * embed_dim, np.float32)) if bias else None
         self.out_proj = Linear(embed_dim, embed_dim, bias, rng=rng)
         if bias:
@@ -50,11 +51,11 @@ class MultiheadAttention(Module):
         value = key if value is None else value
         for name, x in (("query", query), ("key", key), ("value", value)):
             if x.ndim != 3 or x.shape[-1] != self.embed_dim:
-                raise ValueError(f"MultiheadAttention: {name} must have shape (B, T, embed_dim={self.embed_dim}), "
-                                 f"got {x.shape}")
+                raise ValueError(f"MultiheadAttention: {name} must have shape (B, T, embed_dim="
+                                 f"{self.embed_dim}), got {x.shape}")
         q, k, v = (self._heads(x) for x in self._project(query, key, value))
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask, self.dropout if self.training else 0.0, is_causal,
-                                           rng=self.rng)                         # (B, H, T, D / H)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask, self.dropout if self.training else 0.0,
+                                           is_causal, rng=self.rng)              # (B, H, T, D / H)
         return self.out_proj(y.swapaxes(1, 2).reshape(query.shape))
 
     def _project(self, query, key, value):
@@ -93,8 +94,8 @@ class TransformerEncoderLayer(Module):
     rng : numpy.random.Generator
     """
 
-    def __init__(self, d_model, nhead, dim_feedforward=2048, dropout=0.1, activation="relu", layer_norm_eps=1e-5,
-                 norm_first=False, *, rng):
+    def __init__(self, d_model, nhead, dim_feedforward=2048, dropout=0.1, activation="relu",
+                 layer_norm_eps=1e-5, norm_first=False, *, rng):
         if activation not in ("relu", "gelu") and not callable(activation):
             raise ValueError(f'TransformerEncoderLayer: activation must be "relu", "gelu" or a function, '
                              f"got {activation!r}")

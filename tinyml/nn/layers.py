@@ -72,7 +72,8 @@ class Conv2d(Module):
     def forward(self, x):
         shape = np.shape(x)
         if len(shape) != 4 or shape[1] != self.in_channels:
-            raise ValueError(f"Conv2d: x must have shape (N, in_channels={self.in_channels}, H, W), got {shape}")
+            raise ValueError(f"Conv2d: x must have shape (N, in_channels={self.in_channels}, H, W), "
+                             f"got {shape}")
         return F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
 
     def extra_repr(self):

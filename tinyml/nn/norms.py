@@ -28,8 +28,8 @@ class BatchNorm1d(Module):
 
     def forward(self, x):
         if x.ndim not in self.axes or x.shape[1] != self.num_features:
-            raise ValueError(f"{type(self).__name__}: x must have {' or '.join(map(str, self.axes))} axes and "
-                             f"num_features={self.num_features} on axis 1, got {x.shape}")
+            raise ValueError(f"{type(self).__name__}: x must have {' or '.join(map(str, self.axes))} axes "
+                             f"and num_features={self.num_features} on axis 1, got {x.shape}")
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training,
                             self.momentum, self.eps)
 

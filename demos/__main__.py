@@ -1,0 +1,77 @@
+"""Run the demos, one after the other, and build the gallery page: ``python demos --quick``."""
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from common import describe, options, plain_console, question, write
+from gallery import passed, write_page
+
+FOLDER = Path(__file__).resolve().parent
+SOURCES = {path.stem: path for path in sorted(FOLDER.glob("*.py"))
+           if path.stem not in {"__main__", "common", "gallery"}}
+TAIL = 12    # lines that are shown of a crash
+
+
+def run(source, *, quick, seed, out):
+    """Run one demo in a Python of its own; return its results, or why there are none."""
+    for suffix in (".json", ".png"):    # what an earlier run left must not pass for this one's
+        (out / source.stem).with_suffix(suffix).unlink(missing_ok=True)
+    begun = time.perf_counter()
+    child = subprocess.run(
+        [sys.executable, source, *["--quick"] * quick, "--seed", str(seed), "--out", out],
+        capture_output=True, text=True, errors="replace")
+    written = out / f"{source.stem}.json"
+    result = json.loads(written.read_text(encoding="utf-8")) if written.exists() else None
+    if not (result and result["claims"] and child.returncode == (0 if passed(result) else 1)):
+        words = child.stderr.strip().splitlines()[-TAIL:] or [
+            f"the demo ended with exit code {child.returncode} before demo.finish(figure)"]
+        result = {"question": title(source), "quick": quick, "seed": seed, "numbers": [],
+                  "claims": [], "seconds": time.perf_counter() - begun, "error": "\n".join(words)}
+        write(written, json.dumps(result, indent=1).encode())
+    return result
+
+
+def title(source):
+    """The question of a demo, or its name if it is not even Python."""
+    try:
+        return question(source)
+    except SyntaxError:
+        return source.stem
+
+
+def report(result):
+    """Verdict, claims held and seconds of one demo on a line; below it, what went wrong."""
+    held = sum(claim["holds"] for claim in result["claims"])
+    count = "" if "error" in result else f"{held} of {len(result['claims'])} claims hold"
+    verdict = "passed" if passed(result) else "FAILED"
+    lines = [f"{verdict}  {count:<22}{result['seconds']:6.1f} s"]
+    lines += [describe(claim) for claim in result["claims"] if not claim["holds"]]
+    lines += result.get("error", "").splitlines()
+    return "\n        ".join(lines)
+
+
+def main():
+    parser = options(__doc__)
+    parser.add_argument("stems", nargs="*", metavar="STEM", help="demos to run (default: all)")
+    arguments = parser.parse_args()
+    unknown = [stem for stem in arguments.stems if stem not in SOURCES]
+    if unknown:
+        parser.error(f"no demo is called {', '.join(unknown)}; there are {', '.join(SOURCES)}")
+    plain_console()
+    stems = list(dict.fromkeys(arguments.stems)) or list(SOURCES)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    good = 0
+    for number, stem in enumerate(stems, 1):
+        print(f"{number:>3}/{len(stems)}  {stem:<{max(map(len, stems))}}  ", end="", flush=True)
+        result = run(SOURCES[stem], quick=arguments.quick, seed=arguments.seed, out=arguments.out)
+        print(report(result))
+        good += passed(result)
+    page = write_page(arguments.out, SOURCES.values())
+    print(f"{good} passed, {len(stems) - good} failed\n{page.resolve()}")
+    sys.exit(not stems or good < len(stems))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""What every demo shares: its command line, its record of numbers and claims, its figure's look.
+
+    demo = start(__file__, __doc__)
+    demo.record("test accuracy", accuracy)
+    demo.claim("the test accuracy is at least 96 %", accuracy, at_least=0.96)
+    demo.finish(figure)
+"""
+import argparse
+import ast
+import builtins
+import io
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from tinyml.progress import progress
+
+# Eight colours that readers with any colour vision can tell apart (Okabe and Ito 2008).
+OKABE_ITO = {
+    "blue": "#0072B2", "vermillion": "#D55E00", "green": "#009E73", "orange": "#E69F00",
+    "purple": "#CC79A7", "sky": "#56B4E9", "yellow": "#F0E442", "black": "#000000",
+}
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW, BLACK = OKABE_ITO.values()
+
+STYLE = {
+    "figure.figsize": (9, 5.4), "figure.constrained_layout.use": True, "figure.facecolor": "white",
+    "figure.titlesize": 14, "figure.titleweight": "bold", "savefig.dpi": 150,
+    "font.size": 11, "axes.labelsize": 11, "axes.titlesize": 12, "axes.titlelocation": "left",
+    "axes.titlepad": 10, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.edgecolor": "0.4", "xtick.color": "0.3", "ytick.color": "0.3",
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": "0.92", "grid.linewidth": 0.8,
+    "axes.prop_cycle": matplotlib.cycler(color=OKABE_ITO.values()),
+    "lines.linewidth": 2, "legend.frameon": False,
+}
+
+RULES = {    # how a bound reads, and when it holds; NaN compares false, so for NaN never
+    "at_least": ("at least {}", lambda value, bound: value >= bound),
+    "at_most": ("at most {}", lambda value, bound: value <= bound),
+    "above": ("above {}", lambda value, bound: value > bound),
+    "below": ("below {}", lambda value, bound: value < bound),
+    "within": ("{} to {}", lambda value, low, high: low <= value <= high),
+}
+
+
+def options(doc):
+    """The command line that a demo and ``python demos`` have in common."""
+    parser = argparse.ArgumentParser(description=doc,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="smaller experiments, a few seconds")
+    parser.add_argument("--seed", type=int, default=0, help="of all random numbers (default: 0)")
+    parser.add_argument("--out", type=Path, default=Path("gallery"),
+                        help="folder for the results (default: gallery)")
+    return parser
+
+
+def start(file, doc):
+    """The Demo of a script, from its ``__file__``, its ``__doc__`` and the command line."""
+    interactive = hasattr(builtins, "__IPYTHON__")    # a notebook, which has arguments of its own
+    parser = options(doc)
+    arguments = parser.parse_known_args()[0] if interactive else parser.parse_args()
+    if not interactive:
+        matplotlib.use("Agg")    # draws into files, on machines without a screen too
+    matplotlib.rcParams.update(STYLE)
+    plain_console()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    return Demo(Path(file), **vars(arguments))
+
+
+class Demo:
+    """One run of a demo: its settings (quick, seed, out, rng), its findings (numbers, claims)."""
+
+    progress = staticmethod(progress)    # for item in demo.progress(items, "label"):
+
+    def __init__(self, source, *, quick, seed, out):
+        self.stem, self.question = source.stem, question(source)
+        self.quick, self.seed, self.out = quick, seed, out
+        self.rng = np.random.default_rng(seed)
+        self.numbers, self.claims = [], []
+        self.begun = time.perf_counter()
+
+    def record(self, name, value, unit=""):
+        """Print a number, or an array of numbers, and keep it for the results."""
+        self.numbers.append({"name": name, "value": plain(value), "unit": unit})
+        print(f"{name:<44}  {show(plain(value))} {unit}".rstrip())
+
+    def claim(self, text, value, **bound):
+        """State that `value` keeps one bound: at_least, at_most, above, below or within=(a, b).
+
+        Raises TypeError unless there is exactly one bound.
+        """
+        if len(bound) != 1 or not bound.keys() <= RULES.keys():
+            raise TypeError(f"claim: bound must be one of {', '.join(RULES)}, got "
+                            f"{', '.join(bound) or 'none'}; write claim(text, value, at_least=...)")
+        (name, limits), = bound.items()
+        (reads, rule), value, limits = RULES[name], float(value), np.ravel(limits).tolist()
+        self.claims.append({"text": text, "expected": reads.format(*map(show, limits)),
+                            "measured": plain(value), "holds": rule(value, *limits)})
+
+    def finish(self, figure):
+        """Save <stem>.png, then <stem>.json, and print the claims; exit with 1 unless all hold."""
+        image = io.BytesIO()
+        figure.savefig(image, format="png")
+        write(self.out / f"{self.stem}.png", image.getvalue())
+        titles = [figure.get_suptitle()] + [ax.get_title("left") for ax in figure.axes]
+        seconds = time.perf_counter() - self.begun
+        result = {
+            "question": self.question, "finding": next(filter(None, titles), self.question),
+            "quick": self.quick, "seed": self.seed, "seconds": round(seconds, 2),
+            "numbers": self.numbers, "claims": self.claims}
+        text = json.dumps(result, indent=1, allow_nan=False)
+        write(self.out / f"{self.stem}.json", text.encode())
+        print(*map(describe, self.claims), sep="\n")
+        print(f"{self.out / self.stem}.png and .json written after {seconds:.1f} s")
+        if not all_hold(self.claims):
+            sys.exit(1 if self.claims else "finish: a demo must claim something, got no claim; "
+                     "write demo.claim(text, value, at_least=...)")
+
+
+def all_hold(claims):
+    """Whether there are claims, and each of them holds."""
+    return bool(claims) and all(claim["holds"] for claim in claims)
+
+
+def describe(claim):
+    """A claim on one line; its verdict is in words, which any console can print."""
+    verdict = "holds:        " if claim["holds"] else "DOES NOT HOLD:"
+    numbers = f"expected {claim['expected']}, measured {show(claim['measured'])}"
+    return f"{verdict} {claim['text']} ({numbers})"
+
+
+def question(source):
+    """The first line of a demo's docstring, read without running the demo."""
+    doc = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or source.stem
+    return doc.splitlines()[0]
+
+
+def plain(value):
+    """`value` as JSON knows it: arrays become lists, numbers that are not finite become None."""
+    value = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return value
+    raise TypeError(f"record: value must be a number or an array, got {type(value).__name__}; "
+                    "write .item() or .data")
+
+
+def show(value):
+    """A plain value as people write it: 0.9833, 1,797, 2.2e-16, yes, "not finite"."""
+    if isinstance(value, list):
+        few = value if len(value) <= 8 else [*value[:3], "...", value[-1], f"({len(value)} values)"]
+        return " ".join(map(show, few))
+    if value is None or isinstance(value, (bool, str)):
+        return {None: "not finite", True: "yes", False: "no"}.get(value, value)
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:,.4g}"
+
+
+def write(path, data):
+    """Write bytes beside `path`, then rename: a reader never meets half a file."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def plain_console():
+    """Let a console that lacks a character print "?" instead of raising UnicodeEncodeError."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def band(ax, x, samples, **style):
+    """Draw the median of `samples` over axis 0 (seeds), a band from 10 to 90 %; return the line.
+
+    `style` goes to ``ax.plot``: color, label, linestyle ...
+    """
+    low, middle, high = np.percentile(samples, [10, 50, 90], axis=0)
+    line, = ax.plot(x, middle, **style)
+    ax.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    return line
+
+
+def label_line(ax, line, text, *, dy=0):
+    """Write `text` at the right end of a line, in a darker shade of its colour, `dy` points up."""
+    x, y = line.get_data()
+    end = np.flatnonzero(np.isfinite(y))[-1]
+    ax.annotate(text, (x[end], y[end]), xytext=(6, dy), textcoords="offset points", va="center",
+                color=[0.65 * part for part in to_rgb(line.get_color())], annotation_clip=False)

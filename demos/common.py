@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 from matplotlib.colors import to_rgb
 
@@ -30,13 +30,13 @@ OKABE_ITO = {
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW, BLACK = OKABE_ITO.values()
 
 STYLE = {
-    "figure.figsize": (9, 5.4), "figure.constrained_layout.use": True, "figure.facecolor": "white",
-    "figure.titlesize": 14, "figure.titleweight": "bold", "savefig.dpi": 150,
-    "font.size": 11, "axes.labelsize": 11, "axes.titlesize": 12, "axes.titlelocation": "left",
-    "axes.titlepad": 10, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": "0.4", "xtick.color": "0.3", "ytick.color": "0.3",
-    "axes.grid": True, "axes.axisbelow": True, "grid.color": "0.92", "grid.linewidth": 0.8,
-    "axes.prop_cycle": matplotlib.cycler(color=OKABE_ITO.values()),
+    "figure.figsize": (9, 5.4), "figure.titlesize": 14, "figure.titleweight": "bold",
+    "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": 0.1,
+    "savefig.dpi": 150, "savefig.bbox": "tight", "savefig.pad_inches": 0.15,
+    "font.size": 11, "axes.titlesize": 12, "axes.titlelocation": "left", "axes.titlepad": 10,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "0.4",
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": "0.92", "xtick.color": "0.3",
+    "ytick.color": "0.3", "axes.prop_cycle": matplotlib.cycler(color=OKABE_ITO.values()),
     "lines.linewidth": 2, "legend.frameon": False,
 }
 
@@ -55,8 +55,7 @@ def options(doc):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller experiments, a few seconds")
     parser.add_argument("--seed", type=int, default=0, help="of all random numbers (default: 0)")
-    parser.add_argument("--out", type=Path, default=Path("gallery"),
-                        help="folder for the results (default: gallery)")
+    parser.add_argument("--out", type=Path, default=Path("gallery"), help="folder for the results")
     return parser
 
 
@@ -67,7 +66,7 @@ def start(file, doc):
     arguments = parser.parse_known_args()[0] if interactive else parser.parse_args()
     if not interactive:
         matplotlib.use("Agg")    # draws into files, on machines without a screen too
-    matplotlib.rcParams.update(STYLE)
+    matplotlib.style.use(["default", STYLE])
     plain_console()
     arguments.out.mkdir(parents=True, exist_ok=True)
     return Demo(Path(file), **vars(arguments))
@@ -93,7 +92,7 @@ class Demo:
     def claim(self, text, value, **bound):
         """State that `value` keeps one bound: at_least, at_most, above, below or within=(a, b).
 
-        Raises TypeError unless there is exactly one bound.
+        Raises TypeError unless there is exactly one of these bounds.
         """
         if len(bound) != 1 or not bound.keys() <= RULES.keys():
             raise TypeError(f"claim: bound must be one of {', '.join(RULES)}, got "
@@ -161,7 +160,9 @@ def show(value):
         return " ".join(map(show, few))
     if value is None or isinstance(value, (bool, str)):
         return {None: "not finite", True: "yes", False: "no"}.get(value, value)
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:,.4g}"
+    if 1e4 <= abs(value) < 1e9:
+        return f"{value:,.0f}"
+    return f"{value:,.4g}".replace("e-0", "e-")
 
 
 def write(path, data):

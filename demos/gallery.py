@@ -65,7 +65,7 @@ h1, h2 { font-family: var(--serif); font-weight: 600; line-height: 1.2; text-wra
 h1 { margin: 0; font-size: clamp(2.6rem, 8vw, 4rem); letter-spacing: -0.02em; }
 h2 { margin: 0.2rem 0 1.5rem; font-size: clamp(1.35rem, 3.6vw, 1.85rem); }
 a { color: var(--link); text-underline-offset: 0.2em; text-decoration-thickness: 1px; }
-header p { max-width: 40rem; margin: 0.8rem 0 2.2rem; font-size: 1.15rem; color: var(--quiet); }
+header p { max-width: 40rem; margin: 0.8rem 0 2.2rem; font-size: 1.1rem; color: var(--quiet); }
 dl { display: flex; flex-wrap: wrap; gap: 1rem 3rem; margin: 0 0 2rem; }
 dt { font-size: 0.85rem; color: var(--quiet); }
 dd { margin: 0; font: 600 1.5rem/1.3 var(--serif); font-variant-numeric: tabular-nums; }
@@ -75,7 +75,8 @@ nav a { display: block; padding: 0.25rem 0.8rem; border: 1px solid var(--line);
   border-radius: 2rem; background: var(--card); text-decoration: none;
   font: 0.85rem/1.5 var(--mono); }
 nav a:hover { border-color: currentColor; }
-article { margin-top: clamp(2rem, 5vw, 3.5rem); padding: clamp(1.2rem, 4vw, 3rem);
+article { --pad: clamp(1.2rem, 4vw, 3rem); padding: var(--pad);
+  margin-top: clamp(2rem, 5vw, 3.5rem);
   border: 1px solid var(--line); border-radius: 1rem; background: var(--card); }
 .stem { display: flex; justify-content: space-between; gap: 1rem; margin: 0;
   font: 0.85rem/1.6 var(--mono); }
@@ -86,9 +87,9 @@ article { margin-top: clamp(2rem, 5vw, 3.5rem); padding: clamp(1.2rem, 4vw, 3rem
 img { display: block; width: 100%; height: auto; border-radius: 0.5rem; background: #fff; }
 @media (prefers-color-scheme: dark) { img { padding: 0.75rem; } }
 .claims { margin: 1.8rem 0 0; }
-.claims li { display: grid; grid-template-columns: 9rem 1fr; padding: 0.8rem 0;
+.claims li { display: grid; grid-template-columns: 9.5rem 1fr; gap: 0 1rem; padding: 0.8rem 0;
   border-top: 1px solid var(--line); }
-.claims small { display: block; font-size: 0.9rem; color: var(--quiet);
+small { display: flex; flex-wrap: wrap; gap: 0 1.5rem; font-size: 0.9rem; color: var(--quiet);
   font-variant-numeric: tabular-nums; }
 details { padding: 0.8rem 0; border-block: 1px solid var(--line); }
 summary { cursor: pointer; color: var(--link); }
@@ -99,7 +100,10 @@ article footer { display: flex; flex-wrap: wrap; justify-content: space-between;
   gap: 0.3rem 1.5rem; margin-top: 1.2rem; font-size: 0.9rem; color: var(--quiet); }
 code, pre { font: 0.85rem/1.6 var(--mono); overflow-wrap: anywhere; white-space: pre-wrap; }
 pre { padding: 1rem; border-left: 3px solid var(--bad); background: var(--paper); }
-@media (max-width: 40rem) { .claims li { grid-template-columns: 1fr; } }
+@media (max-width: 40rem) {
+  .claims li { grid-template-columns: 1fr; }
+  .figure { display: block; margin-inline: calc(-1 * var(--pad)); }
+  .figure img { border-radius: 0; } }
 """
 
 
@@ -146,15 +150,16 @@ def mark(good, yes, no):
 def figure(out, stem, result):
     """The picture, with its size so that the page does not jump while it loads."""
     width, height = struct.unpack(">II", (out / f"{stem}.png").read_bytes()[16:24])
-    return (f'<a href="{stem}.png"><img src="{stem}.png" alt="{html.escape(result["finding"])}" '
-            f'width="{width}" height="{height}" loading="lazy"></a>\n')
+    return (f'<a class="figure" href="{stem}.png"><img src="{stem}.png" width="{width}" '
+            f'height="{height}" loading="lazy" alt="{html.escape(result["finding"])}"></a>\n')
 
 
 def claims(result):
     """What the demo claims, each with its verdict, what was expected and what was measured."""
     items = [f'<li>{mark(claim["holds"], "holds", "does not hold")}'
-             f'<span>{html.escape(claim["text"])}<small>expected {html.escape(claim["expected"])}, '
-             f'measured {show(claim["measured"])}</small></span></li>'
+             f'<div>{html.escape(claim["text"])}<small>'
+             f'<span>expected {html.escape(claim["expected"])}</span> '
+             f'<span>measured {show(claim["measured"])}</span></small></div></li>'
              for claim in result["claims"]]
     return '<ul class="claims">\n' + "\n".join(items) + "\n</ul>\n"
 

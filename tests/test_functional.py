@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import rngs
 
-from tinyml import Tensor, functional as F, gradcheck
+from tinyml import Tensor, gradcheck
+from tinyml import functional as F
 
 EPS = np.finfo(np.float64).eps
-rngs = st.builds(np.random.default_rng, st.integers(0, 2 ** 32 - 1))
 sizes = st.integers(1, 6)
 losses = pytest.mark.parametrize("loss", [F.cross_entropy, F.binary_cross_entropy_with_logits, F.mse_loss,
                                           F.kl_div])

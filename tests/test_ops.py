@@ -1,65 +1,386 @@
 """Every primitive against every law that a primitive must keep.
 
-A row of TABLE says what an operation computes and on which arguments; the laws below it hold for all
-rows. To add an operation: export it from `tinyml.ops`, and give it a row with
+A row of TABLE says what an operation computes and what it may be called with; the laws below the
+table hold for all rows. To add an operation, export it from `tinyml.ops` and give it a row of
 
-    reference   the same value by NumPy alone, as a formula or as slow loops
-    cases       a strategy that draws (arrays, metadata), away from poles, kinks and ties
-    degree      d, if the operation is homogeneous: f(t x_1, t x_2, ...) = t^d f(x_1, x_2, ...)
-    call        how to call it, if not as op(*arrays, **metadata)
+    reference   the same value from NumPy alone: a function of its own, a formula, or slow loops
+    cases       strategy of (arrays, metadata), away from poles, kinks and ties
+    degree      d where f is homogeneous, f(t x, t y, ...) = t^d f(x, y, ...), else None
+    call        how to call it, where that is not op(*arrays, **metadata)
 """
 import math
-from typing import Any, Callable, NamedTuple
+import re
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from strategies import (anything, arrays, broadcastable, distinct, eighths, nonzero, positive,
-                        quarters, rngs, shapes)
+from strategies import (affine, anything, distinct, eighths, joined, letters, matrices, nonzero, one,
+                        pair, positive, quarters, rngs, shapes, stacked, two, with_axes, with_bounds,
+                        with_broader_shape, with_condition, with_filters, with_grid, with_index,
+                        with_labels, with_order, with_pad_width, with_shape, with_two_axes,
+                        with_windows)
 from tinyml import Tensor, gradcheck, ops
 
-
-# Cases: what an operation may be called with.
-
-@st.composite
-def one(draw, values=anything, shape=shapes()):
-    """One array, no metadata."""
-    return (draw(arrays(values, shape)),), {}
+booleans = st.booleans()
 
 
-@st.composite
-def two(draw, x_values=anything, y_values=anything):
-    """Two arrays that broadcast against each other."""
-    rng, (x_shape, y_shape) = draw(rngs()), draw(broadcastable(2)).input_shapes
-    return (x_values(rng, x_shape), y_values(rng, y_shape)), {}
+# ------------------------------------------------------------ references that NumPy does not have
+
+def sliding(f, x, kernel_size, stride, padding, fill=0.0):
+    """f of every window (N, C, kh, kw) of the images, one after the other; two axes H' W' at the end."""
+    (kh, kw), (sh, sw), (ph, pw) = map(pair, (kernel_size, stride, padding))
+    x = np.pad(x, [(0, 0), (0, 0), (ph, ph), (pw, pw)], constant_values=fill)
+    rows, columns = range(0, x.shape[2] - kh + 1, sh), range(0, x.shape[3] - kw + 1, sw)
+    return np.stack([np.stack([f(x[:, :, r:r + kh, s:s + kw]) for s in columns], axis=-1)
+                     for r in rows], axis=-2)
 
 
-@st.composite
-def choices(draw):
-    """Two arrays and a condition, all three broadcast."""
-    rng, (x_shape, y_shape, c_shape) = draw(rngs()), draw(broadcastable(3)).input_shapes
-    condition = np.asarray(rng.random(c_shape) < 0.5)
-    return (anything(rng, x_shape), anything(rng, y_shape)), dict(condition=condition)
+def conv2d(x, weight, bias=np.zeros(1), *, stride, padding):
+    one_place = lambda window: (window[:, None] * weight).sum(axis=(2, 3, 4)) + bias    # (N, O)
+    return sliding(one_place, x, weight.shape[2:], stride, padding)
 
 
-@st.composite
-def bounds(draw, low=st.floats(-1, 0), high=st.floats(0, 1)):
-    """Quarters, and bounds between them; None is no bound."""
-    low, high = (bound if bound is None else round(bound * 4) / 4 + side / 8
-                 for bound, side in ((draw(low), -1), (draw(high), 1)))
-    return (draw(arrays(quarters)),), dict(low=low, high=high)
+def max_pool2d(x, *, kernel_size, stride, padding):
+    return sliding(lambda window: window.max(axis=(2, 3)), x, kernel_size,
+                   kernel_size if stride is None else stride, padding, fill=-np.inf)
 
 
-@st.composite
-def reductions(draw, values=anything, least=0):
-    """An array and axes to reduce, with `least` or more entries to each result."""
-    x = draw(arrays(values))
-    axis = draw(st.none() | hnp.valid_tuple_axes(x.ndim) |
-                (st.integers(-x.ndim, x.ndim - 1) if x.ndim else st.nothing()))
-    axes = range(x.ndim) if axis is None else np.atleast_1d(axis).astype(int)
-    if math.prod(x.shape[i] for i in axes) < least:
-        x = values(draw(rngs()), tuple(max(n, least) for n in x.shape))
-    return (x,), dict(axis=axis, keepdims=draw(st.booleans()))
+def avg_pool2d(x, *, kernel_size, stride, padding):
+    return sliding(lambda window: window.mean(axis=(2, 3)), x, kernel_size,
+                   kernel_size if stride is None else stride, padding)
+
+
+def gelu(x, *, approximate):
+    if approximate == "tanh":
+        return x / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3)))
+    return x * np.vectorize(lambda z: math.erfc(-z / math.sqrt(2)) / 2, otypes=[float])(x)
+
+
+def softmax(x, *, axis):
+    return np.exp(x) / np.exp(x).sum(axis=axis, keepdims=True)
+
+
+def label_cross_entropy(logits, *, labels):
+    rows, p = logits.reshape(-1, logits.shape[-1]), softmax(logits, axis=-1)
+    return -np.log(p.reshape(rows.shape)[range(len(rows)), labels.ravel()]).reshape(labels.shape)
+
+
+def fake_quantize(x, *, scale, zero_point, quant_min, quant_max):
+    """The nearest of all values that a code stands for, found by looking at each."""
+    codes = np.arange(quant_min, quant_max + 1)
+    grid = scale[..., None] * (codes - zero_point[..., None])
+    distance = np.abs(x[..., None] - grid)
+    nearest = distance.argmin(axis=-1)[..., None]
+    return np.take_along_axis(np.broadcast_to(grid, distance.shape), nearest, axis=-1)[..., 0]
+
+
+def clip(x, *, low=-np.inf, high=np.inf):
+    return np.minimum(np.maximum(x, low), high)
+
+
+# ------------------------------------------------------------ the table
+
+class Row(NamedTuple):
+    reference: Callable
+    cases: st.SearchStrategy
+    degree: float | None = None
+    call: Callable | None = None
+
+
+TABLE = {
+    "abs": Row(np.abs, one(nonzero), degree=1),
+    "add": Row(np.add, two(), degree=1),
+    "avg_pool2d": Row(avg_pool2d, with_windows(), degree=1),
+    "broadcast_to": Row(np.broadcast_to, with_broader_shape(), degree=1),
+    "clamp_ste": Row(clip, with_bounds(least=2)),
+    "clip": Row(clip, with_bounds(least=1)),
+    "concatenate": Row(lambda *xs, axis: np.concatenate(xs, axis), joined(), degree=1,
+                       call=lambda *xs, axis: ops.concatenate(xs, axis)),
+    "conv2d": Row(conv2d, with_filters()),
+    "div": Row(np.divide, two(anything, nonzero), degree=0),
+    "einsum": Row(lambda *xs, subscripts: np.einsum(subscripts, *xs), letters()),
+    "exp": Row(np.exp, one()),
+    "fake_quantize": Row(fake_quantize, with_grid()),
+    "gelu": Row(gelu, one(shape=shapes(1), approximate=st.sampled_from(["none", "tanh"]))),
+    "getitem": Row(lambda x, index: x[index], with_index(), degree=1),
+    "label_cross_entropy": Row(label_cross_entropy, with_labels()),
+    "linear": Row(lambda x, weight, bias=0.0: np.inner(x, weight) + bias, affine()),
+    "log": Row(np.log, one(positive)),
+    "logsumexp": Row(lambda x, **axes: np.log(np.exp(x).sum(**axes)),
+                     with_axes(least=1, keepdims=booleans)),
+    "matmul": Row(np.matmul, matrices(), degree=2),
+    "max": Row(np.max, with_axes(distinct, least=1, keepdims=booleans), degree=1),
+    "max_pool2d": Row(max_pool2d, with_windows(distinct), degree=1),
+    "maximum": Row(np.maximum, two(quarters, eighths), degree=1),
+    "mean": Row(np.mean, with_axes(least=1, keepdims=booleans), degree=1),
+    "min": Row(np.min, with_axes(distinct, least=1, keepdims=booleans), degree=1),
+    "minimum": Row(np.minimum, two(quarters, eighths), degree=1),
+    "mul": Row(np.multiply, two(), degree=2),
+    "neg": Row(np.negative, one(), degree=1),
+    "pad": Row(lambda x, pad_width, value: np.pad(x, pad_width, constant_values=value),
+               with_pad_width()),
+    "power": Row(np.power, two(positive, anything)),
+    "relu": Row(lambda x: np.where(x > 0, x, 0), one(nonzero), degree=1),
+    "reshape": Row(np.reshape, with_shape(), degree=1),
+    "round_ste": Row(np.rint, one()),
+    "sigmoid": Row(lambda x: 1 / (1 + np.exp(-x)), one()),
+    "sign_ste": Row(np.sign, one(nonzero)),
+    "softmax": Row(softmax, with_axes(least=1)),
+    "sqrt": Row(np.sqrt, one(positive), degree=1 / 2),
+    "stack": Row(lambda *xs, axis: np.stack(xs, axis), stacked(), degree=1,
+                 call=lambda *xs, axis: ops.stack(xs, axis)),
+    "sub": Row(np.subtract, two(), degree=1),
+    "sum": Row(np.sum, with_axes(keepdims=booleans), degree=1),
+    "swapaxes": Row(np.swapaxes, with_two_axes(), degree=1),
+    "tanh": Row(np.tanh, one()),
+    "transpose": Row(np.transpose, with_order(), degree=1),
+    "var": Row(lambda x, correction, **axes: np.var(x, ddof=correction, **axes),
+               with_axes(least=2, min_dims=1, keepdims=booleans, correction=st.integers(0, 1)), degree=2),
+    "where": Row(lambda x, y, condition: np.where(condition, x, y), with_condition(), degree=1,
+                 call=lambda x, y, condition: ops.where(condition, x, y)),
+}
+
+# Their vjp is not the derivative of their value, but the derivative of this:
+STRAIGHT_THROUGH = {
+    "clamp_ste": lambda x, low, high: x,
+    "fake_quantize": lambda x, scale, zero_point, quant_min, quant_max: ops.minimum(ops.maximum(
+        x, scale * (quant_min - 0.5 - zero_point)), scale * (quant_max + 0.5 - zero_point)),
+    "round_ste": lambda x: x,
+    "sign_ste": lambda x: ops.clip(x, low=-1, high=1),
+}
+
+
+def for_each(names):
+    """Run a law on random calls of each of these operations."""
+    return lambda law: pytest.mark.parametrize("name", sorted(names))(
+        settings(max_examples=20)(given(data=st.data())(law)))
+
+
+def draw(name, data):
+    """The operation as a function of its positional arguments, and these arguments."""
+    args, metadata = data.draw(TABLE[name].cases, label="arrays, metadata")
+    op = TABLE[name].call or getattr(ops, name)
+    return lambda *tensors: op(*tensors, **metadata), args, metadata
+
+
+def recorded(f, args):
+    """f(args) with a memory, and the arguments as leaves."""
+    leaves = [Tensor(a, requires_grad=True) for a in args]
+    return f(*leaves), leaves
+
+
+def close(actual, expected):
+    """Equal up to rounding, in shape and in dtype: entries are sums of fewer than 100 terms below 500
+    in size, and 100 * 500 * eps = 1.1e-11."""
+    scale = max(1, np.abs(expected).max(initial=0))
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1.1e-11 * scale, strict=True)
+
+
+# ------------------------------------------------------------ the laws
+
+def test_every_operation_has_a_row():
+    assert TABLE.keys() == set(ops.__all__)
+
+
+@for_each(TABLE)
+def test_value_is_that_of_numpy(name, data):
+    f, args, metadata = draw(name, data)
+    close(f(*map(Tensor, args)).data, TABLE[name].reference(*args, **metadata))
+
+
+@for_each(TABLE.keys() - STRAIGHT_THROUGH.keys())
+def test_gradient_is_the_slope_in_a_random_direction(name, data):
+    f, args, _ = draw(name, data)
+    assert gradcheck(f, *args, rng=data.draw(rngs), tol=1e-6)
+
+
+@for_each(STRAIGHT_THROUGH)
+def test_straight_through_borrows_the_gradient_of_another_function(name, data):
+    f, args, metadata = draw(name, data)
+    (y, [x]), (borrowed, [z]) = (recorded(h, args) for h in (
+        f, lambda x: STRAIGHT_THROUGH[name](x, **metadata)))
+    g = anything(data.draw(rngs), y.shape)
+    y.backward(g)
+    borrowed.backward(g)
+    np.testing.assert_array_equal(x.grad, z.grad)
+
+
+@for_each(TABLE)
+def test_float32_stays_float32_whatever_the_constants(name, data):
+    f, args, _ = draw(name, data)
+    k = data.draw(st.integers(0, len(args) - 1), label="which argument is the tensor")
+    x = Tensor(args[k].astype(np.float32), requires_grad=True)
+    y = f(*args[:k], x, *args[k + 1:])
+    [(_, vjp)] = y.edges
+    y.backward(np.ones(y.shape))
+    assert y.dtype == vjp(np.ones(y.shape, np.float32)).dtype == x.grad.dtype == np.float32
+    assert x.grad.shape == x.shape
+
+
+@for_each(TABLE)
+def test_nothing_is_written_to(name, data):
+    f, args, metadata = draw(name, data)
+    lock = lambda a: a.setflags(write=False)    # NumPy then raises where somebody writes
+    for a in (*args, *metadata.values()):
+        if isinstance(a, np.ndarray):
+            lock(a)
+    y, leaves = recorded(f, args)
+    g = np.ones(y.shape)
+    lock(y.data), lock(g)
+    y.backward(g)
+    assert all(leaf.grad is not None for leaf in leaves)
+
+
+@for_each(TABLE)
+def test_vjp_is_linear_in_g(name, data):
+    f, args, _ = draw(name, data)
+    y, _ = recorded(f, args)
+    rng = data.draw(rngs)
+    (a, b), g, h = anything(rng, 2), anything(rng, y.shape), anything(rng, y.shape)
+    for _, vjp in y.edges:
+        close(vjp(np.asarray(a * g + b * h)), a * vjp(g) + b * vjp(h))
+
+
+@for_each(name for name, row in TABLE.items() if row.degree is not None)
+def test_euler(name, data):
+    """f(t x, t y, ...) = t^d f(x, y, ...), differentiated by t at 1: the gradients g_x, g_y, ... that
+    belong to g satisfy <x, g_x> + <y, g_y> + ... = d <f, g>. For d = 1 this holds the gradient of a
+    linear f against the definition of its adjoint."""
+    f, args, _ = draw(name, data)
+    y, leaves = recorded(f, args)
+    g = anything(data.draw(rngs), y.shape)
+    y.backward(g)
+    close(np.sum([np.vdot(x, leaf.grad) for x, leaf in zip(args, leaves)]),
+          TABLE[name].degree * np.vdot(y.data, g))
+
+
+# ------------------------------------------------------------ where calculus has no answer
+
+@pytest.mark.parametrize("f, x, slope", [
+    (ops.abs, [-3, 0, 3], [-1, 0, 1]),
+    (ops.relu, [-3, 0, 3], [0, 0, 1]),
+    (lambda x: ops.maximum(x, 1.0), [0, 1, 2], [0, 0.5, 1]),
+    (lambda x: ops.maximum(1.0, x), [0, 1, 2], [0, 0.5, 1]),
+    (lambda x: ops.minimum(x, 1.0), [0, 1, 2], [1, 0.5, 0]),
+    (lambda x: ops.minimum(1.0, x), [0, 1, 2], [1, 0.5, 0]),
+    (lambda x: ops.clip(x, low=-1, high=1), [-2, -1, 0, 1, 2], [0, 1, 1, 1, 0]),
+    (ops.max, [1, 3, 0, 3, 3], [0, 1 / 3, 0, 1 / 3, 1 / 3]),
+    (ops.min, [1, 3, 0, 0], [0, 0, 0.5, 0.5]),
+    (lambda x: ops.max(x, axis=1), [[2, 2], [1, 2]], [[0.5, 0.5], [0, 1]]),
+    (lambda x: ops.max_pool2d(x, kernel_size=2), [[[[5, 7], [7, 7]]]], [[[[0, 1], [0, 0]]]]),
+    (ops.sign_ste, [-1.25, -1, 0, 1, 1.25], [0, 1, 1, 1, 0]),
+    (lambda x: ops.power(x, 0), [-1, 0, 1], [0, 0, 0]),
+    (lambda x: ops.power(x, 1), [-1, 0, 1], [1, 1, 1]),
+    (lambda x: ops.power(x, 2), [-1, 0, 1], [-2, 0, 2]),
+    (lambda x: ops.power(0.0, x), [1, 2], [0, 0]),
+])
+def test_slope_at_a_tie_or_kink(f, x, slope):
+    y, [x] = recorded(f, [np.array(x, float)])
+    y.backward(np.ones(y.shape))
+    np.testing.assert_array_equal(x.grad, slope)
+
+
+def test_slope_of_the_square_root_at_0_is_infinite():
+    with np.errstate(divide="ignore"):
+        y, [x] = recorded(ops.sqrt, [np.zeros(1)])
+        y.backward()
+    assert x.grad == np.inf
+
+
+@pytest.mark.parametrize("exponent", [-2, -1, 0, 1, 2, 3, 3.0])
+def test_power_of_a_negative_base(exponent):
+    x = np.array([-1.5, -0.5, 0.5])
+    assert gradcheck(lambda x: x ** exponent, x, rng=np.random.default_rng(0))
+
+
+def test_ties_of_values():
+    np.testing.assert_array_equal(ops.sign_ste([-2.0, 0.0, 2.0]).data, [-1, 1, 1])
+    np.testing.assert_array_equal(ops.round_ste([-1.5, -0.5, 0.5, 1.5]).data, [-2, 0, 0, 2])
+
+
+@pytest.mark.parametrize("f", [
+    ops.round_ste, ops.sign_ste, lambda x: ops.clamp_ste(x, low=-0.5, high=0.5),
+    lambda x: ops.fake_quantize(x, scale=0.5, zero_point=0, quant_min=-8, quant_max=7)])
+def test_straight_through_disagrees_with_calculus(f):
+    with pytest.raises(AssertionError, match="gradcheck"):
+        gradcheck(f, [0.6, -0.9, 0.3], rng=np.random.default_rng(0))
+
+
+@given(with_grid())
+def test_fake_quantize_is_a_projection_onto_its_grid(case):
+    (x,), metadata = case
+    y = ops.fake_quantize(x, **metadata).data
+    np.testing.assert_array_equal(y, fake_quantize(x, **metadata))
+    np.testing.assert_array_equal(y, ops.fake_quantize(y, **metadata).data)
+
+
+@pytest.mark.parametrize("f, value, slope", [
+    (ops.sigmoid, [0, 1, 1], [0, 0, 0]),
+    (ops.tanh, [-1, 1, 1], [0, 0, 0]),
+    (ops.softmax, [0, 0.5, 0.5], [0, 0, 0]),
+    (ops.logsumexp, 1e4 + math.log(2), [0, 0.5, 0.5]),
+    (lambda x: ops.label_cross_entropy(x, labels=np.array(0)), 2e4 + math.log(2), [-1, 0.5, 0.5]),
+])
+def test_nothing_overflows(f, value, slope):
+    y, [x] = recorded(f, [np.array([-1e4, 1e4, 1e4])])
+    y.backward(np.ones(y.shape))
+    np.testing.assert_allclose(y.data, value, rtol=1e-15)
+    np.testing.assert_array_equal(x.grad, slope)
+
+
+def test_logsumexp_of_nothing_but_minus_infinity():
+    assert ops.logsumexp(np.full(3, -np.inf)).data == -np.inf
+
+
+# ------------------------------------------------------------ refusals
+
+x, image, weight = np.ones((2, 3)), np.ones((1, 2, 4, 4)), np.ones((5, 2, 3, 3))
+step = dict(scale=1.0, zero_point=0, quant_min=0, quant_max=3)
+
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda: ops.add(x, np.ones(4)), ValueError, "add: arguments must fit together, got shapes (2, 3) and (4,)"),
+    (lambda: ops.mul(x, "two"), TypeError, "mul: data must hold real numbers, got str"),
+    (lambda: ops.matmul(x, x), ValueError, "y (..., k, m), got (2, 3) and (2, 3)"),
+    (lambda: ops.matmul(x, np.ones(())), ValueError, "y (..., k, m), got (2, 3) and ()"),
+    (lambda: ops.linear(x, np.ones((4, 2))), ValueError, "linear: x must have shape (..., in_features)"),
+    (lambda: ops.einsum(x, x, subscripts="ij,ij"), ValueError, "einsum: subscripts must be like"),
+    (lambda: ops.einsum(x, subscripts="ij->i"), ValueError, "got 'ij->i'"),
+    (lambda: ops.einsum(x, subscripts="ii->i"), ValueError, "got 'ii->i'"),
+    (lambda: ops.einsum(x, subscripts="...i->...i"), ValueError, "got '...i->...i'"),
+    (lambda: ops.mean(x[:0]), ValueError, "mean: x must have at least one entry along axis None, got shape (0, 3)"),
+    (lambda: ops.max(x[:0], axis=0), ValueError, "max: x must have at least one entry along axis 0"),
+    (lambda: ops.min(x[:0], axis=0), ValueError, "min: x must have at least one entry along axis 0"),
+    (lambda: ops.logsumexp(x[:0], axis=0), ValueError, "logsumexp: x must have at least one entry"),
+    (lambda: ops.softmax(x[:0], axis=0), ValueError, "softmax: x must have at least one entry"),
+    (lambda: ops.var(x, axis=0, correction=2), ValueError, "var: the number of entries must be > correction=2, got 2"),
+    (lambda: ops.sum(x, axis=2), ValueError, "sum: arguments must fit together, got shapes (2, 3)"),
+    (lambda: ops.label_cross_entropy(x, labels=np.array([0, 3])), IndexError, "got shapes (2, 3); index 3"),
+    (lambda: ops.reshape(x, shape=4), ValueError, "reshape: arguments must fit together, got shapes (2, 3)"),
+    (lambda: ops.broadcast_to(x, shape=4), ValueError, "broadcast_to: arguments must fit together"),
+    (lambda: ops.getitem(x, index=7), IndexError, "getitem: arguments must fit together, got shapes (2, 3); index 7"),
+    (lambda: ops.pad(x, pad_width=-1), ValueError, "pad: arguments must fit together, got shapes (2, 3)"),
+    (lambda: ops.concatenate([x, x.T]), ValueError, "concatenate: arguments must fit together, got shapes (2, 3) and (3, 2)"),
+    (lambda: ops.stack([x, x.T]), ValueError, "stack: arguments must fit together, got shapes (2, 3) and (3, 2)"),
+    (lambda: ops.where(x, x, x), TypeError, "where: condition must be an array of bool, got dtype float64; write"),
+    (lambda: ops.clip(x, low=1, high=0), ValueError, "clip: low must be <= high, got 1 > 0"),
+    (lambda: ops.clamp_ste(x, low=1, high=0), ValueError, "clamp_ste: low must be <= high, got 1 > 0"),
+    (lambda: ops.gelu(x, approximate="no"), ValueError, "gelu: approximate must be"),
+    (lambda: ops.fake_quantize(x, **{**step, "scale": 0.0}), ValueError, "fake_quantize: scale must be > 0, got 0"),
+    (lambda: ops.fake_quantize(x, **{**step, "quant_max": 0}), ValueError, "fake_quantize: quant_min must be < quant_max, got 0, 0"),
+    (lambda: ops.conv2d(x, weight), ValueError, "conv2d: x must have shape (N, C, H, W) and weight (O, C, kh, kw), got (2, 3)"),
+    (lambda: ops.conv2d(image[:, :1], weight), ValueError, "got (1, 1, 4, 4) and (5, 2, 3, 3)"),
+    (lambda: ops.conv2d(image, weight, stride=0), ValueError, "conv2d: stride must be an int >= 1 or two of them, got 0"),
+    (lambda: ops.conv2d(image, weight, padding=0.5), ValueError, "conv2d: padding must be an int >= 0"),
+    (lambda: ops.conv2d(image[:, :, :2], weight), ValueError, "at most the padded image (2, 4), got (3, 3)"),
+    (lambda: ops.max_pool2d(x, kernel_size=2), ValueError, "max_pool2d: x must have shape (N, C, H, W), got (2, 3)"),
+    (lambda: ops.max_pool2d(image, kernel_size=2, padding=2), ValueError, "max_pool2d: padding must be at most half of kernel_size=(2, 2), got (2, 2)"),
+    (lambda: ops.avg_pool2d(image, kernel_size=(1, 2, 3)), ValueError, "avg_pool2d: kernel_size must be an int >= 1"),
+])
+def test_refusals_say_what_was_wanted_and_what_came(call, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        call()

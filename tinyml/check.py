@@ -48,7 +48,7 @@ def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_m
         bounds = [f"{sign} {bound:g}" for sign, bound in
                   ((">=", at_least), (">", above), ("<=", at_most), ("<", below))
                   if np.isfinite(bound)]
-        raise ValueError(f"{function}: {name} must be {' and '.join(bounds)}, got {value!r}")
+        raise ValueError(f"{function}: {name} must be {' and '.join(bounds) or 'a number'}, got {value!r}")
 
 
 def check_sizes(function, **sizes):

@@ -187,6 +187,11 @@ def no_grad():
         mode.recording = before
 
 
+def as_tensor(x):
+    """x itself if it is a Tensor, else a constant Tensor of it."""
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
 def _array(x):
     return x.data if isinstance(x, Tensor) else x
 

@@ -3,13 +3,15 @@
 The names, arguments and defaults are those of ``torch.nn.functional``, with `axis` for `dim` and a
 required keyword `rng` where randomness enters. Nothing here has a derivative of its own.
 """
-from tinyml.functional.activations import dropout, embedding, leaky_relu, log_softmax
+from tinyml.functional.activations import (dropout, embedding, gelu, leaky_relu, log_softmax,
+                                           softmax)
 from tinyml.functional.attention import scaled_dot_product_attention
 from tinyml.functional.distances import cosine_similarity, normalize
+from tinyml.functional.images import avg_pool2d, conv2d, max_pool2d
 from tinyml.functional.losses import (binary_cross_entropy_with_logits, cross_entropy, kl_div,
                                       mse_loss)
 from tinyml.functional.norms import batch_norm, layer_norm
-from tinyml.ops import (avg_pool2d, conv2d, gelu, linear, max_pool2d, relu, sigmoid, softmax, tanh)
+from tinyml.ops import linear, relu, sigmoid, tanh
 
 __all__ = [
     "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "conv2d", "cosine_similarity",

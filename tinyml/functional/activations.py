@@ -3,6 +3,17 @@ import numpy as np
 
 from tinyml import ops
 from tinyml.check import check_labels, check_number, check_rng
+from tinyml.tensor import as_tensor
+
+
+def gelu(x, approximate="none"):
+    """Gaussian error linear unit x Phi(x): `tinyml.ops.gelu`."""
+    return ops.gelu(x, approximate=approximate)
+
+
+def softmax(x, axis=-1):
+    """e^x / sum e^x over `axis`: `tinyml.ops.softmax`, MATH5836 week 10, section 10.2.4."""
+    return ops.softmax(x, axis=axis)
 
 
 def leaky_relu(x, negative_slope=0.01):
@@ -13,7 +24,8 @@ def leaky_relu(x, negative_slope=0.01):
     x : Tensor
     negative_slope : float
     """
-    return ops.relu(x) - negative_slope * ops.relu(-x)
+    x = as_tensor(x)
+    return ops.where(x.data > 0, x, negative_slope * x)
 
 
 def log_softmax(x, axis=-1):
@@ -46,6 +58,7 @@ def dropout(x, p=0.5, training=True, *, rng):
     """
     check_rng("dropout", rng)
     check_number("dropout", "p", p, at_least=0, at_most=1)
+    x = as_tensor(x)
     if not training or p == 0:
         return x
     keep = rng.random(x.shape, dtype=np.float32) >= p
@@ -69,4 +82,4 @@ def embedding(indices, weight):
     TypeError : the indices are not integers
     ValueError : an index is outside the table
     """
-    return weight[check_labels("embedding", "indices", indices, len(weight))]
+    return as_tensor(weight)[check_labels("embedding", "indices", indices, len(weight))]

@@ -5,7 +5,7 @@ from tinyml import ops
 from tinyml.check import check_number
 
 
-def normalize(x, p=2.0, axis=-1, eps=1e-12):
+def normalize(x, p=2.0, axis=1, eps=1e-12):
     """x / max(||x||_p, eps) along `axis`; a zero vector stays zero, with a finite gradient.
 
     Parameters

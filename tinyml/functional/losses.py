@@ -7,7 +7,7 @@ import numpy as np
 from tinyml import ops
 from tinyml.check import check_labels
 from tinyml.functional.activations import log_softmax
-from tinyml.tensor import Tensor
+from tinyml.tensor import as_tensor
 
 
 def _reduce(name, losses, reduction, **inputs):
@@ -19,7 +19,7 @@ def _reduce(name, losses, reduction, **inputs):
                          f"{losses.shape}")
     if np.isnan(losses.data.sum()):
         for argument, value in inputs.items():
-            bad = int(np.isnan(_tensor(value).data).sum())
+            bad = int(np.isnan(as_tensor(value).data).sum())
             if bad:
                 raise ValueError(f"{name}: {argument} must not be NaN, got {bad} NaN; run the step "
                                  "under tinyml.detect_anomaly() to see where the first one came from")
@@ -51,7 +51,7 @@ def cross_entropy(logits, target, reduction="mean"):
     TypeError : integer targets of another dtype
     ValueError : shapes that do not fit, a label outside 0..C-1, an empty batch, NaN
     """
-    logits = _tensor(logits)
+    logits = as_tensor(logits)
     shape = np.shape(target)
     if logits.ndim > 0 and shape == logits.shape:
         losses = -ops.sum(target * log_softmax(logits), axis=-1)
@@ -65,7 +65,7 @@ def cross_entropy(logits, target, reduction="mean"):
 
 
 def binary_cross_entropy_with_logits(logits, target, reduction="mean"):
-    """-t ln s(z) - (1 - t) ln(1 - s(z)) with s the sigmoid, computed as max(z, 0) - t z + ln(1 + e^-|z|).
+    """-t ln s(z) - (1 - t) ln(1 - s(z)) with s the sigmoid, computed as ln(e^0 + e^z) - t z.
 
     Parameters
     ----------
@@ -78,9 +78,10 @@ def binary_cross_entropy_with_logits(logits, target, reduction="mean"):
     ValueError : the shapes differ, an empty batch, NaN
     """
     name = "binary_cross_entropy_with_logits"
-    logits = _tensor(logits)
+    logits = as_tensor(logits)
     _same_shape(name, ("logits", logits), ("target", target))
-    losses = ops.relu(logits) - logits * target + ops.log(1 + ops.exp(-ops.abs(logits)))
+    softplus = ops.logsumexp(ops.stack([logits, np.zeros(logits.shape)], axis=-1), axis=-1)
+    losses = softplus - target * logits
     return _reduce(name, losses, reduction, logits=logits, target=target)
 
 
@@ -98,13 +99,13 @@ def mse_loss(x, target, reduction="mean"):
     ValueError : the shapes differ (they are not broadcast: (n, 1) against (n,) is a classic mistake), an
         empty batch, NaN
     """
-    x = _tensor(x)
+    x = as_tensor(x)
     _same_shape("mse_loss", ("x", x), ("target", target))
     error = x - target
     return _reduce("mse_loss", error * error, reduction, x=x, target=target)
 
 
-def kl_div(log_q, p, reduction="batchmean"):
+def kl_div(log_q, p, reduction="mean"):
     """KL(p || q) = sum_c p_c (ln p_c - ln q_c), with 0 ln 0 = 0: at least 0, and 0 only if p = q.
 
     As in PyTorch the first argument is the *logarithm* of the model's q, the second the target p.
@@ -113,14 +114,14 @@ def kl_div(log_q, p, reduction="batchmean"):
     ----------
     log_q : Tensor, shape (N, ..., C), log-probabilities, as from `log_softmax`
     p : Tensor or array, shape of log_q, probabilities
-    reduction : "batchmean" (sum over everything / N), "sum", "mean" (over every entry, as in PyTorch),
-        or "none" for the single terms
+    reduction : "batchmean" for the mean of KL over the N samples: what you want; "sum"; "none" for the
+        single terms; "mean", PyTorch's default, for their mean over all entries, C times too small
 
     Raises
     ------
     ValueError : the shapes differ, a probability is negative, an empty batch, NaN
     """
-    log_q, p = _tensor(log_q), _tensor(p)
+    log_q, p = as_tensor(log_q), as_tensor(p)
     _same_shape("kl_div", ("log_q", log_q), ("p", p))
     if (p.data < 0).any():
         raise ValueError(f"kl_div: p must be >= 0, got {p.data.min()}; write softmax(logits)")
@@ -129,7 +130,3 @@ def kl_div(log_q, p, reduction="batchmean"):
     if reduction == "batchmean":
         return _reduce("kl_div", terms, "sum", log_q=log_q, p=p) / max(len(terms) if terms.ndim else 1, 1)
     return _reduce("kl_div", terms, reduction, log_q=log_q, p=p)
-
-
-def _tensor(x):
-    return x if isinstance(x, Tensor) else Tensor(x)

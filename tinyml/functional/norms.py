@@ -2,6 +2,7 @@
 import numpy as np
 
 from tinyml import ops
+from tinyml.tensor import as_tensor
 
 
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
@@ -20,7 +21,7 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     ------
     ValueError : x does not end in normalized_shape
     """
-    normalized_shape = tuple(normalized_shape)
+    x, normalized_shape = as_tensor(x), tuple(normalized_shape)
     if x.shape[x.ndim - len(normalized_shape):] != normalized_shape or x.ndim < len(normalized_shape):
         raise ValueError(f"layer_norm: x must have shape (..., {', '.join(map(str, normalized_shape))}), "
                          f"got {x.shape}")
@@ -49,11 +50,11 @@ def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, t
     ------
     ValueError : x has fewer than 2 axes, or a channel has a single value in training
     """
+    x = as_tensor(x)
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x must have shape (N, C, ...), got {x.shape}")
     channel = (1, -1) + (1,) * (x.ndim - 2)
-    if weight is not None:
-        weight, bias = (ops.reshape(p, shape=channel) for p in (weight, bias))
+    weight, bias = (None if p is None else ops.reshape(p, shape=channel) for p in (weight, bias))
     if not training and running_mean is not None:
         mean, var = (r.data.reshape(channel) for r in (running_mean, running_var))
         return _affine((x - mean) / np.sqrt(var + eps), weight, bias)

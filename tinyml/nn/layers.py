@@ -74,7 +74,7 @@ class Conv2d(Module):
         if len(shape) != 4 or shape[1] != self.in_channels:
             raise ValueError(f"Conv2d: x must have shape (N, in_channels={self.in_channels}, H, W), "
                              f"got {shape}")
-        return F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
 
     def extra_repr(self):
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
@@ -129,7 +129,7 @@ class MaxPool2d(Module):
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
 
     def forward(self, x):
-        return self.pool(x, kernel_size=self.kernel_size, stride=self.stride, padding=self.padding)
+        return self.pool(x, self.kernel_size, self.stride, self.padding)
 
     def extra_repr(self):
         return f"kernel_size={self.kernel_size}"

@@ -111,7 +111,7 @@ def gelu(x, *, approximate="none"):
     if approximate not in ("none", "tanh"):
         raise ValueError(f'gelu: approximate must be "none" or "tanh", got {approximate!r}')
     if approximate == "none":
-        phi = (1 + _erf(x / math.sqrt(2)).astype(x.dtype)) / 2
+        phi = (1 + np.asarray(_erf(x / math.sqrt(2)), x.dtype)) / 2
         return x * phi, (lambda g: g * (phi + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)),)
     c = math.sqrt(2 / math.pi)
     t = np.tanh(c * x * (1 + 0.044715 * x * x))

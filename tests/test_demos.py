@@ -1,0 +1,282 @@
+"""Every demo runs and its claims hold; the harness never calls a failure a success."""
+import json
+import os
+import runpy
+import shutil
+import struct
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+pytest.importorskip("matplotlib")
+
+DEMOS = Path(__file__).parents[1] / "demos"
+HARNESS = ["__main__", "common", "gallery"]
+STEMS = sorted({path.stem for path in DEMOS.glob("*.py")} - set(HARNESS))
+NUMBERS = st.floats() | st.integers(-10**6, 10**6)
+
+
+def python(*arguments, cwd):
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True,
+                          errors="replace", timeout=300)
+
+
+def results(path):
+    """The content of a JSON file, which must be strict JSON: no NaN, no Infinity."""
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_every_demo_keeps_its_claims(stem, tmp_path):
+    # A number that overflows and a character that the figure's font lacks are mistakes as well.
+    child = python("-W", "error::RuntimeWarning", "-W", "error::UserWarning", DEMOS / f"{stem}.py",
+                   "--quick", "--out", "out", cwd=tmp_path)
+    assert child.returncode == 0, child.stdout + child.stderr
+    result = results(tmp_path / "out" / f"{stem}.json")
+    assert result["claims"] and all(claim["holds"] for claim in result["claims"])
+    assert result["numbers"] and result["question"].endswith("?")
+    assert result["finding"] != result["question"], "the figure's title must state the finding"
+    assert_is_picture(tmp_path / "out" / f"{stem}.png")
+
+
+def assert_is_picture(path):
+    data = path.read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) > 10_000
+    width, height = struct.unpack(">II", data[16:24])
+    assert 600 <= width <= 4000 and 300 <= height <= 4000
+
+
+# The harness. Its scratch demos: one passes, and each of the others fails in its own way.
+
+HEAD = '"""{question}"""\nfrom matplotlib.figure import Figure\nfrom common import start\n'
+BEGIN = "demo = start(__file__, __doc__)\nfigure = Figure()\nfigure.suptitle('One & two')\n"
+SCRATCH = {
+    "good": BEGIN + """
+demo.record("draw", demo.rng.random(3))
+demo.record("infinite <i>", float("inf"))
+demo.claim("one is <b>not</b> & never two", 1, below=2)
+demo.claim("X\\u207ay is printed everywhere", 1, within=(1, 2))
+demo.finish(figure)
+""",
+    "failing": BEGIN + """
+demo.claim("one is one", 1, at_least=1)
+demo.claim("one is two", 1, at_least=2)
+demo.finish(figure)
+""",
+    "crashing": BEGIN + "raise ValueError('boom <b>')\n",
+    "empty": BEGIN + "demo.finish(figure)\n",
+    "late": BEGIN + """
+demo.claim("one is positive", 1, above=0)
+demo.finish(figure)
+raise ValueError("late")
+""",
+    "silent": BEGIN,
+    "syntax": "def (\n",
+}
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    """A folder with the harness and the scratch demos, where ``python demos`` was run."""
+    folder = tmp_path_factory.mktemp("a clone")
+    (folder / "demos").mkdir()
+    for stem in HARNESS:
+        shutil.copy(DEMOS / f"{stem}.py", folder / "demos")
+    for stem, body in SCRATCH.items():
+        text = HEAD.format(question=f"What does <{stem}> do?") + body
+        (folder / "demos" / f"{stem}.py").write_text(text, encoding="utf-8")
+    out = folder / "out"
+    out.mkdir()
+    earlier = {"question": "?", "quick": True, "seed": 0, "seconds": 1, "numbers": [],
+               "claims": [{"text": "an earlier run", "expected": "", "measured": 1, "holds": True}]}
+    (out / "silent.json").write_text(json.dumps(earlier))
+    (out / "silent.png").write_bytes(b"an earlier run")
+    return folder, python("demos", "--quick", "--seed", "3", "--out", "out", cwd=folder)
+
+
+def test_all_demos_run_and_failures_are_counted(scratch):
+    folder, run = scratch
+    assert run.returncode == 1 and run.stderr == ""
+    *_, counts, page = run.stdout.splitlines()
+    assert (counts, Path(page)) == ("1 passed, 6 failed", (folder / "out" / "index.html").resolve())
+    lines = {line.split()[1]: line for line in run.stdout.splitlines() if line[:6].endswith("/7 ")}
+    assert set(lines) == set(SCRATCH)
+    assert [stem for stem in lines if "passed" in lines[stem]] == ["good"]
+    assert "2 of 2 claims hold" in lines["good"] and "1 of 2 claims hold" in lines["failing"]
+    for words in ("one is two (expected at least 2, measured 1)", "ValueError: boom <b>",
+                  "must claim something", "ValueError: late", "exit code 0", "SyntaxError"):
+        assert words in run.stdout
+
+
+@pytest.mark.parametrize("stem", ["failing", "empty"])
+def test_a_claim_that_fails_or_is_missing_gives_exit_code_1(scratch, stem, tmp_path):
+    folder, _ = scratch
+    child = python(folder / "demos" / f"{stem}.py", "--out", tmp_path / "new", cwd=tmp_path)
+    assert child.returncode == 1
+    names = {path.name for path in (tmp_path / "new").iterdir()}
+    assert names == {f"{stem}.json", f"{stem}.png"}
+
+
+def test_the_results_of_a_demo(scratch):
+    folder, _ = scratch
+    result = results(folder / "out" / "good.json")
+    assert (result["question"], result["finding"]) == ("What does <good> do?", "One & two")
+    assert result["quick"] is True and result["seed"] == 3 and result["seconds"] > 0
+    draw, infinite = result["numbers"]
+    assert draw["value"] == np.random.default_rng(3).random(3).tolist()
+    assert infinite["value"] is None
+    assert result["claims"][0] == {"text": "one is <b>not</b> & never two", "expected": "below 2",
+                                   "measured": 1, "holds": True}
+
+
+def test_a_console_without_the_characters_is_no_obstacle(scratch, tmp_path, monkeypatch):
+    folder, _ = scratch
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    child = python(folder / "demos" / "good.py", cwd=tmp_path)
+    assert child.returncode == 0 and "X?y is printed" in child.stdout
+    assert (tmp_path / "gallery" / "good.png").exists()
+
+
+def test_one_demo_alone_keeps_the_others_on_the_page(scratch, tmp_path):
+    folder, _ = scratch
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    run = python("demos", "--out", "out", "good", cwd=tmp_path)
+    assert run.returncode == 0 and "\n1 passed, 0 failed\n" in run.stdout
+    assert Page(tmp_path / "out" / "index.html").ids == set(SCRATCH)
+    assert python("demos", "absent", cwd=tmp_path).returncode == 2
+
+
+# The page.
+
+class Page(HTMLParser):
+    """An HTML file, read strictly: every element is closed, in order; no id appears twice."""
+
+    VOID = {"meta", "img", "link", "br"}
+
+    def __init__(self, path):
+        super().__init__()
+        self.path, self.open, self.tags, self.ids, self.text = path, [], [], set(), ""
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+        name = dict(attributes).get("id")
+        assert name is None or name not in self.ids
+        self.ids |= {name} - {None}
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag, attribute):
+        return [attributes[attribute] for name, attributes in self.tags if name == tag]
+
+
+def test_the_page_shows_every_demo(scratch):
+    page = Page(scratch[0] / "out" / "index.html")
+    assert page.ids == set(SCRATCH)
+    for words in ("3 of 4", "one is <b>not</b> & never two", "does not hold", "not finite",
+                  "What does <crashing> do?", "boom <b>", "python demos/good.py --quick --seed 3"):
+        assert words in page.text
+    assert "an earlier run" not in page.text
+    assert not {"b", "i", "script", "link", "good", "crashing"} & {tag for tag, _ in page.tags}
+
+
+def test_the_page_needs_no_network_and_its_links_lead_somewhere(scratch):
+    path = scratch[0] / "out" / "index.html"
+    page = Page(path)
+    assert "//" not in path.read_text(encoding="utf-8") and "url(" not in page.text
+    for target in page.all("a", "href") + page.all("img", "src"):
+        assert target[1:] in page.ids if target[0] == "#" else (path.parent / target).is_file()
+    assert "../demos/good.py" in page.all("a", "href")
+    assert page.all("img", "alt") == ["One & two"] * 2
+    for name, width in zip(page.all("img", "src"), page.all("img", "width")):
+        assert struct.unpack(">I", (path.parent / name).read_bytes()[16:20]) == (int(width),)
+
+
+# The laws of its parts.
+
+@pytest.fixture(scope="module")
+def common():
+    return runpy.run_path(str(DEMOS / "common.py"))
+
+
+def new(common):
+    return common["Demo"](DEMOS / "common.py", quick=True, seed=0, out=Path("nowhere"))
+
+
+@given(value=NUMBERS, low=NUMBERS, high=NUMBERS)
+@example(value=1.0, low=1.0, high=1.0)
+@example(value=float("nan"), low=0.0, high=1.0)
+def test_claims_follow_the_order_of_numbers(common, value, low, high):
+    demo = new(common)
+    for bound in ({"at_least": low}, {"below": low}, {"at_most": low}, {"above": low},
+                  {"at_most": high}, {"within": (low, high)}):
+        demo.claim("text", np.float64(value), **bound)
+    at_least, below, at_most, above, at_most_high, within = (c["holds"] for c in demo.claims)
+    known = not (np.isnan(value) or np.isnan(low))
+    assert (at_least or below, at_most or above) == (known, known)
+    assert not (at_least and below) and not (at_most and above)
+    assert (at_least and at_most) == (value == low)
+    assert within == (at_least and at_most_high)
+    json.dumps(demo.claims, allow_nan=False)
+
+
+@pytest.mark.parametrize("bound", [{}, {"atleast": 1}, {"at_least": 1, "at_most": 2}])
+def test_a_claim_has_one_bound(common, bound):
+    with pytest.raises(TypeError, match="claim: bound must be one of at_least, .*, got"):
+        new(common).claim("text", 1, **bound)
+
+
+@given(st.recursive(NUMBERS | st.booleans(), lambda inner: st.lists(inner, max_size=3)))
+def test_whatever_is_recorded_is_strict_json(common, value):
+    value = np.float32(value) if isinstance(value, float) and abs(value) < 1e30 else value
+    assert json.loads(json.dumps(common["plain"](value), allow_nan=False)) == common["plain"](value)
+
+
+def test_what_is_no_number_is_refused_at_once(common):
+    with pytest.raises(TypeError, match="record: value must be a number .*, got object"):
+        new(common).record("name", object())
+
+
+@given(st.floats(-1e300, 1e300) | st.integers(-10**15, 10**15))
+def test_a_shown_number_has_four_digits(common, value):
+    # Four significant digits are wrong by half a unit of the fourth, at most 0.5 / 1000 relatively.
+    assert abs(float(common["show"](value).replace(",", "")) - value) <= 0.5e-3 * abs(value)
+
+
+def test_a_file_is_written_whole_or_not_at_all(common, tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    common["write"](path, b"old")
+
+    def refuse(*paths):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError):
+        common["write"](path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_band_is_the_median_between_the_deciles(common):
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    ax = figure.add_subplot()
+    samples = np.arange(11.0)[:, None] * [1, 10]    # deciles of 0..10: 1 and 9
+    line = common["band"](ax, [0, 1], samples, color=common["ORANGE"])
+    assert line.get_ydata().tolist() == [5, 50]
+    edges = ax.collections[0].get_paths()[0].vertices
+    assert set(map(tuple, edges)) == {(0, 1), (0, 9), (1, 10), (1, 90)}
+    common["label_line"](ax, line, "words")
+    assert ax.texts[0].get_text() == "words" and ax.texts[0].xy == (1, 50)

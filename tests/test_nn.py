@@ -1,0 +1,560 @@
+"""The laws of layers and models: a table of layers times what every layer must satisfy, then each one's own."""
+import inspect
+import math
+import re
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from strategies import rngs
+
+import tinyml
+from tinyml import Tensor, gradcheck, load, nn, save
+from tinyml import functional as F
+
+EPS = np.finfo(np.float64).eps
+
+
+def images(rng, n):
+    """Images without ties, so that a maximum has one place."""
+    return rng.permutation(n * 32).reshape(n, 2, 4, 4) / 16 - n
+
+
+def rows(rng, n):
+    return rng.normal(size=(n, 4))
+
+
+def sequences(rng, n):
+    return rng.normal(size=(n, 3, 4))
+
+
+LAYERS = {    # name -> (make with an rng, input of n samples)
+    "AvgPool2d": (lambda r: nn.AvgPool2d(2, padding=1), images),
+    "BatchNorm1d": (lambda r: nn.BatchNorm1d(4, eps=0.1), rows),
+    "BatchNorm2d": (lambda r: nn.BatchNorm2d(2, eps=0.1), images),
+    "Conv2d": (lambda r: nn.Conv2d(2, 3, (3, 2), stride=2, padding=1, rng=r), images),
+    "Dropout": (lambda r: nn.Dropout(0.3, rng=r), rows),
+    "Embedding": (lambda r: nn.Embedding(5, 4, rng=r), lambda rng, n: rng.integers(0, 5, (n, 3))),
+    "Flatten": (lambda r: nn.Flatten(), images),
+    "GELU": (lambda r: nn.GELU("tanh"), rows),
+    "LayerNorm": (lambda r: nn.LayerNorm((3, 4), eps=0.1), sequences),
+    "Linear": (lambda r: nn.Linear(4, 3, rng=r), sequences),
+    "MaxPool2d": (lambda r: nn.MaxPool2d(2, stride=1), images),
+    "MultiheadAttention": (lambda r: nn.MultiheadAttention(4, 2, rng=r), sequences),
+    "ReLU": (lambda r: nn.ReLU(), rows),
+    "Sequential": (lambda r: nn.Sequential(nn.Linear(4, 3, rng=r), nn.Tanh(), nn.Linear(3, 2, rng=r)), rows),
+    "Sigmoid": (lambda r: nn.Sigmoid(), rows),
+    "Tanh": (lambda r: nn.Tanh(), rows),
+    "TransformerEncoderLayer": (lambda r: nn.TransformerEncoderLayer(4, 2, 5, 0.3, "gelu", 0.1, rng=r), sequences),
+}
+every_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+def make(name, seed=0):
+    return LAYERS[name][0](np.random.default_rng(seed))
+
+
+def ready(x, dtype):
+    return x if x.dtype.kind == "i" else Tensor(x.astype(dtype))
+
+
+def scrambled(model, rng):
+    """The model in float64 with every parameter and buffer random: nothing is 0 or 1 by default."""
+    for tensor in dict(model._named_tensors()).values():
+        tensor.data = rng.uniform(0.5, 1.5, tensor.shape) * rng.choice([-1, 1], tensor.shape)
+    for _, module in model.named_modules():
+        if hasattr(module, "running_var"):
+            module.running_var.data = np.abs(module.running_var.data)
+    return model
+
+
+def bound_to(model, path, tensor):
+    """Put a tensor where a parameter was."""
+    *owners, leaf = path.split(".")
+    for owner in owners:
+        model = getattr(model, owner)
+    setattr(model, leaf, tensor)
+
+
+def test_every_layer_has_a_row():
+    assert set(LAYERS) | {"Module", "Parameter", "load", "save"} == set(nn.__all__)
+
+
+@every_layer
+@pytest.mark.parametrize("training", [True, False])
+@given(rng=rngs, n=st.integers(2, 4))
+def test_gradients_of_input_and_parameters_are_slopes(name, training, rng, n):
+    model = scrambled(make(name), rng).train(training)
+    paths, values = zip(*model.named_parameters()) if model.parameters() else ((), ())
+    x = LAYERS[name][1](rng, n)
+
+    def f(*tensors):
+        for _, module in model.named_modules():
+            module.rng = np.random.default_rng(1)    # the same dropout every time
+        for path, tensor in zip(paths, tensors):
+            bound_to(model, path, tensor)
+        return model(x if x.dtype.kind == "i" else tensors[-1])
+    assert gradcheck(f, *values, *([] if x.dtype.kind == "i" else [x]), rng=rng)
+
+
+@every_layer
+@given(rng=rngs, n=st.integers(2, 4))
+def test_samples_do_not_meet_in_evaluation(name, rng, n):
+    model, x = scrambled(make(name), rng).eval(), LAYERS[name][1](rng, n)
+    y = model(ready(x, np.float64)).data
+    assert len(y) == n
+    for i in range(n):
+        np.testing.assert_allclose(model(ready(x[i:i + 1], np.float64)).data, y[i:i + 1], atol=1e-11)
+    np.testing.assert_array_equal(model(ready(x, np.float64)).data, y)    # and nothing is random
+
+
+@every_layer
+def test_float32_goes_in_and_float32_comes_out(name):
+    model, x = make(name), LAYERS[name][1](np.random.default_rng(1), 3)
+    x = ready(x, np.float32)
+    before = np.array(getattr(x, "data", x))
+    if isinstance(x, Tensor):
+        x.requires_grad = True
+    y = model(x)
+    (y * y).sum().backward()
+    assert y.dtype == np.float32
+    for tensor in [*model.parameters(), *([x] if isinstance(x, Tensor) else [])]:
+        assert tensor.grad.dtype == tensor.dtype == np.float32 and tensor.grad.shape == tensor.shape
+    np.testing.assert_array_equal(np.array(getattr(x, "data", x)), before)
+
+
+@every_layer
+def test_state_carries_over_to_another_model_and_through_a_file(name, tmp_path):
+    model, other = make(name), make(name, seed=1)
+    scrambled(model, np.random.default_rng(2))
+    for tensor in dict(model._named_tensors()).values():
+        tensor.data = tensor.data.astype(np.float32)
+    save(model.state_dict(), tmp_path / "weights.npz")
+    other.load_state_dict(load(tmp_path / "weights.npz"))
+    x = ready(LAYERS[name][1](np.random.default_rng(3), 3), np.float32)
+    np.testing.assert_array_equal(other.eval()(x).data, model.eval()(x).data)
+
+
+@every_layer
+def test_the_drawing_counts_the_parameters(name):
+    model = make(name)
+    first = repr(model).splitlines()[0]
+    assert first.startswith(f"{name}(")
+    count = sum(p.size for p in model.parameters())
+    assert re.findall(r"\)\s+([\d,]+)", first) == ([f"{count:,}"] if count else [])
+    for path, tensor in model._named_tensors():
+        assert f"{path.split('.')[-1]} {'x'.join(map(str, tensor.shape))}" in repr(model)
+
+
+@every_layer
+def test_what_is_random_requires_its_rng(name):
+    make_layer, parameters = LAYERS[name][0], inspect.signature(getattr(nn, name).__init__).parameters
+    if "rng" not in parameters:
+        return
+    assert parameters["rng"].kind is inspect.Parameter.KEYWORD_ONLY
+    with pytest.raises(TypeError, match=f"{name}: rng must be a numpy.random.Generator, got 0; write rng="):
+        make_layer(0)
+    for path, array in make(name).state_dict().items():
+        np.testing.assert_array_equal(make(name).state_dict()[path], array)    # same seed, same bits
+
+
+def test_a_missing_rng_is_named():
+    for call in (lambda: nn.Linear(2, 3), lambda: nn.Dropout(), lambda: nn.TransformerEncoderLayer(4, 2)):
+        with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'rng'"):
+            call()
+
+
+# ------------------------------------------------------------ Module
+
+def same_bits(a, b):
+    """Equal dicts of arrays: keys, dtypes, shapes and every bit, so that NaN equals NaN and 0 is not -0."""
+    return list(a) == list(b) and all((a[k].dtype, a[k].shape, a[k].tobytes())
+                                      == (b[k].dtype, b[k].shape, b[k].tobytes()) for k in a)
+
+
+class Nested(nn.Module):
+    def __init__(self, *, rng):
+        self.single = nn.Linear(2, 3, rng=rng)
+        self.several = [nn.Linear(3, 3, rng=rng), nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(rng=rng))]
+        self.tied = self.single
+        self.own = nn.Parameter(np.ones(4, np.float32))
+        self.scales = (nn.Parameter(np.ones(1, np.float32)), nn.Parameter(np.ones(2, np.float32)))
+        self.note = "not a parameter"
+
+    def forward(self, x):
+        return self.several[1](self.several[0](self.single(x)))
+
+
+PATHS = ["own", "scales.0", "scales.1", "single.weight", "single.bias", "several.0.weight", "several.0.bias",
+         "several.1.0.weight", "several.1.0.bias"]
+
+
+def nested(seed=0):
+    return Nested(rng=np.random.default_rng(seed))
+
+
+def test_parameters_are_found_wherever_they_are_and_shared_ones_once():
+    model = nested()
+    named = dict(model.named_parameters())
+    assert sorted(named) == sorted(PATHS)
+    assert [id(p) for p in model.parameters()] == [id(p) for p in named.values()]
+    assert named["single.weight"] is model.tied.weight and named["scales.1"] is model.scales[1]
+    buffers = set(model.state_dict()) - set(PATHS)
+    assert buffers == {"several.1.0.running_mean", "several.1.0.running_var", "tied.weight", "tied.bias"}
+
+
+def test_modes_and_zero_grad_reach_every_module():
+    model = nested()
+    assert model.eval() is model and not any(m.training for _, m in model.named_modules())
+    assert model.train() is model and all(m.training for _, m in model.named_modules())
+    model(Tensor(np.ones((4, 2), np.float32))).sum().backward()
+    assert model.single.weight.grad is not None
+    model.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_state_dict_is_a_copy_that_goes_round():
+    model, other = nested(), nested(1)
+    state, before = model.state_dict(), model.state_dict()
+    other.load_state_dict({key: array.astype(np.float64) for key, array in state.items()})
+    assert same_bits(other.state_dict(), state)    # in the model's own dtype
+    other.load_state_dict(state)
+    for array in state.values():
+        array += 1
+    assert same_bits(model.state_dict(), before) and same_bits(other.state_dict(), before)
+
+
+@given(data=st.data())
+def test_a_state_that_does_not_fit_names_every_key_and_changes_nothing(data):
+    model = nested()
+    before = model.state_dict()
+    keys = sorted(before)
+    role = {key: data.draw(st.sampled_from(["fits", "missing", "misshapen"]), key) for key in keys}
+    extra = data.draw(st.lists(st.sampled_from(["a", "own.b", "several.2.weight"]), unique=True), "unexpected")
+    state = {key: before[key] + 1 for key in keys if role[key] == "fits"}
+    state |= {key: np.ones((7, 7)) for key in keys if role[key] == "misshapen"} | {key: np.ones(1) for key in extra}
+    wrong = ([f"missing {k}" for k in keys if role[k] == "missing"] + [f"unexpected {k}" for k in extra]
+             + [f"{k} must have shape {before[k].shape}, got (7, 7)" for k in keys if role[k] == "misshapen"])
+    if not wrong:
+        return model.load_state_dict(state)
+    with pytest.raises(ValueError, match="^load_state_dict: state must match Nested, got ") as error:
+        model.load_state_dict(state)
+    for problem in wrong:
+        assert problem in str(error.value)
+    assert same_bits(model.state_dict(), before)
+
+
+def test_a_state_without_numbers_changes_nothing():
+    model = nn.Linear(2, 2, rng=np.random.default_rng(0))
+    before = model.state_dict()
+    with pytest.raises(ValueError, match="^load_state_dict: .* bias must hold real numbers, got dtype <U1"):
+        model.load_state_dict({"weight": np.zeros((2, 2)), "bias": np.array(["a", "b"])})
+    assert same_bits(model.state_dict(), before)
+
+
+def test_a_drawing_of_a_model():
+    model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1, rng=np.random.default_rng(0)), nn.BatchNorm2d(8), nn.ReLU(),
+                          nn.Flatten(), nn.Linear(512, 10, rng=np.random.default_rng(0)))
+    lines = [re.sub(" +", " ", line) for line in repr(model).splitlines()]
+    assert lines == ["Sequential() 5,226",
+                     "├─ 0: Conv2d(1, 8, kernel_size=3, padding=1) 80 weight 8x1x3x3 bias 8",
+                     "├─ 1: BatchNorm2d(8) 16 weight 8 bias 8 running_mean 8 running_var 8",
+                     "├─ 2: ReLU()", "├─ 3: Flatten()", "└─ 4: Linear(512, 10) 5,130 weight 10x512 bias 10"]
+
+
+def test_sequential_is_a_list_that_composes():
+    model = make("Sequential")
+    x = Tensor(np.ones((2, 4), np.float32))
+    np.testing.assert_array_equal(model(x).data, model[2](model[1](model[0](x))).data)
+    assert len(model) == 3 and list(model)[-1] is model[-1] and model[1:][1] is model[2]
+    np.testing.assert_array_equal(model[:2](x).data, model[1](model[0](x)).data)
+
+
+# ------------------------------------------------------------ initial values
+
+def check_moments(parameter, second, fourth):
+    """Mean 0 and E x^2 = second within 6 standard errors: a false alarm in 5e8 seeds."""
+    x = parameter.data.astype(np.float64)
+    assert abs(x.mean()) <= 6 * math.sqrt(second / x.size)
+    assert abs((x * x).mean() - second) <= 6 * math.sqrt((fourth - second ** 2) / x.size)
+
+
+@given(rng=rngs)
+def test_initial_laws(rng):
+    linear, conv = nn.Linear(50, 60, rng=rng), nn.Conv2d(4, 50, (3, 5), rng=rng)
+    attention, table = nn.MultiheadAttention(24, 3, rng=rng), nn.Embedding(60, 50, rng=rng)
+    bounds = [(linear.weight, 50 ** -0.5), (linear.bias, 50 ** -0.5), (conv.weight, 60 ** -0.5),
+              (conv.bias, 60 ** -0.5), (attention.in_proj_weight, math.sqrt(6 / (24 + 3 * 24))),
+              (attention.out_proj.weight, 24 ** -0.5)]
+    for parameter, k in bounds:    # U(-k, k): E u^2 = k^2 / 3, E u^4 = k^4 / 5
+        assert np.abs(parameter.data).max() <= np.float32(k) and parameter.dtype == np.float32
+        check_moments(parameter, k ** 2 / 3, k ** 4 / 5)
+    check_moments(table.weight, 1, 3)    # N(0, 1): E x^4 = 3
+    assert not attention.in_proj_bias.data.any() and not attention.out_proj.bias.data.any()
+
+
+# ------------------------------------------------------------ attention and the block around it
+
+@given(rng=rngs, T=st.integers(1, 5), S=st.integers(1, 5))
+def test_one_head_with_identity_weights_is_plain_attention(rng, T, S):
+    layer = nn.MultiheadAttention(4, 1, rng=rng)
+    layer.in_proj_weight.data, layer.out_proj.weight.data = np.tile(np.eye(4), (3, 1)), np.eye(4)
+    q, k, v = (Tensor(rng.normal(size=(2, n, 4))) for n in (T, S, S))
+    np.testing.assert_allclose(layer(q, k, v).data, F.scaled_dot_product_attention(q, k, v).data, atol=1e-13)
+    np.testing.assert_array_equal(layer(q, k).data, layer(q, k, k).data)
+
+
+@given(rng=rngs, T=st.integers(1, 5))
+def test_heads_are_attentions_side_by_side(rng, T):
+    layer = scrambled(nn.MultiheadAttention(6, 3, rng=rng), rng)
+    x = Tensor(rng.normal(size=(2, T, 6)))
+    q, k, v = (F.linear(x, w, b) for w, b in zip(np.split(layer.in_proj_weight.data, 3),
+                                                 np.split(layer.in_proj_bias.data, 3)))
+    heads = [F.scaled_dot_product_attention(*(a[..., h:h + 2] for a in (q, k, v))).data for h in (0, 2, 4)]
+    y = layer.out_proj(Tensor(np.concatenate(heads, axis=-1))).data
+    np.testing.assert_allclose(layer(x).data, y, atol=1e-11)
+    np.testing.assert_allclose(layer(x, Tensor(x.data)).data, y, atol=1e-11)    # the path of cross-attention
+
+
+blocks = pytest.mark.parametrize("norm_first", [True, False])
+
+
+@blocks
+@given(rng=rngs, T=st.integers(2, 5))
+def test_a_block_has_no_order_and_a_causal_one_no_future(norm_first, rng, T):
+    block = nn.TransformerEncoderLayer(4, 2, 8, norm_first=norm_first, rng=rng).eval()
+    x, order = rng.normal(size=(2, T, 4)), rng.permutation(T)
+    np.testing.assert_allclose(block(Tensor(x[:, order])).data, block(Tensor(x)).data[:, order], atol=1e-12)
+    y = block(Tensor(x), is_causal=True).data
+    np.testing.assert_array_equal(block(Tensor(x), attn_mask=np.tri(T, dtype=bool)).data, y)
+    x[:, -1] = rng.normal(size=(2, 4))
+    changed = block(Tensor(x), is_causal=True).data
+    np.testing.assert_array_equal(changed[:, :-1], y[:, :-1])
+    assert (changed[:, -1] != y[:, -1]).any()
+
+
+@given(rng=rngs)
+def test_a_block_is_two_branches_beside_a_straight_road(rng):
+    x = Tensor(rng.normal(size=(2, 3, 4)))
+    first = scrambled(nn.TransformerEncoderLayer(4, 2, 8, 0.0, norm_first=True, rng=rng), rng)
+    h = x + first.self_attn(first.norm1(x))
+    y = h + first.linear2(first.linear1(first.norm2(h)).relu())
+    np.testing.assert_allclose(first(x).data, y.data, rtol=1e-10, atol=1e-10)
+    last = scrambled(nn.TransformerEncoderLayer(4, 2, 8, 0.0, rng=rng), rng)
+    h = last.norm1(x + last.self_attn(x))
+    y = last.norm2(h + last.linear2(last.linear1(h).relu()))
+    np.testing.assert_allclose(last(x).data, y.data, rtol=1e-10, atol=1e-10)
+
+
+@blocks
+def test_dropout_works_in_training_only(norm_first):
+    def block(dropout):
+        return nn.TransformerEncoderLayer(4, 2, 8, dropout, norm_first=norm_first, rng=np.random.default_rng(0))
+    x = Tensor(np.random.default_rng(1).normal(size=(2, 3, 4)))
+    half, twin, none = block(0.5), block(0.5), block(0.0)
+    one, two = half(x).data, half(x).data
+    assert (one != two).any()
+    np.testing.assert_array_equal(twin(x).data, one)    # same seed, same bits
+    np.testing.assert_array_equal(half.eval()(x).data, none(x).data)
+    all_gone = block(1.0)(x).data    # both branches dropped: only the road is left
+    road = x if norm_first else F.layer_norm(F.layer_norm(x, (4,)), (4,))
+    np.testing.assert_allclose(all_gone, road.data, atol=1e-14)
+
+
+def test_attention_weights_are_dropped_in_training():
+    layer = nn.MultiheadAttention(4, 2, dropout=1.0, rng=np.random.default_rng(0))
+    x = Tensor(np.ones((1, 3, 4), np.float32))
+    assert not layer(x).data.any() and layer.eval()(x).data.any()
+
+
+def test_batch_norm_layers_learn_their_statistics_in_training_only():
+    layer, x = nn.BatchNorm1d(3, momentum=1.0), np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    layer(Tensor(x))
+    np.testing.assert_allclose(layer.running_mean.data, x.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(layer.running_var.data, x.var(axis=0, ddof=1), rtol=1e-5)
+    state = layer.eval().state_dict()
+    layer(Tensor(x + 1))
+    assert same_bits(layer.state_dict(), state)
+
+
+# ------------------------------------------------------------ files
+
+RECORD = np.dtype([("x", "<f4"), ("n", ">i8", (2,))])
+STATES = st.dictionaries(
+    st.one_of(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=8),
+              st.sampled_from(["file", "a.b.0", "a/b", "../up", "/root", "w", "w.npy", "arr_0", "größe", " "])),
+    hnp.arrays(st.one_of(hnp.scalar_dtypes(), hnp.unicode_string_dtypes(max_len=4), st.just(RECORD)),
+               hnp.array_shapes(min_dims=0, min_side=0, max_dims=2, max_side=3)), max_size=3)
+
+
+@given(state=STATES)
+def test_any_arrays_under_any_names_come_back_bit_for_bit(state):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "weights")    # the name is taken as it is
+        save(state, path)
+        assert same_bits(load(path), state)
+        assert [p.name for p in Path(folder).iterdir()] == ["weights"]
+
+
+def test_numpy_reads_the_file_too(tmp_path):
+    state = make("Sequential").state_dict()
+    save(state, tmp_path / "weights.npz")
+    with np.load(tmp_path / "weights.npz", allow_pickle=False) as archive:
+        assert same_bits({key: archive[key] for key in archive.files}, state)
+    np.savez(tmp_path / "other.npz", **state)
+    assert same_bits(load(tmp_path / "other.npz"), state)
+
+
+SMALL = {"w": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.array(7)}
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    path = tmp_path / "weights.npz"
+    save(SMALL, path)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="^load: path must name a whole .npz file of arrays, got .*weights.npz"):
+            load(path)
+
+
+def test_no_flipped_bit_changes_an_array_unseen(tmp_path):
+    """An entry's checksum covers its array, and a name stands in the file twice."""
+    path = tmp_path / "weights.npz"
+    save(SMALL, path)
+    whole = path.read_bytes()
+    for i in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[i // 8] ^= 1 << i % 8
+        path.write_bytes(damaged)
+        try:
+            arrays = load(path)
+        except ValueError:
+            continue
+        assert same_bits(arrays, SMALL), f"bit {i % 8} of byte {i // 8}"
+
+
+def foreign_files():
+    def text(path): path.write_text("not a zip")
+    def empty(path): path.write_bytes(b"")
+    def pickled(path): path.write_bytes(b"\x80\x04}\x94.")
+    def one_array(path): path.write_bytes(b"\x93NUMPY\x01\x00" + b"v\x00" + b" " * 118)
+
+    def objects(path):
+        with open(path, "wb") as file:
+            np.savez(file, a=np.array([{}, []], dtype=object))
+
+    def zipped_text(path):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("readme.txt", "hello")
+
+    def folder(path): path.mkdir()
+    return [text, empty, pickled, one_array, objects, zipped_text, folder]
+
+
+@pytest.mark.parametrize("write", foreign_files(), ids=lambda f: f.__name__)
+def test_a_foreign_file_is_refused_and_no_pickle_opened(write, tmp_path, monkeypatch):
+    monkeypatch.setattr("pickle.load", lambda *a, **k: pytest.fail("a pickle was opened"))
+    monkeypatch.setattr("pickle.loads", lambda *a, **k: pytest.fail("a pickle was opened"))
+    path = tmp_path / "weights.npz"
+    write(path)
+    with pytest.raises(ValueError, match="^load: path must name a whole .npz file of arrays, got .*weights.npz"):
+        load(path)
+
+
+@pytest.mark.parametrize("state, message", [
+    ([1], "save: state must be a dict of arrays, got list; write save(model.state_dict(), path)"),
+    ({"a": {}}, "save: state must hold arrays of numbers, got objects under a"),
+    ({1: np.ones(2)}, "save: state must have str keys without a zero character, got 1"),
+    ({"a\0b": np.ones(2)}, "save: state must have str keys without a zero character, got 'a\\x00b'"),
+], ids=["list", "object", "number as key", "zero character"])
+def test_a_state_that_no_file_can_hold_is_refused(state, message, tmp_path):
+    with pytest.raises(TypeError) as error:
+        save(state, tmp_path / "weights.npz")
+    assert str(error.value).startswith(message) and not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "weights.npz")
+
+
+@pytest.mark.parametrize("accident", [OSError("disk full"), KeyboardInterrupt()], ids=["disk full", "interrupted"])
+@pytest.mark.parametrize("where", ["numpy.lib.format.write_array", "os.replace"])
+def test_a_write_that_fails_leaves_the_old_file(accident, where, tmp_path, monkeypatch):
+    path, written = tmp_path / "weights.npz", []
+    save(SMALL, path)
+    real = np.lib.format.write_array
+
+    def failing(*args, **kwargs):
+        if written or where == "os.replace":
+            raise accident
+        written.append(real(*args, **kwargs))    # the first array still fits on the disk
+    monkeypatch.setattr(where, failing)
+    with pytest.raises(type(accident)):
+        save({"w": np.zeros(5), "x": np.zeros(5)}, path)
+    monkeypatch.undo()
+    assert same_bits(load(path), SMALL) and [p.name for p in tmp_path.iterdir()] == ["weights.npz"]
+
+
+def test_a_tied_model_goes_through_a_file(tmp_path):
+    tinyml.save(nested().state_dict(), tmp_path / "weights.npz")
+    model = nested(1)
+    model.load_state_dict(tinyml.load(tmp_path / "weights.npz"))
+    assert model.tied.weight is model.single.weight
+    assert same_bits(model.state_dict(), nested().state_dict())
+
+
+# ------------------------------------------------------------ what is refused, and in which words
+
+def tensor(*shape):
+    return Tensor(np.zeros(shape, np.float32))
+
+
+RNG = np.random.default_rng(0)
+ERRORS = [
+    (lambda: nn.Linear(784, 3, rng=RNG)(tensor(128, 256)), ValueError,
+     "Linear: x must have shape (..., in_features=784), got (128, 256)"),
+    (lambda: nn.Linear(0, 3, rng=RNG), ValueError, "Linear: in_features must be an int >= 1, got 0"),
+    (lambda: nn.Linear(2, 3.5, rng=RNG), ValueError, "Linear: out_features must be an int >= 1, got 3.5"),
+    (lambda: nn.Conv2d(2, 3, 3, rng=RNG)(tensor(1, 3, 8, 8)), ValueError,
+     "Conv2d: x must have shape (N, in_channels=2, H, W), got (1, 3, 8, 8)"),
+    (lambda: nn.Conv2d(2, 3, (3, 0), rng=RNG), ValueError,
+     "Conv2d: kernel_size must be an int >= 1 or two of them, got (3, 0)"),
+    (lambda: nn.Conv2d(2, 3, 3, stride=0, rng=RNG), ValueError, "Conv2d: stride must be an int >= 1 or two of them, got 0"),
+    (lambda: nn.Conv2d(2, 3, 3, padding=-1, rng=RNG), ValueError,
+     "Conv2d: padding must be an int >= 0 or two of them, got -1"),
+    (lambda: nn.BatchNorm1d(3)(tensor(4, 2)), ValueError,
+     "BatchNorm1d: x must have 2 or 3 axes and num_features=3 on axis 1, got (4, 2)"),
+    (lambda: nn.BatchNorm2d(3)(tensor(4, 3)), ValueError,
+     "BatchNorm2d: x must have 4 axes and num_features=3 on axis 1, got (4, 3)"),
+    (lambda: nn.BatchNorm1d(3)(tensor(1, 3)), ValueError,
+     "batch_norm: x must have more than one value per channel in training, got (1, 3)"),
+    (lambda: nn.LayerNorm(3)(tensor(4, 2)), ValueError, "layer_norm: x must have shape (..., 3), got (4, 2)"),
+    (lambda: nn.LayerNorm((3, 0)), ValueError, "LayerNorm: normalized_shape must be an int >= 1, got 0"),
+    (lambda: nn.Embedding(5, 4, rng=RNG)([5]), ValueError, "embedding: indices must be in 0..4, got 5"),
+    (lambda: nn.Dropout(-0.5, rng=RNG), ValueError, "Dropout: p must be >= 0 and <= 1, got -0.5"),
+    (lambda: nn.Dropout(0.5, rng=7), TypeError, "Dropout: rng must be a numpy.random.Generator, got 7"),
+    (lambda: nn.GELU("erf"), ValueError, """GELU: approximate must be "none" or "tanh", got 'erf'"""),
+    (lambda: nn.MultiheadAttention(5, 2, rng=RNG), ValueError,
+     "MultiheadAttention: embed_dim must be a multiple of num_heads=2, got 5"),
+    (lambda: nn.MultiheadAttention(4, 2, dropout=1.5, rng=RNG), ValueError,
+     "MultiheadAttention: dropout must be >= 0 and <= 1, got 1.5"),
+    (lambda: nn.MultiheadAttention(4, 2, rng=RNG)(tensor(3, 4)), ValueError,
+     "MultiheadAttention: query must have shape (B, T, embed_dim=4), got (3, 4)"),
+    (lambda: nn.TransformerEncoderLayer(5, 2, rng=RNG), ValueError,
+     "TransformerEncoderLayer: d_model must be a multiple of nhead=2, got 5"),
+    (lambda: nn.TransformerEncoderLayer(4, 2, activation="tanh", rng=RNG), ValueError,
+     """TransformerEncoderLayer: activation must be "relu", "gelu" or a function, got 'tanh'"""),
+    (lambda: nn.Sequential(nn.ReLU(), F.relu), TypeError, "Sequential: layers must be Modules, got <function relu"),
+    (lambda: nn.Module()(1), NotImplementedError, "Module: forward must be defined, got no such method"),
+]
+
+
+@pytest.mark.parametrize("call, kind, message", ERRORS, ids=[message[:60] for _, _, message in ERRORS])
+def test_an_error_names_layer_argument_requirement_and_value(call, kind, message):
+    with pytest.raises(kind) as error:
+        call()
+    assert str(error.value).startswith(message)

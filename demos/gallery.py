@@ -65,7 +65,8 @@ h1, h2 { font-family: var(--serif); font-weight: 600; line-height: 1.2; text-wra
 h1 { margin: 0; font-size: clamp(2.6rem, 8vw, 4rem); letter-spacing: -0.02em; }
 h2 { margin: 0.2rem 0 1.5rem; font-size: clamp(1.35rem, 3.6vw, 1.85rem); }
 a { color: var(--link); text-underline-offset: 0.2em; text-decoration-thickness: 1px; }
-header p { max-width: 40rem; margin: 0.8rem 0 2.2rem; font-size: 1.1rem; color: var(--quiet); }
+header p { max-width: 40rem; margin: 0.8rem 0 2.2rem; font-size: 1.1rem; color: var(--quiet);
+  text-wrap: pretty; }
 dl { display: flex; flex-wrap: wrap; gap: 1rem 3rem; margin: 0 0 2rem; }
 dt { font-size: 0.85rem; color: var(--quiet); }
 dd { margin: 0; font: 600 1.5rem/1.3 var(--serif); font-variant-numeric: tabular-nums; }
@@ -95,7 +96,7 @@ details { padding: 0.8rem 0; border-block: 1px solid var(--line); }
 summary { cursor: pointer; color: var(--link); }
 table { width: 100%; margin-top: 0.6rem; border-collapse: collapse; font-size: 0.95rem; }
 th, td { padding: 0.35rem 0; text-align: left; font-weight: 400; vertical-align: top; }
-td { padding-left: 1.5rem; text-align: right; font-variant-numeric: tabular-nums; }
+td { min-width: 8rem; padding-left: 1rem; text-align: right; font-variant-numeric: tabular-nums; }
 article footer { display: flex; flex-wrap: wrap; justify-content: space-between;
   gap: 0.3rem 1.5rem; margin-top: 1.2rem; font-size: 0.9rem; color: var(--quiet); }
 code, pre { font: 0.85rem/1.6 var(--mono); overflow-wrap: anywhere; white-space: pre-wrap; }

@@ -8,8 +8,8 @@ from tinyml.progress import progress
 from tinyml.tensor import Tensor, no_grad
 
 
-def fit(model, X, y, *, optimizer, epochs, batch_size, rng, loss_fn=F.cross_entropy, schedule=None,
-        metrics=None, callbacks=(), label="fit"):
+def fit(model, X, y, *, optimizer, epochs, batch_size, rng, loss_fn=F.cross_entropy, augment=None,
+        schedule=None, metrics=None, callbacks=(), label="fit"):
     """Minimise loss_fn(model(X), y) over shuffled minibatches.
 
     Parameters
@@ -22,6 +22,7 @@ def fit(model, X, y, *, optimizer, epochs, batch_size, rng, loss_fn=F.cross_entr
     batch_size : int >= 1; the last batch of a pass may be smaller
     rng : numpy.random.Generator, draws the order of the samples
     loss_fn : function (output Tensor, target array) -> scalar Tensor
+    augment : function (x_batch, rng) -> x_batch, or None; changes the inputs of each batch at random
     schedule : LambdaLR or None, stepped after every batch
     metrics : dict of str to function (model) -> float, asked in evaluation mode after every epoch
     callbacks : iterable of function (model, row), called after every epoch; one that returns True stops
@@ -43,6 +44,8 @@ def fit(model, X, y, *, optimizer, epochs, batch_size, rng, loss_fn=F.cross_entr
         model.train()
         total = 0.0
         for x_batch, y_batch in batches(X, y, batch_size=batch_size, rng=rng):
+            if augment is not None:
+                x_batch = augment(x_batch, rng)
             optimizer.zero_grad()
             loss = loss_fn(model(_as_input(x_batch)), y_batch)
             loss.backward()

@@ -1,0 +1,218 @@
+"""Least squares in its three regimes, and the fit that gradient descent finds.
+
+Problem: with n samples and p features, X beta = y has no solution (in general) when p < n, one when
+p = n, and infinitely many when p > n. Which of them does one get?
+
+Idea: along the singular vectors of X = U diag(s) V' the problem falls apart into numbers. Every
+estimator here multiplies the coordinates of the minimum-norm fit X^+ y by a filter f:
+
+    beta = V diag(f(s) / s) U'y,     f = 1                      minimum norm
+                                     f = s^2 / (s^2 + n lam)    ridge
+                                     f = 1 - (1 - lr s^2)^t     t steps of gradient descent from 0
+
+As lam -> 0 or t -> infinity, f -> 1: both end in X^+ y. Directions with s = 0 are never entered.
+
+Sources: MATH5836 week 10, section 10.1.2 (it calls p < n underdetermined; more equations than
+unknowns are overdetermined); Hastie, Montanari, Rosset and Tibshirani 2022, Surprises in
+high-dimensional ridgeless least squares interpolation.
+"""
+import numpy as np
+
+from tinyml.check import check_number, check_real, check_sizes
+from tinyml.tensor import Tensor
+
+
+def least_squares(X, y):
+    """The beta that minimises ||X beta - y||, and among several the one of least norm.
+
+    p < n, overdetermined:      (X'X)^-1 X'y, computed as R^-1 Q'y with X = QR; no interpolation
+    p = n, the threshold:       X^-1 y, the only interpolant
+    p > n, overparameterised:   X^+ y, the shortest of infinitely many interpolants
+
+    (MATH5836 week 10, section 10.1.2.) When the columns or rows of X depend on one another, the
+    inverses do not exist, and X^+ y is the answer in every regime.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, p)
+    y : array_like, shape (n,), or (n, k) for k problems at once
+
+    Returns
+    -------
+    ndarray, shape (p,) or (p, k)
+
+    Raises
+    ------
+    TypeError, ValueError : X or y is not real, not finite, or their shapes do not fit together
+
+    Examples
+    --------
+    >>> least_squares([[1], [1]], [0, 2])
+    array([1.])
+    >>> least_squares([[1, 1]], [2])
+    array([1., 1.])
+    """
+    X, y = _problem("least_squares", X, y)
+    n, p = X.shape
+    if p > n or len(_svd(X)[1]) < p:    # infinitely many minimisers
+        return min_norm(X, y)
+    if p == n:                          # one solution
+        return np.linalg.solve(X, y)
+    Q, R = np.linalg.qr(X)              # p < n: no solution, one minimiser
+    return np.linalg.solve(R, Q.T @ y)
+
+
+def min_norm(X, y):
+    """X^+ y: of all beta that minimise ||X beta - y||, the one of least norm.
+
+        X^+ y = V diag(1 / s) U'y,     X = U diag(s) V',     over the s that are not zero
+
+    (MATH5836 week 10, section 10.1.2.) A singular value counts as zero up to
+    max(n, p) * eps * s_max, with the eps of the dtype: rounding X alone moves it by about as much.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, p), of any rank; n = 0 or p = 0 is allowed
+    y : array_like, shape (n,) or (n, k)
+
+    Returns
+    -------
+    ndarray, shape (p,) or (p, k)
+
+    Raises
+    ------
+    TypeError, ValueError : X or y is not real, not finite, or their shapes do not fit together
+    """
+    X, y = _problem("min_norm", X, y)
+    U, s, Vh = _svd(X)
+    return (Vh.T / s) @ (U.T @ y)    # (p, rank) @ (rank, ...)
+
+
+def ridge(X, y, *, lam):
+    """The beta that minimises (1/n) ||X beta - y||^2 + lam ||beta||^2.
+
+        beta = (X'X + n lam I)^-1 X'y = V diag(s / (s^2 + n lam)) U'y
+
+    (Hastie et al. 2022.) As lam -> 0 it tends to X^+ y: relative error below n lam / s_min^2.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, p)
+    y : array_like, shape (n,) or (n, k)
+    lam : float >= 0; 0 is the limit, X^+ y
+
+    Returns
+    -------
+    ndarray, shape (p,) or (p, k)
+
+    Raises
+    ------
+    TypeError, ValueError : X or y is not real, not finite, or their shapes do not fit together;
+        lam is negative or not finite
+    """
+    X, y = _problem("ridge", X, y)
+    check_number("ridge", "lam", lam, at_least=0, below=np.inf)
+    U, s, Vh = _svd(X)
+    h = np.hypot(s, np.sqrt(len(X) * lam)).astype(s.dtype)    # h^2 = s^2 + n lam, without overflow
+    return (Vh.T * (s / h / h)) @ (U.T @ y)
+
+
+def gradient_descent(X, y, *, lr, n_steps, beta0=None):
+    """All iterates of gradient descent on 1/2 ||X beta - y||^2, its gradient from the engine.
+
+        beta_{t+1} = beta_t - lr X'(X beta_t - y)
+
+    From every start it converges if and only if lr < 2 / s_max^2, to X^+ y + (I - X^+ X) beta_0:
+    the gradient lies in the row space of X, so what beta_0 has outside of it is never touched.
+    From zero the limit is X^+ y.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, p)
+    y : array_like, shape (n,) or (n, k)
+    lr : float in (0, 2 / s_max^2), the step
+    n_steps : int >= 1
+    beta0 : array_like, shape (p,) or (p, k), the start; None means zero
+
+    Returns
+    -------
+    ndarray, shape (n_steps + 1, p) or (n_steps + 1, p, k) : beta_0, beta_1, ...
+
+    Raises
+    ------
+    TypeError, ValueError : X, y or beta0 is not real, not finite, or their shapes do not fit
+        together; lr is outside its interval (the message gives it); n_steps is not an int >= 1
+    """
+    X, y, beta0 = _descent("gradient_descent", X, y, lr, n_steps, beta0)
+    iterates = np.empty((n_steps + 1, *beta0.shape), X.dtype)
+    iterates[0] = beta0
+    for t in range(n_steps):
+        beta = Tensor(iterates[t], requires_grad=True)
+        loss = 0.5 * ((X @ beta - y) ** 2).sum()
+        loss.backward()
+        iterates[t + 1] = iterates[t] - lr * beta.grad
+    return iterates
+
+
+def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
+    """What `gradient_descent` returns, written down without a loop.
+
+        beta_t = beta_0 + V diag(1 - (1 - lr s^2)^t) (diag(1/s) U'y - V'beta_0)
+
+    with X = U diag(s) V', over the s that are not zero. The row-space part of beta_0 is forgotten
+    like (1 - lr s^2)^t, its null-space part is kept. So the distance to the limit shrinks at least
+    like (1 - lr s_min^2)^t if lr <= 1 / s_max^2.
+
+    Parameters
+    ----------
+    X, y, lr, n_steps, beta0 : as in `gradient_descent`
+
+    Returns
+    -------
+    ndarray, shape (n_steps + 1, p) or (n_steps + 1, p, k)
+
+    Raises
+    ------
+    TypeError, ValueError : as in `gradient_descent`
+    """
+    X, y, beta0 = _descent("gradient_descent_closed_form", X, y, lr, n_steps, beta0)
+    U, s, Vh = _svd(X)
+    t = np.arange(n_steps + 1)[:, None]
+    filters = (1 - (1 - lr * s ** 2) ** t).astype(X.dtype)    # (n_steps + 1, rank)
+    way = (U / s).T @ y - Vh @ beta0                          # (rank, ...), from beta_0 to the limit
+    return beta0 + np.einsum("ti,ip,i...->tp...", filters, Vh, way, optimize=True)
+
+
+def _svd(X):
+    """U (n, rank), s (rank,), Vh (rank, p) of X, without the s that are zero up to rounding."""
+    U, s, Vh = np.linalg.svd(X, full_matrices=False)
+    unit = np.finfo(X.dtype)
+    zero = max(max(X.shape) * unit.eps * s.max(initial=0), unit.tiny)    # 1 / tiny is finite
+    rank = np.count_nonzero(s > zero)
+    return U[:, :rank], s[:rank], Vh[:rank]
+
+
+def _problem(function, X, y):
+    """X and y as arrays of one floating dtype, or an error that says what is wrong with them."""
+    X, y = check_real(function, "X", X, ndim=2), check_real(function, "y", y)
+    if y.ndim not in (1, 2) or len(y) != len(X):
+        raise ValueError(f"{function}: y must have shape (n,) or (n, k) with a row for each of the "
+                         f"n = {len(X)} rows of X, got {y.shape}")
+    dtype = np.result_type(X, y, np.float32)    # LAPACK knows no float16
+    return X.astype(dtype, copy=False), y.astype(dtype, copy=False)
+
+
+def _descent(function, X, y, lr, n_steps, beta0):
+    """X, y and the start of a descent as arrays of one dtype, or an error."""
+    X, y = _problem(function, X, y)
+    check_sizes(function, n_steps=n_steps)
+    s_max = float(np.linalg.svd(X, compute_uv=False).max(initial=0))
+    bound = 2 / max(s_max * s_max, np.finfo(float).tiny)
+    if not 0 < lr < bound:
+        raise ValueError(f"{function}: lr must be above 0 and below 2 / s_max^2 = {bound:.6g}, got "
+                         f"{lr!r}; from that bound on, gradient descent does not converge")
+    shape = (X.shape[1], *y.shape[1:])
+    beta0 = np.zeros(shape) if beta0 is None else check_real(function, "beta0", beta0)
+    if beta0.shape != shape:
+        raise ValueError(f"{function}: beta0 must have shape {shape}, got {beta0.shape}")
+    return X, y, beta0.astype(X.dtype)

@@ -1,7 +1,7 @@
-"""How tests draw arrays, and calls of an operation.
+"""How tests draw arrays, graphs, and calls of an operation.
 
-Shapes come from hypothesis; they are small and awkward: no axes at all, axes of length 1, axes of
-length 0. Values come from a Generator that hypothesis seeds: generic, so that a wrong formula is not
+Shapes come from hypothesis. They are small and awkward: no axes at all, axes of length 1, axes of
+length 0. Values come from a Generator that hypothesis seeds: generic, so that no wrong formula is
 right by accident, and of a kind that keeps its distance from poles, kinks or ties, where a central
 difference is blind.
 """
@@ -15,7 +15,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 rngs = st.builds(np.random.default_rng, st.integers(0, 2**32 - 1))
 
 
-# ------------------------------------------------------------ kinds of values, (rng, shape) -> float64
+# -------------------------------------------------- kinds of values: (rng, shape) -> float64
 
 def anything(rng, shape):
     """Entries between -2 and 2."""
@@ -43,12 +43,12 @@ def eighths(rng, shape):
 
 
 def distinct(rng, shape):
-    """Entries at least 1/8 away from one another, of both signs."""
+    """Entries of both signs, at least 1/8 away from one another."""
     n = math.prod(shape)
     return (rng.permutation(n) - n // 2).reshape(shape) / 8
 
 
-# ------------------------------------------------------------ shapes and arrays
+# -------------------------------------------------- shapes, arrays, graphs
 
 def shapes(min_dims=0, max_dims=3):
     """Shapes with sides of 0 to 3."""
@@ -63,15 +63,32 @@ def broadcastable(n):
 @st.composite
 def arrays(draw, values=anything, shape=shapes()):
     """Arrays with one kind of values."""
-    return np.asarray(values(draw(rngs), draw(shape)))
+    return values(draw(rngs), draw(shape))
 
 
-# ------------------------------------------------------------ calls: (arrays, metadata) of an operation
+# A program is a list of steps (f, i, j): append f(values[i], values[j]) to the values. Each f is
+# smooth and keeps the values small, however often it is applied.
+programs = st.lists(st.tuples(st.sampled_from([lambda x, y: (x + y) / 2,
+                                               lambda x, y: x * y.sigmoid(),
+                                               lambda x, y: x.tanh() - y / 2,
+                                               lambda x, y: x / (2 + y.tanh())]),
+                              st.integers(0, 99), st.integers(0, 99)), min_size=1, max_size=10)
+
+
+def run(program, leaves):
+    """The output of a program: a graph in which a tensor may have many users."""
+    values = list(leaves)
+    for f, i, j in program:
+        values.append(f(values[i % len(values)], values[j % len(values)]))
+    return values[-1] + values[len(values) // 2]
+
+
+# -------------------------------------------------- calls of an operation: (arrays, metadata)
 
 @st.composite
-def one(draw, values=anything, shape=shapes(), **metadata):
+def one(draw, values=anything, **metadata):
     """One array, and metadata that does not depend on it."""
-    return (draw(arrays(values, shape)),), draw(st.fixed_dictionaries(metadata))
+    return (draw(arrays(values)),), draw(st.fixed_dictionaries(metadata))
 
 
 @st.composite
@@ -83,7 +100,7 @@ def two(draw, x_values=anything, y_values=anything):
 
 @st.composite
 def with_condition(draw):
-    """Two arrays and a condition, all three broadcast."""
+    """Two arrays and a condition; all three broadcast."""
     rng, shape = draw(rngs), draw(broadcastable(3)).input_shapes
     condition = np.asarray(rng.random(shape[2]) < 0.5)
     return (anything(rng, shape[0]), anything(rng, shape[1])), dict(condition=condition)
@@ -93,70 +110,71 @@ def with_condition(draw):
 def with_bounds(draw, least):
     """Quarters, and at least so many of the bounds `low` and `high`, which are eighths."""
     low, high = sorted(eighths(draw(rngs), 2).tolist())
-    names = draw(st.sets(st.sampled_from(["low", "high"]), min_size=least))
-    return (draw(arrays(quarters)),), {n: dict(low=low, high=high)[n] for n in names}
+    bounds = draw(st.sets(st.sampled_from([("low", low), ("high", high)]), min_size=least))
+    return (draw(arrays(quarters)),), dict(bounds)
 
 
 @st.composite
 def with_axes(draw, values=anything, least=0, min_dims=0, **metadata):
     """An array and axes to reduce, each of length `least` or more."""
     shape = draw(shapes(min_dims))
-    ndim = len(shape)
-    axis = draw(st.one_of(st.none(), hnp.valid_tuple_axes(ndim, min_size=min_dims),
-                          *[st.integers(-ndim, ndim - 1)] * (ndim > 0)))
-    reduced = normalize_axis_tuple(range(ndim) if axis is None else axis, ndim)
-    shape = tuple(max(n, least) if i in reduced else n for i, n in enumerate(shape))
+    n = len(shape)
+    axes = [st.none(), hnp.valid_tuple_axes(n, min_size=min_dims)]
+    axis = draw(st.one_of([*axes, st.integers(-n, n - 1)] if n else axes))
+    reduced = range(n) if axis is None else normalize_axis_tuple(axis, n)
+    shape = tuple(max(side, least) if i in reduced else side for i, side in enumerate(shape))
     return (values(draw(rngs), shape),), dict(axis=axis, **draw(st.fixed_dictionaries(metadata)))
 
 
 @st.composite
 def with_grid(draw):
-    """Values around a grid of codes, with one step for all or one for each of some channels."""
+    """Values on and around a grid of codes; one step for all, or one for each channel."""
     rng, shape = draw(rngs), draw(broadcastable(2))
     scale = positive(rng, shape.input_shapes[0])
-    zero_point = rng.integers(-3, 4, draw(st.sampled_from([(), scale.shape])))
+    zero_point = np.asarray(rng.integers(-3, 4, draw(st.sampled_from([(), scale.shape]))))
     quant_min, quant_max = draw(st.sampled_from([(-8, 7), (0, 15), (-1, 1)]))
-    code = rng.integers(-20, 20, shape.result_shape) + rng.uniform(-0.4, 0.4, shape.result_shape)
-    return (np.asarray(scale * code),), dict(scale=scale, zero_point=zero_point,
-                                             quant_min=quant_min, quant_max=quant_max)
+    steps = rng.integers(-20, 21, shape.result_shape) + rng.uniform(-0.4, 0.4, shape.result_shape)
+    return (np.asarray(scale * steps),), dict(scale=scale, zero_point=zero_point,
+                                              quant_min=quant_min, quant_max=quant_max)
 
 
 @st.composite
 def with_labels(draw):
     """Rows of logits, and a label for each."""
-    logits = draw(arrays(shape=shapes(1).map(lambda s: (*s[:-1], max(s[-1], 1)))))
-    labels = draw(rngs).integers(0, logits.shape[-1], logits.shape[:-1])
-    return (logits,), dict(labels=np.asarray(labels))
+    *batch, n_classes = draw(shapes(1).filter(lambda shape: shape[-1] > 0))
+    rng = draw(rngs)
+    labels = np.asarray(rng.integers(0, n_classes, batch))
+    return (anything(rng, (*batch, n_classes)),), dict(labels=labels)
 
 
 @st.composite
 def with_shape(draw):
-    """An array and another shape of as many entries, with one length perhaps left open as -1."""
+    """An array, and another shape of as many entries, one of its sides perhaps left open as -1."""
     x = draw(arrays())
     shape = draw(st.permutations(x.shape))
     if shape and x.size and draw(st.booleans()):
-        shape[draw(st.integers(0, x.ndim - 1))] = -1
+        shape[0] = -1
     return (x,), dict(shape=tuple(shape))
 
 
 @st.composite
 def with_broader_shape(draw):
-    """An array and a shape that it broadcasts to."""
+    """An array, and a shape that it broadcasts to."""
     shape = draw(broadcastable(2))
     return (anything(draw(rngs), shape.input_shapes[0]),), dict(shape=shape.result_shape)
 
 
 @st.composite
 def with_order(draw):
-    """An array and its axes in some order, counted from either end."""
-    x = draw(arrays())
-    order, shift = draw(st.permutations(range(x.ndim))), draw(st.sampled_from([0, x.ndim]))
-    return (x,), dict(axes=draw(st.sampled_from([None, tuple(i - shift for i in order)])))
+    """An array, and its axes in some order, each counted from either end; or no order."""
+    x, rng = draw(arrays()), draw(rngs)
+    order = rng.permutation(x.ndim) - x.ndim * rng.integers(0, 2, x.ndim)
+    return (x,), dict(axes=draw(st.sampled_from([tuple(order.tolist()), None])))
 
 
 @st.composite
 def with_two_axes(draw):
-    """An array and two of its axes."""
+    """An array, and two of its axes."""
     x = draw(arrays(shape=shapes(1)))
     axis = st.integers(-x.ndim, x.ndim - 1)
     return (x,), dict(axis1=draw(axis), axis2=draw(axis))
@@ -164,82 +182,86 @@ def with_two_axes(draw):
 
 @st.composite
 def with_index(draw):
-    """An array and an index: basic, integer arrays (which may pick twice), a list, a mask."""
+    """An array, and an index: basic, a mask, a list or integer arrays, which may pick twice."""
     x = draw(arrays(shape=shapes(1)))
     kinds = [hnp.basic_indices(x.shape, allow_newaxis=True), hnp.arrays(bool, x.shape)]
     if x.size:
-        entry = st.integers(-len(x), len(x) - 1)
-        kinds += [hnp.integer_array_indices(x.shape), st.lists(entry, min_size=1, max_size=4)]
+        row = st.integers(-len(x), len(x) - 1)
+        kinds += [st.lists(row, min_size=1, max_size=4), hnp.integer_array_indices(x.shape)]
     return (x,), dict(index=draw(st.one_of(kinds)))
 
 
 @st.composite
 def with_pad_width(draw):
-    """An array, and one width for all sides or one for each."""
+    """An array, and one width for all sides or one for each; and a value."""
     x, width = draw(arrays()), st.integers(0, 2)
-    each = st.lists(st.tuples(width, width), min_size=x.ndim, max_size=x.ndim)
-    pad_width = draw(st.one_of(width, each) if x.ndim else width)
-    return (x,), dict(pad_width=pad_width, value=draw(st.floats(-1, 1)))
+    each = st.tuples(*[st.tuples(width, width)] * x.ndim)
+    return (x,), dict(pad_width=draw(st.one_of(width, each) if x.ndim else width),
+                      value=draw(st.floats(-1, 1)))
 
 
 @st.composite
 def joined(draw):
-    """Up to three arrays that differ in length along one axis only."""
+    """Up to three arrays that differ in one side only, and the axis of that side."""
     shape, rng = draw(shapes(1)), draw(rngs)
-    axis, lengths = draw(st.integers(-len(shape), len(shape) - 1)), draw(
-        st.lists(st.integers(0, 3), min_size=1, max_size=3))
-    i = axis % len(shape)
-    return tuple(anything(rng, (*shape[:i], n, *shape[i + 1:])) for n in lengths), dict(axis=axis)
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    xs = []
+    for side in draw(st.lists(st.integers(0, 3), min_size=1, max_size=3)):
+        sides = list(shape)
+        sides[axis] = side
+        xs.append(anything(rng, sides))
+    return tuple(xs), dict(axis=axis)
 
 
 @st.composite
 def stacked(draw):
-    """Up to three arrays of one shape, and an axis of the result."""
-    shape, rng = draw(shapes(max_dims=2)), draw(rngs)
+    """Up to three arrays of one shape, and an axis of their stack."""
+    shape, rng, n = draw(shapes(max_dims=2)), draw(rngs), draw(st.integers(1, 3))
     axis = draw(st.integers(-len(shape) - 1, len(shape)))
-    return tuple(anything(rng, shape) for _ in range(draw(st.integers(1, 3)))), dict(axis=axis)
+    return tuple(anything(rng, shape) for _ in range(n)), dict(axis=axis)
 
 
 @st.composite
 def matrices(draw):
     """Stacks of matrices that fit together and broadcast; either may be a single vector."""
-    shape = draw(hnp.mutually_broadcastable_shapes(signature="(n?,k),(k,m?)->(n?,m?)",
-                                                   max_dims=2, min_side=0, max_side=3)).input_shapes
-    rng = draw(rngs)
+    rng, shape = draw(rngs), draw(hnp.mutually_broadcastable_shapes(
+        signature="(n?,k),(k,m?)->(n?,m?)", max_dims=2, min_side=0, max_side=3)).input_shapes
     return (anything(rng, shape[0]), anything(rng, shape[1])), {}
 
 
 @st.composite
-def affine(draw):
+def affine(draw, side=st.integers(1, 3)):
     """x, weight, and perhaps a bias."""
-    rng, batch = draw(rngs), draw(shapes(max_dims=2))
-    n_in, n_out = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    args = anything(rng, (*batch, n_in)), anything(rng, (n_out, n_in)), anything(rng, (n_out,))
-    return args[:draw(st.integers(2, 3))], {}
+    rng, batch, n_in, n_out = draw(rngs), draw(shapes(max_dims=2)), draw(side), draw(side)
+    args = [anything(rng, shape) for shape in ((*batch, n_in), (n_out, n_in), (n_out,))]
+    return tuple(args[:draw(st.integers(2, 3))]), {}
 
 
 @st.composite
-def letters(draw):
+def with_subscripts(draw):
     """Subscripts, and operands of the shapes that they ask for."""
     subscripts = draw(st.sampled_from(["ij->ji", "ij,jk->ik", "bij,bkj->bik", "i,j->ij", "ij,ij->",
-                                       "i, ij, j -> i", "ij,jk,kl->il", "a,->a"]))
-    rng, length = draw(rngs), {c: draw(st.integers(0, 3)) for c in "abijkl"}
-    terms = subscripts.partition("->")[0].replace(" ", "").split(",")
-    return (tuple(anything(rng, tuple(length[c] for c in term)) for term in terms),
+                                       "i, ij, j -> i", "ij,jk,kl->il", "i,->i"]))
+    rng, side = draw(rngs), {letter: draw(st.integers(0, 3)) for letter in "bijkl"}
+    terms = subscripts.replace(" ", "").split("->")[0].split(",")
+    return (tuple(anything(rng, [side[letter] for letter in term]) for term in terms),
             dict(subscripts=subscripts))
 
 
-one_or_two = lambda numbers: numbers | st.tuples(numbers, numbers)
+def one_or_two(numbers):
+    """An int, or two of them for height and width."""
+    return numbers | st.tuples(numbers, numbers)
 
 
 def pair(value):
+    """(height, width) of an int or two of them."""
     return tuple(np.broadcast_to(value, 2).tolist())
 
 
 @st.composite
-def images(draw, kernel_size, padding, channels=st.integers(0, 2), values=anything):
+def images(draw, kernel_size, padding, least=0, values=anything):
     """Images on which the kernel finds at least one place."""
-    n, c = draw(channels), draw(channels)
+    n, c = draw(st.integers(least, 2)), draw(st.integers(least, 3))
     size = [draw(st.integers(max(1, k - 2 * p), k + 3))
             for k, p in zip(pair(kernel_size), pair(padding))]
     return values(draw(rngs), (n, c, *size))
@@ -248,18 +270,19 @@ def images(draw, kernel_size, padding, channels=st.integers(0, 2), values=anythi
 @st.composite
 def with_windows(draw, values=anything):
     """Images, and the windows of a pooling."""
-    kernel_size, stride = draw(one_or_two(st.integers(1, 3))), draw(one_or_two(st.integers(1, 3)))
+    side = one_or_two(st.integers(1, 3))
+    kernel_size = draw(side)
     padding = draw(one_or_two(st.integers(0, min(pair(kernel_size)) // 2)))
-    x = draw(images(kernel_size, padding, values=values))
-    return (x,), dict(kernel_size=kernel_size, stride=draw(st.sampled_from([stride, None])),
-                      padding=padding)
+    return ((draw(images(kernel_size, padding, values=values)),),
+            dict(kernel_size=kernel_size, stride=draw(st.none() | side), padding=padding))
 
 
 @st.composite
 def with_filters(draw):
     """Images, filters, perhaps a bias; stride and padding of a convolution."""
-    kernel_size, n_out = draw(st.tuples(st.integers(1, 3), st.integers(1, 3))), draw(st.integers(1, 3))
-    padding, stride = draw(one_or_two(st.integers(0, 2))), draw(one_or_two(st.integers(1, 3)))
-    x, rng = draw(images(kernel_size, padding, channels=st.integers(1, 3))), draw(rngs)
-    args = x, anything(rng, (n_out, x.shape[1], *kernel_size)), anything(rng, (n_out,))
+    side, rng = st.integers(1, 3), draw(rngs)
+    n_out, *kernel_size = draw(side), draw(side), draw(side)
+    stride, padding = draw(one_or_two(side)), draw(one_or_two(st.integers(0, 2)))
+    x = draw(images(kernel_size, padding, least=1))
+    args = x, anything(rng, (n_out, x.shape[1], *kernel_size)), anything(rng, n_out)
     return args[:draw(st.integers(2, 3))], dict(stride=stride, padding=padding)

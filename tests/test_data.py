@@ -1,242 +1,606 @@
-"""Laws of the data: every row once, classes kept, files believed only when they are whole."""
+"""Laws of the data: files arrive as written or are refused by name, no row is lost or doubled."""
 import gzip
 import hashlib
+import math
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
+from hypothesis.extra import numpy as hnp
 from strategies import rngs
-from tinyml.data import (batches, digits, fashion_mnist, make_linear, make_moons, make_spirals, mnist, one_hot,
-                         train_test_split)
-from tinyml.idx import fetch, read_idx
 
-sizes = st.integers(1, 40)
+from tinyml import data, idx
+from tinyml.data import (batches, digits, fashion_mnist, make_linear, make_moons, make_spirals,
+                         mnist, one_hot, train_test_split)
+from tinyml.idx import FILES, fetch, read_idx
+
+ASSETS = Path(data.__file__).parent / "assets"
 
 
-# ------------------------------------------------------------ the digits
+def refuses(kind, *parts):
+    """The error's message has these parts, in this order."""
+    return pytest.raises(kind, match="(?s)" + ".*".join(map(re.escape, map(str, parts))))
 
-def test_the_digits_are_the_ones_of_uci():
+
+# ------------------------------------------------------------ the digits of the package
+
+def test_the_digits_are_the_whole_set():
     X, y = digits()
-    assert X.shape == (1797, 64) and X.dtype == np.float32 and y.dtype == np.int64
-    assert (X * 16).sum(dtype=np.float64) == 561_718 and X.min() == 0 and X.max() == 1
+    assert X.shape == (1797, 64) and X.dtype == np.float32
+    assert y.shape == (1797,) and y.dtype == np.int64
+    assert X.min() == 0 and X.max() == 1
+    ink = 16 * X.astype(np.float64)    # sixteenths are exact in float32
+    assert (ink == ink.round()).all() and ink.sum() == 561_718
     assert np.bincount(y).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
 
-def test_the_digits_are_digits():
-    """The nearest neighbour among the others is of the same class for nearly every image."""
+def test_a_pixel_stands_in_its_row_and_belongs_to_its_label():
     X, y = digits()
-    distance = (X ** 2).sum(1)[:, None] - 2 * X @ X.T + (X ** 2).sum(1)
-    np.fill_diagonal(distance, np.inf)
+    one = X[y == 1].mean(axis=0).reshape(8, 8)    # the mean 1 is a vertical stroke in the middle
+    assert one[:, 3:5].sum() > 2 * one[:, [0, 1, 6, 7]].sum()
+    distance = (X**2).sum(axis=1)[:, None] - 2 * X @ X.T + (X**2).sum(axis=1)
+    np.fill_diagonal(distance, np.inf)    # the nearest other image is nearly always of the class
     assert (y[distance.argmin(axis=1)] == y).mean() > 0.98
+
+
+def test_the_digits_carry_their_attribution():
+    text = (ASSETS / "README.txt").read_text(encoding="utf-8")
+    for words in ("Alpaydin", "Kaynak", "10.24432/C50P49", "Creative Commons Attribution 4.0"):
+        assert words in text
+    with np.load(ASSETS / "digits.npz", allow_pickle=False) as archive:
+        assert {archive[name].dtype for name in archive} == {np.dtype(np.uint8)}
 
 
 # ------------------------------------------------------------ IDX files
 
-def idx(array):
-    """The bytes of an IDX file, written from the format's definition."""
-    lengths = b"".join(n.to_bytes(4, "big") for n in array.shape)
-    return bytes([0, 0, 8, array.ndim]) + lengths + array.tobytes()
+def encode(array, *, code=8, shape=None):
+    """An IDX file; `code` and `shape` may lie."""
+    shape = array.shape if shape is None else shape
+    header = bytes([0, 0, code, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+    return header + array.astype(np.uint8).tobytes()
 
 
-def bytes_array(rng, *shape):
-    return rng.integers(0, 10, shape, dtype=np.uint8)
-
-
-@given(rng=rngs, shape=st.tuples(*[st.integers(0, 4)] * 3), compress=st.booleans())
-def test_an_idx_file_is_read_back(tmp_path_factory, rng, shape, compress):
-    array, path = bytes_array(rng, *shape), tmp_path_factory.mktemp("idx") / "file"
-    path.write_bytes(gzip.compress(idx(array)) if compress else idx(array))
-    assert np.array_equal(read_idx(path, ndim=3), array)
-
-
-@pytest.mark.parametrize("compress", [False, True])
-def test_every_truncation_is_refused(tmp_path, compress):
-    path, whole = tmp_path / "file", idx(bytes_array(np.random.default_rng(0), 2, 3, 3))
-    whole = gzip.compress(whole) if compress else whole
-    for n in range(len(whole)):
-        path.write_bytes(whole[:n])
-        with pytest.raises(ValueError, match=f"read_idx: {re.escape(str(path))} must"):
-            read_idx(path, ndim=3)
-
-
-@pytest.mark.parametrize("content, message", [
-    (b"PK\3\4 a zip file", "must begin with two zero bytes"),
-    (bytes([0, 0, 13, 1, 0, 0, 0, 0]), "must hold unsigned bytes, type code 8, got code 13"),
-    (idx(np.zeros(3, np.uint8)), "must have 3 axes, as images have, got 1"),
-    (idx(np.zeros((1, 2, 2), np.uint8)) + b"\0", "must hold 20 bytes for shape (1, 2, 2), got 21"),
-    (bytes([0, 0, 8, 3]) + b"\xff" * 12, "for shape (4294967295, 4294967295, 4294967295), got 16"),
-])
-def test_what_is_not_a_file_of_images_is_refused(tmp_path, content, message):
-    (tmp_path / "file").write_bytes(content)
-    with pytest.raises(ValueError, match=re.escape(message)):
-        read_idx(tmp_path / "file", ndim=3)
-
-
-def a_data_set(folder, n=12, labels=None):
+def write(folder, split, images, labels, *, compress=False):
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
-    labels = bytes_array(rng, n) if labels is None else labels
-    (folder / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
-    (folder / "t10k-labels-idx1-ubyte").write_bytes(idx(labels))
-    return images, labels
+    for stem, array in zip(FILES[split], (images, labels)):
+        raw = encode(array)
+        path = folder / (f"{stem}.gz" if compress else stem)
+        path.write_bytes(gzip.compress(raw, mtime=0) if compress else raw)
 
 
-@pytest.mark.parametrize("load, name", [(mnist, "mnist"), (fashion_mnist, "fashion-mnist")])
-def test_a_data_set_is_found_in_each_place(tmp_path, monkeypatch, load, name):
-    monkeypatch.delenv("TINYML_DATA", raising=False)
+def pictures(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (n, 28, 28), np.uint8), rng.integers(0, 10, n, np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    """An empty cache, and nobody's own data."""
+    for name in ("TINYML_DATA", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with pytest.raises(FileNotFoundError, match=f"{name}: .*TINYML_DATA, or pass download=True"):
-        load(split="test")
-    images, labels = a_data_set(tmp_path / "cache" / "tinyml" / name)
-    X, y = load(split="test")
-    assert X.dtype == np.float32 and y.dtype == np.int64
-    np.testing.assert_allclose(X, images.reshape(-1, 784) / 255, rtol=1e-6)
-    assert np.array_equal(y, labels)
-    a_data_set(tmp_path / "env" / name, n=5)
-    monkeypatch.setenv("TINYML_DATA", str(tmp_path / "env"))
-    assert len(load(split="test")[0]) == 5
-    a_data_set(tmp_path / "given", n=3)
-    assert len(load(tmp_path / "given", split="test")[0]) == 3
 
 
-@pytest.mark.parametrize("labels, message", [
-    (np.zeros(11, np.uint8), "images and labels must be equally many, got 12"),
-    (np.full(12, 10, np.uint8), "labels must be in 0..9, got 10"),
-    (np.zeros((12, 1, 1), np.uint8), "must have 1 axis, as labels have, got 3"),
-])
-def test_mislabelled_data_are_refused(tmp_path, labels, message):
-    a_data_set(tmp_path, labels=labels)
-    with pytest.raises(ValueError, match=message):
-        mnist(tmp_path, split="test")
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    return tmp_path_factory.mktemp("idx") / "file"
 
 
-def test_an_unknown_split_is_refused(tmp_path):
-    with pytest.raises(ValueError, match='mnist: split must be "train" or "test", got \'valid\''):
+@given(array=hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=4)),
+       compress=st.booleans())
+def test_what_was_written_is_read(scratch, array, compress):
+    raw = encode(array)
+    scratch.write_bytes(gzip.compress(raw) if compress else raw)
+    found = read_idx(scratch)
+    assert found.dtype == np.uint8 and found.shape == array.shape and (found == array).all()
+    assert found.flags.writeable
+    assert (read_idx(str(scratch), ndim=array.ndim) == array).all()
+    with refuses(ValueError, scratch, f"must have {array.ndim + 3} axes", f"got {array.ndim}"):
+        read_idx(scratch, ndim=array.ndim + 3)
+
+
+@given(array=hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4)),
+       compress=st.booleans(), data=st.data())
+def test_a_part_of_a_file_is_never_taken_for_the_file(scratch, array, compress, data):
+    raw = gzip.compress(encode(array)) if compress else encode(array)
+    scratch.write_bytes(raw[:data.draw(st.integers(0, len(raw) - 1))])
+    with refuses(ValueError, f"read_idx: {scratch} must "):
+        read_idx(scratch)
+
+
+@given(array=hnp.arrays(np.uint8, (3, 2), unique=True), data=st.data())
+def test_a_changed_gzip_file_is_refused_or_means_the_same(scratch, array, data):
+    raw = bytearray(gzip.compress(encode(array)))
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    scratch.write_bytes(raw)
+    try:
+        found = read_idx(scratch)    # the changed byte was the time stamp, or the like
+    except ValueError as error:
+        assert str(scratch) in str(error)
+    else:
+        assert (found == array).all()
+
+
+BROKEN = {    # bytes of the file -> what the message says was found
+    "empty": (b"", "magic", "got b''"),
+    "not IDX": (b"<html>Not found</html>", "magic", "got b'<htm'"),
+    "another type": (encode(np.zeros(8), code=13, shape=(2,)), "type code 8", "got code 13"),
+    "header cut": (encode(np.zeros((2, 2)))[:9], "a header of 12 bytes", "got 9"),
+    "one value short": (encode(np.zeros((2, 3)))[:-1], "18 bytes for shape (2, 3)", "got 17"),
+    "one value long": (encode(np.zeros((2, 3))) + b"\0", "18 bytes for shape (2, 3)", "got 19"),
+    "huge promise": (encode(np.zeros(4), shape=(2**32 - 1,) * 3),
+                     "79,228,162,458,924,105,385,300,197,391 bytes", "got 20"),
+    "too many axes": (encode(np.zeros(1), shape=(1,) * 255), "NumPy can hold", "(1, 1, "),
+    "empty, endless": (encode(np.zeros(0), shape=(0, 2**32 - 1, 2**32 - 1)), "NumPy can hold",
+                       "(0, "),
+    "not whole": (gzip.compress(encode(np.zeros(9)))[:-3], "a whole gzip file", "delete it"),
+    "more behind": (gzip.compress(encode(np.zeros(9))) + b"more", "a whole gzip file", "delete it"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_file_is_named_with_what_was_found(scratch, kind):
+    raw, *found = BROKEN[kind]
+    scratch.write_bytes(raw)
+    with refuses(ValueError, f"read_idx: {scratch} must ", *found):
+        read_idx(scratch)
+
+
+def test_a_missing_file_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        read_idx(tmp_path / "nothing")
+
+
+# ------------------------------------------------------------ MNIST and Fashion-MNIST
+
+SETS = [(mnist, "mnist"), (fashion_mnist, "fashion-mnist")]
+
+
+@pytest.mark.parametrize("split", FILES)
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("load, name", SETS)
+def test_pixels_become_fractions_and_labels_stay(tmp_path, load, name, split, compress):
+    images, labels = pictures(7)
+    write(tmp_path, split, images, labels, compress=compress)
+    X, y = load(tmp_path, split=split)
+    assert X.shape == (7, 784) and X.dtype == np.float32 and y.dtype == np.int64
+    assert (X == images.reshape(7, 784).astype(np.float32) / np.float32(255)).all()
+    assert (y == labels).all()
+
+
+@pytest.mark.parametrize("load, name", SETS)
+def test_the_first_place_that_has_both_files_wins(tmp_path, monkeypatch, load, name):
+    shared, cache = tmp_path / "shared", tmp_path / "cache" / "tinyml" / name
+    monkeypatch.setenv("TINYML_DATA", str(shared))
+    for n, place in enumerate([cache, shared, shared / name], 1):    # the last place first
+        write(place, "train", *pictures(n, seed=n))
+        assert load()[0].shape == (n, 784) and (load()[1] == pictures(n, seed=n)[1]).all()
+    (shared / name / FILES["train"][1]).unlink()    # its images are not paired with other labels
+    assert len(load()[0]) == 2
+    write(tmp_path / "mine", "train", *pictures(9))
+    assert len(load(str(tmp_path / "mine"))[0]) == 9
+
+
+@pytest.mark.parametrize("variable, folder", [
+    ("XDG_CACHE_HOME", "a"), ("LOCALAPPDATA", "a"), ("HOME", "a/.cache")])
+def test_the_cache_is_where_the_system_keeps_it(tmp_path, monkeypatch, variable, folder):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv(variable, str(tmp_path / "a"))
+    if variable == "HOME":
+        monkeypatch.setattr(Path, "home", lambda: tmp_path / "a")
+    write(tmp_path / folder / "tinyml" / "mnist", "test", *pictures(3))
+    assert mnist(split="test")[0].shape == (3, 784)
+
+
+@pytest.mark.parametrize("load, name", SETS)
+def test_what_is_nowhere_says_where_it_was_sought(tmp_path, monkeypatch, load, name):
+    monkeypatch.setenv("TINYML_DATA", str(tmp_path / "shared"))
+    function = load.__name__
+    looked = [tmp_path / "shared" / name, tmp_path / "shared", tmp_path / "cache" / "tinyml" / name]
+    with refuses(FileNotFoundError, f"{function}: train-images-idx3-ubyte and train-labels-idx1",
+                 *looked,
+                 f"write {function}(folder), set TINYML_DATA, or pass download=True"):
+        load()
+    with refuses(FileNotFoundError, "t10k-images", tmp_path / "here", "download=True"):
+        load(tmp_path / "here", split="test")
+    assert not (tmp_path / "cache").exists() and not (tmp_path / "here").exists()
+
+
+def test_files_that_do_not_fit_are_named(tmp_path):
+    images, labels = pictures(4)
+    paths = [tmp_path / stem for stem in FILES["train"]]
+    cases = [
+        (images, labels[:3], f"mnist: images and labels must be equally many, got 4 in {paths[0]} "
+                             f"and 3 in {paths[1]}"),
+        (labels, labels, f"read_idx: {paths[0]} must have 3 axes, as images have, got 1"),
+        (images, images, f"read_idx: {paths[1]} must have 1 axis, as labels have, got 3"),
+        (images[:, :, 1:], labels, "mnist: images must have shape (n, 28, 28), got (4, 28, 27) in "
+                                   f"{paths[0]}"),
+        (images, labels + 10, f"mnist: labels must be in 0..9, got {labels.max() + 10} in "
+                              f"{paths[1]}"),
+    ]
+    for images, labels, message in cases:
+        write(tmp_path, "train", images, labels)
+        with refuses(ValueError, message):
+            mnist(tmp_path)
+    with refuses(ValueError, "mnist: split must be \"train\" or \"test\", got 'valid'"):
         mnist(tmp_path, split="valid")
 
 
-def test_a_download_is_kept_only_if_its_digest_is_right(tmp_path):
-    source, target = tmp_path / "source", tmp_path / "new" / "target"
-    source.write_bytes(b"x" * 100_000)
-    md5, sha256 = hashlib.md5(source.read_bytes()).hexdigest(), "0" * 64
-    with pytest.raises(ValueError, match=f"fetch: {source.as_uri()} must have sha256 {sha256}"):
-        fetch(source.as_uri(), target, sha256)
-    assert list(target.parent.iterdir()) == []
-    fetch(source.as_uri(), target, md5)
-    assert target.read_bytes() == source.read_bytes() and len(list(target.parent.iterdir())) == 1
+def test_the_files_of_the_other_set_are_refused(mirror, tmp_path):
+    write(tmp_path / "files", "train", *pictures(6), compress=True)    # as at the mirror: MNIST's
+    assert len(mnist(tmp_path / "files")[0]) == 6
+    with refuses(ValueError, "fashion_mnist: the files must be those of fashion-mnist, got those "
+                 f"of mnist in {tmp_path / 'files'}"):
+        fashion_mnist(tmp_path / "files")
+
+
+# ------------------------------------------------------------ downloads, from a folder
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """MNIST in small, behind a URL, with its digests; no other URL is known."""
+    folder = tmp_path / "mirror"
+    for n, split in enumerate(FILES):
+        write(folder, split, *pictures(6, seed=n), compress=True)
+    known = {split: tuple(sha256((folder / f"{stem}.gz").read_bytes()) for stem in stems)
+             for split, stems in FILES.items()}
+    monkeypatch.setitem(idx.DIGESTS, "mnist", known)
+    monkeypatch.setattr(idx, "MIRRORS", {"mnist": folder.as_uri() + "/"})
+    return folder
+
+
+def test_nothing_is_downloaded_unasked(mirror):
+    with refuses(FileNotFoundError, "pass download=True"):
+        mnist()
+
+
+def test_a_download_lands_in_the_cache_and_is_not_repeated(mirror, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("TINYML_DATA", str(tmp_path / "shared"))
+    X, y = mnist(split="test", download=True)
+    assert not (tmp_path / "shared").exists()
+    assert (y == pictures(6, seed=1)[1]).all()
+    cache = tmp_path / "cache" / "tinyml" / "mnist"
+    assert {path.name for path in cache.iterdir()} == {f"{stem}.gz" for stem in FILES["test"]}
+    for path in mirror.iterdir():
+        path.unlink()
+    for again in (mnist(split="test"), mnist(split="test", download=True)):
+        assert (again[0] == X).all() and (again[1] == y).all()
+    assert capfd.readouterr() == ("", "")    # stderr is not a terminal
+
+
+def test_a_download_goes_to_the_folder_that_was_given_and_completes_it(mirror, tmp_path):
+    images, labels = pictures(6)
+    write(tmp_path / "mine", "train", images[:, ::-1], labels)
+    (tmp_path / "mine" / FILES["train"][1]).unlink()
+    X, y = mnist(tmp_path / "mine", download=True)
+    assert (X.reshape(-1, 28, 28)[:, ::-1] * 255).round().tolist() == images.tolist()    # kept
+    assert (y == labels).all() and not (tmp_path / "cache").exists()
+
+
+def test_a_download_with_another_digest_leaves_nothing(mirror, tmp_path):
+    stem = FILES["train"][1]
+    (mirror / f"{stem}.gz").write_bytes(b"<html>Moved</html>")
+    found, expected = sha256(b"<html>Moved</html>"), idx.DIGESTS["mnist"]["train"][1]
+    with refuses(ValueError, "fetch: file://",
+                 f"{stem}.gz must have sha256 {expected}, got {found}"):
+        mnist(download=True)
+    names = [path.name for path in (tmp_path / "cache" / "tinyml" / "mnist").iterdir()]
+    assert names == [f"{FILES['train'][0]}.gz"]
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+def test_the_length_of_a_digest_tells_its_kind(tmp_path, algorithm):
+    content = bytes(range(256)) * 1000    # several blocks
+    (tmp_path / "source").write_bytes(content)
+    target = tmp_path / "new" / "folder" / "file"
+    fetch((tmp_path / "source").as_uri(), target, hashlib.new(algorithm, content).hexdigest())
+    assert target.read_bytes() == content
+    (tmp_path / "source").write_bytes(content + b"!")
+    with refuses(ValueError, "fetch: file://"):
+        fetch((tmp_path / "source").as_uri(), target, hashlib.new(algorithm, content).hexdigest())
+    assert target.read_bytes() == content and len(list(target.parent.iterdir())) == 1
+
+
+def test_an_interrupted_download_leaves_nothing(tmp_path, monkeypatch):
+    def interrupted(blocks, *_, **__):
+        yield next(blocks)
+        raise KeyboardInterrupt
+    (tmp_path / "source").write_bytes(b"0" * 10**6)
+    monkeypatch.setattr(idx, "progress", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fetch((tmp_path / "source").as_uri(), tmp_path / "new" / "file", "0" * 64)
+    assert not list((tmp_path / "new").iterdir())
+    with pytest.raises(OSError):
+        fetch((tmp_path / "nothing").as_uri(), tmp_path / "new" / "file", "0" * 64)
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_terminal_sees_progress(tmp_path, monkeypatch, capsys):
+    (tmp_path / "source").write_bytes(b"0" * 10**6)    # 15.3 blocks of 2**16 bytes
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    fetch((tmp_path / "source").as_uri(), tmp_path / "file", sha256(b"0" * 10**6))
+    assert "\rfile   16/16" in capsys.readouterr().err
+
+
+def test_the_known_digests_are_whole():
+    assert idx.DIGESTS.keys() == idx.MIRRORS.keys()
+    for name, length in (("mnist", 64), ("fashion-mnist", 32)):
+        assert idx.DIGESTS[name].keys() == FILES.keys() and idx.MIRRORS[name].endswith("/")
+        digests = [digest for split in idx.DIGESTS[name].values() for digest in split]
+        assert len(set(digests)) == 4 and {len(digest) for digest in digests} == {length}
 
 
 # ------------------------------------------------------------ synthetic sets
 
-@given(rng=rngs, n=sizes, p=sizes)
-def test_without_noise_the_linear_model_is_exact(rng, n, p):
-    X, y, beta = make_linear(n, p, noise=0.0, rng=rng)
-    assert X.shape == (n, p) and np.array_equal(y, X @ beta)
-    assert abs(np.linalg.norm(beta) - 1) < 1e-12
+sizes = st.integers(1, 12)
 
 
-def test_the_linear_models_noise_has_its_variance():
-    """The sum of n squares of N(0, 1) has standard deviation sqrt(2 n); five of them are allowed."""
-    n, sigma = 20_000, 0.7
-    X, y, beta = make_linear(n, 3, noise=sigma, rng=np.random.default_rng(0), beta=[1.0, -2.0, 0.5])
-    residual = (y - X @ beta) / sigma
-    assert abs((residual ** 2).sum() - n) < 5 * np.sqrt(2 * n)
-    assert np.abs(X.T @ X / n - np.eye(3)).max() < 5 * np.sqrt(2 / n)
+@given(n=sizes, p=sizes, rng=rngs)
+def test_without_noise_the_linear_model_is_its_equation(n, p, rng):
+    X, y, beta = make_linear(n, p, noise=0, rng=rng)
+    assert X.shape == (n, p) and X.dtype == y.dtype == beta.dtype == np.float64
+    assert (y == X @ beta).all()
+    assert abs(np.linalg.norm(beta) - 1) < 1e-15 * (p + 2)    # p squares, a root and a division
+    mine = np.arange(p)
+    X, y, beta = make_linear(n, p, noise=0, rng=rng, beta=mine)
+    assert (beta == mine).all() and (y == X @ mine).all()
 
 
-@given(rng=rngs, n=sizes)
-def test_moons_lie_on_their_circles(rng, n):
-    X, y = make_moons(n, noise=0.0, rng=rng)
-    centre = np.where(y[:, None] == 0, [0, 0], [1, 0.5])
-    np.testing.assert_allclose(np.linalg.norm(X - centre, axis=1), 1, atol=1e-6)
+def test_the_linear_model_has_isotropic_features_and_its_noise():
+    n, p, noise = 20_000, 5, 0.7
+    X, y, beta = make_linear(n, p, noise=noise, rng=np.random.default_rng(0))
+    eps = y - X @ beta
+    # Five standard errors: 1/sqrt(n) of a mean and of a product of two, sqrt(2/n) of a square.
+    assert np.abs(X.mean(axis=0)).max() < 5 / math.sqrt(n)
+    assert np.abs(X.T @ X / n - np.eye(p)).max() < 5 * math.sqrt(2 / n)
+    assert abs((eps**2).mean() / noise**2 - 1) < 5 * math.sqrt(2 / n)
+    assert np.abs(X.T @ eps / n / noise).max() < 5 / math.sqrt(n)
+    rng, repeats = np.random.default_rng(0), 2000
+    betas = np.stack([make_linear(1, p, noise=0, rng=rng)[2] for _ in range(repeats)])
+    # No direction is preferred: p beta_i beta_j has the mean of I and a variance below 2.
+    assert np.abs(p * betas.T @ betas / repeats - np.eye(p)).max() < 5 * math.sqrt(2 / repeats)
 
 
-@given(rng=rngs, n=sizes, k=st.integers(1, 5))
-def test_spiral_arms_are_one_arm_turned(rng, n, k):
-    X, y = make_spirals(n, k, noise=0.0, rng=rng)
-    z = (X[:, 0] + 1j * X[:, 1]) * np.exp(-2j * np.pi * (y / k + np.hypot(*X.T)))
-    np.testing.assert_allclose(z, np.hypot(*X.T), atol=1e-5)
+@given(n=sizes, rng=rngs)
+def test_moons_are_two_half_circles(n, rng):
+    X, y = make_moons(n, noise=0, rng=rng)
+    assert X.shape == (n, 2) and X.dtype == np.float32 and y.dtype == np.int64
+    assert (y == np.arange(n) % 2).all()
+    center = np.where(y[:, None] == 0, [0, 0], [1, 0.5])
+    assert np.abs(np.hypot(*(X - center).T) - 1).max() < 1e-6
+    assert ((X - center)[:, 1] * np.where(y == 0, 1, -1) > -1e-6).all()    # upper half, lower half
 
 
-@given(seed=st.integers(0, 2**31))
-def test_the_same_seed_gives_the_same_bits(seed):
-    first, second = (make_moons(9, noise=0.1, rng=np.random.default_rng(seed)) for _ in range(2))
-    assert all(np.array_equal(a, b) for a, b in zip(first, second))
+@given(n=sizes, c=st.integers(1, 5), turns=st.floats(-3, 3), rng=rngs)
+def test_spirals_turn_into_one_another(n, c, turns, rng):
+    X, y = make_spirals(n, c, noise=0, rng=rng, turns=turns)
+    assert X.shape == (n, 2) and X.dtype == np.float32 and y.dtype == np.int64
+    assert (y == np.arange(n) % c).all()
+    z = X[:, 0] + 1j * X[:, 1].astype(np.float64)
+    # Turned back, every arm lies on the positive axis.
+    unwound = z * np.exp(-2j * np.pi * (turns * np.abs(z) + y / c))
+    assert np.abs(unwound - np.abs(z)).max() < 1e-5 and np.abs(z).max() <= 1 + 1e-6
 
 
-# ------------------------------------------------------------ splits, batches, labels
-
-@given(rng=rngs, n=st.integers(4, 60), test_size=st.floats(0.2, 0.8))
-def test_a_split_loses_and_doubles_nothing(rng, n, test_size):
-    rows = np.arange(n)
-    a_train, a_test, b_train, b_test = train_test_split(rows, -rows, test_size=test_size, rng=rng)
-    assert sorted([*a_train, *a_test]) == list(range(n))
-    assert np.array_equal(a_train, -b_train) and np.array_equal(a_test, -b_test)
-    assert len(a_test) == round(test_size * n)
+def test_a_spiral_goes_from_the_origin_to_radius_one():
+    radius = np.hypot(*make_spirals(4000, 2, noise=0, rng=np.random.default_rng(0))[0].T)
+    distance = np.abs(np.sort(radius) - (np.arange(4000) + 0.5) / 4000).max()
+    # Kolmogorov: exceeded with a chance of 2 exp(-2 2.5^2) = 7e-6.
+    assert distance < 2.5 / math.sqrt(4000)
 
 
-@given(rng=rngs, counts=st.lists(st.integers(2, 20), min_size=2, max_size=5))
-def test_a_stratified_split_keeps_every_class(rng, counts):
-    y = np.repeat(np.arange(len(counts)), counts)
-    _, y_test = train_test_split(y, test_size=0.5, rng=rng, stratify=y)
-    assert np.bincount(y_test, minlength=len(counts)).tolist() == [round(n / 2) for n in counts]
+MAKERS = {
+    "make_linear": lambda n, noise, rng: make_linear(n, 3, noise=noise, rng=rng),
+    "make_moons": lambda n, noise, rng: make_moons(n, noise=noise, rng=rng),
+    "make_spirals": lambda n, noise, rng: make_spirals(n, 3, noise=noise, rng=rng),
+}
 
 
-@given(rng=rngs, n=sizes, batch_size=sizes, shuffle=st.booleans(), drop_last=st.booleans())
-def test_a_pass_meets_every_row_once(rng, n, batch_size, shuffle, drop_last):
-    rows = np.arange(n)
-    parts = list(batches(rows, rows * 2, batch_size=batch_size, rng=rng if shuffle else None, drop_last=drop_last))
-    assert all(np.array_equal(2 * a, b) for a, b in parts)
-    assert all(len(a) == batch_size for a, _ in (parts if drop_last else parts[:-1]))
-    seen = np.concatenate([a for a, _ in parts]) if parts else np.array([], int)
-    assert len(seen) == (n // batch_size * batch_size if drop_last else n)
-    assert len(np.unique(seen)) == len(seen)
-    assert shuffle or np.array_equal(seen, rows[:len(seen)])
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_synthetic_set_depends_on_its_seed_alone(name):
+    first, again, other = (MAKERS[name](9, 0.5, np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert all((a == b).all() for a, b in zip(first, again))
+    assert not (first[0] == other[0]).any()
 
 
-def test_shuffling_shuffles():
-    (order,), = batches(np.arange(50), batch_size=50, rng=np.random.default_rng(0))
-    assert not np.array_equal(order, np.arange(50))
+@pytest.mark.parametrize("name", ["make_moons", "make_spirals"])
+def test_the_noise_has_its_standard_deviation(name):
+    n, noise = 20_000, 0.3
+    # The same seed draws the same points.
+    clean, noisy = (MAKERS[name](n, sigma, np.random.default_rng(0)) for sigma in (0, noise))
+    eps = (noisy[0] - clean[0]) / noise
+    # Five standard errors, as above.
+    assert np.abs(eps.T @ eps / n - np.eye(2)).max() < 5 * math.sqrt(2 / n)
+    assert np.abs(eps.mean(axis=0)).max() < 5 / math.sqrt(n)
+    assert (clean[1] == noisy[1]).all()
 
 
-@given(rng=rngs, shape=st.tuples(st.integers(0, 4), st.integers(0, 4)), k=st.integers(1, 5))
-def test_one_hot_rows_point_to_their_label(rng, shape, k):
-    y = rng.integers(0, k, shape)
-    rows = one_hot(y, k)
-    assert rows.dtype == np.float32 and rows.shape == (*shape, k)
-    assert np.array_equal(rows @ np.arange(k), y) and (rows.sum(axis=-1) == 1).all()
+# ------------------------------------------------------------ splits and batches
+
+def table(n):
+    """Two arrays whose rows know which row they are."""
+    return np.arange(2 * n).reshape(n, 2), np.arange(n)
 
 
-rng = np.random.default_rng(0)
-X, y = np.zeros((6, 2)), np.zeros(6, int)
+def count(draws, n):
+    """How often each of the numbers 0..n-1 is in each column; counts of chance 1/n."""
+    return np.stack([np.bincount(column, minlength=n) for column in draws.T])
 
 
-@pytest.mark.parametrize("call, error, message", [
-    (lambda: batches(X, y[:5], batch_size=2, rng=rng), ValueError, "batches: arrays must have one length >= 1 in common, got lengths [6, 5]"),
-    (lambda: batches(X[:0], batch_size=2, rng=rng), ValueError, "batches: arrays must have one length >= 1 in common, got lengths [0]"),
-    (lambda: batches(batch_size=2, rng=rng), ValueError, "batches: arrays must have one length >= 1"),
-    (lambda: batches(X, batch_size=0, rng=rng), ValueError, "batches: batch_size must be an int >= 1, got 0"),
-    (lambda: batches(X, batch_size=2, rng=0), TypeError, "batches: rng must be a numpy.random.Generator, got 0"),
-    (lambda: batches(X, batch_size=2), TypeError, "'rng'"),
-    (lambda: train_test_split(X, test_size=1.0, rng=rng), ValueError, "train_test_split: test_size must be > 0 and < 1, got 1.0"),
-    (lambda: train_test_split(X, test_size=0.01, rng=rng), ValueError, "train_test_split: both parts must hold a row, got 0 of 6 held out"),
-    (lambda: train_test_split(X, test_size=0.5, rng=None), TypeError, "train_test_split: rng must be a numpy.random.Generator, got None"),
-    (lambda: train_test_split(test_size=0.5, rng=rng), ValueError, "train_test_split: arrays must have one length"),
-    (lambda: train_test_split(X, test_size=0.5, rng=rng, stratify=y[:3]), ValueError, "got lengths [6, 3]"),
-    (lambda: one_hot([0, 3], 3), ValueError, "one_hot: y must be in 0..2, got 3"),
-    (lambda: one_hot([0, -1], 3), ValueError, "one_hot: y must be in 0..2, got -1"),
-    (lambda: one_hot([0.5], 3), TypeError, "one_hot: y must be integers, got dtype float64"),
-    (lambda: make_linear(0, 3, noise=0.1, rng=rng), ValueError, "make_linear: n_samples must be an int >= 1, got 0"),
-    (lambda: make_linear(2, 3, noise=-1, rng=rng), ValueError, "make_linear: noise must be >= 0, got -1"),
-    (lambda: make_linear(2, 3, noise=0, rng=rng, beta=[1.0]), ValueError, "make_linear: beta must have shape (3,), got (1,)"),
-    (lambda: make_moons(3, noise=float("nan"), rng=rng), ValueError, "make_moons: noise must be >= 0, got nan"),
-    (lambda: make_spirals(3, 0, noise=0, rng=rng), ValueError, "make_spirals: n_classes must be an int >= 1, got 0"),
-    (lambda: make_spirals(3, 2, noise=0, rng=1), TypeError, "make_spirals: rng must be"),
-])
-def test_refusals(call, error, message):
-    with pytest.raises(error, match=re.escape(message)):
+@given(n=st.integers(2, 40), test_size=st.floats(0.01, 0.99), classes=st.integers(0, 6), rng=rngs)
+def test_a_split_gives_every_row_to_one_part(n, test_size, classes, rng):
+    m = round(test_size * n)
+    X, i = table(n)
+    labels = rng.integers(0, classes, n) if classes else None
+    if not 0 < m < n:
+        with refuses(ValueError, "train_test_split: both parts must hold a row, got", m, "of", n):
+            train_test_split(X, i, test_size=test_size, rng=rng, stratify=labels)
+        return
+    X_train, X_test, i_train, i_test = train_test_split(X, i, test_size=test_size, rng=rng,
+                                                        stratify=labels)
+    assert len(i_test) == m and sorted([*i_train, *i_test]) == list(range(n))
+    assert (X_train == X[i_train]).all() and (X_test == X[i_test]).all()
+    for label in range(classes):
+        size, held_out = (labels == label).sum(), (labels[i_test] == label).sum()
+        assert abs(held_out - size * m / n) < 1    # the nearest integers above and below
+    assert not np.shares_memory(X, X_train) and not np.shares_memory(X, X_test)
+
+
+@pytest.mark.parametrize("stratify", [None, np.array(list("aaabbbbccccc"))])
+def test_every_row_is_held_out_equally_often_and_anywhere(stratify):
+    rng, repeats, n, m = np.random.default_rng(0), 6000, 12, 4
+    parts = [train_test_split(range(n), test_size=m / n, rng=rng, stratify=stratify)
+             for _ in range(repeats)]
+    for part, k in zip(zip(*parts), (n - m, m)):
+        counts = count(np.stack(part), n)
+        assert counts.shape == (k, n)
+        assert np.abs(counts - repeats / n).max() < 5 * math.sqrt(repeats / n)    # five deviations
+
+
+def test_pairs_of_rows_are_held_out_together_as_often_as_chance():
+    rng, repeats, n, m = np.random.default_rng(0), 6000, 6, 3
+    tests = np.stack([train_test_split(range(n), test_size=m / n, rng=rng)[1]
+                      for _ in range(repeats)])
+    held_out = np.zeros((repeats, n))
+    np.put_along_axis(held_out, tests, 1, axis=1)
+    together = (held_out.T @ held_out)[np.triu_indices(n, 1)]
+    chance = m * (m - 1) / (n * (n - 1))
+    assert np.abs(together - repeats * chance).max() < 5 * math.sqrt(repeats * chance)
+
+
+@given(n=st.integers(1, 20), batch_size=st.integers(1, 25), drop_last=st.booleans(),
+       rng=st.none() | rngs)
+def test_a_pass_meets_every_row_once(n, batch_size, drop_last, rng):
+    X, i = table(n)
+    found = list(batches(X, i, batch_size=batch_size, rng=rng, drop_last=drop_last))
+    full, rest = divmod(n, batch_size)
+    last = [] if drop_last or rest == 0 else [rest]
+    assert [len(rows) for _, rows in found] == [batch_size] * full + last
+    assert all((x == X[rows]).all() for x, rows in found)
+    rows = [row for _, rows in found for row in rows]
+    assert len(set(rows)) == len(rows)
+    if rng is None:
+        assert rows == list(range(len(rows)))
+
+
+def test_every_pass_has_a_new_order_and_all_are_equally_likely():
+    rng, repeats, n = np.random.default_rng(0), 6000, 5
+    orders = np.stack([np.concatenate([b for b, in batches(range(n), batch_size=2, rng=rng)])
+                       for _ in range(repeats)])
+    deviation = math.sqrt(repeats / n)
+    assert np.abs(count(orders, n) - repeats / n).max() < 5 * deviation
+    again = next(batches(range(n), batch_size=n, rng=np.random.default_rng(0)))
+    assert (again[0] == orders[0]).all()
+
+
+def test_a_batch_is_a_copy():
+    X = np.zeros((4, 2))
+    for rng in (None, np.random.default_rng(0)):
+        for x, in batches(X, batch_size=4, rng=rng):
+            x += 1
+    assert (X == 0).all()
+
+
+# ------------------------------------------------------------ one-hot
+
+@given(y=hnp.arrays(np.int64, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+                    elements=st.integers(0, 4)), extra=st.integers(0, 3),
+       dtype=st.sampled_from([None, np.float32, np.float64, np.int64, bool]))
+def test_one_hot_has_one_one_where_the_label_says(y, extra, dtype):
+    result = one_hot(y, 5 + extra) if dtype is None else one_hot(y, 5 + extra, dtype=dtype)
+    assert result.shape == (*y.shape, 5 + extra) and result.dtype == (dtype or np.float32)
+    assert (result.astype(int).sum(axis=-1) == 1).all() and ((result == 0) | (result == 1)).all()
+    assert (result.argmax(axis=-1) == y).all()
+    assert (one_hot(y.astype(np.uint8), 5 + extra) == result).all()
+
+
+# ------------------------------------------------------------ errors
+
+R, X, Y = np.random.default_rng(0), np.zeros((6, 2)), np.zeros(6, int)
+LENGTHS = "arrays must have one length >= 1 in common, got lengths"
+ERRORS = {    # message -> (kind of error, call)
+    "make_linear: n_samples must be an int >= 1, got 0":
+        (ValueError, lambda: make_linear(0, 1, noise=0, rng=R)),
+    "make_linear: n_features must be an int >= 1, got 1.0":
+        (ValueError, lambda: make_linear(1, 1.0, noise=0, rng=R)),
+    "make_linear: noise must be >= 0, got -1":
+        (ValueError, lambda: make_linear(1, 1, noise=-1, rng=R)),
+    "make_linear: beta must have shape (3,), got (2,)":
+        (ValueError, lambda: make_linear(1, 3, noise=0, rng=R, beta=[1, 2])),
+    "make_linear: beta must be finite, got 1 NaN":
+        (ValueError, lambda: make_linear(1, 1, noise=0, rng=R, beta=[np.nan])),
+    "make_linear: beta must hold real numbers":
+        (TypeError, lambda: make_linear(1, 1, noise=0, rng=R, beta=["a"])),
+    "make_linear: rng must be a numpy.random.Generator, got 0":
+        (TypeError, lambda: make_linear(1, 1, noise=0, rng=0)),
+    "make_moons: n_samples must be an int >= 1, got 0":
+        (ValueError, lambda: make_moons(0, noise=0, rng=R)),
+    "make_moons: noise must be >= 0, got nan":
+        (ValueError, lambda: make_moons(1, noise=np.nan, rng=R)),
+    "make_moons: rng must be a numpy.random.Generator, got None":
+        (TypeError, lambda: make_moons(1, noise=0, rng=None)),
+    "make_spirals: n_classes must be an int >= 1, got 0":
+        (ValueError, lambda: make_spirals(1, 0, noise=0, rng=R)),
+    "make_spirals: n_samples must be an int >= 1, got -1":
+        (ValueError, lambda: make_spirals(-1, 1, noise=0, rng=R)),
+    "make_spirals: noise must be >= 0, got -0.5":
+        (ValueError, lambda: make_spirals(1, 1, noise=-0.5, rng=R)),
+    "make_spirals: turns must be":
+        (ValueError, lambda: make_spirals(1, 1, noise=0, rng=R, turns=np.nan)),
+    "make_spirals: rng must be a numpy.random.Generator, got 0":
+        (TypeError, lambda: make_spirals(1, 1, noise=0, rng=0)),
+    "train_test_split: test_size must be > 0 and < 1, got 1":
+        (ValueError, lambda: train_test_split(X, test_size=1, rng=R)),
+    "train_test_split: test_size must be > 0 and < 1, got 0":
+        (ValueError, lambda: train_test_split(X, test_size=0, rng=R)),
+    "train_test_split: both parts must hold a row, got 0 of 6 held out":
+        (ValueError, lambda: train_test_split(X, test_size=0.01, rng=R)),
+    f"train_test_split: {LENGTHS} []": (ValueError, lambda: train_test_split(test_size=0.5, rng=R)),
+    f"train_test_split: {LENGTHS} [6, 5]":
+        (ValueError, lambda: train_test_split(X, Y[1:], test_size=0.5, rng=R)),
+    "train_test_split: stratify must have shape (6,), got (5,)":
+        (ValueError, lambda: train_test_split(X, test_size=0.5, rng=R, stratify=Y[1:])),
+    "train_test_split: stratify must have shape (6,), got (6, 2)":
+        (ValueError, lambda: train_test_split(X, test_size=0.5, rng=R, stratify=X)),
+    "train_test_split: rng must be a numpy.random.Generator, got 0":
+        (TypeError, lambda: train_test_split(X, test_size=0.5, rng=0)),
+    f"batches: {LENGTHS} [6, 5]": (ValueError, lambda: batches(X, Y[1:], batch_size=2, rng=None)),
+    f"batches: {LENGTHS} [0, 0]":
+        (ValueError, lambda: batches(X[:0], Y[:0], batch_size=2, rng=None)),
+    f"batches: {LENGTHS} [6, 0]":
+        (ValueError, lambda: batches(X, np.float64(3), batch_size=2, rng=None)),
+    f"batches: {LENGTHS} []": (ValueError, lambda: batches(batch_size=2, rng=None)),
+    "batches: batch_size must be an int >= 1, got 0":
+        (ValueError, lambda: batches(X, batch_size=0, rng=None)),
+    "batches: rng must be a numpy.random.Generator, got 7":
+        (TypeError, lambda: batches(X, batch_size=2, rng=7)),
+    "one_hot: y must be in 0..2, got 3": (ValueError, lambda: one_hot([0, 3], 3)),
+    "one_hot: y must be in 0..2, got -1": (ValueError, lambda: one_hot([0, -1], 3)),
+    "one_hot: y must be integers, got dtype float64": (TypeError, lambda: one_hot([0.0], 3)),
+    "one_hot: n_classes must be an int >= 1, got 0": (ValueError, lambda: one_hot([], 0)),
+}
+
+
+@pytest.mark.parametrize("message", ERRORS)
+def test_an_error_names_function_argument_requirement_and_value(message):
+    kind, call = ERRORS[message]
+    with refuses(kind, message):
+        call()
+
+
+@pytest.mark.parametrize("call", [
+    lambda: make_linear(1, 1, noise=0), lambda: make_moons(1, noise=0),
+    lambda: make_spirals(1, 2, noise=0), lambda: batches(X, batch_size=2),
+    lambda: train_test_split(X, test_size=0.5)])
+def test_randomness_is_never_hidden(call):
+    with pytest.raises(TypeError, match="required keyword-only argument: 'rng'"):
         call()

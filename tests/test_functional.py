@@ -1,10 +1,11 @@
-"""The laws of softmax, losses, distances, normalisation, dropout and attention, whatever the numbers."""
+"""The laws of softmax, losses, distances, norms, dropout and attention, whatever the numbers."""
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, gradcheck
@@ -12,8 +13,8 @@ from tinyml import functional as F
 
 EPS = np.finfo(np.float64).eps
 sizes = st.integers(1, 6)
-losses = pytest.mark.parametrize("loss", [F.cross_entropy, F.binary_cross_entropy_with_logits, F.mse_loss,
-                                          F.kl_div])
+losses = pytest.mark.parametrize("loss", [F.cross_entropy, F.binary_cross_entropy_with_logits,
+                                          F.mse_loss, F.kl_div])
 
 
 def probabilities(rng, *shape):
@@ -29,36 +30,59 @@ def gradient(f, x):
     return x.grad
 
 
-# ------------------------------------------------------------ every gradient, against its difference
+# ------------------------------------------------------------ every gradient is a slope
 
-def attention_inputs(r, n, c):
-    return [r.normal(size=(2, n, c)), r.normal(size=(2, n + 1, c)), r.normal(size=(2, n + 1, 3))]
+def normals(rng, *shapes):
+    return [rng.normal(size=shape) for shape in shapes]
 
 
-SMOOTH = {    # name -> (f, inputs), drawn away from kinks
+def nonzero(rng, *shape):
+    """Numbers at least 1/4 away from 0."""
+    return rng.choice([-1, 1], shape) * rng.uniform(0.25, 2, shape)
+
+
+def distinct(rng, *shape):
+    """Numbers without ties, so that a maximum has one place."""
+    return rng.permutation(math.prod(shape)).reshape(shape) / 8
+
+
+SMOOTH = {    # name -> function of (rng, n, c) to (f, inputs away from kinks)
+    "avg_pool2d": lambda r, n, c: (lambda x: F.avg_pool2d(x, 2, 1, 1), normals(r, (n, c, 3, 4))),
     "batch_norm": lambda r, n, c: (lambda x, w, b: F.batch_norm(x, None, None, w, b, True, eps=0.1),
-                                   [r.normal(size=(n + 1, c, 2)), r.normal(size=c), r.normal(size=c)]),
-    "binary_cross_entropy_with_logits": lambda r, n, c: (F.binary_cross_entropy_with_logits,
-                                                         [r.normal(size=(n, c)), r.random((n, c))]),
-    "cosine_similarity": lambda r, n, c: (F.cosine_similarity, [r.normal(size=(n, c)), r.normal(size=(n, c))]),
-    "cross_entropy": lambda r, n, c: (F.cross_entropy, [r.normal(size=(n, c)), probabilities(r, n, c)]),
-    "dropout": lambda r, n, c: (lambda x: F.dropout(x, 0.4, rng=np.random.default_rng(n)), [r.normal(size=(n, c))]),
-    "embedding": lambda r, n, c: (lambda w, i=r.integers(0, n, (4, 2)): F.embedding(i, w), [r.normal(size=(n, c))]),
-    "kl_div": lambda r, n, c: (F.kl_div, [r.normal(size=(n, c)), probabilities(r, n, c)]),
-    "layer_norm": lambda r, n, c: (lambda x, w, b: F.layer_norm(x, (n, c), w, b, eps=0.1),
-                                   [r.normal(size=(2, n, c)), r.normal(size=(n, c)), r.normal(size=(n, c))]),
-    "leaky_relu": lambda r, n, c: (lambda x: F.leaky_relu(x, 0.2), [r.normal(size=(n, c))]),
-    "log_softmax": lambda r, n, c: (lambda x: F.log_softmax(x, axis=0), [r.normal(size=(n, c))]),
-    "mse_loss": lambda r, n, c: (F.mse_loss, [r.normal(size=(n, c)), r.normal(size=(n, c))]),
-    "normalize": lambda r, n, c: (lambda x: F.normalize(x, p=3), [r.normal(size=(n, c))]),
+                                   normals(r, (n + 1, c, 2), c, c)),
+    "binary_cross_entropy_with_logits": lambda r, n, c: (
+        F.binary_cross_entropy_with_logits, [*normals(r, (n, c)), r.random((n, c))]),
+    "conv2d": lambda r, n, c: (lambda x, w, b: F.conv2d(x, w, b, 2, 1),
+                               normals(r, (n, c, 4, 3), (2, c, 3, 2), 2)),
+    "cosine_similarity": lambda r, n, c: (F.cosine_similarity,
+                                          [nonzero(r, n, c), nonzero(r, n, c)]),
+    "cross_entropy": lambda r, n, c: (F.cross_entropy,
+                                      [*normals(r, (n, c)), probabilities(r, n, c)]),
+    "dropout": lambda r, n, c: (lambda x: F.dropout(x, 0.4, rng=np.random.default_rng(n)),
+                                normals(r, (n, c))),
+    "embedding": lambda r, n, c: (lambda w, i=r.integers(0, n, (4, 2)): F.embedding(i, w),
+                                  normals(r, (n, c))),
+    "gelu": lambda r, n, c: (lambda x: F.gelu(x, "tanh"), normals(r, (n, c))),
+    "kl_div": lambda r, n, c: (lambda q, p: F.kl_div(q, p, "batchmean"),
+                               [-r.random((n, c)), probabilities(r, n, c)]),
+    "layer_norm": lambda r, n, c: (lambda x, w, b: F.layer_norm(x, (n, c), w, b, 0.1),
+                                   normals(r, (2, n, c), (n, c), (n, c))),
+    "leaky_relu": lambda r, n, c: (lambda x: F.leaky_relu(x, 0.2), [nonzero(r, n, c)]),
+    "log_softmax": lambda r, n, c: (lambda x: F.log_softmax(x, 0), normals(r, (n, c))),
+    "max_pool2d": lambda r, n, c: (lambda x: F.max_pool2d(x, 2, 1, 1), [distinct(r, n, c, 3, 4)]),
+    "mse_loss": lambda r, n, c: (F.mse_loss, normals(r, (n, c), (n, c))),
+    "normalize": lambda r, n, c: (lambda x: F.normalize(x, 3, 0), [nonzero(r, n, c)]),
     "scaled_dot_product_attention": lambda r, n, c: (
-        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), attention_inputs(r, n, c)),
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
+        normals(r, (2, n, c), (2, n + 1, c), (2, n + 1, 3))),
+    "softmax": lambda r, n, c: (lambda x: F.softmax(x, 0), normals(r, (n, c))),
 }
 
 
 def test_every_function_of_its_own_has_a_gradient_row():
     """The others of `__all__` are primitives, and rows of test_ops."""
-    assert set(SMOOTH) == {name for name in F.__all__ if getattr(F, name).__module__.startswith("tinyml.functional")}
+    assert set(SMOOTH) == {name for name in F.__all__
+                           if getattr(F, name).__module__.startswith("tinyml.functional")}
 
 
 @pytest.mark.parametrize("name", SMOOTH)
@@ -70,29 +94,34 @@ def test_gradient_is_the_slope(name, rng, n, c):
 
 # ------------------------------------------------------------ softmax
 
-@given(rng=rngs, shape=st.lists(sizes, min_size=1, max_size=3), axis=st.integers(0, 2), shift=st.floats(-50, 50))
+@given(rng=rngs, shape=st.lists(sizes, min_size=1, max_size=3), axis=st.integers(0, 2),
+       shift=st.floats(-50, 50))
 def test_softmax_is_a_distribution_that_a_shift_does_not_change(rng, shape, axis, shift):
     x, axis = 5 * rng.normal(size=shape), axis % len(shape)
     p = F.softmax(Tensor(x), axis=axis).data
     n = shape[axis]
-    assert (p > 0).all() and np.abs(p.sum(axis=axis) - 1).max() <= (n + 4) * EPS    # n terms, each right to 4 eps
-    # x + shift is rounded by eps (|x| + |shift|) / 2, and an error d of the exponents is a factor e^(2 d)
+    assert (p > 0).all()
+    assert_allclose(p.sum(axis=axis), 1, rtol=0, atol=(n + 4) * EPS)    # n terms, right to 4 eps
+    # x + shift is rounded by eps (|x| + |shift|) / 2; a shift d of exponents is a factor e^(2 d)
     moved = F.softmax(Tensor(x + shift), axis=axis).data
-    np.testing.assert_allclose(moved, p, rtol=2 * EPS * (np.abs(x).max() + abs(shift) + n + 8))
-    np.testing.assert_allclose(F.log_softmax(Tensor(x), axis=axis).data, np.log(p), atol=EPS * (n + 8 * np.abs(x).max()))
+    assert_allclose(moved, p, rtol=2 * EPS * (np.abs(x).max() + abs(shift) + n + 8))
+    assert_allclose(F.log_softmax(Tensor(x), axis=axis).data, np.log(p),
+                    atol=EPS * (n + 8 * np.abs(x).max()))
 
 
 def test_softmax_is_finite_and_exact_for_huge_float32_logits():
     z = Tensor(np.array([[1e4, -1e4, 0], [1e4, 1e4, -1e4]], np.float32))
     assert F.softmax(z).data.tolist() == [[1, 0, 0], [0.5, 0.5, 0]]
-    assert F.log_softmax(z).data[0].tolist() == [0, -2e4, -1e4] and F.log_softmax(z).dtype == np.float32
+    assert F.log_softmax(z).data[0].tolist() == [0, -2e4, -1e4]
+    assert F.softmax(z).dtype == F.log_softmax(z).dtype == np.float32
 
 
 @given(rng=rngs, slope=st.floats(0, 2))
 def test_leaky_relu_is_two_lines_through_zero(rng, slope):
     x = np.append(rng.normal(size=8), 0)
-    np.testing.assert_array_equal(F.leaky_relu(Tensor(x), slope).data, np.where(x > 0, x, slope * x))
-    np.testing.assert_array_equal(gradient(lambda x: F.leaky_relu(x, slope).sum(), x), np.where(x > 0, 1, slope))
+    assert_array_equal(F.leaky_relu(Tensor(x), slope).data, np.where(x > 0, x, slope * x))
+    g = gradient(lambda x: F.leaky_relu(x, slope).sum(), x)
+    assert_array_equal(g, np.where(x > 0, 1, slope))
 
 
 @pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "gelu", "leaky_relu"])
@@ -109,12 +138,12 @@ def test_cross_entropy_is_minus_log_softmax_at_the_label(rng, n, c, scale):
     z, y = scale * rng.normal(size=(n, c)), rng.integers(0, c, n)
     onehot = np.eye(c)[y]
     picked = -F.log_softmax(Tensor(z)).data[np.arange(n), y]
-    close = dict(rtol=1e-14, atol=8 * EPS * (1 + np.abs(z).max()))    # both round |z|-sized sums a few times
-    np.testing.assert_allclose(F.cross_entropy(Tensor(z), y, "none").data, picked, **close)
-    np.testing.assert_allclose(F.cross_entropy(Tensor(z), onehot, "none").data, picked, **close)
+    close = dict(rtol=1e-14, atol=16 * EPS * (1 + np.abs(z).max()))    # sums of |z|'s size, rounded
+    assert_allclose(F.cross_entropy(Tensor(z), y, "none").data, picked, **close)
+    assert_allclose(F.cross_entropy(Tensor(z), onehot, "none").data, picked, **close)
     for target in (y, onehot, y.tolist(), y.astype(np.uint8), Tensor(onehot)):
         g = gradient(lambda z: F.cross_entropy(z, target), z)
-        np.testing.assert_allclose(g, (F.softmax(Tensor(z)).data - onehot) / n, atol=16 * EPS * (1 + np.abs(z).max()))
+        assert_allclose(g, (F.softmax(Tensor(z)).data - onehot) / n, **close)
 
 
 @given(rng=rngs, n=sizes, c=sizes)
@@ -124,13 +153,14 @@ def test_cross_entropy_is_at_least_the_entropy(rng, n, c):
     entropy = -(t * np.log(t)).sum(axis=1)
     loss = F.cross_entropy(Tensor(z), t, "none").data
     assert (loss >= entropy - 10 * c * EPS).all()
-    np.testing.assert_allclose(F.cross_entropy(Tensor(np.log(t)), t, "none").data, entropy, atol=20 * c * EPS)
-    kl = F.kl_div(F.log_softmax(Tensor(z)), t).item()
+    assert_allclose(F.cross_entropy(Tensor(np.log(t)), t, "none").data, entropy, atol=20 * c * EPS)
+    kl = F.kl_div(F.log_softmax(Tensor(z)), t, "batchmean").item()
     assert kl == pytest.approx((loss - entropy).mean(), abs=20 * c * EPS)
 
 
 def test_cross_entropy_of_ignorance_is_log_c_and_of_huge_logits_exact():
-    assert F.cross_entropy(Tensor(np.zeros((3, 10))), [0, 5, 9]).item() == pytest.approx(math.log(10), rel=4 * EPS)
+    blank = F.cross_entropy(Tensor(np.zeros((3, 10))), [0, 5, 9]).item()
+    assert blank == pytest.approx(math.log(10), rel=4 * EPS)
     z = Tensor(np.array([[1e4, -1e4], [-1e4, 1e4]], np.float32), requires_grad=True)
     loss = F.cross_entropy(z, [1, 1], "none")
     assert loss.data.tolist() == [2e4, 0] and loss.dtype == np.float32
@@ -140,12 +170,14 @@ def test_cross_entropy_of_ignorance_is_log_c_and_of_huge_logits_exact():
 
 @given(rng=rngs, n=sizes, zeros=st.integers(0, 3))
 def test_binary_cross_entropy_is_the_two_class_case_at_zero_too(rng, n, zeros):
-    z = np.append(3 * rng.normal(size=n), np.zeros(zeros))    # a model that starts from 0 has logits 0
+    z = np.append(3 * rng.normal(size=n), np.zeros(zeros))    # a model of zeros has logits 0
     t = rng.random(len(z))
-    two = F.cross_entropy(Tensor(np.stack([0 * z, z], axis=1)), np.stack([1 - t, t], axis=1), "none").data
-    np.testing.assert_allclose(F.binary_cross_entropy_with_logits(Tensor(z), t, "none").data, two, atol=32 * EPS)
+    both, target = np.stack([0 * z, z], axis=1), np.stack([1 - t, t], axis=1)
+    two = F.cross_entropy(Tensor(both), target, "none").data
+    one = F.binary_cross_entropy_with_logits(Tensor(z), t, "none").data
+    assert_allclose(one, two, atol=32 * EPS)
     g = gradient(lambda z: F.binary_cross_entropy_with_logits(z, t, "sum"), z)
-    np.testing.assert_allclose(g, 1 / (1 + np.exp(-z)) - t, atol=8 * EPS)
+    assert_allclose(g, 1 / (1 + np.exp(-z)) - t, atol=8 * EPS)
 
 
 def test_binary_cross_entropy_is_exact_for_huge_float32_logits():
@@ -158,12 +190,13 @@ def test_binary_cross_entropy_is_exact_for_huge_float32_logits():
 @given(rng=rngs, n=sizes, c=sizes)
 def test_divergence_is_nonnegative_and_zero_only_for_equals(rng, n, c):
     p, q = probabilities(rng, n, c), probabilities(rng, n, c)
-    kl = F.kl_div(Tensor(np.log(q)), p).item()
+    kl = F.kl_div(Tensor(np.log(q)), p, "batchmean").item()
     # Pinsker: KL >= |p - q|_1^2 / 2 for each row, so 0 only if p = q
     assert kl >= (np.abs(p - q).sum(axis=1) ** 2).mean() / 2 - 10 * c * EPS
-    assert F.kl_div(Tensor(np.log(p)), p).item() == pytest.approx(0, abs=4 * EPS)
+    assert F.kl_div(Tensor(np.log(p)), p, "sum").item() == pytest.approx(0, abs=4 * n * EPS)
     sharp = np.eye(c)[rng.integers(0, c, n)]    # 0 ln 0 = 0
-    assert F.kl_div(Tensor(np.log(q)), sharp).item() == pytest.approx(-(sharp * np.log(q)).sum() / n, rel=1e-14)
+    surprise = -(sharp * np.log(q)).sum()
+    assert F.kl_div(Tensor(np.log(q)), sharp, "sum").item() == pytest.approx(surprise, rel=1e-14)
     assert np.isfinite(gradient(lambda p: F.kl_div(np.log(q), p), sharp)).all()
 
 
@@ -171,7 +204,7 @@ def test_divergence_is_nonnegative_and_zero_only_for_equals(rng, n, c):
 def test_squared_error_and_its_gradient(rng, n, c):
     x, y = rng.normal(size=(n, c)), rng.normal(size=(n, c))
     assert F.mse_loss(Tensor(x), y).item() == pytest.approx(((x - y) ** 2).mean(), rel=1e-14)
-    np.testing.assert_allclose(gradient(lambda x: F.mse_loss(x, y), x), 2 * (x - y) / (n * c), rtol=1e-14)
+    assert_allclose(gradient(lambda x: F.mse_loss(x, y), x), 2 * (x - y) / (n * c), rtol=1e-14)
 
 
 @losses
@@ -179,23 +212,25 @@ def test_squared_error_and_its_gradient(rng, n, c):
 def test_mean_is_sum_over_count_is_the_mean_of_none(loss, rng, n, c):
     x, t = Tensor(-rng.random((n, 3, c))), probabilities(rng, n, 3, c)
     single = loss(x, t, "none").data
-    assert loss(x, t, "sum").item() == pytest.approx(single.sum(), rel=1e-13, abs=1e-13)
-    assert loss(x, t, "mean").item() == pytest.approx(single.mean(), rel=1e-13, abs=1e-13)
+    close = dict(rtol=1e-13, atol=1e-13)
+    assert_allclose(loss(x, t, "sum").item(), single.sum(), **close)
+    assert_allclose(loss(x, t, "mean").item(), single.mean(), **close)
+    assert_allclose(loss(x, t).item(), single.mean(), **close)
     if loss is F.kl_div:
-        assert loss(x, t).item() == pytest.approx(single.sum() / n, rel=1e-13, abs=1e-13)
+        assert_allclose(loss(x, t, "batchmean").item(), single.sum() / n, **close)
 
 
 # ------------------------------------------------------------ distances
 
-@given(rng=rngs, n=sizes, c=sizes, scale=st.floats(1e-3, 1e3))
+@given(rng=rngs, n=sizes, c=sizes, scale=st.floats(0.1, 1e3))
 def test_cosine_is_bounded_symmetric_and_blind_to_length(rng, n, c, scale):
     x, y = rng.normal(size=(n, c)), rng.normal(size=(n, c))
     s = F.cosine_similarity(Tensor(x), Tensor(y)).data
     assert s.shape == (n,) and (np.abs(s) <= 1 + 4 * c * EPS).all()
-    np.testing.assert_array_equal(F.cosine_similarity(Tensor(y), Tensor(x)).data, s)
-    np.testing.assert_allclose(F.cosine_similarity(Tensor(scale * x), Tensor(-y)).data, -s, atol=8 * c * EPS)
-    np.testing.assert_allclose(F.cosine_similarity(Tensor(x), Tensor(scale * x)).data, 1, atol=8 * c * EPS)
-    # blind to length: the slope along x itself is 0, a sum of c terms of size 1 (x times a slope of 1/|x|)
+    assert_array_equal(F.cosine_similarity(Tensor(y), Tensor(x)).data, s)
+    assert_allclose(F.cosine_similarity(Tensor(scale * x), Tensor(-y)).data, -s, atol=8 * c * EPS)
+    assert_allclose(F.cosine_similarity(Tensor(x), Tensor(scale * x)).data, 1, atol=8 * c * EPS)
+    # blind to length: the slope along x is 0, a sum of c terms of size 1 (x times a slope of 1/|x|)
     g = gradient(lambda x: F.cosine_similarity(x, y).sum(), x)
     assert np.abs((g * x).sum(axis=1)).max() <= 32 * c * EPS
 
@@ -204,16 +239,17 @@ def test_cosine_is_bounded_symmetric_and_blind_to_length(rng, n, c, scale):
 def test_normalize_gives_length_one_in_the_same_direction(rng, n, c, p, scale):
     x = rng.normal(size=(n, c))
     y = F.normalize(Tensor(scale * x), p=p).data
-    np.testing.assert_allclose((np.abs(y) ** p).sum(axis=-1), 1, atol=16 * c * EPS)
+    assert_allclose((np.abs(y) ** p).sum(axis=-1), 1, atol=16 * c * EPS)
     length = (np.abs(x) ** p).sum(axis=-1, keepdims=True) ** (1 / p)
-    np.testing.assert_allclose(y * length, x, rtol=1e-13)
+    assert_allclose(y * length, x, rtol=1e-13)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("p", [1, 2, 3])
 def test_a_zero_vector_stays_zero_with_a_finite_gradient(p, dtype):
     zero, y = np.zeros((2, 3), dtype), np.ones((2, 3), dtype)
-    assert not F.normalize(Tensor(zero), p=p).data.any() and not F.cosine_similarity(Tensor(zero), y).data.any()
+    assert not F.normalize(Tensor(zero), p=p).data.any()
+    assert not F.cosine_similarity(Tensor(zero), y).data.any()
     assert np.isfinite(gradient(lambda x: F.normalize(x, p=p).sum(), zero)).all()
     assert np.isfinite(gradient(lambda x: F.cosine_similarity(x, y).sum(), zero)).all()
 
@@ -225,33 +261,35 @@ def test_layer_norm_standardises_each_sample_and_forgets_its_units(rng, n, c, a,
     x, eps = rng.normal(size=(n, 2, c)), 1e-2
     y = F.layer_norm(Tensor(x), (2, c), eps=eps).data
     var = x.var(axis=(1, 2))
-    np.testing.assert_allclose(y.mean(axis=(1, 2)), 0, atol=8 * c * EPS)
-    np.testing.assert_allclose(y.var(axis=(1, 2)), var / (var + eps), rtol=1e-12)
-    # eps has the units of x^2: in other units, a x + b, the result is the same (rounding: eps |b| / a)
+    assert_allclose(y.mean(axis=(1, 2)), 0, atol=8 * c * EPS)
+    assert_allclose(y.var(axis=(1, 2)), var / (var + eps), rtol=1e-12)
+    # eps has the units of x^2: in other units, a x + b, nothing changes (rounding: eps |b| / a)
     moved = F.layer_norm(Tensor(a * x + b), (2, c), eps=a * a * eps).data
-    np.testing.assert_allclose(moved, y, atol=400 * EPS * (4 + abs(b) / a))
+    assert_allclose(moved, y, atol=400 * EPS * (4 + abs(b) / a))
     w, bias = rng.normal(size=(2, c)), rng.normal(size=(2, c))
-    np.testing.assert_allclose(F.layer_norm(Tensor(x), (2, c), Tensor(w), Tensor(bias), eps).data, y * w + bias,
-                               atol=1e-13)
+    affine = F.layer_norm(Tensor(x), (2, c), Tensor(w), Tensor(bias), eps).data
+    assert_allclose(affine, y * w + bias, atol=1e-13)
 
 
-@given(rng=rngs, n=st.integers(2, 6), c=sizes, places=st.lists(sizes, max_size=2), a=st.floats(0.01, 100))
+@given(rng=rngs, n=st.integers(2, 6), c=sizes, places=st.lists(sizes, max_size=2),
+       a=st.floats(0.01, 100))
 def test_batch_norm_standardises_each_channel_and_forgets_its_units(rng, n, c, places, a):
     x, eps, axes = rng.normal(size=(n, c, *places)), 1e-2, (0, *range(2, 2 + len(places)))
     channel = (c,) + (1,) * len(places)
     y = F.batch_norm(Tensor(x), training=True, eps=eps).data
     var = x.var(axis=axes)
-    np.testing.assert_allclose(y.mean(axis=axes), 0, atol=1e-13)
-    np.testing.assert_allclose(y.var(axis=axes), var / (var + eps), rtol=1e-11, atol=1e-13)
+    assert_allclose(y.mean(axis=axes), 0, atol=1e-13)
+    assert_allclose(y.var(axis=axes), var / (var + eps), rtol=1e-11, atol=1e-13)
     b = rng.normal(size=channel)
     moved = F.batch_norm(Tensor(a * x + b), training=True, eps=a * a * eps).data
-    np.testing.assert_allclose(moved, y, atol=400 * EPS * (4 + np.abs(b).max() / a))
+    assert_allclose(moved, y, atol=400 * EPS * (4 + np.abs(b).max() / a))
     w, bias = rng.normal(size=(2, c))
-    for weight, shift in ((w, bias), (w, None), (None, bias)):
-        got = F.batch_norm(Tensor(x), None, None, *(None if p is None else Tensor(p) for p in (weight, shift)),
-                           training=True, eps=eps).data
-        want = y * (1 if weight is None else w.reshape(channel)) + (0 if shift is None else bias.reshape(channel))
-        np.testing.assert_allclose(got, want, atol=1e-13)
+    for weight, shift, want in ((w, bias, y * w.reshape(channel) + bias.reshape(channel)),
+                                (w, None, y * w.reshape(channel)),
+                                (None, bias, y + bias.reshape(channel))):
+        weight, shift = (None if p is None else Tensor(p) for p in (weight, shift))
+        affine = F.batch_norm(Tensor(x), None, None, weight, shift, training=True, eps=eps).data
+        assert_allclose(affine, want, atol=1e-13)
 
 
 @given(rng=rngs, c=sizes, momentum=st.floats(0, 1), steps=st.integers(1, 4))
@@ -262,14 +300,14 @@ def test_batch_norm_running_statistics_follow_their_recursion(rng, c, momentum, 
         x = rng.normal(size=(4, c, 3))
         before = mean.data.copy(), mean.data
         F.batch_norm(Tensor(x), mean, var, training=True, momentum=momentum)
-        np.testing.assert_array_equal(*before)    # rebound, not overwritten
+        assert_array_equal(*before)    # rebound, not overwritten
         want_mean = (1 - momentum) * want_mean + momentum * x.mean(axis=(0, 2))
         want_var = (1 - momentum) * want_var + momentum * x.var(axis=(0, 2), ddof=1)
-    np.testing.assert_allclose(mean.data, want_mean, atol=1e-14)
-    np.testing.assert_allclose(var.data, want_var, rtol=1e-13)
+    assert_allclose(mean.data, want_mean, atol=1e-14)
+    assert_allclose(var.data, want_var, rtol=1e-13)
     y = F.batch_norm(Tensor(x), mean, var).data    # evaluation: they are used, and stay
-    np.testing.assert_allclose(y, (x - want_mean[:, None]) / np.sqrt(want_var[:, None] + 1e-5), atol=1e-12)
-    np.testing.assert_allclose(mean.data, want_mean, atol=1e-14)
+    assert_allclose(y, (x - want_mean[:, None]) / np.sqrt(want_var[:, None] + 1e-5), atol=1e-12)
+    assert_allclose(mean.data, want_mean, atol=1e-14)
 
 
 # ------------------------------------------------------------ dropout and embedding
@@ -280,13 +318,13 @@ def test_dropout_keeps_the_mean(seed, p):
     x = Tensor(np.ones(n), requires_grad=True)
     y = F.dropout(x, p, rng=np.random.default_rng(seed))
     kept = int((y.data != 0).sum())
-    # Hoeffding: P(|kept - n (1 - p)| > t) <= 2 exp(-2 t^2 / n), which is 1e-9 at t = sqrt(n ln(2e9) / 2)
+    # Hoeffding: P(|kept - n (1 - p)| > t) <= 2 exp(-2 t^2 / n), 1e-9 at t = sqrt(n ln(2e9) / 2)
     assert abs(kept - n * (1 - p)) <= math.sqrt(n * math.log(2e9) / 2)
     if kept:
-        np.testing.assert_allclose(y.data[y.data != 0], 1 / (1 - p))
+        assert_allclose(y.data[y.data != 0], 1 / (1 - p))
     y.backward(np.ones(n))
-    np.testing.assert_array_equal(x.grad, y.data)    # x = 1: the gradient is the mask
-    np.testing.assert_array_equal(F.dropout(x, p, rng=np.random.default_rng(seed)).data, y.data)
+    assert_array_equal(x.grad, y.data)    # x = 1: the gradient is the mask
+    assert_array_equal(F.dropout(x, p, rng=np.random.default_rng(seed)).data, y.data)
 
 
 def test_dropout_at_its_ends_and_in_evaluation():
@@ -302,9 +340,9 @@ def test_dropout_at_its_ends_and_in_evaluation():
 def test_embedding_picks_rows_and_its_gradient_counts_them(rng, rows, shape):
     w, i = Tensor(rng.normal(size=(rows, 3)), requires_grad=True), rng.integers(0, rows, shape)
     y = F.embedding(i, w)
-    np.testing.assert_array_equal(y.data, w.data[i])
+    assert_array_equal(y.data, w.data[i])
     y.backward(np.ones(y.shape))
-    np.testing.assert_array_equal(w.grad, np.bincount(i.ravel(), minlength=rows)[:, None] * np.ones(3))
+    assert_array_equal(w.grad, np.bincount(i.ravel(), minlength=rows)[:, None] * np.ones(3))
 
 
 # ------------------------------------------------------------ attention
@@ -317,19 +355,19 @@ def test_attention_is_a_weighted_mean_of_the_values(rng, T, S, d, batch):
     q, k, v = (Tensor(3 * rng.normal(size=(*batch, *s))) for s in ((T, d), (S, d), (S, 2)))
     y = attend(q, k, v).data
     w = np.exp(q.data @ k.data.swapaxes(-1, -2) / math.sqrt(d))
-    np.testing.assert_allclose(y, w / w.sum(axis=-1, keepdims=True) @ v.data, atol=1e-12)
+    assert_allclose(y, w / w.sum(axis=-1, keepdims=True) @ v.data, atol=1e-12)
     assert (y <= v.data.max(axis=-2, keepdims=True) + 1e-13).all()    # a convex combination stays
     assert (y >= v.data.min(axis=-2, keepdims=True) - 1e-13).all()    # within the extremes
     weights = attend(q, k, Tensor(np.eye(S))).data
     assert (weights >= 0).all()
-    np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=(S + 4) * EPS)
+    assert_allclose(weights.sum(axis=-1), 1, atol=(S + 4) * EPS)
 
 
 @given(rng=rngs, T=sizes, S=sizes)
 def test_attention_has_no_order(rng, T, S):
     q, k, v = (Tensor(rng.normal(size=(2, n, 3))) for n in (T, S, S))
     t, s = rng.permutation(T), rng.permutation(S)
-    np.testing.assert_allclose(attend(q[:, t], k[:, s], v[:, s]).data, attend(q, k, v).data[:, t], atol=1e-13)
+    assert_allclose(attend(q[:, t], k[:, s], v[:, s]).data, attend(q, k, v).data[:, t], atol=1e-13)
 
 
 @given(rng=rngs, T=st.integers(2, 6), data=st.data())
@@ -339,9 +377,9 @@ def test_causal_attention_cannot_see_the_future(rng, T, data):
     y = attend(*map(Tensor, (q, k, v)), is_causal=True).data
     k[:, t:], v[:, t:] = 1e3 * rng.normal(size=(2, 2, T - t, 4))
     changed = attend(*map(Tensor, (q, k, v)), is_causal=True).data
-    np.testing.assert_array_equal(changed[:, :t], y[:, :t])    # to the last bit
+    assert_array_equal(changed[:, :t], y[:, :t])    # to the last bit
     assert (changed[:, t:] != y[:, t:]).any()
-    np.testing.assert_allclose(y[:, 0], attend(*(Tensor(a[:, :1]) for a in (q, k, v))).data[:, 0], atol=1e-14)
+    assert_allclose(y[:, 0], attend(*(Tensor(a[:, :1]) for a in (q, k, v))).data[:, 0], atol=1e-14)
 
 
 @given(rng=rngs, T=sizes, S=st.integers(2, 6), data=st.data())
@@ -350,17 +388,18 @@ def test_a_mask_hides_positions(rng, T, S, data):
     q, k, v = (Tensor(rng.normal(size=(2, n, 3))) for n in (T, S, S))
     mask = np.arange(S) < seen
     y = attend(q, k, v, mask).data
-    np.testing.assert_allclose(y, attend(q, k[:, :seen], v[:, :seen]).data, atol=1e-14)
-    np.testing.assert_array_equal(attend(q, k, v, np.where(mask, 0, -np.inf)).data, y)
+    assert_allclose(y, attend(q, k[:, :seen], v[:, :seen]).data, atol=1e-14)
+    assert_array_equal(attend(q, k, v, np.where(mask, 0, -np.inf)).data, y)
     bias = rng.normal(size=(T, S))    # a float mask is a factor e^bias before the normalisation
     w = np.exp(q.data @ k.data.swapaxes(-1, -2) / math.sqrt(3)) * np.exp(bias)
-    np.testing.assert_allclose(attend(q, k, v, bias).data, w / w.sum(-1, keepdims=True) @ v.data, atol=1e-12)
+    assert_allclose(attend(q, k, v, bias).data, w / w.sum(-1, keepdims=True) @ v.data, atol=1e-12)
 
 
 def test_attention_drops_weights_with_its_rng():
     q = Tensor(np.random.default_rng(0).normal(size=(1, 6, 4)))
-    one, same = (attend(q, q, q, dropout_p=0.5, rng=np.random.default_rng(1)).data for _ in range(2))
-    np.testing.assert_array_equal(one, same)
+    one, same = (attend(q, q, q, dropout_p=0.5, rng=np.random.default_rng(1)).data
+                 for _ in range(2))
+    assert_array_equal(one, same)
     assert (one != attend(q, q, q).data).any()
     assert not attend(q, q, q, dropout_p=1.0, rng=np.random.default_rng(1)).data.any()
 
@@ -370,59 +409,85 @@ def test_attention_drops_weights_with_its_rng():
 RNG = np.random.default_rng(0)
 Z, X3 = Tensor(np.zeros((2, 3))), Tensor(np.zeros((1, 2, 4)))
 NAN = np.array([[0, np.nan, 0], [np.nan, 0, 0]])
-ERRORS = [
-    (lambda: F.cross_entropy(Z, [0, 3]), ValueError, "cross_entropy: target must be in 0..2, got 3"),
-    (lambda: F.cross_entropy(Z, [-1, 0]), ValueError, "cross_entropy: target must be in 0..2, got -1"),
-    (lambda: F.cross_entropy(Z, [0.0, 1.0]), TypeError, "cross_entropy: target must be integers, got dtype float64"),
-    (lambda: F.cross_entropy(Z, [[0], [1]]), ValueError,
-     "cross_entropy: logits must have shape (..., C) and target (...) or (..., C), got (2, 3) and (2, 1)"),
-    (lambda: F.cross_entropy(Tensor(NAN), [0, 1]), ValueError, "cross_entropy: logits must not be NaN, got 2 NaN; run"),
-    (lambda: F.cross_entropy(Z, NAN), ValueError, "cross_entropy: target must not be NaN, got 2 NaN; run"),
-    (lambda: F.cross_entropy(Tensor(np.zeros((0, 3))), []), ValueError,
-     "cross_entropy: the batch must have at least one sample, got losses of shape (0,)"),
-    (lambda: F.cross_entropy(Z, [0, 1], "avg"), ValueError,
-     """cross_entropy: reduction must be "mean", "sum" or "none", got 'avg'"""),
-    (lambda: F.mse_loss(Tensor(np.zeros((3, 1))), np.zeros(3)), ValueError,
-     "mse_loss: target must have the shape of x (3, 1), got (3,)"),
-    (lambda: F.mse_loss(Z, NAN), ValueError, "mse_loss: target must not be NaN, got 2 NaN"),
-    (lambda: F.mse_loss(Tensor([]), []), ValueError, "mse_loss: the batch must have at least one sample"),
-    (lambda: F.binary_cross_entropy_with_logits(Z, np.zeros(3)), ValueError,
-     "binary_cross_entropy_with_logits: target must have the shape of logits (2, 3), got (3,)"),
-    (lambda: F.binary_cross_entropy_with_logits(Tensor(NAN), np.zeros((2, 3))), ValueError,
-     "binary_cross_entropy_with_logits: logits must not be NaN, got 2 NaN"),
-    (lambda: F.kl_div(Z, np.full((2, 3), -0.5)), ValueError, "kl_div: p must be >= 0, got -0.5"),
-    (lambda: F.kl_div(Z, np.zeros(3)), ValueError, "kl_div: p must have the shape of log_q (2, 3), got (3,)"),
-    (lambda: F.kl_div(Tensor(NAN), np.ones((2, 3))), ValueError, "kl_div: log_q must not be NaN, got 2 NaN"),
-    (lambda: F.normalize(Z, p=-1), ValueError, "normalize: p must be > 0, got -1"),
-    (lambda: F.normalize(Z, eps=0), ValueError, "normalize: eps must be > 0, got 0"),
-    (lambda: F.cosine_similarity(Z, Z, eps=-1), ValueError, "cosine_similarity: eps must be > 0, got -1"),
-    (lambda: F.layer_norm(Z, (2,)), ValueError, "layer_norm: x must have shape (..., 2), got (2, 3)"),
-    (lambda: F.batch_norm(Tensor([1.0])), ValueError, "batch_norm: x must have shape (N, C, ...), got (1,)"),
-    (lambda: F.batch_norm(Tensor(np.zeros((1, 3))), training=True), ValueError,
-     "batch_norm: x must have more than one value per channel in training, got (1, 3)"),
-    (lambda: F.dropout(Z, 1.5, rng=RNG), ValueError, "dropout: p must be >= 0 and <= 1, got 1.5"),
-    (lambda: F.dropout(Z, rng=0), TypeError, "dropout: rng must be a numpy.random.Generator, got 0; write rng="),
-    (lambda: F.dropout(Z), TypeError, "dropout() missing 1 required keyword-only argument: 'rng'"),
-    (lambda: F.embedding([0, 7], Z), ValueError, "embedding: indices must be in 0..1, got 7"),
-    (lambda: F.embedding([0.5], Z), TypeError, "embedding: indices must be integers, got dtype float64"),
-    (lambda: attend(X3, Z, Z), ValueError,
-     "scaled_dot_product_attention: query must have shape (..., T, d), key (..., S, d) and value (..., S, d_v), "
-     "got (1, 2, 4), (2, 3) and (2, 3)"),
-    (lambda: attend(X3, X3, X3, np.array([[True, True], [False, False]])), ValueError,
-     "scaled_dot_product_attention: attn_mask must let every position see at least one"),
-    (lambda: attend(X3, X3, X3, np.array([[False, True], [True, True]]), is_causal=True), ValueError,
-     "scaled_dot_product_attention: attn_mask must let every position see at least one"),
-    (lambda: attend(X3, X3, X3, np.ones((5, 5), bool)), ValueError, "scaled_dot_product_attention: attn_mask must"),
-    (lambda: attend(X3, X3, X3, np.tri(2, dtype=int)), TypeError, "scaled_dot_product_attention: attn_mask must"),
-    (lambda: attend(X3, X3, X3, dropout_p=0.5), TypeError,
-     "scaled_dot_product_attention: rng must be a numpy.random.Generator, got None"),
-    (lambda: attend(X3, X3, X3, dropout_p=2, rng=RNG), ValueError,
-     "scaled_dot_product_attention: dropout_p must be >= 0 and <= 1, got 2"),
-]
+ERRORS = {    # message -> (kind of error, call)
+    "cross_entropy: target must be in 0..2, got 3":
+        (ValueError, lambda: F.cross_entropy(Z, [0, 3])),
+    "cross_entropy: target must be in 0..2, got -1":
+        (ValueError, lambda: F.cross_entropy(Z, [-1, 0])),
+    "cross_entropy: target must be integers, got dtype float64":
+        (TypeError, lambda: F.cross_entropy(Z, [0.0, 1.0])),
+    "cross_entropy: logits must have shape (..., C) and target (...) or (..., C), got (2, 3) "
+    "and (2, 1)":
+        (ValueError, lambda: F.cross_entropy(Z, [[0], [1]])),
+    "cross_entropy: logits must not be NaN, got 2 NaN; run":
+        (ValueError, lambda: F.cross_entropy(Tensor(NAN), [0, 1])),
+    "cross_entropy: target must not be NaN, got 2 NaN; run":
+        (ValueError, lambda: F.cross_entropy(Z, NAN)),
+    "cross_entropy: the batch must have at least one sample, got losses of shape (0,)":
+        (ValueError, lambda: F.cross_entropy(Tensor(np.zeros((0, 3))), [])),
+    """cross_entropy: reduction must be "mean", "sum" or "none", got 'avg'""":
+        (ValueError, lambda: F.cross_entropy(Z, [0, 1], "avg")),
+    "mse_loss: target must have the shape of x (3, 1), got (3,)":
+        (ValueError, lambda: F.mse_loss(Tensor(np.zeros((3, 1))), np.zeros(3))),
+    "mse_loss: target must not be NaN, got 2 NaN":
+        (ValueError, lambda: F.mse_loss(Z, NAN)),
+    "mse_loss: the batch must have at least one sample":
+        (ValueError, lambda: F.mse_loss(Tensor([]), [])),
+    "binary_cross_entropy_with_logits: target must have the shape of logits (2, 3), got (3,)":
+        (ValueError, lambda: F.binary_cross_entropy_with_logits(Z, np.zeros(3))),
+    "binary_cross_entropy_with_logits: logits must not be NaN, got 2 NaN":
+        (ValueError, lambda: F.binary_cross_entropy_with_logits(Tensor(NAN), np.zeros((2, 3)))),
+    "kl_div: p must be >= 0, got -0.5":
+        (ValueError, lambda: F.kl_div(Z, np.full((2, 3), -0.5))),
+    "kl_div: p must have the shape of log_q (2, 3), got (3,)":
+        (ValueError, lambda: F.kl_div(Z, np.zeros(3))),
+    "kl_div: log_q must not be NaN, got 2 NaN":
+        (ValueError, lambda: F.kl_div(Tensor(NAN), np.ones((2, 3)))),
+    "normalize: p must be > 0, got -1":
+        (ValueError, lambda: F.normalize(Z, p=-1)),
+    "normalize: eps must be > 0, got 0":
+        (ValueError, lambda: F.normalize(Z, eps=0)),
+    "cosine_similarity: eps must be > 0, got -1":
+        (ValueError, lambda: F.cosine_similarity(Z, Z, eps=-1)),
+    "layer_norm: x must have shape (..., 2), got (2, 3)":
+        (ValueError, lambda: F.layer_norm(Z, (2,))),
+    "batch_norm: x must have shape (N, C, ...), got (1,)":
+        (ValueError, lambda: F.batch_norm(Tensor([1.0]))),
+    "batch_norm: x must have more than one value per channel in training, got (1, 3)":
+        (ValueError, lambda: F.batch_norm(Tensor(np.zeros((1, 3))), training=True)),
+    "dropout: p must be >= 0 and <= 1, got 1.5":
+        (ValueError, lambda: F.dropout(Z, 1.5, rng=RNG)),
+    "dropout: rng must be a numpy.random.Generator, got 0; write rng=":
+        (TypeError, lambda: F.dropout(Z, rng=0)),
+    "dropout() missing 1 required keyword-only argument: 'rng'":
+        (TypeError, lambda: F.dropout(Z)),
+    "embedding: indices must be in 0..1, got 7":
+        (ValueError, lambda: F.embedding([0, 7], Z)),
+    "embedding: indices must be integers, got dtype float64":
+        (TypeError, lambda: F.embedding([0.5], Z)),
+    "scaled_dot_product_attention: query must have shape (..., T, d), key (..., S, d) and "
+    "value (..., S, d_v), got (1, 2, 4), (2, 3) and (2, 3)":
+        (ValueError, lambda: attend(X3, Z, Z)),
+    "scaled_dot_product_attention: attn_mask must let every position see at least one, got":
+        (ValueError, lambda: attend(X3, X3, X3, np.tri(2, k=-1, dtype=bool))),
+    "scaled_dot_product_attention: attn_mask must let every position see at least one up to "
+    "itself, got":
+        (ValueError, lambda: attend(X3, X3, X3, np.arange(2) == 1, is_causal=True)),
+    "scaled_dot_product_attention: attn_mask must broadcast to the scores (..., T, S) (1, 2, 2), "
+    "got (5, 5)":
+        (ValueError, lambda: attend(X3, X3, X3, np.ones((5, 5), bool))),
+    "scaled_dot_product_attention: attn_mask must hold bool or float, got dtype int64":
+        (TypeError, lambda: attend(X3, X3, X3, np.tri(2, dtype=np.int64))),
+    "scaled_dot_product_attention: rng must be a numpy.random.Generator, got None":
+        (TypeError, lambda: attend(X3, X3, X3, dropout_p=0.5)),
+    "scaled_dot_product_attention: dropout_p must be >= 0 and <= 1, got 2":
+        (ValueError, lambda: attend(X3, X3, X3, dropout_p=2, rng=RNG)),
+}
 
 
-@pytest.mark.parametrize("call, kind, message", ERRORS, ids=[message[:60] for _, _, message in ERRORS])
-def test_an_error_names_function_argument_requirement_and_value(call, kind, message):
+@pytest.mark.parametrize("message", ERRORS)
+def test_an_error_names_function_argument_requirement_and_value(message):
+    kind, call = ERRORS[message]
     with pytest.raises(kind) as error:
         call()
     assert str(error.value).startswith(message)
@@ -431,5 +496,6 @@ def test_an_error_names_function_argument_requirement_and_value(call, kind, mess
 @losses
 def test_infinite_inputs_that_leave_no_loss_are_refused(loss):
     infinite = Tensor(np.array([[np.inf, np.inf]]))
-    with np.errstate(invalid="ignore"), pytest.raises(ValueError, match="the loss must be a number, got NaN"):
-        loss(infinite, infinite if loss is F.mse_loss else np.array([[1.0, 0.0]]))
+    target = infinite if loss is F.mse_loss else np.array([[1.0, 0.0]])
+    with np.errstate(invalid="ignore"), pytest.raises(ValueError, match="a number, got NaN"):
+        loss(infinite, target)

@@ -1,17 +1,17 @@
-"""Data: real digits that come with the package, MNIST from its files, seeded synthetic sets, minibatches."""
+"""Digits that come with the package, MNIST from its files, seeded synthetic sets, minibatches."""
 from pathlib import Path
 
 import numpy as np
 
-from tinyml.check import check_labels, check_number, check_rng, check_sizes
-from tinyml.idx import load_split
+from tinyml.check import check_labels, check_number, check_real, check_rng, check_sizes
+from tinyml.idx import SIDE, load_split
 
 
 def digits():
     """The 1,797 handwritten digits of 8 x 8 pixels that come with the package.
 
-    Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning Repository,
-    1998, doi:10.24432/C50P49, CC BY 4.0.
+    E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
+    Repository, 1998, doi:10.24432/C50P49, CC BY 4.0. The file keeps the ink as integers 0..16.
 
     Returns
     -------
@@ -28,11 +28,11 @@ def mnist(folder=None, *, split="train", download=False):
     Parameters
     ----------
     folder : path-like or None
-        Where the four standard IDX files are, plain or .gz. None looks in the folder that the environment
-        variable TINYML_DATA names (in its subfolder "mnist"), then in the cache folder (XDG_CACHE_HOME,
-        LOCALAPPDATA or ~/.cache, in "tinyml/mnist").
+        Where the standard IDX files are, plain or .gz. None looks in the folder that the
+        environment variable TINYML_DATA names, first in its subfolder "mnist", then in itself; and
+        in "tinyml/mnist" in the cache (XDG_CACHE_HOME, on Windows LOCALAPPDATA, else ~/.cache).
     split : "train", 60,000 images, or "test", 10,000
-    download : bool, fetch what is not found into the last of these folders, and check its digest
+    download : bool, fetch what is not found into the last of these, and check its digest
 
     Returns
     -------
@@ -41,54 +41,61 @@ def mnist(folder=None, *, split="train", download=False):
 
     Raises
     ------
-    FileNotFoundError : a file is nowhere to be found, and download is False
-    ValueError : an unknown split, or a file that is damaged, truncated or not what its name says
+    FileNotFoundError : no folder has the images and the labels, and download is False
+    ValueError : an unknown split, a file that is damaged, truncated or not what its name says,
+        images and labels that are not equally many, or the .gz files of Fashion-MNIST
+    OSError : the download's server cannot be reached
     """
     return _scaled(*load_split("mnist", split, folder, download))
 
 
 def fashion_mnist(folder=None, *, split="train", download=False):
-    """Fashion-MNIST, 70,000 images of ten kinds of clothes in MNIST's format (Xiao, Rasul and Vollgraf 2017).
+    """Fashion-MNIST, 70,000 images of clothes in MNIST's format (Xiao, Rasul and Vollgraf 2017).
 
+    0 T-shirt, 1 trouser, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker, 8 bag, 9 boot.
     Parameters, returns and errors are those of `mnist`; the subfolder's name is "fashion-mnist".
     """
     return _scaled(*load_split("fashion-mnist", split, folder, download))
 
 
 def _scaled(images, labels):
-    X = images.reshape(len(images), -1).astype(np.float32)
-    X /= 255
-    return X, labels.astype(np.int64)
+    return images.reshape(-1, SIDE * SIDE) / np.float32(255), labels.astype(np.int64)
+
+
+def _check_draw(function, rng, noise, **sizes):
+    check_rng(function, rng)
+    check_sizes(function, **sizes)
+    check_number(function, "noise", noise, at_least=0)
 
 
 def make_linear(n_samples, n_features, *, noise, rng, beta=None):
-    """The linear model y = X beta* + eps of MATH5836 week 10, section 10.1.2, with isotropic features.
+    """The Gaussian linear model with isotropic features (MATH5836 week 10, section 10.1.2).
+
+        y = X beta + eps,   x_ij ~ N(0, 1),   eps_i ~ N(0, noise^2),   all independent
 
     Parameters
     ----------
     n_samples, n_features : int >= 1, n and p
-    noise : float >= 0, the standard deviation sigma of eps
+    noise : float >= 0, the standard deviation of eps
     rng : numpy.random.Generator
     beta : array_like, shape (p,), or None for a random direction of length 1
 
     Returns
     -------
-    X : ndarray of float64, shape (n, p), entries from N(0, 1)
+    X : ndarray of float64, shape (n, p)
     y : ndarray of float64, shape (n,)
     beta : ndarray of float64, shape (p,)
 
     Raises
     ------
-    ValueError : a size below 1, negative noise, or a beta of another shape
-    TypeError : rng is not a Generator
+    ValueError : a size below 1, negative noise, or a beta that is not finite or of another shape
+    TypeError : rng is not a Generator, or beta does not hold real numbers
     """
-    check_rng("make_linear", rng)
-    check_sizes("make_linear", n_samples=n_samples, n_features=n_features)
-    check_number("make_linear", "noise", noise, at_least=0)
+    _check_draw("make_linear", rng, noise, n_samples=n_samples, n_features=n_features)
     if beta is None:
         beta = rng.standard_normal(n_features)
         beta /= np.linalg.norm(beta)
-    beta = np.asarray(beta, np.float64)
+    beta = check_real("make_linear", "beta", beta).astype(np.float64)
     if beta.shape != (n_features,):
         raise ValueError(f"make_linear: beta must have shape {(n_features,)}, got {beta.shape}")
     X = rng.standard_normal((n_samples, n_features))
@@ -96,27 +103,27 @@ def make_linear(n_samples, n_features, *, noise, rng, beta=None):
 
 
 def make_moons(n_samples, *, noise, rng):
-    """Two half circles of radius 1 that reach into each other: a classic that no line separates.
+    """Two half circles of radius 1 that reach into each other, which no line separates.
+
+        class 0:  (cos t, sin t)          class 1:  (1 - cos t, 1/2 - sin t),         t ~ U(0, pi)
 
     Parameters
     ----------
     n_samples : int >= 1
-    noise : float >= 0, standard deviation added to both coordinates
+    noise : float >= 0, the standard deviation of the normal noise on both coordinates
     rng : numpy.random.Generator
 
     Returns
     -------
     X : ndarray of float32, shape (n_samples, 2)
-    y : ndarray of int64, shape (n_samples,), 0 (upper) and 1 (lower) in turn
+    y : ndarray of int64, shape (n_samples,), 0 and 1 in turn
 
     Raises
     ------
     ValueError : n_samples < 1 or negative noise
     TypeError : rng is not a Generator
     """
-    check_rng("make_moons", rng)
-    check_sizes("make_moons", n_samples=n_samples)
-    check_number("make_moons", "noise", noise, at_least=0)
+    _check_draw("make_moons", rng, noise, n_samples=n_samples)
     y = np.arange(n_samples) % 2
     angle = rng.uniform(0, np.pi, n_samples)
     upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -127,10 +134,12 @@ def make_moons(n_samples, *, noise, rng):
 def make_spirals(n_samples, n_classes, *, noise, rng, turns=1.0):
     """Spiral arms, one per class, from the origin out to radius 1.
 
+        r ~ U(0, 1),   angle = 2 pi (turns r + y / n_classes),   x = (r cos angle, r sin angle)
+
     Parameters
     ----------
     n_samples, n_classes : int >= 1
-    noise : float >= 0, standard deviation added to both coordinates
+    noise : float >= 0, the standard deviation of the normal noise on both coordinates
     rng : numpy.random.Generator
     turns : float, how often an arm winds around the origin
 
@@ -141,12 +150,11 @@ def make_spirals(n_samples, n_classes, *, noise, rng, turns=1.0):
 
     Raises
     ------
-    ValueError : a size below 1 or negative noise
+    ValueError : a size below 1, negative noise, or turns that are not finite
     TypeError : rng is not a Generator
     """
-    check_rng("make_spirals", rng)
-    check_sizes("make_spirals", n_samples=n_samples, n_classes=n_classes)
-    check_number("make_spirals", "noise", noise, at_least=0)
+    _check_draw("make_spirals", rng, noise, n_samples=n_samples, n_classes=n_classes)
+    check_number("make_spirals", "turns", turns)
     y = np.arange(n_samples) % n_classes
     radius = rng.uniform(0, 1, n_samples)
     angle = 2 * np.pi * (turns * radius + y / n_classes)
@@ -154,65 +162,85 @@ def make_spirals(n_samples, n_classes, *, noise, rng, turns=1.0):
     return (X + noise * rng.standard_normal(X.shape)).astype(np.float32), y
 
 
-def one_hot(y, n_classes):
-    """Row i is the unit vector of the class y[i].
+def one_hot(y, n_classes, *, dtype=np.float32):
+    """Row i is the unit vector of the class y[i]: 1 in column y[i], 0 elsewhere.
 
     Parameters
     ----------
     y : array_like of int, shape (...), in 0..n_classes-1
     n_classes : int >= 1
+    dtype : the dtype of the result
 
     Returns
     -------
-    ndarray of float32, shape (..., n_classes)
+    ndarray of dtype, shape (..., n_classes)
 
     Raises
     ------
     TypeError : y does not hold integers
-    ValueError : a label outside 0..n_classes-1
+    ValueError : n_classes < 1, or a label outside 0..n_classes-1
+
+    Examples
+    --------
+    >>> one_hot([2, 0], 3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float32)
     """
     check_sizes("one_hot", n_classes=n_classes)
-    return np.eye(n_classes, dtype=np.float32)[check_labels("one_hot", "y", y, n_classes)]
+    y = check_labels("one_hot", "y", y, n_classes)
+    return (y[..., None] == np.arange(n_classes)).astype(dtype)
 
 
-def _same_length(function, arrays):
-    lengths = [len(a) for a in arrays]
+def _rows(function, arrays):
+    """The arrays, and the number of rows that they all have."""
+    arrays = [np.asarray(a) for a in arrays]
+    lengths = [len(a) if a.ndim else 0 for a in arrays]
     if not lengths or min(lengths) != max(lengths) or lengths[0] == 0:
-        raise ValueError(f"{function}: arrays must have one length >= 1 in common, got lengths {lengths}")
-    return lengths[0]
+        raise ValueError(f"{function}: arrays must have one length >= 1 in common, got lengths "
+                         f"{lengths}")
+    return arrays, lengths[0]
 
 
 def train_test_split(*arrays, test_size, rng, stratify=None):
     """Split arrays at random, row by row, into a training and a test part.
 
+    Shuffle the n rows, sort them by class, walk along them, and hold one out whenever a running
+    sum of m/n, from a random start in [0, 1), reaches an integer: exactly m in all. A class of c
+    rows is one stretch of the walk, so it gives c m/n of them, rounded up or down.
+
     Parameters
     ----------
-    *arrays : ndarrays of one length n
-    test_size : float in (0, 1), the fraction of the rows that is held out, rounded to whole rows
+    *arrays : array_like, shapes (n, ...)
+    test_size : float in (0, 1), the fraction of the rows to hold out: m = round(test_size n)
     rng : numpy.random.Generator
-    stratify : ndarray, shape (n,), or None; with labels here, every class is split by that fraction
+    stratify : array_like, shape (n,), the classes, or None for one class
 
     Returns
     -------
-    list : a_train, a_test, b_train, b_test, ... for the arrays a, b, ..., as scikit-learn returns them
+    list of ndarray : a_train, a_test, b_train, b_test, ... for the arrays a, b, ..., as in
+        scikit-learn; rows in a random order, copied
 
     Raises
     ------
-    ValueError : lengths that differ, no rows, test_size outside (0, 1), or a part that stays empty
+    ValueError : lengths that differ, no rows, test_size outside (0, 1), a part without rows, or
+        classes of another shape
     TypeError : rng is not a Generator
     """
     check_rng("train_test_split", rng)
     check_number("train_test_split", "test_size", test_size, above=0, below=1)
-    labels = np.zeros(len(arrays[0])) if stratify is None and arrays else stratify
-    n = _same_length("train_test_split", [*arrays, *([] if labels is None else [labels])])
-    held_out = np.zeros(n, bool)
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        held_out[rows[:round(test_size * len(rows))]] = True
-    if held_out.all() or not held_out.any():
-        raise ValueError("train_test_split: both parts must hold a row, got "
-                         f"{held_out.sum()} of {n} held out")
-    train, test = (rng.permutation(np.flatnonzero(part)) for part in (~held_out, held_out))
+    arrays, n = _rows("train_test_split", arrays)
+    classes = np.zeros(n) if stratify is None else np.asarray(stratify)
+    if classes.shape != (n,):
+        raise ValueError(f"train_test_split: stratify must have shape {(n,)}, got "
+                         f"{classes.shape}")
+    m = round(test_size * n)
+    if not 0 < m < n:
+        raise ValueError(f"train_test_split: both parts must hold a row, got {m} of {n} held out")
+    order = rng.permutation(n)
+    order = order[np.argsort(classes[order], kind="stable")]    # stable: classes stay shuffled
+    sums = (np.arange(n + 1) * m + rng.integers(n)) // n
+    held_out = np.diff(sums) == 1
+    train, test = rng.permutation(order[~held_out]), rng.permutation(order[held_out])
     return [a[rows] for a in arrays for rows in (train, test)]
 
 
@@ -221,22 +249,29 @@ def batches(*arrays, batch_size, rng, drop_last=False):
 
     Parameters
     ----------
-    *arrays : ndarrays of one length n
+    *arrays : array_like, shapes (n, ...)
     batch_size : int >= 1
-    rng : numpy.random.Generator for a new random order, or None to keep the order
-    drop_last : bool, leave out a last batch that is smaller
+    rng : numpy.random.Generator for a new random order, or None for the given order
+    drop_last : bool, leave out the last batch if it is smaller
 
     Returns
     -------
-    iterator of tuples, one array per argument, of batch_size rows each; every row comes once
+    generator of tuples : batch_size rows of every array, copied; each row comes once
 
     Raises
     ------
-    ValueError : lengths that differ, no rows, batch_size < 1
+    ValueError : lengths that differ, no rows, batch_size < 1: at the call, not at the first batch
     TypeError : rng is neither a Generator nor None
+
+    Examples
+    --------
+    >>> for x, y in batches([1, 2, 3], [10, 20, 30], batch_size=2, rng=None):
+    ...     print(x, y)
+    [1 2] [10 20]
+    [3] [30]
     """
     check_sizes("batches", batch_size=batch_size)
-    n = _same_length("batches", arrays)
+    arrays, n = _rows("batches", arrays)
     if rng is not None:
         check_rng("batches", rng)
     order = np.arange(n) if rng is None else rng.permutation(n)

@@ -3,7 +3,6 @@ import gzip
 import hashlib
 import math
 import os
-import sys
 import urllib.request
 import zlib
 from pathlib import Path
@@ -16,123 +15,187 @@ FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
          "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
 MIRRORS = {"mnist": "https://storage.googleapis.com/cvdf-datasets/mnist/",
            "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"}
-# Of the gzip files: sha256, or md5 for Fashion-MNIST, whose authors publish that.
+# Of the .gz files, in the order of FILES: sha256; for Fashion-MNIST md5, which its authors publish.
+# An md5 finds a download that broke on the way; only sha256 also finds one that somebody forged.
 DIGESTS = {
     "mnist": {
-        "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-        "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-        "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-        "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-    },
+        "train": ("440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                  "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+        "test": ("8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                 "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6")},
     "fashion-mnist": {
-        "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-        "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
-        "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
-        "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
-    },
+        "train": ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe"),
+        "test": ("bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310")},
 }
+SIDE = 28    # pixels
+N_CLASSES = 10
 
 
-def read_idx(path, *, ndim):
-    """Read an IDX file of bytes, plain or compressed with gzip.
+def read_idx(path, *, ndim=None):
+    """Read an IDX file of unsigned bytes, plain or compressed with gzip.
 
-    The format: two zero bytes; 8, the code of unsigned bytes; the number of axes; the length of each axis as
-    a 32-bit integer, most significant byte first; then the bytes, the last axis fastest.
+    The format, after https://yann.lecun.com/exdb/mnist:
+
+        byte 0, 1        0, 0
+        byte 2           8, the code of unsigned bytes
+        byte 3           the number of axes d
+        4 d bytes        the length of every axis, an unsigned 32-bit integer, highest byte first
+        the rest         the values, the last axis fastest
+
+    Gzip is told by the first two bytes, 1f 8b, whatever the name of the file is.
 
     Parameters
     ----------
     path : path-like
-    ndim : int, the axes expected: 3 for images, 1 for labels
+    ndim : int or None, the number of axes that the file must have: 3 for images, 1 for labels
 
     Returns
     -------
-    ndarray of uint8 with `ndim` axes
+    ndarray of uint8, with d axes
 
     Raises
     ------
     FileNotFoundError : there is no such file
-    ValueError : the file is not IDX, holds another type or number of axes, is damaged, truncated or too long
+    ValueError : the gzip data is damaged, or what it holds is not IDX, has another type or number
+        of axes, or more or fewer values than its header says
     """
-    raw = Path(path).read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"read_idx: {path} must be a whole gzip file, got {error}") from None
+    raw = _uncompressed(path)
     if len(raw) < 4 or raw[:2] != b"\0\0":
-        raise ValueError(f"read_idx: {path} must begin with two zero bytes, the magic number of IDX, "
-                         f"got {raw[:4]!r}")
+        raise ValueError(f"read_idx: {path} must begin with two zero bytes, the magic number of "
+                         f"IDX, got {raw[:4]!r}")
     if raw[2] != 8:
-        raise ValueError(f"read_idx: {path} must hold unsigned bytes, type code 8, got code {raw[2]}")
-    if raw[3] != ndim:
-        expected = {1: "1 axis, as labels have", 3: "3 axes, as images have"}.get(ndim, f"{ndim} axes")
-        raise ValueError(f"read_idx: {path} must have {expected}, got {raw[3]}")
-    start = 4 + 4 * ndim
+        raise ValueError(f"read_idx: {path} must hold unsigned bytes, type code 8, got code "
+                         f"{raw[2]}")
+    if ndim not in (None, raw[3]):
+        expected = {1: "1 axis, as labels have", 3: "3 axes, as images have"}
+        raise ValueError(f"read_idx: {path} must have {expected.get(ndim, f'{ndim} axes')}, got "
+                         f"{raw[3]}")
+    start = 4 + 4 * raw[3]
+    if len(raw) < start:
+        raise ValueError(f"read_idx: {path} must have a header of {start} bytes, got {len(raw)}")
     shape = tuple(int.from_bytes(raw[i:i + 4], "big") for i in range(4, start, 4))
-    if len(raw) != start + math.prod(shape):
-        raise ValueError(f"read_idx: {path} must hold {start + math.prod(shape):,} bytes for shape {shape}, "
-                         f"got {len(raw):,}")
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+    whole = start + math.prod(shape)
+    if len(raw) != whole:    # asked before NumPy allocates what the header promises
+        raise ValueError(f"read_idx: {path} must hold {whole:,} bytes for shape {shape}, got "
+                         f"{len(raw):,}")
+    try:
+        return np.frombuffer(raw, np.uint8)[start:].reshape(shape).copy()
+    except ValueError as error:    # 255 axes, or an axis of 0 beside axes of 2**32 - 1
+        raise ValueError(f"read_idx: {path} must have a shape that NumPy can hold, got "
+                         f"{shape}: {error}") from None
+
+
+def _uncompressed(path):
+    raw = Path(path).read_bytes()
+    if raw[:2] != b"\x1f\x8b":
+        return raw
+    try:
+        return gzip.decompress(raw)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"read_idx: {path} must be a whole gzip file, got {error}; delete it and "
+                         "fetch it again") from None
 
 
 def load_split(name, split, folder, download):
-    """Images (n, H, W) and labels (n,) of a data set, as uint8.
+    """Images and labels of a data set in MNIST's format.
 
     Parameters
     ----------
     name : "mnist" or "fashion-mnist"
     split : "train" or "test"
-    folder : path-like or None, see `tinyml.data.mnist`
-    download : bool
+    folder, download : as in `tinyml.data.mnist`
+
+    Returns
+    -------
+    images : ndarray of uint8, shape (n, 28, 28)
+    labels : ndarray of uint8, shape (n,), in 0..9
 
     Raises
     ------
-    FileNotFoundError : a file is in none of the folders, and download is False
-    ValueError : an unknown split, a broken file, or images and labels that do not fit
+    FileNotFoundError : no folder has both files, and download is False
+    ValueError : an unknown split, a broken file, images and labels that do not fit each other, or
+        files of the other data set
     """
+    function = name.replace("-", "_")
     if split not in FILES:
-        raise ValueError(f'{name}: split must be "train" or "test", got {split!r}')
-    places = _places(name, folder)
-    images_path, labels_path = (_find(name, stem, places, download) for stem in FILES[split])
+        raise ValueError(f'{function}: split must be "train" or "test", got {split!r}')
+    images_path, labels_path = _find(name, split, _places(name, folder), download)
+    _refuse_another_set(name, split, labels_path)
     images, labels = read_idx(images_path, ndim=3), read_idx(labels_path, ndim=1)
+    if images.shape[1:] != (SIDE, SIDE):
+        raise ValueError(f"{function}: images must have shape (n, {SIDE}, {SIDE}), got "
+                         f"{images.shape} in {images_path}")
     if len(images) != len(labels):
-        raise ValueError(f"{name}: images and labels must be equally many, got {len(images)} in {images_path} "
-                         f"and {len(labels)} in {labels_path}")
-    if labels.size and labels.max() > 9:
-        raise ValueError(f"{name}: labels must be in 0..9, got {labels.max()} in {labels_path}")
+        raise ValueError(f"{function}: images and labels must be equally many, got {len(images)} "
+                         f"in {images_path} and {len(labels)} in {labels_path}")
+    if labels.size and labels.max() >= N_CLASSES:
+        raise ValueError(f"{function}: labels must be in 0..{N_CLASSES - 1}, got "
+                         f"{labels.max()} in {labels_path}")
     return images, labels
 
 
 def _places(name, folder):
-    """Where to look: in the folder of the argument; or in TINYML_DATA/name, then in the cache."""
+    """The folders to look in, one after the other; the last is where a download goes."""
     if folder is not None:
         return [Path(folder)]
     given = os.environ.get("TINYML_DATA")
-    cache = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    return ([Path(given) / name] if given else []) + [Path(cache) / "tinyml" / name]
+    cache = (os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+             or Path.home() / ".cache")
+    shared = [Path(given) / name, Path(given)] if given else []
+    return [*shared, Path(cache) / "tinyml" / name]
 
 
-def _find(name, stem, places, download):
+def _find(name, split, places, download):
+    """The paths of the images and of the labels, from the first place that has both."""
     for place in places:
-        for path in (place / stem, place / f"{stem}.gz"):
-            if path.is_file():
-                return path
-    if download:
-        target = places[-1] / f"{stem}.gz"
-        fetch(f"{MIRRORS[name]}{stem}.gz", target, DIGESTS[name][stem])
-        return target
-    looked = ", ".join(map(str, places))
-    raise FileNotFoundError(f"{name}: {stem} or {stem}.gz must be in one of {looked}; give the folder, set "
-                            "TINYML_DATA, or pass download=True")
+        if download and place == places[-1]:
+            _complete(name, split, place)
+        paths = [_existing(place, stem) for stem in FILES[split]]
+        if all(paths):
+            return paths
+    function, stems = name.replace("-", "_"), " and ".join(FILES[split])
+    raise FileNotFoundError(
+        f"{function}: {stems}, plain or .gz, must be in one folder, got none of them together in "
+        f"{', '.join(map(str, places))}; write {function}(folder), set TINYML_DATA, or pass "
+        "download=True")
+
+
+def _existing(place, stem):
+    return next((path for path in (place / f"{stem}.gz", place / stem) if path.is_file()), None)
+
+
+def _complete(name, split, place):
+    """Download what is missing in a folder."""
+    for stem, digest in zip(FILES[split], DIGESTS[name][split]):
+        if not _existing(place, stem):
+            fetch(f"{MIRRORS[name]}{stem}.gz", place / f"{stem}.gz", digest)
+
+
+def _refuse_another_set(name, split, path):
+    """Both sets' files have the same names; the digest of the labels' .gz tells them apart."""
+    for other in DIGESTS.keys() - {name}:
+        known = DIGESTS[other][split][1]
+        if _digest(path, known) == known:
+            raise ValueError(f"{name.replace('-', '_')}: the files must be those of {name}, got "
+                             f"those of {other} in {path.parent}")
+
+
+def _digest(path, like):
+    """The digest of a file, of the kind that `like` is."""
+    return hashlib.new(_kind(like), path.read_bytes()).hexdigest()
+
+
+def _kind(digest):
+    return "sha256" if len(digest) == 64 else "md5"
 
 
 def fetch(url, path, digest):
-    """Download a file, checked before it gets its name.
+    """Download a file; it gets its name when it is whole.
 
     Parameters
     ----------
     url : str
-    path : Path, written beside and renamed; folders are made
+    path : Path; folders are made, the bytes are written beside it and renamed once they are checked
     digest : str, the expected sha256 (64 hexadecimal digits) or md5 (32)
 
     Raises
@@ -142,16 +205,14 @@ def fetch(url, path, digest):
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    checksum = hashlib.new("sha256" if len(digest) == 64 else "md5")
     try:
-        with urllib.request.urlopen(url) as response, open(beside, "wb") as file:
+        with urllib.request.urlopen(url, timeout=60) as response, open(beside, "wb") as file:
             blocks = math.ceil(int(response.headers.get("Content-Length") or 0) / 2**16) or None
             for block in progress(iter(lambda: response.read(2**16), b""), path.name, total=blocks):
-                checksum.update(block)
                 file.write(block)
-        if checksum.hexdigest() != digest:
-            raise ValueError(f"fetch: {url} must have {checksum.name} {digest}, got {checksum.hexdigest()}")
+        if _digest(beside, digest) != digest:
+            raise ValueError(f"fetch: {url} must have {_kind(digest)} {digest}, got "
+                             f"{_digest(beside, digest)}; try again")
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
-    print(f"saved {path}", file=sys.stderr)

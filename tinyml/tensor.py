@@ -71,16 +71,18 @@ def primitive(f):
     >>> double(Tensor([1.0, 2.0])).data
     array([2., 4.], dtype=float32)
     """
+    name = f.__name__.lstrip("_")
+
     @functools.wraps(f)
     def op(*args, **metadata):
-        arrays = [a.data if isinstance(a, Tensor) else _constant(a, args, f) for a in args]
+        arrays = [a.data if isinstance(a, Tensor) else _constant(a, args, name) for a in args]
         try:
             value, vjps = f(*arrays, **metadata)
         except (ValueError, IndexError) as error:
-            raise _explained(error, f, arrays) from None
+            raise _explained(error, name, arrays) from None
         out = Tensor.__new__(Tensor)
         out.data = value if type(value) is np.ndarray else np.asarray(value)
-        out.grad, out.op, out.serial = None, f.__name__, _next_serial()
+        out.grad, out.op, out.serial = None, name, _next_serial()
         out.edges = tuple([(a, vjp) for a, vjp in zip(args, vjps)
                            if isinstance(a, Tensor) and a.requires_grad]) if mode.recording else ()
         out.requires_grad = bool(out.edges)
@@ -90,19 +92,19 @@ def primitive(f):
     return op
 
 
-def _constant(value, args, f):
+def _constant(value, args, name):
     if type(value) in (float, int) or value is None:
         return value    # NumPy 2 fits a Python number to the dtype of the array it meets
     dtype = next((a.data.dtype for a in args if isinstance(a, Tensor)), None)
-    return as_float(value, dtype, name=f.__name__)
+    return as_float(value, dtype, name=name)
 
 
-def _explained(error, f, arrays):
+def _explained(error, name, arrays):
     """The error with the name of the operation and the shapes of its arguments in front."""
-    if str(error).startswith(f.__name__ + ":"):
+    if str(error).startswith(name + ":"):
         return error
     shapes = " and ".join(str(np.shape(a)) for a in arrays if a is not None)
-    return type(error)(f"{f.__name__}: arguments must fit together, got shapes {shapes}; {error}")
+    return type(error)(f"{name}: arguments must fit together, got shapes {shapes or 'of nothing'}; {error}")
 
 
 def unbroadcast(g, shape):

@@ -134,7 +134,7 @@ def minimum(x, y):
 
 
 @primitive
-def _choose(x, y, *, condition):
+def _where(x, y, *, condition):
     return np.where(condition, x, y), (lambda g: g * condition, lambda g: g * ~condition)
 
 
@@ -154,7 +154,7 @@ def where(condition, x, y):
     if condition.dtype != bool:
         raise TypeError(f"where: condition must be an array of bool, got dtype {condition.dtype}; "
                         "write x.data > 0")
-    return _choose(x, y, condition=condition)
+    return _where(x, y, condition=condition)
 
 
 @primitive

@@ -1,0 +1,162 @@
+"""Among infinitely many perfect fits, which one does gradient descent find?
+
+MATH5836 week 10, section 10.1.2; Hastie, Montanari, Rosset and Tibshirani 2022. With more
+parameters than samples, infinitely many parameter vectors reach a training error of exactly zero.
+
+You will see some of these fits as curves through 8 points; the same in the plane, with one equation
+for two unknowns; the distance of every step of gradient descent (its gradient from the engine) from
+the minimum-norm fit X^+ y, beside the closed form; and where other starts end.
+
+Predict first: nothing in the loss prefers one perfect fit to another. Will gradient descent from
+zero find an arbitrary one? And what if it starts somewhere else?
+"""
+# %% Constants
+import matplotlib.pyplot as plt
+import numpy as np
+from common import BLACK, BLUE, GREEN, VERMILLION, start
+
+from tinyml.interpolation.min_norm import gradient_descent, gradient_descent_closed_form, min_norm
+
+demo = start(__file__, __doc__)
+N_SAMPLES = 8             # points to fit
+FREQUENCIES = 20          # of the cosines and sines: p = 1 + 2 * 20 = 41 parameters
+NOISE = 0.1               # standard deviation of the noise in y
+N_STEPS = 600             # of gradient descent, with step 1 / s_max^2
+N_STARTS = 12             # starts besides zero, at distances up to 3 from the row space
+N_OTHERS = 1000           # random perfect fits to compare norms with
+N_DRAWN = 25              # of them shown as curves
+EPS = np.finfo(float).eps
+
+
+# %% Data: noisy points of a curve, on a jittered grid
+def features(x):
+    """1, cos(2 pi k x) / k and sin(2 pi k x) / k: steep curves take large coefficients."""
+    k = np.arange(1, FREQUENCIES + 1)
+    angles = 2 * np.pi * np.multiply.outer(x, k)
+    return np.hstack([np.ones((len(x), 1)), np.cos(angles) / k, np.sin(angles) / k])
+
+
+x = (np.arange(N_SAMPLES) + 0.6 * demo.rng.random(N_SAMPLES)) / N_SAMPLES
+y = np.sin(2 * np.pi * x) + NOISE * demo.rng.standard_normal(N_SAMPLES)
+X = features(x)
+n, p = X.shape
+
+# %% Model: the minimum-norm fit, and others that differ from it by something that X does not see
+shortest = min_norm(X, y)
+
+
+def unseen(w):
+    """(I - X^+ X) w, the part of w that X maps to zero: added to a fit, it changes no residual."""
+    return w - min_norm(X, X @ w)
+
+
+away = unseen(demo.rng.standard_normal((p, N_OTHERS)))
+away *= np.geomspace(0.1, 5, N_OTHERS) / np.linalg.norm(away, axis=0)
+others = shortest[:, None] + away    # (p, N_OTHERS), at distances from 0.1 to 5
+
+# %% Experiment: gradient descent from zero and from other starts, all at once (one column each)
+starts = demo.rng.standard_normal((p, 1 + N_STARTS))
+starts *= np.linspace(0, 3, 1 + N_STARTS) / np.linalg.norm(unseen(starts), axis=0)
+targets = np.tile(y[:, None], 1 + N_STARTS)
+s = np.linalg.svd(X, compute_uv=False)
+settings = dict(lr=1 / s[0] ** 2, n_steps=N_STEPS, beta0=starts)
+walked = gradient_descent(X, targets, **settings)               # (N_STEPS + 1, p, 1 + N_STARTS)
+written = gradient_descent_closed_form(X, targets, **settings)
+ends = walked[-1]
+
+distance = np.linalg.norm(walked - shortest[:, None], axis=1)   # (N_STEPS + 1, 1 + N_STARTS)
+theory = np.linalg.norm(written - shortest[:, None], axis=1)
+t = np.arange(N_STEPS + 1)
+bound = (1 - (s[-1] / s[0]) ** 2) ** t * np.linalg.norm(shortest)
+kept = np.linalg.norm(unseen(starts), axis=0)
+# A step rounds sums of n + p products, and no later step amplifies an error.
+largest = np.linalg.norm(starts, axis=0).max() + np.linalg.norm(y) / s[-1]
+rounding = (n + p) * EPS * N_STEPS * largest
+
+# %% Figure: functions, the plane, distances, lengths
+FROM_ZERO, ELSEWHERE = BLUE, VERMILLION
+THEORY = dict(linestyle="--", color=BLACK, lw=1.4)
+figure, ((curves, plane), (descent, lengths)) = plt.subplots(2, 2, figsize=(12, 9.4))
+figure.suptitle("Gradient descent ends at the perfect fit nearest to its start: from zero, "
+                "at the shortest")
+
+
+def draw_curves(ax):
+    grid = np.linspace(0, 1, 500)
+    phi = features(grid)
+    ax.plot(grid, phi @ others[:, ::N_OTHERS // N_DRAWN], color="0.8", lw=0.8)
+    ax.plot(grid, phi @ ends[:, -1], color=ELSEWHERE, lw=1.6, label="descent from another start")
+    ax.plot(grid, phi @ ends[:, 0], color=FROM_ZERO, lw=3.5, label="descent from zero")
+    ax.plot(grid, phi @ shortest, **THEORY, label=r"$X^+y$, the shortest $\beta$")
+    ax.plot([], [], color="0.8", label=f"{N_DRAWN} more perfect fits")
+    ax.plot(x, y, "o", color=BLACK, ms=8, zorder=3)
+    ax.set(xlabel="x", ylabel="y", ylim=(-2.5, 3.6),
+           title=f"{p} parameters: every curve goes through all {n} points")
+    ax.legend(loc="upper right", fontsize=10)
+
+
+def draw_plane(ax):
+    """One equation, two unknowns: the perfect fits form a line, paths meet it at right angles."""
+    row, target = np.array([[1.0, 2.0]]), np.array([4.0])
+    nearest, along = min_norm(row, target), np.array([2.0, -1.0])
+    ax.plot(*(nearest[:, None] + np.outer(along, [-2.2, 2.2])), color="0.6", lw=2)
+    ax.text(4.2, 0.15, "all perfect\nfits", va="bottom")
+    turn = np.linspace(0, 2 * np.pi, 200)
+    ax.plot(*(np.linalg.norm(nearest) * np.array([np.cos(turn), np.sin(turn)])), **THEORY)
+    ax.text(0, -1.79, "as long as $X^+y$", ha="center", va="center", bbox=dict(fc="w", ec="w"))
+    for begin in ([0, 0], [-1.5, 0.5], [1.8, -1.6], [3.2, 2.2], [-0.8, 4.2]):
+        path = gradient_descent(row, target, lr=0.06, n_steps=30, beta0=begin)
+        color = ELSEWHERE if any(begin) else FROM_ZERO
+        ax.plot(*path.T, ".-", color=color, ms=6, lw=1)
+        ax.plot(*path[0], "o", ms=8, mfc="white", color=color)
+    ax.plot(*nearest, "*", color=BLACK, ms=16)
+    ax.annotate("$X^+y$", nearest, (8, 10), textcoords="offset points", fontsize=13)
+    ax.set(xlabel=r"$\beta_1$", ylabel=r"$\beta_2$", aspect="equal", xlim=(-4, 5), ylim=(-2.4, 4.8),
+           title="In the plane: 2 parameters, 1 point")
+
+
+def draw_descent(ax):
+    ax.semilogy(t, distance[:, -1], color=ELSEWHERE, lw=3.5)
+    ax.semilogy(t, distance[:, 0], color=FROM_ZERO, lw=3.5)
+    ax.semilogy(t, theory[:, [0, -1]], **THEORY)
+    ax.semilogy(t, bound, ":", color=GREEN)
+    ax.text(N_STEPS, distance[-1, -1] / 3, "from another start: what X does not see is kept",
+            ha="right", va="top")
+    ax.text(260, bound[250], r"at most $(1 - s_{\min}^2/s_{\max}^2)^t\,\|X^+y\|$", va="bottom")
+    ax.text(140, distance[150, 0], "from zero", ha="right", va="top")
+    ax.text(N_STEPS, distance[-1, 0] * 4, "rounding", ha="right", va="bottom")
+    ax.set(xlabel="step t", ylabel=r"distance from $X^+y$, $\|\beta_t - X^+y\|$", ylim=(1e-17, 1e2),
+           title="Every step through the engine is the closed form's (dashed)")
+
+
+def draw_lengths(ax):
+    line = np.linspace(0, kept.max())
+    ax.plot(line, np.hypot(np.linalg.norm(shortest), line), **THEORY)
+    ax.plot(kept[1:], np.linalg.norm(ends[:, 1:], axis=0), "o", color=ELSEWHERE, ms=8)
+    ax.plot(kept[0], np.linalg.norm(ends[:, 0]), "o", color=FROM_ZERO, ms=11)
+    ax.annotate("from zero", (0, np.linalg.norm(ends[:, 0])), (-4, 24), textcoords="offset points")
+    ax.set(xlabel=r"length of what X does not see of the start, $\|(I - X^+X)\,\beta_0\|$",
+           ylabel=r"length of the end, $\|\beta_\infty\|$",
+           title=r"Pythagoras: $\|\beta_\infty\|^2 = \|X^+y\|^2 + \|(I - X^+X)\,\beta_0\|^2$")
+
+
+draw_curves(curves)
+draw_plane(plane)
+draw_descent(descent)
+draw_lengths(lengths)
+
+# %% Claims
+demo.record("norm of X^+ y", np.linalg.norm(shortest))
+demo.record("s_max / s_min", s[0] / s[-1])
+demo.claim("descent through the engine is the closed form at every step (largest difference)",
+           np.abs(walked - written).max(), at_most=rounding)
+demo.claim("from zero it ends at X^+ y (distance)", distance[-1, 0], at_most=bound[-1] + rounding)
+demo.claim("and no slower than (1 - s_min^2 / s_max^2)^t (largest distance above it)",
+           (distance[:, 0] - bound).max(), at_most=rounding)
+demo.claim("what X does not see of a start is still there in the end (largest change)",
+           np.abs(unseen(ends - starts)).max(), at_most=rounding)
+demo.claim(f"the shortest of {N_OTHERS:,} other perfect fits is longer (ratio)",
+           np.linalg.norm(others, axis=0).min() / np.linalg.norm(ends[:, 0]), above=1)
+demo.claim("and they do fit perfectly (largest residual)", np.abs(X @ others - y[:, None]).max(),
+           at_most=(n + p) * EPS * s[0] * np.linalg.norm(others, axis=0).max())
+demo.finish(figure)

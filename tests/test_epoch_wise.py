@@ -1,0 +1,257 @@
+"""Laws of epoch-wise double descent in its exact, linear form."""
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from strategies import rngs
+from tinyml import Tensor
+from tinyml.interpolation.epoch_wise import (descent, descent_bias, descent_risk, descent_variance,
+                                             equal_speed_steps, excess_risk, make_two_scales)
+from tinyml.interpolation.min_norm import gradient_descent, gradient_descent_closed_form, min_norm
+
+TIMES = np.array([0, 1, 2, 3, 10, 100, 10**4, 10**9])
+
+
+@st.composite
+def settings(draw, max_share=1.9):
+    """(X, beta, scales, lr): n and p up to 6, a scale and a step per feature, s_max^2 < 2."""
+    n, p, rng = draw(st.integers(1, 6)), draw(st.integers(1, 6)), draw(rngs)
+    scales, ratio = rng.uniform(0.2, 1, p), rng.uniform(0.5, 1, p)
+    X = rng.standard_normal((n, p)) * scales
+    share = draw(st.floats(0.1, max_share))
+    lr = ratio * share / np.linalg.norm(X * np.sqrt(ratio), 2) ** 2
+    return X, rng.standard_normal(p), scales, lr
+
+
+def conditioning(X, lr):
+    """1 / s_min of X D: a change of size 1 in y, or 1 in s, moves beta by up to about its square."""
+    s = np.linalg.svd(X * np.sqrt(lr), compute_uv=False)
+    return max(1, 1 / s.min()) * max(1, np.sqrt(lr).max() / np.sqrt(lr).min())
+
+
+def rounding(X, lr, *vectors):
+    """Rounding of a descent: eps times the conditioning squared (Wedin 1973) times what enters.
+
+    100 n p stands for the modest constants of LAPACK and of the two or three products that follow.
+    """
+    size = 1 + sum(np.linalg.norm(v) for v in vectors)
+    return 100 * X.size * np.finfo(float).eps * conditioning(X, lr) ** 2 * size
+
+
+def walk(X, y, lr, n_steps):
+    """Gradient descent with the engine's gradient and a step per feature."""
+    beta = Tensor(np.zeros(X.shape[1]), requires_grad=True)
+    iterates = [beta.data]
+    for _ in range(n_steps):
+        beta.grad = None
+        loss = 0.5 * ((X @ beta - y) ** 2).sum()
+        loss.backward()
+        beta.data = beta.data - lr * beta.grad
+        iterates.append(beta.data)
+    return np.array(iterates)
+
+
+def sphere_points(n):
+    """2n points whose mean is 0 and whose second moments are those of N(0, I)."""
+    return np.concatenate([np.eye(n), -np.eye(n)]) * np.sqrt(n)
+
+
+@given(settings(), rngs, st.integers(0, 40))
+def test_it_is_the_engine_s_descent_at_every_step_and_so_is_its_risk(setting, rng, n_steps):
+    X, beta, scales, lr = setting
+    y = X @ beta + rng.standard_normal(len(X))
+    walked, written = walk(X, y, lr, n_steps), descent(X, y, np.arange(n_steps + 1), lr=lr)
+    tolerance = (1 + n_steps) * rounding(X, lr, y)
+    assert np.abs(walked - written).max() <= tolerance
+    risk = [np.sum((scales * (b - beta)) ** 2) for b in walked]
+    distance = np.sqrt(max(risk)) + tolerance
+    assert np.abs(excess_risk(written, beta, scales=scales) - risk).max() <= (
+        2 * len(beta) * tolerance * distance)
+
+
+@given(settings(), rngs, st.integers(1, 40))
+def test_with_one_step_for_all_it_is_the_lesson_s_first_descent(setting, rng, n_steps):
+    X, beta, _, lr = setting
+    y, lr = rng.standard_normal(len(X)), float(lr.min())
+    written = descent(X, y, np.arange(n_steps + 1), lr=lr)
+    for other in (gradient_descent, gradient_descent_closed_form):
+        assert np.abs(other(X, y, lr=lr, n_steps=n_steps) - written).max() <= (
+            (1 + n_steps) * rounding(X, np.full(len(beta), lr), y))
+
+
+@given(settings(), st.floats(0, 2))
+def test_bias_and_variance_add_up_to_the_expected_risk(setting, noise):
+    """The risk is quadratic in eps, so its mean over the 2n points is its mean over N(0, noise)."""
+    X, beta, scales, lr = setting
+    ends = [descent(X, X @ beta + eps, TIMES, lr=lr)
+            for eps in np.sqrt(noise) * sphere_points(len(X))]
+    expected = np.mean([excess_risk(end, beta, scales=scales) for end in ends], axis=0)
+    by_feature = np.mean([(scales * (end - beta)) ** 2 for end in ends], axis=0)
+    bias = descent_bias(X, beta, TIMES, lr=lr, scales=scales)
+    variance = descent_variance(X, TIMES, lr=lr, scales=scales, noise=noise)
+    risk = descent_risk(X, beta, TIMES, lr=lr, scales=scales, noise=noise)
+    tolerance = rounding(X, lr, beta, [noise]) * (1 + by_feature.max())
+    assert np.abs(bias + variance - by_feature).max() <= tolerance
+    assert np.abs(risk - expected).max() <= len(beta) * tolerance
+    without = descent(X, X @ beta, TIMES, lr=lr)
+    assert np.abs(bias - (scales * (without - beta)) ** 2).max() <= tolerance
+
+
+@given(settings(), rngs)
+def test_the_excess_risk_is_the_error_on_new_samples_without_their_noise(setting, rng):
+    _, beta, scales, _ = setting
+    beta_hat = rng.standard_normal((2, 3, len(beta)))
+    new = sphere_points(len(beta)) * scales
+    error = ((beta_hat @ new.T - new @ beta) ** 2).mean(axis=-1)
+    assert np.allclose(excess_risk(beta_hat, beta, scales=scales), error, rtol=1e-12)
+
+
+def test_monte_carlo_agrees_with_the_expectation():
+    rng, noise, draws = np.random.default_rng(0), 0.25, 2000
+    X, _, beta, scales = make_two_scales(20, n_fast=8, n_slow=4, slow_scale=0.2, noise=noise, rng=rng)
+    lr, t = equal_speed_steps(X, scales=scales), TIMES[1:]
+    risks = np.array([
+        excess_risk(descent(X, X @ beta + np.sqrt(noise) * rng.standard_normal(20), t, lr=lr), beta,
+                    scales=scales) for _ in range(draws)])
+    z = risks.mean(axis=0) - descent_risk(X, beta, t, lr=lr, scales=scales, noise=noise)
+    z /= risks.std(axis=0) / np.sqrt(draws)
+    assert np.abs(z).max() <= 4    # seven correlated normal values: beyond 4 once in 2,000 seeds
+
+
+@given(settings(), rngs)
+def test_in_the_end_it_is_the_minimum_norm_fit_in_the_coordinates_of_the_steps(setting, rng):
+    X, beta, scales, lr = setting
+    y, D = rng.standard_normal(len(X)), np.sqrt(lr)
+    for steps, limit in ((lr, D * min_norm(X * D, y)), (lr.min(), min_norm(X, y))):
+        end = descent(X, y, 10**18, lr=steps)
+        tolerance = rounding(X, lr, y) * conditioning(X, lr)
+        assert np.abs(end - limit).max() <= tolerance
+        assert np.isclose(excess_risk(end, beta, scales=scales),
+                          excess_risk(limit, beta, scales=scales), rtol=1e-6, atol=tolerance)
+
+
+@given(settings(), rngs)
+def test_the_training_loss_never_rises(setting, rng):
+    X, _, _, lr = setting
+    y = rng.standard_normal(len(X))
+    loss = ((descent(X, y, np.arange(200), lr=lr) @ X.T - y) ** 2).sum(axis=1)
+    assert np.diff(loss).max() <= rounding(X, lr, y) * (y @ y)
+
+
+@given(settings(max_share=1), st.floats(0.1, 10))
+def test_with_one_scale_the_bias_falls_and_the_variance_rises(setting, scale):
+    X, beta, scales, lr = setting
+    share = float(np.linalg.norm(X, 2) ** 2 * lr.min())    # at most 1: no direction overshoots
+    Z, scales = X / scales * scale, np.full(len(beta), scale)
+    steps = dict(lr=share / np.linalg.norm(Z, 2) ** 2, scales=scales)
+    t = np.unique(np.geomspace(1, 1e9, 100).astype(int)) - 1
+    bias = descent_bias(Z, beta, t, **steps).sum(axis=1)
+    variance = descent_variance(Z, t, noise=1, **steps).sum(axis=1)
+    tolerance = rounding(Z, np.full(len(beta), steps["lr"])) * max(bias.max(), variance.max())
+    assert np.diff(bias).max() <= tolerance and np.diff(variance).min() >= -tolerance
+    assert bias[0] == pytest.approx(scale**2 * beta @ beta) and variance[0] == 0
+
+
+@given(settings(), rngs)
+def test_a_step_per_feature_is_plain_descent_on_rescaled_features(setting, rng):
+    X, beta, scales, _ = setting
+    y, steps = rng.standard_normal(len(X)), equal_speed_steps(X, scales=scales)
+    Z = X / scales
+    plain = descent(Z, y, TIMES[:6], lr=1 / np.linalg.norm(Z, 2) ** 2) / scales
+    assert np.abs(descent(X, y, TIMES[:6], lr=steps) - plain).max() <= rounding(X, steps, y)
+    assert np.linalg.norm(X * np.sqrt(steps), 2) == pytest.approx(1, rel=1e-12)
+
+
+@given(rngs)
+@example(np.random.default_rng(0))
+def test_two_scales_have_two_bumps_and_equal_speed_removes_the_second(rng):
+    """The theorem of the demo, in small: 60 samples, 30 features of scale 1 and 9 of scale 0.02.
+
+    While only the fast features move, the slow signal is noise of variance 1 to them: their fit ends
+    near 1 + 1 * 30 / (60 - 30 - 1) = 2.03, of which at most half would be left at the best time.
+    """
+    X, _, beta, scales = make_two_scales(60, n_fast=30, n_slow=9, slow_scale=0.02, noise=0, rng=rng)
+    t = np.unique(np.geomspace(1, 1e9, 300).astype(int)) - 1
+    s_max = np.linalg.norm(X, 2)
+    plain = descent_risk(X, beta, t, lr=1 / s_max**2, scales=scales, noise=0)
+    first = plain[:np.searchsorted(t, 20)].argmin()
+    peak = first + plain[first:].argmax()
+    assert plain[0] == pytest.approx(2) and plain[first] < 1.8
+    assert plain[peak] > 1.1 * plain[first] and plain[-1] < 1e-6
+    cured = descent_risk(X, beta, t, lr=equal_speed_steps(X, scales=scales), scales=scales, noise=0)
+    assert np.diff(cured).max() <= 1e-9
+
+
+@given(rngs, st.floats(0.01, 1), st.floats(0, 2))
+def test_both_groups_carry_the_same_signal(rng, slow_scale, noise):
+    X, y, beta, scales = make_two_scales(50, n_fast=3, n_slow=2, slow_scale=slow_scale, noise=noise,
+                                         rng=rng)
+    assert X.shape == (50, 5) and y.shape == (50,)
+    assert scales.tolist() == [1] * 3 + [slow_scale] * 2
+    assert np.sum((scales * beta)[:3] ** 2) == pytest.approx(1, rel=1e-12)
+    assert np.sum((scales * beta)[3:] ** 2) == pytest.approx(1, rel=1e-12)
+    # ||eps||^2 / noise is chi-squared with 50 degrees: outside 15 .. 110 once in about a million.
+    assert 15 * noise <= np.sum((y - X @ beta) ** 2) + 1e-20 and np.sum((y - X @ beta) ** 2) <= (
+        110 * noise + 1e-20)
+    Z = X / scales    # 250 standard normal values: the same bound in degrees 250 is 150 .. 390
+    assert 140 <= np.sum(Z**2) <= 400
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 1), (0,)])
+def test_times_have_any_shape_and_any_order(shape):
+    rng = np.random.default_rng(0)
+    X, y, beta, scales = make_two_scales(6, n_fast=2, n_slow=2, slow_scale=0.5, noise=1, rng=rng)
+    t = rng.integers(0, 50, shape)
+    all_of_them = dict(lr=0.01, scales=scales)
+    every = descent(X, y, np.arange(50), lr=0.01)
+    assert descent(X, y, t, lr=0.01).shape == (*shape, 4)
+    assert np.allclose(descent(X, y, t, lr=0.01), every[t], rtol=1e-12)
+    assert np.array_equal(descent(X, y, t, lr=0.01), descent(X, y, t, lr=[0.01] * 4))
+    assert descent_bias(X, beta, t, **all_of_them).shape == (*shape, 4)
+    assert descent_variance(X, t, noise=1, **all_of_them).shape == (*shape, 4)
+    assert np.shape(descent_risk(X, beta, t, noise=1, **all_of_them)) == shape
+
+
+@pytest.mark.parametrize("X", [np.zeros((0, 2)), np.zeros((3, 2)), np.zeros((0, 0)),
+                               [[1, 1], [1, 1]], [[1e-200, 0]]])
+def test_designs_at_the_edge_stay_finite(X):
+    X = np.asarray(X, dtype=float)
+    n, p = X.shape
+    end = descent(X, np.ones(n), [0, 1, 10**9], lr=0.1)
+    limit = min_norm(X, np.ones(n)) if np.abs(X).max(initial=0) == 1 else np.zeros(p)
+    assert np.allclose(end[0], 0) and np.allclose(end[-1], limit, rtol=1e-12)
+    bias = descent_bias(X, np.ones(p), [0], lr=0.1, scales=np.ones(p))
+    assert np.allclose(bias, 1)
+    assert np.all(descent_variance(X, [0], lr=0.1, scales=np.ones(p), noise=1) == 0)
+
+
+X1, ONE = [[1.0]], [1.0]
+
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda: descent(X1, ONE, [1], lr=2), ValueError, r"descent: lr must keep s_max\^2 .* got 2;"),
+    (lambda: descent(X1, ONE, [1], lr=0), ValueError, "descent: lr must be > 0, got 0"),
+    (lambda: descent(X1, ONE, [1], lr=[1, 1]), ValueError, r"lr must have shape \(1,\), got \(2,\)"),
+    (lambda: descent(X1, ONE, [0.5], lr=1), ValueError, "t must hold whole numbers >= 0"),
+    (lambda: descent(X1, ONE, [-1], lr=1), ValueError, "t must hold whole numbers >= 0"),
+    (lambda: descent(X1, ONE, [np.inf], lr=1), ValueError, "t must be finite"),
+    (lambda: descent(X1, [1, 2], [1], lr=1), ValueError, r"y must have shape \(1,\), got \(2,\)"),
+    (lambda: descent([["a"]], ONE, [1], lr=1), TypeError, "X must hold real numbers"),
+    (lambda: descent_bias(X1, [1, 2], [1], lr=1, scales=ONE), ValueError,
+     r"descent_bias: beta must have shape \(1,\)"),
+    (lambda: descent_variance(X1, [1], lr=1, scales=[1, 2], noise=1), ValueError,
+     r"descent_variance: scales must have shape \(1,\)"),
+    (lambda: descent_variance(X1, [1], lr=1, scales=ONE, noise=-1), ValueError,
+     "descent_variance: noise must be >= 0"),
+    (lambda: excess_risk(1.0, ONE, scales=ONE), ValueError, r"beta must have shape \(0,\)"),
+    (lambda: equal_speed_steps([[0.0]], scales=ONE), ValueError, "X must not be zero"),
+    (lambda: equal_speed_steps(X1, scales=[0]), ValueError, "scales must be > 0, got 0"),
+    (lambda: make_two_scales(1, n_fast=1, n_slow=1, slow_scale=2, noise=0,
+                             rng=np.random.default_rng(0)), ValueError, "slow_scale must be > 0 and"),
+    (lambda: make_two_scales(1, n_fast=1, n_slow=1, slow_scale=1, noise=0, rng=0), TypeError,
+     "make_two_scales: rng must be"),
+])
+def test_wrong_arguments_are_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,283 @@
+"""Laws of least squares in its three regimes, of ridge, and of gradient descent towards X^+ y."""
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strategies import rngs
+from tinyml import Tensor
+from tinyml.interpolation.min_norm import (gradient_descent, gradient_descent_closed_form,
+                                           least_squares, min_norm, ridge)
+
+EPS = np.finfo(float).eps
+SOLVERS = [least_squares, min_norm]
+DESCENTS = [gradient_descent, gradient_descent_closed_form]
+
+
+@st.composite
+def designs(draw, max_side=6):
+    """X of any rank, 0 included; whole numbers, so that dependent columns are exactly dependent."""
+    n, p = draw(st.integers(1, max_side)), draw(st.integers(1, max_side))
+    rank, rng = draw(st.integers(0, min(n, p))), draw(rngs)
+    return (rng.integers(-3, 4, (n, rank)) @ rng.integers(-3, 4, (rank, p))).astype(float)
+
+
+def targets(rng, X, k=()):
+    return rng.standard_normal((len(X), *k))
+
+
+def spectrum(X):
+    """The singular values of X that are not zero; one value 1 for the zero matrix."""
+    s = np.linalg.svd(X, compute_uv=False)
+    s = s[s > 1e-9 * s.max(initial=0)]    # whole numbers up to 54 leave a gap: 1e-9 lies within
+    return s if s.size else np.ones(1)
+
+
+def rounding(X, *vectors):
+    """A bound on the rounding errors of X^+ y: the sensitivity of the problem times eps.
+
+    A change of X by eps ||X|| changes X^+ y by about eps kappa (||X^+ y|| + ||X^+|| ||residual||),
+    kappa = s_max / s_min (Wedin 1973, Perturbation theory for pseudo-inverses). The norms of the
+    `vectors` that enter bound the bracket. The backward error of LAPACK is a modest multiple of
+    eps ||X||, here 10 n p.
+    """
+    s = spectrum(X)
+    kappa = s.max() / s.min()
+    size = sum(np.linalg.norm(v) for v in vectors) * max(1, 1 / s.min())
+    return 10 * X.size * EPS * kappa * size
+
+
+@given(X=designs(), rng=rngs)
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_the_residual_is_orthogonal_to_every_column(solve, X, rng):
+    y = targets(rng, X)
+    residual = y - X @ solve(X, y)
+    bound = rounding(X, y) * spectrum(X).max() ** 2    # ||X'X|| times the error of beta
+    assert np.linalg.norm(X.T @ residual) <= bound
+
+
+@given(X=designs(), rng=rngs)
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_it_interpolates_whatever_can_be_interpolated(solve, X, rng):
+    y = X @ rng.standard_normal(X.shape[1])
+    assert np.linalg.norm(X @ solve(X, y) - y) <= rounding(X, y) * spectrum(X).max()
+
+
+@given(n=st.integers(1, 6), extra=st.integers(0, 6), rng=rngs)
+def test_it_interpolates_anything_when_p_is_at_least_n(n, extra, rng):
+    X = rng.standard_normal((n, n + extra))    # of rank n, with probability one
+    y = targets(rng, X)
+    assert np.linalg.norm(X @ least_squares(X, y) - y) <= rounding(X, y) * spectrum(X).max()
+
+
+@given(X=designs(), rng=rngs)
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_any_other_minimiser_is_longer_by_pythagoras(solve, X, rng):
+    y, w = targets(rng, X), rng.standard_normal(X.shape[1])
+    beta = solve(X, y)
+    null = w - X.T @ np.linalg.lstsq(X.T, w, rcond=1e-9)[0]    # (I - X^+ X) w
+    tolerance = rounding(X, y, w) * (np.linalg.norm(beta) + np.linalg.norm(w))
+    assert abs(beta @ null) <= tolerance                      # beta lies in the row space
+    assert np.sum((beta + null) ** 2) == pytest.approx(beta @ beta + null @ null, abs=2 * tolerance)
+
+
+@given(X=designs(), rng=rngs)
+def test_the_three_regimes_and_the_pseudoinverse_agree(X, rng):
+    y = targets(rng, X)
+    expected = np.linalg.pinv(X, rcond=1e-9) @ y
+    for solve in SOLVERS:
+        assert np.linalg.norm(solve(X, y) - expected) <= rounding(X, y)
+
+
+@given(X=designs(), rng=rngs, k=st.integers(0, 3), lam=st.floats(0, 2))
+def test_many_problems_at_once_are_the_problems_one_by_one(X, rng, k, lam):
+    Y = targets(rng, X, (k,))
+    for solve in (*SOLVERS, lambda X, y: ridge(X, y, lam=lam)):
+        together = solve(X, Y)
+        assert together.shape == (X.shape[1], k)
+        for j in range(k):
+            assert np.linalg.norm(together[:, j] - solve(X, Y[:, j])) <= rounding(X, Y)
+
+
+@given(X=designs(), rng=rngs, lam=st.floats(1e-3, 1e3))
+def test_ridge_makes_the_gradient_of_its_objective_zero(X, rng, lam):
+    y = targets(rng, X)
+    beta = Tensor(ridge(X, y, lam=lam), requires_grad=True)
+    loss = ((X @ beta - y) ** 2).mean() + lam * (beta ** 2).sum()
+    loss.backward()
+    steepness = spectrum(X).max() ** 2 / len(X) + lam
+    assert np.linalg.norm(beta.grad) <= 2 * steepness * rounding(X, y)
+
+
+@given(X=designs(), rng=rngs, exponent=st.floats(-12, 3))
+def test_ridge_tends_to_the_minimum_norm(X, rng, exponent):
+    y, lam = targets(rng, X), 10 ** exponent
+    beta = min_norm(X, y)
+    shrunk = len(X) * lam / spectrum(X).min() ** 2    # 1 - s^2 / (s^2 + n lam) <= n lam / s^2
+    distance = np.linalg.norm(ridge(X, y, lam=lam) - beta)
+    assert distance <= min(shrunk, 1) * np.linalg.norm(beta) + rounding(X, y)
+    assert np.array_equal(ridge(X, y, lam=0), ridge(X, y, lam=0.0))
+    assert np.linalg.norm(ridge(X, y, lam=0) - beta) <= rounding(X, y)
+
+
+@st.composite
+def descents(draw):
+    """(X, y, start, arguments): a design, and a descent on it with a step that converges."""
+    X, rng = draw(designs()), draw(rngs)
+    k = draw(st.sampled_from([(), (2,)]))
+    start = draw(st.sampled_from([0, 1])) * rng.standard_normal((X.shape[1], *k))
+    lr = draw(st.floats(0.1, 1.9)) / spectrum(X).max() ** 2
+    arguments = dict(lr=lr, n_steps=draw(st.integers(1, 60)), beta0=start)
+    return X, targets(rng, X, k), start, arguments
+
+
+def descent_rounding(X, y, start, lr, n_steps, beta0):
+    """A step rounds two products with X, as lr s_max^2 < 2 times the error, and amplifies none."""
+    step = 10 * X.size * EPS * (np.linalg.norm(start) + np.linalg.norm(y) / spectrum(X).min())
+    return n_steps * step + rounding(X, y, start)
+
+
+@given(descents())
+def test_gradient_descent_equals_its_closed_form_at_every_step(descent):
+    X, y, start, arguments = descent
+    walked = gradient_descent(X, y, **arguments)
+    written = gradient_descent_closed_form(X, y, **arguments)
+    assert walked.shape == written.shape == (arguments["n_steps"] + 1, *start.shape)
+    assert np.array_equal(walked[0], start)
+    assert np.linalg.norm((walked - written).reshape(len(walked), -1), axis=1).max() <= \
+        descent_rounding(X, y, start, **arguments)
+
+
+@given(descents())
+@pytest.mark.parametrize("descend", DESCENTS)
+def test_the_distance_to_the_limit_shrinks_at_the_rate_of_the_slowest_direction(descend, descent):
+    X, y, start, arguments = descent
+    limit = min_norm(X, y) + start - min_norm(X, X @ start)    # X^+ y + (I - X^+ X) beta_0
+    distance = [np.linalg.norm(beta - limit) for beta in descend(X, y, **arguments)]
+    rate = np.abs(1 - arguments["lr"] * spectrum(X)[[0, -1]] ** 2).max()
+    t = np.arange(len(distance))
+    assert np.all(distance <= rate ** t * distance[0] + descent_rounding(X, y, start, **arguments))
+
+
+@given(descents(), rngs)
+@pytest.mark.parametrize("descend", DESCENTS)
+def test_iterates_never_leave_the_row_space_through_the_start(descend, descent, rng):
+    X, y, start, arguments = descent
+    moved = descend(X, y, **arguments) - start
+    for step in moved:
+        outside = step - min_norm(X, X @ step)
+        assert np.linalg.norm(outside) <= descent_rounding(X, y, start, **arguments)
+
+
+def test_gradient_descent_arrives():
+    rng = np.random.default_rng(0)
+    X, y, start = rng.standard_normal((5, 20)), rng.standard_normal(5), rng.standard_normal(20)
+    lr = 1 / np.linalg.norm(X, 2) ** 2
+    n_steps = 1 + int(np.log(EPS) / np.log1p(-lr * spectrum(X).min() ** 2))
+    last = gradient_descent(X, y, lr=lr, n_steps=n_steps)[-1]
+    assert np.linalg.norm(last - np.linalg.pinv(X) @ y) <= rounding(X, y)
+    last = gradient_descent(X, y, lr=lr, n_steps=n_steps, beta0=start)[-1]
+    limit = np.linalg.pinv(X) @ (y - X @ start) + start
+    assert np.linalg.norm(last - limit) <= rounding(X, y, start)
+
+
+@pytest.mark.parametrize("descend", DESCENTS)
+def test_from_the_bound_on_a_step_is_refused_and_just_below_it_converges(descend):
+    X, y = np.diag([1.0, 2.0]), np.ones(2)    # 2 / s_max^2 = 1/2, without rounding
+    for lr in (0.5, 0.6, 0, -1, np.nan, np.inf):
+        with pytest.raises(ValueError, match=rf"{descend.__name__}: lr must be above 0 and below "
+                           rf"2 / s_max\^2 = 0\.5, got {lr}"):
+            descend(X, y, lr=lr, n_steps=3)
+    assert np.allclose(descend(X, y, lr=0.49, n_steps=2000)[-1], [1, 0.5])
+
+
+# Designs at the edge, each with its answer, and no warning (pytest turns warnings into errors).
+EDGES = {
+    "one sample, one feature": ([[2]], [4], [2]),
+    "one sample": ([[3, 4]], [25], [3, 4]),
+    "one feature": ([[1], [1], [1]], [1, 2, 6], [3]),
+    "a repeated column shares its weight": ([[1, 1], [2, 2], [3, 3]], [2, 4, 6], [1, 1]),
+    "a repeated sample": ([[1, 0], [1, 0]], [1, 3], [2, 0]),
+    "a constant design": (np.ones((3, 3)), [3, 3, 3], [1, 1, 1]),
+    "a zero design": (np.zeros((2, 3)), [1, 2], [0, 0, 0]),
+    "a square design": ([[0, 2], [1, 0]], [2, 3], [3, 1]),
+    "nearly singular": ([[100, 0], [0, 1e-10]], [100, 1e-10], [1, 1]),
+    "singular up to rounding": ([[100, 0], [0, 1e-15]], [100, 1], [1, 0]),
+    "a huge one": ([[1e200, 0], [0, 1e200]], [1e200, 2e200], [1, 2]),
+    "a tiny one": ([[1e-200, 0], [0, 1e-200]], [1e-200, 2e-200], [1, 2]),
+    "no samples": (np.zeros((0, 2)), [], [0, 0]),
+    "no features": (np.zeros((2, 0)), [1, 2], []),
+    "nothing": (np.zeros((0, 0)), [], []),
+}
+
+
+@pytest.mark.parametrize("X, y, expected", EDGES.values(), ids=EDGES)
+def test_designs_at_the_edge(X, y, expected):
+    answers = [solve(X, y) for solve in (*SOLVERS, lambda X, y: ridge(X, y, lam=0))]
+    size = np.abs(X).sum()    # at least s_max
+    if 1 <= size <= 12:
+        answers += [descend(X, y, lr=1 / size ** 2, n_steps=2000)[-1] for descend in DESCENTS]
+    for beta in answers:
+        assert beta.shape == np.shape(expected)
+        assert np.allclose(beta, expected, rtol=1e-12, atol=0 if np.any(expected) else 1e-300)
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (2, 0), (0, 0), (2, 3)])
+@pytest.mark.parametrize("descend", DESCENTS)
+def test_on_empty_and_zero_designs_descent_stays_where_it_starts(descend, shape):
+    start = np.arange(1.0, 1 + shape[1])
+    iterates = descend(np.zeros(shape), np.ones(shape[0]), lr=1, n_steps=3, beta0=start)
+    assert np.array_equal(iterates, np.tile(start, (4, 1)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_dtype_of_the_data_is_that_of_the_result(dtype):
+    X, y = np.eye(2, 3, dtype=dtype), np.ones(2, dtype)
+    results = [least_squares(X, y), min_norm(X, y), ridge(X, y, lam=np.float64(0.1)),
+               *(descend(X, y, lr=0.5, n_steps=2) for descend in DESCENTS)]
+    assert {result.dtype for result in results} == {np.dtype(dtype)}
+
+
+def test_inputs_are_not_modified():
+    X, y, start = np.arange(6.0).reshape(2, 3), np.ones(2), np.ones(3)
+    kept = X.copy(), y.copy(), start.copy()
+    for descend in DESCENTS:
+        descend(X, y, lr=0.01, n_steps=2, beta0=start)
+    least_squares(X, y), min_norm(X, y), ridge(X, y, lam=1)
+    assert all(map(np.array_equal, (X, y, start), kept))
+
+
+EVERY = [least_squares, min_norm, lambda X, y: ridge(X, y, lam=1),
+         *(lambda X, y, descend=descend: descend(X, y, lr=0.1, n_steps=1) for descend in DESCENTS)]
+
+
+@pytest.mark.parametrize("solve", EVERY)
+@pytest.mark.parametrize("X, y, message", [
+    ([[np.nan]], [1], r"\w+: X must be finite, got 1 NaN or infinite values"),
+    ([[1]], [np.inf], r"\w+: y must be finite, got 1 NaN or infinite values"),
+    ([1, 2], [1, 2], r"\w+: X must have 2 axes, got shape \(2,\)"),
+    ([[1], [2]], [1], r"\w+: y must have shape \(n,\) or \(n, k\) .* n = 2 .*, got \(1,\)"),
+    ([[1]], 1, r"\w+: y must have shape .*, got \(\)"),
+])
+def test_wrong_data_is_named(solve, X, y, message):
+    with pytest.raises(ValueError, match=message):
+        solve(X, y)
+
+
+@pytest.mark.parametrize("solve", EVERY)
+def test_words_are_not_numbers(solve):
+    with pytest.raises(TypeError, match="X must hold real numbers"):
+        solve([["one"]], [1])
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: ridge([[1]], [1], lam=-1), "ridge: lam must be >= 0, got -1"),
+    (lambda: ridge([[1]], [1], lam=np.nan), "ridge: lam must be >= 0, got nan"),
+    (lambda: ridge([[1]], [1], lam=np.inf), "ridge: lam must be >= 0.*got inf"),
+    (lambda: gradient_descent([[1]], [1], lr=1, n_steps=0), "n_steps must be an int >= 1, got 0"),
+    (lambda: gradient_descent([[1]], [1], lr=1, n_steps=2, beta0=[1, 2]),
+     r"gradient_descent: beta0 must have shape \(1,\), got \(2,\)"),
+])
+def test_wrong_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

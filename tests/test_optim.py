@@ -1,0 +1,313 @@
+"""The laws of optimizers and schedules: closed forms, invariances, and what a step leaves alone."""
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import rngs
+
+from tinyml import Tensor, nn, optim
+
+EPS = np.finfo(np.float64).eps
+rates = st.floats(1e-3, 0.5)
+OPTIMIZERS = {
+    "SGD": lambda params: optim.SGD(params, lr=0.1),
+    "momentum": lambda params: optim.SGD(params, lr=0.1, momentum=0.9, weight_decay=0.1),
+    "Nesterov": lambda params: optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True),
+    "Adam": lambda params: optim.Adam(params, lr=0.1, weight_decay=0.1),
+    "AdamW": lambda params: optim.AdamW(params, lr=0.1),
+}
+every_optimizer = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+
+
+def parameter(x):
+    return nn.Parameter(np.array(x))
+
+
+def trajectory(optimizer, gradients):
+    """The parameter's values after each of the steps that these gradients ask for."""
+    p, = optimizer.params
+    values = []
+    for g in gradients:
+        p.grad = np.asarray(g)
+        optimizer.step()
+        values.append(p.data)
+    return np.array(values)
+
+
+# ------------------------------------------------------------ SGD
+
+@given(rng=rngs, curvature=st.floats(0.1, 2), lr=rates, steps=st.integers(1, 20))
+def test_gradient_descent_on_a_parabola_is_geometric(rng, curvature, lr, steps):
+    """L = h/2 |x - c|^2 has x_t - c = (1 - lr h)^t (x_0 - c)."""
+    start, c = rng.normal(size=(2, 3))
+    x = parameter(start)
+    sgd = optim.SGD([x], lr)
+    for _ in range(steps):
+        sgd.zero_grad()
+        (curvature / 2 * ((x - c) ** 2).sum()).backward()
+        sgd.step()
+    # every step rounds numbers no larger than |x_0| + 2 |c| a few times
+    bound = 8 * steps * EPS * (np.abs(start) + 2 * np.abs(c) + 1).max()
+    assert_allclose(x.data - c, (1 - lr * curvature) ** steps * (start - c), rtol=0, atol=bound)
+
+
+@given(rng=rngs, lr=rates, momentum=st.floats(0.01, 0.99), nesterov=st.booleans(),
+       steps=st.integers(1, 20))
+def test_momentum_on_a_parabola_is_a_linear_map(rng, lr, momentum, nesterov, steps):
+    """(x, v) -> (x - lr v', v') with v' = momentum v + x; Nesterov's x - lr (x + momentum v')."""
+    x = parameter(rng.normal())
+    start = float(x.data)
+    look = (1 - lr * (1 + momentum), -lr * momentum ** 2) if nesterov else (1 - lr, -lr * momentum)
+    power = np.linalg.matrix_power(np.array([look, (1, momentum)]), steps)
+    sgd = optim.SGD([x], lr, momentum, nesterov=nesterov)
+    for _ in range(steps):
+        trajectory(sgd, [x.data])    # L = x^2 / 2: the gradient is x
+    # |x| and |v| stay below |x_0| / (1 - momentum), and each step rounds them a few times
+    bound = 16 * steps * EPS * (abs(start) + 1) / (1 - momentum)
+    assert x.item() == pytest.approx(power[0, 0] * start, rel=0, abs=bound)
+
+
+@given(rng=rngs, momentum=st.floats(0, 0.99), decay=st.floats(0, 0.5))
+def test_weight_decay_is_the_gradient_of_a_penalty(rng, momentum, decay):
+    gradients, start = rng.normal(size=(5, 3)), rng.normal(size=3)
+    got = trajectory(optim.SGD([parameter(start)], 0.1, momentum, weight_decay=decay), gradients)
+    p = parameter(start)
+    sgd = optim.SGD([p], 0.1, momentum)
+    for t, g in enumerate(gradients):
+        p.grad = g + decay * p.data
+        sgd.step()
+        assert_array_equal(got[t], p.data)
+
+
+# ------------------------------------------------------------ Adam
+
+@given(rng=rngs, lr=rates, betas=st.tuples(st.floats(0, 0.99), st.floats(0, 0.999)),
+       eps=st.floats(1e-8, 1e-2), decay=st.sampled_from([0, 0.1]), decoupled=st.booleans())
+def test_adam_is_its_algorithm_to_the_letter(rng, lr, betas, eps, decay, decoupled):
+    """The source rearranges algorithm 1 for speed; here it stands as printed."""
+    gradients, p = rng.normal(size=(8, 3)), rng.normal(size=3)
+    make = optim.AdamW if decoupled else optim.Adam
+    got = trajectory(make([parameter(p)], lr, betas, eps, decay), gradients)
+    m = v = np.zeros(3)
+    for t, g in enumerate(gradients, 1):
+        p, g = (p - lr * decay * p, g) if decoupled else (p, g + decay * p)
+        m, v = betas[0] * m + (1 - betas[0]) * g, betas[1] * v + (1 - betas[1]) * g ** 2
+        p = p - lr * (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+        # 1 - beta^t loses eps / (1 - beta) of itself, which is at most 1000 eps here
+        assert_allclose(got[t - 1], p, rtol=1e-11, atol=1e-11)
+
+
+@given(rng=rngs, lr=rates, steps=st.integers(1, 30))
+def test_adam_walks_at_the_rate_lr_along_a_constant_gradient(rng, lr, steps):
+    """Both corrections undo the start from zero: m^ = g and v^ = g^2 at every t, also the first."""
+    start, g = rng.normal(size=(2, 4))
+    x = trajectory(optim.Adam([parameter(start)], lr), [g] * steps)[-1]
+    pace = lr * g / (np.abs(g) + 1e-8)
+    assert_allclose(x, start - steps * pace, rtol=1e-11, atol=1e-11)
+
+
+@given(rng=rngs, exponent=st.integers(-30, 30))
+def test_adam_does_not_see_the_scale_of_the_gradient(rng, exponent):
+    """With eps in the gradient's units, and a power of 2: the same bits."""
+    gradients, start, scale = rng.normal(size=(6, 3)), rng.normal(size=3), 2.0 ** exponent
+    plain = trajectory(optim.Adam([parameter(start)], eps=1e-3), gradients)
+    scaled = trajectory(optim.Adam([parameter(start)], eps=1e-3 * scale), scale * gradients)
+    assert_array_equal(scaled, plain)
+
+
+@given(rng=rngs, lr=rates, decay=st.floats(0, 1), steps=st.integers(1, 10))
+def test_decoupled_decay_shrinks_by_a_factor_and_stays_out_of_the_moments(rng, lr, decay, steps):
+    start, gradients = rng.normal(size=3), rng.normal(size=(steps, 3))
+    adamw = optim.AdamW([parameter(start)], lr, weight_decay=decay)
+    still = trajectory(adamw, np.zeros((steps, 3)))
+    want = start
+    for t in range(steps):
+        want = want * (1 - lr * decay)
+        assert_array_equal(still[t], want)
+    without = trajectory(optim.AdamW([parameter(start)], lr, weight_decay=0), gradients)
+    assert_array_equal(without, trajectory(optim.Adam([parameter(start)], lr), gradients))
+    p = parameter(start)
+    adamw = optim.AdamW([p], lr, weight_decay=decay)
+    steps_with = np.diff(np.vstack([start, trajectory(adamw, gradients)]), axis=0)
+    before = np.vstack([start, start + np.cumsum(steps_with, axis=0)])[:-1]
+    steps_without = np.diff(np.vstack([start, without]), axis=0)
+    assert_allclose(steps_with, steps_without - lr * decay * before, atol=1e-13)
+
+
+# ------------------------------------------------------------ what every step leaves alone
+
+@every_optimizer
+def test_a_step_rebinds_the_data_and_writes_to_no_array_of_others(make):
+    x = parameter([1.0, 2.0])
+    optimizer = make([x])
+    for _ in range(3):
+        old, g = x.data, np.array([0.5, -3.0])
+        before = old.tobytes(), g.tobytes()
+        x.grad = g
+        optimizer.step()
+        assert x.data is not old and x.grad is g and (old.tobytes(), g.tobytes()) == before
+        assert not np.shares_memory(x.data, old) and not np.shares_memory(x.data, g)
+
+
+@every_optimizer
+@given(rng=rngs)
+def test_parameters_do_not_meet(make, rng):
+    """Two optimized together move as each alone, also when one has no gradient for a while."""
+    starts, gradients = rng.normal(size=(2, 3)), rng.normal(size=(6, 2, 3))
+    present = rng.random((6, 2)) < 0.6
+    together = [parameter(start) for start in starts]
+    both = make(together)
+    for g, here in zip(gradients, present):
+        both.zero_grad()
+        assert all(p.grad is None for p in together)
+        for i in np.flatnonzero(here):
+            together[i].grad = g[i]
+        absent = [(p, p.data) for p in together if p.grad is None]
+        both.step()
+        assert all(p.data is data for p, data in absent)
+    for i, start in enumerate(starts):
+        alone = parameter(start)
+        trajectory(make([alone]), gradients[present[:, i], i])
+        assert_array_equal(together[i].data, alone.data)
+
+
+@every_optimizer
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 3)])
+def test_shape_and_dtype_stay(make, shape):
+    x = nn.Parameter(np.ones(shape, np.float32))
+    optimizer = make([x])
+    for _ in range(3):
+        optimizer.zero_grad()
+        (x * x).sum().backward()
+        optimizer.step()
+    assert type(x.data) is np.ndarray and x.shape == shape and x.dtype == np.float32
+    assert (x.data < 1).all()    # and downhill
+
+
+# ------------------------------------------------------------ clipping
+
+@given(rng=rngs, bound=st.floats(0.01, 100), dtype=st.sampled_from([np.float32, np.float64]))
+def test_clipping_shortens_the_gradient_and_keeps_its_direction(rng, bound, dtype):
+    parameters = [nn.Parameter(np.zeros(shape, dtype)) for shape in ((2, 3), (), (4,))]
+    for p in parameters[:2]:
+        p.grad = np.asarray(rng.normal(size=p.shape), dtype)
+    before = [p.grad for p in parameters[:2]]
+    flat = np.concatenate([g.ravel() for g in before]).astype(np.float64)
+    norm = optim.clip_grad_norm_(iter(parameters), bound)
+    assert type(norm) is float and norm == pytest.approx(np.linalg.norm(flat), rel=1e-12)
+    after = np.concatenate([p.grad.ravel() for p in parameters[:2]])
+    tiny = 4 * float(np.finfo(dtype).eps)
+    assert_allclose(after, flat * min(1, bound / norm), rtol=tiny)
+    assert after.dtype == dtype and parameters[2].grad is None
+    if norm <= bound:
+        assert all(p.grad is g for p, g in zip(parameters, before))
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-25, 1e20, 1e30])
+def test_clipping_squares_no_float32(size):
+    p = nn.Parameter(np.zeros(4, np.float32))
+    p.grad = np.full(4, size, np.float32)
+    assert optim.clip_grad_norm_([p], size) == pytest.approx(2 * size, rel=1e-6)
+    assert_allclose(p.grad, size / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_clipping_refuses_what_has_no_direction(bad):
+    fine, broken = nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(2))
+    fine.grad, broken.grad = np.array([30.0, 40.0]), np.array([0, bad])
+    with pytest.raises(ValueError, match=f"^clip_grad_norm_: .* finite, got norm {bad}; run"):
+        optim.clip_grad_norm_([fine, broken], 1.0)
+    assert fine.grad.tolist() == [30, 40]
+    assert optim.clip_grad_norm_([nn.Parameter(np.zeros(2))], 1.0) == 0
+
+
+# ------------------------------------------------------------ schedules
+
+@given(t=st.integers(0, 200), t_max=st.integers(1, 150), final=st.floats(0, 1),
+       size=st.integers(1, 30), gamma=st.floats(0.1, 1))
+def test_schedules_are_their_formulas(t, t_max, final, size, gamma):
+    assert optim.step_decay(t, size, gamma) == gamma ** (t // size)
+    step = optim.step_decay(t + size, size, gamma)
+    assert step == pytest.approx(gamma * optim.step_decay(t, size, gamma), rel=1e-13)
+    cosine = lambda t: optim.cosine_decay(t, t_max, final)    # noqa: E731
+    assert cosine(0) == 1 and cosine(t_max + t) == pytest.approx(final, abs=EPS)
+    assert cosine(t) >= cosine(t + 1) - EPS and final - EPS <= cosine(t) <= 1
+    if t <= t_max:    # a half turn: symmetric about the middle
+        assert cosine(t) + cosine(t_max - t) == pytest.approx(1 + final, abs=4 * EPS)
+    warm = optim.linear_warmup(t, size)
+    assert warm == min(1, (t + 1) / size) and optim.linear_warmup(size - 1, size) == 1
+
+
+@given(lr=rates, steps=st.integers(0, 20))
+def test_a_schedule_multiplies_the_first_rate(lr, steps):
+    sgd = optim.SGD([parameter(0.0)], lr)
+    factor = lambda t: optim.linear_warmup(t, 5) * optim.cosine_decay(t, 15)    # noqa: E731
+    schedule = optim.LambdaLR(sgd, factor)
+    rates_seen = [sgd.lr]
+    for _ in range(steps):
+        schedule.step()
+        rates_seen.append(sgd.lr)
+    assert rates_seen == [lr * factor(t) for t in range(steps + 1)]
+    trajectory(sgd, [1.0])
+    assert sgd.params[0].item() == -lr * factor(steps)    # and the step obeys it
+
+
+# ------------------------------------------------------------ what is refused, and in which words
+
+P = [nn.Parameter(np.zeros(2))]
+ERRORS = {    # message -> (kind of error, call)
+    "SGD: params must hold at least one parameter, got none":
+        (ValueError, lambda: optim.SGD([])),
+    "Adam: params must be Tensors with requires_grad=True, got Tensor([1.]":
+        (TypeError, lambda: optim.Adam([Tensor([1.0])])),
+    "SGD: params must be a list of parameters, got Parameter; write model.parameters(), or [p]":
+        (TypeError, lambda: optim.SGD(P[0])),
+    "AdamW: params must be a list of parameters, got ReLU; write model.parameters()":
+        (TypeError, lambda: optim.AdamW(nn.ReLU())),
+    "SGD: lr must be >= 0, got -1":
+        (ValueError, lambda: optim.SGD(P, lr=-1)),
+    "SGD: lr must be >= 0 and finite, got nan":
+        (ValueError, lambda: optim.SGD(P, lr=math.nan)),
+    "SGD: lr must be >= 0 and finite, got inf":
+        (ValueError, lambda: optim.SGD(P, lr=math.inf)),
+    "SGD: lr must be a number, got '0.1'":
+        (TypeError, lambda: optim.SGD(P, lr="0.1")),
+    "SGD: momentum must be >= 0 and < 1, got 1.0":
+        (ValueError, lambda: optim.SGD(P, momentum=1.0)),
+    "SGD: weight_decay must be >= 0, got -0.1":
+        (ValueError, lambda: optim.SGD(P, weight_decay=-0.1)),
+    "SGD: momentum must be > 0 with nesterov=True, got 0.0":
+        (ValueError, lambda: optim.SGD(P, nesterov=True)),
+    "Adam: betas must be >= 0 and < 1, got 1.0":
+        (ValueError, lambda: optim.Adam(P, betas=(0.9, 1.0))),
+    "AdamW: eps must be > 0, got 0":
+        (ValueError, lambda: optim.AdamW(P, eps=0)),
+    "AdamW: weight_decay must be >= 0, got -1":
+        (ValueError, lambda: optim.AdamW(P, weight_decay=-1)),
+    "clip_grad_norm_: max_norm must be > 0, got 0":
+        (ValueError, lambda: optim.clip_grad_norm_(P, 0)),
+    "step_decay: step_size must be >= 1, got 0":
+        (ValueError, lambda: optim.step_decay(1, 0)),
+    "cosine_decay: t_max must be > 0, got 0":
+        (ValueError, lambda: optim.cosine_decay(1, 0)),
+    "linear_warmup: steps must be >= 1, got 0":
+        (ValueError, lambda: optim.linear_warmup(1, 0)),
+}
+
+
+@pytest.mark.parametrize("message", ERRORS)
+def test_an_error_names_function_argument_requirement_and_value(message):
+    kind, call = ERRORS[message]
+    with pytest.raises(kind) as error:
+        call()
+    assert str(error.value).startswith(message)
+
+
+def test_an_optimizer_without_a_rule_says_so():
+    p = parameter([1.0])
+    p.grad = np.ones(1)
+    with pytest.raises(NotImplementedError, match="^Optimizer: update must be defined"):
+        optim.Optimizer([p], 0.1).step()

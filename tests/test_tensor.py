@@ -1,0 +1,389 @@
+"""The laws of the engine: what is recorded, how it is walked back, what stays, what is refused."""
+import copy
+import gc
+import operator
+import re
+import threading
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from strategies import anything, arrays, broadcastable, programs, quarters, rngs, run
+from tinyml import Tensor, gradcheck, no_grad, ops, primitive
+from tinyml.tensor import unbroadcast
+
+
+def leaf(data, dtype=np.float64):
+    return Tensor(np.asarray(data, dtype), requires_grad=True)
+
+
+def raises(error, message):
+    return pytest.raises(error, match=re.escape(message))
+
+
+# ------------------------------------------------------------ the walk back
+
+@given(programs, broadcastable(3), rngs)
+def test_gradients_of_random_graphs(program, shape, rng):
+    leaves = [anything(rng, s) for s in shape.input_shapes]
+    assert gradcheck(lambda *tensors: run(program, tensors), *leaves, rng=rng)
+
+
+def test_a_chain_of_300_000_operations_needs_no_recursion_and_is_freed():
+    x = leaf(1.0)
+    y = first = x + 1e-6
+    for _ in range(300_000):
+        y = y + 1e-6
+    first = weakref.ref(first)
+    y.backward()
+    assert x.grad == 1 and first() is not None
+    del y
+    assert first() is None
+
+
+def test_every_backward_adds_the_gradients_once_more():
+    x, w = leaf([1.0, 2.0]), leaf(3.0)
+    y = (x * w + x).sum()
+    for n in (1, 2, 3):
+        y.backward()
+        np.testing.assert_array_equal(x.grad, n * np.full(2, 4.0))
+        np.testing.assert_array_equal(w.grad, n * 3.0)
+    assert y.grad is None, "only leaves keep a gradient"
+
+
+def test_backward_of_a_leaf_and_from_a_given_gradient():
+    x = leaf([1.0, 2.0])
+    x.backward([3, 4])
+    (2 * x).backward(np.array([1.0, 0.0]))
+    np.testing.assert_array_equal(x.grad, [5, 4])
+
+
+def test_backward_belongs_to_the_value_that_was_there():
+    p = leaf(2.0)
+    loss = p * p
+    p.data = p.data - 1.5    # what an optimizer does
+    loss.backward()
+    assert p.grad == 4
+
+
+# ------------------------------------------------------------ memory
+
+def mlp_step(w, b, x):
+    """A step whose activations take megabytes; returns a weak reference to one of them."""
+    hidden = ops.relu(ops.linear(x, w, b))
+    scores = ops.logsumexp(hidden * hidden.sigmoid() + x @ w.T, axis=1)
+    (scores.mean() + hidden[0].max() ** 2).backward()
+    w.data = w.data - 0.1 * w.grad
+    w.grad = b.grad = None
+    return weakref.ref(hidden)
+
+
+def test_memory_falls_back_without_the_cyclic_collector():
+    rng = np.random.default_rng(0)
+    w, b = leaf(rng.normal(size=(300, 300))), leaf(np.zeros(300))
+    x = Tensor(rng.normal(size=(500, 300)))
+    mlp_step(w, b, x)
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        hidden = mlp_step(w, b, x)
+        after, peak = tracemalloc.get_traced_memory()
+        assert hidden() is None
+        assert gc.collect() == 0, "nothing waited for the collector"
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert peak - before > 4e6, "the step holds its activations while it runs"
+    assert after - before < 1e6, "and the weight's new array, 0.7 MB, is all that is left"
+
+
+@given(arrays())
+def test_grad_fits_its_tensor_is_read_only_and_shares_no_data(data):
+    x, y = leaf(data), leaf(data, np.float32)
+    (x + y).sum().backward()
+    for tensor in (x, y):
+        assert tensor.grad.shape == tensor.shape and tensor.grad.dtype == tensor.dtype
+        assert not any(np.shares_memory(tensor.grad, t.data) for t in (x, y))
+        with pytest.raises(ValueError, match="read-only"):
+            tensor.grad += 1
+
+
+# ------------------------------------------------------------ broadcasting
+
+@given(broadcastable(2), rngs)
+def test_unbroadcast_is_the_adjoint_of_broadcast_to(shape, rng):
+    x, g = anything(rng, shape.input_shapes[0]), anything(rng, shape.result_shape)
+    back = unbroadcast(g, x.shape)
+    assert back.shape == x.shape
+    # <broadcast_to(x, s), g> = <x, unbroadcast(g)>: the same 27 products below 4, in another order
+    forward = np.vdot(np.broadcast_to(x, g.shape), g)
+    assert abs(forward - np.vdot(x, back)) < 27 * 27 * 4 * np.finfo(float).eps
+
+
+@pytest.mark.parametrize("g_shape, shape", [
+    ((3,), (2,)), ((2, 3), (2, 1, 3)), ((1,), (3,)), ((), (1,)), ((4, 2, 3), (3, 1))])
+def test_unbroadcast_refuses_what_no_broadcasting_gives(g_shape, shape):
+    with raises(ValueError, f"unbroadcast: g must have a shape that {shape} broadcasts to, got "):
+        unbroadcast(np.ones(g_shape), shape)
+
+
+# ------------------------------------------------------------ what is recorded
+
+def test_no_grad_records_nothing_and_gives_back_the_state_before():
+    x = leaf(1.0)
+    with no_grad():
+        with no_grad():
+            assert not (x * 2).requires_grad
+        assert not (x * 2).requires_grad and (x * 2).edges == ()
+        with pytest.raises(KeyError), no_grad():
+            raise KeyError
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad
+
+
+def test_no_grad_as_a_decorator():
+    @no_grad()
+    def double(x, depth=2):
+        return double(x, depth - 1) if depth else 2 * x
+    x = leaf(1.0)
+    assert not double(x).requires_grad and not double(x).requires_grad
+    assert (2 * x).requires_grad
+
+
+def test_no_grad_acts_on_its_own_thread():
+    x, recorded = leaf(1.0), []
+    with no_grad():
+        thread = threading.Thread(target=lambda: recorded.append((2 * x).requires_grad))
+        thread.start()
+        thread.join()
+    assert recorded == [True]
+
+
+def test_only_tensors_that_need_a_gradient_are_recorded():
+    x, constant = leaf([1.0]), Tensor([2.0])
+    y = x * constant
+    assert [parent for parent, _ in y.edges] == [x] and y.op == "mul"
+    assert not (constant * 2).requires_grad
+    assert not y.detach().requires_grad and np.shares_memory(y.detach().data, y.data)
+    y.sum().backward()
+    assert constant.grad is None
+
+
+# ------------------------------------------------------------ dtypes
+
+@pytest.mark.parametrize("data, dtype", [
+    ([1, 2], np.float32), ([1.5], np.float32), (True, np.float32), (7, np.float32),
+    (1.5, np.float32), (np.arange(3), np.float32), (np.ones(2, np.uint8), np.float32),
+    (np.ones(2, bool), np.float32), (np.ones(2), np.float64), (np.float64(1), np.float64),
+    (np.ones(2, np.float32), np.float32), (np.ones(2, np.float16), np.float16),
+    (Tensor(np.ones(2)), np.float64)])
+def test_dtype_of_a_new_tensor(data, dtype):
+    tensor = Tensor(data)
+    assert tensor.dtype == dtype
+    np.testing.assert_array_equal(tensor.data, np.asarray(data))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("constant", [
+    2, 2.0, True, np.float64(2), np.float32(2), np.int64(2), np.array(2.0), np.array([2.0, 2.0]),
+    np.array([2, 2]), [2.0, 2.0]], ids=repr)
+def test_a_constant_takes_the_dtype_of_the_tensor_it_meets(constant, dtype):
+    x = leaf([1.0, 2.0], dtype)
+    for y in (x + constant, constant + x, x - constant, constant - x, x * constant, constant * x,
+              x / constant, constant / x, x ** constant, constant ** x, ops.maximum(constant, x),
+              ops.where([True, False], x, constant), ops.where([True, False], constant, x)):
+        assert type(y) is Tensor and y.dtype == dtype
+        x.grad = None
+        y.sum().backward()
+        assert x.grad.dtype == dtype
+
+
+def test_two_tensors_follow_numpy_and_each_gradient_its_tensor():
+    x, y = leaf([1.0], np.float32), leaf([2.0], np.float64)
+    assert (x * y).dtype == np.float64
+    (x * y).sum().backward()
+    assert x.grad.dtype == np.float32 and y.grad.dtype == np.float64
+
+
+def test_an_array_on_the_left_lets_the_tensor_answer():
+    a, x = np.array([[1.0, 2.0], [3.0, 4.0]]), leaf([[5.0, 6.0], [7.0, 8.0]])
+    for op in (operator.add, operator.sub, operator.mul, operator.truediv, operator.matmul, pow):
+        y = op(a, x)
+        assert type(y) is Tensor and y.requires_grad
+        np.testing.assert_array_equal(y.data, op(a, x.data))
+    assert type(a[0, 0] * x) is Tensor
+
+
+# ------------------------------------------------------------ a tensor as a Python object
+
+@pytest.mark.parametrize("expression", [
+    "-x", "abs(x)", "x + 2", "2 + x", "x - 2", "2 - x", "x * 2", "2 * x", "x / 2", "2 / x",
+    "x ** 2", "2 ** x", "x @ x.T", "x.T @ x", "x[0]", "x[:, 1:]", "x[[0, 1, 1]]", "x.clip(0.5, 1)",
+    "x.sum()", "x.sum(0)", "x.mean(axis=1, keepdims=True)", "x.max(axis=0)", "x.var(0)",
+    "x.min(1, keepdims=True)", "x.reshape(3, 2)", "x.reshape((3, -1))", "x.reshape(6)",
+    "x.swapaxes(0, 1)", "x.transpose()", "x.transpose(0, 1)", "x.transpose((1, 0))", "x.argmax()",
+    "x.argmax(axis=1)", "x.shape", "x.size", "x.ndim", "len(x)"])
+def test_an_expression_means_the_same_for_a_tensor_and_for_an_array(expression):
+    array = np.random.default_rng(0).normal(size=(2, 3))
+    actual, expected = eval(expression, dict(x=leaf(array))), eval(expression, dict(x=array))
+    if isinstance(actual, Tensor):
+        assert actual.requires_grad
+        actual = actual.data
+    np.testing.assert_allclose(actual, expected, rtol=1e-14, strict=True)
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "sqrt", "abs", "tanh", "sigmoid", "relu"])
+def test_a_method_is_the_operation_of_that_name(name):
+    x = leaf([0.5, 2.0])
+    y = getattr(x, name)()
+    assert y.op == name
+    np.testing.assert_array_equal(y.data, getattr(ops, name)(x).data)
+
+
+def test_iteration_length_item_and_truth():
+    x = leaf([[1.0, 2.0], [3.0, 4.0]])
+    assert len(x) == 2 and [row.shape for row in x] == [(2,), (2,)]
+    sum(row[0] * row[1] for row in x).backward()
+    np.testing.assert_array_equal(x.grad, [[2, 1], [4, 3]])
+    assert x[0, 1].item() == 2.0 and type(x[0, 1].item()) is float and float(x[1, 0]) == 3.0
+    assert x[0, 0] and not Tensor([0.0])
+
+
+@given(arrays(quarters), rngs)
+def test_comparisons_answer_with_arrays_of_bool(left, rng):
+    right = quarters(rng, left.shape)
+    for compare in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge):
+        for answer in (compare(leaf(left), right), compare(leaf(left), leaf(right)),
+                       compare(left, leaf(right))):
+            np.testing.assert_array_equal(answer, compare(left, right), strict=True)
+
+
+def test_a_tensor_is_a_key_by_identity():
+    x, y = Tensor([1.0]), Tensor([1.0])
+    assert {x: "x", y: "y"}[x] == "x"
+
+
+def test_a_deep_copy_shares_nothing():
+    x = leaf([1.0])
+    (2 * x).sum().backward()
+    twin, again = copy.deepcopy([x, x])
+    assert twin is again and twin.requires_grad and twin.grad is None and twin.op is None
+    assert not np.shares_memory(twin.data, x.data) and twin.data == x.data
+
+
+def test_numpy_reads_constants():
+    np.testing.assert_array_equal(np.asarray(Tensor([1.0, 2.0])), [1, 2])
+    assert np.array(Tensor([1.0]), dtype=np.float64).dtype == np.float64
+
+
+def test_repr_says_shape_dtype_and_origin():
+    assert repr(Tensor([1.0])) == "Tensor([1.], shape=(1,), dtype=float32)"
+    assert repr(leaf(1.0)) == "Tensor(1., shape=(), dtype=float64, requires_grad=True)"
+    assert repr(leaf(1.0) + 1) == "Tensor(2., shape=(), dtype=float64, op=add)"
+
+
+# ------------------------------------------------------------ refusals
+
+@pytest.mark.parametrize("data, error, message", [
+    ("text", TypeError, "Tensor: data must hold real numbers, got str of dtype <U4"),
+    (["a", "b"], TypeError, "Tensor: data must hold real numbers, got list of dtype <U1"),
+    (1j, TypeError, "Tensor: data must hold real numbers, got complex of dtype complex128"),
+    ([None], TypeError, "Tensor: data must hold real numbers, got list of dtype object"),
+    (np.array([{}]), TypeError, "Tensor: data must hold real numbers, got ndarray of dtype object"),
+    ([[1, 2], [3]], ValueError, "Tensor: data must be a regular array, got")], ids=repr)
+def test_refuses_data_that_is_not_an_array_of_real_numbers(data, error, message):
+    with raises(error, message):
+        Tensor(data)
+    with raises(error, message.replace("Tensor", "mul")):
+        leaf([1.0, 2.0]) * data
+
+
+@pytest.mark.parametrize("name, sign", [("iadd", "+"), ("isub", "-"), ("imul", "*"), ("ipow", "**"),
+                                        ("itruediv", "/"), ("imatmul", "@")])
+def test_refuses_in_place_arithmetic(name, sign):
+    x = leaf([1.0, 2.0])
+    with raises(TypeError, f"x {sign}= y is refused, results computed before may need x; "
+                           f"write x = x {sign} y"):
+        getattr(operator, name)(x, np.ones(2))
+
+
+@pytest.mark.parametrize("name", ["ifloordiv", "imod", "iand", "ior", "ixor", "ilshift", "irshift"])
+def test_refuses_in_place_operators_that_have_no_gradient(name):
+    with raises(TypeError, "unsupported operand type"):
+        getattr(operator, name)(leaf([1.0, 2.0]), 2)
+
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda x: operator.setitem(x, 0, 1.0), TypeError,
+     "Tensor: x[i] = v would change a value that a gradient may need; write y = tinyml.where("),
+    (lambda x: bool(x), ValueError,
+     "Tensor: the truth of many elements is ambiguous, got shape (2,); write"),
+    (lambda x: x.item(), ValueError, "item: the tensor must have one element, got shape (2,)"),
+    (lambda x: float(x), ValueError, "item: the tensor must have one element, got shape (2,)"),
+    (lambda x: np.asarray(x), TypeError, "Tensor: NumPy cannot carry a gradient; write x.data"),
+    (lambda x: np.asarray(2 * x), TypeError, "Tensor: NumPy cannot carry a gradient; write x.data"),
+    (lambda x: np.add(x, np.ones(2)), TypeError, "does not support ufuncs"),
+    (lambda x: x.backward(), ValueError,
+     "backward: the tensor must be a scalar, got shape (2,); write"),
+    (lambda x: x.backward(np.ones(3)), ValueError,
+     "backward: gradient must have shape (2,), got (3,)"),
+    (lambda x: x.backward([[1], [1, 2]]), ValueError, "data must be a regular array"),
+    (lambda x: x.detach().sum().backward(), RuntimeError,
+     "backward: the tensor must depend on one with requires_grad=True, got Tensor(3., shape=()"),
+    (lambda x: no_grad()(x.sum)().backward(), RuntimeError, "outside no_grad()"),
+    (lambda x: x + np.ones(3), ValueError,
+     "add: arguments must fit together, got shapes (2,) and (3,); "),
+    (lambda x: x[2], IndexError,
+     "getitem: arguments must fit together, got shapes (2,); index 2 is out of bounds"),
+    (lambda x: len(x[0]), TypeError, "unsized"),
+])
+def test_refusals_say_what_to_write(call, error, message):
+    x = leaf([1.0, 2.0])
+    with raises(error, message):
+        call(x)
+    assert x.grad is None
+    np.testing.assert_array_equal(x.data, [1, 2])
+
+
+# ------------------------------------------------------------ primitives of one's own
+
+def test_a_primitive_keeps_its_name_and_its_documentation():
+    @primitive
+    def cube(x):
+        """x^3."""
+        return x ** 3, (lambda g: g * 3 * x ** 2,)
+    assert cube.__name__ == "cube" and cube.__doc__ == "x^3." and cube(leaf(2.0)).op == "cube"
+    assert gradcheck(cube, [1.0, -2.0], rng=np.random.default_rng(0))
+
+
+def test_a_gradient_that_nobody_wants_is_not_computed():
+    @primitive
+    def product(x, y):
+        return x * y, (lambda g: g * y, lambda g: pytest.fail("the constant's vjp was called"))
+    product(leaf(2.0), Tensor(3.0)).backward()
+
+
+def test_none_and_numbers_reach_a_primitive_as_they_are():
+    @primitive
+    def look(*args):
+        assert [type(a) for a in args] == [np.ndarray, type(None), int, float, np.ndarray]
+        return args[0], (lambda g: g,) * 5
+    look(leaf(1.0), None, 2, 2.0, [1.0])
+
+
+def test_a_vjp_of_the_wrong_shape_is_named():
+    @primitive
+    def broken(x):
+        return x.sum(), (lambda g: np.ones(3),)
+    with raises(ValueError, "broken: its vjp must return the shape of its argument (2,), got (3,)"):
+        broken(leaf([1.0, 2.0])).backward()
+
+
+def test_an_error_is_prefixed_once():
+    with pytest.raises(ValueError, match=r"^matmul: x must have shape"):
+        leaf([1.0, 2.0]) @ np.ones(3)

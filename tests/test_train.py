@@ -1,0 +1,317 @@
+"""The laws of the training loop, of the questions asked after it, and of the progress line."""
+import io
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import rngs
+
+from tinyml import Tensor, nn, optim
+from tinyml import functional as F
+from tinyml.progress import progress
+from tinyml.train import accuracy, fit, predict
+
+
+def two_clouds(rng, n=40):
+    """Points on both sides of a line, at least 1 away from it, and their side."""
+    y = rng.integers(0, 2, n)
+    x = rng.normal(size=(n, 2))
+    x[:, 0] = (np.abs(x[:, 0]) + 1) * (2 * y - 1)
+    return x.astype(np.float32), y
+
+
+def network(seed):
+    rng = np.random.default_rng(seed)
+    return nn.Sequential(nn.Linear(2, 8, rng=rng), nn.Tanh(), nn.BatchNorm1d(8),
+                         nn.Dropout(0.2, rng=rng), nn.Linear(8, 2, rng=rng))
+
+
+def trained(seed, **changes):
+    """(model, history) of a short fit in which everything random comes from one seed."""
+    rng = np.random.default_rng(seed)
+    X, y = two_clouds(rng)
+    model = changes.pop("model", None) or network(seed)
+    adam = optim.Adam(model.parameters(), lr=changes.pop("lr", 0.05))
+    options = dict(optimizer=adam, epochs=3, batch_size=16, rng=rng) | changes
+    return model, fit(model, X, y, **options)
+
+
+def bits(model):
+    return b"".join(array.tobytes() for array in model.state_dict().values())
+
+
+# ------------------------------------------------------------ fit
+
+def test_the_same_seed_gives_the_same_bits():
+    (one, first), (two, second), (three, _) = trained(0), trained(0), trained(1)
+    assert bits(one) == bits(two) and first == second and bits(one) != bits(three)
+
+
+@given(rng=rngs, epochs=st.integers(2, 6))
+def test_a_convex_loss_falls_at_every_step_that_is_short_enough(rng, epochs):
+    """Descent lemma: the gradient changes by at most L = max |x|^2 / 2, so lr = 1/L descends."""
+    X, y = two_clouds(rng)
+    model = nn.Linear(2, 2, bias=False, rng=rng)
+    sgd = optim.SGD(model.parameters(), lr=2 / (X ** 2).sum(axis=1).max())
+    history = fit(model, X, y, optimizer=sgd, epochs=epochs, batch_size=len(X), rng=rng)
+    losses = [row["loss"] for row in history]
+    assert all(b < a for a, b in zip(losses, losses[1:]))
+
+
+def test_a_separable_set_is_learnt():
+    model, history = trained(0, epochs=30)
+    X, y = two_clouds(np.random.default_rng(0))
+    assert accuracy(model, X, y) == 1 and history[-1]["loss"] < history[0]["loss"] / 4
+
+
+def test_one_batch_is_the_loop_a_reader_would_write():
+    X, y = two_clouds(np.random.default_rng(0))
+    model, mine = (nn.Linear(2, 2, rng=np.random.default_rng(1)) for _ in range(2))
+    history = fit(model, X, y, optimizer=optim.SGD(model.parameters(), 0.1), epochs=3,
+                  batch_size=99, rng=np.random.default_rng(2))
+    sgd, losses = optim.SGD(mine.parameters(), 0.1), []
+    for _ in range(3):
+        sgd.zero_grad()
+        loss = F.cross_entropy(mine(X), y)
+        loss.backward()
+        sgd.step()
+        losses.append(loss.item())
+    # the order of the samples differs, and with it the rounding of float32 sums of 40 terms
+    assert_allclose([row["loss"] for row in history], losses, rtol=1e-5)
+    assert_allclose(model.weight.data, mine.weight.data, rtol=1e-5, atol=1e-6)
+
+
+@given(rng=rngs, batch_size=st.integers(1, 50))
+def test_an_epoch_shows_every_sample_once_and_its_loss_is_their_mean(rng, batch_size):
+    X, y = two_clouds(rng)
+    model, seen = nn.Linear(2, 2, rng=rng), []
+
+    def watched(output, target):
+        seen.append(len(target))
+        return F.cross_entropy(output, target)
+    row, = fit(model, X, y, optimizer=optim.SGD(model.parameters(), lr=0), epochs=1,
+               batch_size=batch_size, rng=rng, loss_fn=watched)
+    # with lr = 0 the model stands still; 40 float32 losses are averaged in another order
+    assert row["loss"] == pytest.approx(F.cross_entropy(model(X), y).item(), rel=1e-5)
+    assert sum(seen) == len(X) and max(seen) <= batch_size
+
+
+class Spy(nn.Module):
+    """A linear model that keeps what it was shown, in which mode, and if a graph was recorded."""
+
+    def __init__(self):
+        self.inner = nn.Linear(1, 2, rng=np.random.default_rng(0))
+        self.rows, self.modes, self.recorded = [], [], []
+
+    def forward(self, x):
+        y = self.inner(x)
+        self.rows.append(x.data.copy())
+        self.modes.append(self.training)
+        self.recorded.append(y.requires_grad)
+        return y
+
+
+def test_samples_are_shuffled_anew_in_every_epoch_with_their_targets():
+    X, model = np.arange(20, dtype=np.float32)[:, None], Spy()
+    targets = []
+
+    def watched(output, target):
+        targets.append(target)
+        return F.cross_entropy(output, target.astype(int) % 2)
+    fit(model, X, np.arange(20), optimizer=optim.SGD(model.parameters(), 0.0), epochs=2,
+        batch_size=20, rng=np.random.default_rng(0), loss_fn=watched)
+    first, second = (rows.ravel() for rows in model.rows)
+    assert sorted(first) == sorted(second) == list(range(20)) and (first != second).any()
+    assert_array_equal(targets, [first, second])
+    assert model.modes == [True, True] and all(model.recorded)
+
+
+def test_metrics_are_asked_in_evaluation_mode_and_callbacks_may_stop():
+    seen = []
+
+    def stop_at_two(model, row):
+        seen.append(("stop", row["epoch"], model.training))
+        return row["epoch"] == 2
+
+    def after(model, row):
+        seen.append(("after", row["epoch"], model.training))
+    model, history = trained(0, epochs=9, metrics={"mode": lambda model: model.training},
+                             callbacks=[stop_at_two, after])
+    assert [(row["epoch"], row["mode"]) for row in history] == [(1, False), (2, False)]
+    assert all(type(row["loss"]) is float for row in history)
+    # a callback that stops does not silence those after it
+    assert seen == [(name, epoch, False) for epoch in (1, 2) for name in ("stop", "after")]
+
+
+def test_a_schedule_steps_once_a_batch():
+    model = network(0)
+    sgd = optim.SGD(model.parameters(), lr=1.0)
+    schedule = optim.LambdaLR(sgd, lambda t: 1 / (1 + t))
+    trained(0, model=model, optimizer=sgd, schedule=schedule, epochs=2, batch_size=16)
+    assert schedule.t == 2 * math.ceil(40 / 16) and sgd.lr == 1 / (1 + schedule.t)
+
+
+def test_no_epochs_change_nothing():
+    model, history = trained(0, epochs=0)
+    assert history == [] and bits(model) == bits(network(0))
+
+
+def test_tokens_train_an_embedding():
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 4, (40, 3))
+    model = nn.Sequential(nn.Embedding(4, 5, rng=rng), nn.Flatten(), nn.Linear(15, 4, rng=rng))
+    history = fit(model, tokens, tokens[:, 0], optimizer=optim.Adam(model.parameters(), 0.05),
+                  epochs=40, batch_size=20, rng=rng)
+    assert history[-1]["loss"] < 0.5 and accuracy(model, tokens, tokens[:, 0]) == 1
+
+
+X, Y = two_clouds(np.random.default_rng(0))
+
+
+def attempt(X=X, y=Y, **changes):
+    model = nn.Linear(2, 2, rng=np.random.default_rng(0))
+    options = dict(optimizer=optim.SGD(model.parameters(), 0.1), epochs=1, batch_size=8,
+                   rng=np.random.default_rng(0)) | changes
+    return fit(model, X, y, **options)
+
+
+HOLED = np.where(np.arange(80).reshape(40, 2) < 3, np.nan, X)
+ERRORS = {    # message -> (kind of error, call)
+    "fit: X must be finite, got 3 NaN or infinite values":
+        (ValueError, lambda: attempt(X=HOLED)),
+    "fit: epochs must be >= 0, got -1":
+        (ValueError, lambda: attempt(epochs=-1)),
+    "fit: the loss must be finite, got nan in epoch 1":
+        (ValueError, lambda: attempt(loss_fn=lambda z, y: (z * math.nan).sum())),
+    "fit: the loss must be finite, got inf in epoch 1":
+        (ValueError, lambda: attempt(loss_fn=lambda z, y: (z * 0).sum() + math.inf)),
+    "cross_entropy: target must be in 0..1, got":
+        (ValueError, lambda: attempt(y=Y + 5)),
+    "batches: arrays must have one length >= 1 in common, got lengths [40, 39]":
+        (ValueError, lambda: attempt(y=Y[:-1])),
+    "batches: batch_size must be an int >= 1, got 0":
+        (ValueError, lambda: attempt(batch_size=0)),
+    "batches: rng must be a numpy.random.Generator, got 0":
+        (TypeError, lambda: attempt(rng=0)),
+    "batches: arrays must have one length >= 1 in common, got lengths [0, 0]":
+        (ValueError, lambda: attempt(X=X[:0], y=Y[:0])),
+    "batches: batch_size must be an int >= 1, got -1":
+        (ValueError, lambda: predict(nn.ReLU(), X, batch_size=-1)),
+    "batches: arrays must have one length >= 1 in common, got lengths [0]":
+        (ValueError, lambda: predict(nn.ReLU(), X[:0])),
+    "accuracy: y must have shape (40,), got (40, 1)":
+        (ValueError, lambda: accuracy(nn.ReLU(), X, Y[:, None])),
+}
+
+
+@pytest.mark.parametrize("message", ERRORS)
+def test_an_error_names_function_argument_requirement_and_value(message):
+    kind, call = ERRORS[message]
+    with pytest.raises(kind) as error:
+        call()
+    assert str(error.value).startswith(message)
+
+
+def test_a_parameter_is_never_changed_by_a_loss_that_is_no_number():
+    model = nn.Linear(2, 2, rng=np.random.default_rng(0))
+    before = bits(model)
+    with pytest.raises(ValueError, match="^fit: the loss must be finite"):
+        fit(model, X, Y, optimizer=optim.SGD(model.parameters(), 0.1), epochs=1, batch_size=8,
+            rng=np.random.default_rng(0), loss_fn=lambda z, y: (z * math.nan).sum())
+    assert bits(model) == before
+
+
+# ------------------------------------------------------------ predict and accuracy
+
+@given(rng=rngs, batch_size=st.integers(1, 50))
+def test_predict_is_the_forward_pass_in_evaluation_mode(rng, batch_size):
+    model = network(int(rng.integers(100)))
+    model(Tensor(X))    # some running statistics
+    direct = model.eval()(Tensor(X)).data
+    model.train()
+    # rows are independent; a product of another shape may sum its 8 terms in another order
+    assert_allclose(predict(model, X, batch_size=batch_size), direct, rtol=1e-5, atol=1e-6)
+    assert model.training
+
+
+def test_predict_leaves_no_graph_and_every_mode_as_it_was():
+    model = Spy().train()
+    model.inner.eval()    # a frozen part of a model in training
+    y = predict(model, np.ones((5, 1), np.float32), batch_size=2)
+    assert type(y) is np.ndarray and y.shape == (5, 2)
+    assert model.modes == [False] * 3 and model.recorded == [False] * 3
+    assert model.training and not model.inner.training
+    with pytest.raises(ValueError, match="^Linear: x must have shape"):
+        predict(model, np.ones((5, 2), np.float32))
+    assert model.training and not model.inner.training
+    assert model.inner(np.ones((1, 1), np.float32)).requires_grad    # recording is on again
+
+
+@given(rng=rngs, n=st.integers(1, 30), c=st.integers(1, 5))
+def test_accuracy_counts_the_rows_whose_largest_output_is_right(rng, n, c):
+    scores, y = rng.permutation(n * c).reshape(n, c) * 1.0 - n, rng.integers(0, c, n)
+    identity = nn.Sequential()
+    right = sum(scores[i, y[i]] == max(scores[i]) for i in range(n))
+    assert accuracy(identity, scores, y) == pytest.approx(right / n)
+    assert accuracy(identity, scores, scores.argmax(axis=1)) == 1
+
+
+# ------------------------------------------------------------ progress
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def screen(monkeypatch, kind=Terminal, tick=None):
+    """What stderr writes to; with `tick`, the clock moves so many seconds a look."""
+    stderr, clock = kind(), itertools.count()
+    monkeypatch.setattr("sys.stderr", stderr)
+    if tick:
+        monkeypatch.setattr("time.perf_counter", lambda: next(clock) * tick)
+    return stderr
+
+
+CLEARED = "\r\033[K"
+
+
+def test_nobody_watching_nothing_written(monkeypatch):
+    file = screen(monkeypatch, io.StringIO)
+    assert list(progress(range(5), "train")) == list(range(5)) and file.getvalue() == ""
+
+
+@pytest.mark.parametrize("items", [range(5), [], "abc"])
+def test_a_watcher_sees_the_count_and_then_a_clean_line(items, monkeypatch):
+    for iterable, total in ((items, None), (iter(items), len(items))):
+        terminal = screen(monkeypatch)
+        assert list(progress(iterable, "train", total=total)) == list(items)
+        assert terminal.getvalue().endswith(CLEARED)
+        assert not items or f"train   {len(items)}/{len(items)} " in terminal.getvalue()
+
+
+def test_the_line_tells_rate_and_time_left_at_most_ten_times_a_second(monkeypatch):
+    terminal = screen(monkeypatch, tick=1 / 20)
+    assert list(progress(range(20), "train")) == list(range(20))
+    lines = terminal.getvalue().split("\r")
+    assert lines[1] == "train   3/20   20/s   1 s left\033[K"
+    assert lines[-2].startswith("train   20/20 ")
+    assert len(lines[1:-1]) <= 20 / 20 * 10 and all(line.endswith("\033[K") for line in lines[1:])
+
+
+def test_an_unknown_total_promises_no_end(monkeypatch):
+    terminal = screen(monkeypatch, tick=1.0)
+    assert "".join(progress(iter("abc"), "read")) == "abc"
+    assert terminal.getvalue() == "".join(f"\rread   {n}   1/s\033[K" for n in (1, 2, 3)) + CLEARED
+
+
+def test_items_come_one_at_a_time_and_leaving_early_clears_the_line(monkeypatch):
+    terminal, drawn = screen(monkeypatch, tick=1.0), []
+    for item in progress((drawn.append(i) or i for i in range(9)), "train", total=9):
+        assert drawn == list(range(item + 1))
+        if item == 3:
+            break
+    assert "train   3/9" in terminal.getvalue() and terminal.getvalue().endswith(CLEARED)

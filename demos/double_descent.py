@@ -13,7 +13,7 @@ or remove it? And can the model with the most parameters be the best of all?
 # %% Constants
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, start
+from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
 
 from tinyml.interpolation.double_descent import (asymptotic_minimum, min_norm_risk, optimal_lam,
                                                  optimal_ridge_risk, subset_risk)
@@ -28,7 +28,7 @@ NOISE = 0.1                              # variance of the noise in y
 SLOW, FAST = 0.75, 1.5                   # on the right beta_j^2 falls like j^-0.75, or like j^-1.5
 REPEATS = 200 if demo.quick else 400     # fits at every p, each to new data
 FEATURES = np.arange(1, D + 1)
-P = np.unique(np.r_[1:N:4, N - 2:N + 3, N + 4:D:5, D]) if demo.quick else FEATURES
+P = np.r_[1:N - 5:2, N - 2:N + 3, N + 6:D + 1:2] if demo.quick else FEATURES
 
 
 # %% Data: three truths, for each number p of features that the model sees
@@ -38,7 +38,11 @@ def decaying(exponent):
     return np.sqrt(SIGNAL * squares / squares.sum())
 
 
-SPREAD = np.where(FEATURES <= FEATURES[:, None], np.sqrt(SIGNAL / FEATURES[:, None]), 0)  # row p - 1
+def spread(p):
+    """beta with beta_j^2 = SIGNAL / p for the p features of the model, and 0 for the others."""
+    return np.where(FEATURES <= p, np.sqrt(SIGNAL / p), 0)
+
+
 SLOW_BETA, FAST_BETA = decaying(SLOW), decaying(FAST)
 
 
@@ -48,7 +52,7 @@ def trial(p, rng):
 
     For x ~ N(0, I) the excess risk E (x'b - x'beta)^2 is ||b - beta||^2: it takes no test set.
     """
-    beta = np.stack([SPREAD[p - 1], SLOW_BETA, FAST_BETA], axis=1)    # (D, 3)
+    beta = np.stack([spread(p), SLOW_BETA, FAST_BETA], axis=1)    # (D, 3)
     X = rng.standard_normal((N, D))
     y = X @ beta + np.sqrt(NOISE) * rng.standard_normal((N, 3))
     fits = np.zeros((D, 4))
@@ -60,7 +64,8 @@ def trial(p, rng):
 # %% Theory: exact for the minimum-norm fits, the limit of large n for ridge
 def subset_theory(beta):
     inside = np.cumsum(beta ** 2)
-    return subset_risk(N, FEATURES, signal_in=inside, signal_out=np.abs(SIGNAL - inside), noise=NOISE)
+    outside = np.abs(SIGNAL - inside)    # without the rounding below 0 at the end
+    return subset_risk(N, FEATURES, signal_in=inside, signal_out=outside, noise=NOISE)
 
 
 exact = np.stack([min_norm_risk(N, FEATURES, signal=SIGNAL, noise=NOISE),
@@ -71,64 +76,65 @@ ridge_limit = optimal_ridge_risk(FEATURES / N, signal=SIGNAL, noise=NOISE)
 risks = sweep(trial, P.tolist(), repeats=REPEATS, seed=demo.seed, label="double descent")
 mean, median = risks.mean(axis=0), np.median(risks, axis=0)           # (len(P), 4)
 error = risks.std(axis=0, ddof=1) / np.sqrt(REPEATS)                  # of the mean
-spread = np.percentile(risks, [10, 90], axis=0)
 
-# Next to p = n a rare fit is so bad that averages never settle: the risk has a mean for |p - n| >= 2
-# only, and the mean a standard error for |p - n| >= 4 only (moments of an inverse Wishart matrix).
-settled = np.abs(P - N) >= 4
+# Next to p = n single fits are so bad that no average settles: the risk has a moment of order m if
+# and only if |p - n| + 1 > 2 m (inverse Wishart). A standard error takes m = 2; for an average of
+# some hundreds to be as good as normal it takes about m = 3, and there mean and theory are compared.
+has_error, settled = np.abs(P - N) >= 4, np.abs(P - N) >= 6
 deviation = np.abs(mean[:, :3] - exact[P - 1]) / error[:, :3]
-below, above = P < N, P > N
-peak = median[P == N][0]                                              # half of the fits are worse
-first, last = mean[below].min(axis=0), mean[-1]                       # the best p < n, and p = D
+first, last = mean[P < N].min(axis=0), mean[-1]                       # the best p < n, and p = D
+peak, valley = median[P == N, 0][0], median[P > N, 0].min()
+peaks = P[median[:, :3].argmax(axis=0)]
 
-# %% Figure: the curve on the left, the second descent against the first on the right
+# %% Figure: the curve and the best ridge on the left, two other truths on the right
 figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.8))
-figure.suptitle(f"At p = n = {N} half of the fits err by more than {peak[0]:.1f}; past it, the error "
-                f"falls again, down to {mean[above, 0].min():.2f}")
+figure.suptitle(f"The error peaks at p = n = {N} (median {peak:.1f}) and falls again with more "
+                f"features (to {valley:.2f})")
 
 
 def draw(ax, column, color, marker):
-    """Measured means with three standard errors where they have one, theory dashed."""
-    ax.errorbar(P[settled], mean[settled, column], 3 * error[settled, column], fmt=marker, ms=4.5,
-                color=color, elinewidth=1, zorder=2)
-    curve = ridge_limit if column == 3 else np.minimum(exact[:, column], 1e6)
-    ax.plot(FEATURES, curve, "--", color=BLACK, lw=1.3, zorder=3)
+    """Measured means with three standard errors, where they have one; theory dashed."""
+    shown = has_error | (column == 3)    # ridge has all moments
+    ax.errorbar(P[shown], mean[shown, column], 3 * error[shown, column], fmt=marker, ms=4.5,
+                color=color, elinewidth=1)
+    theory = ridge_limit if column == 3 else np.where(exact < np.inf, exact, np.nan)[:, column]
+    ax.plot(FEATURES, theory, "--", color=BLACK, lw=1.3, zorder=3)
+    ax.axvspan(N - 1.5, N + 1.5, color="0.93", lw=0, zorder=0)
+    ax.text(N, 0.03, "infinite mean", rotation=90, ha="center", color="0.4",
+            transform=ax.get_xaxis_transform())
+    ax.set(xlabel="number of features p", ylabel=r"excess test error $\|\hat\beta - \beta\|^2$")
 
 
-left.fill_between(P, *spread[..., 0], color=BLUE, alpha=0.15, lw=0)
+band(left, P, risks[..., 0], color=BLUE, lw=0.8)
 draw(left, 0, BLUE, "o")
 draw(left, 3, GREEN, "s")
-left.axvline(N, color="0.6", lw=1, zorder=0)
-left.text(N - 0.6, 30, "p = n", ha="right")
-left.text(36, 0.9, "minimum norm\n(band: 80 % of fits)", color="#00486f", va="bottom")
-left.text(26, 0.24, "best ridge: no peak", color="#006749", va="top")
 best = N * asymptotic_minimum(signal=SIGNAL, noise=NOISE)
-left.annotate(f"least near p = {best:.0f}", (best, exact[int(best), 0]), (best, 0.06), ha="center",
-              arrowprops=dict(arrowstyle="->", color="0.4"))
-left.set(yscale="log", ylim=(3e-3, 60), xlabel="number of features p",
-         ylabel=r"excess test error $E\,(x^\top\hat\beta - x^\top\beta)^2$",
-         title="The truth has the p features of the model: theory dashed")
+left.annotate(f"least near p = {best:.0f}", (best, exact[round(best) - 1, 0]), (23, 6),
+              arrowprops=dict(arrowstyle="->", color="0.4", shrinkB=6))
+left.text(33, 0.92, "minimum norm: mean,\nmedian, band of 80 %", color="#00486f", va="bottom")
+left.text(28, 0.3, "best ridge: no peak", color="#006749", va="top")
+left.set(yscale="log", ylim=(3e-3, 60),
+         title="A truth of p features: the best ridge fit has no peak")
 
-draw(right, 1, VERMILLION, "o")
-draw(right, 2, ORANGE, "^")
-for column, color in ((1, VERMILLION), (2, ORANGE)):
-    right.axhline(exact[:N - 1, column].min(), color=color, lw=1, ls=":", zorder=1)
-right.axvline(N, color="0.6", lw=1, zorder=0)
-right.text(D, 1.12, r"many weak features, $\beta_j^2 \propto j^{-0.75}$", color="#8a3d00", ha="right")
-right.text(D, 0.42, r"few strong features, $\beta_j^2 \propto j^{-1.5}$", color="#966800", ha="right")
-right.set(ylim=(0, 2.5), xlabel="number of features p, strong ones first",
-          ylabel=r"excess test error",
-          title=f"The truth has {D} features: all of them, or only a few?")
+for column, color, marker in ((1, VERMILLION, "o"), (2, ORANGE, "^")):
+    draw(right, column, color, marker)
+    right.axhline(first[column], color=color, lw=1.2, ls=":")
+    right.text(D, first[column] + 0.01, "best p < n", ha="right", va="bottom", fontsize=9)
+right.text(36, 1.05, f"many weak features\n$\\beta_j^2 \\propto j^{{-{SLOW}}}$", color="#8a3d00")
+right.text(36, 0.1, f"few strong features\n$\\beta_j^2 \\propto j^{{-{FAST}}}$", color="#7a5300")
+right.set(ylim=(0, 2.5), title=f"A truth of {D} features, strong ones first: if most are weak,\n"
+          f"all {D} have {1 - last[1] / first[1]:.0%} less error than the best p < n")
 
 # %% Claims
-demo.record("median excess risk at p = n", peak[0])
+demo.record("median excess risk at p = n", peak)
+demo.record("least median excess risk, p > n", valley)
 demo.record("best p > n, in the limit of large n", best)
-demo.record("least mean excess risk, p > n", mean[above, 0].min())
 demo.record("best p < n, and all features, slow decay", [first[1], last[1]])
 demo.record("best p < n, and all features, fast decay", [first[2], last[2]])
-demo.claim("the exact risk is within three standard errors of the measured one (share of all points)",
+demo.claim("the exact risk is within three standard errors of the measured mean (share of points)",
            np.mean(deviation[settled] <= 3), at_least=0.95)
-demo.claim("the median risk peaks at p = n (p of the peak)", P[median[:, 0].argmax()], within=(N, N))
+demo.claim("for all three truths the median risk peaks at p = n (largest distance from n)",
+           np.abs(peaks - N).max(), at_most=0)
 demo.claim("ridge has no peak: its largest mean for p <= 1.5 n, relative to that for p = 2.5 n",
            mean[P <= 1.5 * N, 3].max() / last[3], below=1)
 demo.claim("and it is never worse than predicting 0 (largest mean relative to the signal)",

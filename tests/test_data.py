@@ -544,7 +544,7 @@ ERRORS = {    # message -> (kind of error, call)
         (TypeError, lambda: make_linear(1, 1, noise=0, rng=0)),
     "make_moons: n_samples must be an int >= 1, got 0":
         (ValueError, lambda: make_moons(0, noise=0, rng=R)),
-    "make_moons: noise must be >= 0, got nan":
+    "make_moons: noise must be >= 0 and finite, got nan":
         (ValueError, lambda: make_moons(1, noise=np.nan, rng=R)),
     "make_moons: rng must be a numpy.random.Generator, got None":
         (TypeError, lambda: make_moons(1, noise=0, rng=None)),

@@ -272,7 +272,7 @@ def test_words_are_not_numbers(solve):
 
 @pytest.mark.parametrize("call, message", [
     (lambda: ridge([[1]], [1], lam=-1), "ridge: lam must be >= 0, got -1"),
-    (lambda: ridge([[1]], [1], lam=np.nan), "ridge: lam must be >= 0, got nan"),
+    (lambda: ridge([[1]], [1], lam=np.nan), "ridge: lam must be >= 0 and finite, got nan"),
     (lambda: ridge([[1]], [1], lam=np.inf), "ridge: lam must be >= 0.*got inf"),
     (lambda: gradient_descent([[1]], [1], lr=1, n_steps=0), "n_steps must be an int >= 1, got 0"),
     (lambda: gradient_descent([[1]], [1], lr=1, n_steps=2, beta0=[1, 2]),

@@ -390,6 +390,19 @@ def test_dropout_works_in_training_only(norm_first):
     assert_allclose(all_gone, road.data, atol=1e-14)
 
 
+def test_a_block_drops_in_four_places():
+    """The attention's weights, the end of both branches, and the middle of the second."""
+    rng = np.random.default_rng(0)
+    block = nn.TransformerEncoderLayer(4, 2, 8, 0.5, rng=rng)
+    drop = lambda x: F.dropout(x, 0.5, rng=rng)    # noqa: E731
+    x, state = Tensor(rng.normal(size=(2, 3, 4))), rng.bit_generator.state
+    y = block(x)
+    rng.bit_generator.state = state    # the same draws again, in the order written out here
+    h = block.norm1(x + drop(block.self_attn(x)))
+    hidden = drop(block.linear1(h).relu())
+    assert_array_equal(block.norm2(h + drop(block.linear2(hidden))).data, y.data)
+
+
 def test_attention_weights_are_dropped_in_training():
     layer = nn.MultiheadAttention(4, 2, dropout=1.0, rng=np.random.default_rng(0))
     x = Tensor(np.ones((1, 3, 4), np.float32))

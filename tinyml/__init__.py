@@ -6,7 +6,7 @@ The map, in reading order (an import points from a later line to an earlier one,
     ops            every primitive, f beside its derivative           debug       see a graph, find a NaN
     functional     softmax, losses, normalisation, attention
     nn             layers and models                                  data        real digits, MNIST, batches
-    optim, train   optimizers, schedules, one training loop           progress    a line on stderr
+    optim, train   optimizers, schedules, one training loop           sweep       one experiment, many times
     interpolation  why a model with more parameters than samples can still generalise
 
 Fixed letters, everywhere:
@@ -15,7 +15,7 @@ Fixed letters, everywhere:
     y  output, target    N C H W  images                       lr    learning rate
     g  gradient of the result, dL/dy       B T D  sequences    rng   numpy.random.Generator
 """
-from tinyml import functional, nn, ops, optim
+from tinyml import data, functional, nn, ops, optim, train
 from tinyml.debug import detect_anomaly, graph
 from tinyml.gradcheck import gradcheck
 from tinyml.nn import load, save
@@ -24,6 +24,6 @@ from tinyml.tensor import Tensor, no_grad, primitive
 
 __version__ = "0.1.0"
 __all__ = [
-    "Tensor", "concatenate", "detect_anomaly", "functional", "gradcheck", "graph", "load", "nn", "no_grad",
-    "ops", "optim", "primitive", "save", "stack", "where",
+    "Tensor", "concatenate", "data", "detect_anomaly", "functional", "gradcheck", "graph", "load", "nn",
+    "no_grad", "ops", "optim", "primitive", "save", "stack", "train", "where",
 ]

@@ -2,6 +2,9 @@
 
     <function>: <argument> must be <requirement>, got <value>; <what to write instead>
 """
+import math
+import numbers
+
 import numpy as np
 
 
@@ -43,12 +46,17 @@ def check_real(function, name, value, *, ndim=None):
 
 def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_most=np.inf,
                  below=np.inf):
-    """Raise ValueError unless at_least <= value <= at_most and above < value < below."""
+    """Raise ValueError unless at_least <= value <= at_most and above < value < below, all finite.
+
+    Raises TypeError if `value` is not a real number.
+    """
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{function}: {name} must be a number, got {value!r}")
     if not (at_least <= value <= at_most and above < value < below):
         bounds = [f"{sign} {bound:g}" for sign, bound in
                   ((">=", at_least), (">", above), ("<=", at_most), ("<", below))
-                  if np.isfinite(bound)]
-        raise ValueError(f"{function}: {name} must be {' and '.join(bounds) or 'a number'}, got {value!r}")
+                  if np.isfinite(bound)] + ["finite"] * (not math.isfinite(value))
+        raise ValueError(f"{function}: {name} must be {' and '.join(bounds)}, got {value!r}")
 
 
 def check_sizes(function, **sizes):

@@ -1,5 +1,6 @@
 """See a graph, and find the operation where the first NaN appeared."""
 import linecache
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 
 from tinyml.tensor import mode, walk
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 def gradients(output):
@@ -47,9 +48,9 @@ def graph(output, names=None):
     >>> from tinyml import Tensor
     >>> x = Tensor([3.0, 4.0], requires_grad=True)
     >>> print(graph((x * x).sum(), dict(x=x)))
-    #1 sum ()           |grad| 1
-    └─ #2 mul (2,)      |grad| 1.41
-       ├─ #3 x (2,)     |grad| 10
+    #1 sum ()         |grad| 1
+    └─ #2 mul (2,)    |grad| 1.41
+       ├─ #3 x (2,)   |grad| 10
        └─ #3 ...
     """
     grads = gradients(output)
@@ -98,8 +99,10 @@ class _Watcher:
     def created(self, out, arrays):
         site = _calling_line()
         self.sites[out.serial] = site
-        if not np.isfinite(out.data).all() and all(np.isfinite(a).all() for a in arrays if a is not None):
-            shapes = ", ".join(str(np.shape(a)) for a in arrays if a is not None)
+        arrays = [a for a in arrays if a is not None]
+        if any(bad(out.data).any() and not any(bad(a).any() for a in arrays)
+               for bad in (np.isnan, lambda a: ~np.isfinite(a))):
+            shapes = ", ".join(str(np.shape(a)) for a in arrays)
             raise FloatingPointError(f"{out.op}: the result must be finite, got {_count(out.data)} "
                                      f"from arguments of shapes {shapes}; {site}")
 

@@ -2,7 +2,7 @@
 import numpy as np
 
 from tinyml.check import check_rng
-from tinyml.tensor import Tensor, no_grad
+from tinyml.tensor import Tensor, as_float, no_grad
 
 
 def gradcheck(f, *inputs, rng, tol=1e-6):
@@ -39,7 +39,7 @@ def gradcheck(f, *inputs, rng, tol=1e-6):
     True
     """
     check_rng("gradcheck", rng)
-    points = [np.array(x.data if isinstance(x, Tensor) else x, np.float64) for x in inputs]
+    points = [as_float(x, np.float64, name="gradcheck").copy() for x in inputs]
     y = _value(f, points)
     if not np.isfinite(y).all():
         raise ValueError(f"gradcheck: f must be finite at the inputs, got {y}")
@@ -94,7 +94,7 @@ def _diagnosis(f, points, k, u, v, grad):
         e = np.zeros_like(points[k])
         e[index] = 1
         a, d = _slopes(f, points, k, e, v, grad)
-        if abs(a - d) > worst:
+        if not abs(a - d) <= worst:    # NaN is the worst of all
             worst, where, values = abs(a - d), index, (a, d)
     return (f"gradcheck: the gradient of argument {k}, shape {points[k].shape}, must match its central "
             f"difference, got {auto:.9g} by autograd and {difference:.9g} by difference along a random "

@@ -3,7 +3,6 @@ import gzip
 import hashlib
 import math
 import os
-import urllib.request
 import zlib
 from pathlib import Path
 
@@ -203,6 +202,8 @@ def fetch(url, path, digest):
     ValueError : the bytes that came have another digest; nothing is kept
     OSError : the server cannot be reached
     """
+    import urllib.request    # here, for it takes longer to import than the whole package
+
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -27,6 +27,9 @@ class Optimizer:
 
     def __init__(self, params, lr):
         name = type(self).__name__
+        if isinstance(params, Tensor) or not hasattr(params, "__iter__"):
+            raise TypeError(f"{name}: params must be a list of parameters, got {type(params).__name__}; "
+                            "write model.parameters(), or [p] for a single one")
         self.params = list(params)
         if not self.params:
             raise ValueError(f"{name}: params must hold at least one parameter, got none")
@@ -88,7 +91,7 @@ class SGD(Optimizer):
                 self.velocity[i] *= self.momentum
                 self.velocity[i] += g
             g = g + self.momentum * self.velocity[i] if self.nesterov else self.velocity[i]
-        p.data = p.data - self.lr * g
+        p.data = np.asarray(p.data - self.lr * g)    # NumPy's scalars are no arrays
 
 
 class Adam(Optimizer):
@@ -129,7 +132,7 @@ class Adam(Optimizer):
         state[0] += 1
         t, m, v = state
         beta1, beta2 = self.betas
-        work = g * (1 - beta1)
+        work = np.asarray(g * (1 - beta1))
         m *= beta1
         m += work
         np.multiply(g, g, out=work)
@@ -172,13 +175,14 @@ def clip_grad_norm_(parameters, max_norm):
     """
     check_number("clip_grad_norm_", "max_norm", max_norm, above=0)
     with_grad = [p for p in parameters if p.grad is not None]
-    norm = math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in with_grad))
+    wide = (p.grad.astype(np.float64) for p in with_grad)    # the square of 1e20 is no float32
+    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in wide))
     if not math.isfinite(norm):
         raise ValueError(f"clip_grad_norm_: the gradients must be finite, got norm {norm}; run the step "
                          "under tinyml.detect_anomaly() to see where the first NaN or infinity came from")
     if norm > max_norm:
         for p in with_grad:
-            p.grad = p.grad * (max_norm / norm)
+            p.grad = np.asarray(p.grad * (max_norm / norm))
     return norm
 
 

@@ -19,13 +19,15 @@ def progress(iterable, label, *, total=None):
         return
     total = len(iterable) if total is None and hasattr(iterable, "__len__") else total
     start = shown = time.perf_counter()
-    for count, item in enumerate(iterable, 1):
-        yield item
-        now = time.perf_counter()
-        if now - shown > 0.1 or count == total:
-            shown = now
-            rate = count / max(now - start, 1e-9)
-            left = f"   {(total - count) / rate:.0f} s left" if total else ""
-            print(f"\r{label}   {count}{f'/{total}' if total else ''}   {rate:.3g}/s{left}\033[K",
-                  end="", file=sys.stderr, flush=True)
-    print("\r\033[K", end="", file=sys.stderr, flush=True)
+    try:
+        for count, item in enumerate(iterable, 1):
+            yield item
+            now = time.perf_counter()
+            if now - shown > 0.1 or count == total:
+                shown = now
+                rate = count / max(now - start, 1e-9)
+                left = f"   {(total - count) / rate:.0f} s left" if total else ""
+                print(f"\r{label}   {count}{f'/{total}' if total else ''}   {rate:.3g}/s{left}\033[K",
+                      end="", file=sys.stderr, flush=True)
+    finally:    # also when the loop is left early
+        print("\r\033[K", end="", file=sys.stderr, flush=True)

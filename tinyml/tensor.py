@@ -13,6 +13,7 @@ import functools
 import itertools
 import threading
 from contextlib import contextmanager
+from heapq import heappop, heappush
 
 import numpy as np
 
@@ -76,15 +77,20 @@ def primitive(f):
     @functools.wraps(f)
     def op(*args, **metadata):
         arrays = [a.data if isinstance(a, Tensor) else _constant(a, args, name) for a in args]
+        if metadata:
+            _check_metadata(metadata, name)
         try:
             value, vjps = f(*arrays, **metadata)
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, AttributeError) as error:
             raise _explained(error, name, arrays) from None
+        if type(vjps) is not tuple or len(vjps) < len(args):
+            raise TypeError(f"{name}: a primitive must return its value and a tuple of {len(args)} "
+                            f"vjps, one per argument, got {vjps!r}")
         out = Tensor.__new__(Tensor)
         out.data = value if type(value) is np.ndarray else np.asarray(value)
         out.grad, out.op, out.serial = None, name, _next_serial()
-        out.edges = tuple([(a, vjp) for a, vjp in zip(args, vjps)
-                           if isinstance(a, Tensor) and a.requires_grad]) if mode.recording else ()
+        out.edges = [(a, vjp) for a, vjp in zip(args, vjps)
+                     if isinstance(a, Tensor) and a.requires_grad] if mode.recording else ()
         out.requires_grad = bool(out.edges)
         if mode.watcher is not None:
             mode.watcher.created(out, arrays)
@@ -97,6 +103,13 @@ def _constant(value, args, name):
         return value    # NumPy 2 fits a Python number to the dtype of the array it meets
     dtype = next((a.data.dtype for a in args if isinstance(a, Tensor)), None)
     return as_float(value, dtype, name=name)
+
+
+def _check_metadata(metadata, name):
+    for key, value in metadata.items():
+        if isinstance(value, Tensor):
+            raise TypeError(f"{name}: a tensor must be a positional argument, got {key}=Tensor; "
+                            "a gradient flows to positional arguments only")
 
 
 def _explained(error, name, arrays):
@@ -124,56 +137,53 @@ def unbroadcast(g, shape):
     ------
     ValueError : `shape` does not broadcast to ``g.shape``
     """
-    added = g.ndim - len(shape)
+    original, added = g.shape, g.ndim - len(shape)
     if added > 0:
         g = g.sum(axis=tuple(range(added)))
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.ndim > i and g.shape[i] != 1)
     if stretched:
         g = g.sum(axis=stretched, keepdims=True)
     if g.shape != shape:
-        raise ValueError(f"unbroadcast: g must have a shape that {shape} broadcasts to, got {g.shape}")
+        raise ValueError(f"unbroadcast: g must have a shape that {shape} broadcasts to, got {original}")
     return g
 
 
-def ancestors(root):
-    """The set of tensors that `root` was computed from and that want a gradient, with `root`."""
-    seen, stack = {root}, [root]
-    while stack:
-        for parent, _ in stack.pop().edges:
-            if parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return seen
-
-
 def walk(root, gradient):
-    """Yield (tensor, its gradient) for all ancestors of `root`, newest first.
+    """Yield (tensor, its gradient) for all that `root` was computed from and `root` itself, newest first.
 
     Parameters
     ----------
     root : Tensor, the output L
     gradient : ndarray, shape of root, dL/d(root)
     """
-    grads = {root: gradient}
-    for tensor in sorted(ancestors(root), key=lambda t: t.serial, reverse=True):
+    grads, queue = {root: gradient}, [(-root.serial, root)]    # a heap: the newest comes out first
+    while queue:
+        _, tensor = heappop(queue)
         g = grads.pop(tensor)
         yield tensor, g
         for parent, vjp in tensor.edges:
-            part = _conform(vjp(g), parent, tensor)
+            part = vjp(g)
+            if getattr(part, "shape", None) != parent.data.shape or part.dtype != parent.data.dtype:
+                part = _conform(part, parent, tensor)
             if mode.watcher is not None:
                 mode.watcher.passed_back(tensor, parent, part)
-            grads[parent] = grads[parent] + part if parent in grads else part
+            if parent in grads:
+                grads[parent] = grads[parent] + part
+            else:
+                grads[parent] = part
+                heappush(queue, (-parent.serial, parent))
 
 
 def _conform(g, parent, user):
     """The gradient `g` in the shape and dtype of the tensor that it belongs to."""
+    g = np.asarray(g)    # NumPy gives scalars for arrays without axes
     if g.shape != parent.data.shape:
         try:
             g = unbroadcast(g, parent.data.shape)
         except ValueError:
             raise ValueError(f"{user.op}: its vjp must return the shape of its argument "
                              f"{parent.data.shape}, got {g.shape}") from None
-    return g if g.dtype == parent.data.dtype else g.astype(parent.data.dtype)
+    return g.astype(parent.data.dtype, copy=False)
 
 
 @contextmanager
@@ -223,7 +233,7 @@ class Tensor:
         Read-only, for it may share memory with another gradient; bind a new one to change it.
     requires_grad : bool
     op : str or None, the operation that made it
-    edges : tuple of (Tensor, vjp), one per argument that wants a gradient
+    edges : list of (Tensor, vjp), one per argument that wants a gradient
 
     Raises
     ------
@@ -267,7 +277,8 @@ class Tensor:
         if gradient is None and self.data.size != 1:
             raise ValueError(f"backward: the tensor must be a scalar, got shape {self.shape}; write "
                              "loss.mean().backward(), or pass gradient=array of that shape")
-        g = np.ones_like(self.data) if gradient is None else as_float(gradient, self.data.dtype)
+        g = np.ones_like(self.data) if gradient is None else as_float(
+            gradient, self.data.dtype, name="backward").copy()    # the caller may change his own
         if g.shape != self.shape:
             raise ValueError(f"backward: gradient must have shape {self.shape}, got {g.shape}")
         for tensor, g in walk(self, g):
@@ -376,7 +387,7 @@ class Tensor:
         return ops.reshape(self, shape=shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes):
-        return ops.transpose(self, axes=(axes[0] if len(axes) == 1 else axes) or None)
+        return ops.transpose(self, axes=axes[0] if len(axes) == 1 else axes or None)
 
     def swapaxes(self, axis1, axis2): return ops.swapaxes(self, axis1=axis1, axis2=axis2)
 

@@ -48,6 +48,9 @@ def fit(model, X, y, *, optimizer, epochs, batch_size, rng, loss_fn=F.cross_entr
                 x_batch = augment(x_batch, rng)
             optimizer.zero_grad()
             loss = loss_fn(model(_as_input(x_batch)), y_batch)
+            if not np.isfinite(loss.item()):
+                raise ValueError(f"fit: the loss must be finite, got {loss.item()} in epoch {epoch}; "
+                                 "a smaller lr may help")
             loss.backward()
             optimizer.step()
             if schedule is not None:
@@ -84,13 +87,14 @@ def predict(model, X, *, batch_size=1024):
     ------
     ValueError : X is empty, or batch_size < 1
     """
-    training = model.training
+    modes = [(module, module.training) for _, module in model.named_modules()]
     model.eval()
     try:
         parts = [model(_as_input(x)).data for x, in batches(X, batch_size=batch_size, rng=None)]
         return np.concatenate(parts)
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
 
 
 def accuracy(model, X, y):
@@ -106,4 +110,7 @@ def accuracy(model, X, y):
     -------
     float in [0, 1]
     """
-    return float((predict(model, X).argmax(axis=-1) == y).mean())
+    guess = predict(model, X).argmax(axis=-1)
+    if np.shape(y) != guess.shape:
+        raise ValueError(f"accuracy: y must have shape {guess.shape}, got {np.shape(y)}")
+    return float((guess == y).mean())

@@ -4,6 +4,7 @@ import math
 import numpy as np
 
 from tinyml import ops
+from tinyml.check import check_number, check_rng
 from tinyml.functional.activations import dropout
 
 
@@ -31,19 +32,34 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     ValueError : shapes that do not fit, a position that may see nothing, dropout_p outside [0, 1]
     TypeError : dropout_p > 0 without rng
     """
+    name = "scaled_dot_product_attention"
     if query.ndim < 2 or query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
-        raise ValueError("scaled_dot_product_attention: query must have shape (..., T, d), key (..., S, d) "
+        raise ValueError(f"{name}: query must have shape (..., T, d), key (..., S, d) "
                          f"and value (..., S, d_v), got {query.shape}, {key.shape} and {value.shape}")
+    if dropout_p:
+        check_number(name, "dropout_p", dropout_p, at_least=0, at_most=1)
+        check_rng(name, rng)
     scores = query @ ops.swapaxes(key, axis1=-1, axis2=-2) / math.sqrt(query.shape[-1])    # (..., T, S)
-    for mask in (np.tri(*scores.shape[-2:], dtype=bool) if is_causal else None, attn_mask):
-        if mask is None:
-            continue
-        mask = np.asarray(mask)
-        if mask.dtype == bool and not mask.any(axis=-1).all():
-            raise ValueError("scaled_dot_product_attention: attn_mask must let every position see at least "
-                             "one, got a row that is all False")
-        scores = ops.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
+    if attn_mask is not None or is_causal:
+        scores = scores + _bias(name, attn_mask, is_causal, scores.shape)
     weights = ops.softmax(scores, axis=-1)
     if dropout_p:
         weights = dropout(weights, dropout_p, rng=rng)
     return weights @ value
+
+
+def _bias(name, attn_mask, is_causal, shape):
+    """Both masks as one array to add to the scores: -inf where a position must not be seen."""
+    mask = np.asarray(True if attn_mask is None else attn_mask)
+    if mask.dtype.kind not in "bf":
+        raise TypeError(f"{name}: attn_mask must hold bool or float, got dtype {mask.dtype}; write mask > 0")
+    try:
+        mask = np.broadcast_to(np.where(mask, 0, -np.inf) if mask.dtype == bool else mask, shape)
+    except ValueError:
+        raise ValueError(f"{name}: attn_mask must broadcast to the scores (..., T, S) {shape}, "
+                         f"got {mask.shape}") from None
+    bias = np.where(np.tri(*shape[-2:], dtype=bool), mask, -np.inf) if is_causal else mask
+    if (bias == -np.inf).all(axis=-1).any():
+        raise ValueError(f"{name}: attn_mask must let every position see at least one"
+                         f"{' up to itself' if is_causal else ''}, got a position that sees none")
+    return bias

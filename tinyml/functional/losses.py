@@ -2,6 +2,8 @@
 
 A NaN is refused here, with the input to blame: no training step ever follows one.
 """
+import math
+
 import numpy as np
 
 from tinyml import ops
@@ -11,20 +13,29 @@ from tinyml.tensor import as_tensor
 
 
 def _reduce(name, losses, reduction, **inputs):
-    """Apply the reduction. A loss that is NaN is refused here, with the input to blame."""
+    """Apply the reduction to the losses, one per sample."""
+    _check_reduction(name, reduction, losses.shape)
+    loss = losses if reduction == "none" else ops.mean(losses) if reduction == "mean" else ops.sum(losses)
+    return _refuse_nan(name, loss, **inputs)
+
+
+def _check_reduction(name, reduction, shape):
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
-    if losses.size == 0:
-        raise ValueError(f"{name}: the batch must have at least one sample, got losses of shape "
-                         f"{losses.shape}")
-    if np.isnan(losses.data.sum()):
-        for argument, value in inputs.items():
-            bad = int(np.isnan(as_tensor(value).data).sum())
-            if bad:
-                raise ValueError(f"{name}: {argument} must not be NaN, got {bad} NaN; run the step "
-                                 "under tinyml.detect_anomaly() to see where the first one came from")
-        raise ValueError(f"{name}: the loss must be a number, got NaN; are there infinite inputs?")
-    return losses if reduction == "none" else ops.mean(losses) if reduction == "mean" else ops.sum(losses)
+    if 0 in shape:
+        raise ValueError(f"{name}: the batch must have at least one sample, got losses of shape {shape}")
+
+
+def _refuse_nan(name, loss, **inputs):
+    """The loss, unless it is NaN: that is refused here, with the input to blame."""
+    if not math.isnan(loss.data.sum()):
+        return loss
+    for argument, value in inputs.items():
+        bad = int(np.isnan(as_tensor(value).data).sum())
+        if bad:
+            raise ValueError(f"{name}: {argument} must not be NaN, got {bad} NaN; run the step "
+                             "under tinyml.detect_anomaly() to see where the first one came from")
+    raise ValueError(f"{name}: the loss must be a number, got NaN; are there infinite inputs?")
 
 
 def _same_shape(name, first, second):
@@ -55,13 +66,14 @@ def cross_entropy(logits, target, reduction="mean"):
     shape = np.shape(target)
     if logits.ndim > 0 and shape == logits.shape:
         losses = -ops.sum(target * log_softmax(logits), axis=-1)
-    elif logits.ndim > 0 and shape == logits.shape[:-1]:
+        return _reduce("cross_entropy", losses, reduction, logits=logits, target=target)
+    if logits.ndim > 0 and shape == logits.shape[:-1]:
         labels = check_labels("cross_entropy", "target", target, logits.shape[-1])
-        losses = ops.label_cross_entropy(logits, labels=labels)
-    else:
-        raise ValueError("cross_entropy: logits must have shape (..., C) and target (...) or (..., C), "
-                         f"got {logits.shape} and {shape}")
-    return _reduce("cross_entropy", losses, reduction, logits=logits, target=target)
+        _check_reduction("cross_entropy", reduction, shape)
+        loss = ops.label_cross_entropy(logits, labels=labels, reduction=reduction)
+        return _refuse_nan("cross_entropy", loss, logits=logits)
+    raise ValueError("cross_entropy: logits must have shape (..., C) and target (...) or (..., C), "
+                     f"got {logits.shape} and {shape}")
 
 
 def binary_cross_entropy_with_logits(logits, target, reduction="mean"):

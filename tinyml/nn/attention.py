@@ -4,7 +4,7 @@ import math
 import numpy as np
 
 from tinyml import functional as F
-from tinyml.check import check_rng, check_sizes
+from tinyml.check import check_number, check_rng, check_sizes
 from tinyml.nn.layers import Dropout, Linear
 from tinyml.nn.module import Module, Parameter
 from tinyml.nn.norms import LayerNorm
@@ -33,6 +33,7 @@ class MultiheadAttention(Module):
         if embed_dim % num_heads:
             raise ValueError(f"MultiheadAttention: embed_dim must be a multiple of num_heads={num_heads}, "
                              f"got {embed_dim}")
+        check_number("MultiheadAttention", "dropout", dropout, at_least=0, at_most=1)
         self.embed_dim, self.num_heads, self.dropout, self.rng = embed_dim, num_heads, dropout, rng
         bound = math.sqrt(6 / (4 * embed_dim))
         in_proj = rng.uniform(-bound, bound, (3 * embed_dim, embed_dim))
@@ -96,6 +97,11 @@ class TransformerEncoderLayer(Module):
 
     def __init__(self, d_model, nhead, dim_feedforward=2048, dropout=0.1, activation="relu",
                  layer_norm_eps=1e-5, norm_first=False, *, rng):
+        name = "TransformerEncoderLayer"
+        check_sizes(name, d_model=d_model, nhead=nhead, dim_feedforward=dim_feedforward)
+        check_rng(name, rng)
+        if d_model % nhead:
+            raise ValueError(f"{name}: d_model must be a multiple of nhead={nhead}, got {d_model}")
         if activation not in ("relu", "gelu") and not callable(activation):
             raise ValueError(f'TransformerEncoderLayer: activation must be "relu", "gelu" or a function, '
                              f"got {activation!r}")

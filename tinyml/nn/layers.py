@@ -63,6 +63,8 @@ class Conv2d(Module):
         check_sizes("Conv2d", in_channels=in_channels, out_channels=out_channels)
         check_rng("Conv2d", rng)
         kernel = check_pair("Conv2d", "kernel_size", kernel_size, 1)
+        check_pair("Conv2d", "stride", stride, 1)
+        check_pair("Conv2d", "padding", padding, 0)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         fan_in = in_channels * kernel[0] * kernel[1]
@@ -94,6 +96,8 @@ class GELU(Module):
     """x Phi(x); ``approximate="tanh"`` is the faster form."""
 
     def __init__(self, approximate="none"):
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f'GELU: approximate must be "none" or "tanh", got {approximate!r}')
         self.approximate = approximate
 
     def forward(self, x):

@@ -17,10 +17,11 @@ class Module:
     """Base of all layers and models: assign parameters and modules as attributes, define `forward`.
 
     Attributes are found wherever they are: a `Parameter` is trained, a plain `Tensor` is a *buffer* (saved,
-    not trained, such as batch norm's running mean), a `Module` or a list of modules is a child.
+    not trained, such as batch norm's running mean), a `Module` is a child; each may be in a list.
 
     Examples
     --------
+    >>> from tinyml.nn import Linear
     >>> class Doubled(Module):
     ...     def __init__(self, *, rng):
     ...         self.inner = Linear(3, 3, rng=rng)
@@ -38,13 +39,16 @@ class Module:
     def __call__(self, *args, **kwargs):
         return self.forward(*args, **kwargs)
 
+    def _attributes(self, kind):
+        """Yield (name, value) for the attributes of a kind, those in a list or tuple as "name.0"."""
+        for name, value in vars(self).items():
+            entries = ([(f"{name}.{i}", v) for i, v in enumerate(value)]
+                       if isinstance(value, (list, tuple)) else [(name, value)])
+            yield from ((key, v) for key, v in entries if isinstance(v, kind))
+
     def named_children(self):
         """Yield (name, module) for the modules directly below, list entries as "name.0"."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-            elif isinstance(value, (list, tuple)):
-                yield from ((f"{name}.{i}", v) for i, v in enumerate(value) if isinstance(v, Module))
+        yield from self._attributes(Module)
 
     def named_modules(self, prefix=""):
         """Yield (path, module) for this module ("") and all below, parents first."""
@@ -55,9 +59,8 @@ class Module:
     def _named_tensors(self):
         """(path, tensor) of every parameter and buffer, each under every name that it has."""
         for path, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Tensor):
-                    yield (f"{path}.{name}" if path else name), value
+            for name, value in module._attributes(Tensor):
+                yield (f"{path}.{name}" if path else name), value
 
     def named_parameters(self):
         """Yield (path, Parameter), a parameter shared by two layers once."""
@@ -106,11 +109,14 @@ class Module:
         problems += [f"unexpected {key}" for key in state if key not in own]
         problems += [f"{key} must have shape {own[key].shape}, got {np.shape(state[key])}"
                      for key in own if key in state and np.shape(state[key]) != own[key].shape]
+        arrays = {key: np.asarray(state[key]) for key in own if key in state}
+        problems += [f"{key} must hold real numbers, got dtype {array.dtype}"
+                     for key, array in arrays.items() if array.dtype.kind not in "biuf"]
         if problems:
             raise ValueError(f"load_state_dict: state must match {type(self).__name__}, got "
                              + "; ".join(problems))
         for key, tensor in own.items():
-            tensor.data = np.array(state[key], tensor.dtype)
+            tensor.data = np.array(arrays[key], tensor.dtype)
 
     def extra_repr(self):
         """What the printed model shows in the brackets of this layer."""
@@ -126,7 +132,7 @@ class Module:
 def _rows(module, name="", lead="", below=""):
     """The module's tree, a row each: what it is, its parameters in all, the shapes of its own tensors."""
     shapes = "  ".join(f"{key} {'x'.join(map(str, value.shape)) or 'scalar'}"
-                       for key, value in vars(module).items() if isinstance(value, Tensor))
+                       for key, value in module._attributes(Tensor))
     count = sum(p.size for p in module.parameters())
     title = f"{lead}{name + ': ' if name else ''}{type(module).__name__}({module.extra_repr()})"
     yield title, f"{count:,}" if count else "", shapes
@@ -151,7 +157,7 @@ class Sequential(Module):
         return x
 
     def __iter__(self):
-        return (child for _, child in self.named_children())
+        return (layer for layer in vars(self).values() if isinstance(layer, Module))
 
     def __len__(self):
         return len(list(self.named_children()))

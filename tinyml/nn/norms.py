@@ -54,6 +54,8 @@ class LayerNorm(Module):
     def __init__(self, normalized_shape, eps=1e-5):
         self.normalized_shape = ((normalized_shape,) if isinstance(normalized_shape, (int, np.integer))
                                  else tuple(normalized_shape))
+        for size in self.normalized_shape:
+            check_sizes("LayerNorm", normalized_shape=size)
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape, np.float32))
         self.bias = Parameter(np.zeros(self.normalized_shape, np.float32))

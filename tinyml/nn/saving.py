@@ -1,4 +1,5 @@
 """Weights in a file: plain arrays in an .npz, written whole or not at all."""
+import io
 import os
 import zipfile
 from pathlib import Path
@@ -21,6 +22,9 @@ def save(state, path):
     if not isinstance(state, dict):
         raise TypeError(f"save: state must be a dict of arrays, got {type(state).__name__}; "
                         "write save(model.state_dict(), path)")
+    names = [key for key in state if not isinstance(key, str) or "\0" in key]
+    if names:
+        raise TypeError(f"save: state must have str keys without a zero character, got {names[0]!r}")
     arrays = {key: np.asarray(value) for key, value in state.items()}
     objects = [key for key, array in arrays.items() if array.dtype.hasobject]
     if objects:
@@ -46,10 +50,14 @@ def load(path):
     ValueError : the file is truncated, damaged, holds objects, or is not an .npz file
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise ValueError(f"load: path must name a whole .npz file of arrays, got {os.fspath(path)}: "
-                         f"{error}") from error
+        raise ValueError(f"load: path must name a whole .npz file of arrays, got {path}: {error}") from error
+
+
+def _array(entry):
+    """The array of an .npy file's bytes, which were read to the end: only then is their checksum tested."""
+    return np.lib.format.read_array(io.BytesIO(entry), allow_pickle=False)

@@ -27,7 +27,8 @@ def mul(x, y):
 @primitive
 def div(x, y):
     """Quotient x / y."""
-    return x / y, (lambda g: g / y, lambda g: -g * x / (y * y))
+    value = x / y
+    return value, (lambda g: g / y, lambda g: -g * value / y)
 
 
 @primitive
@@ -45,7 +46,7 @@ def power(x, y):
         return g * np.where(np.equal(y, 0), 0, y * x ** np.where(np.equal(y, 0), 1, y - 1).astype(g.dtype))
 
     def d_y(g):
-        return g * value * np.log(np.where(np.equal(x, 0), 1, x))
+        return g * value * np.log(np.where(np.equal(x, 0), 1, x)).astype(g.dtype)
     return value, (d_x, d_y)
 
 
@@ -162,5 +163,6 @@ def clip(x, *, low=None, high=None):
     """x limited to [low, high]; slope 1 inside and on the bounds, 0 outside. None: no bound."""
     if low is not None and high is not None and low > high:
         raise ValueError(f"clip: low must be <= high, got {low} > {high}")
-    y = np.clip(x, low, high)
+    y = np.clip(x, -np.inf if low is None else low, np.inf if high is None else high)
+    y = y.astype(x.dtype, copy=False)    # a NumPy scalar as bound must not change the dtype
     return y, (lambda g: g * (x == y),)

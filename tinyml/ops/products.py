@@ -1,4 +1,6 @@
 """Primitives that multiply and sum: matrix products, the affine map, Einstein's notation."""
+import math
+
 import numpy as np
 
 from tinyml.tensor import primitive
@@ -50,7 +52,7 @@ def linear(x, weight, bias=None):
     y = x @ weight.T
     if bias is not None:
         y += bias
-    rows = lambda a: a.reshape(-1, a.shape[-1])
+    rows = lambda a: a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
     return y, (lambda g: g @ weight,
                lambda g: rows(g).T @ rows(x),
                lambda g: rows(g).sum(axis=0))

@@ -3,22 +3,22 @@
 `axis` is None (all axes), an int or a tuple of ints, and `keepdims` leaves the reduced axes with
 length 1, as in NumPy.
 """
+import math
+
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinyml.tensor import primitive
 
 
 def _expand(g, axis, ndim, keepdims):
     """`g` with the reduced axes put back as length 1, ready to broadcast against x."""
-    if keepdims:
-        return g
-    return np.expand_dims(g, tuple(range(ndim)) if axis is None else axis)
+    return g if keepdims or axis is None else np.expand_dims(g, axis)
 
 
 def _count(name, x, axis):
     """How many entries are reduced to one; zero is refused."""
-    axes = range(x.ndim) if axis is None else np.atleast_1d(axis)
-    n = int(np.prod([x.shape[i] for i in axes]))
+    n = x.size if axis is None else math.prod(x.shape[i] for i in normalize_axis_tuple(axis, x.ndim))
     if n == 0:
         raise ValueError(f"{name}: x must have at least one entry along axis {axis}, got shape {x.shape}")
     return n
@@ -35,7 +35,7 @@ def sum(x, *, axis=None, keepdims=False):
 def mean(x, *, axis=None, keepdims=False):
     """Arithmetic mean over `axis`. Raises ValueError if there is nothing to average."""
     n = _count("mean", x, axis)
-    return (x.mean(axis=axis, keepdims=keepdims),
+    return (x.sum(axis=axis, keepdims=keepdims) / n,
             (lambda g: np.broadcast_to(_expand(g / n, axis, x.ndim, keepdims), x.shape),))
 
 
@@ -80,19 +80,14 @@ def min(x, *, axis=None, keepdims=False):
     return y, _extreme(x, y, axis, keepdims)
 
 
-def _stable_exp(x, axis):
-    """e^(x - m), its sum, and m, with m the maximum (0 where it is infinite): nothing overflows."""
-    m = x.max(axis=axis, keepdims=True)
-    m = np.where(np.isfinite(m), m, 0)
-    e = np.exp(x - m)
-    return e, e.sum(axis=axis, keepdims=True), m
-
-
 @primitive
 def logsumexp(x, *, axis=None, keepdims=False):
     """ln sum e^x over `axis`, computed as m + ln sum e^(x - m) with m = max x; -inf if all are."""
     _count("logsumexp", x, axis)
-    e, total, m = _stable_exp(x, axis)
+    m = x.max(axis=axis, keepdims=True)
+    m = np.where(np.isfinite(m), m, 0)
+    e = np.exp(x - m)
+    total = e.sum(axis=axis, keepdims=True)
     with np.errstate(divide="ignore"):
         y = np.log(total) + m
     return (y if keepdims else y.squeeze(axis),
@@ -101,29 +96,28 @@ def logsumexp(x, *, axis=None, keepdims=False):
 
 @primitive
 def softmax(x, *, axis=-1):
-    """p = e^x / sum e^x over `axis`; the vjp is p (g - sum p g)."""
+    """p = e^x / sum e^x over `axis`, shifted by max x so that nothing overflows; the vjp is p (g - sum p g)."""
     _count("softmax", x, axis)
-    e, total, _ = _stable_exp(x, axis)
-    p = e / total
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    p = e / e.sum(axis=axis, keepdims=True)
     return p, (lambda g: p * (g - (p * g).sum(axis=axis, keepdims=True)),)
 
 
 @primitive
-def label_cross_entropy(logits, *, labels):
+def label_cross_entropy(logits, *, labels, reduction="none"):
     """-ln softmax(z)_y of each row z, one fused step: its gradient is softmax(z) - onehot(y).
 
     Parameters
     ----------
     logits : Tensor, shape (..., C)
     labels : ndarray of int, shape (...), in 0..C-1
+    reduction : "mean" over all rows, "sum", or "none" for shape (...)
     """
-    e, total, m = _stable_exp(logits, -1)
-    index = labels[..., None]
-    picked = np.take_along_axis(logits, index, axis=-1)
-
-    def d_logits(g):
-        d = e / total
-        np.put_along_axis(d, index, np.take_along_axis(d, index, axis=-1) - 1, axis=-1)
-        d *= g[..., None]
-        return d
-    return (np.log(total) + m - picked)[..., 0], (d_logits,)
+    z = logits - logits.max(axis=-1, keepdims=True)    # so that nothing overflows
+    e = np.exp(z)
+    total = e.sum(axis=-1, keepdims=True)
+    onehot = labels[..., None] == np.arange(z.shape[-1])
+    y = (np.log(total) - np.take_along_axis(z, labels[..., None], axis=-1))[..., 0]
+    n = y.size if reduction == "mean" else 1
+    return (y if reduction == "none" else y.sum() / n,
+            (lambda g: (e / total - onehot) * (g[..., None] / n),))

@@ -13,7 +13,7 @@ def reshape(x, *, shape):
 @primitive
 def transpose(x, *, axes=None):
     """The axes of x in the order `axes`, reversed if None."""
-    inverse = None if axes is None else np.argsort(np.asarray(axes) % x.ndim)
+    inverse = None if axes is None else np.argsort(np.atleast_1d(axes) % x.ndim)
     return x.transpose(axes), (lambda g: g.transpose(inverse),)
 
 

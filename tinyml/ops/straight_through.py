@@ -29,7 +29,7 @@ def clamp_ste(x, *, low, high):
     """x limited to [low, high]; backward the identity everywhere, so that x can come back inside."""
     if low > high:
         raise ValueError(f"clamp_ste: low must be <= high, got {low} > {high}")
-    return np.clip(x, low, high), (lambda g: g,)
+    return np.clip(x, low, high).astype(x.dtype, copy=False), (lambda g: g,)
 
 
 @primitive
@@ -59,5 +59,5 @@ def fake_quantize(x, *, scale, zero_point, quant_min, quant_max):
         raise ValueError(f"fake_quantize: quant_min must be < quant_max, got {quant_min}, {quant_max}")
     zero_point = np.asarray(zero_point, x.dtype)
     code = np.round(x / scale) + zero_point
-    clipped = np.clip(code, quant_min, quant_max)
+    clipped = np.clip(code, quant_min, quant_max).astype(x.dtype, copy=False)
     return scale * (clipped - zero_point), (lambda g: g * (code == clipped),)

@@ -9,8 +9,18 @@ from common import describe, options, plain_console, question, write
 from gallery import passed, write_page
 
 FOLDER = Path(__file__).resolve().parent
-SOURCES = {path.stem: path for path in sorted(FOLDER.glob("*.py"))
-           if path.stem not in {"__main__", "common", "gallery"}}
+READING_ORDER = ["autograd", "digits", "speed", "bias_variance", "min_norm", "double_descent",
+                 "random_features", "forest", "epoch_wise", "epoch_wise_network"]
+
+
+def place(path):
+    """Where a demo stands on the page: those of the list first, others by name."""
+    listed = path.stem in READING_ORDER
+    return (READING_ORDER.index(path.stem) if listed else len(READING_ORDER)), path.stem
+
+
+SOURCES = {path.stem: path for path in sorted(FOLDER.glob("*.py"), key=place)
+           if path.stem not in {"common", "gallery"} and not path.stem.startswith("_")}
 TAIL = 12    # lines that are shown of a crash
 
 

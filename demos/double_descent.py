@@ -4,8 +4,9 @@ MATH5836 week 10, section 10.1; Hastie, Montanari, Rosset and Tibshirani 2022; B
 Xu 2020. Gaussian features, a linear truth, the minimum-norm fit X^+ y: all of it can be computed.
 
 You will see the excess test error against the number of features p, through p = n: measured, and
-exactly (dashed). On the left the truth has just the p features of the model, and a fixed strength.
-On the right it has more, the strong ones first, and those that the model does not see act as noise.
+in theory (dashed; exact, but for ridge in the limit of large n). On the left the truth has just
+the p features of the model, and a fixed strength. On the right it has more, the strong ones first,
+and those that the model does not see act as noise.
 
 Predict first: how large is the error at p = n? Does the best ridge penalty move the peak, lower it,
 or remove it? And can the model with the most parameters be the best of all?
@@ -79,7 +80,7 @@ error = risks.std(axis=0, ddof=1) / np.sqrt(REPEATS)                  # of the m
 
 # Next to p = n single fits are so bad that no average settles: the risk has a moment of order m if
 # and only if |p - n| + 1 > 2 m (inverse Wishart). A standard error takes m = 2; for an average of
-# some hundreds to be as good as normal it takes about m = 3, and there mean and theory are compared.
+# some hundreds to be as good as normal it takes about m = 3: there mean and theory are compared.
 has_error, settled = np.abs(P - N) >= 4, np.abs(P - N) >= 6
 deviation = np.abs(mean[:, :3] - exact[P - 1]) / error[:, :3]
 first, last = mean[P < N].min(axis=0), mean[-1]                       # the best p < n, and p = D
@@ -99,11 +100,13 @@ def draw(ax, column, color, marker):
                 color=color, elinewidth=1)
     theory = ridge_limit if column == 3 else np.where(exact < np.inf, exact, np.nan)[:, column]
     ax.plot(FEATURES, theory, "--", color=BLACK, lw=1.3, zorder=3)
+
+
+for ax in (left, right):
     ax.axvspan(N - 1.5, N + 1.5, color="0.93", lw=0, zorder=0)
     ax.text(N, 0.03, "infinite mean", rotation=90, ha="center", color="0.4",
             transform=ax.get_xaxis_transform())
     ax.set(xlabel="number of features p", ylabel=r"excess test error $\|\hat\beta - \beta\|^2$")
-
 
 band(left, P, risks[..., 0], color=BLUE, lw=0.8)
 draw(left, 0, BLUE, "o")
@@ -111,10 +114,10 @@ draw(left, 3, GREEN, "s")
 best = N * asymptotic_minimum(signal=SIGNAL, noise=NOISE)
 left.annotate(f"least near p = {best:.0f}", (best, exact[round(best) - 1, 0]), (23, 6),
               arrowprops=dict(arrowstyle="->", color="0.4", shrinkB=6))
-left.text(33, 0.92, "minimum norm: mean,\nmedian, band of 80 %", color="#00486f", va="bottom")
-left.text(28, 0.3, "best ridge: no peak", color="#006749", va="top")
+left.text(33, 0.95, "minimum norm: dots mean,\nline median, band 80 %", color="#00486f")
+left.text(28, 0.22, "best ridge: no peak", color="#006749")
 left.set(yscale="log", ylim=(3e-3, 60),
-         title="A truth of p features: the best ridge fit has no peak")
+         title="A truth of p features (theory dashed): the best ridge fit has no peak")
 
 for column, color, marker in ((1, VERMILLION, "o"), (2, ORANGE, "^")):
     draw(right, column, color, marker)
@@ -123,7 +126,7 @@ for column, color, marker in ((1, VERMILLION, "o"), (2, ORANGE, "^")):
 right.text(36, 1.05, f"many weak features\n$\\beta_j^2 \\propto j^{{-{SLOW}}}$", color="#8a3d00")
 right.text(36, 0.1, f"few strong features\n$\\beta_j^2 \\propto j^{{-{FAST}}}$", color="#7a5300")
 right.set(ylim=(0, 2.5), title=f"A truth of {D} features, strong ones first: if most are weak,\n"
-          f"all {D} have {1 - last[1] / first[1]:.0%} less error than the best p < n")
+          f"all {D} have {100 - 100 * last[1] / first[1]:.0f} % less error than the best p < n")
 
 # %% Claims
 demo.record("median excess risk at p = n", peak)

@@ -84,8 +84,8 @@ band(left, T, loss, color="0.6", linestyle="-.", linewidth=1.5)
 for (t, measured, _, formula), colour, marker in zip(walks.values(), (VERMILLION, BLUE), "os"):
     left.plot(T, formula, color=BLACK, linestyle="--", linewidth=1)
     left.plot(t, measured, marker, color=colour, markeredgecolor=BLACK, markersize=6)
-for curve, i, text, away in ((middle, first, "stop early?", (0, -50)), (middle, last, "train on", (45, 48)),
-                             (middle_cured, best, "best of all", (-52, -2))):
+for curve, i, text, away in ((middle, first, "stop early?", (34, -48)), (middle, last, "train on", (45, 48)),
+                             (middle_cured, best, "best of all", (4, -29))):
     left.annotate(f"{text}\n{curve[i]:.2f} at t = {T[i]:,}", (T[i], curve[i]), xytext=away, ha="center", va="center",
                   textcoords="offset points", arrowprops=dict(arrowstyle="->"), fontsize=10)
 for height, text in ((plateau, "theory: the slow features are noise"), (limit, "theory: all features are fitted")):

@@ -114,7 +114,7 @@ draw(left, 3, GREEN, "s")
 best = N * asymptotic_minimum(signal=SIGNAL, noise=NOISE)
 left.annotate(f"least near p = {best:.0f}", (best, exact[round(best) - 1, 0]), (23, 6),
               arrowprops=dict(arrowstyle="->", color="0.4", shrinkB=6))
-left.text(33, 0.95, "minimum norm: dots mean,\nline median, band 80 %", color="#00486f")
+left.text(30.5, 0.95, "minimum norm: dots mean,\nline median, band 80 %", color="#00486f")
 left.text(28, 0.22, "best ridge: no peak", color="#006749")
 left.set(yscale="log", ylim=(3e-3, 60),
          title="A truth of p features (theory dashed): the best ridge fit has no peak")

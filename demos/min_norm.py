@@ -21,7 +21,7 @@ demo = start(__file__, __doc__)
 N_SAMPLES = 8             # points to fit
 FREQUENCIES = 20          # of the cosines and sines: p = 1 + 2 * 20 = 41 parameters
 NOISE = 0.1               # standard deviation of the noise in y
-N_STEPS = 600             # of gradient descent, with step 1 / s_max^2
+N_STEPS = 800             # of gradient descent, with step 1 / s_max^2
 N_STARTS = 12             # starts besides zero, at distances up to 3 from the row space
 N_OTHERS = 1000           # random perfect fits to compare norms with
 N_DRAWN = 25              # of them shown as curves

@@ -179,7 +179,7 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
     U, s, Vh = _svd(X)
     t = np.arange(n_steps + 1)[:, None]
     filters = (1 - (1 - lr * s ** 2) ** t).astype(X.dtype)    # (n_steps + 1, rank)
-    way = (U / s).T @ y - Vh @ beta0                          # (rank, ...), from beta_0 to the limit
+    way = (U / s).T @ y - Vh @ beta0                          # (rank, ...), from start to limit
     return beta0 + np.einsum("ti,ip,i...->tp...", filters, Vh, way, optimize=True)
 
 

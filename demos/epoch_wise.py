@@ -1,13 +1,15 @@
 """How can training be too long, and training even longer be right?
 
-Epoch-wise double descent, exactly: linear regression on two groups of features that matter equally, but one
-twenty times as large as the other (Heckel and Yilmaz 2021; Nakkiran et al. 2020; MATH5836 week 10, section 10.1.3).
+Epoch-wise double descent, exactly: linear regression on two groups of features that matter equally,
+but one twenty times as large as the other (Heckel and Yilmaz 2021; Nakkiran et al. 2020; MATH5836
+week 10, section 10.1.3).
 
-You will see the test error of gradient descent fall, rise, and fall again, at every step up to the millionth,
-from one formula; then what either group of features contributes, and one change of the steps that removes the bump.
+You will see the test error of gradient descent fall, rise, and fall again, at every step up to the
+millionth, from one formula; then what either group of features contributes, and one change of the
+steps that removes the bump.
 
-Predict first: the training loss falls all the way. If you stop when the test error first rises, how far are you
-from the best? And if the labels had no noise at all, would it still rise?
+Predict first: the training loss falls all the way. If you stop when the test error first rises, how
+far are you from the best? And if the labels had no noise at all, would it still rise?
 """
 # %% Constants
 import matplotlib.pyplot as plt
@@ -85,10 +87,11 @@ for (t, measured, _, formula), colour, marker in zip(walks.values(), (VERMILLION
     left.plot(T, formula, color=BLACK, linestyle="--", linewidth=1)
     left.plot(t, measured, marker, color=colour, markeredgecolor=BLACK, markersize=6)
 for curve, i, text, away in ((middle, first, "stop early?", (34, -48)), (middle, last, "train on", (45, 48)),
-                             (middle_cured, best, "best of all", (4, -29))):
-    left.annotate(f"{text}\n{curve[i]:.2f} at t = {T[i]:,}", (T[i], curve[i]), xytext=away, ha="center", va="center",
-                  textcoords="offset points", arrowprops=dict(arrowstyle="->"), fontsize=10)
-for height, text in ((plateau, "theory: the slow features are noise"), (limit, "theory: all features are fitted")):
+                             (middle_cured, best, "best of all", (-66, -14))):
+    left.annotate(f"{text}\n{curve[i]:.2f} at t = {T[i]:,}", (T[i], curve[i]), xytext=away, ha="center",
+                  va="center", textcoords="offset points", arrowprops=dict(arrowstyle="->"), fontsize=10)
+for height, text in ((plateau, "theory: the slow features are noise"),
+                     (limit, "theory: all are fitted")):
     left.axhline(height, color="0.35", linestyle=":", linewidth=1.5)
     left.text(T[-1], height + 0.02, text, ha="right", va="bottom", fontsize=10, color="0.25")
 left.text(1.5e3, 1.15, "one step for all", color=one_line.get_color())
@@ -107,18 +110,20 @@ right.set(xscale="log", xlabel="step t of gradient descent", ylabel="part of the
 
 # %% Claims
 rise = middle[peak] - middle[first]
-for name, curve, i in (("first minimum", middle, first), ("peak", middle, peak), ("second minimum", middle, last),
-                       ("minimum with equal speed", middle_cured, best)):
+for name, curve, i in (("first minimum", middle, first), ("peak", middle, peak),
+                       ("second minimum", middle, last), ("minimum with equal speed", middle_cured, best)):
     demo.record(f"{name}: test error, step", [float(curve[i]), int(T[i])])
 demo.record("the end: measured, theory", [float(middle[-1]), float(limit)])
 demo.record("while slow features are noise: theory", plateau)
 off = max(np.abs(measured / formula - 1).max() for _, measured, formula, _ in walks.values())
 demo.claim("the engine's descent has the risk of the closed form (relative difference)", off, at_most=1e-9)
 demo.claim("the training loss never rises (largest rise)", np.diff(loss).max(), at_most=1e-12)
-demo.claim("after its first minimum the test error rises (peak / first minimum)", rise / middle[first] + 1, above=1.15)
-demo.claim("and falls again, far below (second minimum / first minimum)", middle[last] / middle[first], below=0.25)
-demo.claim("the peak is where theory has it if slow features act as noise (peak / theory)", middle[peak] / plateau,
-           within=(0.85, 1.05))
+demo.claim("after its first minimum the test error rises (peak / first minimum)",
+           rise / middle[first] + 1, above=1.15)
+demo.claim("and falls again, far below (second minimum / first minimum)",
+           middle[last] / middle[first], below=0.25)
+demo.claim("the peak is where theory has it if slow features act as noise (peak / theory)",
+           middle[peak] / plateau, within=(0.85, 1.05))
 error = risk[:, -1].std(ddof=1) / np.sqrt(SETS)
 demo.claim("in the end it is the exact risk of least squares (distance in standard errors)",
            abs(risk[:, -1].mean() - limit) / error, at_most=4)
@@ -128,6 +133,7 @@ demo.claim("steps of equal speed: the error never rises before its minimum (larg
            np.diff(middle_cured[:best + 1]).max(), at_most=0)
 demo.claim("nor does it fall again after (largest fall, relative)",
            (np.maximum.accumulate(middle_cured[best:]) / middle_cured[best:] - 1).max(), at_most=0.01)
-demo.claim("its minimum is below that of one step for all (ratio)", middle_cured[best] / middle[last], below=0.98)
+demo.claim("its minimum is below that of one step for all (ratio)",
+           middle_cured[best] / middle[last], below=0.98)
 demo.claim("and reached earlier (ratio of the steps)", T[best] / T[last], below=0.05)
 demo.finish(figure)

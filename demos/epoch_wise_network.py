@@ -1,13 +1,17 @@
 """Does a network's test error rise and fall again when one just keeps training?
 
-Epoch-wise double descent (Nakkiran et al. 2020; MATH5836 week 10, section 10.1.3) on real digits, a fifth of the
-training labels wrong, with a network that the engine trains far beyond the point where it knows them all by heart.
+Epoch-wise double descent (Nakkiran et al. 2020; MATH5836 week 10, section 10.1.3) on real digits, a
+fifth of the training labels wrong, with a network that the engine trains far beyond the point where
+it knows them all by heart.
 
-You will see one setting in which the second fall appears, and others in which it does not; how batch size and
-learning-rate schedule move the peak; and a control: copies of the network, cooled for ten epochs at a small rate.
+You will see settings in which the second fall appears and settings in which it does not; how batch
+size and learning-rate schedule move the peak; and a control: copies of the network, cooled for ten
+epochs at a small rate. They show almost no peak. What falls again is the jitter of large steps,
+which dies out once every sample is fitted and no gradient is left to jitter with.
 
-Predict first: with so many wrong labels, where is the test error smallest, at the start, in between, or at the
-end? And which of them needs the second fall: a small learning rate or a large one, small batches or large ones?
+Predict first: with so many wrong labels, where is the test error smallest, at the start, in
+between, or at the end? And which of them needs the second fall: a small learning rate or a large
+one, small batches or large ones?
 """
 # %% Constants
 import copy
@@ -29,7 +33,7 @@ LARGE, SMALL = (2e-2 if demo.quick else 1e-2), 1e-3    # Adam's learning rates
 BATCH, MIDDLE, BIG = 32, 128, 512
 EPOCHS = 120 if demo.quick else 140
 SMOOTH = 9                                   # epochs in the running median of a curve
-COOLING = 10                                 # epochs of a cooled copy, the rate from LARGE / 10 to 0 on a cosine
+COOLING = 10                                 # epochs of a cooled copy: from LARGE / 10 to 0 on a cosine
 COOL_AT = (60,) if demo.quick else (10, 20, 40, 60, 90, 140)
 FALL = 0.015                                 # a drop of the test error below this is not called a fall
 SETTINGS = {"large rate": (LARGE, BATCH, False, 2 if demo.quick else 5),    # rate, batch size, cosine, runs
@@ -45,7 +49,8 @@ X, y = digits()
 
 def noisy_split(rng):
     """X_train, X_test, y_train with its wrong labels, y_test."""
-    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=1 - SAMPLES / len(X), rng=rng, stratify=y)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=1 - SAMPLES / len(X), rng=rng,
+                                                        stratify=y)
     wrong = rng.permutation(SAMPLES)[:round(WRONG * SAMPLES)]
     y_train[wrong] = (y_train[wrong] + rng.integers(1, 10, len(wrong))) % 10
     return X_train, X_test, y_train, y_test
@@ -55,7 +60,8 @@ def noisy_split(rng):
 def he(n_in, n_out, rng):
     """A linear layer with the initial law of He et al. 2015, made for ReLU: N(0, 2 / n_in), no bias."""
     layer = Linear(n_in, n_out, rng=rng)
-    layer.load_state_dict({"weight": rng.normal(0, np.sqrt(2 / n_in), (n_out, n_in)), "bias": np.zeros(n_out)})
+    weight = rng.normal(0, np.sqrt(2 / n_in), (n_out, n_in))
+    layer.load_state_dict({"weight": weight, "bias": np.zeros(n_out)})
     return layer
 
 
@@ -65,7 +71,7 @@ def network(rng):
 
 # %% Experiment
 def train(name, number):
-    """Test and training error after every epoch, shape (epochs, 2), and the test errors of the cooled copies."""
+    """Test and training error after every epoch, shape (EPOCHS, 2); test errors of the cooled copies."""
     lr, batch_size, cosine, _ = SETTINGS[name]
     rng = np.random.default_rng([demo.seed, number])
     X_train, X_test, y_train, y_test = noisy_split(rng)
@@ -77,8 +83,9 @@ def train(name, number):
         if name == "large rate" and row["epoch"] in COOL_AT:
             twin, adam = copy.deepcopy((model, optimizer))
             adam.lr = LARGE / 10
+            slower = LambdaLR(adam, lambda t: cosine_decay(t, COOLING * steps))
             fit(twin, X_train, y_train, optimizer=adam, epochs=COOLING, batch_size=batch_size,
-                rng=np.random.default_rng(number), schedule=LambdaLR(adam, lambda t: cosine_decay(t, COOLING * steps)))
+                rng=np.random.default_rng(number), schedule=slower)
             cooled.append(1 - accuracy(twin, X_test, y_test))
 
     schedule = LambdaLR(optimizer, lambda t: cosine_decay(t, EPOCHS * steps)) if cosine else None
@@ -97,8 +104,9 @@ def running_median(curve):
 
 
 results = {name: [train(name, number) for number in range(SETTINGS[name][-1])] for name in SETTINGS}
-curves = {name: np.array([curve for curve, _ in runs]) for name, runs in results.items()}    # (runs, epochs, 2)
-cooled = np.array([copies for _, copies in results["large rate"]])                           # (runs, len(COOL_AT))
+# The curves have shape (runs, EPOCHS, 2), the cooled test errors (runs, len(COOL_AT)).
+curves = {name: np.array([curve for curve, _ in runs]) for name, runs in results.items()}
+cooled = np.array([copies for _, copies in results["large rate"]])
 
 
 # %% What the curves say: lowest test error, the highest after it, and the mean of the last ten epochs
@@ -141,38 +149,46 @@ def draw(ax, name, text):
 
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.6), sharey=True)
-figure.suptitle(f"With wrong labels the test error falls to {100 * bottom:.0f} %, rises to {100 * top:.0f} %, and "
-                f"{words['large rate']}, to {100 * end:.0f} %")
+figure.suptitle(f"With wrong labels the test error falls to {100 * bottom:.0f} %, rises to "
+                f"{100 * top:.0f} %, and {words['large rate']}, to {100 * end:.0f} %")
 for name, rate in (("large rate", LARGE), ("small rate", SMALL)):
     if name in SETTINGS:
         draw(left, name, f"rate {rate:g}: {words[name]}")
 left.plot(COOL_AT, 100 * np.median(cooled, axis=0), "o", color=BLACK, markersize=6,
           label=f"copies of rate {LARGE:g}, cooled for {COOLING} epochs")
-left.plot(epochs, 100 * running_median(np.median(curves["large rate"][..., 1], axis=0)), color="0.5", linestyle=":",
+train_error = running_median(np.median(curves["large rate"][..., 1], axis=0))
+left.plot(epochs, 100 * train_error, color="0.5", linestyle=":",
           label=f"training error, rate {LARGE:g}")
-left.set(xlabel="epoch", ylabel="error (%)", ylim=(0, 36), title=f"Batches of {BATCH}; median and band over runs")
+left.set(xlabel="epoch", ylabel="error (%)", ylim=(0, 36),
+         title=f"Batches of {BATCH}; median and band over runs")
 for name in [name for name in SETTINGS if name != "small rate"]:
-    draw(right, name, {"large rate": f"batch {BATCH}", "cosine": f"batch {BATCH}, cosine schedule"}.get(name, name))
+    text = {"large rate": f"batch {BATCH}", "cosine": f"batch {BATCH}, cosine schedule"}.get(name, name)
+    draw(right, name, text)
     fit_at = min(round(first_fit(name)), EPOCHS)
     height = running_median(np.median(curves[name][..., 0], axis=0))[fit_at - 1]
     right.plot(fit_at, 100 * height, "v", color=LOOKS[name][0], markeredgecolor=BLACK, markersize=10)
-right.plot([], [], "v", color="w", markeredgecolor=BLACK, markersize=10, label="first epoch without training error")
+right.plot([], [], "v", color="w", markeredgecolor=BLACK, markersize=10,
+           label="first epoch without training error")
 right.set(xlabel="epoch", title=f"Rate {LARGE:g}: batch size and schedule move the peak")
 for ax in (left, right):
     ax.legend(loc="upper right", fontsize=10)
 
 # %% Claims, on the smoothed median over the runs
 demo.claim("the test error falls, then rises (peak - lowest)", top - bottom, above=0.05)
-demo.claim("and falls again (peak - end)", falls["large rate"], at_least=0.02 if not demo.quick else FALL)
+demo.claim("and falls again (peak - end)", falls["large rate"], at_least=FALL)
 demo.claim("at the end the training error is zero", np.median(curves["large rate"][:, -1, 1]), at_most=0)
 demo.claim("but stopping at the lowest point stays better (end / lowest)", end / bottom, above=1.3)
 demo.claim(f"with batches of {BIG} it does not fall again (peak - end)", falls[f"batch {BIG}"], below=FALL)
-demo.claim(f"and the peak is lower (batch {BIG} / batch {BATCH})", found[f"batch {BIG}"][3] / top, below=1)
-demo.claim("cooling a copy at the peak gives at least half of the second fall at once (share)",
-           (top - np.median(cooled[:, nearest])) / falls["large rate"], at_least=0.5)
-if not demo.quick:
+if not demo.quick:    # two runs are too few for these
+    demo.claim(f"and the peak is lower (batch {BIG} / batch {BATCH})",
+               found[f"batch {BIG}"][3] / top, below=1)
+    demo.claim("cooling a copy at the peak gives at least half of the second fall at once (share)",
+               (top - np.median(cooled[:, nearest])) / falls["large rate"], at_least=0.5)
+    demo.claim("the cooled copies have no second fall of their own (highest - last)",
+               np.median(cooled, axis=0).max() - np.median(cooled[:, -1]), below=FALL)
     demo.claim("at the small rate it does not fall again (peak - end)", falls["small rate"], below=FALL)
-    demo.claim("though the training error gets to zero as well", np.median(curves["small rate"][:, -1, 1]), at_most=0)
-    demo.claim("the cosine schedule fits all labels earlier (epoch, ratio)", first_fit("cosine") / first_fit("large rate"),
-               below=1)
+    demo.claim("though the training error gets to zero as well",
+               np.median(curves["small rate"][:, -1, 1]), at_most=0)
+    demo.claim("the cosine schedule fits all labels earlier (epoch, ratio)",
+               first_fit("cosine") / first_fit("large rate"), below=1)
 demo.finish(figure)

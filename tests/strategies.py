@@ -50,14 +50,23 @@ def distinct(rng, shape):
 
 # -------------------------------------------------- shapes, arrays, graphs
 
+sides = st.integers(1, 3) | st.integers(1, 3) | st.integers(0, 3)    # 0 now and then
+
+
+def mostly_full(strategy, **options):
+    """Shapes of a strategy of hypothesis, with sides of 1 to 3, and of 0 now and then."""
+    full, any_ = (strategy(min_side=least, max_side=3, **options) for least in (1, 0))
+    return full | full | any_
+
+
 def shapes(min_dims=0, max_dims=3):
     """Shapes with sides of 0 to 3."""
-    return hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=0, max_side=3)
+    return mostly_full(hnp.array_shapes, min_dims=min_dims, max_dims=max_dims)
 
 
 def broadcastable(n):
     """n shapes that broadcast against one another, `input_shapes`, and their `result_shape`."""
-    return hnp.mutually_broadcastable_shapes(num_shapes=n, max_dims=3, min_side=0, max_side=3)
+    return mostly_full(hnp.mutually_broadcastable_shapes, num_shapes=n, max_dims=3)
 
 
 @st.composite
@@ -140,11 +149,12 @@ def with_grid(draw):
 
 @st.composite
 def with_labels(draw):
-    """Rows of logits, and a label for each."""
-    *batch, n_classes = draw(shapes(1).filter(lambda shape: shape[-1] > 0))
-    rng = draw(rngs)
+    """Rows of logits, and a label for each; what becomes of their losses (no rows have no mean)."""
+    rng, batch, n_classes = draw(rngs), draw(shapes(max_dims=2)), draw(st.integers(1, 4))
+    reductions = ["mean", "sum", "none"] if math.prod(batch) else ["sum", "none"]
     labels = np.asarray(rng.integers(0, n_classes, batch))
-    return (anything(rng, (*batch, n_classes)),), dict(labels=labels)
+    return (anything(rng, (*batch, n_classes)),), dict(labels=labels,
+                                                       reduction=draw(st.sampled_from(reductions)))
 
 
 @st.composite
@@ -206,10 +216,10 @@ def joined(draw):
     shape, rng = draw(shapes(1)), draw(rngs)
     axis = draw(st.integers(-len(shape), len(shape) - 1))
     xs = []
-    for side in draw(st.lists(st.integers(0, 3), min_size=1, max_size=3)):
-        sides = list(shape)
-        sides[axis] = side
-        xs.append(anything(rng, sides))
+    for side in draw(st.lists(sides, min_size=1, max_size=3)):
+        of_this = list(shape)
+        of_this[axis] = side
+        xs.append(anything(rng, of_this))
     return tuple(xs), dict(axis=axis)
 
 
@@ -224,15 +234,15 @@ def stacked(draw):
 @st.composite
 def matrices(draw):
     """Stacks of matrices that fit together and broadcast; either may be a single vector."""
-    rng, shape = draw(rngs), draw(hnp.mutually_broadcastable_shapes(
-        signature="(n?,k),(k,m?)->(n?,m?)", max_dims=2, min_side=0, max_side=3)).input_shapes
+    rng, shape = draw(rngs), draw(mostly_full(hnp.mutually_broadcastable_shapes, max_dims=2,
+                                              signature="(n?,k),(k,m?)->(n?,m?)")).input_shapes
     return (anything(rng, shape[0]), anything(rng, shape[1])), {}
 
 
 @st.composite
-def affine(draw, side=st.integers(1, 3)):
+def affine(draw):
     """x, weight, and perhaps a bias."""
-    rng, batch, n_in, n_out = draw(rngs), draw(shapes(max_dims=2)), draw(side), draw(side)
+    rng, batch, n_in, n_out = draw(rngs), draw(shapes(max_dims=2)), draw(sides), draw(sides)
     args = [anything(rng, shape) for shape in ((*batch, n_in), (n_out, n_in), (n_out,))]
     return tuple(args[:draw(st.integers(2, 3))]), {}
 
@@ -242,7 +252,7 @@ def with_subscripts(draw):
     """Subscripts, and operands of the shapes that they ask for."""
     subscripts = draw(st.sampled_from(["ij->ji", "ij,jk->ik", "bij,bkj->bik", "i,j->ij", "ij,ij->",
                                        "i, ij, j -> i", "ij,jk,kl->il", "i,->i"]))
-    rng, side = draw(rngs), {letter: draw(st.integers(0, 3)) for letter in "bijkl"}
+    rng, side = draw(rngs), {letter: draw(sides) for letter in "bijkl"}
     terms = subscripts.replace(" ", "").split("->")[0].split(",")
     return (tuple(anything(rng, [side[letter] for letter in term]) for term in terms),
             dict(subscripts=subscripts))
@@ -259,9 +269,9 @@ def pair(value):
 
 
 @st.composite
-def images(draw, kernel_size, padding, least=0, values=anything):
+def images(draw, kernel_size, padding, values=anything):
     """Images on which the kernel finds at least one place."""
-    n, c = draw(st.integers(least, 2)), draw(st.integers(least, 3))
+    n, c = draw(sides), draw(sides)
     size = [draw(st.integers(max(1, k - 2 * p), k + 3))
             for k, p in zip(pair(kernel_size), pair(padding))]
     return values(draw(rngs), (n, c, *size))
@@ -280,9 +290,9 @@ def with_windows(draw, values=anything):
 @st.composite
 def with_filters(draw):
     """Images, filters, perhaps a bias; stride and padding of a convolution."""
-    side, rng = st.integers(1, 3), draw(rngs)
-    n_out, *kernel_size = draw(side), draw(side), draw(side)
-    stride, padding = draw(one_or_two(side)), draw(one_or_two(st.integers(0, 2)))
-    x = draw(images(kernel_size, padding, least=1))
+    rng, n_out, side = draw(rngs), draw(sides), st.integers(1, 3)
+    kernel_size, stride = (draw(side), draw(side)), draw(one_or_two(side))
+    padding = draw(one_or_two(st.integers(0, 2)))
+    x = draw(images(kernel_size, padding))
     args = x, anything(rng, (n_out, x.shape[1], *kernel_size)), anything(rng, n_out)
     return args[:draw(st.integers(2, 3))], dict(stride=stride, padding=padding)

@@ -1,12 +1,14 @@
 """The laws of looking at a graph, and of finding the operation where the first NaN was made."""
 import linecache
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 
 from strategies import anything, broadcastable, programs, rngs, run
+import tinyml
 from tinyml import Tensor, detect_anomaly, graph, ops
 from tinyml.debug import gradients
 from tinyml.tensor import mode
@@ -129,6 +131,19 @@ def test_a_mask_of_minus_infinity_passes():
         masked = ops.where(np.eye(2, dtype=bool), scores, -np.inf)
         (ops.softmax(masked) * ops.logsumexp(masked, axis=1)).sum().backward()
     assert np.isfinite(scores.grad).all()
+
+
+def test_a_row_that_is_masked_out_entirely_does_not_pass():
+    message, line = caught(lambda: ops.softmax(leaf([-np.inf, -np.inf])))
+    assert message.startswith("softmax: the result must be finite, got 2 NaN and 0 infinite values")
+
+
+def test_a_file_whose_path_begins_like_the_package_is_not_the_package():
+    file = str(Path(tinyml.__file__).parent) + "_notes.py"
+    step = eval(compile("lambda x: x.log()", file, "eval"))
+    with pytest.raises(FloatingPointError, match=re.escape(f"called in {file}, line 1: ")):
+        with detect_anomaly():
+            step(leaf(0.0))
 
 
 def test_finite_steps_are_left_alone():

@@ -28,7 +28,7 @@ def settings(draw, max_share=1.9):
 def rounding(X, lr, *vectors):
     """Rounding of a descent: eps times the square of the problem's conditioning times what enters.
 
-    The fit X D = U diag(s) V' moves by 1 / s_min^2 when X D moves (Wedin 1973), then D stretches it.
+    The fit X D = U diag(s) V' moves by 1 / s_min^2 when X D moves (Wedin 1973); D stretches it.
     100 n p stands for the modest constants of LAPACK and of the two or three products that follow.
     """
     D = np.sqrt(lr)
@@ -108,7 +108,8 @@ def test_the_excess_risk_is_the_error_on_new_samples_without_their_noise(setting
 
 def test_monte_carlo_agrees_with_the_expectation():
     rng, noise, draws = np.random.default_rng(0), 0.25, 2000
-    X, _, beta, scales = make_two_scales(20, n_fast=8, n_slow=4, slow_scale=0.2, noise=noise, rng=rng)
+    X, _, beta, scales = make_two_scales(20, n_fast=8, n_slow=4, slow_scale=0.2, noise=noise,
+                                         rng=rng)
     lr, t = equal_speed_steps(X, scales=scales), TIMES[1:]
     risks = np.array([
         excess_risk(descent(X, X @ beta + np.sqrt(noise) * rng.standard_normal(20), t, lr=lr), beta,
@@ -165,12 +166,13 @@ def test_a_step_per_feature_is_plain_descent_on_rescaled_features(setting, rng):
 
 @given(rngs)
 def test_with_scales_far_apart_the_fast_features_are_fitted_first_as_if_alone(rng):
-    """Between the two fits stands the least squares fit of the fast features; then comes that of all.
+    """First comes the least squares fit of the fast features alone, then that of all.
 
     A slow direction is learned by 1 - (1 - s^2)^t <= t s^2, and a fast one is left by exp(-t s^2).
     """
     small = 1e-8
-    X, y, _, scales = make_two_scales(12, n_fast=5, n_slow=3, slow_scale=small, noise=0.1, rng=rng)
+    X, y, _, scales = make_two_scales(12, n_fast=5, n_slow=3, slow_scale=small, noise=0.1,
+                                      rng=rng)
     s = np.linalg.svd(X, compute_uv=False)
     lr = 1 / s[0] ** 2
     t = np.ceil(np.array([40 / s[4] ** 2, 40 / s[7] ** 2]) / lr)    # exp(-40) of either fit is left
@@ -179,7 +181,8 @@ def test_with_scales_far_apart_the_fast_features_are_fitted_first_as_if_alone(rn
     # At the first time the slow features are learned by 40 (s_slow / s_fast)^2 or less; their
     # coefficients are up to ||y|| / s_slow. They move the fast ones by the same order.
     leak = 40 * s[5] ** 2 / s[4] ** 2 * np.linalg.norm(y) / s[7]
-    assert np.sqrt(excess_risk(walked[0], alone, scales=scales)) <= 10 * kappa * (small * leak + 1e-13)
+    tolerance = 10 * kappa * (small * leak + 1e-13)
+    assert np.sqrt(excess_risk(walked[0], alone, scales=scales)) <= tolerance
     Z = X / scales    # at the second time it is the fit of all features, whatever their scales
     together = min_norm(Z, y) / scales
     assert np.sqrt(excess_risk(walked[1], together, scales=scales)) <= 1e-9 * np.linalg.norm(y)
@@ -249,7 +252,8 @@ X1, ONE = [[1.0]], [1.0]
 @pytest.mark.parametrize("call, error, message", [
     (lambda: descent(X1, ONE, [1], lr=2), ValueError, r"descent: lr must keep s_max\^2 .* got 2;"),
     (lambda: descent(X1, ONE, [1], lr=0), ValueError, "descent: lr must be > 0, got 0"),
-    (lambda: descent(X1, ONE, [1], lr=[1, 1]), ValueError, r"lr must have shape \(1,\), got \(2,\)"),
+    (lambda: descent(X1, ONE, [1], lr=[1, 1]), ValueError,
+     r"lr must have shape \(1,\), got \(2,\)"),
     (lambda: descent(X1, ONE, [0.5], lr=1), ValueError, "t must hold whole numbers >= 0"),
     (lambda: descent(X1, ONE, [-1], lr=1), ValueError, "t must hold whole numbers >= 0"),
     (lambda: descent(X1, ONE, [np.inf], lr=1), ValueError, "t must be finite"),
@@ -265,7 +269,8 @@ X1, ONE = [[1.0]], [1.0]
     (lambda: equal_speed_steps([[0.0]], scales=ONE), ValueError, "X must not be zero"),
     (lambda: equal_speed_steps(X1, scales=[0]), ValueError, "scales must be > 0, got 0"),
     (lambda: make_two_scales(1, n_fast=1, n_slow=1, slow_scale=2, noise=0,
-                             rng=np.random.default_rng(0)), ValueError, "slow_scale must be > 0 and"),
+                             rng=np.random.default_rng(0)), ValueError,
+     "slow_scale must be > 0 and"),
     (lambda: make_two_scales(1, n_fast=1, n_slow=1, slow_scale=1, noise=0, rng=0), TypeError,
      "make_two_scales: rng must be"),
 ])

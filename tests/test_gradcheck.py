@@ -29,6 +29,7 @@ WRONG = {
     "missing term": lambda A, g: (A * (A < 9 / 2)).T @ g,
     "other entry": lambda A, g: np.roll(A.T @ g, 1),
     "nothing": lambda A, g: 0 * g,
+    "not finite": lambda A, g: np.nan * g,
 }
 
 
@@ -102,6 +103,11 @@ def test_a_function_that_uses_no_argument_has_gradient_0():
 def test_functions_that_cannot_be_checked(f, error, message):
     with pytest.raises(error, match=re.escape(message)):
         gradcheck(f, [1.0, 2.0], rng=RNG(0))
+
+
+def test_inputs_are_real_numbers():
+    with pytest.raises(TypeError, match="gradcheck: data must hold real numbers, got str"):
+        gradcheck(lambda x: x, "text", rng=RNG(0))
 
 
 def test_rng_is_required():

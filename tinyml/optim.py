@@ -86,11 +86,11 @@ class SGD(Optimizer):
             g = g + self.weight_decay * p.data
         if self.momentum:
             if i not in self.velocity:
-                self.velocity[i] = np.array(g)
-            else:
-                self.velocity[i] *= self.momentum
-                self.velocity[i] += g
-            g = g + self.momentum * self.velocity[i] if self.nesterov else self.velocity[i]
+                self.velocity[i] = np.zeros_like(g)
+            v = self.velocity[i]
+            v *= self.momentum
+            v += g
+            g = g + self.momentum * v if self.nesterov else v
         p.data = np.asarray(p.data - self.lr * g)    # NumPy's scalars are no arrays
 
 
@@ -128,23 +128,23 @@ class Adam(Optimizer):
             data = data * (1 - self.lr * self.weight_decay)
         elif self.weight_decay:
             g = g + self.weight_decay * data
-        state = self.state.setdefault(i, [0, np.zeros_like(data), np.zeros_like(data)])
-        state[0] += 1
-        t, m, v = state
+        if i not in self.state:
+            self.state[i] = [0, np.zeros_like(data), np.zeros_like(data)]
+        self.state[i][0] += 1
+        t, m, v = self.state[i]
         beta1, beta2 = self.betas
-        work = np.asarray(g * (1 - beta1))
+        # the arrays hold m / (1 - beta1) and v / (1 - beta2): all factors are drawn out into two numbers
+        scale = math.sqrt((1 - beta2) / (1 - beta2 ** t))            # sqrt(v^) = scale sqrt(v)
+        rate = self.lr * (1 - beta1) / (1 - beta1 ** t) / scale
         m *= beta1
-        m += work
-        np.multiply(g, g, out=work)
-        work *= 1 - beta2
+        m += g
+        work = np.asarray(g * g)
         v *= beta2
         v += work
-        # lr m^ / (sqrt(v^) + eps) with both corrections drawn out of the arrays
-        root = math.sqrt(1 - beta2 ** t)
         np.sqrt(v, out=work)
-        work += self.eps * root
+        work += self.eps / scale
         np.divide(m, work, out=work)
-        work *= self.lr * root / (1 - beta1 ** t)
+        work *= rate
         p.data = np.subtract(data, work, out=work)
 
 

@@ -23,6 +23,11 @@ class _Mode(threading.local):
     watcher = None       # set by `tinyml.debug.detect_anomaly`
 
 
+# glibc gives the memory of a finished step back to the system, and the next step pays for every page anew.
+# Once it has seen a block of this size freed, it keeps as much (mallopt(3), M_MMAP_THRESHOLD). No page of
+# this one is ever touched.
+np.empty(2 ** 24, np.uint8)
+
 mode = _Mode()
 _next_serial = itertools.count().__next__
 
@@ -277,7 +282,7 @@ class Tensor:
         if gradient is None and self.data.size != 1:
             raise ValueError(f"backward: the tensor must be a scalar, got shape {self.shape}; write "
                              "loss.mean().backward(), or pass gradient=array of that shape")
-        g = np.ones_like(self.data) if gradient is None else as_float(
+        g = np.ones(self.shape, self.dtype) if gradient is None else as_float(
             gradient, self.data.dtype, name="backward").copy()    # the caller may change his own
         if g.shape != self.shape:
             raise ValueError(f"backward: gradient must have shape {self.shape}, got {g.shape}")

@@ -10,7 +10,7 @@ from tinyml.tensor import Tensor, no_grad
 
 def fit(model, X, y, *, optimizer, epochs, batch_size, rng, loss_fn=F.cross_entropy, augment=None,
         schedule=None, metrics=None, callbacks=(), label="fit"):
-    """Minimise loss_fn(model(X), y) over shuffled minibatches.
+    """Minimise loss_fn(model(X), y) over shuffled minibatches; the model is in evaluation mode afterwards.
 
     Parameters
     ----------

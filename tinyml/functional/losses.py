@@ -131,14 +131,16 @@ def kl_div(log_q, p, reduction="mean"):
 
     Raises
     ------
-    ValueError : the shapes differ, a probability is negative, an empty batch, NaN
+    ValueError : the shapes differ, a probability is negative, a logarithm positive, an empty batch, NaN
     """
     log_q, p = as_tensor(log_q), as_tensor(p)
     _same_shape("kl_div", ("log_q", log_q), ("p", p))
     if (p.data < 0).any():
         raise ValueError(f"kl_div: p must be >= 0, got {p.data.min()}; write softmax(logits)")
+    if (log_q.data > 1e-3).any():    # beyond rounding
+        raise ValueError(f"kl_div: log_q must be <= 0, got {log_q.data.max()}; write log_softmax(logits)")
     log_p = ops.log(ops.where(p.data > 0, p, 1.0))
-    terms = p * (log_p - log_q)
+    terms = p * ops.where(p.data > 0, log_p - log_q, 0.0)
     if reduction == "batchmean":
         return _reduce("kl_div", terms, "sum", log_q=log_q, p=p) / max(len(terms) if terms.ndim else 1, 1)
     return _reduce("kl_div", terms, reduction, log_q=log_q, p=p)

@@ -1,25 +1,25 @@
 """Epoch-wise double descent, exactly: the risk of gradient descent at every step, without a loop.
 
-Problem: train longer, and the test error falls, rises, and falls again, while the training loss falls
-all the way. How can a time be too long, and a longer one right?
+Problem: train longer, and the test error falls, rises, and falls again, while the training loss
+falls all the way. How can a time be too long, and a longer one right?
 
-Idea: features of different scale are learned at different speeds, so one descent is several fits, one
-after the other. In y = X beta + eps, x ~ N(0, diag(scales^2)), direction i of X diag(sqrt(lr)) =
-U diag(s) V' is learned by step t up to the share f_i = 1 - (1 - s_i^2)^t: at t = 1 / s_i^2, more or
-less. While the large features are fitted, what the small ones say about y is noise to them, and they
-overfit it; once the small ones are learned, that noise is gone. With D = diag(sqrt(lr)):
+Idea: features of different scale are learned at different speeds, so one descent is several fits,
+one after the other. In y = X beta + eps, x ~ N(0, diag(scales^2)), direction i of X diag(sqrt(lr))
+= U diag(s) V' is learned by step t up to the share f_i = 1 - (1 - s_i^2)^t: at t = 1 / s_i^2, more
+or less. While the large features are fitted, what the small ones say about y is noise to them, and
+they overfit it; once the small ones are learned, that noise is gone. With D = diag(sqrt(lr)):
 
     beta_t - beta  =  D (V diag(f) V' - I) D^-1 beta  +  D V diag(f / s) U' eps
                       bias                              its covariance: the variance
 
 Steps lr_j ~ 1 / scales_j^2 make all features equally fast, and the second bump is gone.
 
-The risk is the *excess* risk E (x'beta_t - x'beta)^2, and `noise` is the variance of eps (add it for
-the test error), as in `double_descent`.
+The risk is the *excess* risk E (x'beta_t - x'beta)^2, and `noise` is the variance of eps (add it
+for the test error), as in `double_descent`.
 
-Sources: Heckel and Yilmaz 2021, Early stopping in deep networks: double descent and how to eliminate
-it; Nakkiran, Kaplun, Bansal, Yang, Barak and Sutskever 2020, Deep double descent; MATH5836 week 10,
-section 10.1.3.
+Sources: Heckel and Yilmaz 2021, Early stopping in deep networks: double descent and how to
+eliminate it; Nakkiran, Kaplun, Bansal, Yang, Barak and Sutskever 2020, Deep double descent;
+MATH5836 week 10, section 10.1.3.
 """
 import numpy as np
 
@@ -66,13 +66,13 @@ def make_two_scales(n_samples, *, n_fast, n_slow, slow_scale, noise, rng):
 
 
 def descent(X, y, t, *, lr):
-    """Where gradient descent on 1/2 ||X beta - y||^2 stands after t steps from zero, for many t at once.
+    """Gradient descent on 1/2 ||X beta - y||^2 after t steps from zero, for many t at once.
 
         beta_{t+1} = beta_t - lr * X'(X beta_t - y),        beta_t = D V diag(f / s) U'y
 
     A step per feature is plain descent in the coordinates D^-1 beta, where the design is X D; hence
-    X D = U diag(s) V', f = 1 - (1 - s^2)^t over the s that are not zero. With one step for all it is
-    `min_norm.gradient_descent_closed_form` from zero, at chosen times instead of all.
+    X D = U diag(s) V', f = 1 - (1 - s^2)^t over the s that are not zero. With one step for all it
+    is `min_norm.gradient_descent_closed_form` from zero, at chosen times instead of all.
 
     Parameters
     ----------
@@ -103,7 +103,9 @@ def descent(X, y, t, *, lr):
 
 
 def excess_risk(beta_hat, beta, *, scales):
-    """E (x'beta_hat - x'beta)^2 = sum_j scales_j^2 (beta_hat_j - beta_j)^2 over x ~ N(0, diag(scales^2)).
+    """The error of beta_hat on new x ~ N(0, diag(scales^2)), without their noise.
+
+        E (x'beta_hat - x'beta)^2 = sum_j scales_j^2 (beta_hat_j - beta_j)^2
 
     Parameters
     ----------
@@ -131,8 +133,8 @@ def descent_bias(X, beta, t, *, lr, scales):
 
         scales_j^2 (E beta_t - beta)_j^2,        E beta_t = D V diag(f) V' D^-1 beta
 
-    The expectation is over eps. The bias of a large feature can *grow* with t: it picks up the signal
-    of small features that are not learned yet.
+    The expectation is over eps. The bias of a large feature can *grow* with t: it picks up the
+    signal of small features that are not learned yet.
 
     Parameters
     ----------
@@ -227,7 +229,7 @@ def equal_speed_steps(X, *, scales):
 
 
 def _modes(function, X, t, lr):
-    """D (p,), the modes U, s, Vh of X D, and f (*t.shape, rank), how far each is learned by step t."""
+    """D (p,), the modes U, s, Vh of X D, and f (*t.shape, rank), the share learned by step t."""
     X = check_real(function, "X", X, ndim=2).astype(np.float64)
     root = np.sqrt(_positive(function, "lr", lr, X.shape[1]))
     t = check_real(function, "t", t)

@@ -86,8 +86,13 @@ def fourier_features(X, frequencies, phases):
     if V.shape != (d, N) or N == 0:
         raise ValueError(f"fourier_features: frequencies must have shape (d, N) = {(d, N)} with "
                          f"N >= 1, as X and phases say, got {V.shape}")
-    angles = X @ V.astype(X.dtype) + b.astype(X.dtype)    # (n, N)
-    return X.dtype.type(np.sqrt(2 / N)) * np.cos(angles, out=angles)
+    with np.errstate(over="ignore", invalid="ignore"):    # reported below, in words
+        phi = X @ V.astype(X.dtype)    # (n, N), possibly large: the rest happens in place
+    phi += b.astype(X.dtype)
+    check_real("fourier_features", "v_k . x", phi)
+    np.cos(phi, out=phi)
+    phi *= np.sqrt(2 / N)
+    return phi
 
 
 def gaussian_kernel(X, Z, *, bandwidth):
@@ -115,8 +120,10 @@ def gaussian_kernel(X, Z, *, bandwidth):
         raise ValueError(f"gaussian_kernel: Z must have as many columns as X, {X.shape[1]}, got "
                          f"shape {Z.shape}")
     centre = Z.mean(axis=0) if len(Z) else 0    # near 0 the difference below loses fewer digits
-    X, Z = (X - centre) / bandwidth, (Z - centre) / bandwidth
-    squares = (X * X).sum(axis=1)[:, None] + (Z * Z).sum(axis=1) - 2 * X @ Z.T    # ||x - z||^2
+    with np.errstate(over="ignore", invalid="ignore"):    # reported below, in words
+        X, Z = (X - centre) / float(bandwidth), (Z - centre) / float(bandwidth)
+        squares = (X * X).sum(axis=1)[:, None] + (Z * Z).sum(axis=1) - 2 * X @ Z.T    # (n, m)
+    check_real("gaussian_kernel", "||x - z||^2 / bandwidth^2", squares)
     return np.exp(-np.maximum(squares, 0) / 2)
 
 
@@ -177,7 +184,8 @@ def _nested(X, y, sizes):
         if p <= n:
             factor, inverse = R[:p, :p], R_inverse[:p, :p]
         else:
-            K += A[:, grown:] @ A[:, grown:].T
+            with np.errstate(over="ignore", invalid="ignore"):    # such a K will not be trusted
+                K += A[:, grown:] @ A[:, grown:].T
             factor, inverse, grown = K, _inverse(K), p
         if not _trusted(factor, inverse):
             yield min_norm(A, y)
@@ -200,7 +208,8 @@ def _inverse(A):
 
 def _trusted(A, inverse):
     """Whether ||A|| ||A^-1||, which bounds the condition number, leaves a digit to trust."""
-    condition = np.linalg.norm(A) * np.linalg.norm(inverse)
+    with np.errstate(all="ignore"):
+        condition = np.linalg.norm(A) * np.linalg.norm(inverse)
     return condition * np.finfo(A.dtype).eps < 1e-3    # not so for infinities and NaN
 
 

@@ -7,12 +7,20 @@ from tinyml import functional as F
 from tinyml import ops
 from tinyml.check import check_number, check_pair, check_rng, check_sizes
 from tinyml.nn.module import Module, Parameter
+from tinyml.tensor import as_tensor
 
 
 def _uniform(rng, shape, fan_in):
     """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's law for Linear and Conv2d, weight and bias."""
     bound = 1 / math.sqrt(fan_in) if fan_in else 0
     return Parameter(rng.uniform(-bound, bound, shape).astype(np.float32))
+
+
+def _geometry(layer, *, stride):
+    """Kernel size, and stride and padding where they are not the default."""
+    parts = [f"kernel_size={layer.kernel_size}"]
+    parts += [f"stride={layer.stride}"] if layer.stride != stride else []
+    return ", ".join(parts + ([f"padding={layer.padding}"] if layer.padding else []))
 
 
 class Linear(Module):
@@ -36,7 +44,7 @@ class Linear(Module):
         self.bias = _uniform(rng, out_features, in_features) if bias else None
 
     def forward(self, x):
-        shape = np.shape(x)
+        shape = as_tensor(x).data.shape
         if not shape or shape[-1] != self.in_features:
             raise ValueError(f"Linear: x must have shape (..., in_features={self.in_features}), got {shape}")
         return F.linear(x, self.weight, self.bias)
@@ -79,10 +87,7 @@ class Conv2d(Module):
         return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
 
     def extra_repr(self):
-        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
-        parts += [f"{key}={value}" for key, value, default in
-                  (("stride", self.stride, 1), ("padding", self.padding, 0)) if value != default]
-        return ", ".join(parts)
+        return f"{self.in_channels}, {self.out_channels}, {_geometry(self, stride=1)}"
 
 
 class ReLU(Module):
@@ -136,7 +141,7 @@ class MaxPool2d(Module):
         return self.pool(x, self.kernel_size, self.stride, self.padding)
 
     def extra_repr(self):
-        return f"kernel_size={self.kernel_size}"
+        return _geometry(self, stride=None)
 
 
 class AvgPool2d(MaxPool2d):

@@ -90,10 +90,13 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0):
         for k, view in enumerate(_views(d, window, stride, size)):
             view += d_columns[:, k]
         return _images(d, padding)
+
+    def d_weight(g):    # a product per row of windows, for BLAS is slow at few but very long columns
+        by_row = lambda a: a.reshape(len(a), size[0], size[1] * n).swapaxes(0, 1)
+        d = by_row(columns) @ by_row(rows(g)).swapaxes(1, 2)    # (H', C kh kw, O)
+        return d.sum(axis=0).T.reshape(weight.shape)
     return (_images(y.reshape(n_out, *size, n)),
-            (d_x,
-             lambda g: (rows(g) @ columns.T).reshape(weight.shape),
-             lambda g: rows(g).sum(axis=1)))
+            (d_x, d_weight, lambda g: rows(g).sum(axis=1)))
 
 
 @primitive

@@ -52,10 +52,13 @@ def linear(x, weight, bias=None):
     y = x @ weight.T
     if bias is not None:
         y += bias
-    rows = lambda a: a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
     return y, (lambda g: g @ weight,
-               lambda g: rows(g).T @ rows(x),
-               lambda g: rows(g).sum(axis=0))
+               lambda g: _rows(g).T @ _rows(x),
+               lambda g: _rows(g).sum(axis=0))
+
+
+def _rows(a):
+    return a if a.ndim == 2 else a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
 
 
 @primitive

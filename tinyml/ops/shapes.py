@@ -36,11 +36,12 @@ def getitem(x, *, index):
     An entry that an integer array picks twice receives the sum of both gradients.
     """
     def d_x(g):
-        d = np.zeros_like(x, dtype=g.dtype)
+        d = np.zeros(x.shape, g.dtype)
         if _is_basic(index):
             d[index] = g
-        else:
-            np.add.at(d, index, g)
+        else:    # on flat arrays np.add.at is fast
+            places = np.arange(x.size).reshape(x.shape)[index]    # where each entry came from
+            np.add.at(d.reshape(-1), places.ravel(), g.ravel())
         return d
     return x[index], (d_x,)
 

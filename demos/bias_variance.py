@@ -4,9 +4,9 @@ Polynomials with p coefficients, fitted by minimum-norm least squares to many tr
 noisy points each; the parts of their risk after Geman, Bienenstock and Doursat 1992 (MATH5836
 week 10, section 10.1.1).
 
-You will see bias^2 fall and variance rise: the U-shaped risk of the textbooks. At p = n the variance
-explodes. Then, where the textbooks stop, it falls again, and polynomials of a degree in the hundreds
-do about as well as joining the dots by straight lines.
+You will see bias^2 fall and variance rise: the U-shaped risk of the textbooks. At p = n the
+variance explodes. Then, where the textbooks stop, it falls again, and polynomials of a degree in
+the hundreds do about as well as joining the dots by straight lines.
 
 Predict first: beyond p = n every fit passes through every noisy point. How can the variance fall?
 """
@@ -65,7 +65,7 @@ def fit(p, rng):
 
 
 results = sweep(fit, SIZES, repeats=TRAINING_SETS, seed=demo.seed, label="training sets")
-predictions, noiseless, dots, y_test = np.moveaxis(results, 2, 0)    # (training sets, sizes, x_test)
+predictions, noiseless, dots, y_test = np.moveaxis(results, 2, 0)    # (sets, sizes, x_test)
 
 
 def parts(predictions):
@@ -81,8 +81,8 @@ risk = ((predictions - target) ** 2).mean(axis=(0, 2))
 risk_of_dots = ((dots - target) ** 2).mean(axis=(0, 2))
 test_risk = ((predictions - y_test) ** 2).mean(axis=(0, 2))
 
-# The fit knows nothing of the noise in the test data: given the fit, the square of f - y_test =
-# (f - f*) - noise has the mean (f - f*)^2 + sigma^2 and the variance 4 sigma^2 (f - f*)^2 + 2 sigma^4.
+# The fit knows nothing of the noise in the test data: given the fit, the square of f - y_test
+# has the mean (f - f*)^2 + sigma^2 and the variance 4 sigma^2 (f - f*)^2 + 2 sigma^4.
 spread = np.sqrt((4 * SIGMA**2 * risk + 2 * SIGMA**4) / (TRAINING_SETS * N_TEST))
 errors = (test_risk - (bias2 + variance + SIGMA**2)) / spread    # in standard errors
 
@@ -136,17 +136,17 @@ demo.claim("test risk = bias^2 + variance + sigma^2 within 3 standard errors: sh
 demo.claim("bias^2 falls at every step up to the first minimum: largest ratio of neighbours",
            (clear_bias2[1:] / clear_bias2[:-1])[:best].max(), below=1)
 demo.claim("variance is largest at p = n (p)", SIZES[variance.argmax()], within=(n, n))
-demo.claim("variance explodes: p = n against the first minimum", variance[threshold] / variance[best],
-           at_least=1000)
-demo.claim("and falls again: p = n against the largest p", variance[threshold] / variance[-1],
-           at_least=1000)
+demo.claim("variance explodes: p = n against the first minimum",
+           variance[threshold] / variance[best], at_least=1000)
+demo.claim("and falls again: p = n against the largest p",
+           variance[threshold] / variance[-1], at_least=1000)
 steps = np.diff(np.log(risk[:threshold + 1]))
-demo.claim("the U: the error falls at every step down to the first minimum (largest step of its log)",
+demo.claim("the U: the error falls at every step to the first minimum (largest step of its log)",
            steps[:best].max(), below=0)
 demo.claim("and rises at every step from there to p = n (smallest step of its log)",
            steps[best:].min(), above=0)
-demo.claim("past p = n bias^2 rises again: largest p against p = n", clear_bias2[-1] / clear_bias2[threshold],
-           at_least=10)
+demo.claim("past p = n bias^2 rises again: largest p against p = n",
+           clear_bias2[-1] / clear_bias2[threshold], at_least=10)
 demo.claim("the second descent nearly reaches the first minimum: ratio of the errors",
            risk[-1] / risk[best], at_most=1.5)
 demo.claim("where it ends, the fit is as good as joining the dots: ratio of the errors",

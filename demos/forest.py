@@ -1,8 +1,9 @@
 """Why is the mean of twenty trees that all fit wrong labels better than any tree that does not?
 
 One regression tree with more and more leaves, and then more and more trees: the double descent of
-Belkin, Hsu, Ma and Mandal 2019 in random forests (figure 10.2(b) of MATH5836 week 10), here on 1,000
-handwritten digits. A fifth of the training labels is wrong; every tree is grown on all of them.
+Belkin, Hsu, Ma and Mandal 2019 in random forests (figure 10.2(b) of MATH5836 week 10), here on
+1,000 handwritten digits. A fifth of the training labels is wrong; every tree is grown on all of
+them.
 
 You will see the test error fall, rise to a peak where one tree fits every training label, and fall
 again as trees are averaged, far below the first minimum, while the training error stays 0. The last
@@ -36,7 +37,7 @@ BUDGETS = sorted({max(2, round(share * N_SAMPLES)) for share in SHARES})    # of
 
 # %% Experiment: one draw, and every number of trees 1..TREES with every budget of leaves
 class Grid(NamedTuple):
-    """What one draw measures, each of shape (TREES, len(BUDGETS)); row 0 is the mean of single trees."""
+    """What one draw measures: arrays of shape (TREES, len(BUDGETS)), row t for t + 1 trees."""
 
     test_loss: np.ndarray      # ||f(x) - one-hot y||^2, mean over the images
     test_error: np.ndarray     # share of wrong answers; on a tie the smaller digit is the answer
@@ -58,7 +59,10 @@ def measure(n, rng):
 
 
 def scores(trees, X, y):
-    """Loss and error of the mean of the first 1, 2, ... trees, cut back to every budget of leaves."""
+    """Loss and error of the mean of 1, 2, ... trees, cut back to every budget of leaves.
+
+    Row 0, one tree, is the average over all the trees; the others are means of the first ones.
+    """
     alone = np.array([[tree.predict(X, max_leaf_nodes=b) for b in BUDGETS] for tree in trees])
     means = alone.cumsum(axis=0) / np.arange(1, TREES + 1)[:, None, None, None]
     for score in (lambda f: ((f - one_hot(y, 10)) ** 2).sum(axis=-1),    # f: (..., images, 10)
@@ -91,7 +95,7 @@ def folded(grid):
 middle = Grid(*np.median(grids, axis=1))
 leaves, number = np.array(BUDGETS), np.arange(1, TREES + 1)
 path = np.concatenate([leaves, N_SAMPLES * number[1:]])
-full = len(leaves) - 1                        # the place of the full tree on the path
+full = len(leaves) - 1                              # the place of the full tree on the path
 fitted = leaves[middle.train_loss[0] == 0].min()    # budget from which a tree interpolates
 loss, error = folded(middle.test_loss), folded(middle.test_error)
 figure, axes = plt.subplots(1, 3, figsize=(14.5, 5.2), width_ratios=[1, 1, 0.9])
@@ -100,28 +104,33 @@ for ax, name, unit in zip(axes, ("loss", "error"), ("squared distance to one-hot
     train = band(ax, path, folded(getattr(grids, f"train_{name}")), color="0.5", linestyle="-.")
     test = band(ax, path, folded(getattr(grids, f"test_{name}")), color=BLUE)
     ax.axvline(N_SAMPLES, color="0.6", linestyle=":", linewidth=1.5)
+    ax.text(0.85 * N_SAMPLES, 1.1, "more leaves", color="0.35", ha="right", va="top")
+    ax.text(1.15 * N_SAMPLES, 1.1, "more trees", color="0.35", va="top")
     ticks = [(b, 1) for b in (2, 10, 100)] + [(N_SAMPLES, t) for t in (1, 5, TREES)]
-    ax.set(title=f"Test {name}", xscale="log", ylabel=unit, ylim=(-0.02, 1.02),
+    ax.set(title=f"Test {name}", xscale="log", ylabel=unit, ylim=(-0.02, 1.12),
            xlabel="leaves of a tree, at most / trees")
     ax.set_xticks([b * t for b, t in ticks], [f"{b}/{t}" for b, t in ticks], rotation=30)
     ax.minorticks_off()
     label_line(ax, test, "test")
     label_line(ax, train, "train")
 axes[0].plot(N_SAMPLES * number, middle.theory[:, -1], color=VERMILLION, linestyle="--", zorder=3)
-axes[0].text(0.97, 0.97, "dashed:\n$L_\\infty + (L_1 - L_\\infty)$ / trees", transform=axes[0].transAxes,
-             ha="right", va="top", color="#8A3D00")
+axes[0].text(0.98, 0.06, "dashed:\n$L_\\infty + (L_1 - L_\\infty)$ / trees", color="#8A3D00",
+             ha="right", transform=axes[0].transAxes,
+             bbox={"facecolor": "white", "linewidth": 0, "pad": 1})
 for trees, colour, style in ((1, BLUE, "-"), (3, ORANGE, "-."), (TREES, GREEN, "--")):
     line = band(axes[2], leaves, grids.test_error[:, trees - 1], color=colour, linestyle=style)
     label_line(axes[2], line, f"{trees} tree{'s' * (trees > 1)}")
 axes[2].axvline(fitted, color="0.6", linestyle=":", linewidth=1.5)
+axes[2].text(0.9 * fitted, 0.8, "one tree fits\nevery label", color="0.35", ha="right", va="top")
 axes[2].set(title="The same trees, unfolded: test error", xscale="log", ylim=(0, None),
             xlabel="leaves of a tree, at most", ylabel="share of wrong answers")
 ticks = [2, 10, 100, N_SAMPLES]
 axes[2].set_xticks(ticks, map(str, ticks))
 axes[2].minorticks_off()
-figure.suptitle(f"Fitting {100 * NOISE:.0f} % wrong labels, one tree errs on {100 * error[full]:.0f} % "
-                f"of new digits, the mean of {TREES} on {100 * error[-1]:.0f} %: no smaller tree is "
-                f"below {100 * error[:full].min():.0f} %")
+wrong, at_peak, at_end, at_best = (
+    f"{100 * share:.0f} %" for share in (NOISE, error[full], error[-1], error[:full].min()))
+figure.suptitle(f"Fitting {wrong} wrong labels, one tree errs on {at_peak} of new digits, the mean "
+                f"of {TREES} on {at_end}: no smaller tree is below {at_best}")
 
 # %% Claims
 demo.record("leaves of a tree, at most", leaves)

@@ -1,13 +1,13 @@
 """Does a model of real images get worse, and then better, as its width passes the number of images?
 
-Minimum-norm least squares on random Fourier features of handwritten digits: the experiment of Belkin,
-Hsu, Ma and Mandal 2019 (figure 10.2 of MATH5836 week 10), who used 10,000 images of MNIST. If TINYML_DATA
-leads to the files of MNIST, 1,000 of its images are here too.
+Minimum-norm least squares on random Fourier features of handwritten digits: the experiment of
+Belkin, Hsu, Ma and Mandal 2019 (figure 10.2 of MATH5836 week 10), who used 10,000 images of MNIST.
+If TINYML_DATA leads to the files of MNIST, 1,000 of its images are here too.
 
-You will see test error, squared loss and the length of the coefficients peak at N = n, where the training
-images are first fitted exactly, and beyond it an error far below the best before it. No label is
-wrong in these data. Where a fifth of the training labels is made wrong, there is a second descent too,
-but it ends above the first minimum: to fit wrong labels is not free.
+You will see test error, squared loss and the length of the coefficients peak at N = n, where the
+training images are first fitted exactly, and beyond it an error far below the best before it. This
+needs no wrong labels. If a fifth of the training labels is made wrong, there is a second descent
+too, but it ends above the first minimum: to fit wrong labels is not free.
 
 Predict first: at N = 20 n, is the model near a limit? Which one?
 """
@@ -24,10 +24,10 @@ from tinyml.sweep import sweep
 demo = start(__file__, __doc__)
 N_SAMPLES = 120 if demo.quick else 400    # n, training images
 DRAWS = 3 if demo.quick else 5            # of training images and of waves
-WIDTHS = [0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1, 1.02, 1.05,
-          1.1, 1.2, 1.4, 1.7, 2, 3, 5, 10, 20]    # N / n
-# Pixels are in [0, 1], and two digits about 3 apart (in MNIST 10). With a much narrower bandwidth every
-# image is far from every other, and no width does well (0.5: half of the digits wrong at N = 20 n).
+WIDTHS = [0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1, 1.02,
+          1.05, 1.1, 1.2, 1.4, 1.7, 2, 3, 5, 10, 20]    # N / n
+# Pixels are in [0, 1], and two digits are some 3 apart (in MNIST 10). From 1 to 8 the story
+# is the same; at 0.5 every image is far from all others, and no width does well.
 BANDWIDTH = {"digits": 2.0, "MNIST": 5.0}
 NOISE = 0.2                               # share of wrong training labels, in the second curve
 WRONG = f"{100 * NOISE:.0f} % wrong labels"
@@ -89,7 +89,7 @@ for ax, quantity in zip(axes, ("test_error", "test_loss", "norm")):
         colour, style = LOOK[name]
         line = band(ax, width, curves[:, row, :-1], color=colour, linestyle=style)
         if ax is axes[0]:
-            label_line(ax, line, name)
+            label_line(ax, line, name.replace(" labels", "\nlabels"))
         limit = np.median(curves[:, row, -1])
         ax.plot([3, 20], [limit, limit], color=colour, linestyle="--", linewidth=1.2)
     ax.axvline(1, color="0.6", linestyle=":", linewidth=1.5)
@@ -98,14 +98,14 @@ for ax, quantity in zip(axes, ("test_error", "test_loss", "norm")):
     ax.set_xticks(ticks, map(str, ticks))
     ax.minorticks_off()
 axes[1].plot(width[before], middle["digits"].train_loss[:-1][before], color="0.5", linewidth=1.2)
-axes[1].text(0.03, 0.06, "on the training\nimages (digits)", color="0.35", va="top")
+axes[1].text(0.045, 0.06, "on the training\nimages (digits)", color="0.35", va="top")
 axes[0].set(title="Test error", ylabel="share of wrong answers", ylim=(0, 1))
 axes[1].set(title="Test loss", ylabel="squared distance to one-hot, mean", yscale="log")
 axes[1].set_ylim(bottom=0.01)
 axes[2].set(title="Length of the coefficients", ylabel="||β||", yscale="log")
 axes[2].text(2.2, 11, "dashed: N = ∞", color="0.35")
-figure.suptitle(f"The error on new digits peaks at N = n ({digit_error.max():.0f} %), and then falls to "
-                f"{digit_error[-1]:.1f} %: no narrower model is below {digit_error[before].min():.1f} %")
+figure.suptitle(f"The error on new digits peaks at N = n ({digit_error.max():.0f} %), and falls to "
+                f"{digit_error[-1]:.1f} %; the best N < n leaves {digit_error[before].min():.1f} %")
 
 # %% Claims
 demo.record("N / n", width)
@@ -126,9 +126,9 @@ for name, curves in middle.items():
                curves.test_loss[-2] / curves.test_loss[-1], within=(0.9, 1.2))
 for name in [name for name in middle if name != WRONG]:
     for words, values in (("error", middle[name].test_error), ("loss", middle[name].test_loss)):
-        demo.claim(f"{name}: the widest model's test {words} is below that of the best with N < n (ratio)",
+        demo.claim(f"{name}: test {words} of the widest model / of the best with N < n",
                    values[-2] / values[:-1][before].min(), below=0.8)
-if not demo.quick:    # with fewer images the first minimum is so high that even this descent passes it
+if not demo.quick:    # with fewer images the first minimum is high, and this descent passes it
     values = middle[WRONG].test_error
     demo.claim(f"{WRONG}: there is a second descent (test error, widest / peak)",
                values[-2] / values.max(), below=0.5)

@@ -29,7 +29,7 @@ def risk(predictions, target):
 @given(crowds())
 def test_the_mean_squared_error_is_bias2_plus_variance_exactly(crowd):
     bias2, variance = bias_variance(*crowd)
-    # A centre that is off by eps |predictions| moves each part by eps predictions^2 at most; then sums.
+    # A centre that is off by eps |predictions| moves each part by eps predictions^2; then the sums.
     size = np.square(crowd[0]).max() + np.square(crowd[1]).max()
     assert abs(risk(*crowd) - (bias2 + variance)) <= 100 * crowd[0].size * EPS * size
     assert bias2 >= 0 and variance >= 0
@@ -43,7 +43,7 @@ def test_the_identity_holds_to_1e_10_where_the_variance_explodes():
 
 @given(rng=rngs, R=st.integers(1, 3), population=st.integers(1, 3), n_test=st.integers(1, 3))
 def test_the_estimates_are_off_by_a_share_of_one_in_R(rng, R, population, n_test):
-    """Every sample of R from a population of predictors, one by one: the expectation without chance."""
+    """Every sample of R from a population of predictors: the expectation, without chance."""
     predictors, target = rng.standard_normal((population, n_test)), rng.standard_normal(n_test)
     true_bias2, true_variance = bias_variance(predictors, target)
     samples = product(predictors, repeat=R)
@@ -89,7 +89,8 @@ def test_outputs_are_summed_and_points_averaged(crowd):
 @given(crowds())
 def test_the_variance_does_not_know_the_truth_and_a_perfect_crowd_has_no_bias(crowd):
     predictions, target = crowd
-    assert bias_variance(predictions, target).variance == bias_variance(predictions, 0 * target).variance
+    variance = bias_variance(predictions, target).variance
+    assert bias_variance(predictions, 0 * target).variance == variance
     assert bias_variance(predictions, predictions.mean(axis=0)).bias2 == 0
 
 
@@ -110,7 +111,8 @@ def test_least_squares_on_fixed_inputs_has_variance_sigma2_p_over_n():
     hat = X @ np.linalg.pinv(X)    # the fit at the training inputs is hat @ y
     bias2, variance = bias_variance((truth + sigma * rng.standard_normal((R, n))) @ hat.T, truth)
     # Their squares sum to sigma^2 times a chi^2 with (R - 1) p and with p degrees of freedom.
-    assert variance == pytest.approx(sigma**2 * p / n * (1 - 1 / R), rel=5 * np.sqrt(2 / ((R - 1) * p)))
+    spread = np.sqrt(2 / ((R - 1) * p))
+    assert variance == pytest.approx(sigma**2 * p / n * (1 - 1 / R), rel=5 * spread)
     assert bias2 <= sigma**2 / (n * R) * (p + 5 * np.sqrt(2 * p) + 25)
 
 

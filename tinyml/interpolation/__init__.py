@@ -1,5 +1,9 @@
 """Lesson 10.1: why a model with more parameters than samples can still generalise.
 
+    bias_variance    where the error of a fit comes from: the classical U, and beyond it
     min_norm         least squares in its three regimes, and where gradient descent ends
     double_descent   the risk of the minimum-norm fit, exactly: the peak at p = n and what follows
+    random_features  double descent on real digits, with random Fourier features
+    forest           double descent of trees and forests, grown from scratch
+    epoch_wise       double descent in time: the risk falls, rises and falls while one model trains
 """

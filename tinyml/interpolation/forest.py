@@ -3,19 +3,19 @@
 Problem: Belkin et al. 2019 find double descent where nothing is linear and nothing has a norm. One
 tree with more and more leaves ends at the interpolation threshold; many such trees go past it.
 
-Idea: a tree cuts its samples in two, x_j <= t or not, and each half again; a leaf predicts the mean
-of its samples. A cut into L and R lowers the squared loss sum_i ||y_i - mean||^2 of its n samples by
+Idea: a tree cuts its samples in two, x_j <= t or not, and each part again; a leaf predicts the mean
+of its samples. A cut into L and R lowers their squared loss, sum_i ||y_i - mean||^2, by
 
-    gain = (n_L n_R / n) ||mean_L - mean_R||^2 = n / (n_L n_R) ||s_L||^2,   s_L = sum_L (y_i - mean),
+    gain = n_L n_R / n ||mean_L - mean_R||^2 = n / (n_L n_R) ||s_L||^2,   s_L = sum_L (y_i - mean)
 
-so one sort and one cumulative sum a feature weigh all its cuts. The leaf with the largest gain is
-cut next, and no cut depends on later ones: **the tree with b leaves is a prefix of every larger one**,
-so one grown tree holds the predictions for all budgets of leaves. Fully grown it interpolates; a
-forest, the mean of trees whose cuts are random in part, then interpolates too, and is smoother.
+so a sort and a cumulative sum weigh all the cuts along a feature. The leaf with the largest gain is
+cut next, and no cut depends on later ones: **the tree with b leaves is a prefix of all larger
+ones**, so one grown tree holds the predictions for every budget of leaves. Fully grown, it
+interpolates. A forest, the mean of trees with random cuts, then interpolates too, more smoothly.
 
-Sources: Breiman, Friedman, Olshen and Stone 1984, Classification and regression trees; Breiman 2001,
-Random forests; Belkin, Hsu, Ma and Mandal 2019, Reconciling modern machine-learning practice and the
-classical bias-variance trade-off; MATH5836 week 10, section 10.1.1, figure 10.2(b).
+Sources: Breiman, Friedman, Olshen and Stone 1984, Classification and regression trees; Breiman
+2001, Random forests; Belkin, Hsu, Ma and Mandal 2019, Reconciling modern machine-learning practice
+and the classical bias-variance trade-off; MATH5836 week 10, section 10.1.1, figure 10.2(b).
 """
 import heapq
 from typing import NamedTuple
@@ -24,8 +24,8 @@ import numpy as np
 
 from tinyml.check import check_real, check_rng, check_sizes
 
-# Two cuts tie if their gains differ by less than this share of the loss: so rounding, which is far
-# smaller, never decides between features that cut the samples in the same two.
+# Gains that differ by less than this share of the node's loss tie. Two features often cut the samples
+# in the same two; their gains then differ by rounding only, which is far smaller and must not decide.
 TIE = 1e-9
 
 
@@ -42,8 +42,8 @@ def best_split(X, Y):
 
         gain = n / (n_L n_R) ||s_L||^2,     s_L = sum over the left rows of (y_i - mean y)
 
-    A threshold lies midway between two neighbouring values of its feature. Ties go to the first
-    feature, then to the lowest threshold.
+    A threshold lies midway between two neighbouring values of its feature. Ties (gains that differ
+    by less than 1e-9 of the loss) go to the first feature, then to the lowest threshold.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def best_split(X, Y):
     if n < 2 or p == 0:
         return None
     columns, Y = np.ascontiguousarray(X.T), Y.reshape(n, -1)
-    Y = Y - Y.mean(axis=0)
+    Y = Y - _mean(Y)
     order = columns.argsort(axis=1, kind="stable")             # (p, n)
     x = np.take_along_axis(columns, order, axis=1)
     s = Y[order[:, :-1]].cumsum(axis=1)                        # (p, n - 1, k), s_L of every cut
@@ -103,8 +103,8 @@ class RegressionTree:
         Each node looks for its cut among so many features, drawn from those that vary in it.
     rng : numpy.random.Generator, for that draw; only needed with max_features
 
-    Attributes (after `fit`)
-    ----------
+    Attributes, after `fit`
+    -----------------------
     left : ndarray of int, shape (n_nodes,), the left child; the right child is the next node; 0 in
         a leaf. Nodes are numbered as they come up: the cut that makes b leaves of b - 1 makes the
         nodes 2b - 3 and 2b - 2.
@@ -134,7 +134,7 @@ class RegressionTree:
         self.n_features = None    # p, known after `fit`
 
     def fit(self, X, Y):
-        """Grow the tree on X, shape (n, p), and Y, shape (n,) or (n, k), n >= 1; return the tree.
+        """Grow the tree on X, shape (n, p), and Y, shape (n,) or (n, k), n >= 1; return self.
 
         Raises
         ------
@@ -227,8 +227,8 @@ class RandomForest:
         Without it and without max_features, all trees are equal.
     rng : numpy.random.Generator
 
-    Attributes (after `fit`)
-    ----------
+    Attributes, after `fit`
+    -----------------------
     trees : list of RegressionTree; the first m of them are a forest of m trees from the same rng
 
     Raises
@@ -246,7 +246,7 @@ class RandomForest:
         self.n_features = None    # p, known after `fit`
 
     def fit(self, X, Y):
-        """Grow the trees on X, shape (n, p), and Y, shape (n,) or (n, k), n >= 1; return the forest.
+        """Grow all trees on X, shape (n, p), and Y, shape (n,) or (n, k), n >= 1; return self.
 
         Raises
         ------

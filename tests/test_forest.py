@@ -1,0 +1,399 @@
+"""Laws of regression trees and forests: brute force, interpolation, nestedness, invariance."""
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strategies import rngs
+from tinyml.interpolation.forest import TIE, RandomForest, RegressionTree, best_split
+
+EPS = np.finfo(float).eps
+
+
+def whole(rng, shape):
+    """Targets that often tie; two gains of them, fractions of small numbers, tie or differ by far."""
+    return rng.integers(-3, 4, shape).astype(float)
+
+
+def generic(rng, shape):
+    """Targets whose sums never tie."""
+    return rng.standard_normal(shape)
+
+
+@st.composite
+def problems(draw, targets=whole, max_n=10):
+    """X with equal values, often equal rows and constant columns; Y with one output or several."""
+    rng, n, p = draw(rngs), draw(st.integers(1, max_n)), draw(st.integers(0, 4))
+    X = rng.integers(0, draw(st.integers(1, 5)), (n, p))
+    dtype = draw(st.sampled_from([np.int64, np.float32, np.float64]))
+    return X.astype(dtype), targets(rng, (n, *draw(st.sampled_from([(), (1,), (3,)]))))
+
+
+def loss(Y):
+    """sum_i ||y_i - mean||^2"""
+    return ((Y - Y.mean(axis=0)) ** 2).sum() if len(Y) else 0.0
+
+
+def of_a_loss(Y):
+    """A bound on the rounding errors of sums of n squares: a modest multiple of n eps times it."""
+    return 10 * len(Y) * EPS * (Y * Y).sum()
+
+
+def of_a_mean(Y):
+    """A bound on the rounding errors of means of n numbers or fewer, and of their differences."""
+    return 4 * len(Y) * EPS * np.abs(Y).max(initial=0)
+
+
+def all_cuts(X, Y):
+    """(feature, threshold, gain) of every cut, in the order that settles ties."""
+    for j, column in enumerate(X.T):
+        values = np.unique(column).astype(float)
+        for t in (values[:-1] + values[1:]) / 2:
+            yield j, t, loss(Y) - loss(Y[column <= t]) - loss(Y[column > t])
+
+
+def leaf_of(tree, x, n_nodes):
+    """Walk down, one row and one node at a time, and no further than the nodes below n_nodes."""
+    node = 0
+    while 0 < tree.left[node] < n_nodes:
+        node = tree.left[node] + (x[tree.feature[node]] > tree.threshold[node])
+    return node
+
+
+def budgets(tree):
+    return range(1, tree.n_leaves + 1)
+
+
+def node_cut_at(tree, b):
+    """The leaf of the tree with b leaves that is cut next."""
+    node, = np.flatnonzero(tree.left == 2 * b - 1)
+    return node
+
+
+# -------------------------------------------------- one cut
+
+@given(problems())
+def test_the_best_split_is_that_of_brute_force(problem):
+    X, Y = problem
+    cuts = list(all_cuts(X, Y))
+    split = best_split(X, Y)
+    if not cuts:
+        assert split is None
+        return
+    best = max(gain for _, _, gain in cuts)
+    first = next(cut for cut in cuts if cut[2] >= best - TIE * loss(Y))
+    assert (split.feature, split.threshold) == first[:2]
+    assert abs(split.gain - first[2]) <= of_a_loss(Y)
+
+
+@given(problems(generic))
+def test_between_features_that_cut_alike_the_first_wins(problem):
+    X, Y = problem
+    split = best_split(X, Y)
+    assert split is None or best_split(np.hstack([X, X, -X]), Y) == split
+
+
+@pytest.mark.parametrize("width", [16, 32, 64])
+@given(data=st.data())
+def test_a_threshold_separates_any_two_values(width, data):
+    number = st.floats(width=width, allow_nan=False, allow_infinity=False)
+    low, high = sorted(data.draw(st.tuples(number, number).filter(lambda pair: pair[0] != pair[1])))
+    X = np.array([[high], [low]], dtype=f"f{width // 8}")
+    assert low <= best_split(X, [0, 1]).threshold < high
+    assert RegressionTree().fit(X, [0, 1]).predict(X).tolist() == [0, 1]
+
+
+def test_neighbouring_numbers_and_the_smallest_are_separated():
+    for low in (1.0, -1.0, 0.0, np.finfo(float).max / 2, -np.finfo(float).max):
+        X = np.array([[low], [np.nextafter(low, np.inf)]])
+        assert RegressionTree().fit(X, [3, 5]).predict(X).tolist() == [3, 5]
+
+
+# -------------------------------------------------- growth
+
+@given(problems())
+def test_a_full_tree_predicts_the_mean_of_equal_rows(problem):
+    X, Y = problem
+    equal = (X[:, None] == X).all(axis=-1)
+    means = np.array([Y[rows].mean(axis=0) for rows in equal])
+    assert np.abs(RegressionTree().fit(X, Y).predict(X) - means).max() <= of_a_mean(Y)
+
+
+@given(problems(generic))
+def test_a_full_tree_interpolates_exactly_where_equal_rows_agree(problem):
+    X, Y = problem
+    Y = Y[(X[:, None] == X).all(axis=-1).argmax(axis=1)]    # the target of the first equal row
+    assert np.array_equal(RegressionTree().fit(X, Y).predict(X), Y)
+
+
+@given(problems(generic), st.integers(1, 12))
+def test_there_are_as_many_leaves_as_the_budget_and_the_rows_allow(problem, budget):
+    X, Y = problem
+    n_distinct = len(np.unique(X, axis=0)) if X.shape[1] else 1
+    assert RegressionTree(max_leaf_nodes=budget).fit(X, Y).n_leaves == min(budget, n_distinct)
+
+
+def test_a_pattern_that_no_single_cut_improves_is_learned():
+    X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    assert best_split(X, y).gain == 0
+    assert RegressionTree().fit(X, y).predict(X).tolist() == y
+
+
+def test_equal_targets_are_not_cut():
+    tree = RegressionTree().fit([[1], [2], [3]], [0.1, 0.1, 0.1])
+    assert tree.n_leaves == 1 and tree.predict([[7]]) == 0.1
+
+
+@given(problems())
+def test_every_leaf_holds_the_mean_of_its_samples_at_every_budget(problem):
+    X, Y = problem
+    tree = RegressionTree().fit(X, Y)
+    for b in budgets(tree):
+        leaves = np.array([leaf_of(tree, x, 2 * b - 1) for x in X])
+        assert len(set(leaves.tolist())) == b    # no leaf is empty
+        means = np.array([Y[leaves == leaf].mean(axis=0) for leaf in leaves])    # row by row
+        assert np.abs(tree.value[leaves] - means).max() <= of_a_mean(Y)
+        assert np.array_equal(tree.predict(X, max_leaf_nodes=b), tree.value[leaves])
+
+
+@given(problems())
+def test_the_gains_are_what_the_training_loss_falls_by(problem):
+    X, Y = problem
+    tree = RegressionTree().fit(X, Y)
+    losses = [((Y - tree.predict(X, max_leaf_nodes=b)) ** 2).sum() for b in budgets(tree)]
+    assert abs(losses[0] - loss(Y)) <= of_a_loss(Y)
+    for b in budgets(tree)[:-1]:
+        gain = tree.gain[node_cut_at(tree, b)]
+        assert gain >= 0 and abs(losses[b - 1] - losses[b] - gain) <= of_a_loss(Y)
+
+
+@given(problems(generic))
+def test_the_leaf_that_is_cut_next_has_the_largest_gain(problem):
+    X, Y = problem
+    tree = RegressionTree().fit(X, Y)
+    for b in budgets(tree)[:-1]:
+        leaves = np.array([leaf_of(tree, x, 2 * b - 1) for x in X])
+        splits = (best_split(X[leaves == leaf], Y[leaves == leaf]) for leaf in set(leaves.tolist()))
+        largest = max(split.gain for split in splits if split)
+        assert tree.gain[node_cut_at(tree, b)] >= largest - of_a_loss(Y)
+
+
+@given(problems(), st.integers(1, 12), st.integers(1, 4), st.integers(0, 2**32))
+def test_a_smaller_tree_is_a_prefix_of_a_larger_one(problem, budget, max_features, seed):
+    X, Y = problem
+    max_features = min(max_features, X.shape[1]) or None
+
+    def grow(max_leaf_nodes):
+        return RegressionTree(max_leaf_nodes=max_leaf_nodes, max_features=max_features,
+                              rng=np.random.default_rng(seed)).fit(X, Y)
+
+    small, full = grow(budget), grow(None)
+    assert np.array_equal(small.value, full.value[:2 * small.n_leaves - 1])
+    new = np.random.default_rng(seed).uniform(-1, 6, (20, X.shape[1]))
+    for b in range(1, budget + 1):
+        assert np.array_equal(small.predict(new, max_leaf_nodes=b),
+                              full.predict(new, max_leaf_nodes=b))
+
+
+# -------------------------------------------------- invariance
+
+@given(problems())
+def test_a_monotone_map_of_a_feature_changes_no_training_prediction(problem):
+    X, Y = problem
+    tree, mapped = RegressionTree().fit(X, Y), RegressionTree().fit(X ** 3 + X, Y)
+    assert np.array_equal(tree.left, mapped.left) and np.array_equal(tree.feature, mapped.feature)
+    for b in budgets(tree):
+        assert np.array_equal(tree.predict(X, max_leaf_nodes=b),
+                              mapped.predict(X ** 3 + X, max_leaf_nodes=b))
+
+
+@given(problems(generic), rngs, st.floats(0.1, 10), st.floats(-10, 10))
+def test_an_affine_map_of_the_targets_is_followed(problem, rng, scale, shift):
+    X, Y = problem
+    k = Y.shape[1] if Y.ndim == 2 else 1
+    Q = scale * np.linalg.qr(rng.standard_normal((k, k)))[0]    # keeps the ratios of all gains
+
+    def move(Y):
+        return (Y.reshape(len(Y), k) @ Q + shift).reshape(Y.shape)
+
+    tree, moved = RegressionTree().fit(X, Y), RegressionTree().fit(X, move(Y))
+    new = rng.uniform(-1, 6, (20, X.shape[1]))
+    for b in budgets(tree):
+        error = moved.predict(new, max_leaf_nodes=b) - move(tree.predict(new, max_leaf_nodes=b))
+        size = np.array([abs(shift) + scale * k * np.abs(Y).max()] * len(Y))    # of what is summed
+        assert np.abs(error).max() <= 3 * of_a_mean(size)
+
+
+@given(problems(generic), rngs)
+def test_the_order_of_the_samples_does_not_matter(problem, rng):
+    X, Y = problem
+    order = rng.permutation(len(X))
+    new = rng.uniform(-1, 6, (20, X.shape[1]))
+    tree, shuffled = RegressionTree().fit(X, Y), RegressionTree().fit(X[order], Y[order])
+    assert np.abs(tree.predict(new) - shuffled.predict(new)).max() <= of_a_mean(Y)
+
+
+# -------------------------------------------------- random features, forests
+
+@given(problems(generic), rngs)
+def test_random_features_do_not_keep_a_tree_from_interpolating(problem, rng):
+    X, Y = problem
+    X = np.column_stack([np.zeros((len(X), 5)), X, np.arange(len(X))])    # one column tells all
+    tree = RegressionTree(max_features=1, rng=rng).fit(X, Y)
+    assert np.array_equal(tree.predict(X), Y)
+
+
+def test_every_feature_that_varies_is_drawn_equally_often():
+    rng, draws = np.random.default_rng(0), 600
+    X = np.column_stack([np.ones(8), rng.standard_normal((8, 3)), np.ones(8)])
+    y = X[:, 1]    # feature 1 is the best one, whenever it is drawn
+    for m in (1, 2, 3):
+        used = [RegressionTree(max_leaf_nodes=2, max_features=m, rng=rng).fit(X, y).feature[0]
+                for _ in range(draws)]
+        spread = 5 * np.sqrt(draws * m / 3 * (1 - m / 3))    # 5 standard deviations of a binomial
+        assert abs(used.count(1) - draws * m / 3) <= spread
+        assert set(used) <= {1, 2, 3}
+
+
+@given(problems(), rngs, st.booleans())
+def test_a_forest_is_the_mean_of_its_trees(problem, rng, bootstrap):
+    X, Y = problem
+    forest = RandomForest(3, bootstrap=bootstrap, rng=rng).fit(X, Y)
+    mean = np.mean([tree.predict(X) for tree in forest.trees], axis=0)
+    assert np.abs(forest.predict(X) - mean).max() <= of_a_mean(Y)
+
+
+@given(problems(), st.integers(0, 2**32), st.booleans(), st.sampled_from([None, 2, 5]))
+def test_the_same_generator_grows_the_same_forest(problem, seed, bootstrap, max_leaf_nodes):
+    X, Y = problem
+    settings = dict(max_features=1 if X.shape[1] else None, bootstrap=bootstrap,
+                    max_leaf_nodes=max_leaf_nodes)
+
+    def grow(n_trees):
+        return RandomForest(n_trees, **settings, rng=np.random.default_rng(seed)).fit(X, Y)
+
+    few, many = grow(2), grow(3)
+    assert np.array_equal(few.predict(X), grow(2).predict(X))
+    for one, other in zip(few.trees, many.trees):    # and a smaller one is a prefix of a larger
+        assert np.array_equal(one.value, other.value)
+
+
+@given(rngs, st.integers(2, 30))
+def test_a_forest_of_full_trees_interpolates_noise(rng, n):
+    X, Y = rng.standard_normal((n, 5)), rng.standard_normal((n, 2))
+    forest = RandomForest(4, max_features=2, rng=rng).fit(X, Y)
+    assert np.abs(forest.predict(X) - Y).max() <= of_a_mean(Y)
+    new = rng.standard_normal((30, 5))
+    first, second = (tree.predict(new) for tree in forest.trees[:2])
+    assert n < 10 or not np.array_equal(first, second)    # yet the trees differ
+
+
+def test_a_bootstrap_tree_fits_the_rows_that_it_drew():
+    n, trees = 400, 10
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((n, 2)), rng.standard_normal(n)
+    forest = RandomForest(trees, bootstrap=True, rng=rng).fit(X, y)
+    share = np.mean([(tree.predict(X) == y).mean() for tree in forest.trees])
+    # A row is drawn with probability 1 - (1 - 1/n)^n. The variance of the share of distinct rows is
+    # about (1/e - 2/e^2) / n, so 5 standard deviations of the mean over the trees are:
+    spread = 5 * np.sqrt((np.exp(-1) - 2 * np.exp(-2)) / (n * trees))
+    assert abs(share - (1 - (1 - 1 / n) ** n)) <= spread
+
+
+# -------------------------------------------------- edges and errors
+
+@pytest.mark.parametrize("X, Y, new, expected", [
+    ([[5]], [7], [[0], [9]], [7, 7]),                                          # n = 1
+    (np.zeros((4, 0)), [1, 2, 3, 6], np.zeros((2, 0)), [3, 3]),                # p = 0
+    (np.ones((4, 3)), [1, 2, 3, 6], np.zeros((1, 3)), [3]),                    # constant features
+    ([[1], [2]], np.zeros((2, 0)), [[1]], np.zeros((1, 0))),                   # k = 0
+    ([[1], [2]], [[1, 2], [3, 4]], np.zeros((0, 1)), np.zeros((0, 2))),        # nothing to predict
+])
+def test_small_and_empty_problems(X, Y, new, expected):
+    assert np.array_equal(RegressionTree().fit(X, Y).predict(new), expected)
+
+
+@pytest.mark.parametrize("n, p", [(0, 2), (1, 2), (2, 0)])
+def test_where_there_is_nothing_to_cut_there_is_no_split(n, p):
+    assert best_split(np.ones((n, p)), np.ones(n)) is None
+
+
+@pytest.mark.parametrize("size", [1e100, 1e-200])
+def test_very_large_and_very_small_targets_are_fitted(size):
+    X, y = np.arange(6.0)[:, None], size * np.array([1, -1, 1, 1, 0, -1])
+    assert np.array_equal(RegressionTree().fit(X, y).predict(X), y)
+
+
+@given(problems(), rngs)
+def test_arguments_are_not_modified(problem, rng):
+    X, Y = problem
+    before = X.copy(), Y.copy()
+    RandomForest(2, bootstrap=True, rng=rng).fit(X, Y).predict(X)
+    assert np.array_equal(X, before[0]) and np.array_equal(Y, before[1])
+
+
+X, Y = np.eye(3), np.arange(3.0)
+RNG = np.random.default_rng(0)
+FITS = [RegressionTree().fit, RandomForest(2, rng=RNG).fit]
+
+
+@pytest.mark.parametrize("function", [best_split, *FITS])
+@pytest.mark.parametrize("arguments, error, message", [
+    ((X * np.nan, Y), ValueError, "X must be finite, got 9 NaN"),
+    ((X, Y + np.inf), ValueError, "Y must be finite, got 3 NaN or infinite values"),
+    ((X[0], Y), ValueError, r"X must have 2 axes, got shape \(3,\)"),
+    ((X, Y[:2]), ValueError, r"Y must have shape \(n,\) or \(n, k\) .* n = 3 rows of X, got \(2,\)"),
+    ((X, np.ones((3, 1, 1))), ValueError, r"Y must have shape .* got \(3, 1, 1\)"),
+    ((X, ["a", "b", "c"]), TypeError, "Y must hold real numbers"),
+    ((X, Y * 1e100), ValueError, r"Y must be of size 1e100 at most, .* got 2e\+100; divide"),
+])
+def test_data_that_do_not_fit_are_refused(function, arguments, error, message):
+    with pytest.raises(error, match=f"^(best_split|RegressionTree.fit|RandomForest.fit): {message}"):
+        function(*arguments)
+
+
+def tree(**settings):
+    return RegressionTree(**settings, rng=RNG)
+
+
+def forest(n_trees=2, **settings):
+    return RandomForest(n_trees, **{"rng": RNG} | settings)
+
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda: tree(max_leaf_nodes=0), ValueError,
+     "RegressionTree: max_leaf_nodes must be an int >= 1, got 0"),
+    (lambda: tree(max_leaf_nodes=2.5), ValueError, "max_leaf_nodes must be an int >= 1, got 2.5"),
+    (lambda: tree(max_features=0), ValueError, "max_features must be an int >= 1, got 0"),
+    (lambda: RegressionTree(max_features=2), TypeError,
+     "RegressionTree: rng must be a numpy.random.Generator, got None"),
+    (lambda: tree(max_features=4).fit(X, Y), ValueError,
+     "RegressionTree.fit: max_features must be at most p = 3, the columns of X, got 4"),
+    (lambda: tree().fit(X[:0], Y[:0]), ValueError,
+     r"RegressionTree.fit: X must have a row or more, got shape \(0, 3\)"),
+    (lambda: tree().predict(X), RuntimeError,
+     "RegressionTree.predict: the model must be fitted first"),
+    (lambda: tree().fit(X, Y).predict(X[:, :2]), ValueError,
+     r"RegressionTree.predict: X must have shape \(m, p=3\), got \(3, 2\)"),
+    (lambda: tree().fit(X, Y).predict(X * np.nan), ValueError,
+     "RegressionTree.predict: X must be finite"),
+    (lambda: tree().fit(X, Y).predict(X, max_leaf_nodes=0), ValueError,
+     "RegressionTree.predict: max_leaf_nodes must be an int >= 1, got 0"),
+    (lambda: tree(max_leaf_nodes=2).fit(X, Y).predict(X, max_leaf_nodes=3), ValueError,
+     "max_leaf_nodes must be at most 2, the budget of this tree, got 3"),
+    (lambda: forest(0), ValueError, "RandomForest: n_trees must be an int >= 1, got 0"),
+    (lambda: forest(rng=0), TypeError,
+     "RandomForest: rng must be a numpy.random.Generator, got 0"),
+    (lambda: forest(max_leaf_nodes=0), ValueError, "max_leaf_nodes must be an int >= 1, got 0"),
+    (lambda: forest(max_features=4).fit(X, Y), ValueError,
+     "RandomForest.fit: max_features must be at most p = 3"),
+    (lambda: forest().fit(X[:0], Y[:0]), ValueError,
+     "RandomForest.fit: X must have a row or more"),
+    (lambda: forest().predict(X), RuntimeError,
+     "RandomForest.predict: the model must be fitted first"),
+    (lambda: forest().fit(X, Y).predict(X[:, :1]), ValueError,
+     r"RandomForest.predict: X must have shape \(m, p=3\), got \(3, 1\)"),
+])
+def test_settings_and_states_that_make_no_sense_are_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

@@ -1,8 +1,8 @@
 """The floor: training steps written by hand in plain NumPy, the least that such a step can cost.
 
-No graph, no checks, and no memory asked for after the start: every layer owns its buffers and writes
-into them with ``out=``. A layer is two short methods, y = forward(x) and d_x = backward(d_y), and the
-chain rule is their order. Images lie with the batch last, (C, H, W, N), so that inner loops are long.
+No graph, no checks, and no memory asked for after the start: every layer owns its buffers and
+writes into them with ``out=``. A layer is two short methods, y = forward(x) and d_x = backward(d),
+and the chain rule is their order. Images lie with the batch last, (C, H, W, N), as in tinyml.
 """
 import numpy as np
 
@@ -29,7 +29,7 @@ class Dense:
 
 
 class Relu:
-    """max(x, 0), written over x; backward is written over d. An array of zeros is faster than the number."""
+    """max(x, 0), written over x, as d_x is over d. NumPy takes zeros faster than the number 0."""
 
     def __init__(self, x):
         self.zeros, self.mask = np.zeros_like(x), np.empty(x.shape, bool)
@@ -44,7 +44,7 @@ class Relu:
 
 
 class Conv:
-    """Filters (O, C, k, k) over planes (C, H, W, N), no padding: one matrix product over all windows."""
+    """Filters (O, C, k, k) over planes (C, H, W, N): one matrix product over all windows."""
 
     def __init__(self, weight, bias, x, first):
         n_out, c, self.k, _ = weight.shape
@@ -55,12 +55,14 @@ class Conv:
         self.y = np.empty((n_out, h, w, n), x.dtype)
         self.rows = np.empty((h, *self.filters.shape), x.dtype)
         self.grads = np.empty_like(weight), np.empty_like(bias)
-        self.d_x, self.d_columns = (None, None) if first else (np.empty_like(x), self.columns.copy())
+        self.d_x = None if first else np.empty_like(x)
+        self.d_columns = None if first else np.empty_like(self.columns)
 
     def windows(self, planes, columns):
         """Pairs (view of the planes shifted by (i, j), its place in the columns)."""
         h, w = self.size
-        return [(planes[:, i:i + h, j:j + w], columns[:, i, j]) for i in range(self.k) for j in range(self.k)]
+        return [(planes[:, i:i + h, j:j + w], columns[:, i, j])
+                for i in range(self.k) for j in range(self.k)]
 
     def forward(self, x):
         for view, column in self.windows(x, self.columns):
@@ -71,7 +73,7 @@ class Conv:
         return self.y
 
     def backward(self, d):
-        # dW as one small product per row of windows, then their sum: BLAS is slow at few and very long rows
+        # dW is a product per row of windows, summed: BLAS is slow at few but very long columns
         by_row = self.columns.reshape(self.filters.shape[1], len(self.rows), -1).transpose(1, 2, 0)
         np.matmul(d.reshape(*d.shape[:2], -1).swapaxes(0, 1), by_row, out=self.rows)
         np.sum(self.rows, axis=0, out=self.grads[0].reshape(self.filters.shape))
@@ -86,12 +88,13 @@ class Conv:
 
 
 class Pool:
-    """The largest of each 2 x 2 pixels of planes (C, H, W, N); the first of those that tie takes the gradient."""
+    """The largest of 2 x 2 pixels in planes (C, H, W, N); the first that ties has the gradient."""
 
     def __init__(self, x):
         c, height, width, n = x.shape
         self.y = np.empty((c, height // 2, width // 2, n), x.dtype)
-        self.d_x, self.left, self.hit = np.zeros_like(x), np.empty_like(self.y), np.empty(self.y.shape, bool)
+        self.d_x, self.left = np.zeros_like(x), np.empty_like(self.y)
+        self.hit = np.empty(self.y.shape, bool)
 
     def corners(self, planes):
         _, h, w, _ = self.y.shape
@@ -166,15 +169,16 @@ def sgd(params, grads, lr, momentum=0.0):
 
 
 def adam(params, grads, lr, betas=(0.9, 0.999), eps=1e-8):
-    """The same for Adam; m and v are kept without their factors 1 - beta, which go into the step size."""
-    state = [(p, g, np.zeros_like(p), np.zeros_like(p), np.empty_like(p)) for p, g in zip(params, grads)]
+    """The same for Adam; the arrays m and v lack their factors 1 - beta, which `rate` holds."""
+    state = [(p, g, np.zeros_like(p), np.zeros_like(p), np.empty_like(p))
+             for p, g in zip(params, grads)]
     (beta1, beta2), t = betas, 0
 
     def update():
         nonlocal t
         t += 1
         scale = np.sqrt((1 - beta2) / (1 - beta2 ** t)).item()    # sqrt(v^) = scale sqrt(v)
-        step = lr * (1 - beta1) / (1 - beta1 ** t) / scale
+        rate = lr * (1 - beta1) / (1 - beta1 ** t) / scale
         for p, g, m, v, work in state:
             m *= beta1
             m += g
@@ -184,13 +188,13 @@ def adam(params, grads, lr, betas=(0.9, 0.999), eps=1e-8):
             np.sqrt(v, out=work)
             work += eps / scale
             np.divide(m, work, out=work)
-            work *= step
+            work *= rate
             p -= work
     return update
 
 
 def build(weights, x, labels):
-    """The layers of a network that is described by its weights (see demos/speed.py), and its loss."""
+    """The layers of a network that its weights describe (see demos/speed.py), and its loss."""
     layers = []
     for i in range(0, len(weights), 2):
         weight, bias = weights[i:i + 2]
@@ -208,12 +212,13 @@ def build(weights, x, labels):
 
 
 def floor_step(weights, x, labels, optimizer, lr):
-    """(step, params): step() trains once and returns the loss, params() returns the weights."""
+    """(step, params): step() trains once and returns the loss, params() gives the weights."""
     params = [w.copy() for w in weights]
     planes = np.empty((*x.shape[1:], len(x)), x.dtype) if x.ndim == 4 else x
     layers, loss = build(params, planes, labels)
     grads = [g for layer in layers for g in getattr(layer, "grads", ())]
-    update = {"SGD": lambda: sgd(params, grads, lr), "momentum": lambda: sgd(params, grads, lr, 0.9),
+    update = {"SGD": lambda: sgd(params, grads, lr),
+              "momentum": lambda: sgd(params, grads, lr, 0.9),
               "Adam": lambda: adam(params, grads, lr)}[optimizer]()
 
     def step():

@@ -1,8 +1,8 @@
-"""The same training steps in PyTorch, JAX and autograd (HIPS), for those that happen to be installed.
+"""The same training steps in PyTorch, JAX and autograd (HIPS), where they happen to be installed.
 
-Each function has the form of `_floors.floor_step` and describes the network by its weights: a weight of
-four axes is a convolution, ReLU and 2 x 2 max pooling, one of two axes a linear layer, with ReLU after
-all but the last. autograd has no convolution of its own, so it does not take part there.
+Each function has the form of `_floors.floor_step`, after the module to use, and a network is
+described by its weights: one of four axes is a convolution, ReLU and 2 x 2 max pooling, one of two
+axes a linear layer, with ReLU after all but the last. autograd has no convolution, and sits out.
 """
 import importlib.util
 import os
@@ -17,12 +17,13 @@ PYTORCH, JAX, AUTOGRAD = "PyTorch", "JAX, compiled", "autograd"
 
 
 def installed(threads):
-    """{name: step maker} of the peers that can be imported, with as many threads as the BLAS has (0: any)."""
+    """{name: step maker} of the peers that can be imported, with the BLAS's `threads` (0: any)."""
     if threads == 1 and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})    # else JAX takes all processors
-    makers = {PYTORCH: ("torch", torch_step), JAX: ("jax", jax_step), AUTOGRAD: ("autograd", autograd_step)}
-    path = sys.path[:]
-    sys.path[:] = [folder for folder in path if Path(folder).resolve() != HERE]    # here, autograd is a demo
+    makers = {PYTORCH: ("torch", torch_step), JAX: ("jax", jax_step),
+              AUTOGRAD: ("autograd", autograd_step)}
+    path = sys.path[:]    # without this folder, where a demo is called autograd:
+    sys.path[:] = [folder for folder in path if Path(folder).resolve() != HERE]
     try:
         peers = {name: partial(make, importlib.import_module(module))
                  for name, (module, make) in makers.items() if importlib.util.find_spec(module)}
@@ -37,7 +38,8 @@ def torch_step(torch, weights, x, labels, optimizer, lr):
     F = torch.nn.functional
     params = [torch.tensor(w, requires_grad=True) for w in weights]
     x, labels = torch.from_numpy(x), torch.from_numpy(labels)
-    update = {"SGD": lambda: torch.optim.SGD(params, lr), "momentum": lambda: torch.optim.SGD(params, lr, 0.9),
+    update = {"SGD": lambda: torch.optim.SGD(params, lr),
+              "momentum": lambda: torch.optim.SGD(params, lr, 0.9),
               "Adam": lambda: torch.optim.Adam(params, lr)}[optimizer]()
 
     def network(y):
@@ -92,9 +94,10 @@ def jax_step(jax, weights, x, labels, optimizer, lr):
 
     @jax.jit
     def train(t, state):
-        params = [p for p, _, _ in state]
-        loss, grads = jax.value_and_grad(lambda ps: mean_cross_entropy(jnp, network(ps, x), labels))(params)
-        return loss, [next_state(jnp, t, p, g, m, v, optimizer, lr) for (p, m, v), g in zip(state, grads)]
+        loss = lambda params: mean_cross_entropy(jnp, network(params, x), labels)
+        value, grads = jax.value_and_grad(loss)([p for p, _, _ in state])
+        return value, [next_state(jnp, t, p, g, m, v, optimizer, lr)
+                       for (p, m, v), g in zip(state, grads)]
 
     x, labels = jnp.asarray(x), jnp.asarray(labels)
     return _functional(train, [jnp.asarray(w) for w in weights])
@@ -114,7 +117,8 @@ def autograd_step(autograd, weights, x, labels, optimizer, lr):
 
     def train(t, state):
         value, grads = autograd.value_and_grad(loss)([p for p, _, _ in state])
-        return value, [next_state(np, t, p, g, m, v, optimizer, lr) for (p, m, v), g in zip(state, grads)]
+        return value, [next_state(np, t, p, g, m, v, optimizer, lr)
+                       for (p, m, v), g in zip(state, grads)]
     return _functional(train, list(weights))
 
 

@@ -103,7 +103,7 @@ axes[0].set(title="Test error", ylabel="share of wrong answers", ylim=(0, 1))
 axes[1].set(title="Test loss", ylabel="squared distance to one-hot, mean", yscale="log")
 axes[1].set_ylim(bottom=0.01)
 axes[2].set(title="Length of the coefficients", ylabel="||β||", yscale="log")
-axes[2].text(2.2, 11, "dashed: N = ∞", color="0.35")
+axes[2].text(0.97, 0.05, "dashed: N = ∞", color="0.35", ha="right", transform=axes[2].transAxes)
 figure.suptitle(f"The error on new digits peaks at N = n ({digit_error.max():.0f} %), and falls to "
                 f"{digit_error[-1]:.1f} %; the best N < n leaves {digit_error[before].min():.1f} %")
 

@@ -18,7 +18,7 @@ pytest.importorskip("matplotlib")
 
 DEMOS = Path(__file__).parents[1] / "demos"
 HARNESS = ["__main__", "common", "gallery"]
-STEMS = sorted({path.stem for path in DEMOS.glob("*.py")} - set(HARNESS))
+STEMS = sorted({path.stem for path in DEMOS.glob("[!_]*.py")} - set(HARNESS))
 NUMBERS = st.floats() | st.integers(-10**6, 10**6)
 
 

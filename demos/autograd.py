@@ -6,8 +6,8 @@ estimator: Bengio, Leonard and Courville 2013; MATH5836 week 10, section 10.2.2.
 You will see the graph of a small network with the norm of the gradient at every node; the disagreement
 between autograd and a central difference as the step shrinks; and a rounded weight that learns, or does not.
 
-Predict first: as the step h of the difference gets ever smaller, does the disagreement keep falling? And by how
-much does gradient descent move a weight that is rounded before it is used?
+Predict first: as the step h of the difference gets ever smaller, does the disagreement keep falling? And
+by how much does gradient descent move a weight that is rounded before it is used?
 """
 # %% Constants
 import matplotlib.pyplot as plt
@@ -109,7 +109,8 @@ def draw_graph(ax, grads, names):
 
 
 draw_graph(graph_axes, grads, leaves)
-graph_axes.set_title("The graph of a two-layer network: leaves orange, operations blue; gradients flow right to left")
+graph_axes.set_title("The graph of a two-layer network: leaves orange, operations blue; "
+                     "gradients flow right to left")
 
 check_axes.loglog(STEPS_H, slope_errors.T, ".", color=BLUE, alpha=0.15, ms=4)
 check_axes.loglog(STEPS_H, median_error, color=BLUE, label="measured, median over directions")
@@ -142,5 +143,6 @@ demo.claim("the best step is near eps^(1/3) = 6e-6, where truncation meets round
 demo.claim("halving a large h divides the disagreement by 4: log-log slope",
            np.polyfit(np.log(STEPS_H[-5:-1]), np.log(median_error[-5:-1]), 1)[0], within=(1.7, 2.3))
 demo.claim("with the true slope the weight does not move (distance)", abs(path_true[-1] - START), at_most=0.0)
-demo.claim("straight-through, round(w) reaches the target (distance)", abs(np.round(path_ste[-1]) - TARGET), at_most=0.0)
+demo.claim("straight-through, round(w) reaches the target (distance)",
+           abs(np.round(path_ste[-1]) - TARGET), at_most=0.0)
 demo.finish(figure)

@@ -89,8 +89,8 @@ sizes = {name: sum(p.size for p in model.parameters()) for name, model in models
 best = {name: 1 - np.array(curve)[:, -1] for name, curve in curves.items()}
 
 figure = plt.figure(figsize=(12, 5.2))
-figure.suptitle(f"A CNN of {sizes['CNN']:,} parameters reads {100 * best['CNN'].mean():.1f} % of unseen digits, "
-                f"an MLP of {sizes['MLP']:,} reads {100 * best['MLP'].mean():.1f} %")
+figure.suptitle(f"A CNN of {sizes['CNN']:,} parameters reads {100 * best['CNN'].mean():.1f} % of unseen "
+                f"digits, an MLP of {sizes['MLP']:,} reads {100 * best['MLP'].mean():.1f} %")
 left, right = figure.add_gridspec(1, 2, width_ratios=[1.25, 1])
 ax = figure.add_subplot(left)
 for name, colour, style in (("MLP", VERMILLION, "--"), ("CNN", BLUE, "-")):

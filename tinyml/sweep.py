@@ -10,13 +10,13 @@ from tinyml.progress import progress
 def sweep(experiment, capacities, *, repeats, seed, executor=None, label="sweep"):
     """Run experiment(capacity, rng) at every capacity, `repeats` times, and collect the results.
 
-    Every point of the sweep has a generator of its own, a child of `seed` that its place alone determines: the
-    results do not depend on the executor, on the number of workers, or on the order in which points end.
+    Every point of the sweep has a generator of its own, a child of `seed` that its place alone determines:
+    the results do not depend on the executor, on the number of workers, or on the order of their ends.
 
     Parameters
     ----------
-    experiment : function (capacity, rng) -> float, or array of one shape at all points. With a process pool or
-        a cluster it must be importable: a function at the top of a module, or a `functools.partial` of one.
+    experiment : function (capacity, rng) -> float, or array of one shape at all points. With a process
+        pool or a cluster it must be importable: at the top of a module, or a `functools.partial` of such.
     capacities : sequence, what the experiment takes: a number, a tuple of settings ...
     repeats : int >= 1
     seed : int >= 0

@@ -96,7 +96,7 @@ def logsumexp(x, *, axis=None, keepdims=False):
 
 @primitive
 def softmax(x, *, axis=-1):
-    """p = e^x / sum e^x over `axis`, shifted by max x so that nothing overflows; the vjp is p (g - sum p g)."""
+    """p = e^x / sum e^x over `axis`, with x - max x for x so that nothing overflows."""
     _count("softmax", x, axis)
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     p = e / e.sum(axis=axis, keepdims=True)

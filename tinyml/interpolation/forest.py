@@ -24,8 +24,8 @@ import numpy as np
 
 from tinyml.check import check_real, check_rng, check_sizes
 
-# Gains that differ by less than this share of the node's loss tie. Two features often cut the samples
-# in the same two; their gains then differ by rounding only, which is far smaller and must not decide.
+# Gains that differ by less than this share of the node's loss tie. Two features often cut the
+# samples in the same two; their gains then differ by rounding, far less, which must not decide.
 TIE = 1e-9
 
 

@@ -56,6 +56,9 @@ def test_every_backward_adds_the_gradients_once_more():
 
 
 def test_backward_of_a_leaf_and_from_a_given_gradient():
+    x = leaf(3.0, np.float32)
+    x.backward()
+    assert x.grad == 1 and x.grad.dtype == np.float32
     x = leaf([1.0, 2.0])
     x.backward([3, 4])
     (2 * x).backward(np.array([1.0, 0.0]))
@@ -393,7 +396,9 @@ def test_a_gradient_that_nobody_wants_is_not_computed():
     @primitive
     def product(x, y):
         return x * y, (lambda g: g * y, lambda g: pytest.fail("the constant's vjp was called"))
-    product(leaf(2.0), Tensor(3.0)).backward()
+    x = leaf(2.0)
+    product(x, Tensor(3.0)).backward()
+    assert x.grad == 3
 
 
 def test_none_and_numbers_reach_a_primitive_as_they_are():

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, band, start
 
-from tinyml.data import digits, train_test_split
+from tinyml.data import digits, flip_labels, train_test_split
 from tinyml.nn import Linear, ReLU, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.train import accuracy, fit
@@ -51,9 +51,7 @@ def noisy_split(rng):
     """X_train, X_test, y_train with its wrong labels, y_test."""
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=1 - SAMPLES / len(X), rng=rng,
                                                         stratify=y)
-    wrong = rng.permutation(SAMPLES)[:round(WRONG * SAMPLES)]
-    y_train[wrong] = (y_train[wrong] + rng.integers(1, 10, len(wrong))) % 10
-    return X_train, X_test, y_train, y_test
+    return X_train, X_test, flip_labels(y_train, 10, fraction=WRONG, rng=rng), y_test
 
 
 # %% Model

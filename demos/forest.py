@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLUE, GREEN, ORANGE, VERMILLION, band, label_line, start
 
-from tinyml.data import digits, one_hot
+from tinyml.data import digits, flip_labels, one_hot
 from tinyml.interpolation.forest import RandomForest
 from tinyml.sweep import sweep
 
@@ -50,8 +50,7 @@ def measure(n, rng):
     X, y = digits()
     order = rng.permutation(len(X))
     train, test = order[:n], order[-N_TEST:]
-    wrong = rng.random(n) < NOISE
-    label = (y[train] + wrong * rng.integers(1, 10, n)) % 10    # any digit but the true one
+    label = flip_labels(y[train], 10, fraction=NOISE, rng=rng)
     forest = RandomForest(TREES, max_features=FEATURES, rng=rng).fit(X[train], one_hot(label, 10))
     test_loss, test_error = scores(forest.trees, X[test], y[test])
     train_loss, train_error = scores(forest.trees, X[train], label)

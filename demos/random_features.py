@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLUE, GREEN, VERMILLION, band, label_line, start
 
-from tinyml.data import digits, mnist, one_hot
+from tinyml.data import digits, flip_labels, mnist, one_hot
 from tinyml.interpolation.min_norm import min_norm
 from tinyml.interpolation.random_features import Curves, fourier_sweep, gaussian_kernel
 from tinyml.sweep import sweep
@@ -41,8 +41,7 @@ def measure(setting, rng):
     if X_test is None:                    # test on the images that are not in the training set
         X_test, y_test = X[order[n:]], y[order[n:]]
     X, y = X[order[:n]], y[order[:n]]
-    wrong = rng.random(n) < noise
-    y = np.where(wrong, (y + rng.integers(1, 10, n)) % 10, y)    # any digit but the true one
+    y = flip_labels(y, 10, fraction=noise, rng=rng)
     Y, Y_test = one_hot(y, 10), one_hot(y_test, 10)
 
     sizes = [round(width * n) for width in WIDTHS]

@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 from strategies import rngs
 
 from tinyml import data, idx
-from tinyml.data import (batches, digits, fashion_mnist, make_linear, make_moons, make_spirals,
-                         mnist, one_hot, train_test_split)
+from tinyml.data import (batches, digits, fashion_mnist, flip_labels, make_linear, make_moons,
+                         make_spirals, mnist, one_hot, train_test_split)
 from tinyml.idx import FILES, fetch, read_idx
 
 ASSETS = Path(data.__file__).parent / "assets"
@@ -523,6 +523,27 @@ def test_one_hot_has_one_one_where_the_label_says(y, extra, dtype):
     assert (one_hot(y.astype(np.uint8), 5 + extra) == result).all()
 
 
+# ------------------------------------------------------------ wrong labels
+
+@given(rng=rngs, n=st.integers(0, 40), n_classes=st.integers(2, 5), fraction=st.floats(0, 1))
+def test_exactly_the_fraction_of_labels_is_wrong(rng, n, n_classes, fraction):
+    y = rng.integers(0, n_classes, n)
+    before = y.copy()
+    noisy = flip_labels(y, n_classes, fraction=fraction, rng=rng)
+    assert (y == before).all() and (noisy != y).sum() == round(fraction * n)
+    assert noisy.shape == y.shape and ((0 <= noisy) & (noisy < n_classes)).all()
+
+
+def test_every_wrong_class_and_every_row_is_equally_likely():
+    """Each count of 4,000 draws is binomial: within 5 standard deviations."""
+    flips = flip_labels(np.zeros(4000, int), 5, fraction=1, rng=np.random.default_rng(0))
+    counts = np.bincount(flips, minlength=5)
+    assert counts[0] == 0 and (np.abs(counts[1:] - 1000) < 5 * np.sqrt(750)).all()
+    rng = np.random.default_rng(0)
+    rows = np.sum([flip_labels(np.zeros(4, int), 2, fraction=0.5, rng=rng) for _ in range(4000)], axis=0)
+    assert (np.abs(rows - 2000) < 5 * np.sqrt(1000)).all()
+
+
 # ------------------------------------------------------------ errors
 
 R, X, Y = np.random.default_rng(0), np.zeros((6, 2)), np.zeros(6, int)
@@ -587,6 +608,16 @@ ERRORS = {    # message -> (kind of error, call)
     "one_hot: y must be in 0..2, got -1": (ValueError, lambda: one_hot([0, -1], 3)),
     "one_hot: y must be integers, got dtype float64": (TypeError, lambda: one_hot([0.0], 3)),
     "one_hot: n_classes must be an int >= 1, got 0": (ValueError, lambda: one_hot([], 0)),
+    "flip_labels: n_classes must be at least 2, got 1":
+        (ValueError, lambda: flip_labels([0], 1, fraction=1, rng=R)),
+    "flip_labels: fraction must be >= 0 and <= 1, got 20":
+        (ValueError, lambda: flip_labels([0], 2, fraction=20, rng=R)),
+    "flip_labels: y must be in 0..1, got 2":
+        (ValueError, lambda: flip_labels([2], 2, fraction=0, rng=R)),
+    "flip_labels: y must have shape (n,), got (1, 1)":
+        (ValueError, lambda: flip_labels([[0]], 2, fraction=0, rng=R)),
+    "flip_labels: rng must be a numpy.random.Generator, got None":
+        (TypeError, lambda: flip_labels([0], 2, fraction=0, rng=None)),
 }
 
 

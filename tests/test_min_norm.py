@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import rngs
 from tinyml import Tensor
 from tinyml.interpolation.min_norm import (gradient_descent, gradient_descent_closed_form,
-                                           least_squares, min_norm, ridge)
+                                           least_squares, min_norm, ridge, svd)
 
 EPS = np.finfo(float).eps
 SOLVERS = [least_squares, min_norm]
@@ -45,6 +45,16 @@ def rounding(X, *vectors):
     kappa = s.max() / s.min()
     size = sum(np.linalg.norm(v) for v in vectors) * max(1, 1 / s.min())
     return 10 * X.size * EPS * kappa * size
+
+
+@given(X=designs())
+def test_the_singular_vectors_are_orthonormal_and_rebuild_the_design(X):
+    """LAPACK's svd is backward stable: errors of a modest multiple of eps, times s_max for X."""
+    U, s, Vh = svd(X)
+    for gram in (U.T @ U, Vh @ Vh.T):
+        np.testing.assert_allclose(gram, np.eye(len(s)), atol=10 * X.size * EPS)
+    np.testing.assert_allclose(U * s @ Vh, X, rtol=0, atol=10 * X.size * EPS * spectrum(X).max())
+    assert (np.diff(s) <= 0).all() and len(s) == np.linalg.matrix_rank(X)
 
 
 @given(X=designs(), rng=rngs)

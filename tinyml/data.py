@@ -191,6 +191,44 @@ def one_hot(y, n_classes, *, dtype=np.float32):
     return (y[..., None] == np.arange(n_classes)).astype(dtype)
 
 
+def flip_labels(y, n_classes, *, fraction, rng):
+    """Make a fraction of the labels wrong, each of them any class but the true one.
+
+    Parameters
+    ----------
+    y : array_like of int, shape (n,), in 0..n_classes-1
+    n_classes : int >= 2
+    fraction : float in [0, 1]; exactly round(fraction n) labels become wrong, drawn at random
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of int, shape (n,) : a copy, y itself stays as it is
+
+    Raises
+    ------
+    TypeError : y does not hold integers, or rng is not a Generator
+    ValueError : y is not a vector, a label is outside 0..n_classes-1, n_classes < 2, or fraction
+        is outside [0, 1]
+
+    Examples
+    --------
+    >>> flip_labels([0, 1, 1, 0], 2, fraction=1, rng=np.random.default_rng(0))
+    array([1, 0, 0, 1])
+    """
+    check_rng("flip_labels", rng)
+    check_sizes("flip_labels", n_classes=n_classes)
+    check_number("flip_labels", "fraction", fraction, at_least=0, at_most=1)
+    y = check_labels("flip_labels", "y", y, n_classes).copy()
+    if y.ndim != 1:
+        raise ValueError(f"flip_labels: y must have shape (n,), got {y.shape}")
+    if n_classes < 2:
+        raise ValueError("flip_labels: n_classes must be at least 2, got 1; then no label is wrong")
+    wrong = rng.permutation(len(y))[:round(fraction * len(y))]
+    y[wrong] = (y[wrong] + rng.integers(1, n_classes, len(wrong))) % n_classes
+    return y
+
+
 def _rows(function, arrays):
     """The arrays, and the number of rows that they all have."""
     arrays = [np.asarray(a) for a in arrays]

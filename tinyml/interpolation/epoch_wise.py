@@ -25,7 +25,7 @@ import numpy as np
 
 from tinyml.check import check_number, check_real, check_rng, check_sizes
 from tinyml.data import make_linear
-from tinyml.interpolation.min_norm import _svd
+from tinyml.interpolation.min_norm import svd
 
 
 def make_two_scales(n_samples, *, n_fast, n_slow, slow_scale, noise, rng):
@@ -235,7 +235,7 @@ def _modes(function, X, t, lr):
     t = check_real(function, "t", t)
     if (t < 0).any() or (t % 1).any():
         raise ValueError(f"{function}: t must hold whole numbers >= 0, got {t}; it counts steps")
-    U, s, Vh = _svd(X * root)
+    U, s, Vh = svd(X * root)
     if s.max(initial=0) ** 2 >= 2:
         raise ValueError(f"{function}: lr must keep s_max^2 of X sqrt(lr) below 2, got "
                          f"{s.max() ** 2:.6g}; from 2 on, gradient descent does not converge")

@@ -22,6 +22,42 @@ from tinyml.check import check_number, check_real, check_sizes
 from tinyml.tensor import Tensor
 
 
+def svd(X):
+    """X = U diag(s) Vh, without the singular values that are zero up to rounding.
+
+    A singular value counts as zero up to max(n, p) * eps * s_max, with the eps of the dtype:
+    rounding X alone moves it by about as much. So U'U = I and Vh Vh' = I of size rank, and Vh' Vh
+    projects on the row space of X.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, p), of any rank; n = 0 or p = 0 is allowed
+
+    Returns
+    -------
+    U : ndarray, shape (n, rank)
+    s : ndarray, shape (rank,), decreasing, > 0
+    Vh : ndarray, shape (rank, p)
+
+    Raises
+    ------
+    TypeError, ValueError : X is not a matrix of real, finite numbers
+
+    Examples
+    --------
+    >>> U, s, Vh = svd([[3, 4], [3, 4]])
+    >>> s.round(6), Vh.shape
+    (array([7.071068]), (1, 2))
+    """
+    X = check_real("svd", "X", X, ndim=2)
+    X = X.astype(np.result_type(X, np.float32), copy=False)    # LAPACK knows no float16
+    U, s, Vh = np.linalg.svd(X, full_matrices=False)
+    unit = np.finfo(X.dtype)
+    zero = max(max(X.shape) * unit.eps * s.max(initial=0), unit.tiny)    # 1 / tiny is finite
+    rank = np.count_nonzero(s > zero)
+    return U[:, :rank], s[:rank], Vh[:rank]
+
+
 def least_squares(X, y):
     """The beta that minimises ||X beta - y||, and among several the one of least norm.
 
@@ -54,7 +90,7 @@ def least_squares(X, y):
     """
     X, y = _problem("least_squares", X, y)
     n, p = X.shape
-    if p > n or len(_svd(X)[1]) < p:    # infinitely many minimisers
+    if p > n or len(svd(X)[1]) < p:    # infinitely many minimisers
         return min_norm(X, y)
     if p == n:                          # one solution
         return np.linalg.solve(X, y)
@@ -67,8 +103,7 @@ def min_norm(X, y):
 
         X^+ y = V diag(1 / s) U'y,     X = U diag(s) V',     over the s that are not zero
 
-    (MATH5836 week 10, section 10.1.2.) A singular value counts as zero up to
-    max(n, p) * eps * s_max, with the eps of the dtype: rounding X alone moves it by about as much.
+    (MATH5836 week 10, section 10.1.2.) Which s count as zero, `svd` says.
 
     Parameters
     ----------
@@ -84,7 +119,7 @@ def min_norm(X, y):
     TypeError, ValueError : X or y is not real, not finite, or their shapes do not fit together
     """
     X, y = _problem("min_norm", X, y)
-    U, s, Vh = _svd(X)
+    U, s, Vh = svd(X)
     return (Vh.T / s) @ (U.T @ y)    # (p, rank) @ (rank, ...)
 
 
@@ -112,7 +147,7 @@ def ridge(X, y, *, lam):
     """
     X, y = _problem("ridge", X, y)
     check_number("ridge", "lam", lam, at_least=0, below=np.inf)
-    U, s, Vh = _svd(X)
+    U, s, Vh = svd(X)
     h = np.hypot(s, np.sqrt(len(X) * lam)).astype(s.dtype)    # h^2 = s^2 + n lam, without overflow
     return (Vh.T * (s / h / h)) @ (U.T @ y)
 
@@ -176,20 +211,11 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
     TypeError, ValueError : as in `gradient_descent`
     """
     X, y, beta0 = _descent("gradient_descent_closed_form", X, y, lr, n_steps, beta0)
-    U, s, Vh = _svd(X)
+    U, s, Vh = svd(X)
     t = np.arange(n_steps + 1)[:, None]
     filters = (1 - (1 - lr * s ** 2) ** t).astype(X.dtype)    # (n_steps + 1, rank)
     way = (U / s).T @ y - Vh @ beta0                          # (rank, ...), from start to limit
     return beta0 + np.einsum("ti,ip,i...->tp...", filters, Vh, way, optimize=True)
-
-
-def _svd(X):
-    """U (n, rank), s (rank,), Vh (rank, p) of X, without the s that are zero up to rounding."""
-    U, s, Vh = np.linalg.svd(X, full_matrices=False)
-    unit = np.finfo(X.dtype)
-    zero = max(max(X.shape) * unit.eps * s.max(initial=0), unit.tiny)    # 1 / tiny is finite
-    rank = np.count_nonzero(s > zero)
-    return U[:, :rank], s[:rank], Vh[:rank]
 
 
 def _problem(function, X, y):

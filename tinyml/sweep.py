@@ -1,4 +1,25 @@
-"""Sweeps: one experiment at every capacity and every seed, on one core, on all of them, or on a cluster."""
+"""Sweeps: one experiment at every capacity and every seed, on one core, on all of them, or on a cluster.
+
+A cluster of Dask (``pip install "dask[distributed]"``), here in a script ``risk.py``:
+
+    from dask.distributed import Client
+    from tinyml.data import make_linear
+    from tinyml.interpolation.min_norm import min_norm
+    from tinyml.sweep import sweep
+
+    def risk(p, rng):
+        X, y, beta = make_linear(40, p, noise=0.5, rng=rng)
+        return ((min_norm(X, y) - beta) ** 2).sum()
+
+    if __name__ == "__main__":
+        with Client("scheduler:8786") as client:    # Client() starts a cluster on this machine
+            risks = sweep(risk, [10, 20, 40, 80], repeats=100, seed=0, executor=client.get_executor())
+
+The scheduler and its workers are started by ``dask scheduler`` and, on each machine, ``dask worker
+scheduler:8786 --nthreads 1 --nworkers 8``. Workers need tinyml, and the modules that the experiment imports;
+what stands in the script itself travels with it. With an executor of MPI the script differs in one line,
+``with MPIPoolExecutor() as executor:``, and is run by ``mpiexec -n 9 python -m mpi4py.futures risk.py``.
+"""
 from concurrent.futures import as_completed
 
 import numpy as np
@@ -22,8 +43,7 @@ def sweep(experiment, capacities, *, repeats, seed, executor=None, label="sweep"
     seed : int >= 0
     executor : concurrent.futures.Executor or None
         None runs the points here, one after the other. ``ProcessPoolExecutor()`` uses every core (give each
-        worker one BLAS thread: OPENBLAS_NUM_THREADS=1); ``dask.distributed.Client(...).get_executor()`` and
-        ``mpi4py.futures.MPIPoolExecutor()`` use a cluster, unchanged.
+        worker one BLAS thread: OPENBLAS_NUM_THREADS=1); those of Dask and MPI use a cluster, as above.
     label : str, in front of the progress line
 
     Returns

@@ -90,7 +90,8 @@ def bound_to(model, path, tensor):
 
 
 def test_every_layer_has_a_row():
-    assert set(LAYERS) | {"Module", "Parameter", "load", "save"} == set(nn.__all__)
+    others = {"Module", "Parameter", "forward_hook", "load", "load_model", "save", "save_model"}
+    assert set(LAYERS) | others == set(nn.__all__)
 
 
 @every_layer
@@ -621,3 +622,94 @@ def test_an_error_names_layer_argument_requirement_and_value(message):
     with pytest.raises(kind) as error:
         call()
     assert str(error.value).startswith(message)
+
+
+# ------------------------------------------------------------ hooks, computed weights, buffers, work
+
+def test_a_hook_sees_every_module_from_the_inside_out_and_only_within_its_block():
+    model = make("Sequential")
+    x, seen = Tensor(np.ones((2, 4), np.float32)), []
+    with nn.forward_hook(lambda module, x, y: seen.append((module, x, y))):
+        y = model(x)
+    model(x)
+    assert [module for module, _, _ in seen] == [*model, model]
+    assert seen[0][1] is x and seen[-1][2] is y
+    assert all(after is before for (_, _, before), (_, after, _) in zip(seen[:2], seen[1:3]))
+
+
+def test_what_a_hook_returns_takes_the_place_of_the_output():
+    """The inner block's change comes after the outer's: 3 (y + 1). An error ends both blocks."""
+    model = make("Linear")
+    x = Tensor(np.ones((2, 4), np.float32))
+    with nn.forward_hook(lambda module, x, y: y + 1), nn.forward_hook(lambda module, x, y: 3 * y):
+        changed = model(x)
+    assert_array_equal(changed.data, 3 * (model(x).data + 1))
+    with pytest.raises(ZeroDivisionError), nn.forward_hook(lambda *_: 1 / 0):
+        model(x)
+    model(x)
+
+
+class Twice(nn.Module):
+    """A weight that is computed: twice its half."""
+
+    def __init__(self, weight):
+        self.half = nn.Parameter(weight.data / 2)
+
+    def forward(self):
+        return 2 * self.half
+
+
+@pytest.mark.parametrize("name", ["Linear", "Conv2d", "Embedding"])
+def test_a_weight_may_be_computed_by_a_module(name):
+    layer, other = make(name), make(name)
+    other.weight = Twice(layer.weight)
+    x = ready(LAYERS[name][1](np.random.default_rng(0), 3), np.float32)
+    for model in (layer, other):
+        model(x).sum().backward()
+    assert_array_equal(other(x).data, layer(x).data)
+    assert_array_equal(other.weight.half.grad, 2 * layer.weight.grad)
+    assert "weight.half" in other.state_dict() and "weight" not in other.state_dict()
+
+
+class Coded(nn.Module):
+    def __init__(self):
+        self.codes, self.scale = np.array([1, -2, 3], np.int8), Tensor(0.5)
+
+
+def test_an_ndarray_is_a_buffer_of_any_dtype():
+    model, other = Coded(), Coded()
+    other.codes[:] = 0
+    state = model.state_dict()
+    state["codes"][0] = 1
+    other.load_state_dict(state)
+    assert_array_equal(other.codes, model.codes, strict=True)
+    assert other.codes is not state["codes"] and model.parameters() == []
+    assert repr(model) == "Coded()    codes 3 int8  scale scalar"
+
+
+@pytest.mark.parametrize("codes", [np.ones(3), np.array([1, 2, 300])])
+def test_an_integer_buffer_takes_over_only_what_it_can_hold(codes):
+    model = Coded()
+    with pytest.raises(ValueError, match="^load_state_dict: .* codes must hold int8, got dtype"):
+        model.load_state_dict({"codes": codes, "scale": 1.0})
+    assert_array_equal(model.codes, [1, -2, 3])
+
+
+@given(rng=rngs, name=st.sampled_from(["Linear", "Conv2d"]))
+def test_the_work_of_a_layer_is_the_sum_of_its_outputs_when_all_numbers_are_one(rng, name):
+    """Each product then adds exactly 1; without padding, where all of them meet a pixel."""
+    c, o, k, n = (int(v) for v in rng.integers(1, 4, 4))
+    layer = (nn.Linear(c, o, bias=False, rng=rng) if name == "Linear"
+             else nn.Conv2d(c, o, (k, 2), stride=2, bias=False, rng=rng))
+    layer.weight.data = np.ones_like(layer.weight.data)
+    x = Tensor(np.ones((n, 5, c) if name == "Linear" else (n, c, 6, 5), np.float32))
+    y = layer(x)
+    assert layer.macs(x, y) == y.data.sum()
+
+
+def test_the_work_of_attention_is_that_of_its_products():
+    layer = make("MultiheadAttention")    # D = 4, 2 heads
+    x = Tensor(np.ones((5, 3, 4), np.float32))    # B = 5, T = 3
+    per_head = 2 * 3 * 3 * 2    # scores and mean of the values, T x T products of D / 2 numbers
+    assert layer.macs(x, layer(x)) == 5 * (3 * 4 * 12 + 2 * per_head)
+    assert nn.ReLU().macs(x, x) == 0

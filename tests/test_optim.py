@@ -311,3 +311,19 @@ def test_an_optimizer_without_a_rule_says_so():
     p.grad = np.ones(1)
     with pytest.raises(NotImplementedError, match="^Optimizer: update must be defined"):
         optim.Optimizer([p], 0.1).step()
+
+
+@pytest.mark.parametrize("make", [lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.1),
+                                  lambda p: optim.Adam(p, lr=0.1)])
+def test_projections_run_in_turn_after_every_step(make):
+    p, seen = Tensor([1.0, 2.0], requires_grad=True), []
+
+    def to_the_right():
+        p.data = np.maximum(p.data, np.float32(0.95))
+    optimizer = make([p])
+    optimizer.projections += [to_the_right, lambda: seen.append(p.data.min())]
+    for _ in range(5):
+        optimizer.zero_grad()
+        (p * p).sum().backward()
+        optimizer.step()
+    assert seen == [np.float32(0.95)] * 5

@@ -14,6 +14,10 @@ from tinyml.tensor import Tensor
 class Optimizer:
     """What all optimizers share: the parameters, the learning rate `lr`, `zero_grad` and `step`.
 
+    `projections` is a list of functions without arguments that are called after every step: each puts
+    parameters back on a set that they must not leave (projected gradient descent), such as the weights
+    that a pruning mask allows.
+
     Parameters
     ----------
     params : iterable of Tensor with requires_grad
@@ -38,7 +42,7 @@ class Optimizer:
                 raise TypeError(f"{name}: params must be Tensors with requires_grad=True, got {p!r}; "
                                 "write model.parameters()")
         check_number(name, "lr", lr, at_least=0)
-        self.lr = lr
+        self.lr, self.projections = lr, []
 
     def zero_grad(self):
         """Forget all gradients, so that the next `backward` starts from none."""
@@ -46,10 +50,12 @@ class Optimizer:
             p.grad = None
 
     def step(self):
-        """Change every parameter that has a gradient."""
+        """Change every parameter that has a gradient, then project."""
         for i, p in enumerate(self.params):
             if p.grad is not None:
                 self.update(i, p, p.grad)
+        for project in self.projections:
+            project()
 
     def update(self, i, p, g):
         """Change parameter number i with its gradient g; subclasses define it."""

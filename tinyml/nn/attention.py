@@ -5,7 +5,7 @@ import numpy as np
 
 from tinyml import functional as F
 from tinyml.check import check_number, check_rng, check_sizes
-from tinyml.nn.layers import Dropout, Linear
+from tinyml.nn.layers import GELU, Dropout, Linear, ReLU
 from tinyml.nn.module import Module, Parameter
 from tinyml.nn.norms import LayerNorm
 
@@ -42,6 +42,10 @@ class MultiheadAttention(Module):
         self.out_proj = Linear(embed_dim, embed_dim, bias, rng=rng)
         if bias:
             self.out_proj.bias.data = np.zeros(embed_dim, np.float32)
+
+    def macs(self, x, y):
+        """Of self-attention: q, k and v of every token, then T x T products q . k and as many with v."""
+        return y.size * (3 * self.embed_dim + 2 * y.shape[1])
 
     def forward(self, query, key=None, value=None, attn_mask=None, is_causal=False):
         """(B, T, D), (B, S, D), (B, S, D) -> (B, T, D); key and value default to the query.
@@ -105,7 +109,7 @@ class TransformerEncoderLayer(Module):
         if activation not in ("relu", "gelu") and not callable(activation):
             raise ValueError(f'TransformerEncoderLayer: activation must be "relu", "gelu" or a function, '
                              f"got {activation!r}")
-        self.activation = {"relu": F.relu, "gelu": F.gelu}.get(activation, activation)
+        self.activation = {"relu": ReLU(), "gelu": GELU()}.get(activation, activation)
         self.norm_first = norm_first
         self.self_attn = MultiheadAttention(d_model, nhead, dropout, rng=rng)
         self.linear1 = Linear(d_model, dim_feedforward, rng=rng)

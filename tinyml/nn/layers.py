@@ -10,6 +10,11 @@ from tinyml.nn.module import Module, Parameter
 from tinyml.tensor import as_tensor
 
 
+def _value(weight):
+    """The weight tensor: the weight itself, or what it computes if it is a module (shared, quantized ...)."""
+    return weight() if isinstance(weight, Module) else weight
+
+
 def _uniform(rng, shape, fan_in):
     """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's law for Linear and Conv2d, weight and bias."""
     bound = 1 / math.sqrt(fan_in) if fan_in else 0
@@ -33,7 +38,8 @@ class Linear(Module):
     rng : numpy.random.Generator
 
     Shapes: x (..., in_features), y (..., out_features), weight (out_features, in_features), bias
-    (out_features,). Raises ValueError for another shape of x.
+    (out_features,). Raises ValueError for another shape of x. Here and in `Conv2d` and `Embedding`, a
+    Module may take the place of the weight: then the weight is what it returns when called.
     """
 
     def __init__(self, in_features, out_features, bias=True, *, rng):
@@ -47,7 +53,10 @@ class Linear(Module):
         shape = as_tensor(x).data.shape
         if not shape or shape[-1] != self.in_features:
             raise ValueError(f"Linear: x must have shape (..., in_features={self.in_features}), got {shape}")
-        return F.linear(x, self.weight, self.bias)
+        return F.linear(x, _value(self.weight), self.bias)
+
+    def macs(self, x, y):
+        return y.size * self.in_features
 
     def extra_repr(self):
         return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
@@ -84,7 +93,10 @@ class Conv2d(Module):
         if len(shape) != 4 or shape[1] != self.in_channels:
             raise ValueError(f"Conv2d: x must have shape (N, in_channels={self.in_channels}, H, W), "
                              f"got {shape}")
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+        return F.conv2d(x, _value(self.weight), self.bias, self.stride, self.padding)
+
+    def macs(self, x, y):
+        return y.size * self.in_channels * math.prod(check_pair("Conv2d", "kernel_size", self.kernel_size, 1))
 
     def extra_repr(self):
         return f"{self.in_channels}, {self.out_channels}, {_geometry(self, stride=1)}"
@@ -176,10 +188,11 @@ class Embedding(Module):
     def __init__(self, num_embeddings, embedding_dim, *, rng):
         check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         check_rng("Embedding", rng)
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.weight = Parameter(rng.standard_normal((num_embeddings, embedding_dim), dtype=np.float32))
 
     def forward(self, indices):
-        return F.embedding(indices, self.weight)
+        return F.embedding(indices, _value(self.weight))
 
     def extra_repr(self):
-        return f"{self.weight.shape[0]}, {self.weight.shape[1]}"
+        return f"{self.num_embeddings}, {self.embedding_dim}"

@@ -1,7 +1,47 @@
 """What every layer is: an object that finds the parameters among its attributes."""
+import threading
+from contextlib import contextmanager
+
 import numpy as np
 
 from tinyml.tensor import Tensor
+
+
+class _Active(threading.local):
+    hooks = ()    # of the `forward_hook` blocks around us, outermost first
+
+
+_active = _Active()
+
+
+@contextmanager
+def forward_hook(hook):
+    """Inside the block, hook(module, x, y) is called whenever a module has computed y from x.
+
+    So an observer sees every activation of any model, and an experiment can change it, without a
+    word about it in the layers. Inner modules come before the module that they are part of.
+
+    Parameters
+    ----------
+    hook : function (module, x, y) -> None, or what is to take the place of y
+        x is the first positional argument of the call, None if there is none
+
+    Examples
+    --------
+    >>> from tinyml.nn import Linear, ReLU
+    >>> model = Sequential(Linear(2, 3, rng=np.random.default_rng(0)), ReLU())
+    >>> with forward_hook(lambda module, x, y: print(type(module).__name__, y.shape)):
+    ...     y = model(Tensor(np.ones((5, 2))))
+    Linear (5, 3)
+    ReLU (5, 3)
+    Sequential (5, 3)
+    """
+    before = _active.hooks
+    _active.hooks = (*before, hook)
+    try:
+        yield
+    finally:
+        _active.hooks = before
 
 
 class Parameter(Tensor):
@@ -16,8 +56,9 @@ class Parameter(Tensor):
 class Module:
     """Base of all layers and models: assign parameters and modules as attributes, define `forward`.
 
-    Attributes are found wherever they are: a `Parameter` is trained, a plain `Tensor` is a *buffer* (saved,
-    not trained, such as batch norm's running mean), a `Module` is a child; each may be in a list.
+    Attributes are found wherever they are: a `Parameter` is trained; a plain `Tensor` or an ndarray is a
+    *buffer*, saved but not trained, such as batch norm's running mean; a `Module` is a child; each may be
+    in a list. Tensors hold floats; an ndarray keeps any dtype, such as the int8 of quantized weights.
 
     Examples
     --------
@@ -37,7 +78,19 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__}: forward must be defined, got no such method")
 
     def __call__(self, *args, **kwargs):
-        return self.forward(*args, **kwargs)
+        y = self.forward(*args, **kwargs)
+        for hook in _active.hooks:
+            changed = hook(self, args[0] if args else None, y)
+            y = y if changed is None else changed
+        return y
+
+    def macs(self, x, y):
+        """How often this module itself, without its children, multiplies and adds to compute y from x.
+
+        The usual measure of work: products with weights, and of activations with one another. Layers
+        that have such products define it.
+        """
+        return 0
 
     def _attributes(self, kind):
         """Yield (name, value) for the attributes of a kind, those in a list or tuple as "name.0"."""
@@ -57,9 +110,9 @@ class Module:
             yield from child.named_modules(f"{prefix}{name}.")
 
     def _named_tensors(self):
-        """(path, tensor) of every parameter and buffer, each under every name that it has."""
+        """(path, Tensor or ndarray) of every parameter and buffer, each under every name that it has."""
         for path, module in self.named_modules():
-            for name, value in module._attributes(Tensor):
+            for name, value in module._attributes((Tensor, np.ndarray)):
                 yield (f"{path}.{name}" if path else name), value
 
     def named_parameters(self):
@@ -91,18 +144,19 @@ class Module:
 
     def state_dict(self):
         """{path: array}, a copy of every parameter and buffer."""
-        return {name: tensor.data.copy() for name, tensor in self._named_tensors()}
+        return {name: _array(tensor).copy() for name, tensor in self._named_tensors()}
 
     def load_state_dict(self, state):
         """Take over the arrays of `state`, which must have exactly the keys and shapes of `state_dict`.
 
         Parameters
         ----------
-        state : dict of path to array_like
+        state : dict of path to array_like; what takes the place of integers must be integers they can hold
 
         Raises
         ------
-        ValueError : missing, unexpected or misshapen keys, all of them named; the model is then unchanged
+        ValueError : missing, unexpected or misshapen keys, or values of another kind, all of them named;
+            the model is then unchanged
         """
         own = dict(self._named_tensors())
         problems = [f"missing {key}" for key in own if key not in state]
@@ -112,11 +166,17 @@ class Module:
         arrays = {key: np.asarray(state[key]) for key in own if key in state}
         problems += [f"{key} must hold real numbers, got dtype {array.dtype}"
                      for key, array in arrays.items() if array.dtype.kind not in "biuf"]
+        problems += [f"{key} must hold {_array(own[key]).dtype}, got dtype {array.dtype}"
+                     for key, array in arrays.items() if array.dtype.kind in "biuf"
+                     and not np.can_cast(array.dtype, _array(own[key]).dtype, _casting(own[key]))]
         if problems:
             raise ValueError(f"load_state_dict: state must match {type(self).__name__}, got "
                              + "; ".join(problems))
         for key, tensor in own.items():
-            tensor.data = np.array(arrays[key], tensor.dtype)
+            if isinstance(tensor, Tensor):
+                tensor.data = np.array(arrays[key], tensor.dtype)
+            else:
+                tensor[...] = arrays[key]
 
     def extra_repr(self):
         """What the printed model shows in the brackets of this layer."""
@@ -129,10 +189,19 @@ class Module:
                          for title, count, shapes in rows)
 
 
+def _array(tensor):
+    """The array of a parameter or buffer."""
+    return tensor.data if isinstance(tensor, Tensor) else tensor
+
+
+def _casting(tensor):
+    """Floats take over any number; integers only what they can hold."""
+    return "safe" if _array(tensor).dtype.kind in "biu" else "unsafe"
+
+
 def _rows(module, name="", lead="", below=""):
     """The module's tree, a row each: what it is, its parameters in all, the shapes of its own tensors."""
-    shapes = "  ".join(f"{key} {'x'.join(map(str, value.shape)) or 'scalar'}"
-                       for key, value in module._attributes(Tensor))
+    shapes = "  ".join(_shape(key, value) for key, value in module._attributes((Tensor, np.ndarray)))
     count = sum(p.size for p in module.parameters())
     title = f"{lead}{name + ': ' if name else ''}{type(module).__name__}({module.extra_repr()})"
     yield title, f"{count:,}" if count else "", shapes
@@ -140,6 +209,11 @@ def _rows(module, name="", lead="", below=""):
     for i, (key, child) in enumerate(children):
         branch, line = ("└─ ", "   ") if i == len(children) - 1 else ("├─ ", "│  ")
         yield from _rows(child, key, below + branch, below + line)
+
+
+def _shape(key, value):
+    shape = f"{key} {'x'.join(map(str, value.shape)) or 'scalar'}"
+    return shape if isinstance(value, Tensor) else f"{shape} {value.dtype}"
 
 
 class Sequential(Module):

@@ -1,0 +1,2 @@
+"""Lesson 10.2: making a trained network small, in bytes that are real.
+"""

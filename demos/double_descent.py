@@ -27,7 +27,7 @@ D = 50                                   # the largest p, and the features of th
 SIGNAL = 1.0                             # ||beta||^2
 NOISE = 0.1                              # variance of the noise in y
 SLOW, FAST = 0.75, 1.5                   # on the right beta_j^2 falls like j^-0.75, or like j^-1.5
-REPEATS = 200 if demo.quick else 400     # fits at every p, each to new data
+REPEATS = 300 if demo.quick else 400     # fits at every p, each to new data
 FEATURES = np.arange(1, D + 1)
 P = np.r_[1:N - 5:2, N - 2:N + 3, N + 6:D + 1:2] if demo.quick else FEATURES
 

@@ -11,7 +11,7 @@ from gallery import passed, write_page
 
 FOLDER = Path(__file__).resolve().parent
 READING_ORDER = ["autograd", "digits", "speed", "bias_variance", "min_norm", "double_descent",
-                 "random_features", "forest", "epoch_wise", "epoch_wise_network"]
+                 "benign", "random_features", "forest", "epoch_wise", "epoch_wise_network"]
 
 
 def place(path):

@@ -3,6 +3,7 @@
     bias_variance    where the error of a fit comes from: the classical U, and beyond it
     min_norm         least squares in its three regimes, and where gradient descent ends
     double_descent   the risk of the minimum-norm fit, exactly: the peak at p = n and what follows
+    benign           when a fit through every noisy label is harmless: effective ranks
     random_features  double descent on real digits, with random Fourier features
     forest           double descent of trees and forests, grown from scratch
     epoch_wise       double descent in time: the risk falls, rises and falls while one model trains

@@ -36,6 +36,10 @@ def test_real_numbers_pass_as_they_are(x):
     assert check_real("f", "x", x.tolist()).tolist() == x.tolist()
     with refuses(ValueError, f"f: x must have {x.ndim + 1} axes, got shape {x.shape}"):
         check_real("f", "x", x, ndim=x.ndim + 1)
+    if x.size:
+        check_real("f", "x", x, at_least=x.min())
+        with refuses(ValueError, f"f: x must be >= {x.min() + 1:g}, got {x.min():g}"):
+            check_real("f", "x", x, at_least=x.min() + 1)
 
 
 @given(x=hnp.arrays(np.float64, hnp.array_shapes(), elements=finite),

@@ -15,7 +15,7 @@ def check_rng(function, rng):
                         "write rng=np.random.default_rng(0)")
 
 
-def check_real(function, name, value, *, ndim=None):
+def check_real(function, name, value, *, ndim=None, at_least=-np.inf):
     """Return `value` as a floating-point array, or say what is wrong with it.
 
     Integers and booleans become float64; float32 stays float32.
@@ -25,11 +25,12 @@ def check_real(function, name, value, *, ndim=None):
     function, name : str, the function and the argument that an error names
     value : array_like
     ndim : int or None, the number of axes that `value` must have
+    at_least : float, the smallest value allowed
 
     Raises
     ------
     TypeError : `value` does not hold real numbers
-    ValueError : the number of axes is not `ndim`, or a value is NaN or infinite
+    ValueError : the number of axes is not `ndim`, or a value is NaN, infinite or below `at_least`
     """
     array = np.asarray(value)
     if array.dtype.kind in "biu":
@@ -41,6 +42,8 @@ def check_real(function, name, value, *, ndim=None):
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
         raise ValueError(f"{function}: {name} must be finite, got {bad} NaN or infinite values")
+    if array.min(initial=np.inf) < at_least:
+        raise ValueError(f"{function}: {name} must be >= {at_least:g}, got {array.min():g}")
     return array
 
 

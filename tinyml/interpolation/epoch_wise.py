@@ -25,7 +25,7 @@ import numpy as np
 
 from tinyml.check import check_number, check_real, check_rng, check_sizes
 from tinyml.data import make_linear
-from tinyml.interpolation.min_norm import svd
+from tinyml.interpolation.min_norm import descent_filter, svd
 
 
 def make_two_scales(n_samples, *, n_fast, n_slow, slow_scale, noise, rng):
@@ -239,14 +239,7 @@ def _modes(function, X, t, lr):
     if s.max(initial=0) ** 2 >= 2:
         raise ValueError(f"{function}: lr must keep s_max^2 of X sqrt(lr) below 2, got "
                          f"{s.max() ** 2:.6g}; from 2 on, gradient descent does not converge")
-    return root, U, s, Vh, _learned(s ** 2, t[..., None])
-
-
-def _learned(s2, t):
-    """1 - (1 - s^2)^t, also where s^2 is so small that 1 - s^2 is 1 in floating point."""
-    small = s2 < 0.5
-    slowly = -np.expm1(t * np.log1p(-np.where(small, s2, 0)))
-    return np.where(small, slowly, 1 - (1 - s2) ** t)
+    return root, U, s, Vh, descent_filter(s, t, lr=1)
 
 
 def _positive(function, name, value, p):

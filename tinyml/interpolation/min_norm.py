@@ -148,8 +148,78 @@ def ridge(X, y, *, lam):
     X, y = _problem("ridge", X, y)
     check_number("ridge", "lam", lam, at_least=0, below=np.inf)
     U, s, Vh = svd(X)
-    h = np.hypot(s, np.sqrt(len(X) * lam)).astype(s.dtype)    # h^2 = s^2 + n lam, without overflow
-    return (Vh.T * (s / h / h)) @ (U.T @ y)
+    f = ridge_filter(s, lam, n_samples=max(len(X), 1)).astype(s.dtype)
+    return (Vh.T * (f / s)) @ (U.T @ y)
+
+
+def descent_filter(s, t, *, lr):
+    """The share of each direction that t steps of gradient descent from zero have learned.
+
+        f = 1 - (1 - lr s^2)^t,        as -expm1(t log1p(-lr s^2)) where 1 - lr s^2 loses digits
+
+    Parameters
+    ----------
+    s : array_like, shape (rank,), singular values, >= 0
+    t : array_like of whole numbers >= 0, any shape
+    lr : float > 0 with lr s^2 < 2 for all s
+
+    Returns
+    -------
+    ndarray of float64, shape (*t.shape, rank)
+
+    Raises
+    ------
+    TypeError, ValueError : an argument is not real, not finite, of another shape or out of range
+
+    Examples
+    --------
+    >>> descent_filter([2, 1, 0], [0, 1, 2], lr=0.25)
+    array([[0.    , 0.    , 0.    ],
+           [1.    , 0.25  , 0.    ],
+           [1.    , 0.4375, 0.    ]])
+    """
+    s = check_real("descent_filter", "s", s, ndim=1, at_least=0).astype(np.float64)
+    t = check_real("descent_filter", "t", t, at_least=0).astype(np.float64)[..., None]
+    check_number("descent_filter", "lr", lr, above=0, below=np.inf)
+    step = (np.sqrt(lr) * s) ** 2
+    if step.max(initial=0) >= 2:
+        raise ValueError(f"descent_filter: lr must be below 2 / s_max^2 = {2 / s.max() ** 2:.6g}, "
+                         f"got {lr!r}; from there on, gradient descent does not converge")
+    if (t % 1).any():
+        raise ValueError(f"descent_filter: t must hold whole numbers, got {t}; it counts steps")
+    small = step < 0.5
+    slowly = -np.expm1(t * np.log1p(-np.where(small, step, 0)))
+    return np.where(small, slowly, 1 - (1 - step) ** t)
+
+
+def ridge_filter(s, lam, *, n_samples):
+    """The share of each direction that ridge leaves of the minimum-norm fit: s^2 / (s^2 + n lam).
+
+    Parameters
+    ----------
+    s : array_like, shape (rank,), singular values, >= 0
+    lam : array_like, any shape, >= 0, as in `min_norm.ridge`
+    n_samples : int >= 1
+
+    Returns
+    -------
+    ndarray of float64, shape (*lam.shape, rank); 0 where s = 0, also for lam = 0
+
+    Raises
+    ------
+    TypeError, ValueError : an argument is not real, not finite, of another shape or out of range
+
+    Examples
+    --------
+    >>> ridge_filter([2, 1, 0], [0, 0.5], n_samples=2)
+    array([[1. , 1. , 0. ],
+           [0.8, 0.5, 0. ]])
+    """
+    s = check_real("ridge_filter", "s", s, ndim=1, at_least=0).astype(np.float64)
+    lam = check_real("ridge_filter", "lam", lam, at_least=0).astype(np.float64)[..., None]
+    check_sizes("ridge_filter", n_samples=n_samples)
+    h = np.hypot(s, np.sqrt(lam) * np.sqrt(n_samples))    # h^2 = s^2 + n lam, without overflow
+    return np.divide(s, h, out=np.zeros_like(h), where=h > 0) ** 2
 
 
 def gradient_descent(X, y, *, lr, n_steps, beta0=None):
@@ -212,9 +282,8 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
     """
     X, y, beta0 = _descent("gradient_descent_closed_form", X, y, lr, n_steps, beta0)
     U, s, Vh = svd(X)
-    t = np.arange(n_steps + 1)[:, None]
-    filters = (1 - (1 - lr * s ** 2) ** t).astype(X.dtype)    # (n_steps + 1, rank)
-    way = (U / s).T @ y - Vh @ beta0                          # (rank, ...), from start to limit
+    filters = descent_filter(s, np.arange(n_steps + 1), lr=lr).astype(X.dtype)    # (n_steps + 1, rank)
+    way = (U / s).T @ y - Vh @ beta0                                    # (rank, ...), start to limit
     return beta0 + np.einsum("ti,ip,i...->tp...", filters, Vh, way, optimize=True)
 
 

@@ -10,8 +10,9 @@ from common import describe, options, plain_console, question, write
 from gallery import passed, write_page
 
 FOLDER = Path(__file__).resolve().parent
-READING_ORDER = ["autograd", "digits", "speed", "bias_variance", "min_norm", "early_stopping",
-                 "double_descent", "sample_wise", "benign", "random_features", "forest", "epoch_wise", "epoch_wise_network"]
+READING_ORDER = ["autograd", "digits", "speed", "bias_variance", "min_norm", "implicit_bias",
+                 "early_stopping", "double_descent", "sample_wise", "benign", "random_features",
+                 "forest", "epoch_wise", "epoch_wise_network"]
 
 
 def place(path):

@@ -15,7 +15,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, VERMILLION, start
 
-from tinyml.interpolation.min_norm import gradient_descent, gradient_descent_closed_form, min_norm
+from tinyml.interpolation.min_norm import (gradient_descent, gradient_descent_closed_form,
+                                           min_norm, row_space_part)
 
 demo = start(__file__, __doc__)
 N_SAMPLES = 8             # points to fit
@@ -47,7 +48,7 @@ shortest = min_norm(X, y)
 
 def unseen(w):
     """(I - X^+ X) w, the part of w that X maps to zero: added to a fit, it changes no residual."""
-    return w - min_norm(X, X @ w)
+    return w - row_space_part(X, w)
 
 
 away = unseen(demo.rng.standard_normal((p, N_OTHERS)))

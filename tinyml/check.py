@@ -47,6 +47,21 @@ def check_real(function, name, value, *, ndim=None, at_least=-np.inf):
     return array
 
 
+def check_regression(function, X, y):
+    """Return X (n, p) and y (n,) or (n, k) as floating-point arrays, or say what is wrong with them.
+
+    Raises
+    ------
+    TypeError : X or y does not hold real numbers
+    ValueError : a value is NaN or infinite, X is not a matrix, or y has no row for each row of X
+    """
+    X, y = check_real(function, "X", X, ndim=2), check_real(function, "y", y)
+    if y.ndim not in (1, 2) or len(y) != len(X):
+        raise ValueError(f"{function}: y must have shape (n,) or (n, k) with a row for each of the "
+                         f"n = {len(X)} rows of X, got {y.shape}")
+    return X, y
+
+
 def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_most=np.inf,
                  below=np.inf):
     """Raise ValueError unless at_least <= value <= at_most and above < value < below, all finite.

@@ -2,6 +2,7 @@
 
     bias_variance    where the error of a fit comes from: the classical U, and beyond it
     min_norm         least squares in its three regimes, and where gradient descent ends
+    implicit_bias    SGD and momentum find the shortest fit too, Adam finds another
     early_stopping   stopping descent early and ridge: two filters, almost one
     double_descent   the risk of the minimum-norm fit, exactly: the peak at p = n and what follows
     benign           when a fit through every noisy label is harmless: effective ranks

@@ -27,8 +27,8 @@ good ridge parameter; MATH5836 week 10, section 10.1.2.
 """
 import numpy as np
 
-from tinyml.check import check_number, check_real, check_sizes
-from tinyml.interpolation.min_norm import descent_filter, ridge_filter, svd
+from tinyml.check import check_number, check_real, check_regression, check_sizes
+from tinyml.interpolation.min_norm import descent_filter, svd
 
 
 def matching_lam(t, *, lr, n_samples):
@@ -257,11 +257,7 @@ def _residuals(function, X, y, lam):
     1 - f = n lam / (s^2 + n lam) vanishes for lam = 0, but v = (s_min^2 + n lam) / (s^2 + n lam),
     the same up to the scale n lam / (s_min^2 + n lam), does not.
     """
-    X = check_real(function, "X", X, ndim=2).astype(np.float64)
-    y = check_real(function, "y", y).astype(np.float64)
-    if y.ndim not in (1, 2) or len(y) != len(X):
-        raise ValueError(f"{function}: y must have shape (n,) or (n, k) with a row for each of the "
-                         f"n = {len(X)} rows of X, got {y.shape}")
+    X, y = (array.astype(np.float64) for array in check_regression(function, X, y))
     root = np.sqrt(check_real(function, "lam", lam, at_least=0)[..., None].astype(np.float64)) * np.sqrt(len(X))
     U, s, _ = svd(X)
     h = np.hypot(s, root)                                           # (..., rank)

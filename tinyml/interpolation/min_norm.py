@@ -18,7 +18,7 @@ high-dimensional ridgeless least squares interpolation.
 """
 import numpy as np
 
-from tinyml.check import check_number, check_real, check_sizes
+from tinyml.check import check_number, check_real, check_regression, check_sizes
 from tinyml.tensor import Tensor
 
 
@@ -56,6 +56,41 @@ def svd(X):
     zero = max(max(X.shape) * unit.eps * s.max(initial=0), unit.tiny)    # 1 / tiny is finite
     rank = np.count_nonzero(s > zero)
     return U[:, :rank], s[:rank], Vh[:rank]
+
+
+def row_space_part(X, beta):
+    """X^+ X beta: what X sees of beta. The rest, beta - X^+ X beta, has predictions of zero.
+
+        X^+ X = V V',     X = U diag(s) V',     over the s that are not zero
+
+    It is the orthogonal projection on the row space of X: of all vectors with the same X beta, the
+    shortest.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, p), of any rank
+    beta : array_like, shape (p,), or (p, k) for k vectors at once
+
+    Returns
+    -------
+    ndarray, shape (p,) or (p, k)
+
+    Raises
+    ------
+    TypeError, ValueError : X or beta is not real, not finite, or their shapes do not fit together
+
+    Examples
+    --------
+    >>> row_space_part([[1, 1]], [3, 1]).round(6)
+    array([2., 2.])
+    """
+    _, _, Vh = svd(X)
+    beta = check_real("row_space_part", "beta", beta)
+    p = Vh.shape[1]
+    if beta.ndim not in (1, 2) or len(beta) != p:
+        raise ValueError(f"row_space_part: beta must have shape (p,) or (p, k) with p = {p}, the "
+                         f"columns of X, got {beta.shape}")
+    return Vh.T @ (Vh @ beta)
 
 
 def least_squares(X, y):
@@ -289,10 +324,7 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
 
 def _problem(function, X, y):
     """X and y as arrays of one floating dtype, or an error that says what is wrong with them."""
-    X, y = check_real(function, "X", X, ndim=2), check_real(function, "y", y)
-    if y.ndim not in (1, 2) or len(y) != len(X):
-        raise ValueError(f"{function}: y must have shape (n,) or (n, k) with a row for each of the "
-                         f"n = {len(X)} rows of X, got {y.shape}")
+    X, y = check_regression(function, X, y)
     dtype = np.result_type(X, y, np.float32)    # LAPACK knows no float16
     return X.astype(dtype, copy=False), y.astype(dtype, copy=False)
 

@@ -22,7 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyml.check import check_number, check_real, check_rng, check_sizes
+from tinyml.check import (check_number, check_real, check_regression, check_rng,
+                          check_sizes)
 from tinyml.interpolation.min_norm import min_norm
 
 
@@ -149,11 +150,7 @@ def nested_min_norm(X, y, sizes):
     TypeError, ValueError : X or y is not real, not finite, or their shapes do not fit together;
         sizes are not increasing ints in 1..P
     """
-    X = check_real("nested_min_norm", "X", X, ndim=2)
-    y = check_real("nested_min_norm", "y", y)
-    if y.ndim not in (1, 2) or len(y) != len(X):
-        raise ValueError(f"nested_min_norm: y must have shape (n,) or (n, k) with n = {len(X)}, "
-                         f"got {y.shape}")
+    X, y = check_regression("nested_min_norm", X, y)
     dtype = np.result_type(X, y, np.float32)
     sizes = _sizes("nested_min_norm", sizes)
     if sizes[-1] > X.shape[1]:

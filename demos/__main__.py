@@ -12,7 +12,8 @@ from gallery import passed, write_page
 FOLDER = Path(__file__).resolve().parent
 READING_ORDER = ["autograd", "digits", "speed", "bias_variance", "min_norm", "implicit_bias",
                  "early_stopping", "double_descent", "sample_wise", "benign", "random_features",
-                 "forest", "epoch_wise", "epoch_wise_network"]
+                 "forest", "epoch_wise", "epoch_wise_network", "pruning", "structured", "quantization",
+                 "quantization_aware", "weight_sharing", "huffman", "arithmetic", "codings", "storage"]
 
 
 def place(path):

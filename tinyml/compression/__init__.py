@@ -1,2 +1,13 @@
 """Lesson 10.2: making a trained network small, in bytes that are real.
+
+    pruning             set the smallest weights to zero, and keep them there
+    structured          remove whole units, so that arrays shrink
+    quantization        real numbers as small integers, after training
+    quantization_aware  and during training, straight through the rounding
+    weight_sharing      a few values for all weights, trained on
+    huffman             short words for common symbols
+    arithmetic          fractions of a bit, where positions of weights have patterns
+    codings             an array in the fewest bytes that give it back
+    storage             a whole model in one small file
+    report              what it is worth: numbers, bytes, work, time, accuracy
 """

@@ -258,7 +258,8 @@ def _residuals(function, X, y, lam):
     the same up to the scale n lam / (s_min^2 + n lam), does not.
     """
     X, y = (array.astype(np.float64) for array in check_regression(function, X, y))
-    root = np.sqrt(check_real(function, "lam", lam, at_least=0)[..., None].astype(np.float64)) * np.sqrt(len(X))
+    lam = check_real(function, "lam", lam, at_least=0).astype(np.float64)
+    root = np.sqrt(lam)[..., None] * np.sqrt(len(X))
     U, s, _ = svd(X)
     h = np.hypot(s, root)                                           # (..., rank)
     least = h.min(axis=-1, keepdims=True, initial=np.inf)           # (..., 1)

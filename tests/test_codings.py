@@ -1,0 +1,171 @@
+"""Laws of the codings: every array comes back bit for bit, by the shortest way, and noise is refused."""
+import math
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.testing import assert_array_equal
+
+from strategies import rngs
+from tinyml.compression.codings import (CODES, DENSEST, DTYPES, Reader, absolute_indices, code_ways,
+                                        decode_array, deflate, encode_array, inflate, relative_indices,
+                                        varint)
+from tinyml.compression.huffman import NO_WORD, pack_lengths
+
+NATIVE = [dtype.newbyteorder("=") for dtype in DTYPES]
+REFUSALS = (ValueError, LookupError, TypeError, OverflowError, zlib.error)
+
+
+def come_back(array):
+    """The array, decoded from its own bytes and nothing else; and the words for its coding."""
+    data = encode_array(array)
+    reader = Reader(data + b"rest")
+    other, words = decode_array(reader)
+    assert reader.at == len(data)
+    return other, words
+
+
+def assert_same_bits(array, other):
+    assert other.dtype == array.dtype and other.shape == array.shape and other.tobytes() == array.tobytes()
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_every_array_of_any_bits_comes_back(data):
+    dtype = data.draw(st.sampled_from(NATIVE))
+    shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))
+    entry = st.binary(min_size=dtype.itemsize, max_size=dtype.itemsize)
+    few = data.draw(st.lists(entry, min_size=1, max_size=4))
+    size, rng = math.prod(shape), data.draw(rngs)
+    entries = data.draw(st.sampled_from([b"".join(few[i] for i in rng.integers(0, len(few), size)),
+                                         rng.bytes(size * dtype.itemsize)]))
+    array = np.frombuffer(entries, dtype).reshape(shape)
+    other, _ = come_back(array)
+    assert_same_bits(array, other)
+    assert other.flags.writeable or other.size == 0
+
+
+def normal(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("array, words", [
+    (normal(3), "raw"), (np.zeros((7, 0, 3), np.float16), "raw"), (np.array(True), "raw"),
+    (normal(30).astype(np.float16).astype(np.float32), "half"),
+    (normal(1000), "deflate"),
+    (np.arange(-500, 500)[np.arange(1000) != 500], "consecutive"),
+    (np.random.default_rng(0).choice(normal(3), 1000), "codebook of 3 (raw), Huffman"),
+    (normal(20_000).round().astype(np.int8), "codebook of 8 (consecutive), Huffman"),
+    (np.where(normal(99, 60) > 2, normal(99, 60), 0), "mask, arithmetic, numbers deflate"),
+    (np.where(normal(1000, 525) > 3, normal(1000, 525), 0), "mask, gaps along rows, numbers deflate")])
+def test_each_coding_has_its_arrays(array, words):
+    other, found = come_back(array)
+    assert_same_bits(array, other)
+    assert found == words
+
+
+@given(rngs, st.integers(1, 9), st.floats(0, 0.5), st.integers(1, 20), st.integers(1, 60))
+def test_the_shortest_way_is_taken_and_every_way_leads_back(rng, k, density, rows, columns):
+    codes = (rng.random((rows, columns)) < density) * rng.integers(1, k + 1, (rows, columns))
+    ways = code_ways(codes, k)
+    assert ways.keys() <= set(CODES) and (len(ways) == 4 or 2 * np.count_nonzero(codes) > codes.size)
+    frames = []
+    for name in ways:    # uint8, 2 axes | codebook of k numbers, consecutive from 1 | codes
+        coding = bytes([1, k, 3, 2, CODES.index(name)]) + ways[name]
+        frames.append(bytes([2 * NATIVE.index(np.uint8), 2, rows, columns]) + varint(len(coding)) + coding)
+        assert_array_equal(decode_array(Reader(frames[-1]))[0], codes)
+    if {1, k} <= set(codes.ravel()):    # else there is a shorter codebook
+        assert len(encode_array(codes.astype(np.uint8))) <= min(map(len, frames))
+
+
+def test_memory_order_comes_back():
+    array = np.arange(12.0).reshape(3, 4)
+    for view in (array, array.T, array[:, ::2], array[:1], np.moveaxis(array[None], 0, 2)):
+        other, _ = come_back(view)
+        assert_array_equal(other, view)
+        assert other.flags.f_contiguous == view.flags.f_contiguous
+
+
+def test_other_byte_orders_become_this_machines():
+    array = np.arange(5, dtype=">f4")
+    other, _ = come_back(array)
+    assert_array_equal(other, array)
+    assert other.dtype == np.float32 and other.dtype.isnative
+
+
+@pytest.mark.parametrize("array", [np.array(["a"]), np.array([1j]), np.array([None]), np.zeros(2, "M8[s]"),
+                                   np.zeros(2, "i4,f4"), np.zeros(2, np.longdouble)])
+def test_what_is_no_real_number_is_refused(array):
+    if array.dtype != np.float64:    # where long doubles are doubles
+        with pytest.raises(TypeError, match="^encode_array: array must hold real numbers of up to 64 bits"):
+            encode_array(array)
+
+
+@given(st.binary(max_size=60), st.booleans())
+@example(bytes([20, 1, *varint(2**60), 3, 1, 1, 0]), False)
+def test_noise_is_an_array_in_proportion_or_refused(data, framed):
+    if framed:    # past the first checks: float32, 1 axis
+        data = bytes([20, 1, 16, len(data) + 1, 1]) + data
+    try:
+        array, _ = decode_array(Reader(data))
+    except REFUSALS:
+        return
+    assert array.size <= DENSEST * len(data)
+
+
+@pytest.mark.parametrize("log2_size, refused", [(16, False), (17, True), (60, True)])
+def test_no_array_is_made_that_is_out_of_proportion(log2_size, refused):
+    coding = bytes([2, 0, 0, 0]) + pack_lengths([0, NO_WORD])    # a mask that keeps nothing, in Huffman words
+    coding = coding.ljust(2 ** 16 // DENSEST, b"\0")
+    reader = Reader(bytes([20, 1, *varint(2 ** log2_size), len(coding)]) + coding)
+    if refused:
+        with pytest.raises(ValueError, match="is too large for 16 bytes"):
+            decode_array(reader)
+    else:
+        assert not decode_array(reader)[0].any()
+
+
+@given(rngs, st.integers(0, 60))
+def test_a_damaged_coding_is_an_array_or_refused(rng, at):
+    array = (rng.random((9, 30)) < 0.1) * rng.choice(np.float32([0.5, -1.25, 3.1]), (9, 30))
+    data = bytearray(encode_array(array))
+    data[at % len(data)] ^= 1 << rng.integers(8)
+    try:
+        other, _ = decode_array(Reader(bytes(data)))
+    except REFUSALS:
+        return
+    assert other.size <= DENSEST * len(data)
+
+
+@given(st.integers(0, 2**70))
+def test_integers_come_back_in_a_byte_for_each_seven_bits(n):
+    assert Reader(varint(n)).varint() == n
+    assert len(varint(n)) == max(1, -(-n.bit_length() // 7))
+
+
+@given(st.binary(max_size=100))
+def test_deflate_is_undone_and_words_known_beforehand_are_cheap(data):
+    assert inflate(deflate(data), len(data)) == data
+    assert inflate(deflate(data, data[:50]), 1000, data[:50]) == data
+    assert len(inflate(deflate(data), 10)) <= 10
+
+
+@given(st.lists(st.integers(0, 5000), unique=True), st.integers(1, 16))
+def test_positions_come_back_from_gaps_of_so_many_bits(positions, bits):
+    positions = sorted(positions)
+    gaps = relative_indices(positions, bits)
+    assert_array_equal(absolute_indices(gaps, bits), positions)
+    filler = 2 ** bits - 1
+    assert gaps.size == 0 or 0 <= gaps.min() <= gaps.max() <= filler
+    passed = positions[-1] + 1 - len(positions) if positions else 0    # places between, in all
+    assert gaps.sum() == passed and (gaps == filler).sum() <= passed / filler
+
+
+@pytest.mark.parametrize("positions, bits", [([2, 1], 3), ([1, 1], 3), ([-1], 3), ([1], 0), ([1], 17),
+                                             ([1], 2.0)])
+def test_what_makes_no_gaps_is_refused(positions, bits):
+    with pytest.raises(ValueError, match="^relative_indices: (positions|bits) must"):
+        relative_indices(positions, bits)

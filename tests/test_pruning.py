@@ -1,0 +1,211 @@
+"""The laws of pruning: exactly as many zeros as asked for, the smallest weights, and no resurrection."""
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.testing import assert_array_equal
+from strategies import rngs
+
+from tinyml import Tensor, nn, optim
+from tinyml.compression.pruning import (apply_masks, cubic_sparsity, global_masks, hold, magnitude_mask,
+                                        prunable_weights, prune, random_mask, sparsity, threshold_mask)
+
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
+weights = hnp.arrays(np.float32, SHAPES, elements=st.integers(-4, 4))    # with many ties
+amounts = st.floats(0, 1)
+
+
+def mlp(rng):
+    return nn.Sequential(nn.Linear(5, 4, rng=rng), nn.ReLU(), nn.Linear(4, 3, rng=rng))
+
+
+# ------------------------------------------------------------ masks
+
+@given(weights, amounts)
+def test_exactly_the_amount_goes_and_it_is_the_smallest(weight, amount):
+    mask = magnitude_mask(weight, amount=amount)
+    assert mask.shape == weight.shape and mask.dtype == bool
+    assert (~mask).sum() == round(amount * weight.size)
+    size = np.abs(weight)
+    assert size[~mask].max(initial=0) <= size[mask].min(initial=np.inf)
+    for tie in np.unique(size):    # of equal ones the earlier go: False ... False True ... True
+        assert (np.diff(mask[size == tie].astype(int)) >= 0).all()
+
+
+@given(weights, amounts, amounts)
+def test_masks_nest_as_the_amount_grows(weight, a, b):
+    less, more = (magnitude_mask(weight, amount=amount) for amount in sorted((a, b)))
+    assert (less | ~more).all()
+
+
+@given(weights, st.integers(1, 9), amounts)
+def test_scale_and_sign_do_not_matter(weight, c, amount):
+    scaled = magnitude_mask(-weight * np.float32(c), amount=amount)
+    assert_array_equal(scaled, magnitude_mask(weight, amount=amount))
+
+
+@given(st.lists(weights, min_size=1, max_size=3), amounts)
+def test_global_masks_are_those_of_all_weights_in_a_row(arrays, amount):
+    together = magnitude_mask(np.concatenate([a.ravel() for a in arrays]), amount=amount)
+    parts = global_masks(arrays, amount=amount)
+    assert_array_equal(np.concatenate([m.ravel() for m in parts]), together)
+    assert [m.shape for m in parts] == [a.shape for a in arrays]
+
+
+@given(rngs, st.integers(1, 30), amounts)
+def test_without_ties_the_notes_threshold_gives_the_same_mask(rng, d, amount):
+    weight = rng.permutation(np.arange(1, d + 1)) * rng.choice([-1.0, 1.0], d)
+    mask = magnitude_mask(weight, amount=amount)
+    tau = np.abs(weight[mask]).min(initial=d + 1)
+    assert_array_equal(threshold_mask(weight, threshold=tau), mask)
+
+
+@given(rngs, SHAPES, amounts)
+def test_a_random_mask_has_as_many_zeros(rng, shape, amount):
+    mask = random_mask(shape, amount=amount, rng=rng)
+    assert mask.shape == shape and (~mask).sum() == round(amount * mask.size)
+
+
+def test_every_place_of_a_random_mask_is_as_likely():
+    """2,000 masks of 10 with 3 zeros: each count is binomial, within 5 standard deviations."""
+    rng = np.random.default_rng(0)
+    zeros = sum(~random_mask(10, amount=0.3, rng=rng) for _ in range(2000))
+    assert (np.abs(zeros - 600) < 5 * np.sqrt(2000 * 0.3 * 0.7)).all()
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(-5, 5), st.floats(0.1, 10))
+def test_the_schedule_goes_from_one_end_to_the_other_ever_slower(initial, final, start, length):
+    t = np.linspace(start - 1, start + length + 1, 50)
+    s = cubic_sparsity(t, initial=initial, final=final, t_start=start, t_end=start + length)
+    assert np.allclose(s[t <= start], initial, rtol=0, atol=1e-15)
+    assert np.allclose(s[t >= start + length], final, rtol=0, atol=1e-15)
+    inside = np.diff(s[(t >= start) & (t <= start + length)])
+    assert (np.sign(inside) * np.sign(final - initial) >= 0).all()
+    assert (np.diff(np.abs(inside)) <= 1e-12).all()
+    middle = cubic_sparsity(start + length / 2, initial=initial, final=final, t_start=start,
+                            t_end=start + length)
+    np.testing.assert_allclose(middle, final + (initial - final) / 8, atol=1e-12)
+
+
+# ------------------------------------------------------------ models
+
+@settings(max_examples=20)
+@given(rngs, st.floats(0, 0.99), st.sampled_from(["global", "layer", "random"]))
+def test_pruning_a_model_zeroes_the_mask_and_touches_nothing_else(rng, amount, method):
+    model = mlp(rng)
+    before = model.state_dict()
+    masks = prune(model, amount=amount, method=method, rng=rng)
+    assert list(masks) == ["0.weight", "2.weight"]
+    for path, after in model.state_dict().items():
+        mask = masks.get(path, np.ones(after.shape, bool))
+        assert after[mask].tobytes() == before[path][mask].tobytes() and not after[~mask].any()
+    gone = (sum((~m).sum() for m in masks.values()), [(~m).sum() for m in masks.values()])
+    assert gone[0] == round(amount * 32) if method == "global" else gone[1] == [round(amount * 20),
+                                                                               round(amount * 12)]
+    assert abs(sparsity(model) - gone[0] / 32) < 1e-12
+
+
+OPTIMIZERS = {
+    "SGD": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.1),
+    "Nesterov": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    "Adam": lambda p: optim.Adam(p, lr=0.1, weight_decay=0.1),
+    "AdamW": lambda p: optim.AdamW(p, lr=0.1, weight_decay=0.1),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_no_optimizer_brings_a_pruned_weight_back(name):
+    """Not even one whose momentum, from before the pruning, still pushes it."""
+    rng = np.random.default_rng(0)
+    model = mlp(rng)
+    optimizer = OPTIMIZERS[name](model.parameters())
+
+    def step():
+        optimizer.zero_grad()
+        (model(Tensor(rng.standard_normal((8, 5)).astype(np.float32))) ** 2).sum().backward()
+        optimizer.step()
+    for _ in range(3):
+        step()
+    masks = prune(model, amount=0.6)
+    survivors = {path: p.data[masks[path]] for path, p in prunable_weights(model).items()}
+    hold(optimizer, model, masks)
+    for _ in range(3):
+        step()
+        for path, weight in prunable_weights(model).items():
+            assert not weight.data[~masks[path]].any()
+    assert all((p.data[masks[path]] != survivors[path]).any() for path, p in prunable_weights(model).items())
+
+
+def test_new_masks_in_the_dict_are_obeyed_at_the_next_step():
+    rng = np.random.default_rng(0)
+    model = mlp(rng)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    masks = prune(model, amount=0.2)
+    hold(optimizer, model, masks)
+    masks.update(prune(model, amount=0.8))
+    (model(Tensor(np.ones((2, 5), np.float32))) ** 2).sum().backward()
+    optimizer.step()
+    assert sparsity(model) == 26 / 32
+
+
+@given(rngs, st.lists(st.floats(0, 0.95), min_size=2, max_size=5))
+def test_pruning_in_steps_of_growing_amounts_brings_nothing_back(rng, steps):
+    model = mlp(rng)
+    masks = [prune(model, amount=amount) for amount in sorted(steps)]
+    for less, more in zip(masks, masks[1:]):
+        assert all((less[path] | ~more[path]).all() for path in less)
+
+
+def test_convolutions_are_pruned_shared_weights_once_and_computed_ones_not():
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, rng=rng), nn.Linear(3, 3, rng=rng), nn.Linear(3, 3, rng=rng))
+    model[2].weight = model[1].weight
+    assert list(prunable_weights(model)) == ["0.weight", "1.weight"]
+    model[0].weight = nn.Sequential()
+    assert list(prunable_weights(model)) == ["1.weight"]
+
+
+def test_a_layer_may_lose_all_its_weights():
+    model = mlp(np.random.default_rng(0))
+    model[0].weight.data = model[0].weight.data / 1e6
+    prune(model, amount=20 / 32)
+    assert not model[0].weight.data.any() and model[2].weight.data.all()
+    assert np.isfinite(model(Tensor(np.ones((2, 5), np.float32))).data).all()
+
+
+# ------------------------------------------------------------ errors
+
+MODEL = mlp(np.random.default_rng(0))
+REFUSED = "apply_masks: masks must have the shape of a parameter of the model, got (2,) for "
+ERRORS = {
+    "global_masks: amount must be >= 0 and <= 1, got 1.5":
+        (ValueError, lambda: magnitude_mask([1.0], amount=1.5)),
+    "magnitude_mask: weight must be finite": (ValueError, lambda: magnitude_mask([np.nan], amount=0.5)),
+    "magnitude_mask: weight must hold real": (TypeError, lambda: magnitude_mask(["a"], amount=0.5)),
+    "global_masks: weights[1] must be finite":
+        (ValueError, lambda: global_masks([[1], [np.inf]], amount=0.5)),
+    "threshold_mask: threshold must be >= 0, got -1":
+        (ValueError, lambda: threshold_mask([1.0], threshold=-1)),
+    "random_mask: rng must be": (TypeError, lambda: random_mask(3, amount=0.5, rng=None)),
+    "cubic_sparsity: final must be >= 0 and <= 1, got 90":
+        (ValueError, lambda: cubic_sparsity(1, final=90, t_end=2)),
+    "cubic_sparsity: t_start must be < 0, got 0":
+        (ValueError, lambda: cubic_sparsity(1, final=0.9, t_end=0)),
+    "prune: amount must be >= 0 and < 1, got 1": (ValueError, lambda: prune(MODEL, amount=1)),
+    """prune: method must be "global", "layer" or "random", got 'luck'""":
+        (ValueError, lambda: prune(MODEL, amount=0.5, method="luck")),
+    "prunable_weights: model must have a Linear or Conv2d, got ReLU":
+        (ValueError, lambda: prune(nn.ReLU(), amount=0)),
+    REFUSED + "'0.weight' of shape (4, 5)":
+        (ValueError, lambda: apply_masks(MODEL, {"0.weight": np.ones(2, bool)})),
+    REFUSED + "'none'": (ValueError, lambda: apply_masks(MODEL, {"none": np.ones(2, bool)})),
+}
+
+
+@pytest.mark.parametrize("message", ERRORS)
+def test_an_error_names_function_argument_requirement_and_value(message):
+    kind, call = ERRORS[message]
+    with pytest.raises(kind) as error:
+        call()
+    assert str(error.value).startswith(message)

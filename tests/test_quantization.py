@@ -1,0 +1,253 @@
+"""The laws of quantization: half a step at most, 0 exactly, and codes that are small integers."""
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import rngs
+
+from tinyml import Tensor, nn, ops
+from tinyml.compression.quantization import (DequantizedWeight, MinMaxObserver, MovingAverageObserver,
+                                             MSEObserver, PercentileObserver, QParams, channel_range,
+                                             choose_qparams, code_range, dequantize, fold_batch_norm,
+                                             notes_codes, quantize, quantize_weights)
+from tinyml.nn.skeleton import describe, rebuild
+
+EPS = np.finfo(np.float64).eps
+numbers = hnp.arrays(np.float64, hnp.array_shapes(max_dims=3, max_side=5), elements=st.floats(-100, 100))
+bits = st.integers(2, 10)
+signs = st.booleans()
+
+
+def of(x, b, symmetric, axis=None):
+    return choose_qparams(*channel_range(x, axis=axis), bits=b, symmetric=symmetric)
+
+
+def there_and_back(x, qparams):
+    return dequantize(quantize(x, qparams), qparams, dtype=np.float64)
+
+
+# ------------------------------------------------------------ the notes' formula, and what it breaks
+
+@given(numbers, st.integers(1, 64))
+def test_the_notes_formula_errs_by_half_a_step_and_leaves_its_codes(theta, k):
+    codes, delta = notes_codes(theta, k=k)
+    assert (np.abs(delta * codes - theta) <= delta / 2 * (1 + 4 * k * EPS)).all()
+    size = np.abs(theta).max()
+    if size > 1e-300:
+        assert np.abs(codes).max() == k    # the largest weight has a code outside 0 ... K - 1
+        assert ((codes < 0) == (theta < -delta / 2)).mean() == 1    # negative weights have negative codes
+
+
+# ------------------------------------------------------------ numbers and codes
+
+@given(numbers, bits, signs)
+def test_inside_the_range_the_error_is_at_most_half_a_step(x, b, symmetric):
+    qparams = of(x, b, symmetric)
+    error = np.abs(there_and_back(x, qparams) - x)
+    assert (error <= qparams.scale / 2 * (1 + 2 ** b * 4 * EPS) + 1e-300).all() or not symmetric
+    # Z is rounded, so an affine range may end half a step early: there a code is clipped.
+    assert (error <= qparams.scale * (1 + 2 ** b * 4 * EPS)).all()
+    inside = np.clip(x, qparams.scale * (qparams.quant_min - qparams.zero_point),
+                     qparams.scale * (qparams.quant_max - qparams.zero_point))
+    assert (np.abs(there_and_back(inside, qparams) - inside)
+            <= qparams.scale / 2 * (1 + 2 ** b * 4 * EPS)).all()
+
+
+@given(numbers, bits, signs)
+def test_zero_is_exact_and_codes_are_few_small_and_idempotent(x, b, symmetric):
+    qparams = of(x, b, symmetric)
+    assert there_and_back(np.zeros(3), qparams).tolist() == [0, 0, 0]
+    codes = quantize(x, qparams)
+    low, high = code_range(b, symmetric=symmetric)
+    assert codes.min() >= low and codes.max() <= high and high - low + 1 <= 2 ** b
+    assert codes.dtype == (np.int8 if symmetric else np.uint8) if b <= 8 else codes.dtype.itemsize == 2
+    assert_array_equal(quantize(there_and_back(x, qparams), qparams), codes)
+
+
+@given(rngs, bits, signs)
+def test_codes_are_monotone(rng, b, symmetric):
+    x = np.sort(rng.standard_normal(50))
+    assert (np.diff(quantize(x, of(x, b, symmetric)).astype(int)) >= 0).all()
+
+
+@given(numbers, bits, st.floats(0.5, 2))
+def test_symmetric_codes_change_sign_with_the_numbers(x, b, c):
+    qparams = of(x, b, True)
+    assert_array_equal(quantize(-x, qparams), -quantize(x, qparams).astype(int))
+
+
+@settings(max_examples=20)
+@given(rngs, signs)
+def test_each_bit_divides_the_mean_squared_error_by_four(rng, symmetric):
+    """For numbers that are uniform on the range the error is uniform on a step: S^2 / 12, S ~ 2^-b.
+    2,000 samples give the mean to 5 sqrt(4 / 5 / 2000) = 10 %, twice; and S is off by (2^b)^-1 < 7 %."""
+    x = rng.uniform(-1, 1, 2000)
+    errors = [((there_and_back(x, of(x, b, symmetric)) - x) ** 2).mean() for b in (5, 6, 7, 8)]
+    ratios = np.divide(errors[:-1], errors[1:])
+    assert (np.abs(ratios / 4 - 1) < 0.3).all()
+    assert_allclose(errors[-1], of(x, 8, symmetric).scale ** 2 / 12, rtol=0.12)
+
+
+@given(rngs, bits, signs)
+def test_a_step_per_channel_is_that_of_each_channel_alone(rng, b, symmetric):
+    x = rng.standard_normal((3, 2, 4)) * [[[1]], [[10]], [[0.1]]]
+    together = of(x, b, symmetric, axis=0)
+    assert together.scale.shape == (3, 1, 1)
+    for c in range(3):
+        alone = of(x[c], b, symmetric)
+        assert together.scale[c] == alone.scale and together.zero_point[c] == alone.zero_point
+        assert_array_equal(quantize(x, together)[c], quantize(x[c], alone))
+
+
+@given(rngs, bits, signs)
+def test_the_engine_s_fake_quantization_is_there_and_back(rng, b, symmetric):
+    x = rng.standard_normal(20)
+    q = of(x[:10], b, symmetric)    # some of the rest is outside
+    fake = ops.fake_quantize(Tensor(x), scale=float(q.scale), zero_point=int(q.zero_point),
+                             quant_min=q.quant_min, quant_max=q.quant_max)
+    assert_array_equal(fake.data, there_and_back(x, q))
+
+
+@pytest.mark.parametrize("x", [np.zeros(3), np.full(4, 2.5), np.full(4, -2.5), [0.0], [1e300, -1e300],
+                               [5e-324]])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_ranges_at_the_edge_give_the_right_answer(x, symmetric):
+    x = np.asarray(x)
+    q = of(x, 8, symmetric)
+    assert np.isfinite(q.scale) and q.scale > 0
+    assert_allclose(there_and_back(x, q), x, rtol=1e-2, atol=1e-300)    # half a step of 1/127 and 1/255
+
+
+# ------------------------------------------------------------ observers
+
+@given(rngs, st.integers(1, 4))
+def test_observers_see_ranges(rng, n):
+    batches = [rng.standard_normal(50) * (k + 1) for k in range(n)]
+    everything = np.concatenate(batches)
+    minmax, whole, moving, tight = (MinMaxObserver(), PercentileObserver(100), MovingAverageObserver(0.5),
+                                    PercentileObserver(80))
+    for batch in batches:
+        for observer in (minmax, whole, moving, tight):
+            observer.update(batch)
+            observer.update(np.zeros(0))
+    assert minmax.range() == whole.range() == (everything.min(), everything.max())
+    low = batches[0].min()
+    for batch in batches[1:]:
+        low = (low + batch.min()) / 2
+    assert_allclose(moving.range()[0], low, rtol=1e-12)
+    low, high = tight.range()
+    assert 0.7 <= ((low <= everything) & (everything <= high)).mean() <= 0.9
+
+
+@settings(max_examples=10)
+@given(rngs, st.integers(2, 5), signs)
+def test_the_mse_observer_is_never_worse_than_the_full_range(rng, b, symmetric):
+    x = rng.standard_normal(200) ** 3
+    observer = MSEObserver(bits=b, symmetric=symmetric)
+    observer.update(x)
+    error = lambda low, high: np.mean((there_and_back(x, choose_qparams(
+        low, high, bits=b, symmetric=symmetric)) - x) ** 2)
+    assert error(*observer.range()) <= error(x.min(), x.max())
+    assert x.min() <= observer.range()[0] <= 0 <= observer.range()[1] <= x.max()
+
+
+# ------------------------------------------------------------ models
+
+def cnn(rng):
+    return nn.Sequential(nn.Conv2d(1, 3, 3, rng=rng), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(),
+                         nn.Linear(3 * 16, 4, bias=False, rng=rng), nn.BatchNorm1d(4),
+                         nn.Linear(4, 2, rng=rng))
+
+
+@settings(max_examples=10)
+@given(rngs, st.integers(2, 8), signs, st.booleans())
+def test_a_quantized_model_computes_with_the_numbers_its_codes_stand_for(rng, b, symmetric, per_channel):
+    model = cnn(rng).eval()
+    small = quantize_weights(model, bits=b, symmetric=symmetric, per_channel=per_channel)
+    x = Tensor(rng.standard_normal((5, 1, 6, 6)).astype(np.float32))
+    plain = cnn(rng).eval()
+    for old, new, q in zip(model, plain, small):
+        if not hasattr(old, "bias"):
+            continue
+        vars(new).update(vars(old))
+        if isinstance(old, (nn.Linear, nn.Conv2d)):
+            assert q.weight.codes.dtype in (np.int8, np.uint8) and isinstance(old.weight, nn.Parameter)
+            assert q.weight.scale.size == (len(old.weight) if per_channel else 1)
+            new.weight = nn.Parameter(dequantize(q.weight.codes, q.weight.qparams))
+            error = np.abs(new.weight.data - old.weight.data)
+            assert (error <= q.weight.scale * (0.501 if symmetric else 1.001)).all()
+    assert_array_equal(small(x).data, plain(x).data)
+    again = rebuild(*describe(small))
+    assert again(x).data.tobytes() == small(x).data.tobytes()
+
+
+def test_a_shared_weight_stays_shared_and_a_computed_one_is_left_alone():
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(3, 3, rng=rng), nn.Linear(3, 3, rng=rng))
+    model[1].weight = model[0].weight
+    small = quantize_weights(model, bits=4)
+    assert small[0].weight is small[1].weight
+    with pytest.raises(ValueError, match="^quantize_weights: model must have a Linear or Conv2d"):
+        quantize_weights(small, bits=4)
+
+
+@settings(max_examples=15)
+@given(rngs)
+def test_folding_a_batch_norm_changes_nothing_in_evaluation(rng):
+    model = cnn(rng)
+    for module in model:
+        if hasattr(module, "running_var"):
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                getattr(module, name).data = rng.uniform(0.5, 2, module.num_features).astype(np.float32)
+    folded = fold_batch_norm(model)
+    x = Tensor(rng.standard_normal((5, 1, 6, 6)).astype(np.float32))
+    assert [type(m) for m in folded] == [nn.Conv2d, nn.ReLU, nn.Flatten, nn.Linear, nn.Linear]
+    assert {p.dtype for p in folded.parameters()} == {np.dtype(np.float32)}
+    expected = model.eval()(x).data    # sums of up to 48 products in float32, of numbers up to some 100
+    assert_allclose(folded(x).data, expected, atol=1e-5 * max(1, np.abs(expected).max()))
+    assert len(model) == 7
+
+
+# ------------------------------------------------------------ errors
+
+ERRORS = {
+    "notes_codes: theta must hold at least one number, got shape (0,)":
+        (ValueError, lambda: notes_codes([], k=4)),
+    "notes_codes: k must be an int >= 1, got 0": (ValueError, lambda: notes_codes([1], k=0)),
+    "choose_qparams: low must be <= high and of its shape, got 1.0 and 0.0":
+        (ValueError, lambda: choose_qparams(1, 0, bits=8, symmetric=True)),
+    "choose_qparams: high must be finite":
+        (ValueError, lambda: choose_qparams(0, np.inf, bits=8, symmetric=True)),
+    "code_range: bits must be an int in 2..16 for symmetric codes, got 1":
+        (ValueError, lambda: choose_qparams(0, 1, bits=1, symmetric=True)),
+    "code_range: bits must be an int in 1..16, got 0":
+        (ValueError, lambda: choose_qparams(0, 1, bits=0, symmetric=False)),
+    "code_range: bits must be an int in 1..16, got 8.0":
+        (ValueError, lambda: code_range(8.0, symmetric=False)),
+    "quantize: x must be finite, got 1 NaN":
+        (ValueError, lambda: quantize([np.nan], QParams(1.0, 0, 0, 255))),
+    "dequantize: codes must be integers, got dtype float64":
+        (TypeError, lambda: dequantize([0.5], QParams(1.0, 0, 0, 255))),
+    "channel_range: x must hold at least one number":
+        (ValueError, lambda: channel_range(np.zeros((0, 3)))),
+    "MinMaxObserver: update must come before range": (RuntimeError, lambda: MinMaxObserver().range()),
+    "MinMaxObserver: x must be finite": (ValueError, lambda: MinMaxObserver().update([np.inf])),
+    "MovingAverageObserver: rate must be > 0 and <= 1, got 0":
+        (ValueError, lambda: MovingAverageObserver(0)),
+    "PercentileObserver: percent must be > 0 and <= 100, got 101":
+        (ValueError, lambda: PercentileObserver(101)),
+    "code_range: bits must be an int in 1..16, got 17": (ValueError, lambda: MSEObserver(bits=17)),
+    "fold_batch_norm: model must be a Sequential, got ReLU": (TypeError, lambda: fold_batch_norm(nn.ReLU())),
+    "channel_range: x must be finite": (ValueError, lambda: DequantizedWeight.from_weight(
+        Tensor(np.array([[np.nan]])), bits=8)),
+}
+
+
+@pytest.mark.parametrize("message", ERRORS)
+def test_an_error_names_function_argument_requirement_and_value(message):
+    kind, call = ERRORS[message]
+    with pytest.raises(kind) as error:
+        call()
+    assert str(error.value).startswith(message)

@@ -1,0 +1,196 @@
+"""The laws of quantization-aware training: forward the codes, backward what is pretended."""
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import rngs
+
+from tinyml import Tensor, nn
+from tinyml.compression.quantization import DequantizedWeight, dequantize, quantize
+from tinyml.compression.quantization_aware import (FakeQuantizedWeight, LearnedStepWeight, codes_of, convert,
+                                                   learned_step, prepare)
+from tinyml.nn.skeleton import describe, rebuild
+from tinyml.optim import SGD, Adam
+from tinyml.train import fit
+
+bits = st.integers(2, 8)
+METHODS = {
+    "identity": dict(), "inside": dict(share=0.5, gradient="inside"), "clipped": dict(share=0.5),
+    "affine": dict(symmetric=False), "learned": dict(method="learned step"),
+}
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+def weight(rng, shape=(3, 5)):
+    return nn.Parameter(rng.standard_normal(shape).astype(np.float32))
+
+
+def mlp(rng):
+    return nn.Sequential(nn.Linear(6, 5, rng=rng), nn.ReLU(), nn.Linear(5, 3, rng=rng))
+
+
+def computed(w, b, method):
+    """The computed weight of a method."""
+    layer = nn.Linear(w.shape[1], len(w), rng=np.random.default_rng(0))
+    layer.weight = w
+    return prepare(nn.Sequential(layer), bits=b, **METHODS[method])[0].weight
+
+
+# ------------------------------------------------------------ forward
+
+@every_method
+@given(rng=rngs, b=bits)
+def test_forward_is_there_and_back(method, rng, b):
+    """Up to the rounding of v / s in float32, which decides between two codes only where they are as near."""
+    q = computed(weight(rng), b, method)
+    value = q().data
+    assert value.dtype == np.float32 and len(np.unique(value[0])) <= 2 ** b
+    again = dequantize(quantize(q.weight.data, q.qparams), q.qparams)
+    tie = np.abs(np.abs(q.weight.data - value) - q.qparams.scale / 2) < 1e-5 * q.qparams.scale
+    assert ((value == again) | tie).all()
+
+
+@given(rng=rngs, b=bits, c=st.sampled_from([2.0 ** -5, 0.5, 4.0]))
+def test_scaling_weights_and_steps_scales_the_result_and_leaves_the_codes(rng, b, c):
+    """By a power of two, so that nothing is rounded."""
+    v, s = rng.standard_normal((3, 4)), rng.uniform(0.1, 1, (3, 1))
+    limits = dict(quant_min=-2 ** (b - 1), quant_max=2 ** (b - 1) - 1)
+    assert_array_equal(learned_step(Tensor(c * v), Tensor(c * s), **limits).data,
+                       c * learned_step(Tensor(v), Tensor(s), **limits).data)
+
+
+# ------------------------------------------------------------ backward
+
+@settings(max_examples=20)
+@given(rng=rngs, b=bits)
+def test_the_notes_estimator_is_the_identity_everywhere(rng, b):
+    g = rng.standard_normal((3, 5)).astype(np.float32)
+    for method in ("identity", "clipped", "affine"):
+        q = computed(weight(rng), b, method)
+        q().backward(g)
+        assert_allclose(q.weight.grad, g, rtol=1e-5)    # S and 1/S in float32
+
+
+@settings(max_examples=20)
+@given(rng=rngs, b=bits)
+def test_the_other_blocks_what_is_clipped_and_nothing_else(rng, b):
+    g = rng.standard_normal((3, 5)).astype(np.float32)
+    q = computed(weight(rng), b, "inside")
+    q().backward(g)
+    scale, _, low, high = q.qparams
+    code = np.round(q.weight.data / scale)
+    assert_array_equal(q.weight.grad, np.where((low <= code) & (code <= high), g, 0))
+    if b > 3:
+        assert (q.weight.grad == 0).any() and (q.weight.grad != 0).any()
+
+
+@given(rng=rngs, b=bits)
+def test_the_gradients_of_a_learned_step_are_those_of_the_paper(rng, b):
+    low, high = -2 ** (b - 1), 2 ** (b - 1) - 1
+    v, s = Tensor(rng.standard_normal((3, 4)), requires_grad=True), Tensor(
+        rng.uniform(0.01, 1, (3, 1)), requires_grad=True)
+    g = rng.standard_normal((3, 4))
+    learned_step(v, s, quant_min=low, quant_max=high).backward(g)
+    d_v, d_s = np.zeros((3, 4)), np.zeros((3, 1))
+    for i in range(3):
+        for j in range(4):
+            r = v.data[i, j] / s.data[i, 0]
+            d_v[i, j] = g[i, j] if low <= r <= high else 0
+            d_s[i, 0] += g[i, j] * (low if r < low else high if r > high else round(r) - r)
+    assert_array_equal(v.grad, d_v)
+    assert_allclose(s.grad, d_s, rtol=1e-12, atol=1e-12)
+
+
+def test_where_all_is_clipped_the_gradient_of_the_step_is_the_slope():
+    """There rounding plays no part, and v^ is linear in s."""
+    v, s = Tensor(np.array([10.0, -10.0, 30.0])), Tensor(np.array(1.0), requires_grad=True)
+    f = lambda s: learned_step(v, s, quant_min=-2, quant_max=1).sum()
+    f(s).backward()
+    assert s.grad == f(Tensor(np.array(2.0))).item() - f(Tensor(np.array(1.0))).item() == 1 - 2 + 1
+
+
+def test_a_weight_moves_between_its_codes_before_the_code_does():
+    q = FakeQuantizedWeight(nn.Parameter(np.array([[1.0, 0.1]], np.float32)), bits=2)
+    optimizer = SGD(q.parameters(), lr=0.1)
+    real, code = [], []
+    for _ in range(8):
+        optimizer.zero_grad()
+        (-q()[0, 1]).backward()
+        optimizer.step()
+        real.append(q.weight.data[0, 1])
+        code.append(int(codes_of(q)[0, 1]))
+    assert np.allclose(np.diff(real), 0.1) and code == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+# ------------------------------------------------------------ models
+
+@every_method
+@settings(max_examples=5)
+@given(rng=rngs, b=bits)
+def test_converted_models_compute_the_same_bits_with_integers_alone(method, rng, b):
+    model = mlp(rng)
+    before = model.state_dict()
+    prepared = prepare(model, bits=b, **METHODS[method])
+    X, y = rng.standard_normal((20, 6)).astype(np.float32), rng.integers(0, 3, 20)
+    fit(prepared, X, y, optimizer=Adam(prepared.parameters(), lr=0.01), epochs=3, batch_size=5, rng=rng)
+    small = convert(prepared)
+    assert small(Tensor(X)).data.tobytes() == prepared(Tensor(X)).data.tobytes()
+    assert all(isinstance(m.weight, DequantizedWeight) and m.weight.codes.dtype in (np.int8, np.uint8)
+               and len(np.unique(m.weight.codes)) <= 2 ** b for m in (small[0], small[2]))
+    assert [name for name, _ in small.named_parameters()] == ["0.bias", "2.bias"]
+    for copied in (rebuild(*describe(prepared)), rebuild(*describe(small))):
+        assert copied(Tensor(X)).data.tobytes() == small(Tensor(X)).data.tobytes()
+    assert all((before[key] == array).all() for key, array in model.state_dict().items())
+
+
+def test_at_eight_bits_a_prepared_model_is_nearly_the_float_model():
+    """Each weight is off by S / 2 = max|w| / 254 at most, so an output by |x|_1 max|w| / 254."""
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(6, 3, rng=rng))
+    x = rng.standard_normal((50, 6)).astype(np.float32)
+    bound = np.abs(x).sum(axis=1, keepdims=True) * np.abs(model[0].weight.data).max() / 254
+    difference = np.abs(prepare(model, bits=8)(Tensor(x)).data - model(Tensor(x)).data)
+    assert (difference <= 1.001 * bound).all() and difference.any()
+
+
+@pytest.mark.parametrize("method", ["identity", "learned"])
+def test_zero_weights_and_shared_weights(method):
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(3, 3, rng=rng), nn.Linear(3, 3, rng=rng))
+    model[0].weight = model[1].weight
+    model[1].weight.data = np.zeros((3, 3), np.float32)
+    prepared = prepare(model, bits=4, **METHODS[method])
+    assert prepared[0].weight is prepared[1].weight
+    prepared(Tensor(np.ones((2, 3), np.float32))).sum().backward()
+    assert np.isfinite(prepared[0].weight.weight.grad).all()
+    small = convert(prepared)
+    assert small[0].weight is small[1].weight and not small[0].weight.codes.any()
+
+
+# ------------------------------------------------------------ errors
+
+W = nn.Parameter(np.ones((2, 2), np.float32))
+ERRORS = {
+    "code_range: bits must be an int in 2..16 for symmetric codes, got 1":
+        lambda: FakeQuantizedWeight(W, bits=1),
+    'FakeQuantizedWeight: gradient must be "identity" or "inside", got': lambda: FakeQuantizedWeight(
+        W, bits=2, gradient="none"),
+    "FakeQuantizedWeight: share must be > 0 and <= 1, got 0": lambda: FakeQuantizedWeight(W, bits=2, share=0),
+    "learned_step: s must be > 0, got 0.0": lambda: learned_step(Tensor([1.0]), Tensor(0.0), quant_min=-2,
+                                                                quant_max=1),
+    "learned_step: quant_min must be < quant_max, got 1, 1": lambda: learned_step(
+        Tensor([1.0]), Tensor(1.0), quant_min=1, quant_max=1),
+    'prepare: method must be "straight-through" or "learned step", got': lambda: prepare(
+        mlp(np.random.default_rng(0)), bits=2, method="luck"),
+    "prepare: model must have a Linear or Conv2d, got ReLU without": lambda: prepare(nn.ReLU(), bits=2),
+    "convert: model must come from prepare": lambda: convert(mlp(np.random.default_rng(0))),
+    "channel_range: x must be finite": lambda: LearnedStepWeight(nn.Parameter(np.array([[np.nan]])), bits=2),
+}
+
+
+@pytest.mark.parametrize("message", ERRORS)
+def test_an_error_names_function_argument_requirement_and_value(message):
+    with pytest.raises(ValueError) as error:
+        ERRORS[message]()
+    assert str(error.value).startswith(message)

@@ -1,0 +1,88 @@
+"""The laws of the report: each column is what its name says, counted another way."""
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import rngs
+
+from tinyml import nn
+from tinyml.compression.report import Report, compare, file_bytes, macs, milliseconds, report, table
+from tinyml.compression.storage import save_compressed
+from tinyml.train import accuracy
+
+
+def mlp(rng, hidden=5):
+    return nn.Sequential(nn.Linear(4, hidden, rng=rng), nn.BatchNorm1d(hidden), nn.ReLU(),
+                         nn.Linear(hidden, 3, rng=rng))
+
+
+@given(rng=rngs, hidden=st.integers(1, 6), n=st.integers(1, 4))
+def test_work_is_that_of_all_layers_for_one_sample_whatever_the_batch(rng, hidden, n):
+    x = np.zeros((n, 4), np.float32)
+    assert macs(mlp(rng, hidden), x) == 4 * hidden + 3 * hidden
+
+
+def test_work_of_a_convolution_counts_every_window():
+    model = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, rng=np.random.default_rng(0)), nn.ReLU(),
+                          nn.Flatten(), nn.Linear(3 * 25, 2, rng=np.random.default_rng(0)))
+    assert macs(model, np.zeros((2, 2, 5, 5), np.float32)) == 25 * 3 * 2 * 9 + 75 * 2
+
+
+def test_looking_at_a_model_leaves_its_mode_alone():
+    model = mlp(np.random.default_rng(0)).train()
+    before = model.state_dict()
+    macs(model, np.ones((3, 4), np.float32))
+    assert model.training and all((before[k] == v).all() for k, v in model.state_dict().items())
+
+
+@settings(max_examples=10)
+@given(rng=rngs, zeros=st.integers(0, 20))
+def test_numbers_bytes_and_accuracy_are_counted_on_the_arrays_and_the_file(rng, zeros, tmp_path_factory):
+    model = mlp(rng)
+    weight = model[0].weight.data.copy()
+    weight.ravel()[:zeros] = 0
+    model[0].weight.data = weight
+    X, y = rng.standard_normal((7, 4)).astype(np.float32), rng.integers(0, 3, 7)
+    row = report(model, X, y)
+    arrays = [model[0].weight, model[0].bias, model[1].weight, model[1].bias, model[1].running_mean,
+              model[1].running_var, model[3].weight, model[3].bias]
+    assert row.numbers == sum(a.size for a in arrays)
+    assert row.numbers - row.nonzeros == sum((a.data == 0).sum() for a in arrays)
+    path = tmp_path_factory.mktemp("report") / "model"
+    save_compressed(model, path)
+    assert row.file_bytes == file_bytes(model) == path.stat().st_size
+    assert row.bits_per_number == 8 * row.file_bytes / row.numbers
+    assert row.accuracy == accuracy(model, X, y) and row.macs == macs(model, X)
+    assert row.ms_1 > 0 and row.ms_256 > 0
+
+
+def test_a_slower_model_takes_longer():
+    """Fifty layers cannot be faster than one of them: no clock is that bad."""
+    rng = np.random.default_rng(0)
+    one, fifty = (nn.Sequential(*[nn.Linear(64, 64, rng=rng) for _ in range(k)]) for k in (1, 50))
+    times = milliseconds([one, fifty], np.zeros((64, 64), np.float32), rounds=5)
+    assert times.shape == (2, 5) and (np.median(times, axis=1)[1] > np.median(times, axis=1)[0] > 0)
+
+
+def test_the_table_has_a_row_for_each_model_and_columns_that_line_up():
+    rows = {"dense": Report(1000, 900, 4100, 32.8, 64000, 0.01, 1.5, 0.9712), "small": Report(*[1] * 8)}
+    lines = table(rows).splitlines()
+    assert len(lines) == 3 and len({len(line) for line in lines}) == 1
+    assert "64,000" in lines[1] and "97.12 %" in lines[1] and lines[2].startswith("small")
+
+
+def test_models_are_compared_under_their_names():
+    rng = np.random.default_rng(0)
+    X, y = np.ones((3, 4), np.float32), np.zeros(3, int)
+    rows = compare({"wide": mlp(rng, 6), "narrow": mlp(rng, 1)}, X, y)
+    assert list(rows) == ["wide", "narrow"] and rows["narrow"].macs < rows["wide"].macs
+
+
+def test_errors():
+    model = mlp(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="^milliseconds: rounds must be an int >= 1, got 0"):
+        milliseconds([model], np.ones((1, 4)), rounds=0)
+    with pytest.raises(ValueError, match="^batches: arrays must have one length >= 1"):
+        macs(model, np.ones((0, 4)))
+    with pytest.raises(ValueError, match=r"^accuracy: y must have shape \(2,\), got \(3,\)"):
+        report(model, np.ones((2, 4), np.float32), np.zeros(3, int))

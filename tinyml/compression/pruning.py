@@ -1,0 +1,262 @@
+"""Magnitude pruning: set the smallest weights to zero, and keep them there.
+
+Problem: a trained network has many more weights than it needs. Which can go, and how many?
+
+Idea: a mask m in {0, 1}^d chooses the weights that stay:
+
+    min over theta, m of  L(theta * m)    subject to    ||m||_0 <= k
+
+No one can try all masks. The cheap answer is surprisingly good: keep the k weights that are largest in
+magnitude, then train the survivors on. Training is projected descent: after every step theta goes back to
+theta * m, so that no momentum and no weight decay brings a pruned weight back to life. To prune a little,
+train, and prune a little more, along a schedule that slows down, reaches sparsities that one cut does not.
+
+A mask alone saves no byte and no millisecond: see `storage` for the bytes, `sparse` for the milliseconds.
+
+Sources: MATH5836 week 10, section 10.2.1; Han, Pool, Tran and Dally 2015, Learning both weights and
+connections for efficient neural networks; Zhu and Gupta 2017, To prune, or not to prune (the schedule);
+Cheng, Wang, Zhou and Zhang 2017, A survey of model compression and acceleration for deep neural networks.
+"""
+import numpy as np
+
+from tinyml.check import check_number, check_real, check_rng
+from tinyml.nn import Conv2d, Linear
+
+LAYERS = (Linear, Conv2d)
+
+
+def magnitude_mask(weight, *, amount):
+    """Keep the weights of largest magnitude: m_j = 0 for exactly round(amount d) of the d weights.
+
+    Of weights that are equal in magnitude the earlier ones, in reading order, go first.
+
+    Parameters
+    ----------
+    weight : array_like, any shape, d entries
+    amount : float in [0, 1], the fraction to prune
+
+    Returns
+    -------
+    ndarray of bool, the shape of weight, True for the weights to keep
+
+    Raises
+    ------
+    TypeError, ValueError : weight is not real or not finite, or amount is not in [0, 1]
+
+    Examples
+    --------
+    >>> magnitude_mask([[3, -1], [-2, 1]], amount=0.5)
+    array([[ True, False],
+           [ True, False]])
+    """
+    weight = check_real("magnitude_mask", "weight", weight)
+    return global_masks([weight], amount=amount)[0]
+
+
+def global_masks(weights, *, amount):
+    """Keep the weights of largest magnitude of several arrays together: one threshold for all.
+
+    A layer whose weights are small loses more of them. Exactly round(amount d) go, d the number of
+    weights in all; of equal magnitudes the earlier ones go first.
+
+    Parameters
+    ----------
+    weights : sequence of array_like, any shapes
+    amount : float in [0, 1], the fraction to prune
+
+    Returns
+    -------
+    list of ndarray of bool, the shapes of the weights, True for the weights to keep
+
+    Raises
+    ------
+    TypeError, ValueError : a weight is not real or not finite, or amount is not in [0, 1]
+
+    Examples
+    --------
+    >>> global_masks([[3, 1], [[2], [4]]], amount=0.5)
+    [array([ True, False]), array([[False],
+           [ True]])]
+    """
+    check_number("global_masks", "amount", amount, at_least=0, at_most=1)
+    weights = [check_real("global_masks", f"weights[{i}]", w) for i, w in enumerate(weights)]
+    sizes = np.concatenate([np.zeros(0), *(np.abs(w).ravel() for w in weights)])
+    keep = np.ones(len(sizes), bool)
+    keep[np.argsort(sizes, kind="stable")[:round(amount * len(sizes))]] = False
+    parts = np.split(keep, np.cumsum([w.size for w in weights])[:-1])
+    return [part.reshape(w.shape) for part, w in zip(parts, weights)]
+
+
+def threshold_mask(weight, *, threshold):
+    """m_j = 1 if |theta_j| >= tau, else 0 (MATH5836 week 10, section 10.2.1).
+
+    Parameters
+    ----------
+    weight : array_like, any shape
+    threshold : float >= 0, tau
+
+    Returns
+    -------
+    ndarray of bool, the shape of weight, True for the weights to keep
+
+    Raises
+    ------
+    TypeError, ValueError : weight is not real or not finite, or the threshold is negative
+    """
+    check_number("threshold_mask", "threshold", threshold, at_least=0)
+    return np.abs(check_real("threshold_mask", "weight", weight)) >= threshold
+
+
+def random_mask(shape, *, amount, rng):
+    """The baseline: exactly round(amount d) of the d weights go, whichever they are.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    amount : float in [0, 1], the fraction to prune
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of bool, of this shape, True for the weights to keep
+
+    Raises
+    ------
+    TypeError, ValueError : amount is not a number in [0, 1], or rng is not a Generator
+    """
+    check_number("random_mask", "amount", amount, at_least=0, at_most=1)
+    check_rng("random_mask", rng)
+    mask = np.ones(shape, bool)
+    mask.ravel()[rng.permutation(mask.size)[:round(amount * mask.size)]] = False
+    return mask
+
+
+def cubic_sparsity(t, *, final, t_end, t_start=0, initial=0.0):
+    """The fraction pruned at step t (Zhu and Gupta 2017, equation 1): fast at first, then ever slower.
+
+        s_t = s_f + (s_i - s_f) (1 - (t - t_0) / (t_end - t_0))^3,    s_i before t_0, s_f after t_end
+
+    Parameters
+    ----------
+    t : float or array_like, the step
+    final, initial : float in [0, 1], s_f and s_i
+    t_start, t_end : float, t_0 and t_end, t_start < t_end
+
+    Returns
+    -------
+    float or ndarray, the shape of t
+
+    Raises
+    ------
+    TypeError, ValueError : a fraction is not in [0, 1], or t_start is not below t_end
+
+    Examples
+    --------
+    >>> cubic_sparsity([0, 50, 100, 200], final=0.9, t_end=100)
+    array([0.    , 0.7875, 0.9   , 0.9   ])
+    """
+    for name, value in (("final", final), ("initial", initial)):
+        check_number("cubic_sparsity", name, value, at_least=0, at_most=1)
+    check_number("cubic_sparsity", "t_start", t_start, below=t_end)
+    left = 1 - np.clip((np.asarray(t, float) - t_start) / (t_end - t_start), 0, 1)
+    return final + (initial - final) * left ** 3
+
+
+# ------------------------------------------------------------ of a model
+
+def prunable_weights(model):
+    """{path: Parameter} of the weights of every Linear and Conv2d; biases are few, and stay.
+
+    Raises ValueError if the model has none. A weight that two layers share is named once.
+    """
+    layers = {path for path, module in model.named_modules() if isinstance(module, LAYERS)}
+    found = {path: parameter for path, parameter in model.named_parameters()
+             if path.rpartition(".")[::2] in {(layer, "weight") for layer in layers}}
+    if not found:
+        raise ValueError(f"prunable_weights: model must have a Linear or Conv2d, got {type(model).__name__} "
+                         "without")
+    return found
+
+
+def prune(model, *, amount, method="global", rng=None):
+    """Set a fraction of the weights of a model to zero, in place.
+
+    Parameters
+    ----------
+    model : Module with a Linear or Conv2d
+    amount : float in [0, 1), the fraction to prune, of what is there, zeros included: pruning in steps
+        of growing amounts prunes ever more, and nothing comes back
+    method : "global" (the smallest of all layers), "layer" (the smallest of each layer), or "random"
+        (of each layer)
+    rng : numpy.random.Generator, for "random"
+
+    Returns
+    -------
+    dict of str to ndarray of bool, the mask of each weight by its path, for `hold`
+
+    Raises
+    ------
+    TypeError, ValueError : amount is not in [0, 1), a weight is not finite, the method is unknown, the model
+        has nothing to prune, or rng is missing
+    """
+    check_number("prune", "amount", amount, at_least=0, below=1)
+    weights = prunable_weights(model)
+    arrays = [weight.data for weight in weights.values()]
+    if method == "global":
+        masks = global_masks(arrays, amount=amount)
+    elif method == "layer":
+        masks = [magnitude_mask(array, amount=amount) for array in arrays]
+    elif method == "random":
+        masks = [random_mask(array.shape, amount=amount, rng=rng) for array in arrays]
+    else:
+        raise ValueError(f'prune: method must be "global", "layer" or "random", got {method!r}')
+    masks = dict(zip(weights, masks))
+    apply_masks(model, masks)
+    return masks
+
+
+def apply_masks(model, masks):
+    """theta = theta * m for every weight that has a mask, in place; survivors keep their bits.
+
+    Parameters
+    ----------
+    model : Module
+    masks : dict of str to ndarray of bool, by the path of the weight
+
+    Raises
+    ------
+    ValueError : a path is not a parameter of the model, or a mask has another shape
+    """
+    parameters = dict(model.named_parameters())
+    for path, mask in masks.items():
+        parameter = parameters.get(path)
+        if parameter is None or parameter.shape != np.shape(mask):
+            raise ValueError(f"apply_masks: masks must have the shape of a parameter of the model, got "
+                             f"{np.shape(mask)} for {path!r}"
+                             + (f" of shape {parameter.shape}" if parameter is not None else ""))
+        parameter.data = np.where(mask, parameter.data, parameter.data.dtype.type(0))
+
+
+def hold(optimizer, model, masks):
+    """Keep pruned weights at zero: after every step of the optimizer, `apply_masks`.
+
+    The dict stays in use: replace its masks, as in gradual pruning, and the next step obeys the new ones.
+
+    Parameters
+    ----------
+    optimizer : Optimizer over the model's parameters
+    model : Module
+    masks : dict of str to ndarray of bool, as from `prune`
+
+    Raises
+    ------
+    ValueError : as `apply_masks`
+    """
+    apply_masks(model, masks)
+    optimizer.projections.append(lambda: apply_masks(model, masks))
+
+
+def sparsity(model):
+    """The fraction of the prunable weights that are zero, a float in [0, 1]."""
+    arrays = [weight.data for weight in prunable_weights(model).values()]
+    return 1 - sum(np.count_nonzero(a) for a in arrays) / max(sum(a.size for a in arrays), 1)

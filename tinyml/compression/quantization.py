@@ -1,0 +1,410 @@
+"""Quantization after training: real numbers as small integers, and what that costs.
+
+Problem: 32 bits for a weight are many. Which integers stand for which numbers, and how many bits are needed?
+
+The notes begin with q = round(theta / Delta), Delta = max |theta| / K, and codes 0 ... K - 1: see
+`notes_codes` for what it breaks: a negative weight has no code, and the largest has code K. Two repairs:
+
+    symmetric    q in {-(2^(b-1) - 1) ... 2^(b-1) - 1},    r = S q              for weights, around 0
+    affine       q in {0 ... 2^b - 1},                     r = S (q - Z)        for any range
+
+S > 0 is the step. The integer Z is the code of 0, which so is exact: zeros, from padding or from ReLU, are
+the commonest number in a network. An x inside the range moves by at most S / 2. One S for a whole tensor must
+suit its largest entry; one for each output channel (`axis`) suits each channel.
+
+Sources: MATH5836 week 10, section 10.2.2; Jacob et al. 2018, Quantization and training of neural networks for
+efficient integer-arithmetic-only inference (equation 1, sections 2.1 and 3).
+"""
+import copy
+from typing import NamedTuple
+
+import numpy as np
+
+from tinyml.check import check_number, check_real, check_sizes
+from tinyml.nn import BatchNorm1d, Conv2d, Linear, Module, Parameter, Sequential
+from tinyml.tensor import Tensor
+
+MAX_BITS = 16
+
+
+class QParams(NamedTuple):
+    """How codes stand for numbers: r = scale (q - zero_point), with q in quant_min ... quant_max."""
+
+    scale: np.ndarray         # the step S > 0, a number, or one for each channel
+    zero_point: np.ndarray    # the code Z of the number 0, of the scale's shape
+    quant_min: int
+    quant_max: int
+
+
+def notes_codes(theta, *, k):
+    """The notes' first step (MATH5836 week 10, section 10.2.2), as it is written there:
+
+        q_j = round(theta_j / Delta),    Delta = max |theta| / K
+
+    Its codes are meant to be 0 ... K - 1. Half of the weights of a network are negative, and so are
+    their codes; and the largest weight has the code K. `choose_qparams` repairs both.
+
+    Parameters
+    ----------
+    theta : array_like, any shape, not empty
+    k : int >= 1, K
+
+    Returns
+    -------
+    codes : ndarray of int64, the shape of theta, in -K ... K
+    delta : float, the step Delta; 1 if theta is zero
+
+    Raises
+    ------
+    TypeError, ValueError : theta is not real, not finite or empty, or k is not an int >= 1
+
+    Examples
+    --------
+    >>> notes_codes([-1.0, 0.3, 1.0], k=4)
+    (array([-4,  1,  4]), 0.25)
+    """
+    theta = _filled("notes_codes", "theta", theta)
+    check_sizes("notes_codes", k=k)
+    delta = float(np.abs(theta).max()) / k or 1.0
+    return np.round(theta / delta).astype(np.int64), delta
+
+
+def choose_qparams(low, high, *, bits, symmetric):
+    """The step S and the code Z of 0 for numbers from low to high (Jacob et al. 2018, section 3).
+
+        symmetric:   S = max(|low|, |high|) / (2^(b-1) - 1),    Z = 0,    codes -(2^(b-1) - 1) ... 2^(b-1) - 1
+        affine:      S = (high - low) / (2^b - 1),    Z = round(-low / S),    codes 0 ... 2^b - 1
+
+    The range is widened to hold 0 first; and as Z is rounded, both its ends move by up to S / 2. A range
+    of the single number 0 has S = 1.
+
+    Parameters
+    ----------
+    low, high : float or array_like of one shape, low <= high; a number for each channel
+    bits : int in 2..16 if symmetric, else in 1..16
+    symmetric : bool
+
+    Returns
+    -------
+    QParams, scale of float64 and zero_point of int64 in the shape of low
+
+    Raises
+    ------
+    TypeError, ValueError : an end is not real or not finite, low > high, or bits is out of range
+
+    Examples
+    --------
+    >>> choose_qparams(-1.0, 3.0, bits=8, symmetric=False).zero_point
+    array(64)
+    """
+    low, high = (check_real("choose_qparams", name, end).astype(np.float64)
+                 for name, end in (("low", low), ("high", high)))
+    if low.shape != high.shape or (low > high).any():
+        raise ValueError(f"choose_qparams: low must be <= high and of its shape, got {low} and {high}")
+    quant_min, quant_max = code_range(bits, symmetric=symmetric)
+    low, high = np.minimum(low, 0), np.maximum(high, 0)
+    if symmetric:
+        low, high = -np.maximum(-low, high), np.maximum(-low, high)
+    step = high / (quant_max - quant_min) - low / (quant_max - quant_min)    # high - low may overflow
+    scale = np.where(step > 0, step, 1.0)
+    zero_point = np.zeros(low.shape) if symmetric else np.round(-low / scale)
+    return QParams(scale, np.asarray(zero_point, np.int64), quant_min, quant_max)
+
+
+def code_range(bits, *, symmetric):
+    """The smallest and the largest code: see `choose_qparams`, also for the errors."""
+    least = 2 if symmetric else 1
+    if not isinstance(bits, (int, np.integer)) or not least <= bits <= MAX_BITS:
+        raise ValueError(f"code_range: bits must be an int in {least}..{MAX_BITS}"
+                         f"{' for symmetric codes' * symmetric}, got {bits!r}")
+    return (1 - 2 ** (bits - 1), 2 ** (bits - 1) - 1) if symmetric else (0, 2 ** bits - 1)
+
+
+def quantize(x, qparams):
+    """q = clip(round(x / S) + Z, quant_min, quant_max): the code of every number (Jacob et al. 2018, eq. 1).
+
+    Rounding is to the nearest, of two as near to the even one.
+
+    Parameters
+    ----------
+    x : array_like, any shape that scale and zero_point broadcast to
+    qparams : QParams
+
+    Returns
+    -------
+    ndarray, the shape of x, of the smallest integer dtype that holds all codes, int8 for 8 bits and less
+
+    Raises
+    ------
+    TypeError, ValueError : x is not real or not finite
+    """
+    scale, zero_point, quant_min, quant_max = qparams
+    x = check_real("quantize", "x", x)
+    code = np.clip(np.round(x / scale) + zero_point, quant_min, quant_max)
+    return code.astype(smallest_dtype(quant_min, quant_max))
+
+
+def smallest_dtype(low, high):
+    """The first of uint8, int8, uint16, int16, int32 and int64 that holds low ... high."""
+    return next(np.dtype(kind) for kind in ("u1", "i1", "u2", "i2", "i4", "i8")
+                if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+
+
+def dequantize(codes, qparams, *, dtype=np.float32):
+    """r = S (q - Z): the number that a code stands for.
+
+    Parameters
+    ----------
+    codes : ndarray of integers, from `quantize`
+    qparams : QParams
+    dtype : of the result
+
+    Returns
+    -------
+    ndarray of dtype, the shape of codes
+
+    Raises
+    ------
+    TypeError : codes are not integers
+    """
+    codes = np.asarray(codes)
+    if codes.dtype.kind not in "iu":
+        raise TypeError(f"dequantize: codes must be integers, got dtype {codes.dtype}; quantize first")
+    return (qparams.scale * (codes.astype(np.int64) - qparams.zero_point)).astype(dtype)
+
+
+# ------------------------------------------------------------ ranges
+
+def channel_range(x, *, axis=None):
+    """The smallest and the largest number of x, or of each slice along an axis, which then is kept.
+
+    Parameters
+    ----------
+    x : array_like, not empty
+    axis : int or None; for axis 0 of a (C, ...) tensor the results have shape (C, 1, ...)
+
+    Returns
+    -------
+    low, high : ndarrays
+
+    Raises
+    ------
+    TypeError, ValueError : x is not real, not finite, or empty
+    """
+    x = _filled("channel_range", "x", x)
+    if axis is None:
+        return x.min(), x.max()
+    others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
+    return x.min(axis=others, keepdims=True), x.max(axis=others, keepdims=True)
+
+
+class MinMaxObserver:
+    """The smallest and the largest number ever seen: nothing is clipped, outliers decide."""
+
+    def __init__(self):
+        self.low, self.high = np.inf, -np.inf
+
+    def update(self, x):
+        """Look at an array of numbers; an empty one changes nothing."""
+        x = check_real(type(self).__name__, "x", x)
+        if x.size:
+            self.look(x)
+
+    def look(self, x):
+        self.low, self.high = min(self.low, float(x.min())), max(self.high, float(x.max()))
+
+    def range(self):
+        """(low, high) for `choose_qparams`. Raises RuntimeError if nothing was seen."""
+        if self.low > self.high:
+            raise RuntimeError(f"{type(self).__name__}: update must come before range, got no number yet")
+        return self.low, self.high
+
+
+class MovingAverageObserver(MinMaxObserver):
+    """Ends that follow those of each batch (Jacob et al. 2018, section 3.1): end += rate (new - end).
+
+    rate : float in (0, 1], the weight of the newest batch
+    """
+
+    def __init__(self, rate=0.1):
+        super().__init__()
+        check_number("MovingAverageObserver", "rate", rate, above=0, at_most=1)
+        self.rate = rate
+
+    def look(self, x):
+        if self.low > self.high:
+            return super().look(x)
+        self.low += self.rate * (float(x.min()) - self.low)
+        self.high += self.rate * (float(x.max()) - self.high)
+
+
+class PercentileObserver(MinMaxObserver):
+    """The range that holds the middle `percent` % of all the numbers seen: a few outliers are clipped.
+
+    percent : float in (0, 100]
+    """
+
+    def __init__(self, percent=99.9):
+        super().__init__()
+        check_number("PercentileObserver", "percent", percent, above=0, at_most=100)
+        self.percent, self.seen = percent, []
+
+    def look(self, x):
+        self.seen.append(x.ravel())
+        tail = (100 - self.percent) / 2
+        self.low, self.high = np.percentile(np.concatenate(self.seen), [tail, 100 - tail]).tolist()
+
+
+class MSEObserver(MinMaxObserver):
+    """The range whose codes have the smallest mean squared error, of 100 that shrink the full one evenly.
+
+    bits, symmetric : as in `choose_qparams`
+    """
+
+    def __init__(self, *, bits, symmetric=False):
+        super().__init__()
+        code_range(bits, symmetric=symmetric)
+        self.bits, self.symmetric, self.seen = bits, symmetric, []
+
+    def look(self, x):
+        self.seen.append(x.ravel())
+        x = np.concatenate(self.seen)
+        shares = np.linspace(0.01, 1, 100)
+        errors = [self._error(x, share) for share in shares]
+        share = shares[int(np.argmin(errors))]
+        self.low, self.high = float(share * x.min()), float(share * x.max())
+
+    def _error(self, x, share):
+        qparams = choose_qparams(share * x.min(), share * x.max(), bits=self.bits, symmetric=self.symmetric)
+        return ((dequantize(quantize(x, qparams), qparams, dtype=np.float64) - x) ** 2).mean()
+
+
+# ------------------------------------------------------------ models
+
+class DequantizedWeight(Module):
+    """A weight that is stored as integer codes, and computed from them when a layer asks for it.
+
+        W = S (q - Z)
+
+    It takes the place of a layer's `weight`. The arithmetic of the layer stays in float32: this makes
+    models small, not fast (`integer` computes with integers). Nothing in it is trained.
+
+    Parameters
+    ----------
+    codes : ndarray of an integer dtype, the shape of the weight
+    qparams : QParams that broadcast to it
+    """
+
+    def __init__(self, codes, qparams):
+        self.codes = codes
+        self.scale = np.asarray(qparams.scale, np.float32)
+        zero_point = np.asarray(qparams.zero_point)
+        self.zero_point = zero_point.astype(smallest_dtype(zero_point.min(), zero_point.max()))
+        self.quant_min, self.quant_max = qparams.quant_min, qparams.quant_max
+
+    @classmethod
+    def from_weight(cls, weight, *, bits, symmetric=True, axis=0):
+        """The codes of a weight Tensor, a step for each slice along `axis`, or one if axis is None.
+
+        Raises ValueError for an empty weight, one that is not finite, and bits out of range.
+        """
+        low, high = channel_range(weight.data, axis=axis)
+        qparams = choose_qparams(low, high, bits=bits, symmetric=symmetric)
+        qparams = qparams._replace(scale=_float32(qparams.scale))
+        return cls(quantize(weight.data.astype(np.float64), qparams), qparams)
+
+    @property
+    def qparams(self):
+        """The QParams of the codes, the scale as the float32 that is stored."""
+        return QParams(self.scale.astype(np.float64), self.zero_point.astype(np.int64), self.quant_min,
+                       self.quant_max)
+
+    def forward(self):
+        return Tensor(dequantize(self.codes, self.qparams))
+
+    def extra_repr(self):
+        return f"codes {self.quant_min}..{self.quant_max}"
+
+
+def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
+    """Post-training quantization: a copy of the model with the weights of its Linear and Conv2d as codes.
+
+    Biases and norms, which are few, stay as they are.
+
+    Parameters
+    ----------
+    model : Module
+    bits : int, as in `choose_qparams`
+    symmetric : bool
+    per_channel : bool, a step for each output channel, or one for each layer
+
+    Returns
+    -------
+    Module
+
+    Raises
+    ------
+    ValueError : bits is out of range, a weight is empty or not finite, or the model has none to quantize
+    """
+    code_range(bits, symmetric=symmetric)
+    model, done = copy.deepcopy(model), {}
+    for _, module in model.named_modules():
+        if isinstance(module, (Linear, Conv2d)) and isinstance(module.weight, Parameter):
+            weight = module.weight
+            if weight not in done:
+                done[weight] = DequantizedWeight.from_weight(weight, bits=bits, symmetric=symmetric,
+                                                             axis=0 if per_channel else None)
+            module.weight = done[weight]
+    if not done:
+        raise ValueError(f"quantize_weights: model must have a Linear or Conv2d, got {type(model).__name__} "
+                         "without")
+    return model
+
+
+def fold_batch_norm(model):
+    """A copy of a Sequential in which every batch norm behind a Linear or Conv2d has become part of it.
+
+        gamma (W x + b - mean) / sqrt(var + eps) + beta  =  W' x + b',
+        W' = gamma / sqrt(var + eps) W,    b' = gamma / sqrt(var + eps) (b - mean) + beta
+
+    per output channel, with the running mean and variance (Jacob et al. 2018, section 3.2). In
+    evaluation mode the outputs agree to rounding; the folded model has no training mode of its own.
+
+    Parameters
+    ----------
+    model : Sequential
+
+    Returns
+    -------
+    Sequential, in evaluation mode
+
+    Raises
+    ------
+    TypeError : the model is not a Sequential
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"fold_batch_norm: model must be a Sequential, got {type(model).__name__}")
+    folded = []
+    for module in copy.deepcopy(model):
+        before = folded[-1] if folded else None
+        if isinstance(module, BatchNorm1d) and isinstance(before, (Linear, Conv2d)):
+            factor = module.weight.data / np.sqrt(module.running_var.data + module.eps)
+            bias = 0 if before.bias is None else before.bias.data
+            per_row = factor.reshape(-1, *[1] * (before.weight.ndim - 1))
+            before.weight = Parameter(per_row * before.weight.data)
+            before.bias = Parameter(factor * (bias - module.running_mean.data) + module.bias.data)
+        else:
+            folded.append(module)
+    return Sequential(*folded).eval()
+
+
+def _filled(function, name, value):
+    value = check_real(function, name, value)
+    if not value.size:
+        raise ValueError(f"{function}: {name} must hold at least one number, got shape {value.shape}")
+    return value
+
+
+def _float32(scale):
+    """The scale as the float32 that will be stored, still > 0."""
+    return np.maximum(scale, np.finfo(np.float32).tiny).astype(np.float32).astype(np.float64)

@@ -4,6 +4,7 @@
     structured          remove whole units, so that arrays shrink
     quantization        real numbers as small integers, after training
     quantization_aware  and during training, straight through the rounding
+    integer             inference without a float
     weight_sharing      a few values for all weights, trained on
     huffman             short words for common symbols
     arithmetic          fractions of a bit, where positions of weights have patterns

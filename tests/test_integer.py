@@ -1,0 +1,235 @@
+"""The laws of integer inference: bit for bit what whole numbers of any size would give."""
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from strategies import rngs
+
+from tinyml import Tensor, nn
+from tinyml.compression.integer import (IntegerConv2d, IntegerLinear, IntegerModel, quantize_multiplier,
+                                        requantize, rounding_doubling_high_mul, rounding_right_shift)
+from tinyml.compression.quantization import QParams, choose_qparams, dequantize, quantize
+from tinyml.nn.skeleton import describe, rebuild
+
+int32s = st.integers(-2 ** 31, 2 ** 31 - 1)
+as32 = lambda *values: [np.array(v, np.int32) for v in values]
+
+
+def nearest(x, up):
+    """The integer nearest to a Fraction; of two as near the larger, or the one away from 0."""
+    low = x.numerator // x.denominator
+    if x - low != Fraction(1, 2):
+        return low if x - low < Fraction(1, 2) else low + 1
+    return low + 1 if up or low >= 0 else low
+
+
+# ------------------------------------------------------------ fixed point
+
+@given(int32s, int32s)
+@example(-2 ** 31, -2 ** 31)
+@example(-2 ** 30, 1)
+def test_the_high_half_of_a_doubled_product_is_the_rounded_fraction(a, b):
+    exact = nearest(Fraction(a * b, 2 ** 31), up=True)
+    assert rounding_doubling_high_mul(*as32(a, b)) == min(exact, 2 ** 31 - 1)
+
+
+@given(int32s, st.integers(0, 40))
+@example(-3, 1)
+@example(-2 ** 31, 31)
+def test_a_right_shift_rounds_half_away_from_zero(x, shift):
+    assert rounding_right_shift(as32(x)[0], shift) == nearest(Fraction(x, 2 ** shift), up=False)
+
+
+@given(st.floats(2.0 ** -31, 1, exclude_min=True))
+@example(1.0)
+@example(np.nextafter(1.0, 0))
+@example(np.nextafter(0.5, 0))
+def test_a_multiplier_has_31_bits(M):
+    M0, shift = quantize_multiplier(M)
+    assert 2 ** 30 <= M0 <= 2 ** 31 - 1 and shift >= 0 and M0.dtype == shift.dtype == np.int32
+    assert abs(Fraction(int(M0), 2 ** 31 << int(shift)) - Fraction(M)) <= Fraction(M) * Fraction(2, 2 ** 31)
+
+
+@given(int32s, st.floats(1e-8, 1))
+def test_multiplying_is_within_one_of_the_real_product(x, M):
+    """Half from each rounding, and |x| 2^-30 M <= 2 from M0 only where |x M| is beyond any code."""
+    M0, shift = quantize_multiplier(M)
+    x = max(min(x, 2 ** 20), -2 ** 20)
+    y = requantize(as32(x)[0], M0, shift, zero_point=0, quant_min=-2 ** 31, quant_max=2 ** 31 - 1)
+    assert abs(int(y) - x * M) <= 1 + 1e-3
+
+
+# ------------------------------------------------------------ layers against whole numbers
+
+def reference(layer, window):
+    """One output code of unit k in Python's whole numbers, from the codes that the unit sees."""
+    def unit(k):
+        acc = int(layer.bias[k]) + sum((int(q) - layer.zero_in) * int(w)
+                                       for q, w in zip(window, layer.weight[k].ravel()))
+        high = nearest(Fraction(acc * int(layer.multiplier[k]), 2 ** 31), up=True)
+        code = nearest(Fraction(high, 2 ** int(layer.shift[k])), up=False) + layer.zero_out
+        return min(max(code, layer.quant_min), layer.quant_max)
+    return [unit(k) for k in range(len(layer.weight))]
+
+
+def activations(rng):
+    return choose_qparams(-rng.uniform(0, 2), rng.uniform(0, 3), bits=8, symmetric=False)
+
+
+def outputs_for(y):
+    return choose_qparams(y.min(), y.max(), bits=8, symmetric=False)
+
+
+@settings(max_examples=25)
+@given(rngs, st.integers(1, 9), st.integers(1, 4), st.booleans())
+def test_a_linear_layer_is_bit_for_bit_that_of_whole_numbers(rng, n_in, n_out, bias):
+    inputs, layer = activations(rng), nn.Linear(n_in, n_out, bias, rng=rng)
+    codes = rng.integers(0, 256, (3, n_in)).astype(np.uint8)
+    y = layer(Tensor(dequantize(codes, inputs))).data
+    integer = IntegerLinear(layer, inputs, outputs_for(y))
+    expected = [reference(integer, row) for row in codes.tolist()]
+    for fast in (True, False):
+        assert_array_equal(integer(codes, fast=fast), expected)
+    assert integer.weight.dtype == np.int8 and integer.bias.dtype == np.int32
+
+
+@settings(max_examples=15)
+@given(rngs, st.integers(1, 2), st.integers(0, 1), st.integers(1, 2))
+def test_a_convolution_is_bit_for_bit_that_of_whole_numbers(rng, stride, padding, channels):
+    inputs, layer = activations(rng), nn.Conv2d(channels, 2, (3, 2), stride, padding, rng=rng)
+    codes = rng.integers(0, 256, (2, channels, 5, 4)).astype(np.uint8)
+    y = layer(Tensor(dequantize(codes, inputs))).data
+    integer = IntegerConv2d(layer, inputs, outputs_for(y))
+    framed = np.pad(codes, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2),
+                    constant_values=int(inputs.zero_point))
+    result = integer(codes, fast=False)
+    assert result.shape == y.shape and (integer(codes) == result).all()
+    for n, i, j in product(range(2), range(y.shape[2]), range(y.shape[3])):
+        window = framed[n, :, i * stride:i * stride + 3, j * stride:j * stride + 2]
+        assert_array_equal(result[n, :, i, j], reference(integer, window.ravel().tolist()))
+
+
+@settings(max_examples=25)
+@given(rngs)
+def test_a_code_is_within_one_of_that_of_the_real_layer(rng):
+    """Real arithmetic on the same codes and integer weights: only roundings differ, the bias's among them."""
+    inputs, layer = activations(rng), nn.Linear(6, 3, rng=rng)
+    codes = rng.integers(0, 256, (10, 6)).astype(np.uint8)
+    weights = choose_qparams(layer.weight.data.min(1, keepdims=True), layer.weight.data.max(1, keepdims=True),
+                             bits=8, symmetric=True)
+    W = dequantize(quantize(layer.weight.data, weights), weights, dtype=np.float64)
+    y = dequantize(codes, inputs, dtype=np.float64) @ W.T + layer.bias.data
+    outputs = outputs_for(y)
+    difference = IntegerLinear(layer, inputs, outputs)(codes).astype(int) - quantize(y, outputs).astype(int)
+    assert np.abs(difference).max() <= 1
+
+
+# ------------------------------------------------------------ models
+
+def cnn(rng):
+    return nn.Sequential(nn.Conv2d(1, 3, 3, padding=1, rng=rng), nn.BatchNorm2d(3), nn.ReLU(),
+                         nn.MaxPool2d(2, padding=1), nn.Conv2d(3, 2, 2, rng=rng), nn.ReLU(), nn.Flatten(),
+                         nn.Dropout(rng=rng), nn.Linear(18, 4, rng=rng))
+
+
+def mlp(rng):
+    return nn.Sequential(nn.Linear(36, 12, rng=rng), nn.ReLU(), nn.Linear(12, 8, rng=rng),
+                         nn.Linear(8, 4, rng=rng))
+
+
+@pytest.mark.parametrize("make", [cnn, mlp])
+@settings(max_examples=8)
+@given(rng=rngs)
+def test_a_model_is_near_its_float_and_the_same_in_both_ways_and_in_a_file(make, rng):
+    model, shape = make(rng), (20, 1, 6, 6) if make is cnn else (20, 36)
+    X = rng.standard_normal(shape).astype(np.float32)
+    integer = IntegerModel.from_float(model, X)
+    codes = integer.quantize_input(X)
+    assert codes.dtype == np.uint8
+    assert_array_equal(integer.codes(codes), integer.codes(codes, fast=False))
+    y, real = integer(Tensor(X)).data, model.eval()(Tensor(X)).data
+    # Each of at most 4 roundings of activations and weights moves an output by some steps of 1/255.
+    assert np.abs(y - real).max() <= 0.1 * np.ptp(real)
+    again = rebuild(*describe(integer))
+    assert again(Tensor(X)).data.tobytes() == y.tobytes()
+    again.load_state_dict(integer.state_dict())
+    assert {p.dtype.kind for p in integer.state_dict().values()} == {"i"} and not integer.parameters()
+
+
+def test_the_slow_way_meets_no_float(monkeypatch):
+    rng, kinds, slow = np.random.default_rng(0), [], IntegerLinear.accumulate
+    integer = IntegerModel.from_float(mlp(rng), rng.normal(size=(9, 36)))
+
+    def accumulate(self, x):
+        acc = slow(self, x)
+        kinds.extend([x.dtype, acc.dtype])
+        return acc
+    monkeypatch.setattr(IntegerLinear, "accumulate", accumulate)
+    monkeypatch.setattr(IntegerLinear, "accumulate_fast", lambda *a: pytest.fail("the fast way was taken"))
+    result = integer.codes(integer.quantize_input(np.ones((2, 36))), fast=False)
+    assert set(kinds) == {np.dtype(np.int32)} and len(kinds) == 6 and result.dtype == np.uint8
+
+
+def test_weights_are_a_quarter_of_their_floats():
+    model = mlp(np.random.default_rng(0))
+    integer = IntegerModel.from_float(model, np.ones((3, 36)))
+    floats = sum(m.weight.data.nbytes for m in model if hasattr(m, "weight"))
+    assert 4 * sum(layer.weight.nbytes for layer in integer.layers) == floats
+
+
+@pytest.mark.parametrize("X", [np.zeros((3, 36)), np.full((1, 36), 5.0), np.full((2, 36), -5.0)])
+def test_calibration_at_the_edge(X):
+    model = mlp(np.random.default_rng(0))
+    for module in model:
+        if hasattr(module, "weight"):
+            module.bias.data = 0 * module.bias.data
+    real = model(Tensor(X.astype(np.float32))).data
+    y = IntegerModel.from_float(model, X)(Tensor(X)).data
+    assert np.abs(y - real).max() <= 0.05 * max(np.ptp(real), 1e-9)
+
+
+def test_zero_weights_give_the_bias():
+    layer = nn.Linear(3, 2, rng=np.random.default_rng(0))
+    layer.weight.data, layer.bias.data = np.zeros((2, 3), np.float32), np.array([1, -0.5], np.float32)
+    integer = IntegerModel.from_float(nn.Sequential(layer), np.ones((2, 3)))
+    np.testing.assert_allclose(integer(Tensor(np.ones((1, 3)))).data, [[1, -0.5]], atol=1.5 / 255)
+    assert integer.codes(np.zeros((0, 3), np.uint8)).shape == (0, 2)
+
+
+# ------------------------------------------------------------ errors
+
+X, MLP = np.ones((2, 36)), mlp(np.random.default_rng(0))
+NAN = mlp(np.random.default_rng(0))
+NAN[0].weight.data = NAN[0].weight.data * np.nan
+ERRORS = {
+    "quantize_multiplier: multiplier must be in (0, 1], got 0.0":
+        (ValueError, lambda: quantize_multiplier(0)),
+    "quantize_multiplier: multiplier must be in (0, 1], got 2.0":
+        (ValueError, lambda: quantize_multiplier(2)),
+    "rounding_right_shift: x must be of int32, got int64":
+        (TypeError, lambda: rounding_right_shift(np.array(1), 1)),
+    "rounding_doubling_high_mul: b must be of int32, got float64":
+        (TypeError, lambda: rounding_doubling_high_mul(np.int32(1), np.array(0.5))),
+    "IntegerModel.from_float: X must be finite":
+        (ValueError, lambda: IntegerModel.from_float(MLP, X * np.nan)),
+    "fold_batch_norm: model must be a Sequential": (TypeError, lambda: IntegerModel.from_float(MLP[0], X)),
+    "IntegerModel.from_float: model must be of Linear and Conv2d, each with a ReLU or none, MaxPool2d and "
+    "Flatten, got Tanh": (TypeError, lambda: IntegerModel.from_float(nn.Sequential(*MLP, nn.Tanh()), X)),
+    "channel_range: x must be finite": (ValueError, lambda: IntegerModel.from_float(NAN, X)),
+    "IntegerLinear: a unit must have at most 33155 inputs, got 40000": (ValueError, lambda: IntegerLinear(
+        nn.Linear(40000, 1, rng=np.random.default_rng(0)), QParams(1.0, 0, 0, 255), QParams(1.0, 0, 0, 255))),
+    "IntegerLinear: outputs must have a step of at least": (ValueError, lambda: IntegerLinear(
+        nn.Linear(4, 1, rng=np.random.default_rng(0)), QParams(1.0, 0, 0, 255), QParams(1e-9, 0, 0, 255))),
+}
+
+
+@pytest.mark.parametrize("message", ERRORS)
+def test_an_error_names_function_argument_requirement_and_value(message):
+    kind, call = ERRORS[message]
+    with pytest.raises(kind) as error:
+        call()
+    assert str(error.value).startswith(message)

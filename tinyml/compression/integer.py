@@ -1,0 +1,329 @@
+"""Integer-only inference: a network without a single float between its input codes and its output codes.
+
+Problem: weights stored as int8 and computed with in float32 are small, but the arithmetic is as large as
+before. A processor without floating point, or one that multiplies int8 faster, wants integers throughout.
+
+Idea: with r = S (q - Z) for inputs (1), weights (2, Z = 0) and outputs (3), a layer r3 = W r1 + b is
+
+    acc = sum (q1 - Z1) q2 + q_b                     8-bit products, int32 sum; q_b = round(b / (S1 S2))
+    q3  = clip(Z3 + M acc, quant_min, quant_max)     M = S1 S2 / S3
+
+Only M is no integer. It is a constant, so write it as M = 2^-n M0 with 0.5 <= M0 < 1, and M0 as a fixed-point
+number of 31 bits: to multiply by M is a product of integers, its upper half, and a shift, both rounded. And
+ReLU costs nothing: if the output's range begins at 0, then Z3 = quant_min, and the clip is the ReLU.
+
+Two ways to the same codes. The slow one is all integers. The fast one lets BLAS, which knows no integers, sum
+the products in floats: whole numbers below 2^24 are exact in float32, below 2^53 in float64, so both ways
+agree in every bit. In NumPy neither is faster than float32; hardware with int8 products is.
+
+Sources: Jacob et al. 2018, Quantization and training of neural networks for efficient integer-arithmetic-only
+inference (sections 2.2 to 2.4, equations 2 to 7); Jacob and Warden 2017, gemmlowp (the two roundings);
+MATH5836 week 10, section 10.2.2.
+"""
+import math
+
+import numpy as np
+
+from tinyml.check import check_real
+from tinyml.compression.quantization import (QParams, channel_range, choose_qparams, dequantize,
+                                             fold_batch_norm, quantize, smallest_dtype)
+from tinyml.nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU, forward_hook
+from tinyml.tensor import Tensor, no_grad
+
+INT32 = np.iinfo(np.int32)
+
+
+# ------------------------------------------------------------ fixed-point arithmetic
+
+def quantize_multiplier(multiplier):
+    """M = 2^-n M0 with M0 in [0.5, 1), held as the integer round(2^31 M0) (Jacob et al. 2018, equation 6).
+
+    Parameters
+    ----------
+    multiplier : array_like, each > 0 and finite, and at most 1; 2^-31 and below is as good as 0
+
+    Returns
+    -------
+    M0 : ndarray of int32, in 2^30 ... 2^31 - 1
+    shift : ndarray of int32, n >= 0
+
+    Raises
+    ------
+    TypeError, ValueError : a multiplier is not a number in (0, 1]
+
+    Examples
+    --------
+    >>> M0, shift = quantize_multiplier([0.5, 0.3])
+    >>> M0 / 2**31 * 0.5 ** shift
+    array([0.5, 0.3])
+    """
+    M = check_real("quantize_multiplier", "multiplier", multiplier).astype(np.float64)
+    if not ((0 < M) & (M <= 1)).all():
+        raise ValueError(f"quantize_multiplier: multiplier must be in (0, 1], got {M.min()} to {M.max()}")
+    fraction, exponent = np.frexp(M)
+    fixed = np.minimum(np.round(fraction * 2.0 ** 31), INT32.max).astype(np.int32)
+    one = exponent > 0    # M = 1: the largest M0 below 1 is as near as can be
+    return np.where(one, INT32.max, fixed).astype(np.int32), np.where(one, 0, -exponent).astype(np.int32)
+
+
+def rounding_doubling_high_mul(a, b):
+    """round(a b / 2^31), of two as near the larger: the product of two 31-bit fractions.
+
+    The upper half of twice the product; only a = b = -2^31 does not fit, and gives 2^31 - 1.
+
+    Parameters
+    ----------
+    a, b : ndarrays of int32 that broadcast
+
+    Returns
+    -------
+    ndarray of int32
+
+    Raises
+    ------
+    TypeError : an argument is not of int32
+    """
+    a, b = (_int32("rounding_doubling_high_mul", name, v) for name, v in (("a", a), ("b", b)))
+    product = a.astype(np.int64) * b
+    return np.minimum((product + (1 << 30)) >> 31, INT32.max).astype(np.int32)
+
+
+def rounding_right_shift(x, shift):
+    """round(x / 2^shift), of two as near the one away from 0.
+
+    Parameters
+    ----------
+    x : ndarray of int32
+    shift : ndarray of integers >= 0 that broadcasts to it; 31 and more give 0 for all but -2^31
+
+    Returns
+    -------
+    ndarray of int32
+
+    Raises
+    ------
+    TypeError : x is not of int32
+    """
+    x = _int32("rounding_right_shift", "x", x).astype(np.int64)
+    shift = np.minimum(np.asarray(shift, np.int64), 40)
+    half = (np.int64(1) << shift) >> 1
+    return np.where(x >= 0, (x + half) >> shift, -((half - x) >> shift)).astype(np.int32)
+
+
+def requantize(accumulator, multiplier, shift, *, zero_point, quant_min, quant_max):
+    """q3 = clip(Z3 + round(2^-n M0 acc), quant_min, quant_max) (Jacob et al. 2018, equations 5 to 7).
+
+    Parameters
+    ----------
+    accumulator : ndarray of int32
+    multiplier, shift : ndarrays of int32 that broadcast to it, from `quantize_multiplier`
+    zero_point, quant_min, quant_max : int, of the output
+
+    Returns
+    -------
+    ndarray of the smallest dtype that holds quant_min ... quant_max
+    """
+    scaled = rounding_right_shift(rounding_doubling_high_mul(accumulator, multiplier), shift)
+    codes = np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max)
+    return codes.astype(smallest_dtype(quant_min, quant_max))
+
+
+def _int32(function, name, value):
+    value = np.asarray(value)
+    if value.dtype != np.int32:
+        raise TypeError(f"{function}: {name} must be of int32, got {value.dtype}")
+    return value
+
+
+# ------------------------------------------------------------ layers
+
+class IntegerLayer(Module):
+    """What Linear and Conv2d have in common: codes in, codes out, an int32 accumulator between.
+
+    Parameters
+    ----------
+    layer : Linear or Conv2d with a finite float weight
+    inputs, outputs : QParams of the activations before and behind it, one step for each tensor
+    """
+
+    def __init__(self, layer, inputs, outputs):
+        name = type(self).__name__
+        weights = choose_qparams(*channel_range(layer.weight.data, axis=0), bits=8, symmetric=True)
+        self.weight = quantize(layer.weight.data.astype(np.float64), weights)            # int8
+        scale = float(inputs.scale) * weights.scale.ravel()                              # S1 S2, (out,)
+        bias = np.zeros(len(self.weight)) if layer.bias is None else layer.bias.data
+        self.bias = np.clip(np.round(check_real(name, "bias", bias) / scale), INT32.min // 2,
+                            INT32.max // 2).astype(np.int32)
+        ratio = scale / float(outputs.scale)
+        self.multiplier, self.shift = quantize_multiplier(np.clip(ratio, 2.0 ** -31, 1))
+        self.zero_in, self.zero_out = int(inputs.zero_point), int(outputs.zero_point)
+        self.quant_min, self.quant_max = outputs.quant_min, outputs.quant_max
+        if (ratio > 1).any():
+            raise ValueError(f"{name}: outputs must have a step of at least S1 S2 = {scale.max():.3g}, got "
+                             f"{float(outputs.scale):.3g}; calibrate with inputs that excite every layer")
+        reach = max(inputs.quant_max - self.zero_in, self.zero_in - inputs.quant_min)
+        if self.weight[0].size * reach * 127 > INT32.max // 2:
+            raise ValueError(f"{name}: a unit must have at most {INT32.max // 2 // reach // 127} inputs, got "
+                             f"{self.weight[0].size}; its sums would not fit in int32")
+
+    def forward(self, codes, fast=True):
+        """Codes of the inputs to codes of the outputs; fast and slow agree in every bit."""
+        x = codes.astype(np.int32) - np.int32(self.zero_in)
+        acc = self.accumulate_fast(x) if fast else self.accumulate(x)
+        per_unit = (-1, *[1] * (acc.ndim - 2))    # units are on axis 1
+        acc = acc + self.bias.reshape(per_unit)
+        return requantize(acc, self.multiplier.reshape(per_unit), self.shift.reshape(per_unit),
+                          zero_point=self.zero_out, quant_min=self.quant_min, quant_max=self.quant_max)
+
+    def _float(self):
+        """The smallest float dtype in which every sum of this layer's products is exact."""
+        return np.float32 if self.weight[0].size * 255 * 127 < 2 ** 24 else np.float64
+
+    def extra_repr(self):
+        return f"codes {self.quant_min}..{self.quant_max}, zero {self.zero_out}"
+
+
+class IntegerLinear(IntegerLayer):
+    """acc = (q1 - Z1) W^T + q_b, codes (N, in) to codes (N, out)."""
+
+    def accumulate(self, x):
+        return x @ self.weight.T.astype(np.int32)
+
+    def accumulate_fast(self, x):
+        kind = self._float()
+        return (x.astype(kind) @ self.weight.T.astype(kind)).astype(np.int32)
+
+    def macs(self, x, y):
+        return y.size * self.weight.shape[1]
+
+
+class IntegerConv2d(IntegerLayer):
+    """The same for images, codes (N, C, H, W) to (N, O, H', W'); the padding is 0, so its code is Z1."""
+
+    def __init__(self, layer, inputs, outputs):
+        super().__init__(layer, inputs, outputs)
+        pair = lambda value: value if isinstance(value, tuple) else (value, value)
+        self.stride, self.padding = pair(layer.stride), pair(layer.padding)
+
+    def _windows(self, x):
+        """(N, H', W', C kh kw) of the padded x (N, C, H, W)."""
+        (ph, pw), (sh, sw) = self.padding, self.stride
+        x = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+        windows = np.lib.stride_tricks.sliding_window_view(x, self.weight.shape[2:], axis=(2, 3))
+        windows = windows[:, :, ::sh, ::sw].transpose(0, 2, 3, 1, 4, 5)
+        return windows.reshape(*windows.shape[:3], self.weight[0].size)
+
+    def _product(self, x, kind):
+        filters = self.weight.reshape(len(self.weight), -1).T.astype(kind)
+        return (self._windows(x).astype(kind) @ filters).astype(np.int32).transpose(0, 3, 1, 2)
+
+    def accumulate(self, x):
+        return self._product(x, np.int32)
+
+    def accumulate_fast(self, x):
+        return self._product(x, self._float())
+
+    def macs(self, x, y):
+        return y.size * self.weight[0].size
+
+
+class IntegerMaxPool2d(Module):
+    """The largest code of each window: a larger code stands for a larger number."""
+
+    def __init__(self, layer):
+        pair = lambda value: value if isinstance(value, tuple) else (value, value)
+        self.kernel_size, self.padding = pair(layer.kernel_size), pair(layer.padding)
+        self.stride = self.kernel_size if layer.stride is None else pair(layer.stride)
+
+    def forward(self, codes, fast=True):
+        (ph, pw), (sh, sw) = self.padding, self.stride
+        lowest = np.iinfo(codes.dtype).min
+        codes = np.pad(codes, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=lowest)
+        windows = np.lib.stride_tricks.sliding_window_view(codes, self.kernel_size, axis=(2, 3))
+        return windows[:, :, ::sh, ::sw].max(axis=(4, 5))
+
+
+class IntegerFlatten(Module):
+    """Codes (N, ...) as (N, features)."""
+
+    def forward(self, codes, fast=True):
+        return codes.reshape(len(codes), math.prod(codes.shape[1:]))
+
+
+LAYERS = {Linear: IntegerLinear, Conv2d: IntegerConv2d}
+
+
+class IntegerModel(Module):
+    """A float model as integers: see `from_float`. Floats in, floats out, and nothing but integers between.
+
+    Attributes
+    ----------
+    layers : list of the integer layers
+    input_scale, output_scale : float; input_zero, output_zero : int, what codes stand for at both ends
+    """
+
+    @classmethod
+    @no_grad()
+    def from_float(cls, model, X):
+        """Quantize a trained model to 8 bits, weights and activations (Jacob et al. 2018).
+
+        Batch norms are folded. Weights are symmetric int8, a step for each output channel. Activations
+        are affine uint8, their ranges the smallest and largest numbers that X makes; a layer with a ReLU
+        behind it takes the ReLU's range.
+
+        Parameters
+        ----------
+        model : Sequential of Linear, Conv2d, BatchNorm, ReLU, MaxPool2d, Flatten, Dropout
+        X : ndarray, shape (n, ...), n >= 1, calibration inputs: such as the model will meet
+
+        Returns
+        -------
+        IntegerModel
+
+        Raises
+        ------
+        TypeError : the model is not a Sequential, or has a layer that integers do not know
+        ValueError : X is empty or not finite, a weight is not finite, or a sum might overflow int32
+        """
+        X = check_real("IntegerModel.from_float", "X", X)
+        folded, ranges = fold_batch_norm(model), {}
+
+        def observe(module, x, y):
+            ranges[id(module)] = channel_range(y.data)
+        with forward_hook(observe):
+            folded(Tensor(X))
+        of = lambda low, high: choose_qparams(low, high, bits=8, symmetric=False)
+        modules = [m for m in folded if not isinstance(m, Dropout)]
+        self, inputs = cls(), of(*channel_range(X))
+        self.input_scale, self.input_zero = float(inputs.scale), int(inputs.zero_point)
+        self.layers = []
+        for module, behind in zip(modules, modules[1:] + [None]):
+            if type(module) in LAYERS:
+                source = behind if isinstance(behind, ReLU) else module
+                outputs = of(*ranges[id(source)])
+                self.layers.append(LAYERS[type(module)](module, inputs, outputs))
+                inputs = outputs
+            elif isinstance(module, MaxPool2d) and type(module) is MaxPool2d:
+                self.layers.append(IntegerMaxPool2d(module))
+            elif isinstance(module, Flatten):
+                self.layers.append(IntegerFlatten())
+            elif not (isinstance(module, ReLU) and inputs.zero_point == inputs.quant_min):
+                raise TypeError("IntegerModel.from_float: model must be of Linear and Conv2d, each with a "
+                                f"ReLU or none, MaxPool2d and Flatten, got {type(module).__name__}")
+        self.output_scale, self.output_zero = float(inputs.scale), int(inputs.zero_point)
+        return self
+
+    def quantize_input(self, x):
+        """Codes of dtype uint8 for an array of floats."""
+        return quantize(x, QParams(self.input_scale, self.input_zero, 0, 255))
+
+    def codes(self, codes, fast=True):
+        """From input codes to output codes, by integers alone if not fast; equal bits either way."""
+        for layer in self.layers:
+            codes = layer(codes, fast)
+        return codes
+
+    def forward(self, x):
+        """A Tensor of floats in, a Tensor of the floats that the output codes stand for out."""
+        codes = self.codes(self.quantize_input(x.data if isinstance(x, Tensor) else x))
+        return Tensor(dequantize(codes, QParams(self.output_scale, self.output_zero, 0, 255)))

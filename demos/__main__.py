@@ -13,7 +13,8 @@ FOLDER = Path(__file__).resolve().parent
 READING_ORDER = ["autograd", "digits", "speed", "bias_variance", "min_norm", "implicit_bias",
                  "early_stopping", "double_descent", "sample_wise", "benign", "random_features",
                  "forest", "epoch_wise", "epoch_wise_network", "pruning", "structured", "quantization",
-                 "quantization_aware", "integer", "weight_sharing", "huffman", "arithmetic", "codings", "storage"]
+                 "quantization_aware", "integer", "low_rank", "weight_sharing", "huffman", "arithmetic",
+                 "codings", "storage"]
 
 
 def place(path):

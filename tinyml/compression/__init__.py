@@ -5,6 +5,7 @@
     quantization        real numbers as small integers, after training
     quantization_aware  and during training, straight through the rounding
     integer             inference without a float
+    low_rank            two thin layers in place of a wide one
     weight_sharing      a few values for all weights, trained on
     huffman             short words for common symbols
     arithmetic          fractions of a bit, where positions of weights have patterns

@@ -12,9 +12,9 @@ from gallery import passed, write_page
 FOLDER = Path(__file__).resolve().parent
 READING_ORDER = ["autograd", "digits", "speed", "bias_variance", "min_norm", "implicit_bias",
                  "early_stopping", "double_descent", "sample_wise", "benign", "random_features",
-                 "forest", "epoch_wise", "epoch_wise_network", "pruning", "structured", "quantization",
-                 "quantization_aware", "integer", "low_rank", "weight_sharing", "huffman", "arithmetic",
-                 "codings", "storage"]
+                 "forest", "epoch_wise", "epoch_wise_network", "pruning", "sparse", "structured",
+                 "quantization", "quantization_aware", "integer", "low_rank", "distillation",
+                 "weight_sharing", "huffman", "arithmetic", "codings", "storage"]
 
 
 def place(path):

@@ -1,11 +1,13 @@
 """Lesson 10.2: making a trained network small, in bytes that are real.
 
     pruning             set the smallest weights to zero, and keep them there
+    sparse              store and multiply only what is not zero
     structured          remove whole units, so that arrays shrink
     quantization        real numbers as small integers, after training
     quantization_aware  and during training, straight through the rounding
     integer             inference without a float
     low_rank            two thin layers in place of a wide one
+    distillation        a student learns from a teacher's soft targets
     weight_sharing      a few values for all weights, trained on
     huffman             short words for common symbols
     arithmetic          fractions of a bit, where positions of weights have patterns

@@ -1,0 +1,78 @@
+"""The laws of sparse matrices: they are the dense ones, with less in them."""
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import rngs
+
+from tinyml import Tensor, nn
+from tinyml.compression.sparse import SparseLinear, matmul, rows_of, to_csr, to_dense
+from tinyml.nn.skeleton import describe, rebuild
+
+EPS = np.finfo(np.float64).eps
+
+
+@st.composite
+def matrices(draw):
+    """Whole numbers, of any density, with rows and columns of zeros, and with no rows or columns at all."""
+    rng, m, n = draw(rngs), draw(st.integers(0, 6)), draw(st.integers(0, 6))
+    matrix = rng.integers(-4, 5, (m, n)) * (rng.random((m, n)) < draw(st.floats(0, 1)))
+    return (matrix * (rng.random((m, 1)) < 0.7)).astype(np.float64)
+
+
+@given(matrices())
+def test_there_and_back_nothing_is_lost(matrix):
+    csr = to_csr(matrix)
+    assert_array_equal(to_dense(csr), matrix, strict=True)
+    assert len(csr.values) == np.count_nonzero(matrix) and csr.values.all()
+    assert_array_equal(rows_of(csr), np.nonzero(matrix)[0])
+    assert (np.diff(csr.starts) == np.count_nonzero(matrix, axis=1)).all()
+    assert csr.nbytes == 9 * len(csr.values) + 4 * (len(matrix) + 1)    # float64, uint8, int32
+
+
+@pytest.mark.parametrize("n, kind", [(1, np.uint8), (256, np.uint8), (257, np.uint16), (65537, np.uint32)])
+def test_columns_are_as_small_as_the_matrix_allows(n, kind):
+    matrix = np.zeros((1, n), np.float32)
+    matrix[0, -1] = 3
+    assert to_csr(matrix).columns.dtype == kind
+    assert_array_equal(to_dense(to_csr(matrix)), matrix, strict=True)
+
+
+@given(matrices(), rngs, st.sampled_from([(), (1,), (3,), (0,)]))
+def test_the_product_is_the_dense_one(matrix, rng, k):
+    """Sums of at most 6 products, in whatever order: 6 eps of the sum of their sizes."""
+    x = rng.standard_normal((matrix.shape[1], *k))
+    y = matmul(to_csr(matrix), x)
+    assert y.shape == (len(matrix), *k)
+    assert_allclose(y, matrix @ x, atol=6 * EPS * 24 * max(1, np.abs(x).max(initial=0)))
+
+
+@given(rngs, st.floats(0, 1), st.booleans())
+def test_a_sparse_layer_computes_what_the_dense_one_does_with_a_product_per_weight(rng, density, bias):
+    layer = nn.Linear(5, 4, bias, rng=rng)
+    layer.weight.data = np.where(rng.random((4, 5)) < density, layer.weight.data, np.float32(0))
+    sparse, x = SparseLinear.from_linear(layer), Tensor(rng.standard_normal((2, 3, 5)).astype(np.float32))
+    y = sparse(x)
+    assert_allclose(y.data, layer(x).data, atol=1e-5)
+    assert y.shape == (2, 3, 4) and y.dtype == np.float32
+    assert sparse.macs(x, y) == 6 * np.count_nonzero(layer.weight.data)
+    again = rebuild(*describe(sparse))
+    assert again(x).data.tobytes() == y.data.tobytes() and not sparse.parameters()
+
+
+ERRORS = {
+    "to_csr: matrix must have 2 axes, got shape (3,)": lambda: to_csr([1, 2, 3]),
+    "to_csr: matrix must be finite": lambda: to_csr([[np.nan]]),
+    "matmul: x must have shape (n,) or (n, k) with n = 2, got (3,)":
+        lambda: matmul(to_csr(np.eye(2)), np.ones(3)),
+    "SparseLinear: x must have shape (..., in_features=2), got (3,)":
+        lambda: SparseLinear.from_linear(nn.Linear(2, 1, rng=np.random.default_rng(0)))(np.ones(3)),
+}
+
+
+@pytest.mark.parametrize("message", ERRORS)
+def test_an_error_names_function_argument_requirement_and_value(message):
+    with pytest.raises(ValueError) as error:
+        ERRORS[message]()
+    assert str(error.value).startswith(message)

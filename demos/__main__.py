@@ -14,7 +14,7 @@ READING_ORDER = ["autograd", "digits", "speed", "bias_variance", "min_norm", "im
                  "early_stopping", "double_descent", "sample_wise", "benign", "random_features",
                  "forest", "epoch_wise", "epoch_wise_network", "pruning", "sparse", "structured",
                  "quantization", "quantization_aware", "integer", "low_rank", "distillation",
-                 "weight_sharing", "huffman", "arithmetic", "codings", "storage"]
+                 "weight_sharing", "huffman", "arithmetic", "codings", "storage", "report"]
 
 
 def place(path):

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).resolve().parent
 READING_ORDER = ["autograd", "digits", "speed", "bias_variance", "min_norm", "implicit_bias",
                  "early_stopping", "double_descent", "sample_wise", "benign", "random_features",
                  "forest", "epoch_wise", "epoch_wise_network", "pruning", "sparse", "structured",
-                 "quantization", "quantization_aware", "integer", "low_rank", "distillation",
+                 "quantization", "clipping", "quantization_aware", "integer", "low_rank", "distillation",
                  "weight_sharing", "huffman", "arithmetic", "codings", "storage", "report"]
 
 

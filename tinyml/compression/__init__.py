@@ -4,6 +4,7 @@
     sparse              store and multiply only what is not zero
     structured          remove whole units, so that arrays shrink
     quantization        real numbers as small integers, after training
+    clipping            few bits: cut outliers off, put mean and norm back
     quantization_aware  and during training, straight through the rounding
     integer             inference without a float
     low_rank            two thin layers in place of a wide one

@@ -14,7 +14,8 @@ READING_ORDER = ["autograd", "digits", "speed", "bias_variance", "min_norm", "im
                  "early_stopping", "double_descent", "sample_wise", "benign", "random_features",
                  "forest", "epoch_wise", "epoch_wise_network", "pruning", "sparse", "structured",
                  "quantization", "clipping", "quantization_aware", "integer", "low_rank", "distillation",
-                 "weight_sharing", "huffman", "arithmetic", "codings", "storage", "report"]
+                 "weight_sharing", "huffman", "arithmetic", "codings", "storage", "deep_compression",
+                 "deep_compression_mnist", "report"]
 
 
 def place(path):

@@ -1,7 +1,7 @@
 """Every way to make a network small, side by side: what does each cost, and what does it save?
 
 MATH5836 week 10, section 10.2. One network for real digits goes through all methods of the lesson, at several
-strengths, each with the same amount of training afterwards; every model is written to a file and measured.
+strengths, each with some training after it; every model is written to a file and measured.
 
 You will see the accuracy against the bytes of the file, for all of them in one chart; and a table of numbers,
 bytes, multiplications, milliseconds and accuracy.
@@ -15,22 +15,22 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, start
 
+from tinyml.compression.deep_compression import (deep_compress, prune_gradually, round_off,
+                                                share_and_tune)
 from tinyml.compression.distillation import distill
 from tinyml.compression.integer import IntegerModel
 from tinyml.compression.low_rank import factorize
-from tinyml.compression.pruning import cubic_sparsity, prune
 from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.quantization_aware import convert, prepare
 from tinyml.compression.report import compare, file_bytes, macs, table
 from tinyml.compression.structured import lowest, remove_units, unit_scores
-from tinyml.compression.weight_sharing import share_biases, share_weights
 from tinyml.data import digits, train_test_split
 from tinyml.nn import Linear, ReLU, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.train import accuracy, fit
 
 demo = start(__file__, __doc__)
-RUNS = 1 if demo.quick else 4               # networks, each with its own split of the digits
+RUNS = 1 if demo.quick else 3               # networks, each with its own split of the digits
 HIDDEN = (300, 100)                         # units: LeNet-300-100 for 8 x 8 pixels, 50,610 parameters
 EPOCHS = 10 if demo.quick else 30           # of training of the network
 TUNING = 8 if demo.quick else 20            # epochs of training after, or while, a method shrinks it
@@ -47,32 +47,35 @@ def network(rng, hidden=HIDDEN):
     return Sequential(*layers[:-1])
 
 
-def tune(model, data, rng, epochs=TUNING, project=None, lr=1e-3):
-    """Train on, with a cosine schedule; `project` is called after every step. Returns the model."""
+def tune(model, data, rng, epochs=TUNING, lr=1e-3):
+    """Train on, with a cosine schedule; returns the model."""
     optimizer, steps = Adam(model.parameters(), lr=lr), epochs * -(-len(data[0]) // BATCH)
-    if project is not None:
-        optimizer.projections.append(project)
     fit(model, *data, optimizer=optimizer, epochs=epochs, batch_size=BATCH, rng=rng,
         schedule=LambdaLR(optimizer, lambda t: cosine_decay(t, steps)))
     return model
 
 
 # %% The methods: each takes the network, a strength, the training data, and returns a smaller network
+SETTINGS = {"batch_size": BATCH, "weight_decay": 1e-3}
+
+
 def pruned(model, left, data, rng):
-    model, steps = copy.deepcopy(model), TUNING * -(-len(data[0]) // BATCH)
-    growth = iter(range(steps))
-    grow = lambda: prune(model, amount=float(cubic_sparsity(next(growth), final=1 - left, t_end=0.6 * steps)))
-    return tune(model, data, rng, project=grow, lr=2e-3)
+    small = copy.deepcopy(model)
+    prune_gradually(small, *data, keep=left, epochs=2 * TUNING, lr=5e-3, teacher=model, rng=rng, **SETTINGS)
+    return small
 
 
 def shared(model, bits, data, rng):
-    return share_biases(tune(share_weights(copy.deepcopy(model), bits=bits), data, rng), bits=bits + 2)
+    small = copy.deepcopy(model)
+    share_and_tune(small, *data, bits=bits, epochs=TUNING, lr=2e-3, teacher=model, rng=rng, batch_size=BATCH)
+    return round_off(small, bias_bits=4)
 
 
 def deep(model, setting, data, rng):
     """Prune, then share what is left: Han, Mao and Dally 2016."""
     left, bits = setting
-    return shared(pruned(model, left, data, rng), bits, data, rng)
+    return deep_compress(model, *data, keep=left, bits=bits, epochs=(2 * TUNING, TUNING // 2), lr=(5e-3, 2e-3),
+                         rng=rng, **SETTINGS)[0]
 
 
 def trained_codes(model, bits, data, rng):
@@ -105,8 +108,8 @@ METHODS = {    # name: (function, strengths, colour, marker)
     "low rank": (thin, (0.5, 0.25, 0.12), SKY, "<"),
     "fewer units": (fewer_units, (0.5, 0.25, 0.12), GREEN, "s"),
     "a student": (student, (64, 32, 16), "0.55", ">"),
-    "pruned": (pruned, (0.2, 0.08, 0.04, 0.02), BLUE, "o"),
-    "pruned and shared": (deep, ((0.2, 4), (0.08, 3), (0.04, 3), (0.02, 3)), "#7A0177", "*"),
+    "pruned": (pruned, (0.2, 0.08, 0.03, 0.015), BLUE, "o"),
+    "pruned and shared": (deep, ((0.2, 4), (0.08, 3), (0.03, 3), (0.015, 3)), "#7A0177", "*"),
 }
 METHODS = {name: (make, strengths[STRENGTHS], *style) for name, (make, strengths, *style) in METHODS.items()}
 

@@ -14,5 +14,6 @@
     arithmetic          fractions of a bit, where positions of weights have patterns
     codings             an array in the fewest bytes that give it back
     storage             a whole model in one small file
+    deep_compression    prune, share, code: a hundredth of the bytes
     report              what it is worth: numbers, bytes, work, time, accuracy
 """

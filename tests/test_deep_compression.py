@@ -1,4 +1,4 @@
-"""Laws of the pipeline: masks only shrink, zeros stay, values are few, every stage is smaller than the last."""
+"""Laws of the pipeline: masks only shrink, zeros stay, values are few, every stage is smaller."""
 import copy
 
 import numpy as np
@@ -164,7 +164,7 @@ def test_without_its_share_neither_labels_nor_teacher_matter(alpha):
 
 
 def test_weight_decay_lets_go_of_weights_whose_input_is_always_zero():
-    """They have no gradient. Without decay they keep the values that they were drawn with, and outlive others.
+    """They have no gradient. Without decay they stay as they were drawn, and outlive others.
 
     With it their gradient is decay * w, which Adam makes a step of its full rate towards 0, at any decay.
     """
@@ -262,7 +262,7 @@ class Own(nn.Module):
     (dict(weight_decay=-1), "Adam: weight_decay must be >= 0, got -1"),
     (dict(batch_size=0), "prune_gradually: batch_size must be an int >= 1, got 0"),
     (dict(alpha=2), "distillation_loss: alpha must be >= 0 and <= 1, got 2"),
-    (dict(model=Own(np.random.default_rng(0))), "deep_compress: model must keep its matrices .* got own else"),
+    (dict(model=Own(np.random.default_rng(0))), "deep_compress: model must keep its matrices .* own else"),
     (dict(model=nn.Sequential(nn.ReLU())), "prunable_weights: model must have a Linear or Conv2d"),
 ])
 def test_wrong_arguments_are_named(arguments, message):

@@ -98,9 +98,9 @@ def test_a_linear_layer_is_bit_for_bit_that_of_whole_numbers(rng, n_in, n_out, b
 
 
 @settings(max_examples=15)
-@given(rngs, st.integers(1, 2), st.integers(0, 1), st.integers(1, 2))
-def test_a_convolution_is_bit_for_bit_that_of_whole_numbers(rng, stride, padding, channels):
-    inputs, layer = activations(rng), nn.Conv2d(channels, 2, (3, 2), stride, padding, rng=rng)
+@given(rngs, st.integers(1, 2), st.integers(1, 2), st.integers(0, 1), st.integers(1, 2))
+def test_a_convolution_is_bit_for_bit_that_of_whole_numbers(rng, down, right, padding, channels):
+    inputs, layer = activations(rng), nn.Conv2d(channels, 2, (3, 2), (down, right), padding, rng=rng)
     codes = rng.integers(0, 256, (2, channels, 5, 4)).astype(np.uint8)
     y = layer(Tensor(dequantize(codes, inputs))).data
     integer = IntegerConv2d(layer, inputs, outputs_for(y))
@@ -109,8 +109,20 @@ def test_a_convolution_is_bit_for_bit_that_of_whole_numbers(rng, stride, padding
     result = integer(codes, fast=False)
     assert result.shape == y.shape and (integer(codes) == result).all()
     for n, i, j in product(range(2), range(y.shape[2]), range(y.shape[3])):
-        window = framed[n, :, i * stride:i * stride + 3, j * stride:j * stride + 2]
+        window = framed[n, :, i * down:i * down + 3, j * right:j * right + 2]
         assert_array_equal(result[n, :, i, j], reference(integer, window.ravel().tolist()))
+
+
+def test_sums_beyond_the_whole_numbers_of_float32_are_exact_as_well():
+    """3,000 products of up to 255 x 127 reach 2^26: an odd sum there is no float32."""
+    rng = np.random.default_rng(0)
+    layer = nn.Linear(3000, 50, rng=rng)
+    layer.weight.data = np.abs(layer.weight.data)
+    integer = IntegerLinear(layer, QParams(0.01, 0, 0, 255), QParams(1.0, 0, 0, 255))
+    x = rng.integers(200, 256, (20, 3000)).astype(np.int32)
+    sums = integer.accumulate(x)
+    assert_array_equal(integer.accumulate_fast(x), sums)
+    assert (sums != sums.astype(np.float32).astype(np.int64)).any()
 
 
 @settings(max_examples=25)

@@ -8,8 +8,11 @@ from strategies import rngs
 
 from tinyml import Tensor, nn
 from tinyml.compression.low_rank import (break_even, factorize, factorize_conv, factorize_linear,
-                                         input_covariances, rank_for_budget, rank_for_energy, truncated_svd)
+                                         input_covariances, rank_for_budget, rank_for_energy,
+                                         share_for_accuracy, truncated_svd)
 from tinyml.compression.report import macs
+from tinyml.compression.weight_sharing import share_weights
+from tinyml.train import accuracy
 
 sizes = st.integers(1, 6)
 squared = lambda a: float((a ** 2).sum())
@@ -49,6 +52,25 @@ def test_full_rank_is_exact(rng, m, n):
     for covariance in (None, np.eye(n)):
         U, V = truncated_svd(W, min(m, n), covariance=covariance)
         assert_allclose(U @ V.T, W, atol=1e-12 * np.linalg.norm(W))
+
+
+@given(rngs, sizes, sizes, st.integers(0, 3))
+def test_full_rank_is_exact_where_no_input_was_too(rng, m, n, N):
+    """Rounding grows by the root of the least eigenvalue, 1e-12 of the largest: 1e-16 / 1e-6."""
+    W, X = rng.standard_normal((m, n)), rng.standard_normal((N, n))
+    U, V = truncated_svd(W, min(m, n), covariance=X.T @ X)
+    assert_allclose(U @ V.T, W, atol=1e-9 * np.linalg.norm(W))
+
+
+@given(rngs, st.integers(2, 6), st.data())
+def test_what_the_inputs_leave_open_is_decided_by_the_weights(rng, n, data):
+    """Of d inputs' outputs nothing is lost at rank k >= d; the other k - d are best for what is left of W."""
+    W, d = rng.standard_normal((n + 2, n)), data.draw(st.integers(0, n - 1))
+    k = data.draw(st.integers(max(d, 1), n))
+    U, V = truncated_svd(W, k, covariance=np.diag(np.arange(n) < d).astype(float))
+    Q = np.linalg.qr(W[:, :d])[0]
+    rest = np.linalg.svd(W - Q @ (Q.T @ W), compute_uv=False)
+    assert_allclose(squared(W - U @ V.T), squared(rest[k - d:]), atol=1e-6 * squared(W))
 
 
 @given(rngs, st.integers(1, 8), st.floats(0.01, 1))
@@ -131,8 +153,9 @@ def test_a_factorized_model_keeps_the_share_of_its_work(rng, share, weighed):
 
 def test_a_layer_that_would_grow_stays():
     rng = np.random.default_rng(0)
-    model = nn.Sequential(nn.Linear(2, 2, rng=rng), nn.Linear(2, 2, rng=rng))
-    assert type(factorize(model, share=0.9)[0]) is nn.Linear
+    model = nn.Sequential(nn.Linear(2, 2, rng=rng), nn.Conv2d(1, 1, 2, rng=rng), nn.Linear(2, 2, rng=rng))
+    for how in ({"share": 0.9}, {"energy": 1.0}):
+        assert [type(m) for m in factorize(model, **how)] == [nn.Linear, nn.Conv2d, nn.Linear]
 
 
 def test_covariances_are_those_of_the_inputs_of_each_layer():
@@ -144,6 +167,82 @@ def test_covariances_are_those_of_the_inputs_of_each_layer():
     assert_allclose(found[5], hidden.T @ hidden / 7, rtol=1e-6, atol=1e-9)
 
 
+@settings(max_examples=20)
+@given(rngs, sizes, sizes, st.sampled_from([1, 3]), st.tuples(*[st.integers(1, 3)] * 2),
+       st.floats(0.1, 0.99))
+def test_a_convolution_keeps_its_share_whatever_its_stride(rng, C, O, kernel, stride, share):
+    """6 output pixels a side from 6 times the stride: borders change nothing."""
+    conv = nn.Conv2d(C, O, kernel, stride, kernel // 2, rng=rng)
+    X = np.zeros((1, C, 6 * stride[0], 6 * stride[1]), np.float32)
+    small = factorize(nn.Sequential(conv, nn.Flatten(), nn.Linear(1, 1, rng=rng)), share=share)[0]
+    of_rank_one = 6 * 6 * (stride[1] * C * kernel + O * kernel)
+    assert type(small) is (nn.Sequential if of_rank_one < macs(conv, X) else nn.Conv2d)
+    if type(small) is nn.Sequential:
+        assert macs(small, X) <= max(share * macs(conv, X), of_rank_one) * (1 + 1e-6)
+        assert macs(small, X) + of_rank_one > share * macs(conv, X)    # the next rank would be too much
+
+
+@settings(max_examples=10)
+@given(rngs, st.floats(0.1, 0.99), st.booleans())
+def test_a_factorized_model_keeps_the_energy_of_its_layers(rng, energy, weighed):
+    model, X = cnn(rng), rng.standard_normal((200, 3, 4, 4)).astype(np.float32)
+    small = factorize(model, energy=energy, X=X if weighed else None)
+    W, hidden = model[3].weight.data, model[:3](Tensor(X)).data.astype(float) if weighed else np.eye(128)
+    rank = rank_for_energy(np.linalg.svd(hidden @ W.T, compute_uv=False), energy=energy)
+    assert type(small[3]) is (nn.Sequential if rank < break_even(*W.shape) else nn.Linear)
+    if type(small[3]) is nn.Linear:
+        return
+    assert small[3][0].out_features == rank
+    lost = squared(hidden @ (W - small[3][1].weight.data @ small[3][0].weight.data).T)
+    assert lost <= (1 - energy + 1e-5) * squared(hidden @ W.T)
+
+
+def test_errors_are_weighed_by_the_inputs_of_the_layer():
+    rng = np.random.default_rng(0)
+    model = cnn(rng)
+    X = (rng.standard_normal((300, 3, 4, 4)) * rng.uniform(0.01, 3, (3, 4, 4))).astype(np.float32)
+    hidden = model[:3](Tensor(X)).data
+    lost = lambda small: squared(hidden @ (small[3][1].weight.data @ small[3][0].weight.data
+                                           - model[3].weight.data).T)
+    assert lost(factorize(model, share=0.2, X=X)) < 0.9 * lost(factorize(model, share=0.2))
+
+
+def test_the_share_for_an_accuracy_is_the_least_that_keeps_it():
+    rng = np.random.default_rng(0)
+    model, X = cnn(rng), rng.standard_normal((60, 3, 4, 4)).astype(np.float32)
+    y, shares = model(Tensor(X)).data.argmax(axis=1), (0.8, 0.05, 0.4, 0.2)
+    for at_least in (0.5, 0.9, 1):
+        share = share_for_accuracy(model, X, y, at_least=at_least, shares=shares)
+        kept = {s: accuracy(factorize(model, share=s), X, y) >= at_least for s in shares}
+        assert share == min([s for s in shares if kept[s]], default=1.0)
+    assert share_for_accuracy(model, X, 1 - y, at_least=1, shares=shares) == 1
+
+
+def test_the_model_and_its_mode_stay_as_they_were():
+    model, X = cnn(np.random.default_rng(0)), np.ones((2, 3, 4, 4), np.float32)
+    model[2].eval()
+    before = model.state_dict()
+    factorize(model, share=0.3, X=X)
+    assert [m.training for m in model] == [True, True, False, True, True, True]
+    assert all(np.array_equal(a, before[k]) for k, a in model.state_dict().items())
+
+
+def test_a_computed_weight_is_cut_as_it_is():
+    model = nn.Sequential(nn.Linear(30, 20, rng=R), nn.Linear(20, 2, rng=R))
+    shared = share_weights(model, bits=2)
+    pair = factorize(shared, share=0.5)[0]
+    U, V = truncated_svd(shared[0].weight().data, rank_for_budget(20, 30, share=0.5))
+    assert_allclose(pair[1].weight.data @ pair[0].weight.data, U @ V.T, atol=1e-6)
+
+
+def test_a_layer_used_twice_has_the_inputs_of_both_uses():
+    twice = nn.Linear(3, 3, rng=R)
+    model, X = nn.Sequential(twice, nn.ReLU(), twice), R.standard_normal((5, 3)).astype(np.float32)
+    both = np.concatenate([X, model[:2](Tensor(X)).data]).astype(float)
+    found = input_covariances(model, X)
+    assert_allclose([found[0], found[2]], [both.T @ both / 10] * 2, rtol=1e-6, atol=1e-9)
+
+
 # ------------------------------------------------------------ errors
 
 R = np.random.default_rng(0)
@@ -153,6 +252,23 @@ ERRORS = {
     "truncated_svd: weight must be finite": (ValueError, lambda: truncated_svd([[np.nan]], 1)),
     "truncated_svd: covariance must have shape (2, 2), got (3, 3)":
         (ValueError, lambda: truncated_svd(np.eye(2), 1, covariance=np.eye(3))),
+    "truncated_svd: covariance must be symmetric without eigenvalues below 0":
+        (ValueError, lambda: truncated_svd(np.eye(2), 1, covariance=[[1, 1], [0, 1]])),
+    "truncated_svd: covariance must be symmetric without": (
+        ValueError, lambda: truncated_svd(np.eye(2), 1, covariance=[[1, 0], [0, -1]])),
+    "break_even: m must be an int >= 1, got 0": (ValueError, lambda: break_even(0, 0)),
+    "rank_for_budget: n must be an int >= 1, got 2.5":
+        (ValueError, lambda: rank_for_budget(2, 2.5, share=0.5)),
+    "factorize_linear: layer must be a Linear, got ReLU":
+        (TypeError, lambda: factorize_linear(nn.ReLU(), 1)),
+    "factorize_conv: layer must be a Conv2d, got Linear":
+        (TypeError, lambda: factorize_conv(nn.Linear(2, 2, rng=R), 1)),
+    "factorize: share or energy must be given, one of them, got share=None and energy=None":
+        (ValueError, lambda: factorize(nn.Sequential())),
+    "factorize: share or energy must be given, one of them, got share=0.5 and energy=0.5":
+        (ValueError, lambda: factorize(nn.Sequential(), share=0.5, energy=0.5)),
+    "share_for_accuracy: at_least must be >= 0 and <= 1, got 97":
+        (ValueError, lambda: share_for_accuracy(nn.Sequential(), 0, 0, at_least=97, shares=[0.5])),
     "rank_for_energy: energy must be > 0 and <= 1, got 2":
         (ValueError, lambda: rank_for_energy([1], energy=2)),
     "rank_for_energy: s must hold": (ValueError, lambda: rank_for_energy([], energy=0.5)),

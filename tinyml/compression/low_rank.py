@@ -23,9 +23,9 @@ import math
 
 import numpy as np
 
-from tinyml.check import check_number, check_real
-from tinyml.nn import Conv2d, Linear, Parameter, Sequential, forward_hook
-from tinyml.tensor import Tensor, no_grad
+from tinyml.check import check_number, check_pair, check_real, check_sizes
+from tinyml.nn import Conv2d, Linear, Module, Parameter, Sequential, forward_hook
+from tinyml.train import accuracy, predict
 
 
 def truncated_svd(weight, rank, *, covariance=None):
@@ -35,13 +35,15 @@ def truncated_svd(weight, rank, *, covariance=None):
 
     Without a covariance U = (u_1 ... u_r) diag(sqrt(s)), V = (v_1 ... v_r) diag(sqrt(s)), so U'U = V'V.
     With one, W C is cut instead and C taken off again: U V' = U_r U_r' W, with U_r the first r left
-    singular vectors of W C.
+    singular vectors of W C. In directions that no input has (an eigenvalue of 0) every rank-r matrix is as
+    good; there ||W - U V'||_F decides, since each eigenvalue is taken for 1e-12 of the largest at least.
 
     Parameters
     ----------
     weight : array_like, shape (m, n)
     rank : int in 1..min(m, n)
-    covariance : array_like, shape (n, n), symmetric, no eigenvalue below 0; X'X / N of inputs X (N, n)
+    covariance : array_like, shape (n, n), symmetric, no eigenvalue below 0 but by rounding; X'X / N of inputs
+        X (N, n)
 
     Returns
     -------
@@ -50,8 +52,8 @@ def truncated_svd(weight, rank, *, covariance=None):
 
     Raises
     ------
-    TypeError, ValueError : weight or covariance is not real, not finite, or has another shape; rank is out of
-        range
+    TypeError, ValueError : weight or covariance is not real, not finite, or has another shape; covariance is
+        not symmetric or has eigenvalues below 0; rank is out of range
 
     Examples
     --------
@@ -70,10 +72,20 @@ def truncated_svd(weight, rank, *, covariance=None):
     covariance = check_real("truncated_svd", "covariance", covariance)
     if covariance.shape != (n, n):
         raise ValueError(f"truncated_svd: covariance must have shape {(n, n)}, got {covariance.shape}")
-    eigenvalues, Q = np.linalg.eigh(covariance.astype(np.float64))
-    C = Q * np.sqrt(np.maximum(eigenvalues, 0))
-    U = np.linalg.svd(W.astype(np.float64) @ C, full_matrices=False)[0][:, :rank]
+    U = np.linalg.svd(W.astype(np.float64) @ _root(covariance), full_matrices=False)[0][:, :rank]
     return _balanced(U, W.T.astype(np.float64) @ U, W.dtype)
+
+
+def _root(covariance):
+    """C with C C' = covariance, eigenvalues 1e-12 of the largest at least; the identity if all are 0."""
+    eigenvalues, Q = np.linalg.eigh(covariance.astype(np.float64))
+    largest = eigenvalues.max(initial=0)
+    skew = np.abs(covariance - covariance.T).max(initial=0)
+    if max(skew, -eigenvalues.min(initial=0)) > 1e-4 * largest:    # more than the rounding of float32
+        raise ValueError("truncated_svd: covariance must be symmetric without eigenvalues below 0, got a "
+                         f"difference of {skew:.2g} from its transpose and an eigenvalue of "
+                         f"{eigenvalues[0]:.2g}; write X.T @ X / len(X)")
+    return Q * np.sqrt(np.maximum(eigenvalues, 1e-12 * largest or 1))
 
 
 def _balanced(U, V, dtype):
@@ -84,7 +96,11 @@ def _balanced(U, V, dtype):
 
 
 def break_even(m, n):
-    """The rank m n / (m + n) below which two thin factors take fewer multiplications than one (m, n)."""
+    """The rank m n / (m + n) below which two thin factors take fewer multiplications than one (m, n).
+
+    Raises ValueError unless m and n are ints >= 1.
+    """
+    check_sizes("break_even", m=m, n=n)
     return m * n / (m + n)
 
 
@@ -126,8 +142,9 @@ def rank_for_budget(m, n, *, share):
 
     Raises
     ------
-    TypeError, ValueError : share is not > 0
+    TypeError, ValueError : share is not > 0, or m or n is not an int >= 1
     """
+    check_sizes("rank_for_budget", m=m, n=n)
     check_number("rank_for_budget", "share", share, above=0, below=np.inf)
     return max(1, min(m, n, math.floor(share * break_even(m, n) + 1e-9)))
 
@@ -136,6 +153,8 @@ def rank_for_budget(m, n, *, share):
 
 def factorize_linear(layer, rank, *, covariance=None):
     """Two Linear layers in place of one: W ~ U V', first V' without a bias, then U with the layer's.
+
+    They take fewer multiplications only for a rank below `break_even`: any other is allowed, none is a gain.
 
     Parameters
     ----------
@@ -149,9 +168,10 @@ def factorize_linear(layer, rank, *, covariance=None):
 
     Raises
     ------
-    TypeError, ValueError : as `truncated_svd`
+    TypeError, ValueError : not a Linear; as `truncated_svd`
     """
-    U, V = truncated_svd(layer.weight.data, rank, covariance=covariance)
+    _check_layer("factorize_linear", layer, Linear)
+    U, V = truncated_svd(_weight(layer), rank, covariance=covariance)
     first, second = copy.copy(layer), copy.copy(layer)
     first.weight, first.bias, first.out_features = Parameter(V.T.copy()), None, rank
     second.weight, second.in_features = Parameter(U), rank
@@ -179,14 +199,15 @@ def factorize_conv(layer, rank, *, method="separable"):
 
     Raises
     ------
-    ValueError : an unknown method, or rank out of range
+    TypeError, ValueError : not a Conv2d, an unknown method, or rank out of range
     """
-    W = layer.weight.data
+    _check_layer("factorize_conv", layer, Conv2d)
+    W = _weight(layer)
     O, C, kh, kw = W.shape
-    pair = lambda value: value if isinstance(value, tuple) else (value, value)
-    (sh, sw), (ph, pw) = pair(layer.stride), pair(layer.padding)
+    sh, sw = check_pair("factorize_conv", "stride", layer.stride, 1)
+    ph, pw = check_pair("factorize_conv", "padding", layer.padding, 0)
     if method == "separable":
-        V, H = truncated_svd(W.transpose(1, 2, 0, 3).reshape(C * kh, O * kw), rank)    # (C kh, r), (O kw, r)
+        V, H = truncated_svd(_matrix(layer), rank)    # (C kh, r), (O kw, r)
         first = _conv(layer, V.T.reshape(rank, C, kh, 1), (sh, 1), (ph, 0), bias=False)
         return Sequential(first, _conv(layer, H.reshape(O, kw, rank).transpose(0, 2, 1)[:, :, None], (1, sw),
                                        (0, pw)))
@@ -195,6 +216,17 @@ def factorize_conv(layer, rank, *, method="separable"):
     U, V = truncated_svd(W.reshape(O, -1), rank)
     first = _conv(layer, V.T.reshape(rank, C, kh, kw), (sh, sw), (ph, pw), bias=False)
     return Sequential(first, _conv(layer, U[:, :, None, None], (1, 1), (0, 0)))
+
+
+def _weight(layer):
+    """The array of a weight, also of one that is computed."""
+    return (layer.weight() if isinstance(layer.weight, Module) else layer.weight).data
+
+
+def _matrix(layer):
+    """What is cut: the weight of a Linear, that of a Conv2d (O, C, kh, kw) as a matrix (C kh, O kw)."""
+    W = _weight(layer)
+    return W if W.ndim == 2 else W.transpose(1, 2, 0, 3).reshape(W.shape[1] * W.shape[2], -1)
 
 
 def _conv(layer, weight, stride, padding, bias=True):
@@ -209,18 +241,24 @@ def _conv(layer, weight, stride, padding, bias=True):
 
 # ------------------------------------------------------------ models
 
-def factorize(model, *, share, X=None):
+def factorize(model, *, share=None, energy=None, X=None):
     """A copy of a Sequential in which every Linear and Conv2d but the last is two layers, if that is cheaper.
 
-    A layer keeps `share` of its multiplications: its rank is that of `rank_for_budget`, 1 at least. Where even
-    that takes as many as the whole, the layer stays; so does the last one, since C classes that are to be
-    told apart need all of their C - 1 directions.
+    Either a layer keeps a share of its multiplications, with the rank of `rank_for_budget`, 1 at least; or a
+    share of the squares of its singular values, with that of `rank_for_energy`. Where the two factors take as
+    many multiplications as the whole, the layer stays; so does the last one, since C classes that are to be
+    told apart need all of their C - 1 directions; and so do layers inside of other modules.
+
+    A convolution of horizontal stride s takes its vertical half at s times as many places as the other: r
+    (s C kh + O kw) multiplications for each pixel of the output in place of O C kh kw (borders left aside).
 
     Parameters
     ----------
     model : Sequential
-    share : float in (0, 1), of the multiplications of each layer
-    X : ndarray, shape (N, ...), inputs: weigh the errors of Linear layers by what reaches them, or None
+    share : float in (0, 1), of the multiplications of each layer, or None
+    energy : float in (0, 1], of the squared singular values of each layer, or None
+    X : ndarray, shape (N, ...), N >= 1, inputs: weigh the errors (and energies) of Linear layers by what
+        reaches them, or None
 
     Returns
     -------
@@ -228,53 +266,101 @@ def factorize(model, *, share, X=None):
 
     Raises
     ------
-    TypeError, ValueError : the model is not a Sequential, or share is not in (0, 1)
+    TypeError, ValueError : the model is not a Sequential, not one of share and energy is given, it is out of
+        range, or X is empty
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"factorize: model must be a Sequential, got {type(model).__name__}")
-    check_number("factorize", "share", share, above=0, below=1)
+    if (share is None) == (energy is None):
+        raise ValueError(f"factorize: share or energy must be given, one of them, got share={share!r} and "
+                         f"energy={energy!r}; write factorize(model, share=0.25)")
+    if energy is None:
+        check_number("factorize", "share", share, above=0, below=1)
     covariances = {} if X is None else input_covariances(model, X)
-    layers, last = [], max((i for i, m in enumerate(model) if isinstance(m, (Linear, Conv2d))), default=None)
-    for module in copy.deepcopy(model):
-        if len(layers) == last:
-            pass
-        elif type(module) is Linear:
-            rank = rank_for_budget(*module.weight.shape, share=share)
-            if rank < break_even(*module.weight.shape):
-                module = factorize_linear(module, rank, covariance=covariances.get(len(layers)))
-        elif type(module) is Conv2d:
-            O, C, kh, kw = module.weight.shape
-            rank = rank_for_budget(C * kh, O * kw, share=share)
-            if rank < break_even(C * kh, O * kw):
-                module = factorize_conv(module, rank)
-        layers.append(module)
+    layers = list(copy.deepcopy(model))
+    for i in [i for i, layer in enumerate(layers) if isinstance(layer, (Linear, Conv2d))][:-1]:
+        if type(layers[i]) in (Linear, Conv2d):    # a subclass may compute something else
+            layers[i] = _thinner(layers[i], share, energy, covariances.get(i))
     return Sequential(*layers)
 
 
-@no_grad()
+def _thinner(layer, share, energy, covariance):
+    """Two layers, or the layer itself if they take as many multiplications."""
+    W, linear = _matrix(layer), type(layer) is Linear
+    m, n = W.shape
+    stride = 1 if linear else check_pair("factorize", "stride", layer.stride, 1)[1]
+    cost = stride * m + n    # multiplications for each rank
+    if energy is None:
+        rank = rank_for_budget(m, n, share=share * (m + n) / cost)
+    else:
+        weighed = W if covariance is None else W.astype(np.float64) @ _root(covariance)
+        rank = rank_for_energy(np.linalg.svd(weighed, compute_uv=False), energy=energy)
+    if rank * cost >= m * n:
+        return layer
+    return factorize_linear(layer, rank, covariance=covariance) if linear else factorize_conv(layer, rank)
+
+
+def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
+    """The least of some shares of work with which `factorize` keeps an accuracy.
+
+    All are tried from the least up, as accuracies need not grow with the rank. Choose by samples that are
+    neither trained on nor tested on: what was chosen by a set looks better on it than on any other.
+
+    Parameters
+    ----------
+    model : Sequential
+    X : ndarray, shape (N, ...), held-out inputs
+    y : ndarray of int, shape (N,), their labels
+    at_least : float in [0, 1], accuracy
+    shares : iterable of float in (0, 1)
+    inputs : ndarray, shape (M, ...), to weigh the errors by: the X of `factorize`, or None
+
+    Returns
+    -------
+    float, one of the shares, or 1.0, the whole model, if none of them is enough
+
+    Raises
+    ------
+    TypeError, ValueError : at_least is not in [0, 1]; as `factorize`
+    """
+    check_number("share_for_accuracy", "at_least", at_least, at_least=0, at_most=1)
+    for share in sorted(shares):
+        if accuracy(factorize(model, share=share, X=inputs), X, y) >= at_least:
+            return share
+    return 1.0
+
+
 def input_covariances(model, X):
     """X'X / N of what reaches each Linear of a Sequential, by its position.
 
     Parameters
     ----------
-    model : Sequential
+    model : Sequential; its mode is put back afterwards
     X : ndarray, shape (N, ...), N >= 1
 
     Returns
     -------
     dict of int to ndarray of float64, shape (in_features, in_features)
+
+    Raises
+    ------
+    ValueError : X is empty
     """
-    places = {id(module): i for i, module in enumerate(model) if isinstance(module, Linear)}
-    found = {}
+    sums = {layer: [0, 0] for layer in model if isinstance(layer, Linear)}    # X'X and N of each
 
     def look(module, x, y):
-        if id(module) in places:
+        if module in sums:
             rows = x.data.reshape(-1, x.shape[-1]).astype(np.float64)
-            found[places[id(module)]] = rows.T @ rows / len(rows)
-    model.eval()
+            sums[module][0] += rows.T @ rows
+            sums[module][1] += len(rows)
     with forward_hook(look):
-        model(Tensor(X))
-    return found
+        predict(model, X)
+    return {i: sums[layer][0] / sums[layer][1] for i, layer in enumerate(model) if layer in sums}
+
+
+def _check_layer(function, layer, kind):
+    if not isinstance(layer, kind):
+        raise TypeError(f"{function}: layer must be a {kind.__name__}, got {type(layer).__name__}")
 
 
 def _check_rank(function, rank, most):

@@ -8,6 +8,7 @@ The map, in reading order (an import points from a later line to an earlier one,
     nn             layers and models                                  data        real digits, MNIST, batches
     optim, train   optimizers, schedules, one training loop           sweep       one experiment, many times
     interpolation  why a model with more parameters than samples can still generalise
+    compression    making a trained network small, in bytes that are real
 
 Fixed letters, everywhere:
 

@@ -24,10 +24,10 @@ the end; a shared value is one parameter, and gets the sum of the gradients of a
 One trap lies between Adam and magnitudes. Adam divides every gradient by its usual size, so a weight whose
 input is nearly always 0 grows as large as any other, and is kept. A little weight decay undoes this: a weight
 that its gradient seldom needs goes back to 0, where pruning finds it. What is kept is then more useful, and
-lies closer together, which makes the codes shorter, too.
+lies closer together, in fewer units, which makes the codes shorter, too.
 
-Differences from the paper: it prunes at once, each layer by a threshold of its own, and learns from labels
-alone. Here one threshold holds for all layers, and the pruning goes on while the network trains.
+Differences from the paper: there each layer has a threshold of its own, training follows pruning, and the
+labels are the only teacher. Here one threshold holds for all layers, and pruning goes on during training.
 
 Sources: Han, Mao and Dally 2016, Deep Compression; Han, Pool, Tran and Dally 2015, Learning both weights and
 connections, section 3.1 (pruning with weight decay); Zhu and Gupta 2017, To prune, or not to prune; Hinton,
@@ -49,13 +49,14 @@ PRUNING_ENDS = 0.6    # of the training: the rest is for the weights that stay
 PRUNINGS = 100        # how often, at most, the masks shrink on the way
 
 
-def deep_compress(model, X, y, *, keep, bits, bias_bits=4, epochs=(40, 8), lr=(1e-3, 3e-4), teacher=None, rng,
+def deep_compress(model, X, y, *, keep, bits, bias_bits=4, epochs=(40, 8), lr=(2e-3, 3e-4), teacher=None, rng,
                   weight_decay=3e-4, **options):
     """Prune, share, round off: a small model from a trained one, which stays as it is.
 
         model -> `prune_gradually` -> `share_and_tune` -> `round_off`;    then `save_compressed` codes it
 
-    (Han et al. 2016, figure 1.) Each stage begins with a copy of the one before.
+    (Han et al. 2016, figure 1.) Each stage begins with a copy of the one before, and takes fewer bytes,
+    unless layers keep hardly more weights than they share values.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ def deep_compress(model, X, y, *, keep, bits, bias_bits=4, epochs=(40, 8), lr=(1
     return stages["rounded"], stages
 
 
-def prune_gradually(model, X, y, *, keep, epochs, lr=1e-3, weight_decay=3e-4, batch_size=128, **options):
+def prune_gradually(model, X, y, *, keep, epochs, lr=2e-3, weight_decay=3e-4, batch_size=128, **options):
     """Take weights away, the smallest of all layers first, while the others train: in place.
 
     After step t of n, the fraction pruned is, up to 100 changes on the way,

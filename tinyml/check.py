@@ -103,7 +103,8 @@ def check_labels(function, name, labels, n_classes):
     labels = np.asarray(labels)
     if labels.size and labels.dtype.kind not in "iu":
         raise TypeError(f"{function}: {name} must be integers, got dtype {labels.dtype}")
-    if labels.size and not 0 <= labels.min() <= labels.max() < n_classes:
+    labels = labels.astype(np.int64, copy=False)
+    if labels.size and labels.view(np.uint64).max() >= n_classes:    # unsigned, what is negative is largest
         worst = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(f"{function}: {name} must be in 0..{n_classes - 1}, got {worst}")
-    return labels.astype(np.int64, copy=False)
+    return labels

@@ -21,8 +21,8 @@ def gradients(output):
 
     Returns
     -------
-    dict of Tensor to ndarray, newest first: also the tensors in between, whose `grad` stays None; no
-        `grad` is changed
+    dict of Tensor to ndarray, newest first, leaves last: also the tensors in between, whose `grad` stays
+        None; no `grad` is changed
     """
     return dict(walk(output, np.ones_like(output.data)))
 

@@ -97,7 +97,8 @@ class SGD(Optimizer):
             v *= self.momentum
             v += g
             g = g + self.momentum * v if self.nesterov else v
-        p.data = np.asarray(p.data - self.lr * g)    # NumPy's scalars are no arrays
+        work = np.asarray(self.lr * g)    # NumPy's scalars are no arrays
+        p.data = np.subtract(p.data, work, out=work)
 
 
 class Adam(Optimizer):

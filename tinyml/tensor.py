@@ -154,7 +154,7 @@ def unbroadcast(g, shape):
 
 
 def walk(root, gradient):
-    """Yield (tensor, its gradient) for all that `root` was computed from and `root` itself, newest first.
+    """Yield (tensor, its gradient) for `root` and all that it was computed from: newest first, leaves last.
 
     Parameters
     ----------
@@ -162,33 +162,36 @@ def walk(root, gradient):
     gradient : ndarray, shape of root, dL/d(root)
     """
     grads, queue = {root: gradient}, [(-root.serial, root)]    # a heap: the newest comes out first
+    watcher = mode.watcher
     while queue:
         _, tensor = heappop(queue)
         g = grads.pop(tensor)
         yield tensor, g
         for parent, vjp in tensor.edges:
-            part = vjp(g)
-            if getattr(part, "shape", None) != parent.data.shape or part.dtype != parent.data.dtype:
+            part, data = vjp(g), parent.data
+            if type(part) is not np.ndarray or part.shape != data.shape or part.dtype != data.dtype:
                 part = _conform(part, parent, tensor)
-            if mode.watcher is not None:
-                mode.watcher.passed_back(tensor, parent, part)
+            if watcher is not None:
+                watcher.passed_back(tensor, parent, part)
             if parent in grads:
-                grads[parent] = grads[parent] + part
+                grads[parent] = np.asarray(grads[parent] + part)    # of no axes, NumPy's sum is a scalar
             else:
                 grads[parent] = part
-                heappush(queue, (-parent.serial, parent))
+                if parent.edges:    # a leaf has nothing to pass on
+                    heappush(queue, (-parent.serial, parent))
+    yield from grads.items()
 
 
 def _conform(g, parent, user):
     """The gradient `g` in the shape and dtype of the tensor that it belongs to."""
-    g = np.asarray(g)    # NumPy gives scalars for arrays without axes
+    g = np.asarray(g)    # NumPy gives scalars where arrays have no axes
     if g.shape != parent.data.shape:
         try:
             g = unbroadcast(g, parent.data.shape)
         except ValueError:
             raise ValueError(f"{user.op}: its vjp must return the shape of its argument "
                              f"{parent.data.shape}, got {g.shape}") from None
-    return g.astype(parent.data.dtype, copy=False)
+    return np.asarray(g, parent.data.dtype)
 
 
 @contextmanager
@@ -288,7 +291,7 @@ class Tensor:
             raise ValueError(f"backward: gradient must have shape {self.shape}, got {g.shape}")
         for tensor, g in walk(self, g):
             if not tensor.edges:
-                tensor.grad = np.asarray(g if tensor.grad is None else tensor.grad + g).view()
+                tensor.grad = (g if tensor.grad is None else np.asarray(tensor.grad + g)).view()
                 tensor.grad.flags.writeable = False
 
     def detach(self):

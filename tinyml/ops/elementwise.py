@@ -93,7 +93,7 @@ def sigmoid(x):
 @primitive
 def relu(x):
     """Rectifier max(x, 0), with slope 0 at 0."""
-    y = np.maximum(x, 0)
+    y = np.maximum(x, np.zeros(x.shape[-1:], x.dtype))    # twice as fast as with the number 0
     return y, (lambda g: g * (y > 0),)
 
 

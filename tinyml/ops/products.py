@@ -52,8 +52,9 @@ def linear(x, weight, bias=None):
     y = x @ weight.T
     if bias is not None:
         y += bias
+    rows = _rows(x)
     return y, (lambda g: g @ weight,
-               lambda g: _rows(g).T @ _rows(x),
+               lambda g: _rows(g).T @ rows,
                lambda g: _rows(g).sum(axis=0))
 
 

@@ -116,9 +116,8 @@ def label_cross_entropy(logits, *, labels, reduction="none"):
     z = logits - logits.max(axis=-1, keepdims=True)    # so that nothing overflows
     e = np.exp(z)
     total = e.sum(axis=-1, keepdims=True)
-    picked = z.reshape(-1, z.shape[-1])[np.arange(labels.size), labels.ravel()]
-    y = np.log(total)[..., 0] - picked.reshape(labels.shape)
-    n = y.size if reduction == "mean" else 1
     onehot = labels[..., None] == np.arange(z.shape[-1])
+    y = np.log(total)[..., 0] - z[onehot].reshape(labels.shape)
+    n = y.size if reduction == "mean" else 1
     return (y if reduction == "none" else y.sum() / n,
             (lambda g: (e / total - onehot) * (g[..., None] / n),))

@@ -1,9 +1,10 @@
-"""Run the demos, one after the other, and build the gallery page: ``python demos --quick``."""
+"""Run the demos, one on each processor, and build the gallery page: ``python demos --quick``."""
 import json
 import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common import describe, options, plain_console, question, write
@@ -27,6 +28,7 @@ def place(path):
 SOURCES = {path.stem: path for path in sorted(FOLDER.glob("*.py"), key=place)
            if path.stem not in {"common", "gallery"} and not path.stem.startswith("_")}
 TAIL = 12    # lines that are shown of a crash
+AT_ONCE = min(4, os.cpu_count() or 1)    # demos that run side by side; more would wait for the memory
 # On matrices as small as these, threads that wait for one another cost more time than they save; on a
 # busy machine ten times more. Set the variables yourself to have it otherwise.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -80,12 +82,12 @@ def main():
     plain_console()
     stems = list(dict.fromkeys(arguments.stems)) or list(SOURCES)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    one = lambda stem: run(SOURCES[stem], quick=arguments.quick, seed=arguments.seed, out=arguments.out)
     good = 0
-    for number, stem in enumerate(stems, 1):
-        print(f"{number:>3}/{len(stems)}  {stem:<{max(map(len, stems))}}  ", end="", flush=True)
-        result = run(SOURCES[stem], quick=arguments.quick, seed=arguments.seed, out=arguments.out)
-        print(report(result))
-        good += passed(result)
+    with ThreadPoolExecutor(AT_ONCE) as pool:    # a thread has nothing to do but to wait for its demo
+        for number, (stem, result) in enumerate(zip(stems, pool.map(one, stems)), 1):
+            print(f"{number:>3}/{len(stems)}  {stem:<{max(map(len, stems))}}  {report(result)}", flush=True)
+            good += passed(result)
     page = write_page(arguments.out, SOURCES.values())
     print(f"{good} passed, {len(stems) - good} failed\n{page.resolve()}")
     sys.exit(not stems or good < len(stems))

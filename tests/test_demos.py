@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -32,17 +33,29 @@ def results(path):
     return json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
 
 
-@pytest.mark.parametrize("stem", STEMS)
-def test_every_demo_keeps_its_claims(stem, tmp_path):
+@pytest.fixture(scope="module")
+def quick(request, tmp_path_factory):
+    """{stem: future of its quick run} for the demos that this session tests, one on each processor."""
+    stems = [item.callspec.params["stem"] for item in request.session.items
+             if getattr(item, "originalname", None) == test_every_demo_keeps_its_claims.__name__]
+    folder = tmp_path_factory.mktemp("quick")
     # A number that overflows and a character that the figure's font lacks are mistakes as well.
-    child = python("-W", "error::RuntimeWarning", "-W", "error::UserWarning", DEMOS / f"{stem}.py",
-                   "--quick", "--out", "out", cwd=tmp_path)
+    run = lambda stem: python("-W", "error::RuntimeWarning", "-W", "error::UserWarning",
+                              DEMOS / f"{stem}.py", "--quick", "--out", "out", cwd=folder)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield folder / "out", {stem: pool.submit(run, stem) for stem in stems}
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_every_demo_keeps_its_claims(stem, quick):
+    out, runs = quick
+    child = runs[stem].result()
     assert child.returncode == 0, child.stdout + child.stderr
-    result = results(tmp_path / "out" / f"{stem}.json")
+    result = results(out / f"{stem}.json")
     assert result["claims"] and all(claim["holds"] for claim in result["claims"])
     assert result["numbers"] and result["question"].endswith("?")
     assert result["finding"] != result["question"], "the figure's title must state the finding"
-    assert_is_picture(tmp_path / "out" / f"{stem}.png")
+    assert_is_picture(out / f"{stem}.png")
 
 
 def assert_is_picture(path):

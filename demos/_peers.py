@@ -16,22 +16,26 @@ HERE = Path(__file__).resolve().parent
 PYTORCH, JAX, AUTOGRAD = "PyTorch", "JAX, compiled", "autograd"
 
 
-def installed(threads):
-    """{name: step maker} of the peers that can be imported, with the BLAS's `threads` (0: any)."""
+def modules(threads, names):
+    """{name: module} of the peers that can be imported, with the BLAS's `threads` (0: any)."""
     if threads == 1 and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})    # else JAX takes all processors
-    makers = {PYTORCH: ("torch", torch_step), JAX: ("jax", jax_step),
-              AUTOGRAD: ("autograd", autograd_step)}
     path = sys.path[:]    # without this folder, where a demo is called autograd:
     sys.path[:] = [folder for folder in path if Path(folder).resolve() != HERE]
     try:
-        peers = {name: partial(make, importlib.import_module(module))
-                 for name, (module, make) in makers.items() if importlib.util.find_spec(module)}
+        found = {name: importlib.import_module(name) for name in names if importlib.util.find_spec(name)}
     finally:
         sys.path[:] = path
-    if PYTORCH in peers and threads:
-        peers[PYTORCH].args[0].set_num_threads(threads)
-    return peers
+    if "torch" in found and threads:
+        found["torch"].set_num_threads(threads)
+    return found
+
+
+def installed(threads):
+    """{name: step maker} of the peers that can be imported, for training steps."""
+    makers = {PYTORCH: ("torch", torch_step), JAX: ("jax", jax_step), AUTOGRAD: ("autograd", autograd_step)}
+    found = modules(threads, [module for module, _ in makers.values()])
+    return {name: partial(make, found[module]) for name, (module, make) in makers.items() if module in found}
 
 
 def torch_step(torch, weights, x, labels, optimizer, lr):

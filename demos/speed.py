@@ -8,18 +8,23 @@ You will see the time of a training step on four networks as a multiple of that 
 and in a full run that of PyTorch (eager), JAX (compiled) and autograd, where they happen to be
 installed (demos/_peers.py).
 
+What was tried for speed and did not pay: switching the cyclic garbage collector off (there are no cycles: no
+difference), arrays that begin at multiples of 64 bytes (none), the sums over a batch as products with a vector
+of ones (none, once the ones are paid for), ReLU by np.where or np.clip (twice the time of np.maximum), and the
+cross-entropy's logits picked by a sum over one-hot rows (a tenth slower than by the mask itself). What paid is in
+the code: rules that nobody asks for are never run, no array of the batch's size is made twice, no graph has a
+cycle, leaves stay off the heap, and optimizers write into memory of their own.
+
 Predict first: a training step costs tinyml some hundred calls of Python functions. On which of the
 networks does that weigh most? And which framework is the fastest on each?
 """
 # %% Constants
-import os
-import time
-import timeit
 import tracemalloc
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from _clock import NOISE, THREADS, race
 from _floors import floor_step
 from _peers import AUTOGRAD, JAX, PYTORCH, installed
 from common import BLUE, GREEN, ORANGE, PURPLE, start
@@ -31,15 +36,9 @@ from tinyml.optim import SGD, Adam
 
 demo = start(__file__, __doc__)
 ROUNDS = 5 if demo.quick else 25       # each round times every framework, one after the other
-BLOCK = 2e-3                           # seconds that are timed at once, at least one step
 STEPS, LR = 5, 1e-3                    # training steps after which all must agree, and their rate
 STILL = 1e-9                           # the rate while the clock runs: the networks stay as drawn
-NOISE = 1.1                            # limits are so much wider in the claims: machines are noisy
 MEMORY_BATCH = 512                     # batch size of the memory measurement, on the widest network
-THREADS = int(os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or 0)
-# The processor time of one thread is its time on a free processor, however busy the machine is.
-FINE = time.get_clock_info("process_time").resolution < 1e-5
-CLOCK = time.process_time if THREADS == 1 and FINE else time.perf_counter
 STYLE = {"tinyml": (BLUE, "o"), PYTORCH: (ORANGE, "s"), JAX: (GREEN, "^"), AUTOGRAD: (PURPLE, "D")}
 
 
@@ -117,19 +116,6 @@ def distance(ours, floor, weights):
     return np.linalg.norm(flat(ours) - flat(floor)) / np.linalg.norm(flat(floor) - flat(weights))
 
 
-def seconds(step):
-    """Seconds per step: the best of about ten blocks, for a disturbance is not the step's."""
-    once = timeit.timeit(step, timer=CLOCK, number=1)    # and the caches are filled
-    n = max(1, round(BLOCK / once))
-    blocks = max(3, round(10 * BLOCK / (n * once)))
-    return min(timeit.repeat(step, timer=CLOCK, repeat=blocks, number=n)) / n
-
-
-def race(steps):
-    """Seconds per step, shape (ROUNDS, len(steps)), in turns: a busy machine slows all alike."""
-    return np.array([[seconds(step) for step in steps] for _ in range(ROUNDS)])
-
-
 floors, ratios = [], []
 for workload in demo.progress(WORKLOADS, "workloads"):
     weights, x, labels = draw(workload, workload.batch)
@@ -145,7 +131,7 @@ for workload in demo.progress(WORKLOADS, "workloads"):
     demo.claim(f"{workload.name}: so are its weights (error relative to the way that they went)",
                off["tinyml"], at_most=1e-3)
     runs = contenders(weights, x, labels, workload.optimizer, STILL)
-    times = race([step for step, _ in runs.values()])
+    times = race([step for step, _ in runs.values()], ROUNDS)
     floors.append(np.median(times[:, 0]))
     ratios.append(dict(zip(off, (times[:, 1:] / times[:, :1]).T)))
 

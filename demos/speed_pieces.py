@@ -1,0 +1,154 @@
+"""Where does a readable framework lose time to compiled code, and where does it lose none?
+
+Beside the training of whole networks (demos/speed.py) three pieces of larger models: a chain of 1,000
+operations on four numbers, in which nothing but the framework's own cost is left; NT-Xent, the loss of
+contrastive learning; a block of a transformer. All of them forward and backward (demos/_blocks.py). Then
+inference: LeNet-300-100 as it is, with one weight in twenty, in two thin layers for each, and in integers.
+
+You will see each time as a multiple of that of the same mathematics written by hand in NumPy, without a graph;
+in a full run PyTorch's (eager) as well, if it happens to be installed.
+
+Predict first: on which of the three pieces is PyTorch, whose every operation is compiled, slower than tinyml?
+Which of the small networks is faster than the large one that it was made of, for one image and for 256?
+"""
+# %% Constants
+import matplotlib.pyplot as plt
+import numpy as np
+from _blocks import pieces
+from _clock import NOISE, THREADS, race
+from _peers import modules
+from common import BLUE, GREEN, ORANGE, PURPLE, start
+
+from tinyml import nn
+from tinyml.compression.integer import IntegerModel
+from tinyml.compression.low_rank import factorize
+from tinyml.compression.pruning import prune
+from tinyml.compression.sparse import SparseLinear
+from tinyml.train import predict
+
+demo = start(__file__, __doc__)
+ROUNDS = 3 if demo.quick else 15          # each round times all who take part, one after the other
+BY_HAND = (5, 1.15, 1.5)                  # limits of tinyml's time / that of the code by hand, for each piece
+TO_PYTORCH = (0.7, 1.0, 1.5)              # and / PyTorch's
+BATCHES = (1, 256)
+SIZES = (784, 300, 100, 10)
+AMOUNT, SHARE = 0.95, 0.25                # pruned; of the multiply-accumulates left by the low rank
+STYLE = {"tinyml": (BLUE, "o"), "PyTorch": (ORANGE, "s")}
+
+# %% Pieces: do all compute the same numbers, and how long do they take?
+torch = None if demo.quick else modules(THREADS, ["torch"]).get("torch")
+ratios, floors = {}, {}                   # {piece: {who: (ROUNDS,)}}, {piece: seconds by hand}
+
+
+def error(ours, hand):
+    """The largest error of any gradient, relative to the largest entry of that gradient."""
+    return max(abs(np.asarray(a) - b).max() / abs(b).max() for a, b in zip(ours, hand, strict=True))
+
+
+for name, steps in demo.progress(pieces(demo.rng, torch).items(), "pieces"):
+    loss, grads = steps["by hand"]()
+    our_loss, our_grads = steps["tinyml"]()
+    demo.claim(f"{name}: but for rounding, loss and gradients are those by hand (relative error)",
+               max(abs(our_loss / loss - 1), error(our_grads, grads)), at_most=1e-4)
+    times = race(list(steps.values()), ROUNDS)
+    floors[name] = np.median(times[:, 0])
+    ratios[name] = dict(zip(list(steps)[1:], (times[:, 1:] / times[:, :1]).T))
+
+
+# %% Inference: one network, four ways to store it
+def sparse(model):
+    return nn.Sequential(*(SparseLinear.from_linear(m) if isinstance(m, nn.Linear) else m for m in model))
+
+
+def lenet():
+    layers = [[nn.Linear(i, o, rng=demo.rng), nn.ReLU()] for i, o in zip(SIZES, SIZES[1:])]
+    return nn.Sequential(*sum(layers, [])[:-1])
+
+
+def by_hand(model, x):
+    """The network without a framework."""
+    pairs = [(m.weight.data.T, m.bias.data) for m in model if isinstance(m, nn.Linear)]
+
+    def run():
+        y = x
+        for weight, bias in pairs[:-1]:
+            y = np.maximum(y @ weight + bias, 0)
+        return y @ pairs[-1][0] + pairs[-1][1]
+    return run
+
+
+dense, pruned = lenet(), lenet()
+prune(pruned, amount=AMOUNT)
+X = demo.rng.random((256, SIZES[0]), dtype=np.float32)
+models = {"dense": dense, "pruned, sparse": sparse(pruned), "low rank": factorize(dense, share=SHARE),
+          "int8": IntegerModel.from_float(dense, X)}
+inference = {}                            # {batch: (ROUNDS, models)}, multiples of the time by hand
+for n in BATCHES:
+    runs = [by_hand(dense, X[:n])] + [lambda m=m: predict(m, X[:n]) for m in models.values()]
+    times = race(runs, ROUNDS)
+    inference[n] = times[:, 1:] / times[:, :1]
+apart = abs(predict(dense, X) - by_hand(dense, X)()).max()
+
+# %% Figure
+ours = [np.median(who["tinyml"]) for who in ratios.values()]
+figure, (left, right) = plt.subplots(1, 2, figsize=(13.5, 5.2), width_ratios=(3, 2))
+figure.suptitle(f"The graph costs most where there is little to compute: {max(ours):.1f} times the time by hand; "
+                f"{min(ours):.1f} where there is much")
+row, ticks = 0, []
+for name, who in ratios.items():
+    ticks.append(row + (len(who) - 1) / 2)
+    for row, (label, values) in enumerate(who.items(), row):
+        color, marker = STYLE[label]
+        low, middle, high = np.percentile(values, [10, 50, 90])
+        left.plot([1, middle], [row, row], color=color, alpha=0.4)
+        left.plot([low, high], [row, row], color=color, lw=7, alpha=0.25, solid_capstyle="butt")
+        left.plot(middle, row, marker=marker, color=color, ms=9)
+        left.annotate(f"{label}  {middle:.2f}", (max(high, 1), row), xytext=(10, 0), va="center",
+                      textcoords="offset points")
+    row += 2
+left.axvline(1, color="0.3", lw=1.5)
+left.set_yticks(ticks, ["\n".join([*name.split(", "), f"by hand {1e3 * floors[name]:.3g} ms"]) for name in ratios])
+most = max(np.median(v) for who in ratios.values() for v in who.values())
+left.set(xscale="log", xlim=(0.8, 2.2 * most), ylim=(row - 1, -1), xlabel="time / time by hand",
+         title="Forward and backward")
+marks = [m for m in (1, 2, 3, 5, 10) if m < 2 * most]
+left.set_xticks(marks, [str(m) for m in marks])
+left.minorticks_off()
+left.grid(axis="y", visible=False)
+for i, (n, color, marker) in enumerate(zip(BATCHES, (GREEN, PURPLE), ("^", "D"))):
+    low, middle, high = np.percentile(inference[n], [10, 50, 90], axis=0)
+    places = np.arange(len(models)) + 0.24 * (i - 0.5)
+    right.vlines(places, 1, middle, color=color, alpha=0.4)
+    right.plot(places, middle, marker, color=color, ms=9, label=f"batch of {n}")
+    for x, y in zip(places, middle):
+        right.annotate(f"{y:.2g}", (x, y), xytext=(0, 8 if y >= 1 else -16), textcoords="offset points", ha="center",
+                       color=color)
+right.axhline(1, color="0.3", lw=1.5)
+right.set_xticks(range(len(models)), [name.replace(", ", ",\n") for name in models])
+low, high = min(v.min() for v in inference.values()), max(v.max() for v in inference.values())
+right.set(yscale="log", ylim=(low / 1.8, high * 4), ylabel="time / time of the dense network by hand",
+          title="Inference of LeNet-300-100")
+right.legend(loc="upper left", ncols=2)
+right.grid(axis="x", visible=False)
+
+# %% Claims
+demo.record("threads asked of the BLAS (0: its own choice)", THREADS)
+for (name, who), hand, pytorch in zip(ratios.items(), BY_HAND, TO_PYTORCH):
+    demo.record(f"{name}: by hand", 1e3 * floors[name], "ms")
+    for label, values in who.items():
+        demo.record(f"{name}: {label} / by hand", np.median(values))
+    if not demo.quick:    # three rounds are too few to claim a ratio
+        demo.claim(f"{name}: time of tinyml / by hand (limit {hand:g}, and noise)", np.median(who["tinyml"]),
+                   at_most=NOISE * hand)
+    if torch is not None:
+        demo.claim(f"{name}: time of tinyml / PyTorch (limit {pytorch:g}, and noise)",
+                   np.median(who["tinyml"] / who["PyTorch"]), at_most=NOISE * pytorch)
+for n in BATCHES:
+    demo.record(f"inference, batch {n}: {', '.join(models)} / by hand", np.median(inference[n], axis=0))
+demo.claim("the dense network's outputs are those by hand (largest difference)", apart, at_most=1e-4)
+if not demo.quick:
+    demo.claim("in batches of 256 the framework costs inference next to nothing (ratio to by hand)",
+               np.median(inference[256][:, 0]), at_most=1.3)
+    demo.claim("in batches of 256 low rank is faster than dense (ratio of the times)",
+               np.median(inference[256][:, 2] / inference[256][:, 0]), below=1)
+demo.finish(figure)

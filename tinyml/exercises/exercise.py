@@ -34,6 +34,8 @@ class Exercise:
     after : tuple of str, names of the exercises to do before
     hide : tuple of str, private functions of the module that would give the answer away
     keep : int, how many statements at the head of the body stay in the stub (checks of arguments)
+    examples : int, how many inputs hypothesis draws for a law (where a test does not say itself): more, if
+        a mistake shows on few of them
     """
     name: str
     target: str
@@ -46,6 +48,7 @@ class Exercise:
     after: tuple = ()
     hide: tuple = ()
     keep: int = 0
+    examples: int = 50
 
     @property
     def module(self):

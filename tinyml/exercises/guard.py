@@ -13,6 +13,8 @@ import numpy as np
 PLAIN = (int, float, complex, bool, str, bytes, type(None), set, frozenset, slice, np.ndarray,
          np.random.Generator, types.BuiltinFunctionType, np.ufunc)
 LARGEST = 200_000     # entries of arguments that are worth a copy
+SIMPLE = (np.ndarray, np.generic, int, float, str, type(None))
+KEPT = 120            # calls
 functions = {}        # exercise, or "exercise#number" of a mistake -> its bare function
 calls = {}            # exercise -> how often it was called
 records = []          # (arguments, keywords) of calls, the newest last
@@ -43,36 +45,64 @@ def bare(name):
 
 
 def record(args, kwargs):
-    """Keep copies of the arguments of a call: of the first hundred, and of the last hundred."""
+    """Keep copies of the arguments of a call: of the first ones, and of the last ones."""
     kept = snapshot((args, kwargs))
     if kept is not None:
         records.append(kept)
-        if len(records) > 200:
-            del records[100]
+        if len(records) > KEPT:
+            del records[KEPT // 2]
 
 
 def snapshot(arguments):
     """A copy of arguments that no later call changes; None if they cannot be copied or are too large."""
+    args, kwargs = arguments
     try:
-        return copy.deepcopy(arguments, _shared(arguments))
+        if all(isinstance(a, SIMPLE) for a in (*args, *kwargs.values())):    # the quick way, for most
+            return tuple(map(_copied, args)), {key: _copied(value) for key, value in kwargs.items()}
+        return copy.deepcopy(arguments, _tensors(arguments))
     except Exception:    # an object that cannot be copied, of whatever kind
         return None
 
 
-def _shared(arguments):
-    """A memo for deepcopy: tensors with a history stay themselves, huge arrays are an error."""
-    memo, stack = {}, list(arguments[0]) + list(arguments[1].values())
-    total = 0
+def _copied(value):
+    if getattr(value, "size", 0) > LARGEST:
+        raise MemoryError
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _tensors(arguments):
+    """A memo for deepcopy: a tensor with a history stays itself, a leaf's copy keeps its gradient.
+
+    Raises MemoryError if there are too many numbers in the arguments.
+    """
+    memo, stack, seen, total = {}, [arguments], set(), 0
     while stack:
         item = stack.pop()
-        if isinstance(item, (list, tuple)):
-            stack.extend(item)
-        total += getattr(item, "size", 0) if isinstance(getattr(item, "size", 0), int) else 0
-        if getattr(item, "edges", None):
-            memo[id(item)] = item
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if hasattr(item, "edges"):
+            memo[id(item)] = item if item.edges else copy.deepcopy(item)
+            memo[id(item)].grad = item.grad
+            item = item.data
+        if isinstance(item, np.ndarray):
+            total += item.size
+        stack.extend(_inside(item))
     if total > LARGEST:
         raise MemoryError
     return memo
+
+
+def _inside(item):
+    """What a container, a list's iterator or an object of the library holds."""
+    if isinstance(item, (list, tuple, set)):
+        return list(item)
+    if isinstance(item, type(iter([]))):
+        return list(copy.copy(item))
+    if isinstance(item, dict):
+        return list(item.values())
+    return list(vars(item).values()) if type(item).__module__.startswith("tinyml.") and hasattr(
+        item, "__dict__") else []
 
 
 def plain(name, value, depth=0):

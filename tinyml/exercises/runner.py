@@ -35,9 +35,9 @@ TOOLS = ("numpy", "pytest", "_pytest", "hypothesis", "builtins", "math", "hmac",
 class Watcher:
     """A pytest plugin that notes what became of every test, and on which example it failed."""
 
-    def __init__(self, shrink=True):
-        self.shrink, self.collected, self.outcomes, self.errors = shrink, [], {}, {}
-        self.ends = {}
+    def __init__(self, examples=50, shrink=True):
+        self.examples, self.shrink = examples, shrink
+        self.collected, self.outcomes, self.errors, self.ends = [], {}, {}, {}
 
     def pytest_sessionstart(self, session):
         """Fresh numbers at every seed, nothing remembered, whatever the profile of the tests says."""
@@ -45,7 +45,7 @@ class Watcher:
             set() if self.shrink else {hypothesis.Phase.shrink})
         settings = hypothesis.settings
         settings.register_profile("exercise", parent=settings.get_profile("tinyml"), derandomize=False,
-                                  database=None, print_blob=False, phases=tuple(phases))
+                                  database=None, print_blob=False, phases=tuple(phases), max_examples=self.examples)
         settings.load_profile("exercise")
 
     def pytest_collection_modifyitems(self, session, config, items):
@@ -69,8 +69,8 @@ def pytest_run(tests, seed, *options, watcher):
         del sys.modules[name]
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         pytest.main([*arguments, *options, "-c", str(ROOT / "setup.cfg"), "--rootdir", str(ROOT), "-o", "addopts=",
-                     "-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin", "--assert=plain", "-q", "-s",
-                     "--strict-markers", f"--hypothesis-seed={seed}"], plugins=[watcher])
+                     "-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin", "-p", "no:unraisableexception", "-p",
+                     "no:threadexception", "--assert=plain", "--tb=no", "-q", "-s", "--strict-markers", f"--hypothesis-seed={seed}"], plugins=[watcher])
     return watcher
 
 
@@ -164,7 +164,7 @@ def run(exercise, pieces, seed, *, shrink=True, options=()):
     """Run the graders of an exercise on the library with these pieces in it."""
     with _recording(exercise.name):
         install(pieces)
-        watcher = pytest_run(exercise.tests, seed, *options, watcher=Watcher(shrink))
+        watcher = pytest_run(exercise.tests, seed, *options, watcher=Watcher(exercise.examples, shrink))
     report = {"tests": [{"id": test, "outcome": watcher.outcomes.get(test, "not run"),
                          "message": tutor.message(watcher.errors.get(test))} for test in watcher.collected],
               "calls": guard.calls.get(exercise.name, 0)}

@@ -33,7 +33,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             Mistake("e / e.sum(axis=axis, keepdims=True)", "e / e.sum(axis=-1, keepdims=True)",
                     "The axis is an argument: you always sum over the last one."))),
     Exercise(
-        name="logsumexp", target=f"{OPS}:logsumexp", level=2, minutes=20, after=("softmax",), keep=1,
+        name="logsumexp", target=f"{OPS}:logsumexp", level=2, minutes=20, after=("softmax",), keep=1, examples=300,
         task="Compute ln sum e^x over an axis, with its vjp, for numbers of any size",
         tests=_op_tests("logsumexp") + (
             "test_ops.py::test_nothing_overflows", "test_ops.py::test_logsumexp_of_nothing_but_minus_infinity"),

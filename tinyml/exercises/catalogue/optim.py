@@ -82,5 +82,5 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
             Mistake("math.sqrt(sum(float(np.vdot(g, g)) for g in wide))",
                     "sum(math.sqrt(float(np.vdot(g, g))) for g in wide)",
                     "One norm of all gradients together: add the squares first, then take one root."),
-            Mistake("    return norm\n", "    return min(norm, max_norm)\n", "What is returned is the norm before clipping."))),
+            Mistake("    return norm", "    return min(norm, max_norm)", "What is returned is the norm before clipping."))),
 ))

@@ -18,7 +18,7 @@ from tinyml.exercises.catalogue import find
 from tinyml.exercises.screen import Refused, piece, read
 from tinyml.exercises.stub import ROOT, is_stub
 
-LIMITS = {"seconds": 30, "megabytes": 3072}
+LIMITS = {"seconds": 20, "megabytes": 3072}
 PATIENCE = 10    # the clock may show so many times the seconds of computing: other people use the machine too
 
 

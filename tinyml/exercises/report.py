@@ -43,17 +43,19 @@ def line(verdict):
     return f"{verdict.exercise:<24} {verdict.status:<10} {verdict.reason.splitlines()[0] if verdict.reason else ''}"
 
 
-def verdict(verdict, exercise, space):
+def verdict(verdict, exercise, space=None):
     """All that a student should know of a check."""
+    if verdict.status == "unwritten" and not verdict.file:
+        return f"{exercise.name}: {verdict.reason}"
     if verdict.status == "unwritten":
         return (f"{exercise.name} is not written yet: open {verdict.file}, read the docstring, and replace the last "
                 f"line.\nStuck?  {RUN} hint {exercise.name}")
     tested = f"file {verdict.file}, seed {verdict.seed}, {verdict.calls} calls on fresh inputs"
     if verdict.solved:
-        following = space.next()
-        then = (f"Next:  {RUN} start {following}" if following else "That was the last one: all are solved!")
+        following = space.next() if space else None
+        then = "" if space is None else (f"Next:  {RUN} start {following}" if following else "That was the last one: all are solved!")
         return (f"{exercise.name}: SOLVED, {verdict.reason}\n  {tested}\n  The library's way:  {RUN} solution "
-                f"{exercise.name}\n  {then}")
+                f"{exercise.name}\n  {then}").rstrip()
     lines = [f"{exercise.name}: NOT YET ({verdict.status}), {verdict.reason}"]
     if verdict.status == "refused":
         return "\n".join([*lines, f"  file {verdict.file}"])

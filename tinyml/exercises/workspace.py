@@ -84,9 +84,7 @@ class Workspace:
         """Note a verdict for `state`; losing the note loses nothing that a check does not give back."""
         cache = self._cache()
         cache[verdict.exercise] = {"status": verdict.status, "hash": _hash(text), "seed": verdict.seed}
-        beside = self.folder / (CACHE + ".part")
-        beside.write_text(json.dumps(cache, indent=1), encoding="utf-8")
-        os.replace(beside, self.folder / CACHE)
+        replace(self.folder / CACHE, json.dumps(cache, indent=1))
 
     def _cache(self):
         try:
@@ -119,6 +117,14 @@ class Workspace:
             done = sum(states[e.name] == "solved" for e in chapter.exercises)
             full = BAR * done // len(chapter.exercises)
             yield f"[{'#' * full}{'.' * (BAR - full)}] {done:>2} of {len(chapter.exercises):>2}  {chapter.title}"
+
+
+def replace(path, text):
+    """Write a file beside `path`, then rename it: nobody meets half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
 
 
 def _hash(text):

@@ -12,7 +12,7 @@ from tinyml.exercises import report
 from tinyml.exercises.catalogue import CHAPTERS, exercises, find
 from tinyml.exercises.check import check
 from tinyml.exercises.grade import grade
-from tinyml.exercises.stub import answer_text, source, tests_folder
+from tinyml.exercises.stub import answer_text, source, graders
 from tinyml.exercises.workspace import Workspace
 
 POLL = 0.5    # seconds between two looks at a file
@@ -23,8 +23,8 @@ def options():
     parser = argparse.ArgumentParser(prog="python -m tinyml.exercises", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for word, (_, words, arguments) in COMMANDS.items():
-        command = commands.add_parser(word, help=words, description=words)
+    for word, (function, arguments) in COMMANDS.items():
+        command = commands.add_parser(word, help=function.__doc__, description=function.__doc__)
         command.add_argument("--dir", metavar="DIR", help="your folder (default: ./tinyml-exercises)")
         command.add_argument("--json", action="store_true", help="print data for machines")
         for names, settings in arguments:
@@ -48,6 +48,7 @@ def current(arguments, space):
 # ------------------------------------------------------------ commands: (arguments, workspace) -> exit code
 
 def do_list(arguments, space):
+    """All exercises in the order in which to do them."""
     states = space.states()
     rows = [{"name": e.name, "chapter": c.name, "level": e.level, "minutes": e.minutes, "state": states[e.name],
              "after": list(e.after), "task": e.task} for c in CHAPTERS for e in c.exercises]
@@ -56,6 +57,7 @@ def do_list(arguments, space):
 
 
 def do_start(arguments, space):
+    """Write the file of the next exercise."""
     names = list(exercises()) if arguments.all else [current(arguments, space).name]
     written = [name for name in names if space.start(name)]
     data = {"files": [str(space.path(name)) for name in names], "written": written}
@@ -64,6 +66,7 @@ def do_start(arguments, space):
 
 
 def do_check(arguments, space):
+    """Check what you wrote."""
     exercise = current(arguments, space)
     verdict = checked(exercise.name, space, seed=arguments.seed, everything=arguments.all_pieces)
     say(arguments, verdict.data(), report.verdict(verdict, exercise, space))
@@ -81,6 +84,7 @@ def checked(name, space, *, seed=None, everything=False):
 
 
 def do_watch(arguments, space):
+    """Check again at every save."""
     exercise, before = current(arguments, space), None
     space.start(exercise.name)
     print(f"watching {space.path(exercise.name)}: save it to have it checked, Ctrl-C to stop")
@@ -97,6 +101,7 @@ def do_watch(arguments, space):
 
 
 def do_hint(arguments, space):
+    """A hint; more with 2 and 3."""
     exercise = current(arguments, space)
     rungs = range(1, arguments.rung + 1)
     data = {"exercise": exercise.name, "hints": [exercise.hints[i - 1] for i in rungs]}
@@ -105,6 +110,7 @@ def do_hint(arguments, space):
 
 
 def do_solution(arguments, space):
+    """The library's code beside yours."""
     exercise = current(arguments, space)
     if space.state(exercise.name) != "solved" and not arguments.yes:
         print(f"{exercise.name} is not solved yet. There are hints: hint {exercise.name}. To see the solution "
@@ -117,6 +123,7 @@ def do_solution(arguments, space):
 
 
 def do_reset(arguments, space):
+    """Put the stub back, and keep yours as a backup."""
     exercise = find(arguments.name)
     kept = space.reset(exercise.name)
     data = {"file": str(space.path(exercise.name)), "backup": str(kept) if kept else None}
@@ -125,12 +132,14 @@ def do_reset(arguments, space):
 
 
 def do_status(arguments, space):
+    """How far you are."""
     states = space.states()
     say(arguments, states, report.status(space, states))
     return 0
 
 
 def do_verify(arguments, space):
+    """Check everything again on fresh numbers."""
     names = [name for name, state in space.states().items() if state not in {"not started", "unwritten"}]
     verdicts = []
     for name in names:
@@ -144,6 +153,7 @@ def do_verify(arguments, space):
 
 
 def do_grade(arguments, space):
+    """Grade a folder of submissions."""
     rows = grade(arguments.folder, arguments.out, seed=arguments.seed, names=arguments.exercises,
                  report=(lambda line: None) if arguments.json else print)
     say(arguments, rows, report.grades(rows, arguments.out))
@@ -151,6 +161,7 @@ def do_grade(arguments, space):
 
 
 def do_gate(arguments, space):
+    """For authors: prove that the graders grade."""
     findings = gates.examine(arguments.names or list(exercises()), arguments.seed,
                              report=(lambda line: None) if arguments.json else print)
     say(arguments, vars(findings), f"{findings}; {len(findings.faults)} faults")
@@ -161,25 +172,25 @@ NAME = (["name"], {"nargs": "?", "metavar": "NAME", "help": "an exercise (defaul
 SEED = (["--seed"], {"type": int, "help": "of the fresh inputs (default: a new one)"})
 PIECES = (["--all-pieces"], {"action": "store_true", "help": "with all your solved pieces in the library"})
 COMMANDS = {
-    "list": (do_list, "all exercises in the order in which to do them", []),
-    "start": (do_start, "write the file of the next exercise", [
+    "list": (do_list, []),
+    "start": (do_start, [
         NAME, (["--all"], {"action": "store_true", "help": "write the files of all exercises"})]),
-    "check": (do_check, "check what you wrote", [NAME, SEED, PIECES]),
-    "watch": (do_watch, "check again at every save", [NAME]),
-    "hint": (do_hint, "a hint; more with 2 and 3", [
+    "check": (do_check, [NAME, SEED, PIECES]),
+    "watch": (do_watch, [NAME]),
+    "hint": (do_hint, [
         NAME, (["rung"], {"nargs": "?", "type": int, "choices": [1, 2, 3], "default": 1,
                           "help": "1 direction, 2 formula and shapes, 3 almost the code"})]),
-    "solution": (do_solution, "the library's code beside yours", [
+    "solution": (do_solution, [
         NAME, (["--yes"], {"action": "store_true", "help": "although it is not solved"})]),
-    "reset": (do_reset, "put the stub back, and keep yours as a backup", [
+    "reset": (do_reset, [
         (["name"], {"metavar": "NAME"})]),
-    "status": (do_status, "how far you are", []),
-    "verify": (do_verify, "check everything again on fresh numbers", [SEED, PIECES]),
-    "grade": (do_grade, "grade a folder of submissions", [
+    "status": (do_status, []),
+    "verify": (do_verify, [SEED, PIECES]),
+    "grade": (do_grade, [
         (["folder"], {"metavar": "FOLDER", "help": "with one folder of answers per student"}),
         (["--out"], {"default": "grades", "metavar": "DIR", "help": "for the results (default: grades)"}),
         (["--exercises"], {"nargs": "+", "metavar": "NAME", "help": "what counts (default: all)"}), SEED]),
-    "gate": (do_gate, "for authors: prove that the graders grade", [
+    "gate": (do_gate, [
         (["names"], {"nargs": "*", "metavar": "NAME", "help": "default: all"}), SEED]),
 }
 
@@ -192,7 +203,7 @@ def main(words=None):
         print(report.WELCOME)
         return 0
     space = Workspace(arguments.dir)
-    if tests_folder() is None and arguments.command in {"check", "watch", "verify", "grade", "gate"}:
+    if graders() is None and arguments.command in {"check", "watch", "verify", "grade", "gate"}:
         print(report.NO_TESTS, file=sys.stderr)
         return 2
     try:

@@ -12,10 +12,9 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from tinyml.exercises.catalogue import find
-from tinyml.exercises.screen import Refused, piece, read
+from tinyml.exercises.screen import Refused, piece, read, screen
 from tinyml.exercises.stub import ROOT, is_stub
 
 LIMITS = {"seconds": 20, "megabytes": 3072}
@@ -81,15 +80,17 @@ def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=
     seed = fresh_seed() if seed is None else seed
     verdict = Verdict(name, "failed", "", str(file), seed)
     try:
-        if is_stub(piece(read(text), find(name))):
+        tree = read(text)
+        if is_stub(piece(tree, find(name))):
             verdict.status, verdict.reason = "unwritten", f"{name} is not written yet"
             return verdict
+        if screened:
+            screen(tree, find(name))
     except Refused as error:
         verdict.status, verdict.reason = "refused", str(error)
         return verdict
     pieces = [{"name": n, "text": t, "file": str(f)} for n, t, f in [(name, text, file), *others]]
-    request = {"do": "check", "exercise": name, "pieces": pieces, "seed": seed, "limits": dict(limits),
-               "screen": screened}
+    request = {"do": "check", "exercise": name, "pieces": pieces, "seed": seed, "limits": dict(limits)}
     return decide(verdict, *ask(request))
 
 
@@ -157,8 +158,3 @@ def _fault(report):
     if bad:
         return f"{len(bad)} of {len(ran)} tests fail"
     return "" if report["calls"] else "the tests never called it"
-
-
-def names_in(folder):
-    """The answers in a folder: {exercise name: path}."""
-    return {path.stem: path for path in sorted(Path(folder).glob("*.py"))}

@@ -26,8 +26,8 @@ from tinyml.exercises import guard, tutor
 from tinyml.exercises.catalogue import find
 from tinyml.exercises.limits import lock
 from tinyml.exercises.screen import Refused, read, screen
-from tinyml.exercises.splice import Piece, forget, install
-from tinyml.exercises.stub import ROOT, answer_text, source, stub_text
+from tinyml.exercises.splice import Piece, install
+from tinyml.exercises.stub import ROOT, answer_text, stub_text
 
 TOOLS = ("numpy", "pytest", "_pytest", "hypothesis", "builtins", "math", "hmac", "json")
 
@@ -138,26 +138,16 @@ def _inside(exercise):
 # ------------------------------------------------------------ one check
 
 def check(request):
-    """Check one exercise: {exercise, pieces, seed, screen, shrink, ...} -> a report as plain data."""
+    """Check one exercise: {exercise, pieces, seed, limits} -> a report as plain data."""
     exercise = find(request["exercise"])
-    try:
-        pieces = [_piece(**p, screened=request.get("screen", True)) for p in request["pieces"]]
-    except Refused as error:
-        return {"refused": str(error)}
+    pieces = [Piece(find(p["name"]), read(p["text"]), p["file"], p["name"]) for p in request["pieces"]]
     expected = collect(exercise.tests)
     tools, reference = fingerprint(TOOLS), codes(library())
     lock(request["limits"])
-    report = run(exercise, pieces, request["seed"], shrink=request.get("shrink", True))
+    report = run(exercise, pieces, request["seed"])
     report["changed"] = changed(tools, reference, pieces)
     report["expected"] = expected
     return report
-
-
-def _piece(name, text, file, screened=True):
-    exercise, tree = find(name), read(text)
-    if screened:
-        screen(tree, exercise)
-    return Piece(exercise, tree, file, name)
 
 
 def run(exercise, pieces, seed, *, shrink=True, options=()):
@@ -197,7 +187,9 @@ def gate(request):
     reports, expected = [], collect(exercise.tests)
     for i, (label, text) in enumerate(answers):
         try:
-            part = _piece(exercise.name, text, f"{exercise.name}.py")
+            tree = read(text)
+            screen(tree, exercise)
+            part = Piece(exercise, tree, f"{exercise.name}.py", exercise.name)
             report = run(exercise, [part], request["seed"] + i, shrink=False)
         except Refused as error:
             report = {"refused": str(error)}

@@ -25,7 +25,7 @@ FORBIDDEN_ATTRIBUTES = {    # of NumPy and of Python's objects: files, memory, f
     "savez_compressed", "savetxt", "genfromtxt", "fromfile", "tofile", "fromregex", "DataSource", "dump",
     "dumps", "open_memmap", "sys", "os", "warnings", "seterr", "seterrcall", "setbufsize", "test",
     "gi_frame", "gi_code", "cr_frame", "ag_frame", "tb_frame", "tb_next", "f_back", "f_globals", "f_locals",
-    "f_builtins", "f_code", "mro", "with_traceback", "set_printoptions", "settings", "get_include",
+    "f_builtins", "f_code", "mro", "with_traceback", "set_printoptions", "setflags", "settings", "get_include",
     "show_config"}
 
 
@@ -140,7 +140,7 @@ class _Screen(ast.NodeVisitor):
             if node.attr in FORBIDDEN_ATTRIBUTES:
                 _refuse(node, f".{node.attr}, which no answer needs")
         root = _root(node)
-        if isinstance(node.ctx, (ast.Store, ast.Del)) and (root in self.imported or root in self.modules):
+        if isinstance(node.ctx, (ast.Store, ast.Del)) and (root is None or root in self.imported | set(self.modules)):
             _refuse(node, f"an assignment to {ast.unparse(node)}: it would change the library")
         if not self._is_module(node.value):
             self.visit(node.value)

@@ -131,7 +131,8 @@ def _file(exercise, piece, helpers=""):
     reference = source(exercise.module)
     if len(exercise.path) == 2:
         piece = f"{_class_head(exercise)}\n\n{piece}"
-    title = f'"""{exercise.task} (exercise {exercise.name}, {exercise.minutes} minutes)"""'
+    title = (f'"""{exercise.task}.\n\nExercise {exercise.name}, {exercise.minutes} minutes. When you have written it:  '
+             f'python -m tinyml.exercises check {exercise.name}\n"""')
     return f"{title}\n{_imports(exercise, reference)}\n\n\n{helpers}{piece}\n"
 
 
@@ -179,7 +180,7 @@ def is_stub(node):
     return isinstance(last, ast.Raise) and NOT_WRITTEN in ast.unparse(last)
 
 
-def tests_folder():
+def graders():
     """The folder of the graders, or None where the package was installed without them."""
     folder = ROOT / "tests"
     return folder if (folder / "strategies.py").exists() and importlib.util.find_spec("pytest") else None

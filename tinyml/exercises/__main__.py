@@ -87,7 +87,7 @@ def do_watch(arguments, space):
     """Check again at every save."""
     exercise, before = current(arguments, space), None
     space.start(exercise.name)
-    print(f"watching {space.path(exercise.name)}: save it to have it checked, Ctrl-C to stop")
+    say(arguments, {"watching": str(space.path(exercise.name))}, f"watching {space.path(exercise.name)}: save it to have it checked, Ctrl-C to stop")
     while True:
         stamp = space.path(exercise.name).stat().st_mtime_ns if space.path(exercise.name).exists() else None
         if stamp != before and stamp is not None:
@@ -102,6 +102,8 @@ def do_watch(arguments, space):
 
 def do_hint(arguments, space):
     """A hint; more with 2 and 3."""
+    if arguments.name in {"1", "2", "3"}:    # hint 2: of the next exercise
+        arguments.name, arguments.rung = None, int(arguments.name)
     exercise = current(arguments, space)
     rungs = range(1, arguments.rung + 1)
     data = {"exercise": exercise.name, "hints": [exercise.hints[i - 1] for i in rungs]}
@@ -197,8 +199,10 @@ COMMANDS = {
 
 def main(words=None):
     """Carry out one command; return its exit code."""
-    parser = options()
-    arguments = parser.parse_args(words)
+    for stream in (sys.stdout, sys.stderr):    # a console that lacks a character prints "?"
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    arguments = options().parse_args(words)
     if arguments.command is None:
         print(report.WELCOME)
         return 0
@@ -209,7 +213,7 @@ def main(words=None):
     try:
         return COMMANDS[arguments.command][0](arguments, space)
     except (LookupError, OSError, ValueError) as error:
-        print(error.args[-1] if error.args else error, file=sys.stderr)
+        print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 1

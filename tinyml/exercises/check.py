@@ -18,6 +18,7 @@ from tinyml.exercises.screen import Refused, piece, read, screen
 from tinyml.exercises.stub import ROOT, is_stub
 
 LIMITS = {"seconds": 20, "megabytes": 3072}
+TOO_LONG = "it did not come to an end; is there a loop that never stops, or ever more memory?"
 PATIENCE = 10    # the clock may show so many times the seconds of computing: other people use the machine too
 
 
@@ -124,7 +125,7 @@ def _ending(code, error):
 
 def environment(scratch):
     """The environment of a child: this package, one thread, a scratch folder for everything else."""
-    kept = {k: v for k, v in os.environ.items() if k.upper() in {"PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}}
+    kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if key in os.environ}
     places = {key: scratch for key in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP")}
     threads = {key: "1" for key in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     return {**kept, **places, **threads, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0",
@@ -135,7 +136,7 @@ def decide(verdict, report, reason):
     """Fill in a verdict from the report of the child, or from the reason why there is none."""
     if report is None:
         verdict.status = "timeout" if reason == "timeout" else "crashed"
-        verdict.reason = "it did not come to an end; is there a loop that never stops?" if reason == "timeout" else reason
+        verdict.reason = TOO_LONG if reason == "timeout" else reason
         return verdict
     if "refused" in report:
         verdict.status, verdict.reason = "refused", report["refused"]

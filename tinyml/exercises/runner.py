@@ -29,6 +29,10 @@ from tinyml.exercises.screen import Refused, read, screen
 from tinyml.exercises.splice import Piece, install
 from tinyml.exercises.stub import ROOT, answer_text, stub_text
 
+OPTIONS = [    # the repository's own configuration, and of pytest's plugins only those that are needed
+    "-c", str(ROOT / "setup.cfg"), "--rootdir", str(ROOT), "-o", "addopts=", "--strict-markers", "-q", "-s", "--tb=no",
+    "--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:threadexception",
+    "-p", "_hypothesis_pytestplugin"]
 TOOLS = ("numpy", "pytest", "_pytest", "hypothesis", "builtins", "math", "hmac", "json")
 
 
@@ -45,7 +49,8 @@ class Watcher:
             set() if self.shrink else {hypothesis.Phase.shrink})
         settings = hypothesis.settings
         settings.register_profile("exercise", parent=settings.get_profile("tinyml"), derandomize=False,
-                                  database=None, print_blob=False, phases=tuple(phases), max_examples=self.examples)
+                                  database=None, print_blob=False, phases=tuple(phases), max_examples=self.examples,
+                                  suppress_health_check=list(hypothesis.HealthCheck))
         settings.load_profile("exercise")
 
     def pytest_collection_modifyitems(self, session, config, items):
@@ -68,9 +73,7 @@ def pytest_run(tests, seed, *options, watcher):
     for name in [n for n in sys.modules if n in {"strategies", "conftest"} or n.startswith("test_")]:
         del sys.modules[name]
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        pytest.main([*arguments, *options, "-c", str(ROOT / "setup.cfg"), "--rootdir", str(ROOT), "-o", "addopts=",
-                     "-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin", "-p", "no:unraisableexception", "-p",
-                     "no:threadexception", "--assert=plain", "--tb=no", "-q", "-s", "--strict-markers", f"--hypothesis-seed={seed}"], plugins=[watcher])
+        pytest.main([*arguments, *options, *OPTIONS, f"--hypothesis-seed={seed}"], plugins=[watcher])
     return watcher
 
 
@@ -123,7 +126,8 @@ def changed(tools, reference, pieces):
     own = [_inside(part.exercise) for part in pieces]
     new = codes(library(), own)
     names = {key[:3] for key in new}
-    words += [".".join(filter(None, key[:3])) for key in reference if key[:3] in names and new.get(key) != reference[key]]
+    words += [".".join(filter(None, key[:3])) for key in reference
+              if key[:3] in names and new.get(key) != reference[key]]
     return sorted(set(words))
 
 

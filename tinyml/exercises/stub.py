@@ -183,4 +183,5 @@ def is_stub(node):
 def graders():
     """The folder of the graders, or None where the package was installed without them."""
     folder = ROOT / "tests"
-    return folder if (folder / "strategies.py").exists() and importlib.util.find_spec("pytest") else None
+    tools = all(map(importlib.util.find_spec, ("pytest", "hypothesis")))
+    return folder if tools and (folder / "strategies.py").exists() else None

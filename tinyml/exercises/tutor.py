@@ -102,8 +102,8 @@ def flatten(what, value, args=None, depth=0):
     if isinstance(value, (list, tuple)):
         if args is not None and len(value) == 2 and isinstance(value[1], tuple) and any(map(callable, value[1])):
             return _primitive(value, args)
-        return [pair for i, item in enumerate(value)
-                for pair in flatten(f"{what}[{i}]", item, None, depth + 1)] + [(f"{what} length", np.array(len(value)))]
+        pairs = [pair for i, item in enumerate(value) for pair in flatten(f"{what}[{i}]", item, None, depth + 1)]
+        return [*pairs, (f"{what or 'result'} length", np.array(len(value)))]
     if isinstance(value, dict):
         return [pair for key, item in value.items() for pair in flatten(f"{what}[{key!r}]", item, None, depth + 1)]
     if isinstance(value, (np.ndarray, np.generic, int, float, bool, complex, str)):

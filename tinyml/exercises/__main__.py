@@ -87,7 +87,8 @@ def do_watch(arguments, space):
     """Check again at every save."""
     exercise, before = current(arguments, space), None
     space.start(exercise.name)
-    say(arguments, {"watching": str(space.path(exercise.name))}, f"watching {space.path(exercise.name)}: save it to have it checked, Ctrl-C to stop")
+    path = str(space.path(exercise.name))
+    say(arguments, {"watching": path}, f"watching {path}: save it to have it checked, Ctrl-C to stop")
     while True:
         stamp = space.path(exercise.name).stat().st_mtime_ns if space.path(exercise.name).exists() else None
         if stamp != before and stamp is not None:

@@ -99,7 +99,7 @@ def _entry(exercise, verdict=None):
 
 def _write(out, student, tests, rows, seed):
     """All results so far, each file whole at any time."""
-    place = out / "".join(c if c.isalnum() or c in " ._-'@+" else "_" for c in student).strip(". ") if student else out
+    place = out / ("".join(c if c.isalnum() or c in " ._-'@+" else "_" for c in student).strip(". ") or "_")
     result = {"score": rows[-1]["score"], "output": f"seed {seed}", "visibility": "visible",
               "tests": list(tests.values())}
     replace(place / "results.json", json.dumps(result, indent=1))

@@ -54,16 +54,16 @@ def verdict(verdict, exercise, space=None):
     if verdict.solved:
         following = space.next() if space else None
         then = "" if space is None else (f"Next:  {RUN} start {following}" if following else "That was the last one: all are solved!")
-        return (f"{exercise.name}: SOLVED, {verdict.reason}\n  {tested}\n  The library's way:  {RUN} solution "
-                f"{exercise.name}\n  {then}").rstrip()
+        return (f"{exercise.name}: SOLVED, {verdict.reason}\n  {tested}\n"
+                f"  The library's way:  {RUN} solution {exercise.name}\n  {then}").rstrip()
     lines = [f"{exercise.name}: NOT YET ({verdict.status}), {verdict.reason}"]
     if verdict.status == "refused":
         return "\n".join([*lines, f"  file {verdict.file}"])
     lines.append(f"  {tested}")
     number = verdict.tutor.get("diagnosis")
     if number is not None:
-        lines += ["", *textwrap.wrap(f"It looks like this: {exercise.mistakes[number].why}", 100, initial_indent="  ",
-                                     subsequent_indent="    ")]
+        lines += ["", *textwrap.wrap(f"It looks like this: {exercise.mistakes[number].why}", 100,
+                                     initial_indent="  ", subsequent_indent="    ")]
     example = verdict.tutor.get("example")
     if example:
         lines += ["", "  smallest input on which it is wrong", *(f"    {given}" for given in example["input"]),

@@ -20,7 +20,15 @@ import matplotlib.style
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from tinyml.progress import progress
+# With --mine DIR the library is loaded with a student's own pieces in it, which is why this comes first.
+_early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+_early.add_argument("--mine", type=Path, metavar="DIR", help="use the exercises that you solved in this folder")
+MINE = _early.parse_known_args()[0].mine
+if MINE is not None:
+    from tinyml.exercises.mine import use
+    PIECES = use(MINE)
+
+from tinyml.progress import progress  # noqa: E402
 
 # Eight colours that readers with any colour vision can tell apart (Okabe and Ito 2008).
 OKABE_ITO = {
@@ -62,8 +70,12 @@ def options(doc):
 def start(file, doc):
     """The Demo of a script, from its ``__file__``, its ``__doc__`` and the command line."""
     interactive = hasattr(builtins, "__IPYTHON__")    # a notebook, which has arguments of its own
-    parser = options(doc)
+    parser = argparse.ArgumentParser(parents=[options(doc), _early], conflict_handler="resolve", description=doc,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments = parser.parse_known_args()[0] if interactive else parser.parse_args()
+    if arguments.mine is not None:
+        print(f"{len(PIECES)} pieces of the library are yours: {', '.join(PIECES) or 'none is solved yet'}")
+    del arguments.mine
     if not interactive:
         matplotlib.use("Agg")    # draws into files, on machines without a screen too
     matplotlib.style.use(["default", STYLE])

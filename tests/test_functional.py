@@ -169,10 +169,11 @@ def test_cross_entropy_of_ignorance_is_log_c_and_of_huge_logits_exact():
     blank = F.cross_entropy(Tensor(np.zeros((3, 10))), [0, 5, 9]).item()
     assert blank == pytest.approx(math.log(10), rel=4 * EPS)
     z = Tensor(np.array([[1e4, -1e4], [-1e4, 1e4]], np.float32), requires_grad=True)
-    loss = F.cross_entropy(z, [1, 1], "none")
-    assert loss.data.tolist() == [2e4, 0] and loss.dtype == np.float32
-    loss.mean().backward()
-    assert z.grad.tolist() == [[0.5, -0.5], [0, 0]] and z.grad.dtype == np.float32
+    for target in ([1, 1], np.eye(2)[[1, 1]]):    # labels, and the same as probabilities
+        z.grad, loss = None, F.cross_entropy(z, target, "none")
+        assert loss.data.tolist() == [2e4, 0] and loss.dtype == np.float32
+        loss.mean().backward()
+        assert z.grad.tolist() == [[0.5, -0.5], [0, 0]] and z.grad.dtype == np.float32
 
 
 @given(rng=rngs, n=sizes, zeros=st.integers(0, 3))

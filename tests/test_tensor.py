@@ -14,7 +14,7 @@ from hypothesis import given
 
 from strategies import anything, arrays, broadcastable, programs, quarters, rngs, run
 from tinyml import Tensor, gradcheck, no_grad, ops, primitive
-from tinyml.tensor import unbroadcast
+from tinyml.tensor import unbroadcast, walk
 
 
 def leaf(data, dtype=np.float64):
@@ -31,6 +31,16 @@ def raises(error, message):
 def test_gradients_of_random_graphs(program, shape, rng):
     leaves = [anything(rng, s) for s in shape.input_shapes]
     assert gradcheck(lambda *tensors: run(program, tensors), *leaves, rng=rng)
+
+
+@given(programs, rngs)
+def test_the_walk_meets_every_tensor_once_the_newest_first(program, rng):
+    """So that no gradient is handed on before it is complete, and none twice."""
+    root = run(program, [leaf(anything(rng, (2,))) for _ in range(3)])
+    met = [tensor for tensor, _ in walk(root, np.ones(2))]
+    serials = [tensor.serial for tensor in met]
+    assert met[0] is root and serials == sorted(set(serials), reverse=True)
+    assert {parent for tensor in met for parent, _ in tensor.edges} == set(met) - {root}
 
 
 def test_a_chain_of_300_000_operations_needs_no_recursion_and_is_freed():

@@ -1,0 +1,224 @@
+"""Write pieces of the library again, and have them checked: python -m tinyml.exercises start
+
+Exit codes: 0 solved (or done), 1 not solved, 2 a command that cannot be carried out.
+"""
+import argparse
+import json
+import sys
+import time
+
+from tinyml.exercises import gate as gates
+from tinyml.exercises import report
+from tinyml.exercises.catalogue import CHAPTERS, exercises, find
+from tinyml.exercises.check import check
+from tinyml.exercises.grade import grade
+from tinyml.exercises.stub import answer_text, source, graders
+from tinyml.exercises.workspace import Workspace
+
+POLL = 0.5    # seconds between two looks at a file
+
+
+def options():
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tinyml.exercises", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for word, (function, arguments) in COMMANDS.items():
+        command = commands.add_parser(word, help=function.__doc__, description=function.__doc__)
+        command.add_argument("--dir", metavar="DIR", help="your folder (default: ./tinyml-exercises)")
+        command.add_argument("--json", action="store_true", help="print data for machines")
+        for names, settings in arguments:
+            command.add_argument(*names, **settings)
+    return parser
+
+
+def say(arguments, data, text):
+    """Print text for people, or with --json the data."""
+    print(json.dumps(data, indent=1) if arguments.json else text)
+
+
+def current(arguments, space):
+    """The exercise that is named, or the one that comes next; raises LookupError if there is none."""
+    name = arguments.name or space.next()
+    if name is None:
+        raise LookupError("all exercises are solved; name one to see it again")
+    return find(name)
+
+
+# ------------------------------------------------------------ commands: (arguments, workspace) -> exit code
+
+def do_list(arguments, space):
+    """All exercises in the order in which to do them."""
+    states = space.states()
+    rows = [{"name": e.name, "chapter": c.name, "level": e.level, "minutes": e.minutes, "state": states[e.name],
+             "after": list(e.after), "task": e.task} for c in CHAPTERS for e in c.exercises]
+    say(arguments, rows, report.listing(CHAPTERS, states))
+    return 0
+
+
+def do_start(arguments, space):
+    """Write the file of the next exercise."""
+    names = list(exercises()) if arguments.all else [current(arguments, space).name]
+    written = [name for name in names if space.start(name)]
+    data = {"files": [str(space.path(name)) for name in names], "written": written}
+    say(arguments, data, report.started(find(names[0]), space.path(names[0]), bool(written), len(names)))
+    return 0
+
+
+def do_check(arguments, space):
+    """Check what you wrote."""
+    exercise = current(arguments, space)
+    verdict = checked(exercise.name, space, seed=arguments.seed, everything=arguments.all_pieces)
+    say(arguments, verdict.data(), report.verdict(verdict, exercise, space))
+    return 0 if verdict.solved else 1
+
+
+def checked(name, space, *, seed=None, everything=False):
+    """Check the student's file of an exercise, and remember the verdict."""
+    text = space.text(name)
+    verdict = check(name, text, space.path(name), seed=seed,
+                    others=space.finished(without=name) if everything else ())
+    if not everything:
+        space.remember(verdict, text)
+    return verdict
+
+
+def do_watch(arguments, space):
+    """Check again at every save."""
+    exercise, before = current(arguments, space), None
+    space.start(exercise.name)
+    path = str(space.path(exercise.name))
+    say(arguments, {"watching": path}, f"watching {path}: save it to have it checked, Ctrl-C to stop")
+    while True:
+        stamp = space.path(exercise.name).stat().st_mtime_ns if space.path(exercise.name).exists() else None
+        if stamp != before and stamp is not None:
+            verdict = checked(exercise.name, space)
+            say(arguments, verdict.data(), f"\n{time.strftime('%H:%M:%S')}  "
+                + report.verdict(verdict, exercise, space))
+            if verdict.solved:
+                return 0
+        before = stamp
+        time.sleep(POLL)
+
+
+def do_hint(arguments, space):
+    """A hint; more with 2 and 3."""
+    if arguments.name in {"1", "2", "3"}:    # hint 2: of the next exercise
+        arguments.name, arguments.rung = None, int(arguments.name)
+    exercise = current(arguments, space)
+    rungs = range(1, arguments.rung + 1)
+    data = {"exercise": exercise.name, "hints": [exercise.hints[i - 1] for i in rungs]}
+    say(arguments, data, report.hints(exercise, arguments.rung))
+    return 0
+
+
+def do_solution(arguments, space):
+    """The library's code beside yours."""
+    exercise = current(arguments, space)
+    if space.state(exercise.name) != "solved" and not arguments.yes:
+        print(f"{exercise.name} is not solved yet. There are hints: hint {exercise.name}. To see the solution "
+              f"all the same: solution {exercise.name} --yes", file=sys.stderr)
+        return 1
+    mine = space.text(exercise.name) if space.path(exercise.name).exists() else ""
+    data = {"exercise": exercise.name, "reference": answer_text(exercise), "yours": mine}
+    say(arguments, data, report.beside(exercise, mine, source(exercise.module).path))
+    return 0
+
+
+def do_reset(arguments, space):
+    """Put the stub back, and keep yours as a backup."""
+    exercise = find(arguments.name)
+    kept = space.reset(exercise.name)
+    data = {"file": str(space.path(exercise.name)), "backup": str(kept) if kept else None}
+    say(arguments, data, f"{data['file']} is the stub again" + (f"; yours is kept as {kept}" if kept else ""))
+    return 0
+
+
+def do_status(arguments, space):
+    """How far you are."""
+    states = space.states()
+    say(arguments, states, report.status(space, states))
+    return 0
+
+
+def do_verify(arguments, space):
+    """Check everything again on fresh numbers."""
+    names = [name for name, state in space.states().items() if state not in {"not started", "unwritten"}]
+    verdicts = []
+    for name in names:
+        verdicts.append(checked(name, space, seed=arguments.seed, everything=arguments.all_pieces))
+        if not arguments.json:
+            print(report.line(verdicts[-1]), flush=True)
+    good = sum(v.solved for v in verdicts)
+    say(arguments, [v.data() for v in verdicts], f"{good} of {len(names)} solved" if names else
+        "nothing to verify yet; write: start")
+    return 0 if names and good == len(names) else 1
+
+
+def do_grade(arguments, space):
+    """Grade a folder of submissions."""
+    rows = grade(arguments.folder, arguments.out, seed=arguments.seed, names=arguments.exercises,
+                 report=(lambda line: None) if arguments.json else print)
+    say(arguments, rows, report.grades(rows, arguments.out))
+    return 0
+
+
+def do_gate(arguments, space):
+    """For authors: prove that the graders grade."""
+    findings = gates.examine(arguments.names or list(exercises()), arguments.seed,
+                             report=(lambda line: None) if arguments.json else print)
+    say(arguments, vars(findings), f"{findings}; {len(findings.faults)} faults")
+    return 1 if findings.faults else 0
+
+
+NAME = (["name"], {"nargs": "?", "metavar": "NAME", "help": "an exercise (default: the next one)"})
+SEED = (["--seed"], {"type": int, "help": "of the fresh inputs (default: a new one)"})
+PIECES = (["--all-pieces"], {"action": "store_true", "help": "with all your solved pieces in the library"})
+COMMANDS = {
+    "list": (do_list, []),
+    "start": (do_start, [
+        NAME, (["--all"], {"action": "store_true", "help": "write the files of all exercises"})]),
+    "check": (do_check, [NAME, SEED, PIECES]),
+    "watch": (do_watch, [NAME]),
+    "hint": (do_hint, [
+        NAME, (["rung"], {"nargs": "?", "type": int, "choices": [1, 2, 3], "default": 1,
+                          "help": "1 direction, 2 formula and shapes, 3 almost the code"})]),
+    "solution": (do_solution, [
+        NAME, (["--yes"], {"action": "store_true", "help": "although it is not solved"})]),
+    "reset": (do_reset, [
+        (["name"], {"metavar": "NAME"})]),
+    "status": (do_status, []),
+    "verify": (do_verify, [SEED, PIECES]),
+    "grade": (do_grade, [
+        (["folder"], {"metavar": "FOLDER", "help": "with one folder of answers per student"}),
+        (["--out"], {"default": "grades", "metavar": "DIR", "help": "for the results (default: grades)"}),
+        (["--exercises"], {"nargs": "+", "metavar": "NAME", "help": "what counts (default: all)"}), SEED]),
+    "gate": (do_gate, [
+        (["names"], {"nargs": "*", "metavar": "NAME", "help": "default: all"}), SEED]),
+}
+
+
+def main(words=None):
+    """Carry out one command; return its exit code."""
+    for stream in (sys.stdout, sys.stderr):    # a console that lacks a character prints "?"
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    arguments = options().parse_args(words)
+    if arguments.command is None:
+        print(report.WELCOME)
+        return 0
+    space = Workspace(arguments.dir)
+    if graders() is None and arguments.command in {"check", "watch", "verify", "grade", "gate"}:
+        print(report.NO_TESTS, file=sys.stderr)
+        return 2
+    try:
+        return COMMANDS[arguments.command][0](arguments, space)
+    except (LookupError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

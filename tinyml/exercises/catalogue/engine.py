@@ -1,0 +1,116 @@
+"""The engine: derivatives, broadcasting, the walk back."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+
+OPS = "tinyml.ops.elementwise"
+
+
+def _op_tests(name, *more):
+    """The laws of a primitive: its row of the table in test_ops."""
+    laws = ("test_value_is_that_of_numpy", "test_gradient_is_the_slope_in_a_random_direction",
+            "test_float32_stays_float32_whatever_the_constants", "test_nothing_is_written_to",
+            "test_vjp_is_linear_in_g", *more)
+    return tuple(f"test_ops.py::{law}[{name}]" for law in laws)
+
+
+CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
+    Exercise(
+        name="tanh", target=f"{OPS}:tanh", level=1, minutes=5,
+        task="Give tanh(x) and its vjp: from the gradient g of the result to that of x",
+        tests=_op_tests("tanh"),
+        hints=("The function returns two things: the value y, and a tuple with one function of g.",
+               "tanh'(x) = 1 - tanh(x)^2, so the gradient of x is g (1 - y^2), entry by entry.",
+               "y = np.tanh(x), then return y, (lambda g: g * ...,) - mind the comma: a tuple of one."),
+        mistakes=(
+            Mistake("g * (1 - y * y)", "1 - y * y", "The vjp is the slope times g, and your g is missing."),
+            Mistake("(1 - y * y)", "(1 - x * x)",
+                    "The slope is 1 - y^2 with y = tanh(x) the value, not 1 - x^2 with the input."),
+            Mistake("(1 - y * y)", "(1 - y)", "The slope is 1 - y^2: y is to be squared."),
+            Mistake("(1 - y * y)", "(1 + y * y)", "The sign: tanh flattens out, its slope is 1 - y^2."))),
+    Exercise(
+        name="mul", target=f"{OPS}:mul", level=1, minutes=5, after=("tanh",),
+        task="Give the product x y and its two vjps, one for each factor",
+        tests=_op_tests("mul", "test_euler_s_identity"),
+        hints=("Hold y fixed: how does x y change with x? Then the other way round.",
+               "The gradient of x is g y and that of y is g x. Broadcasting is undone by the engine.",
+               "return x * y, (lambda g: ..., lambda g: ...) with g times the other factor in each."),
+        mistakes=(
+            Mistake("lambda g: g * y, lambda g: g * x", "lambda g: g * x, lambda g: g * y",
+                    "The two vjps are swapped: the gradient of x is g times y, the other factor."),
+            Mistake("lambda g: g * y, lambda g: g * x", "lambda g: g * y, lambda g: g * y",
+                    "The second vjp is that of y: g times x."),
+            Mistake("lambda g: g * y, lambda g: g * x", "lambda g: y, lambda g: x",
+                    "A vjp multiplies by the gradient g that comes from above; yours forgets it."),
+            Mistake("lambda g: g * x)", "lambda g: -g * x)",
+                    "The sign of the second vjp: a product grows with both factors, nothing is subtracted."))),
+    Exercise(
+        name="max", target="tinyml.ops.reductions:max", level=2, minutes=15, after=("mul",),
+        task="Give the largest entry over an axis, and its vjp: entries that tie share the gradient equally",
+        hide=("_extreme",), keep=1,
+        tests=_op_tests("max", "test_euler_s_identity") + ("test_ops.py::test_slope_at_a_tie_or_kink",),
+        hints=("Only the entries that attain the maximum get a gradient. Compare x with the maximum to find them.",
+               "hit = (x == y) with y expanded back to the axes of x (see _expand); share = hit / (number of hits "
+               "along the axis); the gradient is g, expanded, times share.",
+               "share = hit / hit.sum(axis=axis, keepdims=True), cast to g.dtype; "
+               "return y, (lambda g: _expand(g, axis, x.ndim, keepdims) * share,)"),
+        mistakes=(
+            Mistake("share = hit / hit.sum(axis=axis, keepdims=True)", "share = hit",
+                    "Entries that tie share the gradient: divide by how many there are."),
+            Mistake("hit.sum(axis=axis, keepdims=True)", "hit.sum()",
+                    "Ties are counted along the axis, for each maximum on its own, not over the whole array."),
+            Mistake("return _expand(g, axis, x.ndim, keepdims) * share.astype(g.dtype)",
+                    "return np.broadcast_to(_expand(g, axis, x.ndim, keepdims), x.shape)",
+                    "This is the gradient of a sum: entries that are not the maximum get none."),
+            Mistake("share.astype(g.dtype)", "share", "float32 must stay float32: cast the shares to g.dtype."),
+            Mistake("* share.astype(g.dtype)", "* share.astype(g.dtype) * x",
+                    "The slope of a maximum in its largest entry is 1, not the entry itself."))),
+    Exercise(
+        name="unbroadcast", target="tinyml.tensor:unbroadcast", level=2, minutes=15, after=("mul",),
+        task="Sum a gradient down to the shape that its argument had before NumPy broadcast it",
+        tests=("test_tensor.py::test_unbroadcast_is_the_adjoint_of_broadcast_to",
+               "test_tensor.py::test_unbroadcast_refuses_what_no_broadcasting_gives",
+               "test_tensor.py::test_gradients_of_random_graphs"),
+        hints=("An entry that was copied gets the sum of the gradients of its copies. Which axes are copies?",
+               "First the axes that NumPy added in front: there are g.ndim - len(shape), they are summed away. "
+               "Then those where shape has 1 and g has more: they are summed with keepdims=True.",
+               "g.sum(axis=tuple(range(g.ndim - len(shape)))), then g.sum(axis=those i with shape[i] == 1, "
+               "keepdims=True), then raise ValueError(f\"unbroadcast: g must have a shape that {shape} broadcasts "
+               "to, got {its shape at first}\") unless g.shape == shape."),
+        mistakes=(
+            Mistake("        g = g.sum(axis=tuple(range(added)))", "        g = g.mean(axis=tuple(range(added)))",
+                    "Copies add up: sum over the axes in front, do not average."),
+            Mistake("g = g.sum(axis=stretched, keepdims=True)", "g = g.mean(axis=stretched, keepdims=True)",
+                    "Copies add up: sum over the stretched axes, do not average."),
+            Mistake("g.sum(axis=stretched, keepdims=True)", "g.sum(axis=stretched)",
+                    "A stretched axis had length 1 and must have it again: keepdims=True."),
+            Mistake("tuple(range(added))", "tuple(range(g.ndim - added, g.ndim))",
+                    "NumPy adds axes in front, not at the end: sum the first ones."),
+            Mistake("    if g.shape != shape:\n        raise", "    if False:\n        raise",
+                    "A shape that no broadcasting gives must be refused with a ValueError."))),
+    Exercise(
+        name="walk", target="tinyml.tensor:walk", level=3, minutes=30, after=("unbroadcast",),
+        task="Walk back from an output to all that it was computed from, and hand each tensor its complete gradient",
+        tests=("test_tensor.py::test_gradients_of_random_graphs",
+               "test_tensor.py::test_the_walk_meets_every_tensor_once_the_newest_first",
+               "test_tensor.py::test_every_backward_adds_the_gradients_once_more",
+               "test_tensor.py::test_backward_of_a_leaf_and_from_a_given_gradient",
+               "test_tensor.py::test_only_tensors_that_need_a_gradient_are_recorded",
+               "test_tensor.py::test_two_tensors_follow_numpy_and_each_gradient_its_tensor"),
+        hints=("A tensor's gradient is complete once all its users have been met. Tensors are numbered as they are "
+               "made (tensor.serial), so users always have larger numbers: go from the largest to the smallest.",
+               "Keep {tensor: gradient so far} and a heap of (-serial, tensor). Of each tensor that comes out, yield "
+               "it with its gradient; then for each (parent, vjp) in tensor.edges add vjp(g) to the parent's.",
+               "while queue: pop; g = grads.pop(tensor); yield tensor, g; for parent, vjp in tensor.edges: "
+               "part = _conform(vjp(g), parent, tensor); if parent in grads: add, else: set, and push the parent."),
+        mistakes=(
+            Mistake("grads[parent] = grads[parent] + part", "grads[parent] = part",
+                    "A tensor with several users gets the sum of their parts; yours keeps the last one only."),
+            Mistake("heappush(queue, (-parent.serial, parent))", "heappush(queue, (parent.serial, parent))",
+                    "The order: the newest must come first, so the heap needs the negative serial number."),
+            Mistake("part = vjp(g)\n", "part = vjp(gradient)\n",
+                    "Each vjp wants the gradient of its own tensor, not the one that the walk began with."),
+            Mistake("grads[parent] = grads[parent] + part", "grads[parent] += part",
+                    "Adding in place writes into an array that others may share (a vjp may return its g): write "
+                    "grads[parent] = grads[parent] + part."),
+            Mistake("                part = _conform(part, parent, tensor)", "                pass",
+                    "A vjp may ignore broadcasting and dtypes: _conform its result to the parent."))),
+))

@@ -1,0 +1,147 @@
+"""Functional: softmax and its relatives, losses, distances; everything must survive large numbers."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+
+OPS, TESTS = "tinyml.ops.reductions", "test_functional.py"
+
+
+def _op_tests(name):
+    laws = ("test_value_is_that_of_numpy", "test_gradient_is_the_slope_in_a_random_direction",
+            "test_float32_stays_float32_whatever_the_constants", "test_nothing_is_written_to")
+    return tuple(f"test_ops.py::{law}[{name}]" for law in laws)
+
+
+CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
+    Exercise(
+        name="softmax", target=f"{OPS}:softmax", level=2, minutes=15, after=("mul",), keep=1,
+        task="Turn numbers into probabilities, with the vjp, so that nothing overflows",
+        tests=_op_tests("softmax") + (
+            "test_ops.py::test_nothing_overflows",
+            f"{TESTS}::test_softmax_is_a_distribution_that_a_shift_does_not_change"),
+        hints=("A constant added to all entries changes nothing. Choose one with which e^x cannot overflow.",
+               "p = e^(x - max x) / sum, over the axis with keepdims=True. The gradient of x is p (g - sum p g).",
+               "e = np.exp(x - x.max(axis=axis, keepdims=True)); p = e / its sum; return p, (lambda g: p * (g - "
+               "(p * g).sum(axis=axis, keepdims=True)),)"),
+        mistakes=(
+            Mistake("np.exp(x - x.max(axis=axis, keepdims=True))", "np.exp(x)",
+                    "e^x overflows for large x: subtract the maximum first, it changes no probability."),
+            Mistake("p * (g - (p * g).sum(axis=axis, keepdims=True))", "p * (1 - p) * g",
+                    "This is the sigmoid's slope: in a softmax every entry changes all the others, p (g - sum p g)."),
+            Mistake("(p * g).sum(axis=axis, keepdims=True)", "g.sum(axis=axis, keepdims=True)",
+                    "What is subtracted is the mean of g under p, sum p g, not the plain sum of g."),
+            Mistake("e / e.sum(axis=axis, keepdims=True)", "e / e.sum()",
+                    "The probabilities sum to 1 along the axis, not over the whole array."),
+            Mistake("e / e.sum(axis=axis, keepdims=True)", "e / e.sum(axis=-1, keepdims=True)",
+                    "The axis is an argument: you always sum over the last one."))),
+    Exercise(
+        name="logsumexp", target=f"{OPS}:logsumexp", level=2, minutes=20, after=("softmax",), keep=1, examples=300,
+        task="Compute ln sum e^x over an axis, with its vjp, for numbers of any size",
+        tests=_op_tests("logsumexp") + (
+            "test_ops.py::test_nothing_overflows", "test_ops.py::test_logsumexp_of_nothing_but_minus_infinity"),
+        hints=("Take the largest entry out of the sum: e^x = e^m e^(x - m).",
+               "y = m + ln sum e^(x - m) with m = max x along the axis. The gradient of x is g times softmax(x).",
+               "Keep the axis (keepdims=True) while you compute, use 0 for m where it is infinite, take the logarithm "
+               "inside np.errstate(divide=\"ignore\"), squeeze at the end; the vjp is _expand(g, ...) * e / total."),
+        mistakes=(
+            Mistake("    m = np.where(np.isfinite(m), m, 0)\n", "    m = np.zeros_like(m)\n",
+                    "e^x overflows for large x: the maximum has to come out of the sum."),
+            Mistake("    m = np.where(np.isfinite(m), m, 0)\n", "",
+                    "Where all entries are -inf, x - max x is -inf - (-inf), a NaN: use 0 for such a maximum."),
+            Mistake("y = np.log(total) + m", "y = np.log(total)",
+                    "The maximum that was taken out of the sum has to be added again: y = m + ln sum e^(x - m)."),
+            Mistake("* (e / total)", "* e", "The gradient is g times softmax(x): divide e by the total."),
+            Mistake("y if keepdims else y.squeeze(axis)", "y", "Without keepdims the reduced axes must go."),
+            Mistake("_expand(g, axis, x.ndim, keepdims) * (e / total)", "g * (e / total)",
+                    "g has lost the reduced axes: put them back with _expand before it meets x."))),
+    Exercise(
+        name="label_cross_entropy", target=f"{OPS}:label_cross_entropy", level=2, minutes=20,
+        after=("logsumexp",),
+        task="Compute -ln softmax(z)_y of each row in one step, with the simple gradient softmax(z) - onehot(y)",
+        tests=_op_tests("label_cross_entropy") + (
+            "test_ops.py::test_nothing_overflows",
+            f"{TESTS}::test_cross_entropy_is_minus_log_softmax_at_the_label"),
+        hints=("-ln softmax(z)_y = ln sum e^z - z_y; subtract the row's maximum from z first.",
+               "z_y of all rows: z.reshape(-1, C)[np.arange(n), labels.ravel()], back in the shape of labels. The "
+               "gradient of a row is (softmax(z) - onehot(y)) g, and for the mean it is divided by n.",
+               "onehot = labels[..., None] == np.arange(C); the vjp is (e / total - onehot) * (g[..., None] / n) "
+               "with n the number of rows for reduction=\"mean\", else 1."),
+        mistakes=(
+            Mistake("logits - logits.max(axis=-1, keepdims=True)", "logits",
+                    "e^z overflows for large z: subtract the maximum of the row, it changes no loss."),
+            Mistake("n = y.size if reduction == \"mean\" else 1", "n = 1",
+                    "The mean divides by the number of rows, in the value and in the gradient."),
+            Mistake("(e / total - onehot)", "(onehot - e / total)",
+                    "The sign of the gradient: softmax(z) - onehot(y)."),
+            Mistake("(e / total - onehot)", "(e - onehot)",
+                    "The gradient has the probabilities in it: e divided by its sum."),
+            Mistake("(g[..., None] / n)", "(1 / n)", "The vjp multiplies by the gradient g from above."),
+            Mistake("y.sum() / n", "y.sum() / logits.size",
+                    "The mean is over the rows: divide by how many there are, not by the number of all logits."))),
+    Exercise(
+        name="cross_entropy", target="tinyml.functional.losses:cross_entropy", level=2, minutes=20,
+        after=("label_cross_entropy",),
+        task="Compute the cross-entropy for labels as well as for probabilities as targets",
+        tests=(f"{TESTS}::test_cross_entropy_is_minus_log_softmax_at_the_label",
+               f"{TESTS}::test_cross_entropy_is_at_least_the_entropy",
+               f"{TESTS}::test_cross_entropy_of_ignorance_is_log_c_and_of_huge_logits_exact"),
+        hints=("The shape of the target tells which kind it is: that of the logits, or one axis less.",
+               "Probabilities: -sum over classes of t ln softmax(z), with log_softmax. Labels: "
+               "ops.label_cross_entropy(logits, labels=..., reduction=...).",
+               "losses = -ops.sum(target * log_softmax(logits), axis=-1), and _reduce(\"cross_entropy\", losses, "
+               "reduction, logits=logits, target=target); for labels check_labels first, then _refuse_nan."),
+        mistakes=(
+            Mistake("losses = -ops.sum(", "losses = ops.sum(",
+                    "The sign: the logarithm of a probability is negative, the loss is not."),
+            Mistake("-ops.sum(target * log_softmax(logits), axis=-1)", "-ops.mean(target * log_softmax(logits), axis=-1)",
+                    "The terms of the classes are summed, not averaged."),
+            Mistake("target * log_softmax(logits)", "target * ops.log(ops.softmax(logits))",
+                    "ln softmax(z) is -inf where softmax underflows to 0: log_softmax computes it in one step."),
+            Mistake("log_softmax(logits)", "logits", "The logits are no log-probabilities yet: log_softmax makes them so."),
+            Mistake("labels=labels, reduction=reduction", "labels=labels, reduction=\"mean\"",
+                    "The reduction is an argument: for labels you always average."))),
+    Exercise(
+        name="normalize", target="tinyml.functional.distances:normalize", level=2, minutes=15, keep=2,
+        hide=("_norm",), after=("mul",),
+        task="Divide vectors by their lengths, so that a zero vector stays zero with a finite gradient",
+        tests=(f"{TESTS}::test_normalize_gives_length_one_in_the_same_direction",
+               f"{TESTS}::test_a_zero_vector_stays_zero_with_a_finite_gradient",
+               f"{TESTS}::test_gradient_is_the_slope[normalize]"),
+        hints=("The root has an infinite slope at 0, and infinity times 0 is NaN: keep 0 away from the root.",
+               "||x||_p = (sum |x|^p)^(1/p), axis kept. max(||x||, eps) is the root of max(sum, eps^p): clip before "
+               "you take the root. eps^p may underflow: the smallest float of the dtype is the least to clip at.",
+               "total = ops.sum(ops.abs(x) ** p, axis=axis, keepdims=True); floor = max(eps ** p, float(np.finfo("
+               "total.dtype).tiny)); return x / ops.clip(total, low=floor) ** (1 / p)"),
+        mistakes=(
+            Mistake("ops.clip(total, low=floor) ** (1 / p) if p != 2 else ops.sqrt(ops.clip(total, low=floor))",
+                    "ops.clip(total ** (1 / p), low=eps)",
+                    "At 0 the root's slope is infinite, and clipping afterwards leaves infinity times 0, a NaN: clip "
+                    "the sum first, then take the root."),
+            Mistake("ops.sum(x * x if p == 2 else ops.abs(x) ** p,", "ops.sum(x ** p,",
+                    "|x|^p needs the absolute value: for odd p negative entries would be subtracted."),
+            Mistake("ops.clip(total, low=floor) ** (1 / p) if p != 2 else ops.sqrt(ops.clip(total, low=floor))",
+                    "ops.clip(total, low=floor)", "The length is the p-th root of the sum."),
+            Mistake("ops.sum(x * x if p == 2 else ops.abs(x) ** p, axis=axis, keepdims=True)",
+                    "ops.sum(x * x, axis=axis, keepdims=True)", "The order p of the norm is an argument: yours is always 2."),
+            Mistake("axis=axis, keepdims=True)\n", "keepdims=True)\n",
+                    "Each vector along the axis has a length of its own: pass the axis to the sum."))),
+    Exercise(
+        name="cosine_similarity", target="tinyml.functional.distances:cosine_similarity", level=1, minutes=10,
+        keep=1, after=("normalize",),
+        task="Compute the cosine of the angle between vectors along an axis",
+        tests=(f"{TESTS}::test_cosine_is_bounded_symmetric_and_blind_to_length",
+               f"{TESTS}::test_a_zero_vector_stays_zero_with_a_finite_gradient",
+               f"{TESTS}::test_gradient_is_the_slope[cosine_similarity]"),
+        hints=("It is the scalar product of two vectors of length one.",
+               "normalize both along the axis with this eps, multiply entry by entry, sum over the axis.",
+               "return ops.sum(normalize(x1, axis=axis, eps=eps) * normalize(x2, ...), axis=axis)"),
+        mistakes=(
+            Mistake("for x in (x1, x2))", "for x in (x1, x1))", "Both vectors are normalised, the second one too."),
+            Mistake("ops.sum(unit1 * unit2, axis=axis)", "ops.mean(unit1 * unit2, axis=axis)",
+                    "A scalar product sums; you take the mean."),
+            Mistake("unit1, unit2 = (normalize(x, axis=axis, eps=eps) for x in (x1, x2))",
+                    "unit1, unit2 = x1, x2",
+                    "This is the plain scalar product, which grows with the lengths: normalise both first."),
+            Mistake("unit1 * unit2, axis=axis)", "unit1 * unit2, axis=axis, keepdims=True)",
+                    "The result has lost the axis: no keepdims."),
+            Mistake("normalize(x, axis=axis, eps=eps)", "normalize(x, p=1, axis=axis, eps=eps)",
+                    "The length is the Euclidean one, p = 2."))),
+))

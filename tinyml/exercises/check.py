@@ -1,0 +1,161 @@
+"""The parent of a check: it starts the child, sees to its limits, and decides from the signed report alone.
+
+An exercise is solved if the signature is that of the key which only this process and the child's first lines
+knew, nothing was refused or changed, just those tests ran which the reference has, and every one passed.
+"""
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, field
+
+from tinyml.exercises.catalogue import find
+from tinyml.exercises.screen import Refused, piece, read, screen
+from tinyml.exercises.stub import ROOT, is_stub
+
+LIMITS = {"seconds": 20, "megabytes": 3072}
+TOO_LONG = "it did not come to an end; is there a loop that never stops, or ever more memory?"
+PATIENCE = 10    # the clock may show so many times the seconds of computing: other people use the machine too
+
+
+@dataclass
+class Verdict:
+    """What became of a check.
+
+    Parameters
+    ----------
+    exercise : str
+    status : "solved", "failed", "unwritten", "refused", "crashed" or "timeout"
+    reason : str, one line
+    file : str, the file that was tested
+    seed : int
+    tests : list of dict with id, outcome and message
+    calls : int, how often the student's function was called
+    tutor : dict, see `tutor.explain`
+    """
+    exercise: str
+    status: str
+    reason: str
+    file: str = ""
+    seed: int = 0
+    tests: list = field(default_factory=list)
+    calls: int = 0
+    tutor: dict = field(default_factory=dict)
+
+    @property
+    def solved(self):
+        """Whether every grader passed."""
+        return self.status == "solved"
+
+    def data(self):
+        """Everything as plain data, for --json."""
+        return asdict(self)
+
+
+def fresh_seed():
+    """A seed that nobody has seen before."""
+    return secrets.randbelow(2 ** 31)
+
+
+def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=True):
+    """Check an answer, given as the text of its file, in a process of its own.
+
+    Parameters
+    ----------
+    name : str, the exercise
+    text : str, the content of the student's file
+    file : str, what the file is called in reports
+    seed : int or None for a fresh one
+    others : sequence of (name, text, file), further pieces to put into the library ("all pieces")
+    limits : dict with seconds of computing and megabytes of memory
+    screened : bool, False leaves out the reading of the source: for tests of the other walls
+
+    Returns
+    -------
+    Verdict
+    """
+    seed = fresh_seed() if seed is None else seed
+    verdict = Verdict(name, "failed", "", str(file), seed)
+    try:
+        tree = read(text)
+        if is_stub(piece(tree, find(name))):
+            verdict.status, verdict.reason = "unwritten", f"{name} is not written yet"
+            return verdict
+        if screened:
+            screen(tree, find(name))
+    except Refused as error:
+        verdict.status, verdict.reason = "refused", str(error)
+        return verdict
+    pieces = [{"name": n, "text": t, "file": str(f)} for n, t, f in [(name, text, file), *others]]
+    request = {"do": "check", "exercise": name, "pieces": pieces, "seed": seed, "limits": dict(limits)}
+    return decide(verdict, *ask(request))
+
+
+def ask(request, patience=PATIENCE):
+    """(report or None, reason) of a child that answers a request."""
+    key = secrets.token_bytes(32)
+    with tempfile.TemporaryDirectory(prefix="tinyml-", ignore_cleanup_errors=True) as scratch:
+        line = json.dumps({**request, "key": key.hex()}).encode() + b"\n"
+        seconds = request.get("limits", LIMITS)["seconds"] * patience
+        child = subprocess.Popen([sys.executable, "-B", "-m", "tinyml.exercises.runner"], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=scratch,
+                                 env=environment(scratch))
+        try:
+            out, error = child.communicate(line, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+            return None, "timeout"
+    mark, _, text = out.partition(b" ")
+    if hmac.compare_digest(hmac.new(key, text, hashlib.sha256).hexdigest().encode(), mark):
+        return json.loads(text), ""
+    return None, _ending(child.returncode, error.decode("utf-8", "replace"))
+
+
+def _ending(code, error):
+    if code is not None and code in (-24, -9, 152, 137):    # SIGXCPU, or SIGKILL at the hard limit
+        return "timeout"
+    last = error.strip().splitlines()[-1:] or [""]
+    return f"it ended before it was checked (exit code {code}) {last[0]}".strip()
+
+
+def environment(scratch):
+    """The environment of a child: this package, one thread, a scratch folder for everything else."""
+    kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if key in os.environ}
+    places = {key: scratch for key in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP")}
+    threads = {key: "1" for key in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    return {**kept, **places, **threads, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0",
+            "PYTHONIOENCODING": "utf-8", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def decide(verdict, report, reason):
+    """Fill in a verdict from the report of the child, or from the reason why there is none."""
+    if report is None:
+        verdict.status = "timeout" if reason == "timeout" else "crashed"
+        verdict.reason = TOO_LONG if reason == "timeout" else reason
+        return verdict
+    if "refused" in report:
+        verdict.status, verdict.reason = "refused", report["refused"]
+        return verdict
+    verdict.tests, verdict.calls = report["tests"], report["calls"]
+    verdict.tutor = report.get("tutor", {})
+    verdict.reason = _fault(report)
+    verdict.status = "failed" if verdict.reason else "solved"
+    verdict.reason = verdict.reason or f"all {len(verdict.tests)} tests pass"
+    return verdict
+
+
+def _fault(report):
+    """Why a report is not that of a solved exercise, or nothing."""
+    ran, bad = report["tests"], [t for t in report["tests"] if t["outcome"] != "passed"]
+    if report["changed"]:
+        return f"it changed what is not its own: {', '.join(report['changed'][:3])}"
+    if not report["expected"] or sorted(t["id"] for t in ran) != sorted(report["expected"]):
+        return f"{len(ran)} tests ran where there must be {len(report['expected'])}"
+    if bad:
+        return f"{len(bad)} of {len(ran)} tests fail"
+    return "" if report["calls"] else "the tests never called it"

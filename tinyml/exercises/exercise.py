@@ -1,0 +1,76 @@
+"""What an exercise is: a name, a piece of the library to write again, its graders, hints and mistakes."""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A plausible wrong answer, as an edit of the reference.
+
+    Parameters
+    ----------
+    old : str, a text that occurs exactly once in the source of the answer
+    new : str, what the mistaken student wrote instead
+    why : str, one sentence of diagnosis, said to the student who makes this mistake
+    """
+    old: str
+    new: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One piece of the library that a student writes again.
+
+    Parameters
+    ----------
+    name : str, the word on the command line, and the name of the student's file
+    target : str, "module:function" or "module:Class.method"
+    task : str, one sentence: what to write
+    level : int, 1 (a line), 2 (a formula), 3 (an algorithm)
+    minutes : int, for somebody who has read the lesson
+    tests : tuple of str, the graders: "test_ops.py::test_x" below tests/, or one case of it, "...[case]"
+    hints : tuple of three str: the direction; the formula and the shapes; almost the code
+    mistakes : tuple of Mistake, three or more
+    after : tuple of str, names of the exercises to do before
+    hide : tuple of str, private functions of the module that would give the answer away
+    keep : int, how many statements at the head of the body stay in the stub (checks of arguments)
+    examples : int, how many inputs hypothesis draws for a law (where a test does not say itself): more, if
+        a mistake shows on few of them
+    """
+    name: str
+    target: str
+    task: str
+    level: int
+    minutes: int
+    tests: tuple
+    hints: tuple
+    mistakes: tuple
+    after: tuple = ()
+    hide: tuple = ()
+    keep: int = 0
+    examples: int = 50
+
+    @property
+    def module(self):
+        """The dotted name of the module that the piece belongs to."""
+        return self.target.partition(":")[0]
+
+    @property
+    def path(self):
+        """The names that lead to the piece inside its module: ("tanh",) or ("Adam", "update")."""
+        return tuple(self.target.partition(":")[2].split("."))
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """Exercises that belong together, in the order in which to do them.
+
+    Parameters
+    ----------
+    name : str, one word
+    title : str, what the chapter is about, with its section of the notes if it has one
+    exercises : tuple of Exercise
+    """
+    name: str
+    title: str
+    exercises: tuple

@@ -1,0 +1,139 @@
+"""What stands between a student's function and the library: its calls are recorded, its results are plain.
+
+A grader compares. An object that says it equals everything would pass, so a result must consist of NumPy's
+arrays, Python's numbers and containers, and objects that the library itself made.
+"""
+import copy
+import functools
+import sys
+import types
+
+import numpy as np
+
+PLAIN = (int, float, complex, bool, str, bytes, type(None), set, frozenset, slice, np.ndarray,
+         np.random.Generator, types.BuiltinFunctionType, np.ufunc)
+LARGEST = 200_000     # entries of arguments that are worth a copy
+SIMPLE = (np.ndarray, np.generic, int, float, str, type(None))
+KEPT = 120            # calls
+functions = {}        # exercise, or "exercise#number" of a mistake -> its bare function
+calls = {}            # exercise -> how often it was called
+records = []          # (arguments, keywords) of calls, the newest last
+recording = []        # the exercise whose calls are recorded, if any
+
+
+def checked(name):
+    """Decorator of the student's function of that exercise (innermost, so that it sees the bare results)."""
+    def decorate(function):
+        functions[name] = function
+
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            calls[name] = calls.get(name, 0) + 1
+            if name in recording:
+                record(args, kwargs)
+            return plain(name, function(*args, **kwargs))
+        return wrapper
+    return decorate
+
+
+def bare(name):
+    """Decorator that keeps a function under a name and changes nothing."""
+    def decorate(function):
+        functions[name] = function
+        return function
+    return decorate
+
+
+def record(args, kwargs):
+    """Keep copies of the arguments of a call: of the first ones, and of the last ones."""
+    kept = snapshot((args, kwargs))
+    if kept is not None:
+        records.append(kept)
+        if len(records) > KEPT:
+            del records[KEPT // 2]
+
+
+def snapshot(arguments):
+    """A copy of arguments that no later call changes; None if they cannot be copied or are too large."""
+    args, kwargs = arguments
+    try:
+        if all(isinstance(a, SIMPLE) for a in (*args, *kwargs.values())):    # the quick way, for most
+            return tuple(map(_copied, args)), {key: _copied(value) for key, value in kwargs.items()}
+        return copy.deepcopy(arguments, _tensors(arguments))
+    except Exception:    # an object that cannot be copied, of whatever kind
+        return None
+
+
+def _copied(value):
+    if getattr(value, "size", 0) > LARGEST:
+        raise MemoryError
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _tensors(arguments):
+    """A memo for deepcopy: a tensor with a history stays itself, a leaf's copy keeps its gradient.
+
+    Raises MemoryError if there are too many numbers in the arguments.
+    """
+    memo, stack, seen, total = {}, [arguments], set(), 0
+    while stack:
+        item = stack.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if hasattr(item, "edges"):
+            memo[id(item)] = item if item.edges else copy.deepcopy(item)
+            memo[id(item)].grad = item.grad
+            item = item.data
+        if isinstance(item, np.ndarray):
+            total += item.size
+        stack.extend(_inside(item))
+    if total > LARGEST:
+        raise MemoryError
+    return memo
+
+
+def _inside(item):
+    """What a container, a list's iterator or an object of the library holds."""
+    if isinstance(item, (list, tuple, set)):
+        return list(item)
+    if isinstance(item, type(iter([]))):
+        return list(copy.copy(item))
+    if isinstance(item, dict):
+        return list(item.values())
+    return list(vars(item).values()) if type(item).__module__.startswith("tinyml.") and hasattr(
+        item, "__dict__") else []
+
+
+def plain(name, value, depth=0):
+    """The value, with functions in it guarded too; raises TypeError if it is not made of plain things."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "O" or depth > 20:
+        raise TypeError(f"{name}: the result must hold numbers, got an array of objects")
+    if type(value) in PLAIN or isinstance(value, np.generic) and type(value).__module__ == "numpy":
+        return value
+    if type(value) in (tuple, list):
+        return type(value)(plain(name, item, depth + 1) for item in value)
+    if type(value) is dict:
+        return {key: plain(name, item, depth + 1) for key, item in value.items()}
+    if isinstance(value, types.GeneratorType):
+        return (plain(name, item, depth + 1) for item in value)
+    if isinstance(value, types.FunctionType):
+        return _guarded(name, value)
+    if _of_the_library(type(value)):
+        return value
+    raise TypeError(f"{name}: the result must be made of arrays, numbers and the library's own objects, got "
+                    f"{type(value).__name__}")
+
+
+def _guarded(name, function):
+    @functools.wraps(function)
+    def guarded(*args, **kwargs):
+        return plain(name, function(*args, **kwargs))
+    return guarded
+
+
+def _of_the_library(kind):
+    """Whether a class is what it says it is: one that stands in a module of the library or of Python."""
+    module = sys.modules.get(kind.__module__)
+    return (kind.__module__.partition(".")[0] in {"tinyml", "functools", "collections", "numpy", "builtins"}
+            and vars(module).get(kind.__qualname__) is kind)

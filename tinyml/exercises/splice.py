@@ -1,0 +1,170 @@
+"""Load the library with other functions in the place of its own, before anybody imports it.
+
+An import of a module that has a piece by somebody else reads the library's source, puts the other definition
+where its own stands, and compiles the result. So every user of the function gets the other one, whatever way
+it was imported, and all the rest is the reference.
+"""
+import ast
+import builtins
+import copy
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from dataclasses import dataclass
+
+from tinyml.exercises import guard
+from tinyml.exercises.screen import helpers, piece
+from tinyml.exercises.stub import assigned, bound, imported, source, used
+
+FAR = 1_000_000    # added to the line numbers of a student's code, to tell it from the library's
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One function to put into the library.
+
+    Parameters
+    ----------
+    exercise : Exercise
+    tree : ast.Module, the file it is in
+    file : str, the name of that file in tracebacks
+    key : str, where `guard.functions` keeps the bare function
+    watched : bool, whether calls are recorded and results checked
+    """
+    exercise: object
+    tree: ast.Module
+    file: str
+    key: str
+    watched: bool = True
+
+
+class Loader(importlib.machinery.SourceFileLoader):
+    """Loads a module of the library with pieces put into it, and never from cached bytecode."""
+
+    def __init__(self, name, path, pieces):
+        super().__init__(name, str(path))
+        self.pieces = pieces
+
+    def get_code(self, fullname):
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+    def source_to_code(self, data, path):
+        tree = ast.parse(data)
+        for number, part in enumerate(self.pieces, 1):
+            put(tree, part, number)
+        code = super().source_to_code(ast.fix_missing_locations(tree), path)
+        return _renamed(code, [part.file for part in self.pieces])
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds those modules of the library that have pieces."""
+
+    def __init__(self, pieces):
+        self.pieces = pieces
+
+    def find_spec(self, fullname, path=None, target=None):
+        mine = [part for part in self.pieces if part.exercise.module == fullname]
+        if not mine:
+            return None
+        file = source(fullname).path
+        folder = [str(file.parent)] if file.name == "__init__.py" else None
+        return importlib.util.spec_from_file_location(
+            fullname, file, loader=Loader(fullname, file, mine), submodule_search_locations=folder)
+
+
+def install(pieces):
+    """Forget the library, and from now on import it with these pieces; return the finder."""
+    forget()
+    sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, Finder)]
+    finder = Finder(pieces)
+    sys.meta_path.insert(0, finder)
+    return finder
+
+
+def forget():
+    """Drop all modules of the library, except the exercises, from what is imported."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "tinyml" and not name.startswith("tinyml.exercises"):
+            del sys.modules[name]
+
+
+def load_alone(part, alias):
+    """The module of a piece, with the piece in it, under another name: nobody else meets it."""
+    file = source(part.exercise.module).path
+    loader = Loader(alias, file, [part])
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(alias, loader))
+    loader.exec_module(module)
+    return module
+
+
+# ------------------------------------------------------------ syntax trees
+
+def put(tree, part, number=1):
+    """Replace the definition in the library's tree by that of the piece, its helpers in front of it.
+
+    The student's lines are numbered from `number` millions on, so that `_renamed` finds them.
+    """
+    exercise = part.exercise
+    names, before = _names(part)
+    mine = copy.deepcopy([*helpers(part.tree, exercise), piece(part.tree, exercise)])
+    mine = [_Renamer(names).visit(node) for node in mine]
+    for node in mine:
+        ast.increment_lineno(node, FAR * number)
+    word, alias = "checked" if part.watched else "bare", f"_guard_{exercise.name}"
+    before += ast.parse(f"from tinyml.exercises.guard import {word} as {alias}").body
+    mine[-1].decorator_list.append(ast.parse(f"{alias}({part.key!r})", mode="eval").body)
+    place, body = _place(tree.body, exercise.path[0]), tree.body
+    if len(exercise.path) == 2:
+        owner = body[place].body
+        owner[_place(owner, exercise.path[1])] = mine.pop()
+        mine.append(body[place])
+    body[place:place + 1] = [*before, *mine]
+
+
+def _place(body, name):
+    return next(i for i, node in enumerate(body) if getattr(node, "name", None) == name)
+
+
+def _names(part):
+    """({name in the student's file: name in the module}, import statements that these need)."""
+    exercise, reference = part.exercise, source(part.exercise.module)
+    others = helpers(part.tree, exercise)
+    names = {name: f"_{exercise.name}_{name}" for node in others for name in bound(node)}
+    extra, brought = [], {}
+    for node in part.tree.body:
+        brought.update(imported(node))
+    for name, origin in brought.items():    # what the module has not imported itself under this name
+        if origin in {"numpy", "math"} and name not in reference.imports:
+            names[name] = f"_{exercise.name}_{name}"
+            extra.append(ast.parse(f"import {origin} as {names[name]}").body[0])
+    mine = [piece(part.tree, exercise), *others]
+    local = {exercise.path[-1], *brought, *names, *assigned(*mine)}
+    for name in sorted(used(*mine) & reference.names & set(dir(builtins)) - local):
+        names[name] = f"_builtin_{name}"    # in the student's file `max` is Python's, whatever the module has
+        extra.append(ast.parse(f"from builtins import {name} as {names[name]}").body[0])
+    return names, extra
+
+
+class _Renamer(ast.NodeTransformer):
+    """Gives the student's helpers names that nobody else has."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def visit_Name(self, node):
+        node.id = self.names.get(node.id, node.id)
+        return node
+
+    def visit_FunctionDef(self, node):
+        node.name = self.names.get(node.name, node.name)
+        return self.generic_visit(node)
+
+
+def _renamed(code, files):
+    """The code with the student's functions in the student's file, where their line numbers lead."""
+    constants = tuple(_renamed(c, files) if hasattr(c, "co_code") else c for c in code.co_consts)
+    number, line = divmod(code.co_firstlineno, FAR)
+    if not number:
+        return code.replace(co_consts=constants)
+    return code.replace(co_consts=constants, co_filename=files[number - 1], co_firstlineno=line)

@@ -1,0 +1,207 @@
+"""Why an answer fails: the smallest input it fails on, what was expected there, and which mistake it is.
+
+Every call of the student's function was recorded. Replay the arguments through three kinds of functions: the
+student's, the library's, and the library's with each of the listed mistakes. An input on which the first two
+differ is a counter-example; the mistake whose results agree with the student's on *all* inputs is the diagnosis.
+"""
+import ast
+import time
+import types
+import warnings
+
+import numpy as np
+
+from tinyml.exercises import guard
+from tinyml.exercises.splice import Piece, load_alone
+from tinyml.exercises.stub import answer_text
+
+SECONDS = 3.0        # for all replays of one check
+SHOWN = 12           # entries of an array that are shown
+CLOSE = dict(rtol=1e-5, atol=1e-8, equal_nan=True)
+
+
+def explain(exercise, watcher, seed):
+    """What there is to say about a failed check, as plain data: example, diagnosis, law."""
+    end, begun = _first_failure(watcher), time.process_time()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            reference = _load(exercise, None, "reference")
+            mine = guard.functions[exercise.name]
+        except (Exception, KeyError):
+            return {"seed": seed}
+        inputs = [*reversed(end), *reversed(guard.records)]
+        seen = []    # (arguments, the student's result, the reference's)
+        for arguments in inputs:
+            if time.process_time() - begun > SECONDS / 2:
+                break
+            seen.append((arguments, outcome(mine, arguments), outcome(reference, arguments)))
+        wrong = [case for case in seen if not agree(case[1], case[2])]
+        return {"seed": seed, "differ": len(wrong), "replayed": len(seen),
+                "example": _example(min(wrong[:40], key=_size) if not end else wrong[0]) if wrong else None,
+                "diagnosis": diagnose(exercise, seen, wrong, begun)}
+
+
+def _first_failure(watcher):
+    for test, (_, last) in watcher.ends.items():
+        if watcher.outcomes.get(test) == "failed":
+            return last
+    return []
+
+
+def diagnose(exercise, seen, wrong, begun):
+    """The number of the mistake that gives the student's result on all inputs, or None.
+
+    Where errors are concerned, one that says the same words is preferred to one of the same type.
+    """
+    alike = []
+    for number, mistake in enumerate(exercise.mistakes if wrong else ()):
+        other = _load(exercise, mistake, f"mistake {number}")
+        match = 2 if other else 0
+        for arguments, mine, _ in [*wrong, *seen]:
+            if match and time.process_time() - begun < SECONDS:
+                theirs = outcome(other, arguments)
+                match = min(match, 0 if not agree(mine, theirs) else 2 if str(mine[0][1]) == str(theirs[0][1]) else 1)
+        if match:
+            alike.append((-match, number))
+    return min(alike)[1] if alike else None
+
+
+def _load(exercise, mistake, label):
+    """The bare function of the library, or of the library with a mistake, in a module of its own."""
+    key = f"{exercise.name}: {label}"
+    text = answer_text(exercise, mistake)
+    try:
+        load_alone(Piece(exercise, ast.parse(text), "answer.py", key, watched=False), f"_{exercise.name}_alone")
+    except Exception:    # a mistake that already fails when it is imported
+        return None
+    return guard.functions[key]
+
+
+# ------------------------------------------------------------ results as plain lists of arrays
+
+def outcome(function, arguments):
+    """[(what, array)] of a call: its results, the gradients they give, and what became of the arguments."""
+    args, kwargs = guard.snapshot(arguments)
+    before = [array for _, array in flatten("", [args, kwargs])]
+    try:
+        result = flatten("", function(*args, **kwargs), args) + flatten("argument", [args, kwargs])
+        return result + [("an array that it was given, written to", array) for array in before]
+    except Exception as error:
+        return [("raises", np.array(f"{type(error).__name__}: {error}"))]
+
+
+def flatten(what, value, args=None, depth=0):
+    """The arrays in a value, each with words for where it is; functions are vjps, and are applied."""
+    if depth > 10:
+        return []
+    if _is_tensor(value):
+        return _tensor(what, value, args)
+    if isinstance(value, types.GeneratorType):
+        value = [item for item, _ in zip(value, range(200))]
+    if isinstance(value, (list, tuple)):
+        if args is not None and len(value) == 2 and isinstance(value[1], tuple) and any(map(callable, value[1])):
+            return _primitive(value, args)
+        pairs = [pair for i, item in enumerate(value) for pair in flatten(f"{what}[{i}]", item, None, depth + 1)]
+        return [*pairs, (f"{what or 'result'} length", np.array(len(value)))]
+    if isinstance(value, dict):
+        return [pair for key, item in value.items() for pair in flatten(f"{what}[{key!r}]", item, None, depth + 1)]
+    if isinstance(value, (np.ndarray, np.generic, int, float, bool, complex, str)):
+        return [(what or "result", np.asarray(value))]
+    if hasattr(value, "__dict__") and type(value).__module__.startswith("tinyml") and not callable(value):
+        return flatten(what, vars(value), None, depth + 1)
+    return [(what or "result", np.array(type(value).__name__))]
+
+
+def _primitive(result, args):
+    """The value and, for a random g of its shape, the gradients of a function that returns its vjps."""
+    value, vjps = result
+    pairs = flatten("value", np.asarray(value))
+    g = np.asarray(np.random.default_rng(0).uniform(0.5, 2, np.shape(value)), np.asarray(value).dtype)
+    for i, vjp in enumerate(vjps):
+        try:
+            pairs.append((f"gradient of argument {i} for g = {text(g)}", np.asarray(vjp(g))))
+        except Exception as error:
+            pairs.append((f"gradient of argument {i}", np.array(f"{type(error).__name__}: {error}")))
+    return pairs
+
+
+def _is_tensor(value):
+    """Also of a class Tensor that was loaded at another time."""
+    return any(kind.__name__ == "Tensor" for kind in type(value).__mro__)
+
+
+def _tensor(what, value, args):
+    """The data of a tensor; where it was computed from the arguments, it is differentiated."""
+    pairs = [(what or "result", value.data)]
+    if value.edges and args is not None:
+        value.backward(np.random.default_rng(0).uniform(0.5, 2, value.shape))
+    if value.grad is not None:
+        pairs.append((f"gradient of {what or 'result'}", np.asarray(value.grad)))
+    return pairs
+
+
+def agree(first, second):
+    """Whether two outcomes are equal but for rounding."""
+    return len(first) == len(second) and all(a[0] == b[0] and _equal(a[1], b[1]) for a, b in zip(first, second))
+
+
+def _equal(a, b):
+    if a.shape != b.shape or a.dtype.kind != b.dtype.kind or a.dtype != b.dtype and "f" == a.dtype.kind:
+        return False
+    if a.dtype.kind == "U" and ":" in str(a):    # errors of the same type, whatever their words
+        return str(a).partition(":")[0] == str(b).partition(":")[0]
+    return bool(np.allclose(a, b, **CLOSE)) if a.dtype.kind in "fc" else np.array_equal(a, b)
+
+
+# ------------------------------------------------------------ words
+
+def _size(case):
+    return sum(array.size for _, array in flatten("", list(case[0])))
+
+
+def _example(case):
+    """The first difference of a counter-example, in words: input, expected, got."""
+    arguments, mine, reference = case
+    args, kwargs = arguments
+    given = {a[0]: a[1] for a in reference}
+    got = {a[0]: a[1] for a in mine}
+    where = next((w for w in [*given, *got] if w not in got or w not in given or not _equal(given[w], got[w])), "")
+    if "raises" in got and "raises" not in given:
+        where, got = next(iter(given)), {next(iter(given)): got["raises"]}
+    return {"input": [text(a) for a in args] + [f"{k}={text(v)}" for k, v in kwargs.items()],
+            "where": where, "expected": _describe(given.get(where)), "got": _describe(got.get(where))}
+
+
+def _describe(array):
+    """Shape and dtype first, then the values."""
+    if array is None:
+        return "nothing"
+    return str(array) if array.dtype.kind == "U" else f"shape {array.shape} {array.dtype}: {text(array)}"
+
+
+def text(value):
+    """A value on one line; of a large array its shape and its first entries."""
+    if _is_tensor(value):
+        return f"{type(value).__name__}({text(value.data)})"
+    if isinstance(value, np.ndarray):
+        if value.size > SHOWN:
+            return f"array of shape {value.shape}, {text(value.ravel()[:6])[:-1]}, ...]"
+        return np.array2string(value, separator=", ", precision=6, max_line_width=10_000).replace("\n", "")
+    if isinstance(value, np.random.Generator):
+        return "rng"
+    if isinstance(value, (list, tuple)):
+        return f"{type(value).__name__}({', '.join(map(text, value[:SHOWN]))})"
+    if hasattr(value, "__dict__") and not callable(value):
+        return type(value).__name__
+    words = repr(value)
+    return words if len(words) < 200 else words[:200] + " ..."
+
+
+def message(error):
+    """The message of a failed test and the example that hypothesis found, a few lines of each."""
+    if error is None:
+        return ""
+    lines = str(error).strip().splitlines()[:8]
+    notes = [line for note in getattr(error, "__notes__", ()) for line in str(note).splitlines()][:12]
+    return "\n".join([f"{type(error).__name__}: {lines[0] if lines else ''}", *lines[1:], *notes])

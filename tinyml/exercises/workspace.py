@@ -1,0 +1,131 @@
+"""The student's own folder: one plain file per exercise, and a cache of what was solved.
+
+Only files of the exercises' names are ever read. A file that is there is never written to, but by `reset`,
+which keeps the old one under backups/.
+"""
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+from tinyml.exercises.catalogue import CHAPTERS, exercises
+from tinyml.exercises.screen import Refused, piece, read
+from tinyml.exercises.stub import is_stub, stub_text
+
+DEFAULT = "tinyml-exercises"
+CACHE = ".progress.json"
+BAR = 20    # characters of a full bar
+
+
+class Workspace:
+    """The folder of a student.
+
+    Parameters
+    ----------
+    folder : path or None, for the environment variable TINYML_EXERCISES or ./tinyml-exercises
+    """
+
+    def __init__(self, folder=None):
+        self.folder = Path(folder or os.environ.get("TINYML_EXERCISES") or DEFAULT)
+
+    def path(self, name):
+        """The file of an exercise."""
+        return self.folder / f"{name}.py"
+
+    def text(self, name):
+        """What the student wrote; raises FileNotFoundError with what to do."""
+        try:
+            return self.path(name).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            raise FileNotFoundError(f"there is no {self.path(name)} yet; write: start {name}") from None
+
+    def start(self, name):
+        """Write the stub of an exercise; return whether there was none."""
+        path = self.path(name)
+        if path.exists():
+            return False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(stub_text(exercises()[name]), encoding="utf-8")
+        return True
+
+    def reset(self, name):
+        """Put the stub back; return where the student's file is kept, or None if there was none."""
+        path, kept = self.path(name), None
+        if path.exists():
+            kept = self._free(name)
+            kept.parent.mkdir(exist_ok=True)
+            os.replace(path, kept)
+        self.start(name)
+        return kept
+
+    def _free(self, name):
+        stamp = time.strftime("%Y-%m-%d-%H%M%S")
+        candidates = (self.folder / "backups" / f"{name}.{stamp}{suffix}.py"
+                      for suffix in ["", *(f".{i}" for i in range(1, 1000))])
+        return next(path for path in candidates if not path.exists())
+
+    # -------------------------------------------------------- progress
+
+    def state(self, name):
+        """ "solved", "failed", "changed since", "unwritten" or "not started" of an exercise."""
+        if not self.path(name).exists():
+            return "not started"
+        text = self.text(name)
+        known = self._cache().get(name, {})
+        if known.get("hash") == _hash(text):
+            return known["status"]
+        try:
+            return "unwritten" if is_stub(piece(read(text), exercises()[name])) else "unchecked"
+        except Refused:
+            return "unchecked"
+
+    def remember(self, verdict, text):
+        """Note a verdict for `state`; losing the note loses nothing that a check does not give back."""
+        cache = self._cache()
+        cache[verdict.exercise] = {"status": verdict.status, "hash": _hash(text), "seed": verdict.seed}
+        replace(self.folder / CACHE, json.dumps(cache, indent=1))
+
+    def _cache(self):
+        try:
+            cache = json.loads((self.folder / CACHE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return cache if isinstance(cache, dict) else {}
+
+    def states(self):
+        """{name: state} of all exercises, in their order."""
+        return {name: self.state(name) for name in exercises()}
+
+    def finished(self, without=None):
+        """(name, text, file) of every solved piece but one."""
+        return [(name, self.text(name), str(self.path(name))) for name, state in self.states().items()
+                if state == "solved" and name != without]
+
+    def next(self):
+        """The first exercise that is not solved and whose prerequisites are, or None."""
+        states = self.states()
+        for name, exercise in exercises().items():
+            if states[name] != "solved" and all(states[other] == "solved" for other in exercise.after):
+                return name
+        return None
+
+    def bars(self):
+        """One line per chapter: a bar, how many are solved, the title."""
+        states = self.states()
+        for chapter in CHAPTERS:
+            done = sum(states[e.name] == "solved" for e in chapter.exercises)
+            full = BAR * done // len(chapter.exercises)
+            yield f"[{'#' * full}{'.' * (BAR - full)}] {done:>2} of {len(chapter.exercises):>2}  {chapter.title}"
+
+
+def replace(path, text):
+    """Write a file beside `path`, then rename it: nobody meets half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def _hash(text):
+    return hashlib.sha256(text.encode()).hexdigest()

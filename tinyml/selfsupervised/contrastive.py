@@ -93,8 +93,8 @@ def _pair_cross_entropy(u, *, temperature):
     e *= 1 / temperature
     np.exp(e, out=e)
     total = e.sum(axis=1, keepdims=True)
-    losses = (largest - positive) / temperature + np.log(total)
-    return losses.mean(), (lambda g: (e @ u / total + e.T @ (u / total) - 2 * u[partner]) * (g / (n * temperature)),)
+    loss = ((largest - positive) / temperature + np.log(total)).mean()
+    return loss, (lambda g: (e @ u / total + e.T @ (u / total) - 2 * u[partner]) * (g / (n * temperature)),)
 
 
 def info_nce(query, positive, negatives=None, *, temperature):
@@ -135,7 +135,8 @@ def info_nce(query, positive, negatives=None, *, temperature):
     else:
         negatives = _embeddings("info_nce", "negatives", negatives)
         if negatives.shape[1] != query.shape[1]:
-            raise ValueError(f"info_nce: negatives must have shape (K, D={query.shape[1]}), got {negatives.shape}")
+            raise ValueError(f"info_nce: negatives must have shape (K, D={query.shape[1]}), got "
+                             f"{negatives.shape}")
         same = ops.sum(query * positive, axis=1, keepdims=True)                        # (B, 1)
         logits = ops.concatenate([same, query @ _unit(negatives).T], axis=1)           # (B, 1 + K)
         labels = np.zeros(len(query), np.int64)
@@ -173,8 +174,8 @@ def alignment(z1, z2):
 def uniformity(z):
     """How evenly vectors fill the sphere: ln mean_(i != j) e^(-2 ||u_i - u_j||^2), of unit vectors u.
 
-    (Wang and Isola 2020, equation 3, t = 2.) It is 0 where all coincide, and the lower, the more evenly they are
-    spread: e^(-4) I_0(4), so -1.575, on the whole circle, and near -4 + 8/D on the sphere for large D.
+    (Wang and Isola 2020, equation 3, t = 2.) It is 0 where all coincide, and the lower, the more evenly they
+    are spread: -4 + ln I_0(4) = -1.575 on the whole circle, and near -4 + 8/D on the sphere for large D.
 
     Parameters
     ----------

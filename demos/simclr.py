@@ -89,6 +89,7 @@ worth = labels_needed(n_labels, means["pixels"], means["SimCLR"][0])
 
 # %% Figure
 COLORS = [*OKABE_ITO.values(), "0.5", "#882255"]    # of the digits, which are also written
+COLORS[6] = "#999933"                               # yellow is too light for letters
 
 
 def draw_map(ax, x, title):
@@ -96,9 +97,10 @@ def draw_map(ax, x, title):
     for (a, b), digit in zip(coordinates, y_test):
         ax.text(a, b, str(digit), color=COLORS[digit], fontsize=9, ha="center", va="center")
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
-    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], title=title,
-           xlabel=f"first component, {100 * share[0]:.0f} % of the variance", ylabel=f"second, {100 * share[1]:.0f} %")
-    ax.margins(0.05)
+    edge = 0.03 * (high - low)
+    ax.set(xlim=(low[0] - edge[0], high[0] + edge[0]), ylim=(low[1] - edge[1], high[1] + edge[1]), xticks=[],
+           yticks=[], xlabel=f"first component, {100 * share[0]:.0f} % of the variance",
+           ylabel=f"second, {100 * share[1]:.0f} %", title=title)
     ax.grid(False)
 
 

@@ -6,9 +6,9 @@ at first, and a linear probe on the features h of the frozen encoder. The other 
 
 You will see these test images on the two principal components of their pixels, and on those of their features;
 the accuracy of the probe against the number of labels, on pixels, on an encoder that has learned nothing, and
-on the one that has; and the loss beside its chance line ln(2B - 1), alignment and uniformity. Among the numbers is
-also the accuracy on z, on which the loss acts: with very few labels it need not be worse than h, as it is in
-the paper (section 4.2), for these views leave out little that tells digits apart.
+on the one that has; and the loss beside its chance line ln(2B - 1), alignment and uniformity. Among the numbers
+is also the accuracy on z, on which the loss acts: with very few labels it need not be worse than h, as it is
+in the paper (section 4.2), for these views leave out little that tells digits apart.
 
 Predict first: of a hundred new digits, how many are named rightly by one who has seen ten labelled ones? And by
 one who has looked at a thousand others before, of which nobody told him anything? The loss will end near 5, a

@@ -23,7 +23,7 @@ from tinyml.selfsupervised.augmentations import add_noise, affine, compose, eras
 
 demo = start(__file__, __doc__)
 GEOMETRY = dict(rotate=0.35, scale=0.2, shear=0.3, shift=0.5)    # those of demos/simclr.py
-NOISE = 0.1
+NOISE = 0.2
 SHOWN = 10                                  # digits in the picture
 STRENGTHS = np.linspace(0, 2.5, 6 if demo.quick else 11)         # times these
 TURN, MOST_STEPS = np.pi / 4, 12            # in so many steps, at most
@@ -143,7 +143,7 @@ demo.claim("a shift by whole pixels copies them (share of equal pixels)",
            (affine(images, np.eye(2), (2, -3)) == down).mean(), at_least=1)
 demo.claim("most views of demos/simclr.py are nearest to another image than their original (share)",
            1 - itself[used], above=0.5)
-demo.claim("but to one of the same digit (share)", same_digit[used], at_least=0.75)
+demo.claim("but to one of the same digit (share)", same_digit[used], at_least=0.65)
 demo.claim("stronger is not always better: far beyond that, the digit is lost too (fall of the share)",
            same_digit[used] - same_digit[-1], at_least=0.1)
 demo.claim(f"a turn in {MOST_STEPS} steps loses contrast that one step keeps (ratio of what is left)",

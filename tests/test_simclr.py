@@ -90,6 +90,7 @@ def test_both_models_are_in_training_during_and_in_evaluation_after(epochs):
     encoder, head, sgd = models()
     encoder, head = nn.Sequential(encoder, Watch()), nn.Sequential(Watch(), head)
     encoder.eval()
+    head.eval()
     history = train_simclr(encoder, head, np.ones((3, 9), np.float32), view=add_noise(0.1), temperature=0.5,
                            optimizer=sgd, epochs=epochs, batch_size=2, rng=np.random.default_rng(0))
     assert len(history) == epochs and modes == [True] * 8 * epochs

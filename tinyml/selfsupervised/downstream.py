@@ -226,7 +226,7 @@ def minimize(objective, theta, *, tolerance, max_iter, memory=12):
         length = np.linalg.norm(gradient)
         if length <= tolerance:
             return theta
-        step = -_inverse_hessian(gradient, pairs)
+        step = -inverse_hessian(gradient, pairs)
         slope, size = np.vdot(gradient, step), 1.0
         rounding = 10 * np.finfo(float).eps * abs(value)
         while True:
@@ -242,8 +242,23 @@ def minimize(objective, theta, *, tolerance, max_iter, memory=12):
                        f"{max_iter} steps, got {length:g}; features of unit length or a larger l2 may help")
 
 
-def _inverse_hessian(g, pairs):
-    """The inverse Hessian that the pairs (s, y) tell of, times g: the two loops of algorithm 7.4."""
+def inverse_hessian(g, pairs):
+    """H g, H the estimate of the inverse Hessian from what earlier steps met: the two loops of L-BFGS.
+
+        H <- (I - s y'/s'y) H (I - y s'/s'y) + s s'/s'y,     for each pair, from  H = (s'y / y'y) I
+
+    with s, y of the newest pair at the start (Nocedal and Wright 2006, equations 7.16 and 7.20, algorithm 7.4).
+    H is symmetric and positive definite, and H y = s for the newest pair: the secant equation.
+
+    Parameters
+    ----------
+    g : ndarray, any shape
+    pairs : sequence of (s, y) of g's shape, oldest first: steps, and the changes of the gradient; s'y > 0
+
+    Returns
+    -------
+    ndarray of g's shape; g itself without pairs
+    """
     alphas = []
     for s, y in reversed(pairs):
         alphas.append(np.vdot(s, g) / np.vdot(s, y))
@@ -319,9 +334,9 @@ def _distances(a, b, metric):
     """(m, n) numbers that grow with the distance between rows of a and of b."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     if metric == "cosine":
-        return -F.normalize(a).data @ F.normalize(b).data.T
+        return -a @ F.normalize(b).data.T             # over ||a||, the same for all b
     if metric == "euclidean":
-        return (b * b).sum(axis=1) - 2 * (a @ b.T)    # + ||a||^2, the same for all b
+        return (b * b).sum(axis=1) - 2 * (a @ b.T)    # plus ||a||^2, the same for all b
     raise ValueError(f'knn: metric must be "cosine" or "euclidean", got {metric!r}')
 
 
@@ -405,10 +420,12 @@ def label_efficiency(score, y, fractions, *, draws, rng):
     """
     check_rng("label_efficiency", rng)
     check_sizes("label_efficiency", draws=draws)
-    seeds = rng.integers(2 ** 63, size=(draws, len(fractions), 2))
-    return np.array([[score(draw_fraction(y, fraction, rng=np.random.default_rng(seed)),
-                            np.random.default_rng(own))
-                      for fraction, (seed, own) in zip(fractions, row)] for row in seeds])
+    seeds = rng.integers(2 ** 63, size=(draws, len(fractions)))
+
+    def one(fraction, seed):
+        own = np.random.default_rng(seed)
+        return score(draw_fraction(y, fraction, rng=own), own)
+    return np.array([[one(*pair) for pair in zip(fractions, row)] for row in seeds])
 
 
 def labels_needed(n_labels, scores, target):

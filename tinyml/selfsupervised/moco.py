@@ -72,7 +72,7 @@ def momentum_copy(model):
     """
     slow = copy.deepcopy(model)
     for parameter in slow.parameters():
-        parameter.requires_grad, parameter.grad = False, None
+        parameter.requires_grad = False    # and a copy has no grad
     return slow
 
 

@@ -130,7 +130,7 @@ def test_a_batch_goes_through_the_algorithm_of_the_paper(rng, base):
 def test_no_gradient_reaches_the_target_and_it_still_moves(rng):
     model, X = byol(rng, base=0.5), rng.standard_normal((6, 3)).astype(np.float32)
     before = model.target.state_dict()
-    train_byol(model, X, augment=shifted, rng=rng, epochs=2, batch_size=3,
+    train_byol(model, X, view=shifted, rng=rng, epochs=2, batch_size=3,
                optimizer=SGD(model.model.parameters(), lr=0.1))
     assert model.step == 4
     assert all(p.grad is None and not p.requires_grad for p in model.target.parameters())
@@ -144,7 +144,7 @@ def test_a_target_with_tau_1_stays_as_it_was():
     rng = np.random.default_rng(0)
     model = BYOL(nn.Linear(3, 2, rng=rng), nn.Linear(2, 2, rng=rng), n_steps=10, base=1)
     before = model.target.weight.data
-    train_byol(model, rng.standard_normal((6, 3)).astype(np.float32), augment=shifted, rng=rng, epochs=2,
+    train_byol(model, rng.standard_normal((6, 3)).astype(np.float32), view=shifted, rng=rng, epochs=2,
                batch_size=3, optimizer=SGD(model.model.parameters(), lr=0.1))
     assert_array_equal(model.target.weight.data, before)
 
@@ -162,7 +162,7 @@ def test_online_and_target_see_both_views_of_every_image():
         return views[-1]
     rng = np.random.default_rng(0)
     model = BYOL(Watched(3, 2, rng=rng).eval(), nn.Linear(2, 2, rng=rng), n_steps=2)
-    train_byol(model, rng.standard_normal((4, 3)).astype(np.float32), augment=view, rng=rng, epochs=1,
+    train_byol(model, rng.standard_normal((4, 3)).astype(np.float32), view=view, rng=rng, epochs=1,
                batch_size=4, optimizer=SGD(model.model.parameters()))
     assert all(training for training, _ in seen) and len(views) == 2
     for (_, x), i in zip(seen, (0, 0, 1, 1)):    # online 1, target 1 and 2, online 2
@@ -173,6 +173,6 @@ def test_training_pulls_the_views_of_one_image_together():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((32, 3)).astype(np.float32)
     model = byol(rng, n_steps=120, out=3)
-    history = train_byol(model, X, augment=shifted, rng=rng, epochs=30, batch_size=8,
+    history = train_byol(model, X, view=shifted, rng=rng, epochs=30, batch_size=8,
                          optimizer=SGD(model.model.parameters(), lr=0.1, momentum=0.9))
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]

@@ -146,7 +146,7 @@ def test_the_queue_keeps_copies():
 
 def run(moco, rng, n=6, batch=3, epochs=1):
     X = rng.standard_normal((n, 3)).astype(np.float32)
-    return train_moco(moco, X, augment=shifted, rng=rng, epochs=epochs, batch_size=batch,
+    return train_moco(moco, X, view=shifted, rng=rng, epochs=epochs, batch_size=batch,
                       optimizer=SGD(moco.query.parameters(), lr=0.1))
 
 
@@ -186,7 +186,7 @@ def test_query_and_key_see_a_view_each_of_every_image_and_both_networks_are_in_o
     rng = np.random.default_rng(0)
     moco = MoCo(Watched(3, 2, rng=rng).eval(), queue_size=4, momentum=0.5, temperature=0.5)
     X = rng.standard_normal((6, 3)).astype(np.float32)
-    train_moco(moco, X, augment=view, rng=rng, epochs=2, batch_size=4, optimizer=SGD(moco.query.parameters()))
+    train_moco(moco, X, view=view, rng=rng, epochs=2, batch_size=4, optimizer=SGD(moco.query.parameters()))
     assert len(views) == len(seen) == 8 and all(modes)
     for (x, x_view), x_seen in zip(views, seen):
         assert_array_equal(x_seen, x_view)
@@ -230,7 +230,7 @@ def test_training_makes_views_of_one_image_alike_and_others_not():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((32, 3)).astype(np.float32)
     moco = MoCo(network(rng, out=3), queue_size=16, momentum=0.9, temperature=0.5)
-    history = train_moco(moco, X, augment=shifted, rng=rng, epochs=40, batch_size=8,
+    history = train_moco(moco, X, view=shifted, rng=rng, epochs=40, batch_size=8,
                          optimizer=SGD(moco.query.parameters(), lr=0.2, momentum=0.9))
     chance = np.log(1 + 16)    # of the keys in the queue hardly one is left out
     assert history[-1]["loss"] < 0.85 * chance

@@ -175,7 +175,7 @@ class BYOL:
         return byol_loss(predicted, targets[1]) + byol_loss(self.model(Tensor(x2)), targets[0])
 
 
-def train_byol(byol, X, *, augment, rng, **options):
+def train_byol(byol, X, *, view, rng, **options):
     """Pre-train the online network of a BYOL on images without labels, through `tinyml.train.fit`.
 
     Every image comes as two views, drawn anew in each epoch.
@@ -184,7 +184,7 @@ def train_byol(byol, X, *, augment, rng, **options):
     ----------
     byol : BYOL; its model is trained, and in evaluation mode afterwards
     X : ndarray, shape (n, ...), n >= 1
-    augment : function (x, rng) -> x, a random view of each row, see `augmentations`
+    view : function (x, rng) -> x, a random view of each row, see `augmentations`
     rng : numpy.random.Generator
     **options : what else fit takes but loss_fn: optimizer (of byol.model's parameters), epochs, batch_size ...
 
@@ -199,9 +199,9 @@ def train_byol(byol, X, *, augment, rng, **options):
     shown = {}
 
     def first_view(x, rng):
-        shown["x"] = augment(x, rng)
+        shown["x"] = view(x, rng)
         return shown["x"]
 
     def loss_fn(predicted, ids):
-        return byol.loss(predicted, shown["x"], augment(X[ids], rng))
+        return byol.loss(predicted, shown["x"], view(X[ids], rng))
     return fit(byol.model, X, np.arange(len(X)), loss_fn=loss_fn, augment=first_view, rng=rng, **options)

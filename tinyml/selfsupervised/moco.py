@@ -180,7 +180,7 @@ class MoCo:
         return loss
 
 
-def train_moco(moco, X, *, augment, rng, **options):
+def train_moco(moco, X, *, view, rng, **options):
     """Pre-train the query network of a MoCo on images without labels, through `tinyml.train.fit`.
 
     Every image comes as two views, drawn anew in each epoch: one is the query's, the other the key's.
@@ -189,7 +189,7 @@ def train_moco(moco, X, *, augment, rng, **options):
     ----------
     moco : MoCo; its query network is trained, and in evaluation mode afterwards
     X : ndarray, shape (n, ...), n >= 1
-    augment : function (x, rng) -> x, a random view of each row, see `augmentations`
+    view : function (x, rng) -> x, a random view of each row, see `augmentations`
     rng : numpy.random.Generator
     **options : what else fit takes but loss_fn: optimizer (of moco.query's parameters), epochs, batch_size ...
 
@@ -202,5 +202,5 @@ def train_moco(moco, X, *, augment, rng, **options):
     TypeError, ValueError : as in fit and `info_nce`
     """
     def loss_fn(queries, ids):
-        return moco.loss(queries, augment(X[ids], rng), ids)
-    return fit(moco.query, X, np.arange(len(X)), loss_fn=loss_fn, augment=augment, rng=rng, **options)
+        return moco.loss(queries, view(X[ids], rng), ids)
+    return fit(moco.query, X, np.arange(len(X)), loss_fn=loss_fn, augment=view, rng=rng, **options)

@@ -126,7 +126,7 @@ def draw_spread(ax):
     ax.text(EPOCHS, 1.02, "all over the sphere", ha="right", va="bottom")
     ax.set(xlabel="epoch", ylabel=r"spread of embeddings, times $\sqrt{D}$", ylim=(-0.03, 1.12),
            title="What keeps the embeddings apart")
-    ax.legend(loc="center right", bbox_to_anchor=(1, 0.42), frameon=True, framealpha=0.9, edgecolor="none")
+    ax.legend(loc="center right", bbox_to_anchor=(1, 0.42))
 
 
 def draw_loss(ax):

@@ -111,7 +111,7 @@ def draw_spread(ax):
     ax.text(EPOCHS, 1.02, "all over the sphere", ha="right", va="bottom")
     ax.set(xlabel="epoch", ylabel=r"spread of embeddings, times $\sqrt{D}$", ylim=(-0.03, 1.12),
            title="A copy that follows too fast lets all collapse")
-    ax.legend(loc="center left", bbox_to_anchor=(0.02, 0.45), frameon=True, framealpha=0.9, edgecolor="none")
+    ax.legend(loc="center right", bbox_to_anchor=(1, 0.42))
 
 
 def draw_loss(ax):
@@ -119,7 +119,7 @@ def draw_loss(ax):
     chance = math.log(1 + K)    # a little less: keys of the batch's own images are passed over
     ax.axhline(chance, linestyle="--", color=BLACK, lw=1.3)
     ax.text(EPOCHS, chance + 0.03, "chance, ln(1 + K)", ha="right", va="bottom")
-    ax.set(xlabel="epoch", ylabel="InfoNCE, nats", title="Its loss ends at chance")
+    ax.set(xlabel="epoch", ylabel="InfoNCE, nats", title="Collapsed, the loss is back at chance")
 
 
 def draw_scores(ax):
@@ -136,8 +136,9 @@ def draw_scores(ax):
 
 
 figure, axes = plt.subplots(1, 3, figsize=(16, 5.6), width_ratios=[1.15, 1, 1])
-figure.suptitle(f"Negatives from a queue need a slow copy: m = {BEST} keeps {100 * final[:, names.index(best)].mean():.0f} "
-                f"% of the sphere's spread, m = 0 {100 * final[:, 0].mean():.0f} %")
+figure.suptitle(f"Negatives from a queue need a slow copy: with m = {BEST} embeddings keep "
+                f"{100 * final[:, names.index(best)].mean():.0f} % of the sphere's spread, with m = 0 they keep "
+                f"{100 * final[:, 0].mean():.0f} %")
 for ax, draw in zip(axes, (draw_spread, draw_loss, draw_scores)):
     draw(ax)
 

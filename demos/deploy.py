@@ -103,6 +103,7 @@ figure.suptitle(f"The model of the file is the same model: {odd_bits} of {here.s
                 f"{100 * right.mean():.0f} % of the digits are named rightly")
 picture, words, bars, curve = figure.subplots(1, 4, width_ratios=[1, 1, 1.5, 1.4])
 picture.imshow(raw_test[0], cmap="gray", vmin=0, vmax=16)
+picture.set_anchor("N")
 picture.set(xticks=[], yticks=[], title="A picture")
 words.text(0, 1, "\n".join(" ".join(f"{word:>2}" for word in line.split()) for line in text.splitlines()),
            family="monospace", size=11, va="top", transform=words.transAxes)
@@ -117,7 +118,7 @@ order = np.argsort(-sure)
 named = np.arange(1, len(order) + 1)
 curve.plot(100 * named / len(order), 100 * np.cumsum(right[order]) / named, color=BLUE)
 curve.axhline(100 * right.mean(), linestyle="--", color=BLACK, lw=1.3)
-curve.text(2, 100 * right.mean() - 0.5, "all images", va="top")
+curve.text(2, 100 * right.mean() + 0.3, "all images", va="bottom")
 curve.set(xlabel="images named, the surest first, %", ylabel="of these right, %", xlim=(0, 100),
           title="The surest are right most often")
 

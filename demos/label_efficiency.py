@@ -40,7 +40,7 @@ VIEW = compose(random_affine(rotate=0.35, scale=0.2, shear=0.3, shift=0.5), add_
 FRACTIONS = (0.01, 0.1, 1) if demo.quick else (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)    # of the labels, probed
 TUNED = (0.01, 1) if demo.quick else (0.01, 0.05, 0.2, 1)                             # and fine-tuned
 DRAWS, TUNED_DRAWS = (5, 1) if demo.quick else (20, 3)
-L2 = 1e-3                                       # of the probe, on features of unit length
+L2 = 1e-4                                       # of the probe, on features of unit length
 STEPS, BATCH = (20 if demo.quick else 150), 128    # of fine-tuning, whatever the number of labels
 RATES = dict(encoder_lr=3e-4, head_lr=3e-3)     # of fine-tuning; from scratch both are the larger one
 
@@ -113,9 +113,14 @@ encoders = {name: pretrain(EPOCHS[name], rng) for (name, pretrain), rng in
 untrained = mlp_encoder(*ENCODER, rng=demo.rng)
 
 
-def probe_scores(encoder, label):
+def centred(encoder):
+    """The encoder, its features seen from their mean over the images without labels, and scaled to length 1."""
+    return nn.Sequential(encoder, UnitLength(extract_features(encoder, X_train).mean(axis=0)))
+
+
+def probe_scores(body):
     """Test accuracies of linear probes, (DRAWS, len(FRACTIONS))."""
-    train, test = (extract_features(encoder, x, unit_length=True) for x in (X_train, X_test))
+    train, test = (extract_features(body, x) for x in (X_train, X_test))
 
     def score(rows, rng):
         return accuracy(linear_probe(train[rows], y_train[rows], l2=L2), test, y_test)
@@ -131,9 +136,8 @@ def tune(encoder, head, rows, rng, rates):
     return accuracy(model, X_test, y_test)
 
 
-def tuned_scores(encoder):
+def tuned_scores(body):
     """Fine-tuned from a linear probe on, (TUNED_DRAWS, len(TUNED))."""
-    body = nn.Sequential(encoder, UnitLength())
     train = extract_features(body, X_train)
 
     def score(rows, rng):
@@ -149,10 +153,11 @@ def scratch_scores():
     return label_efficiency(score, y_train, TUNED, draws=TUNED_DRAWS, rng=np.random.default_rng(demo.seed))
 
 
-probed = {name: probe_scores(encoder, name) for name, encoder in
-          {"pixels": UnitLength(), "untrained": untrained, **encoders}.items()}
+bodies = {name: centred(encoder) for name, encoder in encoders.items()}
+others = {"pixels": centred(nn.Sequential()), "untrained": centred(untrained)}
+probed = {name: probe_scores(body) for name, body in {**others, **bodies}.items()}
 tuned = {"labels alone": scratch_scores(),
-         **{name: tuned_scores(encoder) for name, encoder in demo.progress(encoders.items(), "fine-tuning")}}
+         **{name: tuned_scores(body) for name, body in demo.progress(bodies.items(), "fine-tuning")}}
 
 
 def counts(fractions):

@@ -65,6 +65,9 @@ def test_maps_are_flattened_zero_features_stay_zero_and_nan_is_refused():
     assert_array_equal(extract_features(Maps(), X), X)
     assert_allclose(extract_features(Maps(), X, unit_length=True), X / 5, rtol=1e-6)
     assert_allclose(UnitLength()(Tensor(X)).data, X / 5, rtol=1e-6)
+    centred = UnitLength([1, 0, 0, 1])(Tensor(X))
+    assert_allclose(centred.data, [[2 / 13 ** 0.5, 0, 0, 3 / 13 ** 0.5], [-0.5 ** 0.5, 0, 0, -0.5 ** 0.5]], rtol=1e-6)
+    assert centred.dtype == np.float32
     with pytest.raises(ValueError, match="extract_features: the encoder's output must be finite"):
         extract_features(Maps(), X * np.nan)
 

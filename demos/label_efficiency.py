@@ -21,7 +21,7 @@ from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, band, start
 
 from tinyml import nn
 from tinyml.data import batches, digits, train_test_split
-from tinyml.optim import Adam, LambdaLR, cosine_decay
+from tinyml.optim import Adam, LambdaLR, cosine_decay, linear_warmup
 from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
 from tinyml.selfsupervised.byol import BYOL, train_byol
 from tinyml.selfsupervised.downstream import (UnitLength, extract_features, fine_tune, label_efficiency,
@@ -32,10 +32,10 @@ from tinyml.selfsupervised.simclr import mlp_encoder, projection_head, train_sim
 from tinyml.train import accuracy
 
 demo = start(__file__, __doc__)
-ENCODER = (64, 128, 64) if demo.quick else (64, 256, 256, 256, 128)    # pixels to features
+ENCODER = (64, 128, 64) if demo.quick else (64, 256, 256, 128)    # pixels to features
 EMBEDDING = 64                                  # size D of what the losses act on
 EPOCHS = {"MAE": 4, "SimCLR": 25, "MoCo": 15, "BYOL": 10} if demo.quick else {
-    "MAE": 100, "SimCLR": 200, "MoCo": 120, "BYOL": 80}
+    "MAE": 80, "SimCLR": 300, "MoCo": 120, "BYOL": 80}
 VIEW = compose(random_affine(rotate=0.35, scale=0.2, shear=0.3, shift=0.5), add_noise(0.2))
 FRACTIONS = (0.01, 0.1, 1) if demo.quick else (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)    # of the labels, probed
 TUNED = (0.01, 1) if demo.quick else (0.01, 0.05, 0.2, 1)                             # and fine-tuned
@@ -51,10 +51,10 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=dem
 
 # %% Pretexts: images without labels to an encoder
 def scheduled(parameters, epochs, batch_size, lr):
-    """Adam, and a cosine from lr down to 0 over all steps."""
+    """Adam, a warm-up over 5 % of all steps, and a cosine from lr down to 0."""
     optimizer, n_steps = Adam(parameters, lr=lr), epochs * math.ceil(len(X_train) / batch_size)
-    return dict(optimizer=optimizer, schedule=LambdaLR(optimizer, lambda t: cosine_decay(t, n_steps)),
-                epochs=epochs, batch_size=batch_size)
+    rate = lambda t: linear_warmup(t, max(1, n_steps // 20)) * cosine_decay(t, n_steps)
+    return dict(optimizer=optimizer, schedule=LambdaLR(optimizer, rate), epochs=epochs, batch_size=batch_size)
 
 
 class Patches(nn.Module):
@@ -69,9 +69,9 @@ class Patches(nn.Module):
 
 def mae(epochs, rng):
     model = MaskedAutoencoder(16, 4, d_model=48, num_layers=2, decoder_dim=32, decoder_layers=1, nhead=4, rng=rng)
-    plan = scheduled(model.parameters(), epochs, 128, 2e-3)
+    plan = scheduled(model.parameters(), epochs, 64, 3e-3)
     for _ in demo.progress(range(epochs), "MAE"):
-        for (x,) in batches(X_train, batch_size=128, rng=rng):
+        for (x,) in batches(X_train, batch_size=64, rng=rng):
             plan["optimizer"].zero_grad()
             masked_patch_loss(model, patchify(x.reshape(-1, 8, 8), 2), mask_ratio=0.75, rng=rng).backward()
             plan["optimizer"].step()
@@ -81,7 +81,7 @@ def mae(epochs, rng):
 
 def simclr(epochs, rng):
     encoder, head = mlp_encoder(*ENCODER, rng=rng), projection_head(ENCODER[-1], EMBEDDING, rng=rng)
-    train_simclr(encoder, head, X_train, view=VIEW, temperature=1.0, rng=rng,
+    train_simclr(encoder, head, X_train, view=VIEW, temperature=0.7, rng=rng,
                  **scheduled([*encoder.parameters(), *head.parameters()], epochs, 256, 3e-3))
     return encoder
 
@@ -89,7 +89,7 @@ def simclr(epochs, rng):
 def moco(epochs, rng):
     encoder = mlp_encoder(*ENCODER, rng=rng)
     query = nn.Sequential(encoder, projection_head(ENCODER[-1], EMBEDDING, rng=rng))
-    train_moco(MoCo(query, queue_size=1024, momentum=0.99, temperature=1.0), X_train, view=VIEW, rng=rng, label="MoCo",
+    train_moco(MoCo(query, queue_size=1024, momentum=0.99, temperature=0.7), X_train, view=VIEW, rng=rng, label="MoCo",
                **scheduled(query.parameters(), epochs, 128, 2e-3))
     return encoder
 

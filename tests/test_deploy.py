@@ -1,0 +1,211 @@
+"""The laws of deployment: raw pixels in, the same bits out in any process, and pictures read as they were written."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import rngs
+
+from tinyml import Tensor, nn
+from tinyml.data import digits
+from tinyml.nn import load_model, save_model
+from tinyml.selfsupervised.deploy import Classifier, classify_file, main, read_pgm, write_pgm
+from tinyml.selfsupervised.downstream import UnitLength
+from tinyml.train import predict
+
+ROOT = Path(__file__).parents[1]
+maxima = st.sampled_from([1, 16, 255, 65535])
+
+
+def classifier(rng, shape=(8, 8), labels=range(10), maximum=16, outputs=None):
+    encoder = nn.Sequential(nn.Linear(shape[0] * shape[1], 12, rng=rng), nn.BatchNorm1d(12), nn.ReLU(),
+                            nn.Dropout(0.5, rng=rng), UnitLength())
+    head = nn.Linear(12, outputs or len(labels), rng=rng)
+    return Classifier(encoder, head, labels=labels, shape=shape, maximum=maximum)
+
+
+def raw_digits(n):
+    X, y = digits()
+    return (X[:n].reshape(-1, 8, 8) * 16).astype(int), X[:n], y[:n]
+
+
+def python(*arguments):
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """A file to write again and again."""
+    return tmp_path_factory.mktemp("pgm") / "image.pgm"
+
+
+# ------------------------------------------------------------ the classifier
+
+def test_it_is_the_composition_of_scaling_encoder_and_head():
+    raw, X, _ = raw_digits(7)
+    model = classifier(np.random.default_rng(0), labels="abcdefghij")
+    logits = predict(model.head, predict(model.encoder, X))    # X is what the encoder has seen in training
+    p = model.probabilities(raw)
+    assert p.dtype == np.float32 and p.shape == (7, 10)
+    e = np.exp(logits.astype(float))
+    assert_allclose(p, e / e.sum(axis=1, keepdims=True), rtol=1e-5)
+    assert_allclose(p.sum(axis=1), 1, atol=1e-6)
+    assert model.classify(raw) == ["abcdefghij"[i] for i in logits.argmax(axis=1)]
+    assert_array_equal(model.probabilities(raw.tolist()), p)
+    assert_array_equal(model.probabilities(raw.astype(np.float32)), p)
+
+
+def test_probabilities_leave_no_trace_in_the_model():
+    model, raw = classifier(np.random.default_rng(0)).train(), raw_digits(7)[0]
+    before = model.state_dict()
+    assert_array_equal(model.probabilities(raw), model.probabilities(raw))    # no dropout
+    for name, array in model.state_dict().items():
+        assert_array_equal(array, before[name])
+    assert model.training
+
+
+@given(rng=rngs, h=st.integers(1, 4), w=st.integers(1, 4), maximum=st.sampled_from([1, 0.5, 255]))
+def test_the_largest_raw_value_becomes_one_and_the_rows_follow_one_another(rng, h, w, maximum):
+    model = classifier(rng, shape=(h, w), labels=range(3), maximum=maximum)
+    raw = rng.uniform(0, maximum, (2, h, w))
+    scaled = model.scale(raw)
+    assert scaled.dtype == np.float32 and scaled.shape == (2, h * w)
+    assert_allclose(scaled, [[v / maximum for row in image for v in row] for image in raw.tolist()], rtol=1e-6)
+    assert (model.scale(np.full((1, h, w), maximum)) == 1).all()
+
+
+@pytest.mark.parametrize("call, error", [
+    (lambda m: m.probabilities(np.zeros((8, 8))), r"raw must have shape \(n, 8, 8\), got \(8, 8\); write image\[None\]"),
+    (lambda m: m.probabilities(np.zeros((1, 28, 28))), r"raw must have shape \(n, 8, 8\), got \(1, 28, 28\)"),
+    (lambda m: m.probabilities(np.full((1, 8, 8), 255)), "raw must be at most maximum = 16, got 255"),
+    (lambda m: m.probabilities(np.full((1, 8, 8), -1)), "raw must be >= 0, got -1"),
+    (lambda m: m.probabilities(np.full((1, 8, 8), np.nan)), "raw must be finite"),
+    (lambda m: classifier(np.random.default_rng(0), outputs=3).probabilities(np.zeros((1, 8, 8))),
+     "as many outputs as there are labels, 10, got 3"),
+    (lambda m: classifier(np.random.default_rng(0), maximum=0), "maximum must be > 0"),
+    (lambda m: Classifier(m.encoder, m.head, labels=[], shape=(8, 8), maximum=1), "labels must be an int >= 1"),
+])
+def test_another_input_is_refused_with_a_sentence(call, error):
+    with pytest.raises(ValueError, match=error):
+        call(classifier(np.random.default_rng(0)))
+
+
+def test_words_are_no_image():
+    with pytest.raises(TypeError, match="Classifier: raw must hold real numbers"):
+        classifier(np.random.default_rng(0)).probabilities(np.full((1, 8, 8), "ink"))
+
+
+# ------------------------------------------------------------ one file, another process
+
+def test_a_fresh_process_gives_the_same_bits_and_the_same_labels(tmp_path):
+    raw, X, _ = raw_digits(50)
+    model = classifier(np.random.default_rng(0), labels=[f"digit {k}" for k in range(10)])
+    model(raw)    # moves the running statistics
+    save_model(model, tmp_path / "model.npz")
+    np.save(tmp_path / "raw.npy", raw)
+    write_pgm(raw[3], tmp_path / "three.pgm", maximum=16)
+    code = ("import sys, numpy as np\n"
+            "from tinyml.nn import load_model\n"
+            "model = load_model(sys.argv[1])\n"
+            "np.save(sys.argv[3], model.probabilities(np.load(sys.argv[2])))\n"
+            "print(model.classify(np.load(sys.argv[2])))\n")
+    child = python("-c", code, tmp_path / "model.npz", tmp_path / "raw.npy", tmp_path / "p.npy")
+    assert child.returncode == 0, child.stderr
+    assert np.load(tmp_path / "p.npy").tobytes() == model.probabilities(raw).tobytes()
+    assert child.stdout.strip() == str(model.classify(raw))
+
+    served = python("-m", "tinyml.selfsupervised.deploy", tmp_path / "model.npz", tmp_path / "three.pgm")
+    assert served.returncode == 0, served.stderr
+    p = model.probabilities(raw[3:4])[0]
+    assert served.stdout == f"{tmp_path / 'three.pgm'}  digit {p.argmax()}  {p.max():.4f}\n"
+
+
+def test_the_command_line_names_every_picture_and_says_what_is_wrong(tmp_path, capsys):
+    raw, model = raw_digits(2)[0], classifier(np.random.default_rng(0))
+    save_model(model, tmp_path / "m.npz")
+    for i in (0, 1):
+        write_pgm(raw[i], tmp_path / f"{i}.pgm", maximum=16)
+    write_pgm(np.zeros((9, 8), int), tmp_path / "9.pgm", maximum=16)
+    paths = [str(tmp_path / name) for name in ("m.npz", "0.pgm", "1.pgm", "9.pgm")]
+    main(paths[:3])
+    assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()] == paths[1:3]
+    for arguments, error in ((paths[:1], "usage"), ([paths[0], paths[3]], r"shape \(n, 8, 8\), got \(1, 9, 8\)"),
+                             ([paths[1], paths[1]], "load: path must name"), ([paths[0], "none"], "none")):
+        with pytest.raises(SystemExit, match=error):
+            main(arguments)
+
+
+@settings(max_examples=20)
+@given(rng=rngs, maximum=maxima)
+def test_a_picture_of_any_maximum_is_the_same_picture(path, rng, maximum):
+    """Black and white alone: the only values that every maximum has."""
+    black_white = rng.integers(0, 2, (8, 8))
+    model = classifier(np.random.default_rng(0))
+    write_pgm(maximum * black_white, path, maximum=maximum)
+    label, p = classify_file(model, path)
+    assert_array_equal(p, model.probabilities(16 * black_white[None])[0])
+    assert label == p.argmax()
+
+
+# ------------------------------------------------------------ pictures
+
+@given(rng=rngs, h=st.integers(1, 5), w=st.integers(1, 5), maximum=maxima)
+def test_what_was_written_is_read_and_the_file_is_as_the_format_says(path, rng, h, w, maximum):
+    image = rng.integers(0, maximum + 1, (h, w))
+    write_pgm(image, path, maximum=maximum)
+    again, top = read_pgm(path)
+    assert_array_equal(again, image)
+    assert again.dtype == np.int64 and top == maximum
+    assert path.read_text().split() == ["P2", str(w), str(h), str(maximum), *map(str, image.ravel())]
+    assert max(map(len, path.read_text().splitlines())) <= 70    # the limit of the format, for small images
+
+
+@settings(max_examples=20)
+@given(rng=rngs, h=st.integers(1, 5), w=st.integers(1, 5))
+def test_comments_space_and_bytes_make_no_difference(path, rng, h, w):
+    image = rng.integers(0, 17, (h, w))
+    numbers = b"\t".join(str(v).encode() for v in image.ravel())
+    for data in (b"P2 # drawn by hand\n%d\n\n# rows:\n%d 16\n" % (w, h) + numbers,
+                 b"P2\r\n%d %d\r\n16\r\n" % (w, h) + numbers + b"\r\n",
+                 b"P5 %d %d 16\n" % (w, h) + image.astype(np.uint8).tobytes()):
+        path.write_bytes(data)
+        assert_array_equal(read_pgm(path)[0], image)
+
+
+@pytest.mark.parametrize("data, error", [
+    (b"", "begins like"), (b"\x89PNG\r\n", "begins like"), (b"P6 1 1 255\n\0\0\0", "begins like"),
+    (b"P2 2 -1 16\n0 0", "begins like"), (b"P2 0 1 16\n", "width and height must be >= 1"),
+    (b"P2 1 1 0\n0", "maximum in range"), (b"P5 1 1 256\n0", "maximum in range"),
+    (b"P2 1 1 65536\n0", "maximum in range"), (b"P2 2 1 16\n3", "must have 2 pixels, got 1"),
+    (b"P2 1 1 16\n3 4", "must have 1 pixels, got 2"), (b"P5 2 1 16\n\1", "must have 2 pixels, got 1"),
+    (b"P2 1 1 16\n17", r"in 0..16, got b'17'"), (b"P5 1 1 16\n\x11", "in 0..16, got 17"),
+    (b"P2 1 1 16\n-1", "got b'-1'"), (b"P2 1 1 16\n0.5", "got b'0.5'"), (b"P2 1 1 16\nink", "got b'ink'"),
+])
+def test_what_is_no_picture_is_refused_with_a_sentence(data, error, tmp_path):
+    (tmp_path / "x.pgm").write_bytes(data)
+    with pytest.raises(ValueError, match=error):
+        read_pgm(tmp_path / "x.pgm")
+
+
+@pytest.mark.parametrize("image, maximum, kind, error", [
+    ([[17]], 16, ValueError, "in 0..16, got 17"), ([[-1]], 16, ValueError, "in 0..16, got -1"),
+    ([1, 2], 16, ValueError, "must have shape"), (np.zeros((0, 2), int), 16, ValueError, "must have shape"),
+    ([[0.5]], 16, TypeError, "must hold integers"), ([[0]], 0, ValueError, "maximum must be"),
+    ([[0]], 65536, ValueError, "maximum must be"),
+])
+def test_what_cannot_be_written_is_refused(image, maximum, kind, error, tmp_path):
+    with pytest.raises(kind, match=error):
+        write_pgm(image, tmp_path / "x.pgm", maximum=maximum)
+    assert not (tmp_path / "x.pgm").exists()
+
+
+def test_a_tensor_is_an_image_too():
+    raw, model = raw_digits(2)[0], classifier(np.random.default_rng(0)).eval()
+    assert_array_equal(model(Tensor(raw)).data, model(raw).data)

@@ -1,0 +1,363 @@
+"""The laws of what comes after pre-training: features, draws of labels, probe, neighbours, fine-tuning, curves."""
+import copy
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import rngs
+
+from tinyml import Tensor, nn
+from tinyml import functional as F
+from tinyml.selfsupervised.downstream import (UnitLength, draw_fraction, draw_labels, extract_features,
+                                              fine_tune, inverse_hessian, knn, label_efficiency,
+                                              labels_needed, linear_probe, minimize)
+from tinyml.train import predict
+
+EPS = np.finfo(float).eps
+
+
+def network(rng, d=4, out=3):
+    return nn.Sequential(nn.Linear(d, 6, rng=rng), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5, rng=rng),
+                         nn.Linear(6, out, rng=rng))
+
+
+def labelled(rng, n, d, n_classes):
+    """Features, and labels of which each class has one at least."""
+    labels = rng.permutation(np.arange(n) % n_classes)
+    return rng.standard_normal((n, d)) + 0.5 * labels[:, None], labels
+
+
+@st.composite
+def problems(draw):
+    """Fewer rows than features, and more; features that span less than d; all features equal."""
+    rng, n_classes = draw(rngs), draw(st.integers(1, 4))
+    n, d = draw(st.integers(n_classes, 12)), draw(st.integers(1, 8))
+    features, labels = labelled(rng, n, d, n_classes)
+    rank = draw(st.integers(0, d))
+    features[:, rank:] = features[:, :rank] @ rng.standard_normal((rank, d - rank)) + 1
+    return features, labels, draw(st.sampled_from([1e-3, 1e-1, 10.0]))
+
+
+# ------------------------------------------------------------ features
+
+@given(rng=rngs, n=st.integers(1, 9), batch_size=st.integers(1, 9), unit_length=st.booleans())
+def test_features_are_those_of_evaluation_mode_and_leave_the_encoder_alone(rng, n, batch_size, unit_length):
+    encoder, X = network(rng), rng.standard_normal((n, 4)).astype(np.float32)
+    before = encoder.state_dict()
+    features = extract_features(encoder, X, unit_length=unit_length, batch_size=batch_size)
+    for name, array in encoder.state_dict().items():
+        assert_array_equal(array, before[name])
+    assert all(module.training for _, module in encoder.named_modules())
+    expected = encoder.eval()(Tensor(X)).data
+    expected = expected / np.linalg.norm(expected, axis=1, keepdims=True) if unit_length else expected
+    assert features.dtype == np.float32 and features.shape == (n, 3)
+    assert_allclose(features, expected, rtol=1e-4, atol=1e-5)    # batches of another size round otherwise
+
+
+def test_maps_are_flattened_zero_features_stay_zero_and_nan_is_refused():
+    class Maps(nn.Module):
+        def forward(self, x):
+            return x.reshape(-1, 2, 2)
+    X = np.array([[3, 0, 0, 4], [0, 0, 0, 0]], np.float32)
+    assert_array_equal(extract_features(Maps(), X), X)
+    assert_allclose(extract_features(Maps(), X, unit_length=True), X / 5, rtol=1e-6)
+    assert_allclose(UnitLength()(Tensor(X)).data, X / 5, rtol=1e-6)
+    centred = UnitLength([1, 0, 0, 1])(Tensor(X))
+    assert_allclose(centred.data, [[2 / 13 ** 0.5, 0, 0, 3 / 13 ** 0.5], [-0.5 ** 0.5, 0, 0, -0.5 ** 0.5]], rtol=1e-6)
+    assert centred.dtype == np.float32
+    with pytest.raises(ValueError, match="extract_features: the encoder's output must be finite"):
+        extract_features(Maps(), X * np.nan)
+
+
+# ------------------------------------------------------------ draws
+
+@given(rng=rngs, sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4), data=st.data())
+def test_a_draw_has_so_many_of_every_class_each_row_once(rng, sizes, data):
+    y = rng.permutation(np.repeat(np.arange(len(sizes)) * 2, sizes))    # classes need not be 0..C-1
+    k, fraction = data.draw(st.integers(1, min(sizes))), data.draw(st.floats(0.01, 1))
+    few, part, all_rows = draw_labels(y, k, rng=rng), draw_fraction(y, fraction, rng=rng), draw_fraction(y, 1, rng=rng)
+    for rows in (few, part, all_rows):
+        assert len(set(rows.tolist())) == len(rows)
+    count = lambda rows: [(y[rows] == label).sum() for label in np.unique(y)]
+    assert_array_equal(count(few), k)
+    assert_array_equal(count(part), [max(1, round(fraction * size)) for size in sizes])
+    assert_array_equal(np.sort(all_rows), np.arange(len(y)))
+
+
+def test_every_row_is_drawn_equally_often():
+    y, draws = np.repeat([0, 1], [4, 8]), 4000
+    rng = np.random.default_rng(0)
+    counts = sum(np.bincount(draw_labels(y, 2, rng=rng), minlength=12) for _ in range(draws))
+    p = np.repeat([2 / 4, 2 / 8], [4, 8])
+    assert (abs(counts - draws * p) < 5 * np.sqrt(draws * p * (1 - p))).all()    # five standard deviations
+    first = sum(y[draw_labels(y, 2, rng=rng)[0]] for _ in range(draws))          # classes come in any order
+    assert abs(first - draws / 2) < 5 * np.sqrt(draws / 4)
+
+
+@pytest.mark.parametrize("call, error", [
+    (lambda rng: draw_labels([0, 0, 1], 2, rng=rng), "per_class must be at most the 1 rows of class 1, got 2"),
+    (lambda rng: draw_labels([0, 1], 0, rng=rng), "per_class must be an int >= 1"),
+    (lambda rng: draw_labels([], 1, rng=rng), "y must have shape"),
+    (lambda rng: draw_labels([[0], [1]], 1, rng=rng), "y must have shape"),
+    (lambda rng: draw_fraction([0, 1], 0, rng=rng), "fraction must be > 0 and <= 1"),
+    (lambda rng: draw_fraction([-1, 1], 1, rng=rng), "y must be in"),
+    (lambda rng: linear_probe(np.ones((2, 1)), [0, 2]), "every class 0..2, got none of class 1"),
+    (lambda rng: linear_probe(np.ones((2, 1)), [0]), "features must have shape"),
+    (lambda rng: linear_probe(np.ones((2, 0)), [0, 1]), "features must have shape"),
+    (lambda rng: linear_probe(np.ones((2, 1)), [0, 1], l2=0), "l2 must be > 0"),
+    (lambda rng: linear_probe(np.full((2, 1), np.nan), [0, 1]), "features must be finite"),
+    (lambda rng: knn(np.ones((2, 1)), [0, 1], np.ones((1, 2))), "queries must have shape"),
+    (lambda rng: knn(np.ones((2, 1)), [0, 1], np.ones((1, 1)), k=3), "k must be at most the 2 rows"),
+    (lambda rng: knn(np.ones((2, 1)), [0, 1], np.ones((1, 1)), metric="l2"), "metric must be"),
+    (lambda rng: label_efficiency(None, [0], [1], draws=0, rng=rng), "draws must be an int >= 1"),
+    (lambda rng: labels_needed([2, 1], [0, 1], 0.5), "n_labels must be increasing"),
+    (lambda rng: labels_needed([], [], 0.5), "n_labels must be increasing"),
+])
+def test_bad_input_is_refused_with_a_sentence(call, error):
+    with pytest.raises(ValueError, match=error):
+        call(np.random.default_rng(0))
+
+
+def test_wrong_types_are_refused():
+    with pytest.raises(TypeError, match="draw_labels: rng must be"):
+        draw_labels([0, 1], 1, rng=0)
+    with pytest.raises(TypeError, match="linear_probe: labels must be integers"):
+        linear_probe(np.ones((2, 1)), [0.0, 1.0])
+
+
+# ------------------------------------------------------------ the probe
+
+def probabilities(head, X):
+    return F.softmax(Tensor(predict(head, X))).data
+
+
+def condition(features, l2):
+    """Bounds of the Hessian by curvature: the largest (Boehning), and the smallest, l2."""
+    return ((features - features.mean(axis=0)) ** 2).sum() / (2 * len(features)) + l2
+
+
+@given(problem=problems())
+def test_at_the_optimum_the_gradient_of_the_engine_is_zero(problem):
+    """||dL/dA|| <= tolerance sqrt(h), with A the coordinates without their units and h the largest
+    curvature; b contributes its share of dL/dW = dL/dA + dL/db mean'."""
+    features, labels, l2 = problem
+    head = linear_probe(features, labels, l2=l2, tolerance=1e-9)
+    loss = F.cross_entropy(head(Tensor(features)), labels) + l2 / 2 * (head.weight * head.weight).sum()
+    loss.backward()
+    slack = 1e-9 * np.sqrt(condition(features, l2) + 1) * (1 + np.linalg.norm(features.mean(axis=0)))
+    assert np.linalg.norm(head.weight.grad) <= slack and np.linalg.norm(head.bias.grad) <= slack
+    assert abs(head.bias.data.sum()) <= 1e-12 * (1 + abs(head.bias.data).max())
+    frequencies = np.bincount(labels) / len(labels)
+    assert_allclose(probabilities(head, features).mean(axis=0), frequencies, atol=slack)
+
+
+@given(problem=problems(), rng=rngs)
+def test_no_other_head_is_better(problem, rng):
+    features, labels, l2 = problem
+    head = linear_probe(features, labels, l2=l2, tolerance=1e-9)
+
+    def loss(weight, bias):
+        return (F.cross_entropy(Tensor(features @ weight.T + bias), labels).item()
+                + l2 / 2 * (weight ** 2).sum())
+    best = loss(head.weight.data, head.bias.data)
+    for scale in (1e-4, 1e-2, 1):
+        other = loss(head.weight.data + scale * rng.standard_normal(head.weight.shape),
+                     head.bias.data + scale * rng.standard_normal(head.bias.shape))
+        assert best <= other + 10 * EPS * (1 + best)
+
+
+@given(problem=problems(), rng=rngs, scale=st.sampled_from([0.1, 3.0]))
+def test_rotating_moving_and_scaling_the_features_changes_no_probability(problem, rng, scale):
+    """Scaled by c, the same probabilities cost c^-2 of the penalty: so l2 goes with c^2."""
+    features, labels, l2 = problem
+    rotation = np.linalg.qr(rng.standard_normal((features.shape[1],) * 2))[0]
+    other = scale * features @ rotation + rng.standard_normal(features.shape[1])
+    heads = [linear_probe(z, labels, l2=c, tolerance=1e-9) for z, c in ((features, l2), (other, l2 * scale ** 2))]
+    # a gradient of length t leaves the solution within t / sqrt(rho), rho = l2/h the smallest curvature in the
+    # solver's units; logits move by that times the length of features in these units
+    slack = 1e-9 * 10 * condition(features, l2) / l2 + 1e-9
+    assert_allclose(probabilities(heads[0], features), probabilities(heads[1], other), atol=slack)
+    assert_allclose(heads[1].weight.data @ rotation.T * scale, heads[0].weight.data,
+                    atol=slack * (1 + 1 / np.sqrt(l2)))
+
+
+@given(rng=rngs, n=st.integers(2, 20), d=st.integers(1, 4))
+def test_equal_features_leave_the_frequencies_of_the_classes(rng, n, d):
+    labels = np.append([0, 1], rng.integers(0, 2, n - 2))
+    head = linear_probe(np.tile(rng.standard_normal(d), (n, 1)), labels)
+    assert_allclose(head.weight.data, 0, atol=1e-5)    # tolerance over the l2 of the rounding's directions
+    assert_allclose(probabilities(head, np.zeros((1, d)))[0], np.bincount(labels) / n, atol=2e-6)
+
+
+@given(rng=rngs, duplicate=st.integers(2, 4))
+def test_the_penalty_is_per_sample_so_showing_each_row_more_often_changes_nothing(rng, duplicate):
+    features, labels = labelled(rng, 9, 3, 3)
+    once, often = (linear_probe(np.repeat(features, k, axis=0), np.repeat(labels, k), l2=1e-2, tolerance=1e-9)
+                   for k in (1, duplicate))
+    assert_allclose(often.weight.data, once.weight.data, atol=1e-6)
+
+
+def test_a_stronger_penalty_gives_a_smaller_head_and_the_probe_is_deterministic():
+    features, labels = labelled(np.random.default_rng(0), 30, 5, 3)
+    heads = [linear_probe(features, labels, l2=l2) for l2 in (1e-3, 1e-2, 1e-1, 1)]
+    lengths = [np.linalg.norm(head.weight.data) for head in heads]
+    assert (np.diff(lengths) < 0).all()
+    assert_array_equal(linear_probe(features, labels, l2=1).weight.data, heads[-1].weight.data)
+    assert linear_probe(features.astype(np.float32), labels).weight.dtype == np.float32
+
+
+@given(rng=rngs, n=st.integers(1, 5))
+def test_the_solver_finds_the_minimum_of_any_convex_quadratic(rng, n):
+    A = rng.standard_normal((n, n))
+    A, b = A @ A.T + np.eye(n), rng.standard_normal(n)
+    x = minimize(lambda x: (x @ A @ x / 2 - b @ x, A @ x - b), np.zeros(n), tolerance=1e-7, max_iter=500)
+    assert np.linalg.norm(x - np.linalg.solve(A, b)) <= 1e-7    # the smallest curvature is 1
+
+
+@given(rng=rngs, n=st.integers(1, 5), n_pairs=st.integers(1, 7))
+def test_the_estimate_of_the_inverse_hessian_is_the_recursion_of_bfgs_and_keeps_the_secant(rng, n, n_pairs):
+    A = rng.standard_normal((n, n))
+    A, steps = A @ A.T + np.eye(n), rng.standard_normal((n_pairs, n))
+    pairs = [(s, A @ s) for s in steps]
+    s, y = pairs[-1]
+    H = np.eye(n) * (s @ y) / (y @ y)
+    for s, y in pairs:
+        left = np.eye(n) - np.outer(s, y) / (s @ y)
+        H = left @ H @ left.T + np.outer(s, s) / (s @ y)
+    g = rng.standard_normal(n)
+    # a few roundings per pair, each of which the products (s y'/s'y) magnify by at most the condition of A
+    slack = 1e3 * EPS * np.linalg.cond(A) ** 2 * n_pairs
+    assert_allclose(inverse_hessian(g, pairs), H @ g, rtol=slack, atol=slack * np.linalg.norm(g))
+    assert_allclose(inverse_hessian(y, pairs), s, rtol=slack, atol=slack * np.linalg.norm(s))
+    assert inverse_hessian(g, []) is g
+
+
+def test_the_solver_says_when_it_did_not_arrive():
+    with pytest.raises(RuntimeError, match="minimize: the gradient must come down"):
+        linear_probe(np.eye(3), [0, 1, 2], max_iter=1)
+
+
+# ------------------------------------------------------------ neighbours
+
+def slow_knn(features, labels, queries, k, metric):
+    names = []
+    for q in queries:
+        if metric == "euclidean":
+            distances = [math.dist(q, z) for z in features]
+        else:
+            distances = [1 - q @ z / (np.linalg.norm(q) * np.linalg.norm(z)) for z in features]
+        nearest = sorted(range(len(features)), key=lambda i: (distances[i], i))[:k]
+        voters = [labels[i] for i in nearest]
+        most = max(map(voters.count, voters))
+        names.append(next(label for label in voters if voters.count(label) == most))
+    return names
+
+
+@given(rng=rngs, n=st.integers(1, 8), d=st.integers(1, 4), data=st.data(),
+       metric=st.sampled_from(["cosine", "euclidean"]))
+def test_neighbours_are_those_of_a_slow_loop(rng, n, d, data, metric):
+    k = data.draw(st.integers(1, n))
+    features, queries, labels = rng.standard_normal((n, d)), rng.standard_normal((5, d)), rng.integers(0, 3, n)
+    if metric == "cosine":
+        assume(d > 1)    # on a line all cosines are 1 or -1: ties, which rounding decides
+    assert_array_equal(knn(features, labels, queries, k=k, metric=metric),
+                       slow_knn(features, labels, queries, k, metric))
+
+
+@given(rng=rngs, n=st.integers(1, 8), k=st.integers(1, 8))
+def test_ties_go_to_the_earlier_row_and_to_the_nearer_voter(rng, n, k):
+    """On a grid of small integers Euclidean distances are exact, and many are equal."""
+    features, queries = rng.integers(-1, 2, (n, 2)), rng.integers(-1, 2, (4, 2))
+    labels = rng.integers(0, 3, n)
+    assert_array_equal(knn(features, labels, queries, k=min(k, n), metric="euclidean"),
+                       slow_knn(features, labels, queries, min(k, n), "euclidean"))
+
+
+@given(rng=rngs, n=st.integers(1, 9), scale=st.floats(0.01, 100))
+def test_one_neighbour_knows_every_training_point_and_cosine_knows_no_length(rng, n, scale):
+    features, labels = rng.standard_normal((n, 3)), rng.integers(0, 4, n)
+    for metric in ("cosine", "euclidean"):
+        assert_array_equal(knn(features, labels, features, metric=metric), labels)
+    lengths = scale * rng.uniform(0.5, 2, (n, 1))
+    assert_array_equal(knn(features, labels, lengths * features), labels)
+
+
+# ------------------------------------------------------------ fine-tuning
+
+def tuned(rng, encoder, head, *, lrs=(1e-2, 1e-1), epochs=2, **options):
+    X, y = rng.standard_normal((10, 4)).astype(np.float32), rng.integers(0, 2, 10)
+    return fine_tune(encoder, head, X, y, encoder_lr=lrs[0], head_lr=lrs[1], epochs=epochs, batch_size=4,
+                     rng=rng, **options)
+
+
+@settings(max_examples=10)
+@given(rng=rngs, frozen=st.sampled_from([(0, 0), (0, 1), (1, 0), (1, 1)]))
+def test_each_part_moves_at_its_own_rate_and_not_at_all_at_rate_0(rng, frozen):
+    encoder, head = network(rng), nn.Linear(3, 2, rng=rng)
+    before = copy.deepcopy((encoder, head))
+    model = tuned(rng, encoder, head, lrs=np.multiply(frozen, 1e-2))
+    for new, old, given_, moves in zip(model, before, (encoder, head), frozen):
+        for p, q, r in zip(new.parameters(), old.parameters(), given_.parameters()):
+            assert_array_equal(q.data, r.data)    # what was passed in has not moved
+            assert np.array_equal(p.data, q.data) == (not moves)
+    assert not any(module.training for _, module in model.named_modules())
+
+
+@given(rng=rngs)
+@settings(max_examples=10)
+def test_the_first_step_of_adam_has_the_length_of_its_rate(rng):
+    encoder, head = nn.Linear(4, 3, rng=rng), nn.Linear(3, 2, rng=rng)
+    X, y = rng.standard_normal((8, 4)).astype(np.float32), rng.integers(0, 2, 8)
+    model = fine_tune(encoder, head, X, y, encoder_lr=1e-3, head_lr=1e-2, epochs=1, batch_size=8, rng=rng)
+    for part, old, lr in zip(model, (encoder, head), (1e-3, 1e-2)):
+        change = abs(part.weight.data - old.weight.data)
+        assert_allclose(change.max(), lr, rtol=1e-2)    # lr g / (|g| + eps), with float32 weights
+
+
+def test_the_rates_end_at_zero_on_a_cosine_and_training_learns():
+    rng = np.random.default_rng(0)
+    encoder, head = nn.Linear(4, 3, rng=rng), nn.Linear(3, 2, rng=rng)
+    steps = []
+
+    def watch(model, row):
+        steps.append(model[1].weight.data)
+    tuned(rng, encoder, head, epochs=20, callbacks=[watch])
+    lengths = [abs(b - a).max() for a, b in zip(steps, steps[1:])]
+    assert lengths[-1] < 0.05 * lengths[0]
+    X, y = labelled(rng, 40, 4, 2)
+    X = (X + 3 * y[:, None]).astype(np.float32)
+    model = fine_tune(encoder, head, X, y, encoder_lr=1e-2, head_lr=1e-1, epochs=30, batch_size=8, rng=rng)
+    assert (predict(model, X).argmax(axis=1) == y).mean() > 0.95
+
+
+# ------------------------------------------------------------ curves
+
+def test_the_curve_has_a_score_for_each_draw_and_equal_generators_draw_the_same_rows():
+    y = np.repeat([0, 1], 20)
+    seen = []
+
+    def score(rows, rng):
+        seen.append((rows, rng.random()))
+        return len(rows)
+    curves = [label_efficiency(score, y, [0.05, 0.5, 1], draws=3, rng=np.random.default_rng(1)) for _ in range(2)]
+    assert_array_equal(curves[0], np.tile([2, 20, 40], (3, 1)))
+    for (rows, draw), (again, same) in zip(seen[:9], seen[9:]):
+        assert_array_equal(rows, again)
+        assert draw == same
+    assert len({draw for _, draw in seen}) == 9    # each score has its own random numbers
+    assert not np.array_equal(np.sort(seen[1][0]), np.sort(seen[4][0]))
+
+
+@given(low=st.floats(0, 0.4), high=st.floats(0.5, 1), part=st.floats(0.01, 1))
+def test_the_number_of_labels_needed_lies_on_the_line_over_the_logarithm(low, high, part):
+    n = labels_needed([10, 1000], [low, high], low + part * (high - low))
+    assert_allclose(np.log10(n), 1 + 2 * part, rtol=1e-9)
+
+
+def test_the_ends_of_the_curve():
+    assert labels_needed([10, 100], [0.8, 0.9], 0.7) == 10
+    assert labels_needed([10, 100], [0.8, 0.9], 0.95) == np.inf
+    assert_allclose(labels_needed([10, 100, 1000], [0.2, 0.9, 0.5], 0.9), 100)    # the first crossing

@@ -1,0 +1,237 @@
+"""The laws of MoCo: the slow copy, the queue, whose keys are negatives, where gradients do not go."""
+from collections import deque
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import rngs
+
+from tinyml import Tensor, nn
+from tinyml.optim import SGD
+from tinyml.selfsupervised.contrastive import info_nce
+from tinyml.selfsupervised.moco import KeyQueue, MoCo, momentum_copy, train_moco, update_momentum
+
+
+def network(rng, d=3, out=2):
+    return nn.Sequential(nn.Linear(d, 4, rng=rng), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, out, rng=rng))
+
+
+class Counted(nn.Module):
+    """A parameter in float64, and a buffer of integers."""
+
+    def __init__(self, rng):
+        self.weight, self.count = nn.Parameter(rng.standard_normal((2, 3))), rng.integers(0, 99, 4)
+
+
+def shifted(x, rng):
+    return x + rng.normal(0, 0.1, x.shape).astype(x.dtype)
+
+
+# ------------------------------------------------------------ the slow copy
+
+@given(rng=rngs, m=st.floats(0, 1))
+def test_the_update_is_the_convex_combination_of_parameters_and_buffers(rng, m):
+    slow, fast = network(rng), network(rng)
+    fast(Tensor(rng.standard_normal((5, 3))))    # moves the running statistics
+    old, new = slow.state_dict(), fast.state_dict()
+    update_momentum(slow, fast, momentum=m)
+    for name, array in slow.state_dict().items():
+        expected = m * old[name].astype(float) + (1 - m) * new[name].astype(float)
+        # three roundings of float32, of numbers no larger than the two ends
+        assert_allclose(array, expected, rtol=0, atol=4e-7 * (1 + abs(old[name]).max() + abs(new[name]).max()))
+        assert array.dtype == np.float32
+        assert (array >= np.minimum(old[name], new[name]) - 1e-6).all()
+        assert_array_equal(fast.state_dict()[name], new[name])
+
+
+@given(rng=rngs)
+def test_momentum_0_copies_and_1_freezes_to_the_bit_integers_too(rng):
+    for make in (network, Counted):
+        slow, fast = make(rng), make(rng)
+        before = slow.state_dict()
+        update_momentum(slow, fast, momentum=1)
+        assert_equal_states(slow.state_dict(), before)
+        update_momentum(slow, fast, momentum=0)
+        assert_equal_states(slow.state_dict(), fast.state_dict())
+
+
+def assert_equal_states(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert_array_equal(one[name], other[name])
+        assert one[name].dtype == other[name].dtype
+
+
+@given(rng=rngs, m=st.floats(0, 0.99), t=st.integers(1, 20))
+def test_a_still_model_is_approached_geometrically(rng, m, t):
+    slow, fast = Counted(rng), Counted(rng)
+    apart = slow.weight.data - fast.weight.data
+    for _ in range(t):
+        update_momentum(slow, fast, momentum=m)
+    assert_allclose(slow.weight.data - fast.weight.data, m ** t * apart, atol=1e-14)    # a rounding per update
+    assert_array_equal(slow.count, fast.count)    # integers are copied
+
+
+@given(rng=rngs)
+def test_the_update_writes_into_no_array_that_a_graph_may_need(rng):
+    slow, fast = Counted(rng), Counted(rng)
+    held = slow.weight.data
+    kept = held.copy()
+    update_momentum(slow, fast, momentum=0.5)
+    assert_array_equal(held, kept)
+    assert slow.weight.data is not held and not np.shares_memory(slow.weight.data, fast.weight.data)
+
+
+def test_the_copy_is_equal_apart_and_without_gradients():
+    model = network(np.random.default_rng(0))
+    model(Tensor(np.ones((2, 3)))).sum().backward()
+    copy = momentum_copy(model)
+    assert_equal_states(copy.state_dict(), model.state_dict())
+    for p, q in zip(copy.parameters(), model.parameters()):
+        assert not p.requires_grad and p.grad is None and q.requires_grad and q.grad is not None
+        assert not np.shares_memory(p.data, q.data)
+
+
+@pytest.mark.parametrize("call, error", [
+    (lambda rng: update_momentum(network(rng), network(rng, out=3), momentum=0.5), "same names and shapes.*3.bias"),
+    (lambda rng: update_momentum(network(rng), Counted(rng), momentum=0.5), "same names and shapes.*count"),
+    (lambda rng: update_momentum(network(rng), network(rng), momentum=1.1), "momentum must be >= 0 and <= 1"),
+    (lambda rng: MoCo(network(rng), queue_size=0, momentum=0.9, temperature=1), "size must be an int >= 1"),
+    (lambda rng: MoCo(network(rng), queue_size=1, momentum=-0.1, temperature=1), "momentum must be >= 0"),
+    (lambda rng: KeyQueue(2).push(np.ones((2, 3)), [0]), "keys must have shape"),
+    (lambda rng: KeyQueue(2).push(np.full((1, 3), np.nan), [0]), "keys must be finite"),
+    (lambda rng: run(MoCo(network(rng), queue_size=4, momentum=0.9, temperature=0), rng), "temperature must be"),
+])
+def test_bad_input_is_refused_with_a_sentence(call, error):
+    with pytest.raises(ValueError, match=error):
+        call(np.random.default_rng(0))
+
+
+def test_keys_of_another_length_are_refused():
+    queue = KeyQueue(2)
+    queue.push(np.ones((1, 3)), [0])
+    with pytest.raises(ValueError, match=r"KeyQueue: keys must have shape \(B, D=3\)"):
+        queue.push(np.ones((1, 2)), [0])
+
+
+# ------------------------------------------------------------ the queue
+
+@given(rng=rngs, size=st.integers(1, 7), batches=st.lists(st.integers(0, 10), max_size=6), data=st.data())
+def test_the_queue_is_a_deque_of_bounded_length_also_for_batches_beyond_it(rng, size, batches, data):
+    queue, oracle = KeyQueue(size), deque(maxlen=size)
+    assert queue.keys().shape == (0, 0)
+    for n in batches:
+        keys, ids = rng.standard_normal((n, 2)), rng.integers(0, 4, n)
+        queue.push(keys, ids)
+        oracle.extend(zip(ids.tolist(), keys.tolist()))
+        assert len(queue) == len(oracle)
+        without = data.draw(st.lists(st.integers(0, 4), max_size=3))
+        for left_out in ((), without):
+            expected = [key for i, key in oracle if i not in left_out]
+            assert_array_equal(queue.keys(without=left_out), np.reshape(expected, (-1, 2)))
+
+
+def test_the_queue_keeps_copies():
+    queue, keys = KeyQueue(4), np.ones((2, 3), np.float32)
+    queue.push(keys, [0, 1])
+    keys[...] = 7
+    queue.keys()[...] = 9
+    assert_array_equal(queue.keys(), 1)
+    assert queue.keys().dtype == np.float32
+
+
+# ------------------------------------------------------------ the loss and its gradient
+
+def run(moco, rng, n=6, batch=3, epochs=1):
+    X = rng.standard_normal((n, 3)).astype(np.float32)
+    return train_moco(moco, X, view=shifted, rng=rng, epochs=epochs, batch_size=batch,
+                      optimizer=SGD(moco.query.parameters(), lr=0.1))
+
+
+@given(rng=rngs, m=st.sampled_from([0, 0.5, 0.99, 1]), size=st.integers(1, 9))
+@settings(max_examples=15)
+def test_a_batch_goes_through_the_algorithm_of_the_paper(rng, m, size):
+    """Momentum first, then keys, then the loss against the queue of old, and only then the keys join it."""
+    moco = MoCo(network(rng).eval(), queue_size=size, momentum=m, temperature=0.5)
+    oracle_key, oracle_queue = momentum_copy(moco.query), []
+    for _ in range(3):
+        ids, x1, x2 = rng.permutation(6)[:3], *rng.standard_normal((2, 3, 3)).astype(np.float32)
+        for p in moco.query.parameters():    # as an optimizer would
+            p.data = p.data + np.float32(0.1)
+        update_momentum(oracle_key, moco.query, momentum=m)
+        keys = oracle_key(Tensor(x2)).data
+        negatives = [key for i, key in oracle_queue if i not in ids]
+        queries = moco.query(Tensor(x1))
+        loss = moco.loss(queries, x2, ids)
+        expected = info_nce(queries, keys, np.reshape(negatives, (-1, 2)), temperature=0.5).item()
+        assert_allclose(loss.item(), expected, rtol=1e-6)
+        oracle_queue = (oracle_queue + list(zip(ids.tolist(), keys)))[-size:]
+        assert_allclose(moco.queue.keys(), [key for _, key in oracle_queue])
+
+
+def test_query_and_key_see_a_view_each_of_every_image_and_both_networks_are_in_one_mode():
+    views, seen, modes = [], [], []
+
+    class Watched(nn.Linear):
+        def forward(self, x):
+            seen.append(x.data)
+            modes.append(self.training)
+            return super().forward(x)
+
+    def view(x, rng):
+        views.append((x, shifted(x, rng)))
+        return views[-1][1]
+    rng = np.random.default_rng(0)
+    moco = MoCo(Watched(3, 2, rng=rng).eval(), queue_size=4, momentum=0.5, temperature=0.5)
+    X = rng.standard_normal((6, 3)).astype(np.float32)
+    train_moco(moco, X, view=view, rng=rng, epochs=2, batch_size=4, optimizer=SGD(moco.query.parameters()))
+    assert len(views) == len(seen) == 8 and all(modes)
+    for (x, x_view), x_seen in zip(views, seen):
+        assert_array_equal(x_seen, x_view)
+    for (x1, view1), (x2, view2) in zip(views[::2], views[1::2]):
+        assert_array_equal(x1, x2)    # the same images, in the same order
+        assert not np.array_equal(view1, view2)
+
+
+@given(rng=rngs)
+@settings(max_examples=5)
+def test_no_gradient_reaches_a_key_and_the_keys_still_move(rng):
+    moco = MoCo(network(rng), queue_size=8, momentum=0.5, temperature=0.5)
+    before = moco.key.state_dict()
+    run(moco, rng, epochs=2)
+    assert all(p.grad is None and not p.requires_grad for p in moco.key.parameters())
+    assert any(not np.array_equal(a, before[name]) for name, a in moco.key.state_dict().items())
+    assert any(p.grad is not None for p in moco.query.parameters())
+
+
+@given(rng=rngs)
+@settings(max_examples=10)
+def test_a_frozen_key_encoder_stays_as_it_was(rng):
+    moco = MoCo(nn.Linear(3, 2, rng=rng), queue_size=8, momentum=1, temperature=0.5)
+    before = moco.key.state_dict()
+    run(moco, rng, epochs=2)
+    assert_equal_states(moco.key.state_dict(), before)
+
+
+def test_without_other_images_there_is_nothing_to_learn():
+    """One image only: its own earlier keys are no negatives, so loss and gradient are 0."""
+    rng = np.random.default_rng(0)
+    moco = MoCo(nn.Linear(3, 2, rng=rng), queue_size=8, momentum=0.5, temperature=0.5)
+    before = moco.query.state_dict()
+    history = run(moco, rng, n=1, batch=1, epochs=3)
+    assert [row["loss"] for row in history] == [0, 0, 0]
+    assert len(moco.queue) == 3
+    assert_equal_states(moco.query.state_dict(), before)
+
+
+def test_training_makes_views_of_one_image_alike_and_others_not():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((32, 3)).astype(np.float32)
+    moco = MoCo(network(rng, out=3), queue_size=16, momentum=0.9, temperature=0.5)
+    history = train_moco(moco, X, view=shifted, rng=rng, epochs=40, batch_size=8,
+                         optimizer=SGD(moco.query.parameters(), lr=0.2, momentum=0.9))
+    chance = np.log(1 + 16)    # of the keys in the queue hardly one is left out
+    assert history[-1]["loss"] < 0.85 * chance
+    assert not any(module.training for _, module in moco.query.named_modules())

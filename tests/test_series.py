@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
-from tinyml.selfsupervised.series import (ACTIVITIES, crop, jitter, load_ucr, make_activities, permute, scale,
-                                          zero)
+from tinyml.selfsupervised.series import (ACTIVITIES, crop, jitter, load_ucr, make_activities, permute,
+                                          resized_crop, scale, zero)
 
 EPS32 = np.finfo(np.float32).eps
 sizes = st.integers(1, 5)
 seeds = st.integers(0, 2**32 - 1)
 VIEWS = {    # name -> view of any x with T >= 3, at full strength
     "jitter": jitter(strength=0.7), "scale": scale(strength=0.7), "permute": permute(segments=3),
-    "crop": crop(size=3), "resized crop": crop(size=3, resize=True), "zero": zero(fraction=0.5),
+    "crop": crop(size=3), "resized_crop": resized_crop(smallest=0.4), "zero": zero(fraction=0.5),
 }
 every_view = pytest.mark.parametrize("name", VIEWS)
 
@@ -37,7 +37,7 @@ def test_a_view_keeps_dtype_and_input_and_follows_its_generator(name, x, seed):
     assert first.dtype == x.dtype and first.shape == x.shape[:2] + (3 if name == "crop" else x.shape[2],)
     assert_array_equal(x, before)
     assert_array_equal(first, again)
-    if name in ("jitter", "scale"):
+    if name in ("jitter", "scale", "resized_crop"):
         assert (first != other).any()
 
 
@@ -53,7 +53,7 @@ def test_every_sample_has_a_draw_of_its_own(name, rng):
 def test_at_zero_strength_a_view_is_exactly_the_identity(x, rng):
     length = x.shape[2]
     for view in (jitter(strength=0), scale(strength=0), permute(segments=1), crop(size=length),
-                 crop(size=length, resize=True), zero(fraction=0)):
+                 resized_crop(smallest=1), zero(fraction=0)):
         assert_array_equal(view(x, rng), x, strict=True)
 
 
@@ -78,17 +78,35 @@ def test_a_permutation_has_any_number_of_pieces_in_any_order(rng):
 
 
 @given(x=batches(least=2), rng=rngs, data=st.data())
-def test_a_crop_is_a_window_and_a_resized_one_is_that_window_stretched(x, rng, data):
-    size, length = data.draw(st.integers(1, x.shape[2])), x.shape[2]
-    twin = np.random.default_rng(0)
-    twin.bit_generator.state = rng.bit_generator.state                           # the same draws for both
-    plain, stretched = crop(size=size)(x, rng), crop(size=size, resize=True)(x, twin)
+def test_a_crop_is_a_window_of_all_sensors(x, rng, data):
+    size = data.draw(st.integers(1, x.shape[2]))
     windows = np.lib.stride_tricks.sliding_window_view(x, size, axis=2)          # (N, C, places, size)
-    assert (plain[:, :, None] == windows).all(axis=(1, 3)).any(axis=1).all()     # one place for all sensors
-    expected = np.apply_along_axis(
-        lambda w: np.interp(np.linspace(0, size - 1, length), np.arange(size), w), 2, plain)
-    assert stretched.shape == x.shape
-    assert_allclose(stretched, expected, rtol=8 * np.finfo(x.dtype).eps, atol=8 * EPS32 * np.abs(x).max() * size)
+    y = crop(size=size)(x, rng)
+    assert (y[:, :, None] == windows).all(axis=(1, 3)).any(axis=1).all()
+
+
+@given(rng=rngs, smallest=st.floats(0.05, 1), n=sizes, length=st.integers(2, 40), dtype=st.sampled_from("fd"))
+def test_a_resized_crop_reads_all_sensors_at_one_slower_time(rng, smallest, n, length, dtype):
+    """The first sensor is the time itself, so it tells which times were read."""
+    t = np.arange(length)
+    x = np.stack([t, rng.standard_normal(length)])[None].repeat(n, axis=0).astype(dtype)
+    for (times, values), (_, before) in zip(resized_crop(smallest=smallest)(x, rng), x):
+        eps = np.finfo(dtype).eps * length
+        assert -eps <= times[0] and times[-1] <= length - 1 + eps
+        assert_allclose(np.diff(times), (times[-1] - times[0]) / (length - 1), atol=4 * eps)    # one speed
+        assert smallest - 2 * eps <= (times[-1] - times[0]) / (length - 1) <= 1 + 2 * eps
+        expected = np.interp(times, t, before)
+        assert_allclose(values, expected, atol=8 * eps * max(1, np.abs(np.diff(before)).max()))
+
+
+@given(rng=rngs)
+def test_the_windows_of_resized_crops_have_any_size_at_any_place(rng):
+    """s and the place a / ((1 - s)(T - 1)) are uniform: means 0.6 and 1/2, deviations 0.8 and 1 over sqrt(12)."""
+    x = np.tile(np.linspace(0, 1, 6), (2000, 1, 1))
+    y = resized_crop(smallest=0.2)(x, rng)[:, 0]
+    s, slack = y[:, -1] - y[:, 0], 6 / np.sqrt(12 * 2000)
+    assert abs(s.mean() - 0.6) < 0.8 * slack and abs((y[:, 0] / (1 - s)).mean() - 0.5) < slack
+    assert abs(s.var() - 0.64 / 12) < 6 * 0.64 / 12 * np.sqrt(0.8 / 2000)        # kurtosis 9/5 of U
 
 
 @given(rng=rngs)
@@ -236,6 +254,7 @@ ERRORS = {
         (ValueError, lambda: permute(segments=5)(X, RNG)),
     "crop: size must be an int >= 1, got 2.5": (ValueError, lambda: crop(size=2.5)),
     "crop: x must have shape (N, C, T) with T >= 5, got (2, 3, 4)": (ValueError, lambda: crop(size=5)(X, RNG)),
+    "resized_crop: smallest must be > 0 and <= 1, got 0": (ValueError, lambda: resized_crop(smallest=0)),
     "zero: fraction must be >= 0 and <= 1, got 1.5": (ValueError, lambda: zero(fraction=1.5)),
     "jitter: x must have 3 axes, got shape (3, 4)": (ValueError, lambda: jitter(strength=1)(X[0], RNG)),
     "scale: x must be finite, got 24 NaN": (ValueError, lambda: scale(strength=1)(X + np.nan, RNG)),

@@ -7,8 +7,8 @@ how the sensors move *together*: the ratios of their frequencies, their phases, 
 Idea: a view is a function (x, rng) -> x on a batch x of shape (N, C, T), N series of C sensors at T times,
 made by a factory that has the strengths:
 
-    weak = compose(jitter(strength=0.2), scale(strength=0.3))
-    strong = compose(permute(segments=5), jitter(strength=0.2))
+    weak = compose(jitter(strength=0.3), scale(strength=0.3))
+    strong = compose(permute(segments=5), jitter(strength=0.3))
     x1, x2 = weak(x, rng), strong(x, rng)
 
 Every sample gets its own draw, and at zero strength a view is exactly the identity. `make_activities` draws
@@ -251,18 +251,16 @@ def permute(*, segments):
     return view
 
 
-def crop(*, size, resize=False):
+def crop(*, size):
     """A view of a random window of `size` times, the same for all sensors of a sample, each place as likely.
 
     Parameters
     ----------
     size : int >= 1
-    resize : bool, stretch the window to the T times of x, on straight lines between its values, so that its
-        first and last value become those of the view: it is slower by (T - 1)/(size - 1)
 
     Returns
     -------
-    function (x, rng) -> ndarray of x's dtype, shape (N, C, size), or that of x (N, C, T) with resize
+    function (x, rng) -> ndarray of x's dtype, shape (N, C, size) for x (N, C, T)
 
     Raises
     ------
@@ -273,11 +271,40 @@ def crop(*, size, resize=False):
 
     def view(x, rng):
         x = _check_batch("crop", x, rng, at_least=size)
-        n, _, length = x.shape
-        start = rng.integers(0, length - size + 1, (n, 1))
-        if resize:
-            return _at(x, start + np.linspace(0, size - 1, length))
+        start = rng.integers(0, x.shape[2] - size + 1, (len(x), 1))
         return np.take_along_axis(x, (start + np.arange(size))[:, None], axis=2)
+    return view
+
+
+def resized_crop(*, smallest):
+    """A view of a random window, stretched to the length of x: how fast things go does not matter.
+
+        y(j) = x(a + s j),  j = 0 ... T-1,     s ~ U(smallest, 1),   a ~ U(0, (1 - s)(T - 1))
+
+    The window is the same for all sensors of a sample; between its values x is read on straight lines, so y
+    stays between the smallest and the largest value of each sensor.
+
+    Parameters
+    ----------
+    smallest : float in (0, 1], the smallest window as a share of the series; 1 is the identity
+
+    Returns
+    -------
+    function (x, rng) -> ndarray of the shape and dtype of x (N, C, T)
+
+    Raises
+    ------
+    ValueError : smallest outside (0, 1]; at the call, an x that is not (N, C, T), T >= 1, or not finite
+    TypeError : smallest is no number; at the call, rng is not a Generator
+    """
+    check_number("resized_crop", "smallest", smallest, above=0, at_most=1)
+
+    def view(x, rng):
+        x = _check_batch("resized_crop", x, rng, at_least=1)
+        n, _, length = x.shape
+        s = 1 - (1 - smallest) * rng.random((n, 1))
+        start = rng.random((n, 1)) * (1 - s) * (length - 1)
+        return _at(x, (start + s * np.arange(length)).clip(0, length - 1))    # rounding must not leave the series
     return view
 
 

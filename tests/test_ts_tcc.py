@@ -52,7 +52,8 @@ def test_its_gradient_is_its_slope_and_needs_no_lengths(rng, B, K):
     loss = lambda p, f: temporal_contrast(p, f, temperature=0.5)
     assert gradcheck(loss, predicted, future, rng=rng)
     lengths = rng.uniform(0.1, 10, (2, B, K, 1))
-    assert_allclose(loss(lengths[0] * predicted, lengths[1] * future).item(), loss(predicted, future).item(), atol=1e-12)
+    longer = loss(lengths[0] * predicted, lengths[1] * future)
+    assert_allclose(longer.item(), loss(predicted, future).item(), atol=1e-12)
 
 
 @given(rng=rngs, B=sizes, K=sizes, T=temperatures)
@@ -228,6 +229,21 @@ def test_every_past_comes_up_and_batches_may_be_odd_or_of_one_series():
     assert pretrain(model, X, epochs=0, batch_size=4, **options) == []
 
 
+def test_the_encoder_meets_the_weak_view_then_the_strong_one():
+    seen = []
+
+    class Watched(SeriesEncoder):
+        def forward(self, x):
+            seen.append(float(x.data.mean()))
+            return super().forward(x)
+
+    rng = np.random.default_rng(0)
+    model = TSTCC(Watched(1, 8, rng=rng), 8, steps=1, rng=rng)
+    pretrain(model, np.zeros((4, 1, 32), np.float32), weak=lambda x, rng: x + 1, strong=lambda x, rng: x + 2, rng=rng,
+             optimizer=Adam(model.parameters(), lr=0), epochs=1, batch_size=2)
+    assert seen == [1, 2, 1, 2]
+
+
 # ------------------------------------------------------------ what is refused
 
 RNG = np.random.default_rng(0)
@@ -249,7 +265,8 @@ ERRORS = {
                                       optimizer=Adam(MODEL.parameters(), lr=0), epochs=1, batch_size=2)),
     "pretrain: lambda2 must be >= 0, got -1":
         (ValueError, lambda: pretrain(MODEL, None, weak=WEAK, strong=STRONG, rng=RNG, lambda2=-1)),
-    "pretrain: rng must be a numpy.random.Generator": (TypeError, lambda: pretrain(MODEL, None, weak=WEAK, strong=STRONG, rng=0)),
+    "pretrain: rng must be a numpy.random.Generator":
+        (TypeError, lambda: pretrain(MODEL, None, weak=WEAK, strong=STRONG, rng=0)),
     "TSTCC: views must have shape (B, 2, C, T), got (2, 5, 8)": (ValueError, lambda: MODEL(Z)),
     "TSTCC: steps must be an int >= 1, got 0": (ValueError, lambda: model_of(RNG, steps=0)),
     "SeriesEncoder: dim must be an int >= 1, got 0": (ValueError, lambda: SeriesEncoder(3, 0, rng=RNG)),

@@ -78,7 +78,8 @@ def make_activities(n_samples, *, length=128, noise=0.5, rng):
     y = np.arange(n_samples) % len(ACTIVITIES)
     ratios, phases, shocks = (np.array(column, np.float64)[y] for column in zip(*ACTIVITIES.values()))
     t = np.arange(length) / length
-    normal, uniform = lambda *size: rng.standard_normal((n_samples, *size)), lambda *size: rng.random((n_samples, *size))
+    normal = lambda *size: rng.standard_normal((n_samples, *size))
+    uniform = lambda *size: rng.random((n_samples, *size))
     f = CYCLES[0] + (CYCLES[1] - CYCLES[0]) * uniform(1)
     theta = (f * t + uniform(1))[:, None]                                                    # (N, 1, T)
     x = np.sin(2 * np.pi * (ratios[..., None] * theta + phases[..., None]))                 # (N, C, T)
@@ -236,6 +237,11 @@ def permute(*, segments):
     ------
     ValueError : segments < 1; at the call, an x that is not (N, C, T), or shorter than `segments`
     TypeError : at the call, rng is not a Generator
+
+    Examples
+    --------
+    >>> permute(segments=3)(np.arange(8.0)[None, None], np.random.default_rng(0))
+    array([[[5., 6., 7., 0., 1., 2., 3., 4.]]])
     """
     check_sizes("permute", segments=segments)
 
@@ -266,6 +272,11 @@ def crop(*, size):
     ------
     ValueError : size < 1; at the call, an x that is not (N, C, T), or shorter than the crop
     TypeError : at the call, rng is not a Generator
+
+    Examples
+    --------
+    >>> crop(size=3)(np.arange(8.0)[None, None], np.random.default_rng(0))
+    array([[[5., 6., 7.]]])
     """
     check_sizes("crop", size=size)
 
@@ -296,6 +307,11 @@ def resized_crop(*, smallest):
     ------
     ValueError : smallest outside (0, 1]; at the call, an x that is not (N, C, T), T >= 1, or not finite
     TypeError : smallest is no number; at the call, rng is not a Generator
+
+    Examples
+    --------
+    >>> resized_crop(smallest=0.5)(np.arange(5.0)[None, None], np.random.default_rng(0)).round(2)
+    array([[[0.34, 1.03, 1.71, 2.39, 3.07]]])
     """
     check_number("resized_crop", "smallest", smallest, above=0, at_most=1)
 
@@ -323,6 +339,12 @@ def zero(*, fraction):
     ------
     ValueError : fraction outside [0, 1]; at the call, an x that is not (N, C, T) or not finite
     TypeError : fraction is no number; at the call, rng is not a Generator
+
+    Examples
+    --------
+    >>> zero(fraction=0.5)(np.ones((1, 2, 6)), np.random.default_rng(0))
+    array([[[1., 1., 1., 0., 0., 0.],
+            [1., 1., 0., 0., 0., 1.]]])
     """
     check_number("zero", "fraction", fraction, at_least=0, at_most=1)
 

@@ -21,7 +21,8 @@ so that a batch may hold a single series.
 
 Sources: Eldele, Ragab, Chen, Wu, Kwoh, Li and Guan 2021, Time-series representation learning via temporal and
 contextual contrasting, IJCAI (section 3.2, equations 1 and 2: temporal; section 3.3: contextual); van den Oord,
-Li and Vinyals 2018, Representation learning with contrastive predictive coding; MATH5836 week 10, section 10.3.2.
+Li and Vinyals 2018, Representation learning with contrastive predictive coding; MATH5836 week 10, section
+10.3.2.
 """
 from typing import NamedTuple
 
@@ -142,11 +143,17 @@ def temporal_contrast(predicted, future, *, temperature):
     Raises
     ------
     TypeError, ValueError : as in `info_nce`; shapes that are not (B, K, D), K >= 1, or differ
+
+    Examples
+    --------
+    >>> z = np.eye(2)[:, None]    # B = 2 series, K = 1 step
+    >>> round(temporal_contrast(z, z, temperature=1).item(), 4), round(float(np.log(1 + 1 / np.e)), 4)
+    (0.3133, 0.3133)
     """
     predicted, future = as_tensor(predicted), as_tensor(future)
     if predicted.ndim != 3 or predicted.shape != future.shape or not predicted.shape[1]:
-        raise ValueError("temporal_contrast: predicted and future must have one shape (B, K, D) with K >= 1, got "
-                         f"{predicted.shape} and {future.shape}")
+        raise ValueError("temporal_contrast: predicted and future must have one shape (B, K, D) with K >= 1, "
+                         f"got {predicted.shape} and {future.shape}")
     K = predicted.shape[1]
     return sum(info_nce(predicted[:, k], future[:, k], temperature=temperature) for k in range(K)) / K
 
@@ -162,7 +169,7 @@ def contrast(model, z_weak, z_strong, *, t, temperature):
     """The losses of a batch of encodings whose past ends at t.
 
         c = context(z_1 ... z_t)                                              of either view
-        L_TC^w = temporal_contrast(W_k c_weak, z_strong,t+k),    L_TC^s = temporal_contrast(W_k c_strong, z_weak,t+k)
+        L_TC^w = temporal_contrast(W_k c_weak, z_strong,t+k),   L_TC^s likewise from c_strong to z_weak
         L_CC = nt_xent(project(c_weak), project(c_strong))
 
     (Eldele et al. 2021, sections 3.2 and 3.3.) For L_CC the *negatives* of a context are the 2B - 2 contexts of

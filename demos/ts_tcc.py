@@ -3,14 +3,15 @@
 MATH5836 week 10, sections 10.3.1 and 10.3.2; Eldele et al. 2021, TS-TCC. The data are series of three sensors
 that record one of six activities (demos/series.py). From the past of one view the network predicts the future
 of the other (temporal contrasting), and its summaries of both pasts shall agree (contextual contrasting). No
-label is used. Then a linear probe on the summary of a whole series gets 1 to 50 labels per class.
+label is used. Then a linear probe on the context of a whole series gets 1 to 50 labels per class.
 
 You will see a series with its weak and its strong view; both losses beside their chance lines, ln B and
 ln(2B - 1); and the accuracy on series never seen, against the number of labels, beside raw values, power and
-cross spectra, the same network untrained, each of the two tasks alone, and views that keep the speed.
+cross spectra, the same network untrained, each of the two tasks alone, and views that change the speed too.
 
 Predict first: the strong view is shuffled, so its future does not follow on the past of the weak view. What is
-left to predict? And which matters more: the second of the two tasks, or a view that changes the speed?
+left to predict? Which of the two tasks is worth more alone, and do crops help, which hide how fast things go?
+Then run it with --seed 1: what holds for every seed is claimed, and these two answers do not.
 """
 # %% Constants
 from copy import deepcopy
@@ -34,7 +35,7 @@ BATCH = 32 if demo.quick else 64
 DIM, STEPS, LR = 64, 4, 3e-3                             # D, K, the rate of Adam
 DRAWS = 4 if demo.quick else 12                          # of labels
 PER_CLASS = (1, 5) if demo.quick else (1, 2, 5, 10, 50)  # labels
-LEAD = 0.1 if demo.quick else 0.3                        # of TS-TCC over its own untrained network, one label each
+LEAD = 0.1 if demo.quick else 0.2                        # of TS-TCC with one label each
 
 VIEWS = {"weak": compose(jitter(strength=0.3), scale(strength=0.3)),
          "strong": compose(permute(segments=5), jitter(strength=0.3))}
@@ -194,8 +195,10 @@ demo.claim("one label per class: better than the same network untrained (lead)",
 demo.claim("and than cross spectra (lead)", means["TS-TCC"][0] - means["cross spectra"][0],
            at_least=LEAD)
 demo.claim("with the fewest labels raw values are near chance (accuracy)", means["raw values"][0], at_most=0.25)
+five = PER_CLASS.index(5)
+demo.claim("with one label per class it is better than power spectra with five (lead)",
+           means["TS-TCC"][0] - means["power spectra"][five], at_least=0.1)
 if not demo.quick:
-    i = PER_CLASS.index(10)
-    demo.claim("with one label per class it is better than cross spectra with ten (lead)",
-               means["TS-TCC"][0] - means["cross spectra"][i], above=0)
+    demo.claim("and better than cross spectra with five (lead)", means["TS-TCC"][0] - means["cross spectra"][five],
+               above=0)
 demo.finish(figure)

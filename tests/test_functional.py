@@ -52,6 +52,8 @@ SMOOTH = {    # name -> function of (rng, n, c) to (f, inputs away from kinks)
                                    normals(r, (n + 1, c, 2), c, c)),
     "binary_cross_entropy_with_logits": lambda r, n, c: (
         F.binary_cross_entropy_with_logits, [*normals(r, (n, c)), r.random((n, c))]),
+    "conv1d": lambda r, n, c: (lambda x, w, b: F.conv1d(x, w, b, 2, 1),
+                               normals(r, (n, c, 4), (2, c, 3), 2)),
     "conv2d": lambda r, n, c: (lambda x, w, b: F.conv2d(x, w, b, 2, 1),
                                normals(r, (n, c, 4, 3), (2, c, 3, 2), 2)),
     "cosine_similarity": lambda r, n, c: (F.cosine_similarity,
@@ -69,6 +71,7 @@ SMOOTH = {    # name -> function of (rng, n, c) to (f, inputs away from kinks)
                                    normals(r, (2, n, c), (n, c), (n, c))),
     "leaky_relu": lambda r, n, c: (lambda x: F.leaky_relu(x, 0.2), [nonzero(r, n, c)]),
     "log_softmax": lambda r, n, c: (lambda x: F.log_softmax(x, 0), normals(r, (n, c))),
+    "max_pool1d": lambda r, n, c: (lambda x: F.max_pool1d(x, 2, 1, 1), [distinct(r, n, c, 4)]),
     "max_pool2d": lambda r, n, c: (lambda x: F.max_pool2d(x, 2, 1, 1), [distinct(r, n, c, 3, 4)]),
     "mse_loss": lambda r, n, c: (F.mse_loss, normals(r, (n, c), (n, c))),
     "normalize": lambda r, n, c: (lambda x: F.normalize(x, 3, 0), [nonzero(r, n, c)]),
@@ -90,6 +93,22 @@ def test_every_function_of_its_own_has_a_gradient_row():
 def test_gradient_is_the_slope(name, rng, n, c):
     f, inputs = SMOOTH[name](rng, n, c)
     assert gradcheck(f, *inputs, rng=rng)
+
+
+# ------------------------------------------------------------ series
+
+@given(rng=rngs, n=st.integers(0, 3), c=sizes, k=sizes, stride=st.integers(1, 3), padding=st.integers(0, 3))
+def test_convolution_and_pooling_of_series_are_the_sums_of_their_definitions(rng, n, c, k, stride, padding):
+    x, w, b = normals(rng, (n, c, k + 3), (2, c, k), 2)
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding)))
+    windows = np.stack([padded[:, :, t:t + k] for t in range(0, 4 + 2 * padding, stride)], axis=2)
+    expected = np.einsum("nctk,ock->not", windows, w) + b[:, None]    # at most 36 terms of size 1
+    assert_allclose(F.conv1d(Tensor(x), Tensor(w), Tensor(b), stride, padding).data, expected, atol=1e-13)
+    edge = min(padding, k // 2)
+    lowest = np.pad(x, ((0, 0), (0, 0), (edge, edge)), constant_values=-np.inf)
+    windows = np.stack([lowest[:, :, t:t + k] for t in range(0, 4 + 2 * edge, stride)], axis=2)
+    assert_array_equal(F.max_pool1d(Tensor(x), k, stride, edge).data, windows.max(axis=3))
+    assert_array_equal(F.max_pool1d(x, k).data, F.max_pool1d(x, k, k).data)
 
 
 # ------------------------------------------------------------ softmax
@@ -473,6 +492,20 @@ ERRORS = {    # message -> (kind of error, call)
         (ValueError, lambda: F.embedding([0, 7], Z)),
     "embedding: indices must be integers, got dtype float64":
         (TypeError, lambda: F.embedding([0.5], Z)),
+    "conv1d: x must have shape (N, C, L) and weight (O, C, k), got (1, 2, 4) and (3, 4, 2)":
+        (ValueError, lambda: F.conv1d(X3, np.zeros((3, 4, 2)))),
+    "conv1d: kernel_size must be at most the padded length 6, got 7":
+        (ValueError, lambda: F.conv1d(X3, np.zeros((3, 2, 7)), padding=1)),
+    "conv1d: stride must be an int >= 1, got (2, 1)":
+        (ValueError, lambda: F.conv1d(X3, np.zeros((3, 2, 2)), stride=(2, 1))),
+    "conv1d: padding must be an int >= 0, got -1":
+        (ValueError, lambda: F.conv1d(X3, np.zeros((3, 2, 2)), padding=-1)),
+    "max_pool1d: x must have shape (N, C, L), got (2, 3)":
+        (ValueError, lambda: F.max_pool1d(Z, 2)),
+    "max_pool1d: kernel_size must be an int >= 1, got 0":
+        (ValueError, lambda: F.max_pool1d(X3, 0)),
+    "max_pool1d: padding must be at most half of kernel_size=2, got 2":
+        (ValueError, lambda: F.max_pool1d(X3, 2, padding=2)),
     "scaled_dot_product_attention: query must have shape (..., T, d), key (..., S, d) and "
     "value (..., S, d_v), got (1, 2, 4), (2, 3) and (2, 3)":
         (ValueError, lambda: attend(X3, Z, Z)),

@@ -39,10 +39,16 @@ def sequences(rng, n):
     return rng.normal(size=(n, 3, 4))
 
 
+def series(rng, n):
+    """Series without ties, so that a maximum has one place."""
+    return rng.permutation(n * 10).reshape(n, 2, 5) / 8 - n / 2
+
+
 LAYERS = {    # name -> (make with an rng, input of n samples)
     "AvgPool2d": (lambda r: nn.AvgPool2d(2, padding=1), images),
     "BatchNorm1d": (lambda r: nn.BatchNorm1d(4, eps=0.1), rows),
     "BatchNorm2d": (lambda r: nn.BatchNorm2d(2, eps=0.1), images),
+    "Conv1d": (lambda r: nn.Conv1d(2, 3, 3, stride=2, padding=1, rng=r), series),
     "Conv2d": (lambda r: nn.Conv2d(2, 3, (3, 2), stride=2, padding=1, rng=r), images),
     "Dropout": (lambda r: nn.Dropout(0.3, rng=r), rows),
     "Embedding": (lambda r: nn.Embedding(5, 4, rng=r), lambda rng, n: rng.integers(0, 5, (n, 3))),
@@ -50,6 +56,7 @@ LAYERS = {    # name -> (make with an rng, input of n samples)
     "GELU": (lambda r: nn.GELU("tanh"), rows),
     "LayerNorm": (lambda r: nn.LayerNorm((3, 4), eps=0.1), sequences),
     "Linear": (lambda r: nn.Linear(4, 3, rng=r), sequences),
+    "MaxPool1d": (lambda r: nn.MaxPool1d(2, stride=1), series),
     "MaxPool2d": (lambda r: nn.MaxPool2d(2, stride=1), images),
     "MultiheadAttention": (lambda r: nn.MultiheadAttention(4, 2, rng=r), sequences),
     "ReLU": (lambda r: nn.ReLU(), nonzero),
@@ -309,9 +316,10 @@ def check_moments(parameter, second, fourth):
 def test_initial_laws(rng):
     linear, conv = nn.Linear(50, 60, rng=rng), nn.Conv2d(4, 50, (3, 5), rng=rng)
     attention, table = nn.MultiheadAttention(24, 3, rng=rng), nn.Embedding(60, 50, rng=rng)
+    conv1 = nn.Conv1d(4, 50, 7, rng=rng)
     bounds = [(linear.weight, 50 ** -0.5), (linear.bias, 50 ** -0.5), (conv.weight, 60 ** -0.5),
               (conv.bias, 60 ** -0.5), (attention.in_proj_weight, math.sqrt(6 / (24 + 3 * 24))),
-              (attention.out_proj.weight, 24 ** -0.5)]
+              (attention.out_proj.weight, 24 ** -0.5), (conv1.weight, 28 ** -0.5), (conv1.bias, 28 ** -0.5)]
     for parameter, k in bounds:    # U(-k, k): E u^2 = k^2 / 3, E u^4 = k^4 / 5
         assert parameter.dtype == np.float32
         check_moments(parameter, k ** 2 / 3, k ** 4 / 5)
@@ -581,6 +589,10 @@ ERRORS = {    # message -> (kind of error, call)
         (ValueError, lambda: nn.Conv2d(2, 3, 3, stride=0, rng=RNG)),
     "Conv2d: padding must be an int >= 0 or two of them, got -1":
         (ValueError, lambda: nn.Conv2d(2, 3, 3, padding=-1, rng=RNG)),
+    "Conv1d: x must have shape (N, in_channels=2, L), got (1, 3, 8)":
+        (ValueError, lambda: nn.Conv1d(2, 3, 3, rng=RNG)(tensor(1, 3, 8))),
+    "Conv1d: kernel_size must be an int >= 1, got (3, 1)":
+        (ValueError, lambda: nn.Conv1d(2, 3, (3, 1), rng=RNG)),
     "BatchNorm1d: x must have 2 or 3 axes and num_features=3 on axis 1, got (4, 2)":
         (ValueError, lambda: nn.BatchNorm1d(3)(tensor(4, 2))),
     "BatchNorm2d: x must have 4 axes and num_features=3 on axis 1, got (4, 3)":
@@ -659,7 +671,7 @@ class Twice(nn.Module):
         return 2 * self.half
 
 
-@pytest.mark.parametrize("name", ["Linear", "Conv2d", "Embedding"])
+@pytest.mark.parametrize("name", ["Linear", "Conv1d", "Conv2d", "Embedding"])
 def test_a_weight_may_be_computed_by_a_module(name):
     layer, other = make(name), make(name)
     other.weight = Twice(layer.weight)
@@ -695,14 +707,15 @@ def test_an_integer_buffer_takes_over_only_what_it_can_hold(codes):
     assert_array_equal(model.codes, [1, -2, 3])
 
 
-@given(rng=rngs, name=st.sampled_from(["Linear", "Conv2d"]))
+@given(rng=rngs, name=st.sampled_from(["Linear", "Conv1d", "Conv2d"]))
 def test_the_work_of_a_layer_is_the_sum_of_its_outputs_when_all_numbers_are_one(rng, name):
     """Each product then adds exactly 1; without padding, where all of them meet a pixel."""
     c, o, k, n = (int(v) for v in rng.integers(1, 4, 4))
-    layer = (nn.Linear(c, o, bias=False, rng=rng) if name == "Linear"
-             else nn.Conv2d(c, o, (k, 2), stride=2, bias=False, rng=rng))
+    layer, shape = {"Linear": (nn.Linear(c, o, bias=False, rng=rng), (n, 5, c)),
+                    "Conv1d": (nn.Conv1d(c, o, k, stride=2, bias=False, rng=rng), (n, c, 6)),
+                    "Conv2d": (nn.Conv2d(c, o, (k, 2), stride=2, bias=False, rng=rng), (n, c, 6, 5))}[name]
     layer.weight.data = np.ones_like(layer.weight.data)
-    x = Tensor(np.ones((n, 5, c) if name == "Linear" else (n, c, 6, 5), np.float32))
+    x = Tensor(np.ones(shape, np.float32))
     y = layer(x)
     assert layer.macs(x, y) == y.data.sum()
 

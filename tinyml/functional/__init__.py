@@ -7,15 +7,15 @@ from tinyml.functional.activations import (dropout, embedding, gelu, leaky_relu,
                                            softmax)
 from tinyml.functional.attention import scaled_dot_product_attention
 from tinyml.functional.distances import cosine_similarity, normalize
-from tinyml.functional.images import avg_pool2d, conv2d, max_pool2d
+from tinyml.functional.images import avg_pool2d, conv1d, conv2d, max_pool1d, max_pool2d
 from tinyml.functional.losses import (binary_cross_entropy_with_logits, cross_entropy, kl_div,
                                       mse_loss)
 from tinyml.functional.norms import batch_norm, layer_norm
 from tinyml.ops import linear, relu, sigmoid, tanh
 
 __all__ = [
-    "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "conv2d", "cosine_similarity",
+    "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "conv1d", "conv2d", "cosine_similarity",
     "cross_entropy", "dropout", "embedding", "gelu", "kl_div", "layer_norm", "leaky_relu", "linear",
-    "log_softmax", "max_pool2d", "mse_loss", "normalize", "relu", "scaled_dot_product_attention",
-    "sigmoid", "softmax", "tanh",
+    "log_softmax", "max_pool1d", "max_pool2d", "mse_loss", "normalize", "relu",
+    "scaled_dot_product_attention", "sigmoid", "softmax", "tanh",
 ]

@@ -16,7 +16,7 @@ def _value(weight):
 
 
 def _uniform(rng, shape, fan_in):
-    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's law for Linear and Conv2d, weight and bias."""
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's law for Linear, Conv1d and Conv2d, weight and bias."""
     bound = 1 / math.sqrt(fan_in) if fan_in else 0
     return Parameter(rng.uniform(-bound, bound, shape).astype(np.float32))
 
@@ -38,8 +38,8 @@ class Linear(Module):
     rng : numpy.random.Generator
 
     Shapes: x (..., in_features), y (..., out_features), weight (out_features, in_features), bias
-    (out_features,). Raises ValueError for another shape of x. Here and in `Conv2d` and `Embedding`, a
-    Module may take the place of the weight: then the weight is what it returns when called.
+    (out_features,). Raises ValueError for another shape of x. Here and in `Conv1d`, `Conv2d` and `Embedding`,
+    a Module may take the place of the weight: then the weight is what it returns when called.
     """
 
     def __init__(self, in_features, out_features, bias=True, *, rng):
@@ -102,6 +102,42 @@ class Conv2d(Module):
         return f"{self.in_channels}, {self.out_channels}, {_geometry(self, stride=1)}"
 
 
+class Conv1d(Module):
+    """Convolution of series (`tinyml.functional.conv1d`), weights from U(-k, k), k = 1/sqrt(C kernel_size).
+
+    Parameters
+    ----------
+    in_channels, out_channels, kernel_size, stride : int >= 1
+    padding : int >= 0
+    bias : bool
+    rng : numpy.random.Generator
+
+    Shapes: x (N, in_channels, L), y (N, out_channels, L'), weight (out_channels, in_channels, kernel_size).
+    """
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *, rng):
+        check_sizes("Conv1d", in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size,
+                    stride=stride)
+        check_rng("Conv1d", rng)
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        fan_in = in_channels * kernel_size
+        self.weight = _uniform(rng, (out_channels, in_channels, kernel_size), fan_in)
+        self.bias = _uniform(rng, out_channels, fan_in) if bias else None
+
+    def forward(self, x):
+        shape = np.shape(x)
+        if len(shape) != 3 or shape[1] != self.in_channels:
+            raise ValueError(f"Conv1d: x must have shape (N, in_channels={self.in_channels}, L), got {shape}")
+        return F.conv1d(x, _value(self.weight), self.bias, self.stride, self.padding)
+
+    def macs(self, x, y):
+        return y.size * self.in_channels * self.kernel_size
+
+    def extra_repr(self):
+        return f"{self.in_channels}, {self.out_channels}, {_geometry(self, stride=1)}"
+
+
 class ReLU(Module):
     """max(x, 0)."""
 
@@ -154,6 +190,11 @@ class MaxPool2d(Module):
 
     def extra_repr(self):
         return _geometry(self, stride=None)
+
+
+class MaxPool1d(MaxPool2d):
+    """Largest value of each window of a series (`tinyml.functional.max_pool1d`)."""
+    pool = staticmethod(F.max_pool1d)
 
 
 class AvgPool2d(MaxPool2d):

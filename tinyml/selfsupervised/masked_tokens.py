@@ -16,7 +16,8 @@ What is seen: the corrupted sequence and, at the positions that one is asked abo
 other positions this is known only where [MASK] stands. Elsewhere the token may be true or not.
 
 Sources: Devlin, Chang, Lee and Toutanova 2019, BERT; Vaswani et al. 2017, Attention is all you need; Rabiner
-1989, A tutorial on hidden Markov models (section III.A: forward and backward); MATH5836 week 10, section 10.3.1.
+1989, A tutorial on hidden Markov models (section III.A: forward and backward); MATH5836 week 10, section
+10.3.1.
 """
 import numpy as np
 
@@ -104,7 +105,8 @@ def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
 
     and e_t(v) = 1 under [MASK]. Messages from the left and from the right (Rabiner 1989, equations 20 and 25),
 
-        l_1 = 1,   l_(t+1)(w) = sum_v l_t(v) e_t(v) A(v, w),       r_T = 1,   r_t(v) = sum_w A(v, w) e_(t+1)(w) r_(t+1)(w)
+        l_(t+1)(w) = sum_v l_t(v) e_t(v) A(v, w),      l_1 = 1,
+        r_(t-1)(v) = sum_w A(v, w) e_t(w) r_t(w),      r_T = 1,
 
     are then polynomials too, and with [z^j] the coefficient of z^j
 
@@ -166,7 +168,7 @@ def _messages(sure, chosen, A, n_coefficients):
     for t in range(T - 1):
         product = sure[:, t, :, None] * messages[:, t]
         product[..., 1:] += chosen[:, t, :, None] * messages[:, t, :, :-1]
-        message = np.einsum("nvj,vw->nwj", product, A, optimize=True)
+        message = A.T @ product                                                          # (N, V, .)
         messages[:, t + 1] = message / np.maximum(message.sum(axis=(1, 2), keepdims=True), 1e-300)
     return messages
 
@@ -199,7 +201,8 @@ class TokenTransformer(Module):
         self.embedding = Embedding(vocab_size + 1, d_model, rng=rng)
         self.position = Parameter(rng.standard_normal((length, d_model), dtype=np.float32))
         self.blocks = Sequential(*(TransformerEncoderLayer(d_model, nhead, 4 * d_model, dropout=0.0,
-                                                           norm_first=True, rng=rng) for _ in range(num_layers)))
+                                                           norm_first=True, rng=rng)
+                                   for _ in range(num_layers)))
         self.norm, self.head = LayerNorm(d_model), Linear(d_model, vocab_size, rng=rng)
 
     def encode(self, tokens):

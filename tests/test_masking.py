@@ -10,8 +10,8 @@ from strategies import anything, rngs, shapes
 
 from tinyml import Tensor
 from tinyml import functional as F
-from tinyml.selfsupervised.masking import (mask_edges, mask_input, mask_patches, mask_spans, mask_tokens,
-                                           masked_loss)
+from tinyml.selfsupervised.masking import (adjacency, mask_edges, mask_input, mask_patches, mask_spans,
+                                           mask_tokens, masked_loss)
 
 ratios = st.sampled_from([0, 1]) | st.floats(0, 1)
 RNG = np.random.default_rng(0)
@@ -174,6 +174,14 @@ def as_set(edges):
     return {frozenset(edge) for edge in edges.tolist()}
 
 
+@given(graph=graphs())
+def test_the_adjacency_holds_both_directions_of_every_edge(graph):
+    edges, n_nodes, _ = graph
+    A = adjacency(edges, n_nodes)
+    assert A.shape == (n_nodes, n_nodes) and A.sum() == 2 * len(edges)
+    assert all(A[i, j] and A[j, i] for i, j in edges)
+
+
 @given(rng=rngs, graph=graphs())
 def test_hidden_and_visible_edges_are_all_edges_and_non_edges_are_none(rng, graph):
     edges, n_nodes, mask_ratio = graph
@@ -250,7 +258,7 @@ X, T3 = np.zeros((4, 3)), np.zeros((2, 3), int)
     (lambda: mask_spans(X, mask_ratio=0.5, span_length=0, rng=RNG), "span_length must be an int >= 1"),
     (lambda: mask_spans(1.0, mask_ratio=0.5, span_length=1, rng=RNG), r"x must have shape \(..., T\)"),
     (lambda: mask_edges([(0, 1), (1, 0)], 2, mask_ratio=0, rng=RNG), "edges must be given once"),
-    (lambda: mask_edges([(0, 1), (1, 1)], 2, mask_ratio=0, rng=RNG), "different nodes, got a loop at node 1"),
+    (lambda: mask_edges([(0, 1), (1, 1)], 2, mask_ratio=0, rng=RNG), "different nodes, got a loop at 1"),
     (lambda: mask_edges([(0, 2)], 2, mask_ratio=0, rng=RNG), "edges must be in 0..1, got 2"),
     (lambda: mask_edges([0, 1], 2, mask_ratio=0, rng=RNG), r"edges must have shape \(m, 2\), got \(2,\)"),
     (lambda: mask_edges([(0, 1)], 2, mask_ratio=1, rng=RNG), "must hide at most 0 edges"),

@@ -137,15 +137,16 @@ class MaskedAutoencoder(Module):
         self.encoder, self.norm = _blocks(d_model, nhead, num_layers, rng), LayerNorm(d_model)
         self.decoder_embed = Linear(d_model, decoder_dim, rng=rng)
         self.mask_token, self.decoder_position = small(decoder_dim), small(n_patches, decoder_dim)
-        self.decoder, self.decoder_norm = _blocks(decoder_dim, nhead, decoder_layers, rng), LayerNorm(decoder_dim)
+        self.decoder = _blocks(decoder_dim, nhead, decoder_layers, rng)
+        self.decoder_norm = LayerNorm(decoder_dim)
         self.head = Linear(decoder_dim, patch_dim, rng=rng)
 
     def encode(self, patches, ids_keep=None):
         """(N, L, P) to (N, k, d_model): what the encoder makes of the patches ids_keep (N, k); None for all."""
         patches = as_tensor(patches)
         if patches.shape[1:] != (self.n_patches, self.patch_dim):
-            raise ValueError(f"MaskedAutoencoder: patches must have shape (N, {self.n_patches}, {self.patch_dim}), "
-                             f"got {patches.shape}")
+            raise ValueError(f"MaskedAutoencoder: patches must have shape (N, {self.n_patches}, "
+                             f"{self.patch_dim}), got {patches.shape}")
         if ids_keep is None:
             return self.norm(self.encoder(self.embed(patches) + self.position))
         return self.norm(self.encoder(self.embed(_pick(patches, ids_keep)) + self.position[ids_keep]))

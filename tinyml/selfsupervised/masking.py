@@ -225,9 +225,7 @@ def mask_edges(edges, n_nodes, *, mask_ratio, rng):
     ValueError : another shape, a node outside 0..n-1, a loop, an edge given twice, in either direction,
         mask_ratio outside [0, 1], or fewer than k pairs without an edge
     """
-    check_sizes("mask_edges", n_nodes=n_nodes)
-    edges = check_labels("mask_edges", "edges", edges, n_nodes)
-    adjacent = _adjacency(edges, n_nodes)
+    adjacent, edges = adjacency(edges, n_nodes), np.asarray(edges, np.int64)
     k = _n_hidden("mask_edges", len(edges), mask_ratio, rng)
     pairs = np.argwhere(np.triu(~adjacent, 1))                         # (n (n - 1) / 2 - m, 2)
     if len(pairs) < k:
@@ -237,19 +235,27 @@ def mask_edges(edges, n_nodes, *, mask_ratio, rng):
     return edges[~hide], edges[hide], pairs[rng.permutation(len(pairs))[:k]]
 
 
-def _adjacency(edges, n_nodes):
-    """Booleans, shape (n, n), True where there is an edge, or an error that says what is wrong with them."""
+def adjacency(edges, n_nodes):
+    """Which nodes are joined: A_ij = A_ji = True for every edge (i, j).
+
+    Parameters, errors as in `mask_edges`: edges (m, 2), each once, no loops; n_nodes >= 1.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_nodes, n_nodes), symmetric
+    """
+    check_sizes("adjacency", n_nodes=n_nodes)
+    edges = check_labels("adjacency", "edges", edges, n_nodes)
     if edges.ndim != 2 or edges.shape[1] != 2:
-        raise ValueError(f"mask_edges: edges must have shape (m, 2), got {edges.shape}")
-    adjacent = np.zeros((n_nodes, n_nodes), bool)
-    adjacent[tuple(edges.T)] = adjacent[tuple(edges[:, ::-1].T)] = True
-    if np.diag(adjacent).any():
-        raise ValueError(f"mask_edges: edges must join different nodes, got a loop at node "
-                         f"{np.diag(adjacent).argmax()}")
-    if adjacent.sum() != 2 * len(edges):
-        raise ValueError(f"mask_edges: edges must be given once, in one direction, got {len(edges)} rows "
-                         f"for {adjacent.sum() // 2} edges")
-    return adjacent
+        raise ValueError(f"adjacency: edges must have shape (m, 2), got {edges.shape}")
+    A = np.zeros((n_nodes, n_nodes), bool)
+    A[edges[:, 0], edges[:, 1]] = A[edges[:, 1], edges[:, 0]] = True
+    if np.diag(A).any():
+        raise ValueError(f"adjacency: edges must join different nodes, got a loop at {np.diag(A).argmax()}")
+    if A.sum() != 2 * len(edges):
+        raise ValueError(f"adjacency: edges must be given once, in one direction, got {len(edges)} rows for "
+                         f"{A.sum() // 2} edges")
+    return A
 
 
 def masked_loss(prediction, target, mask, *, loss_fn):

@@ -33,7 +33,7 @@ VOCAB = 6 if demo.quick else 12           # tokens; [MASK] is one more
 SUCCESSORS = 2 if demo.quick else 3       # what may follow each of them
 LENGTH = 14 if demo.quick else 20         # of a sequence: 2 or 3 tokens are chosen
 MODEL = dict(d_model=32, nhead=2, num_layers=1) if demo.quick else dict(d_model=32, nhead=4, num_layers=2)
-STEPS = 600 if demo.quick else 1200       # of training, each on sequences never seen before
+STEPS = 600 if demo.quick else 1600       # of training, each on sequences never seen before
 BATCH = 32
 RATE = 5e-3 if demo.quick else 4e-3       # of Adam, after a warm-up, on a cosine to 0
 N_TEST = 1000 if demo.quick else 3000     # fresh sequences to measure on

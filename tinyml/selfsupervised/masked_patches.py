@@ -57,7 +57,7 @@ def patchify(images, patch_size):
                          f"{patch_size}, got {images.shape}")
     N, H, W = images.shape
     cells = images.reshape(N, H // patch_size, patch_size, W // patch_size, patch_size)
-    return cells.swapaxes(2, 3).reshape(N, -1, patch_size ** 2)
+    return cells.swapaxes(2, 3).reshape(N, H * W // patch_size ** 2, patch_size ** 2)
 
 
 def unpatchify(patches, size):
@@ -78,10 +78,10 @@ def unpatchify(patches, size):
     """
     patches, (H, W) = np.asarray(patches), size
     p = round(np.sqrt(patches.shape[-1])) if patches.ndim == 3 else 0
-    if p < 1 or p * p != patches.shape[2] or H % p or W % p or H * W != patches[0].size:
+    if p < 1 or p * p != patches.shape[2] or H % p or W % p or H * W != patches.shape[1] * p * p:
         raise ValueError(f"unpatchify: patches must have shape (N, L, p^2) and fill size={size}, got "
                          f"{patches.shape}")
-    return patches.reshape(-1, H // p, W // p, p, p).swapaxes(2, 3).reshape(-1, H, W)
+    return patches.reshape(len(patches), H // p, W // p, p, p).swapaxes(2, 3).reshape(len(patches), H, W)
 
 
 def normalize_patches(patches, *, eps=1e-6):
@@ -106,8 +106,8 @@ def normalize_patches(patches, *, eps=1e-6):
 
 
 def _blocks(d_model, nhead, num_layers, rng):
-    return Sequential(*(TransformerEncoderLayer(d_model, nhead, 4 * d_model, dropout=0.0, activation="gelu",
-                                                norm_first=True, rng=rng) for _ in range(num_layers)))
+    return Sequential(*(TransformerEncoderLayer(d_model, nhead, 4 * d_model, dropout=0.0, norm_first=True,
+                                                rng=rng) for _ in range(num_layers)))
 
 
 def _pick(x, ids):
@@ -162,3 +162,51 @@ class MaskedAutoencoder(Module):
     def forward(self, patches):
         """The features of whole images: the mean over the patches, (N, L, P) to (N, d_model)."""
         return self.encode(patches).mean(axis=1)
+
+
+def masked_patch_loss(model, patches, *, mask_ratio=0.75, normalize=False, rng):
+    """Hide patches, restore them from the others, and compare the hidden ones alone.
+
+        L = 1 / (|M| P) sum over i in M of ||x^_i - x_i||^2
+
+    (He et al. 2022, section 3, "Reconstruction target"; MATH5836 week 10, section 10.3.1: MSE.)
+
+    Parameters
+    ----------
+    model : MaskedAutoencoder
+    patches : ndarray, shape (N, L, P)
+    mask_ratio : float in [0, 1); the encoder must see a patch or more
+    normalize : bool, take `normalize_patches` for the target
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Tensor, a scalar
+
+    Raises
+    ------
+    TypeError, ValueError : as in `mask_patches`; mask_ratio hides no patch, or all of them
+    """
+    x_hat, mask = reconstruct(model, patches, mask_ratio=mask_ratio, rng=rng)
+    return masked_loss(x_hat, normalize_patches(patches) if normalize else patches, mask, loss_fn=F.mse_loss)
+
+
+def reconstruct(model, patches, *, mask_ratio=0.75, rng):
+    """What the model makes of images of which it sees a part.
+
+    Parameters are those of `masked_patch_loss`: model, patches, mask_ratio, rng.
+
+    Returns
+    -------
+    x_hat : Tensor, shape (N, L, P), at visible positions too, where nothing was learned
+    mask : ndarray of bool, shape (N, L), True where a patch was hidden
+
+    Raises
+    ------
+    TypeError, ValueError : as in `mask_patches`; mask_ratio hides all patches
+    """
+    N, L = np.shape(patches)[:2]
+    ids_keep, ids_mask, ids_restore = mask_patches(N, L, mask_ratio=mask_ratio, rng=rng)
+    if not ids_keep.size:
+        raise ValueError(f"reconstruct: mask_ratio must leave a patch to see, got {mask_ratio} of {L} patches")
+    return model.decode(model.encode(patches, ids_keep), ids_restore), ids_restore >= ids_keep.shape[1]

@@ -1,4 +1,4 @@
-"""The laws of masked edges: facts of a graph, an area by ranks, a convolution, and no message from what is hidden."""
+"""The laws of masked edges: facts of a graph, an area by ranks, no message from what is hidden."""
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,7 +69,8 @@ def test_scores_without_training(rng, graph):
     pairs = rng.integers(0, n, (5, 2))
     sets = [{j for edge in edges.tolist() for j in edge if i in edge and j != i} for i in range(n)]
     assert_array_equal(common_neighbours(edges, n, pairs), [len(sets[i] & sets[j]) for i, j in pairs])
-    assert_array_equal(preferential_attachment(edges, n, pairs), [len(sets[i]) * len(sets[j]) for i, j in pairs])
+    products = [len(sets[i]) * len(sets[j]) for i, j in pairs]
+    assert_array_equal(preferential_attachment(edges, n, pairs), products)
 
 
 # ------------------------------------------------------------ the predictor

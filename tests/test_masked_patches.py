@@ -1,4 +1,4 @@
-"""The laws of masked patches: cut and put together, an encoder that cannot see what is hidden, a loss of the rest."""
+"""The laws of masked patches: cut and put together, an encoder that cannot see what is hidden, its loss."""
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,7 +41,8 @@ def test_normalized_patches_have_mean_0_variance_1_and_forget_brightness_and_con
     y = normalize_patches(x)
     assert_allclose(y.mean(axis=-1), 0, atol=1e-12)
     assert_allclose(y.var(axis=-1), 1, rtol=2e-5)    # eps / variance = 1.6e-5
-    assert_allclose(normalize_patches(scale * x + shift), y, rtol=4e-5, atol=1e-12)    # 3/2 of that at scale 1/2
+    again = normalize_patches(scale * x + shift)
+    assert_allclose(again, y, rtol=4e-5, atol=1e-12)    # 3/2 of that at scale 1/2
     assert_allclose(normalize_patches(np.full((2, P), shift)), 0, atol=1e-11)    # eps^(-1/2) times rounding
     assert normalize_patches(x.astype(np.float32)).dtype == np.float32
 
@@ -116,7 +117,7 @@ IMAGES, PATCHES, MODEL = np.zeros((2, 4, 6)), np.zeros((2, 4, 3)), autoencoder(R
 
 
 @pytest.mark.parametrize("call, words", [
-    (lambda: patchify(IMAGES, 4), r"patchify: images must have shape \(N, H, W\), .* patch_size=4, got \(2, 4, 6"),
+    (lambda: patchify(IMAGES, 4), r"images must have shape \(N, H, W\), .* patch_size=4, got \(2, 4, 6"),
     (lambda: patchify(IMAGES[0], 2), r"got \(4, 6\)"),
     (lambda: patchify(IMAGES, 0), "patch_size must be an int >= 1, got 0"),
     (lambda: unpatchify(PATCHES, (2, 2)), r"unpatchify: patches must have shape \(N, L, p\^2\)"),

@@ -202,8 +202,8 @@ def draw_spans(ax):
     ax.axhline(0, color=BLACK, linestyle="--", lw=1.2)
     ax.annotate("blind guess: the mean", (SPANS[0], 0), (0, 5), textcoords="offset points")
     ax.set_xscale("log", base=2)
-    ax.set(xticks=SPANS, xticklabels=SPANS, ylim=(-5, 100), xlabel="readings in a span", ylabel="known of them, %",
-           title="Spans are harder")
+    ax.set(xticks=SPANS, xticklabels=SPANS, ylim=(-5, 100), xlabel="readings in a span",
+           ylabel="known of them, %", title="Spans are harder")
 
 
 figure = plt.figure(figsize=(15, 9))

@@ -127,16 +127,19 @@ class MaskedAutoencoder(Module):
     decoder_dim, decoder_layers : int >= 1, those of the decoder
     nhead : int >= 1, heads of attention, a divisor of both widths
     rng : numpy.random.Generator
+
+    Positions and mask token are learned, from N(0, 1): with 0.02 N(0, 1), training must first find out that
+    patches have places. Raises ValueError for sizes below 1, or patches of another shape than (N, L, P).
     """
 
     def __init__(self, n_patches, patch_dim, *, d_model, num_layers, decoder_dim, decoder_layers, nhead, rng):
         check_sizes("MaskedAutoencoder", n_patches=n_patches, patch_dim=patch_dim)
-        small = lambda *shape: Parameter(0.02 * rng.standard_normal(shape, dtype=np.float32))
+        drawn = lambda *shape: Parameter(rng.standard_normal(shape, dtype=np.float32))
         self.n_patches, self.patch_dim = n_patches, patch_dim
-        self.embed, self.position = Linear(patch_dim, d_model, rng=rng), small(n_patches, d_model)
+        self.embed, self.position = Linear(patch_dim, d_model, rng=rng), drawn(n_patches, d_model)
         self.encoder, self.norm = _blocks(d_model, nhead, num_layers, rng), LayerNorm(d_model)
         self.decoder_embed = Linear(d_model, decoder_dim, rng=rng)
-        self.mask_token, self.decoder_position = small(decoder_dim), small(n_patches, decoder_dim)
+        self.mask_token, self.decoder_position = drawn(decoder_dim), drawn(n_patches, decoder_dim)
         self.decoder = _blocks(decoder_dim, nhead, decoder_layers, rng)
         self.decoder_norm = LayerNorm(decoder_dim)
         self.head = Linear(decoder_dim, patch_dim, rng=rng)

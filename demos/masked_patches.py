@@ -160,9 +160,9 @@ def draw_scores(ax):
 
 figure = plt.figure(figsize=(15, 7.5))
 gain = 1 - errors["autoencoder"] / errors["mean patch"]
-figure.suptitle(f"A masked autoencoder removes {100 * gain:.0f} % of the error on hidden patches;\nten labels "
-                f"give {100 * mae:.0f} % on its features, {100 * raw:.0f} % on raw pixels, {100 * blank:.0f} % on "
-                "features before training")
+figure.suptitle(f"A masked autoencoder removes {100 * gain:.0f} % of the error on hidden patches;\n"
+                f"ten labels give {100 * mae:.0f} % on its features, {100 * raw:.0f} % on raw pixels, "
+                f"{100 * blank:.0f} % on features before training")
 left, right = figure.subfigures(1, 2, width_ratios=[1.6, 1])
 draw_images(left.subplots())
 for ax, draw in zip(right.subplots(2, 1), (draw_errors, draw_scores)):

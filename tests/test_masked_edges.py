@@ -79,7 +79,7 @@ def test_scores_without_training(rng, graph):
 def test_a_pair_has_one_logit_in_either_order(rng, graph, messages):
     edges, n = graph
     model, pairs = EdgePredictor(n, 3, messages=messages, rng=rng), rng.integers(0, n, (6, 2))
-    model.bias.data = rng.standard_normal(n).astype(np.float32)
+    model.bias.data, model.offset.data = rng.standard_normal(n).astype(np.float32), np.float32([0.5])
     logits = model(edges, pairs).data
     assert logits.shape == (6,) and logits.dtype == np.float32
     assert_allclose(model(edges, pairs[:, ::-1]).data, logits, rtol=1e-5, atol=1e-6)

@@ -24,16 +24,26 @@ from tinyml import functional as F
 from tinyml.check import check_labels, check_number, check_real, check_rng, check_sizes
 from tinyml.nn import Linear, Module, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay
+from tinyml.tensor import Tensor
 from tinyml.train import fit, predict
 
 
 # ------------------------------------------------------------ features
 
 class UnitLength(Module):
-    """y = x / ||x||_2 along the last axis, so that only the direction of a feature vector counts; 0 stays 0."""
+    """y = (x - c) / ||x - c||_2 along the last axis: only the direction from the centre c counts; 0 stays 0.
+
+    Parameters
+    ----------
+    center : array_like, shape (d,), or 0; the mean of many features, which need no labels, is a good choice:
+        features that are nowhere negative, as behind a ReLU, all point in much the same direction from 0
+    """
+
+    def __init__(self, center=0.0):
+        self.center = Tensor(check_real("UnitLength", "center", center))
 
     def forward(self, x):
-        return F.normalize(x, axis=-1)
+        return F.normalize(x - self.center.data.astype(x.dtype), axis=-1)
 
 
 def extract_features(encoder, X, *, unit_length=False, batch_size=1024):

@@ -11,12 +11,14 @@ from common import describe, options, plain_console, question, write
 from gallery import passed, write_page
 
 FOLDER = Path(__file__).resolve().parent
-READING_ORDER = ["autograd", "digits", "speed", "bias_variance", "min_norm", "implicit_bias",
-                 "early_stopping", "double_descent", "sample_wise", "benign", "random_features",
-                 "forest", "epoch_wise", "epoch_wise_network", "pruning", "sparse", "structured",
-                 "quantization", "clipping", "quantization_aware", "integer", "low_rank", "distillation",
-                 "weight_sharing", "huffman", "arithmetic", "codings", "storage", "deep_compression",
-                 "deep_compression_mnist", "report"]
+READING_ORDER = ["autograd", "digits", "speed", "speed_pieces", "growth", "bias_variance", "min_norm",
+                 "implicit_bias", "early_stopping", "double_descent", "sample_wise", "benign",
+                 "random_features", "forest", "epoch_wise", "epoch_wise_network", "pruning", "sparse",
+                 "structured", "quantization", "clipping", "quantization_aware", "integer", "low_rank",
+                 "distillation", "weight_sharing", "huffman", "arithmetic", "codings", "storage",
+                 "deep_compression", "deep_compression_mnist", "report", "masking", "masked_tokens",
+                 "masked_patches", "masked_edges", "augmentations", "contrastive", "simclr", "moco", "byol",
+                 "series", "ts_tcc", "downstream", "label_efficiency", "deploy"]
 
 
 def place(path):

@@ -9,6 +9,8 @@ The map, in reading order (an import points from a later line to an earlier one,
     optim, train   optimizers, schedules, one training loop           sweep       one experiment, many times
     interpolation  why a model with more parameters than samples can still generalise
     compression    making a trained network small, in bytes that are real
+    selfsupervised learning without labels, from the pretext task to the deployed model
+    exercises      write pieces of all this again, and have them checked
 
 Fixed letters, everywhere:
 

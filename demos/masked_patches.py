@@ -153,7 +153,7 @@ def draw_scores(ax):
         ax.errorbar(x, mean, error, color=color, marker=marker, label=name, capsize=3)
     ax.set_xscale("log")
     ax.minorticks_off()
-    ax.set(xticks=x, xticklabels=x, xlabel="labels in all", ylabel="test accuracy, %",
+    ax.set(xlim=(8, 130), xticks=x, xticklabels=x, xlabel="labels in all", ylabel="test accuracy, %",
            title=f"Linear probe, mean of {DRAWS} draws")
     ax.legend(loc="lower right", fontsize=10)
 

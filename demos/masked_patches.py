@@ -148,7 +148,7 @@ def draw_errors(ax):
 
 def draw_scores(ax):
     x = 10 * np.array(PER_CLASS)
-    for (name, values), color, marker in zip(scores.items(), (BLUE, VERMILLION, BLACK, SKY, "0.6"), "osD^v"):
+    for (name, values), color, marker in zip(scores.items(), (BLUE, VERMILLION, BLACK, SKY), "osD^"):
         mean, error = 100 * values.mean(axis=1), 100 * values.std(axis=1) / np.sqrt(DRAWS)
         ax.errorbar(x, mean, error, color=color, marker=marker, label=name, capsize=3)
     ax.set_xscale("log")

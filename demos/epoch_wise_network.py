@@ -177,6 +177,8 @@ demo.claim("and falls again (peak - end)", falls["large rate"], at_least=FALL)
 demo.claim("at the end the training error is zero", np.median(curves["large rate"][:, -1, 1]), at_most=0)
 demo.claim("but stopping at the lowest point stays better (end / lowest)", end / bottom, above=1.3)
 demo.claim(f"with batches of {BIG} it does not fall again (peak - end)", falls[f"batch {BIG}"], below=FALL)
+demo.claim(f"larger batches put off the overfitting (epoch of the lowest error, batch {BIG} / batch {BATCH})",
+           found[f"batch {BIG}"][0] / low, above=1.3)
 if not demo.quick:    # two runs are too few for these
     demo.claim(f"and the peak is lower (batch {BIG} / batch {BATCH})",
                found[f"batch {BIG}"][3] / top, below=1)

@@ -177,13 +177,13 @@ right.set(xscale="log", xlabel="step t of gradient descent", ylabel="part of the
           title="One step for all: the parts of its test error")
 
 hurried = f"slow layer:\n{1 / NET_SCALE ** 2:.0f} times the step"
-for runs, color, text, place in ((trained, VERMILLION, "one step for all", (1, 2.4)),
+for runs, color, text, place in ((trained, VERMILLION, "one step for all", (1, 2.7)),
                                  (rescaled, BLUE, hurried, (1, 0.5))):
     line = band(network, NET_T, runs[:, 0], color=color)
     network.text(*place, text, color=line.get_color())
 band(network, NET_T, trained[:, 1], color="0.6", linestyle="-.", linewidth=1.5)
-network.text(NET_T[-1], 0.06, "training loss, one step for all", color="0.4", ha="right", fontsize=10)
-network.set(xscale="log", ylim=(0, 4), xlabel="step t of gradient descent", ylabel="mean squared error",
+network.text(1, 0.06, "training loss,\none step for all", color="0.4", fontsize=10)
+network.set(xscale="log", ylim=(0, 3.5), xlabel="step t of gradient descent", ylabel="mean squared error",
             title=f"A network: {net[net_first]:.2f}, {net[net_peak]:.2f}, {net[net_last]:.2f}, unless its slow "
                   "layer hurries")
 

@@ -278,6 +278,11 @@ def test_designs_at_the_edge(X, y, expected):
         assert generalized_cross_validation(X, y, [0, 1]).shape == (2,)
 
 
+def test_noise_that_a_tiny_design_blows_up_beyond_all_numbers_is_infinite():
+    assert filter_risk([[1e-200]], [1], [1], noise=1) == np.inf
+    assert filter_risk([[1e-200]], [1], [1], noise=0) == 0
+
+
 def test_epochs_at_a_step_are_the_filter_of_that_step():
     X, y = np.array([[1.0, 2], [3, 4], [5, 7]]), np.array([1.0, 0, 2])
     (U, s, Vh), lr, t = svd(X), 0.01, np.array([[0, 3], [50, 10**6]])

@@ -142,7 +142,7 @@ demo.record("least median excess risk, p > n", valley)
 demo.record("best p > n: in the limit of large n, exactly", [best, int(N + exact[N:, 0].argmin() + 1)])
 demo.record("best p < n, and all features, slow decay", [first[1], last[1]])
 demo.record("best p < n, and all features, fast decay", [first[2], last[2]])
-demo.claim("the exact risk is within three standard errors of the measured mean (share of points)",
+demo.claim("exact risk within 3 standard errors of the measured mean, |p - n| >= 6 (share of points)",
            np.mean(deviation[settled] <= 3), at_least=0.95)
 demo.claim("for all four problems the median risk peaks at p = n (largest distance from n)",
            np.abs(peaks - N).max(), at_most=0)

@@ -140,6 +140,7 @@ best = middle_cured.argmin()
 net, net_rescaled = np.median(trained[:, 0], axis=0), np.median(rescaled[:, 0], axis=0)
 net_first, net_peak, net_last = turns(net, NET_EARLY)
 net_best = net_rescaled.argmin()
+net_limit = NOISE + min_norm_risk(N, NET_FAST + NET_SLOW, signal=2, noise=NOISE)
 plateau = NOISE + subset_risk(N, FAST, signal_in=1, signal_out=1, noise=NOISE)
 limit = NOISE + min_norm_risk(N, FAST + SLOW, signal=2, noise=NOISE)
 without_noise = np.median(fast + slow, axis=0)
@@ -178,10 +179,12 @@ right.set(xscale="log", xlabel="step t of gradient descent", ylabel="part of the
 
 hurried = f"slow layer:\n{1 / NET_SCALE ** 2:.0f} times the step"
 for runs, color, text, place in ((trained, VERMILLION, "one step for all", (1, 2.7)),
-                                 (rescaled, BLUE, hurried, (1, 0.5))):
+                                 (rescaled, BLUE, hurried, (1, 0.7))):
     line = band(network, NET_T, runs[:, 0], color=color)
     network.text(*place, text, color=line.get_color())
 band(network, NET_T, trained[:, 1], color="0.6", linestyle="-.", linewidth=1.5)
+network.axhline(net_limit, color="0.35", linestyle=":", linewidth=1.5)
+network.text(1, net_limit - 0.03, "theory: all are fitted", va="top", fontsize=10, color="0.25")
 network.text(1, 0.06, "training loss,\none step for all", color="0.4", fontsize=10)
 network.set(xscale="log", ylim=(0, 3.5), xlabel="step t of gradient descent", ylabel="mean squared error",
             title=f"A network: {net[net_first]:.2f}, {net[net_peak]:.2f}, {net[net_last]:.2f}, unless its slow "
@@ -198,6 +201,7 @@ for name, t, curve, i in (("first minimum", T, middle, first), ("peak", T, middl
                           ("network, minimum with the slow layer's steps", NET_T, net_rescaled, net_best)):
     demo.record(f"{name}: test error, step", [float(curve[i]), int(t[i])])
 demo.record("the end: measured, theory", [float(middle[-1]), float(limit)])
+demo.record("the end of the network's descent: theory", net_limit)
 demo.record("while slow features are noise: theory", plateau)
 off = max(np.abs(measured / formula - 1).max() for _, measured, formula, _ in walks.values())
 demo.claim("the engine's descent has the risk of the closed form (relative difference)", off, at_most=1e-9)

@@ -179,6 +179,8 @@ demo.claim("but stopping at the lowest point stays better (end / lowest)", end /
 demo.claim(f"with batches of {BIG} it does not fall again (peak - end)", falls[f"batch {BIG}"], below=FALL)
 demo.claim(f"larger batches put off the overfitting (epoch of the lowest error, batch {BIG} / batch {BATCH})",
            found[f"batch {BIG}"][0] / low, above=1.3)
+demo.claim(f"and its peak (epoch of the highest error after that, batch {BIG} / batch {BATCH})",
+           found[f"batch {BIG}"][2] / peak, above=1)
 if not demo.quick:    # two runs are too few for these
     demo.claim(f"and the peak is lower (batch {BIG} / batch {BATCH})",
                found[f"batch {BIG}"][3] / top, below=1)
@@ -189,6 +191,7 @@ if not demo.quick:    # two runs are too few for these
     demo.claim("at the small rate it does not fall again (peak - end)", falls["small rate"], below=FALL)
     demo.claim("though the training error gets to zero as well",
                np.median(curves["small rate"][:, -1, 1]), at_most=0)
-    demo.claim("the cosine schedule fits all labels earlier (epoch, ratio)",
+    demo.claim("the cosine schedule brings the peak forward (epoch, ratio)", found["cosine"][2] / peak, below=1)
+    demo.claim("and fits all labels earlier (epoch, ratio)",
                first_fit("cosine") / first_fit("large rate"), below=1)
 demo.finish(figure)

@@ -128,10 +128,10 @@ def turns(curve, early):
     return first, peak, peak + curve[peak:].argmin()
 
 
-def falls_again(curve):
-    """After its minimum, the most that a curve falls from any point to a later one, relative to that."""
+def second_fall(curve):
+    """After its minimum, the most that a curve falls from any point to a later one."""
     after = curve[curve.argmin():]
-    return (np.maximum.accumulate(after) / after - 1).max()
+    return (np.maximum.accumulate(after) - after).max()
 
 
 middle, middle_cured = np.median(risk, axis=0), np.median(risk_cured, axis=0)
@@ -219,8 +219,8 @@ demo.claim("noise in the labels is not the reason: without it the test error ris
            (without_noise[first:].max() - without_noise[:first + 1].min()) / rise, above=0.7)
 demo.claim("steps of equal speed: the error never rises before its minimum (largest rise)",
            np.diff(middle_cured[:best + 1]).max(), at_most=0)
-demo.claim("nor does it fall again after (largest fall, relative)",
-           falls_again(middle_cured), at_most=0.01)
+demo.claim("nor does it fall again after (largest fall / that of one step for all)",
+           second_fall(middle_cured) / (middle[peak] - middle[last]), at_most=0.01)
 demo.claim("its minimum is below that of one step for all (ratio)",
            middle_cured[best] / middle[last], below=0.98)
 demo.claim("and reached earlier (ratio of the steps)", T[best] / T[last], below=0.05)
@@ -231,7 +231,9 @@ demo.claim("network: and falls again, far below (second minimum / first minimum)
            net[net_last] / net[net_first], below=0.5)
 demo.claim("network: larger steps of the slow layer: no rise before the minimum (largest rise)",
            np.diff(net_rescaled[:net_best + 1]).max(), at_most=0)
-demo.claim("network: nor a fall after it (largest fall, relative)", falls_again(net_rescaled), at_most=0.02)
+# No fall at all would be too much to claim: within either group too, some directions are slower than others.
+demo.claim("network: nor a second descent after it (largest fall / that of one step for all)",
+           second_fall(net_rescaled) / (net[net_peak] - net[net_last]), at_most=0.05)
 demo.claim("network: the minimum is reached earlier (ratio of the steps)", NET_T[net_best] / NET_T[net_last],
            below=0.3)
 demo.finish(figure)

@@ -88,6 +88,7 @@ def test_the_kernel_is_positive_symmetric_and_blind_to_shifts(rng, n, d, bandwid
     X = rng.standard_normal((n, d))
     K = gaussian_kernel(X, X, bandwidth=bandwidth)
     assert np.array_equal(K, K.T) and np.allclose(np.diag(K), 1, atol=1e-12)
+    assert 0 <= K.min() and K.max() <= 1    # rounding must not make a squared distance negative
     assert np.linalg.eigvalsh(K).min() >= -1e-12
     # Moving X rounds it to eps * far, and a change h of x - z changes k by h / bandwidth at most.
     moved = gaussian_kernel(X + far, X + far, bandwidth=bandwidth)

@@ -70,7 +70,8 @@ class Patches(nn.Module):
 
 
 def mae(epochs, rng):
-    model = MaskedAutoencoder(16, 4, d_model=WIDTH, num_layers=LAYERS, decoder_dim=32, decoder_layers=1, nhead=4, rng=rng)
+    model = MaskedAutoencoder(16, 4, d_model=WIDTH, num_layers=LAYERS, decoder_dim=32, decoder_layers=1, nhead=4,
+                              rng=rng)
     plan = scheduled(model.parameters(), epochs, 64, 3e-3)
     for _ in demo.progress(range(epochs), "MAE"):
         for (x,) in batches(X_train, batch_size=64, rng=rng):
@@ -91,8 +92,8 @@ def simclr(epochs, rng):
 def moco(epochs, rng):
     encoder = mlp_encoder(*ENCODER, rng=rng)
     query = nn.Sequential(encoder, projection_head(ENCODER[-1], EMBEDDING, rng=rng))
-    train_moco(MoCo(query, queue_size=1024, momentum=0.99, temperature=0.7), X_train, view=VIEW, rng=rng, label="MoCo",
-               **scheduled(query.parameters(), epochs, 128, 2e-3))
+    train_moco(MoCo(query, queue_size=1024, momentum=0.99, temperature=0.7), X_train, view=VIEW, rng=rng,
+               label="MoCo", **scheduled(query.parameters(), epochs, 128, 2e-3))
     return encoder
 
 
@@ -103,7 +104,8 @@ def byol(epochs, rng):
     encoder = mlp_encoder(*ENCODER, rng=rng)
     model = BYOL(nn.Sequential(encoder, head(ENCODER[-1])), head(EMBEDDING), base=0.97,
                  n_steps=epochs * math.ceil(len(X_train) / 128))
-    train_byol(model, X_train, view=VIEW, rng=rng, label="BYOL", **scheduled(model.model.parameters(), epochs, 128, 2e-3))
+    train_byol(model, X_train, view=VIEW, rng=rng, label="BYOL",
+               **scheduled(model.model.parameters(), epochs, 128, 2e-3))
     return encoder
 
 
@@ -138,8 +140,8 @@ def tune(encoder, head, rows, rng, rates):
     """Fine-tune on the labelled rows, with the same views as in pre-training; the test accuracy."""
     size = min(BATCH, len(rows))
     epochs = round(STEPS / math.ceil(len(rows) / size))
-    model = fine_tune(encoder, head, X_train[rows], y_train[rows], epochs=epochs, batch_size=size, rng=rng, augment=VIEW,
-                      **rates)
+    model = fine_tune(encoder, head, X_train[rows], y_train[rows], epochs=epochs, batch_size=size, rng=rng,
+                      augment=VIEW, **rates)
     return accuracy(model, X_test, y_test)
 
 
@@ -194,18 +196,18 @@ def draw(ax, n_labels, scores):
 
 
 figure, axes = plt.subplots(1, 2, figsize=(14, 6.2), sharey=True)
-few = f"{n_probed[0]}"
-figure.suptitle(f"{few} labels on {best} features, learned without any, name {100 * means[best][0]:.0f} % of new digits: "
-                f"as many as {worth['pixels']:.0f} labels on pixels" if math.isfinite(worth["pixels"]) else
-                f"{few} labels on {best} features are worth all {n_probed[-1]} on pixels")
+few = n_probed[0]
+figure.suptitle(f"{few} labels on {best} features, learned without any, name {100 * means[best][0]:.0f} % of new "
+                "digits: as many as " + (f"{worth['pixels']:.0f}" if math.isfinite(worth["pixels"]) else "no number of")
+                + " labels on pixels")
 draw(axes[0], n_probed, probed)
 axes[0].set(ylabel="test accuracy, %", title="A linear probe on frozen features")
 if math.isfinite(worth["pixels"]):
     level = 100 * means[best][0]
     axes[0].annotate("", (worth["pixels"], level), (n_probed[0], level),
                      arrowprops=dict(arrowstyle="<->", color=VERMILLION, lw=1.5))
-    axes[0].text(math.sqrt(n_probed[0] * worth["pixels"]), level + 0.7,
-                 f"worth {worth['pixels'] / n_probed[0]:.0f} times as many", color=VERMILLION, ha="center", va="bottom")
+    axes[0].text(math.sqrt(few * worth["pixels"]), level + 0.7, f"{worth['pixels'] / few:.0f} times as many",
+                 color=VERMILLION, ha="center", va="bottom")
 draw(axes[1], n_tuned, tuned)
 axes[1].set(title="Encoder and head fine-tuned, with views")
 

@@ -163,8 +163,11 @@ class MaskedAutoencoder(Module):
         return self.head(self.decoder_norm(h))
 
     def forward(self, patches):
-        """The features of whole images: the mean over the patches, (N, L, P) to (N, d_model)."""
-        return self.encode(patches).mean(axis=1)
+        """The features of whole images: all patches as the encoder sees them, side by side.
+
+        (N, L, P) to (N, L d_model). Their mean is shorter, but no longer tells what was where.
+        """
+        return self.encode(patches).reshape(len(patches), -1)
 
 
 def masked_patch_loss(model, patches, *, mask_ratio=0.75, normalize=False, rng):

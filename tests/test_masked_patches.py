@@ -1,0 +1,133 @@
+"""The laws of masked patches: cut and put together, an encoder that cannot see what is hidden, its loss."""
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import anything, rngs
+
+from tinyml.optim import Adam
+from tinyml.selfsupervised.masked_patches import (MaskedAutoencoder, masked_patch_loss, normalize_patches,
+                                                  patchify, reconstruct, unpatchify)
+from tinyml.selfsupervised.masking import mask_patches
+from tinyml.tensor import Tensor
+
+RNG = np.random.default_rng(0)
+sides = st.integers(1, 3)
+
+
+def autoencoder(rng, n_patches=4, patch_dim=3):
+    return MaskedAutoencoder(n_patches, patch_dim, d_model=8, num_layers=1, decoder_dim=8, decoder_layers=1,
+                             nhead=2, rng=rng)
+
+
+# ------------------------------------------------------------ patches
+
+@given(rng=rngs, N=st.integers(0, 3), rows=sides, columns=sides, p=sides)
+def test_patches_are_the_squares_of_the_image_and_go_back(rng, N, rows, columns, p):
+    images = anything(rng, (N, rows * p, columns * p)).astype(np.float32)
+    patches = patchify(images, p)
+    assert patches.shape == (N, rows * columns, p * p) and patches.dtype == np.float32
+    for i in range(rows):
+        for j in range(columns):
+            square = images[:, i * p:(i + 1) * p, j * p:(j + 1) * p]
+            assert_array_equal(patches[:, i * columns + j], square.reshape(N, p * p))
+    assert_array_equal(unpatchify(patches, (rows * p, columns * p)), images)
+
+
+@given(rng=rngs, P=st.integers(2, 9), scale=st.floats(0.5, 20), shift=st.floats(-5, 5))
+def test_normalized_patches_have_mean_0_variance_1_and_forget_brightness_and_contrast(rng, P, scale, shift):
+    x = rng.permuted(np.tile(np.arange(P) / 2.0, (3, 1)), axis=1)    # variance (P^2 - 1) / 48 >= 1/16
+    y = normalize_patches(x)
+    assert_allclose(y.mean(axis=-1), 0, atol=1e-12)
+    assert_allclose(y.var(axis=-1), 1, rtol=2e-5)    # eps / variance = 1.6e-5
+    again = normalize_patches(scale * x + shift)
+    assert_allclose(again, y, rtol=4e-5, atol=1e-12)    # 3/2 of that at scale 1/2
+    assert_allclose(normalize_patches(np.full((2, P), shift)), 0, atol=1e-11)    # eps^(-1/2) times rounding
+    assert normalize_patches(x.astype(np.float32)).dtype == np.float32
+
+
+# ------------------------------------------------------------ the autoencoder
+
+@settings(max_examples=15)
+@given(rng=rngs, N=st.integers(1, 3), mask_ratio=st.sampled_from([0, 0.25, 0.5, 0.75]))
+def test_what_is_hidden_changes_nothing_and_what_is_visible_does(rng, N, mask_ratio):
+    model, patches = autoencoder(rng), anything(rng, (N, 4, 3)).astype(np.float32)
+    ids_keep, ids_mask, ids_restore = mask_patches(N, 4, mask_ratio=mask_ratio, rng=rng)
+    rows = np.arange(N)[:, None]
+    x = Tensor(patches, requires_grad=True)
+    x_hat = model.decode(model.encode(x, ids_keep), ids_restore)
+    assert x_hat.shape == patches.shape and x_hat.dtype == np.float32
+    (x_hat ** 2).sum().backward()
+    assert not x.grad[rows, ids_mask].any()
+    assert x.grad[rows, ids_keep].any(axis=-1).all()
+    changed = patches.copy()
+    changed[rows, ids_mask] = 9
+    assert_array_equal(model.decode(model.encode(changed, ids_keep), ids_restore).data, x_hat.data)
+
+
+@settings(max_examples=15)
+@given(rng=rngs, N=st.integers(1, 3), mask_ratio=st.sampled_from([0, 0.25, 0.5, 0.75]))
+def test_the_order_in_which_visible_patches_come_does_not_matter(rng, N, mask_ratio):
+    """A patch is known by its position, not by its place in the queue; float32, of size 1."""
+    model, patches = autoencoder(rng), anything(rng, (N, 4, 3)).astype(np.float32)
+    ids_keep, ids_mask, ids_restore = mask_patches(N, 4, mask_ratio=mask_ratio, rng=rng)
+    x_hat = model.decode(model.encode(patches, ids_keep), ids_restore).data
+    ids_keep = ids_keep[:, ::-1]
+    again = np.concatenate([ids_keep, ids_mask], axis=1).argsort(axis=1)
+    assert_allclose(model.decode(model.encode(patches, ids_keep), again).data, x_hat, atol=1e-4)
+    everything = np.tile(np.arange(4), (N, 1))
+    assert_allclose(model.encode(patches, everything).data, model.encode(patches).data, atol=1e-4)
+    assert_array_equal(model(patches).data, model.encode(patches).data.reshape(N, 32))
+
+
+@given(rng=rngs, N=st.integers(1, 3), mask_ratio=st.sampled_from([0.25, 0.5, 0.75]), normalize=st.booleans())
+def test_the_loss_is_the_mean_square_of_hidden_patches(rng, N, mask_ratio, normalize):
+    model, patches = autoencoder(rng), anything(rng, (N, 4, 3)).astype(np.float32)
+    seed = rng.integers(2 ** 32)
+    options = dict(mask_ratio=mask_ratio, rng=np.random.default_rng(seed))
+    loss = masked_patch_loss(model, patches, normalize=normalize, **options)
+    x_hat, mask = reconstruct(model, patches, mask_ratio=mask_ratio, rng=np.random.default_rng(seed))
+    target = normalize_patches(patches) if normalize else patches
+    assert (mask.sum(axis=1) == int(4 * mask_ratio)).all() and loss.dtype == np.float32
+    assert_allclose(loss.item(), ((x_hat.data - target)[mask] ** 2).mean(), rtol=1e-5)
+
+
+def test_each_position_gets_a_prediction_of_its_own():
+    """With nearly all hidden, mask tokens differ by their positions alone."""
+    x_hat, mask = reconstruct(autoencoder(RNG, 9), np.ones((1, 9, 3), np.float32), mask_ratio=0.89, rng=RNG)
+    assert mask.sum() == 8 and len(np.unique(x_hat.data[0].round(4), axis=0)) == 9
+
+
+def test_it_learns_that_the_hidden_half_is_the_other_half():
+    """Two patches, of one colour that changes from image to image: one tells the other."""
+    rng = np.random.default_rng(3)
+    model = autoencoder(rng, 2)
+    optimizer = Adam(model.parameters(), lr=1e-2)
+    for _ in range(150):
+        patches = np.repeat(rng.uniform(-1, 1, (32, 1, 1)), 2, axis=1).repeat(3, axis=2).astype(np.float32)
+        optimizer.zero_grad()
+        loss = masked_patch_loss(model, patches, mask_ratio=0.5, rng=rng)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1 * patches.var()
+
+
+IMAGES, PATCHES, MODEL = np.zeros((2, 4, 6)), np.zeros((2, 4, 3)), autoencoder(RNG)
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: patchify(IMAGES, 4), r"images must have shape \(N, H, W\), .* patch_size=4, got \(2, 4, 6"),
+    (lambda: patchify(IMAGES[0], 2), r"got \(4, 6\)"),
+    (lambda: patchify(IMAGES, 0), "patch_size must be an int >= 1, got 0"),
+    (lambda: unpatchify(PATCHES, (2, 2)), r"unpatchify: patches must have shape \(N, L, p\^2\)"),
+    (lambda: unpatchify(np.zeros((2, 4, 4)), (4, 6)), r"fill size=\(4, 6\), got \(2, 4, 4\)"),
+    (lambda: normalize_patches([[np.nan]]), "normalize_patches: patches must be finite"),
+    (lambda: MODEL.encode(PATCHES[:, :3]), r"patches must have shape \(N, 4, 3\), got \(2, 3, 3\)"),
+    (lambda: masked_patch_loss(MODEL, PATCHES, mask_ratio=1, rng=RNG), "must leave a patch to see, got 1 of 4"),
+    (lambda: masked_patch_loss(MODEL, PATCHES, mask_ratio=0.1, rng=RNG), "must hide at least one position"),
+    (lambda: autoencoder(RNG, 0), "n_patches must be an int >= 1, got 0"),
+])
+def test_errors_say_what_to_write(call, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        call()

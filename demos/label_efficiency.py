@@ -60,13 +60,13 @@ def scheduled(parameters, epochs, batch_size, lr):
 
 
 class Patches(nn.Module):
-    """(N, 64) to the features of 16 patches of 2 x 2 pixels, side by side: where they are counts in a digit."""
+    """(N, 64) to the features of 16 patches of 2 x 2 pixels."""
 
     def __init__(self, mae):
         self.mae = mae
 
     def forward(self, x):
-        return self.mae.encode(patchify(x.data.reshape(-1, 8, 8), 2)).reshape(len(x), -1)
+        return self.mae(patchify(x.data.reshape(-1, 8, 8), 2))
 
 
 def mae(epochs, rng):

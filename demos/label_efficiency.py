@@ -43,8 +43,9 @@ FRACTIONS = (0.01, 0.1, 1) if demo.quick else (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 
 TUNED = (0.01, 1) if demo.quick else (0.01, 0.05, 0.2, 1)                             # and fine-tuned
 DRAWS, TUNED_DRAWS = (4, 1) if demo.quick else (20, 3)
 L2 = 1e-4                                       # of the probe, on features of unit length
-STEPS, BATCH = (10 if demo.quick else 150), 128    # of fine-tuning, whatever the number of labels
-RATES = dict(encoder_lr=3e-4, head_lr=3e-3)     # of fine-tuning; from scratch both are the larger one
+BATCH, STEPS = 128, (10 if demo.quick else 150)    # of fine-tuning, whatever the number of labels
+RATES = dict(encoder_lr=3e-4, head_lr=3e-3)     # its rates
+SCRATCH = dict.fromkeys(RATES, 3e-3), (80 if demo.quick else 600)    # from labels alone: rates and steps
 
 # %% Data: the test images are put aside before anything else
 X, y = digits()
@@ -136,10 +137,10 @@ def probe_scores(body):
     return label_efficiency(score, y_train, FRACTIONS, draws=DRAWS, rng=np.random.default_rng(demo.seed))
 
 
-def tune(encoder, head, rows, rng, rates):
+def tune(encoder, head, rows, rng, rates, steps):
     """Fine-tune on the labelled rows, with the same views as in pre-training; the test accuracy."""
     size = min(BATCH, len(rows))
-    epochs = round(STEPS / math.ceil(len(rows) / size))
+    epochs = round(steps / math.ceil(len(rows) / size))
     model = fine_tune(encoder, head, X_train[rows], y_train[rows], epochs=epochs, batch_size=size, rng=rng,
                       augment=VIEW, **rates)
     return accuracy(model, X_test, y_test)
@@ -150,15 +151,14 @@ def tuned_scores(body):
     train = extract_features(body, X_train)
 
     def score(rows, rng):
-        return tune(body, linear_probe(train[rows], y_train[rows], l2=L2), rows, rng, RATES)
+        return tune(body, linear_probe(train[rows], y_train[rows], l2=L2), rows, rng, RATES, STEPS)
     return label_efficiency(score, y_train, TUNED, draws=TUNED_DRAWS, rng=np.random.default_rng(demo.seed))
 
 
 def scratch_scores():
     """From labels alone: the encoder starts at random."""
     def score(rows, rng):
-        rates = dict.fromkeys(RATES, RATES["head_lr"])
-        return tune(mlp_encoder(*ENCODER, rng=rng), nn.Linear(ENCODER[-1], 10, rng=rng), rows, rng, rates)
+        return tune(mlp_encoder(*ENCODER, rng=rng), nn.Linear(ENCODER[-1], 10, rng=rng), rows, rng, *SCRATCH)
     return label_efficiency(score, y_train, TUNED, draws=TUNED_DRAWS, rng=np.random.default_rng(demo.seed))
 
 
@@ -228,5 +228,5 @@ demo.claim("and more than one where labels alone teach the whole network, with t
            min(worth["labels alone"], n_tuned[-1]) / n_tuned[0], above=1)
 demo.claim("with all labels, features learned without any lose nothing (best probe, or fine-tuned, less pixels)",
            max(*(means[name][-1] for name in PRETEXTS), *(tuned_means[name][-1] for name in PRETEXTS))
-           - means["pixels"][-1], above=-0.01)
+           - means["pixels"][-1], above=-0.03 if demo.quick else -0.01)
 demo.finish(figure)

@@ -43,7 +43,7 @@ FRACTIONS = (0.01, 0.1, 1) if demo.quick else (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 
 TUNED = (0.01, 1) if demo.quick else (0.01, 0.05, 0.2, 1)                             # and fine-tuned
 DRAWS, TUNED_DRAWS = (4, 1) if demo.quick else (20, 3)
 L2 = 1e-4                                       # of the probe, on features of unit length
-BATCH, STEPS = 128, (10 if demo.quick else 150)    # of fine-tuning, whatever the number of labels
+BATCH, STEPS = 64, (10 if demo.quick else 150)    # of fine-tuning, whatever the number of labels
 RATES = dict(encoder_lr=3e-4, head_lr=3e-3)     # its rates
 SCRATCH = dict.fromkeys(RATES, 3e-3), (80 if demo.quick else 600)    # from labels alone: rates and steps
 

@@ -207,7 +207,8 @@ if math.isfinite(worth["pixels"]):
     axes[0].annotate("", (worth["pixels"], level), (n_probed[0], level),
                      arrowprops=dict(arrowstyle="<->", color=VERMILLION, lw=1.5))
     axes[0].text(math.sqrt(few * worth["pixels"]), level + 0.7, f"{worth['pixels'] / few:.0f} times as many",
-                 color=VERMILLION, ha="center", va="bottom")
+                 color=VERMILLION, ha="center", va="bottom",
+                 bbox=dict(facecolor="white", alpha=0.8, edgecolor="none", pad=1))
 draw(axes[1], n_tuned, tuned)
 axes[1].set(title="Encoder and head fine-tuned, with views")
 

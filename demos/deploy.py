@@ -133,10 +133,12 @@ demo.claim("a fresh process gives the same bits (probabilities that differ)", od
 demo.claim("the command line gives the same labels (number that differ)",
            sum(int(label) != i for (label, _), i in zip(answers, here.argmax(axis=1))) + abs(len(answers) - SHOWN),
            at_most=0)
-demo.claim("a picture of another size is refused, with its size named (yes 1)",
-           refused.returncode != 0 and "(1, 9, 8)" in refused.stderr and "Traceback" not in refused.stderr, at_least=1)
+demo.claim("a picture of another size is refused, with its size named and no traceback (yes 1)",
+           refused.returncode != 0 and "(1, 9, 8)" in refused.stderr and "Traceback" not in refused.stderr,
+           at_least=1)
 demo.claim("the file is hardly longer than its parameters (ratio)",
            file_bytes / sum(4 * p.size for p in classifier.parameters()), at_most=1.05)
-demo.claim(f"{10 * PER_CLASS} labels are enough to name most (accuracy)", right.mean(), at_least=0.8)
+demo.claim(f"{10 * PER_CLASS} labels are enough to name most (accuracy)", right.mean(),
+           at_least=0.75 if demo.quick else 0.8)
 demo.claim("the surer half is right more often (accuracy)", right[half].mean(), above=right.mean())
 demo.finish(figure)

@@ -78,7 +78,8 @@ def test_maps_are_flattened_zero_features_stay_zero_and_nan_is_refused():
 def test_a_draw_has_so_many_of_every_class_each_row_once(rng, sizes, data):
     y = rng.permutation(np.repeat(np.arange(len(sizes)) * 2, sizes))    # classes need not be 0..C-1
     k, fraction = data.draw(st.integers(1, min(sizes))), data.draw(st.floats(0.01, 1))
-    few, part, all_rows = draw_labels(y, k, rng=rng), draw_fraction(y, fraction, rng=rng), draw_fraction(y, 1, rng=rng)
+    few, part = draw_labels(y, k, rng=rng), draw_fraction(y, fraction, rng=rng)
+    all_rows = draw_fraction(y, 1, rng=rng)
     for rows in (few, part, all_rows):
         assert len(set(rows.tolist())) == len(rows)
     count = lambda rows: [(y[rows] == label).sum() for label in np.unique(y)]

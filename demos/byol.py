@@ -22,7 +22,8 @@ from tinyml.data import digits, train_test_split
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
 from tinyml.selfsupervised.byol import BYOL, byol_loss, spread, train_byol
-from tinyml.selfsupervised.downstream import UnitLength, draw_labels, extract_features, linear_probe
+from tinyml.selfsupervised.downstream import UnitLength, extract_features, linear_probe
+from tinyml.selfsupervised.label_efficiency import draw_labels
 from tinyml.selfsupervised.simclr import mlp_encoder
 from tinyml.train import accuracy, predict
 

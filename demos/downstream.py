@@ -24,8 +24,8 @@ from tinyml import functional as F
 from tinyml.data import digits, train_test_split
 from tinyml.optim import SGD, Adam, LambdaLR, cosine_decay
 from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
-from tinyml.selfsupervised.downstream import (UnitLength, draw_labels, extract_features, fine_tune, knn,
-                                              linear_probe, minimize)
+from tinyml.selfsupervised.downstream import UnitLength, extract_features, fine_tune, knn, linear_probe, minimize
+from tinyml.selfsupervised.label_efficiency import draw_labels
 from tinyml.selfsupervised.simclr import mlp_encoder, projection_head, train_simclr
 from tinyml.train import accuracy
 

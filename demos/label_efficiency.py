@@ -25,8 +25,8 @@ from tinyml.data import batches, digits, train_test_split
 from tinyml.optim import Adam, LambdaLR, cosine_decay, linear_warmup
 from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
 from tinyml.selfsupervised.byol import BYOL, train_byol
-from tinyml.selfsupervised.downstream import (UnitLength, extract_features, fine_tune, label_efficiency,
-                                              labels_needed, linear_probe)
+from tinyml.selfsupervised.downstream import UnitLength, extract_features, fine_tune, linear_probe
+from tinyml.selfsupervised.label_efficiency import label_efficiency, labels_needed
 from tinyml.selfsupervised.masked_patches import MaskedAutoencoder, masked_patch_loss, patchify
 from tinyml.selfsupervised.moco import MoCo, train_moco
 from tinyml.selfsupervised.simclr import mlp_encoder, projection_head, train_simclr
@@ -60,14 +60,19 @@ def scheduled(parameters, epochs, batch_size, lr):
     return dict(optimizer=optimizer, schedule=LambdaLR(optimizer, rate), epochs=epochs, batch_size=batch_size)
 
 
+def patches(x):
+    """(N, 64) as 16 patches of 2 x 2 pixels, whose ink varies as much as positions do."""
+    return patchify((x.reshape(-1, 8, 8) - X_train.mean()) / X_train.std(), 2)
+
+
 class Patches(nn.Module):
-    """(N, 64) to the features of 16 patches of 2 x 2 pixels."""
+    """(N, 64) to the features of its patches."""
 
     def __init__(self, mae):
         self.mae = mae
 
     def forward(self, x):
-        return self.mae(patchify(x.data.reshape(-1, 8, 8), 2))
+        return self.mae(patches(x.data))
 
 
 def mae(epochs, rng):
@@ -77,7 +82,7 @@ def mae(epochs, rng):
     for _ in demo.progress(range(epochs), "MAE"):
         for (x,) in batches(X_train, batch_size=64, rng=rng):
             plan["optimizer"].zero_grad()
-            masked_patch_loss(model, patchify(x.reshape(-1, 8, 8), 2), mask_ratio=0.75, rng=rng).backward()
+            masked_patch_loss(model, patches(x), mask_ratio=0.75, rng=rng).backward()
             plan["optimizer"].step()
             plan["schedule"].step()
     return Patches(model)

@@ -19,7 +19,8 @@ from common import BLACK, BLUE, GREEN, ORANGE, SKY, VERMILLION, start
 
 from tinyml.data import batches, digits, train_test_split
 from tinyml.optim import AdamW, LambdaLR, cosine_decay, linear_warmup
-from tinyml.selfsupervised.downstream import draw_labels, extract_features, linear_probe
+from tinyml.selfsupervised.downstream import extract_features, linear_probe
+from tinyml.selfsupervised.label_efficiency import draw_labels
 from tinyml.selfsupervised.masked_patches import (MaskedAutoencoder, masked_patch_loss, patchify, reconstruct,
                                                   unpatchify)
 from tinyml.tensor import no_grad

@@ -31,6 +31,7 @@ from tinyml.nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU,
 from tinyml.tensor import Tensor, no_grad
 
 INT32 = np.iinfo(np.int32)
+FINEST = 2.0 ** -22    # S1 S2 / S3 at least: then an int32 holds the bias of any output, 255 steps S3, as 2^30
 
 
 # ------------------------------------------------------------ fixed-point arithmetic
@@ -149,13 +150,16 @@ class IntegerLayer(Module):
     def __init__(self, layer, inputs, outputs):
         name = type(self).__name__
         weights = choose_qparams(*channel_range(layer.weight.data, axis=0), bits=8, symmetric=True)
+        least = float(outputs.scale) / float(inputs.scale) * FINEST
+        silent = ~layer.weight.data.any(axis=tuple(range(1, layer.weight.ndim)), keepdims=True)
+        weights = weights._replace(scale=np.where(silent, least, np.maximum(weights.scale, least)))
         self.weight = quantize(layer.weight.data.astype(np.float64), weights)            # int8
         scale = float(inputs.scale) * weights.scale.ravel()                              # S1 S2, (out,)
         bias = np.zeros(len(self.weight)) if layer.bias is None else layer.bias.data
         self.bias = np.clip(np.round(check_real(name, "bias", bias) / scale), INT32.min // 2,
                             INT32.max // 2).astype(np.int32)
         ratio = scale / float(outputs.scale)
-        self.multiplier, self.shift = quantize_multiplier(np.clip(ratio, 2.0 ** -31, 1))
+        self.multiplier, self.shift = quantize_multiplier(np.minimum(ratio, 1))
         self.zero_in, self.zero_out = int(inputs.zero_point), int(outputs.zero_point)
         self.quant_min, self.quant_max = outputs.quant_min, outputs.quant_max
         if (ratio > 1).any():

@@ -124,7 +124,7 @@ def rank_for_energy(s, *, energy):
     check_number("rank_for_energy", "energy", energy, above=0, at_most=1)
     if not s.size:
         raise ValueError("rank_for_energy: s must hold at least one singular value, got none")
-    held = np.cumsum(s ** 2)
+    held = np.cumsum((s / (s.max() or 1)) ** 2)    # squares of the ratios cannot overflow
     return int(np.searchsorted(held, energy * held[-1] * (1 - 1e-12))) + 1
 
 

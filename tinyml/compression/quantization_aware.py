@@ -28,8 +28,8 @@ import numpy as np
 from tinyml import ops
 from tinyml.check import check_number
 from tinyml.compression.quantization import (DequantizedWeight, QParams, channel_range, choose_qparams,
-                                             code_range, smallest_dtype)
-from tinyml.nn import Conv2d, Linear, Module, Parameter
+                                             code_range, replace_weights, smallest_dtype)
+from tinyml.nn import Module, Parameter
 from tinyml.tensor import primitive
 
 
@@ -164,15 +164,7 @@ def prepare(model, *, bits, method="straight-through", **options):
     kinds = {"straight-through": FakeQuantizedWeight, "learned step": LearnedStepWeight}
     if method not in kinds:
         raise ValueError(f'prepare: method must be "straight-through" or "learned step", got {method!r}')
-    model, done = copy.deepcopy(model), {}
-    for _, module in model.named_modules():
-        if isinstance(module, (Linear, Conv2d)) and isinstance(module.weight, Parameter):
-            if module.weight not in done:
-                done[module.weight] = kinds[method](module.weight, bits=bits, **options)
-            module.weight = done[module.weight]
-    if not done:
-        raise ValueError(f"prepare: model must have a Linear or Conv2d, got {type(model).__name__} without")
-    return model
+    return replace_weights("prepare", model, lambda weight: kinds[method](weight, bits=bits, **options))
 
 
 def convert(model):

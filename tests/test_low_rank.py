@@ -271,6 +271,7 @@ ERRORS = {
         (ValueError, lambda: share_for_accuracy(nn.Sequential(), 0, 0, at_least=97, shares=[0.5])),
     "rank_for_energy: energy must be > 0 and <= 1, got 2":
         (ValueError, lambda: rank_for_energy([1], energy=2)),
+    "rank_for_energy: s must be >= 0, got -1": (ValueError, lambda: rank_for_energy([1, -1], energy=1)),
     "rank_for_energy: s must hold": (ValueError, lambda: rank_for_energy([], energy=0.5)),
     "rank_for_budget: share must be > 0, got 0": (ValueError, lambda: rank_for_budget(2, 2, share=0)),
     "factorize_conv: method must be":

@@ -233,6 +233,7 @@ ERRORS = {
         (TypeError, lambda: dequantize([0.5], QParams(1.0, 0, 0, 255))),
     "channel_range: x must hold at least one number":
         (ValueError, lambda: channel_range(np.zeros((0, 3)))),
+    "channel_range: axis must be in -2..1, got 2": (ValueError, lambda: channel_range(np.ones((2, 3)), axis=2)),
     "MinMaxObserver: update must come before range": (RuntimeError, lambda: MinMaxObserver().range()),
     "MinMaxObserver: x must be finite": (ValueError, lambda: MinMaxObserver().update([np.inf])),
     "MovingAverageObserver: rate must be > 0 and <= 1, got 0":

@@ -141,10 +141,18 @@ def _int32(function, name, value):
 class IntegerLayer(Module):
     """What Linear and Conv2d have in common: codes in, codes out, an int32 accumulator between.
 
+    The weights of unit k have symmetric 8-bit codes with a step of their own, S2 = max |w_k| / 127, but not so
+    fine that S1 S2 < 2^-22 S3: an int32 is to hold the bias, in steps S1 S2, also of a unit whose weights are 0.
+
     Parameters
     ----------
     layer : Linear or Conv2d with a finite float weight
     inputs, outputs : QParams of the activations before and behind it, one step for each tensor
+
+    Raises
+    ------
+    ValueError : a weight or bias is not finite; S1 S2 > S3 for a unit, where M would be above 1; or a unit
+        has so many inputs that its sum might not fit into int32
     """
 
     def __init__(self, layer, inputs, outputs):

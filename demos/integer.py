@@ -16,7 +16,7 @@ import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, start
 
 from tinyml.compression.integer import IntegerModel
-from tinyml.compression.report import file_bytes
+from tinyml.compression.report import compare
 from tinyml.data import digits, train_test_split
 from tinyml.nn import BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from tinyml.optim import Adam
@@ -68,7 +68,7 @@ hits = {name: np.array([r[:2] for r in row]) for name, row in runs.items()}     
 loss = {name: 100 * (h[:, 0] - h[:, 1]) for name, h in hits.items()}
 agree = all(r[2] for row in runs.values() for r in row)
 *_, model, integer, X_test, y_test = runs["dense"][0]
-conv, conv_integer = runs["convolutional"][0][3:5]
+conv, conv_integer, *conv_test = runs["convolutional"][0][3:]
 weights = sum(layer.weight.nbytes for layer in integer.layers)
 floats = sum(m.weight.data.nbytes for m in model if hasattr(m, "weight"))
 
@@ -132,8 +132,8 @@ for name, h in hits.items():
     demo.record(f"{name}: points lost in each network", loss[name])
 demo.record("time / float32: " + ", ".join(ways), ratio)
 demo.record("bytes of the weights, float32 and int8", [floats, weights])
-demo.record("bytes of the file, dense, float32 and int8", [file_bytes(model), file_bytes(integer)])
-demo.record("bytes of the file, convolutional, float32 and int8", [file_bytes(conv), file_bytes(conv_integer)])
+demo.reports(compare({"dense": model, "dense, int8": integer}, X_test, y_test)
+             | compare({"convolutional": conv, "convolutional, int8": conv_integer}, *conv_test))
 demo.claim("integers alone and integers carried by BLAS agree in every code", agree, at_least=1)
 for name in hits:
     demo.claim(f"{name}: integers lose at most (points, mean over the networks)", loss[name].mean(), at_most=0.3)

@@ -15,7 +15,7 @@ from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
 
 from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.quantization_aware import codes_of, convert, prepare
-from tinyml.compression.report import file_bytes
+from tinyml.compression.report import compare
 from tinyml.data import digits, train_test_split
 from tinyml.nn import Linear, ReLU, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay
@@ -60,12 +60,13 @@ def run(rng):
         for prepared in models:
             tune(prepared, X_train, y_train, rng)
         trained.append([accuracy(convert(prepared), X_test, y_test) for prepared in models])
-    return accuracy(model, X_test, y_test), rounded, trained, model, models[0], (X_train, y_train)
+    return (accuracy(model, X_test, y_test), rounded, trained, model, models[0], (X_train, y_train),
+            (X_test, y_test))
 
 
 runs = [run(np.random.default_rng([demo.seed, r])) for r in demo.progress(range(RUNS), "networks")]
 full, rounded, trained = (np.array([r[i] for r in runs]) for i in range(3))    # (runs, ...)
-before, after, data = runs[0][3:]
+before, after, data, test = runs[0][3:]
 regained = (trained[:, :, 0] - rounded[:, None, 0]) / (full - rounded[:, 0])[:, None]    # (runs, methods)
 
 # %% A weight on its way: the same training once more, with an eye on one layer
@@ -127,7 +128,8 @@ demo.record("accuracy, float32", full.mean())
 demo.record("accuracy rounded, 2 bits and more", rounded.mean(axis=0))
 for i, name in enumerate(METHODS):
     demo.record(f"accuracy {name}, 2 bits and more", trained[:, i].mean(axis=0))
-demo.record("bytes of the file at 2 bits", file_bytes(convert(after)))
+demo.reports(compare({"float32": before, "2 bits, rounded": quantize_weights(before, bits=2),
+                      "2 bits, trained": convert(after)}, *test))
 demo.record("bytes of the float32 parameters", 4 * sum(p.size for p in before.parameters()))
 demo.claim("two bits after training cost more than (points, least of the networks)",
            100 * (full - rounded[:, 0]).min(), above=5)

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn
-from tinyml.compression.clipping import (allocate_bits, channel_codes, clipped_range, correct_bias, expected_error,
-                                         optimal_clip, quantize_repaired)
+from tinyml.compression.clipping import (allocate_bits, channel_codes, clipped_range, correct_bias,
+                                         expected_error, optimal_clip, quantize_repaired)
 from tinyml.compression.quantization import choose_qparams, dequantize, quantize
 from tinyml.compression.storage import load_compressed, save_compressed
 
@@ -70,7 +70,8 @@ def rounded(W, **options):
 def test_a_channel_has_the_codes_of_its_range_and_a_line_to_read_them(rng, channels, size, bits, density):
     W = rng.standard_normal((channels, size, 2)) * rng.uniform(0.1, 10, (channels, 1, 1))
     codes, scale, offset = channel_codes(W, bits=bits, density=density)
-    assert codes.dtype == np.uint8 and codes.max() < 2 ** bits and scale.shape == offset.shape == (channels, 1, 1)
+    assert codes.dtype == np.uint8 and codes.max() < 2 ** bits
+    assert scale.shape == offset.shape == (channels, 1, 1)
     for row, q, r in zip(W, codes, scale * codes + offset):
         ends = clipped_range(row, bits=bits, density=density) if density else (row.min(), row.max())
         qparams = choose_qparams(*ends, bits=bits, symmetric=False)

@@ -113,7 +113,8 @@ def whole_numbers(layer, image):
     window = lambda plane, i, j: [code for row in plane[i:i + kh] for code in row[j:j + kw]]
     if isinstance(layer, IntegerMaxPool2d):
         return [[[max(window(p, i, j)) for j in columns] for i in rows] for p in framed]
-    codes = [[reference(layer, [code for p in framed for code in window(p, i, j)]) for j in columns] for i in rows]
+    codes = [[reference(layer, [code for p in framed for code in window(p, i, j)]) for j in columns]
+             for i in rows]
     return [[[cell[k] for cell in row] for row in codes] for k in range(len(layer.weight))]
 
 

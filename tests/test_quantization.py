@@ -151,6 +151,8 @@ def test_the_mse_observer_is_never_worse_than_the_full_range(rng, b, symmetric):
     error = lambda low, high: np.mean((there_and_back(x, choose_qparams(
         low, high, bits=b, symmetric=symmetric)) - x) ** 2)
     assert error(*observer.range()) <= error(x.min(), x.max())
+    best = min(error(share * x.min(), share * x.max()) for share in np.linspace(0.01, 1, 100))
+    assert_allclose(error(*observer.range()), best, rtol=1e-9)
     assert x.min() <= observer.range()[0] <= 0 <= observer.range()[1] <= x.max()
 
 

@@ -27,11 +27,11 @@ SHOWN = 4                                     # bits of the first picture
 RUNS = 3 if demo.quick else 10                # networks, each with its own split of the digits
 EPOCHS = 15 if demo.quick else 40             # of training
 BITS = (2, 3, 4)
-REPAIRS = {    # name: (options of `quantize_repaired`, colour)
-    "none": ({}, "0.6"), "clipped": ({"density": "gaussian"}, BLUE),
-    "mean and norm put back": ({"corrected": True}, GREEN),
-    "bits by range": ({"allocated": True}, ORANGE),
-    "clipped, mean and norm": ({"density": "gaussian", "corrected": True}, PURPLE),
+REPAIRS = {    # name: (options of `quantize_repaired`, colour, marker)
+    "none": ({}, "0.5", "x"), "clipped": ({"density": "gaussian"}, BLUE, "o"),
+    "mean and norm put back": ({"corrected": True}, GREEN, "s"),
+    "bits by range": ({"allocated": True}, ORANGE, "^"),
+    "clipped, mean and norm": ({"density": "gaussian", "corrected": True}, PURPLE, "D"),
 }
 
 # %% The error of clipped and rounded numbers, measured
@@ -67,7 +67,7 @@ def run(rng):
         error = sum(((q - W) ** 2).sum() for W, q in pairs) / sum((W ** 2).sum() for W, _ in pairs)
         return error, accuracy(small, X_test, y_test)
     models = {name: [quantize_repaired(model, bits=bits, **options) for bits in BITS]
-              for name, (options, _) in REPAIRS.items()}
+              for name, (options, *_) in REPAIRS.items()}
     cells = [[measured(small) for small in row] for row in models.values()]
     at_2 = {"float32": model} | {f"2 bits, {name}": row[0] for name, row in models.items()}
     return np.moveaxis(np.array(cells), -1, 0), accuracy(model, X_test, y_test), at_2, (X_test, y_test)
@@ -95,19 +95,16 @@ curve.set(xscale="log", yscale="log", xlabel="clip", ylabel="mean squared error"
 ticks = (1, 2, 3, 5, 10)
 curve.set_xticks(ticks, ticks)
 curve.legend(fontsize=10)
-places, width = np.arange(len(BITS)), 0.8 / len(REPAIRS)
-for i, (name, (_, color)) in enumerate(REPAIRS.items()):
-    at = places + (i - (len(REPAIRS) - 1) / 2) * width
-    wrong.bar(at, miss[i], width, color=color, label=name)
-    right.bar(at, 100 * hit[i], width, color=color)
+for i, (name, (_, color, marker)) in enumerate(REPAIRS.items()):
+    at = np.array(BITS) + 0.05 * (i - 2)    # side by side
+    wrong.plot(at, miss[i], marker=marker, color=color, lw=1.2, ms=7, label=name)
+    right.plot(at, 100 * hit[i], marker=marker, color=color, lw=1.2, ms=7)
 wrong.set(yscale="log", ylabel="mean squared error / mean square", title="Error of the weights, by repair")
 right.set(ylabel="test accuracy in %", title="Accuracy of the network")
 right.axhline(100 * full, ls="--", color="0.4", lw=1.2)
-right.text(-0.45, 100 * full + 0.4, "float32", color="0.3")
-low = 100 * hit.min()
-right.set_ylim(low - 0.15 * (100 - low), 100.5)
+right.text(BITS[0], 100 * full + 0.1, "float32", color="0.3")
 for ax in (wrong, right):
-    ax.set_xticks(places, [f"{b} bits" for b in BITS])
+    ax.set_xticks(BITS, [f"{b} bits" for b in BITS])
 wrong.legend(fontsize=9)
 
 # %% Claims

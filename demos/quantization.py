@@ -68,8 +68,8 @@ outside = np.mean((codes < 0) | (codes >= K))
 # %% Figure
 figure, ((stairs, fall), (hit, weigh)) = plt.subplots(2, 2, figsize=(12, 9.2))
 at4 = lost[0, BITS == 4].item()
-figure.suptitle(f"4 bits for a weight cost {at4:.1f} points of accuracy, 2 bits {lost[0, 0]:.0f}: "
-                f"unless the network is trained for it")
+figure.suptitle(f"4 bits for a weight, rounded after training, cost {at4:.1f} points of accuracy, "
+                f"2 bits {lost[0, 0]:.0f}")
 r = np.linspace(-1, 1.5, 2001)
 affine, even = (choose_qparams(-1, 1.5, bits=2, symmetric=symmetric) for symmetric in (False, True))
 delta = notes_codes(r, k=K)[1]

@@ -71,12 +71,13 @@ regained = (trained[:, :, 0] - rounded[:, None, 0]) / (full - rounded[:, 0])[:, 
 
 # %% A weight on its way: the same training once more, with an eye on one layer
 watched = prepare(before, bits=2, share=0.6)
-weights, codes = [], []
+weights, codes, steps = [], [], []
 
 
 def look():
     weights.append(watched[2].weight.weight.data[:16].copy())
     codes.append(codes_of(watched[2].weight)[:16])
+    steps.append(watched[2].weight.qparams.scale[:16])
 
 
 tune(watched, *data, demo.rng, callback=look)
@@ -85,7 +86,7 @@ flips = np.abs(np.diff(codes.astype(int), axis=0)).sum(axis=0)
 unit, place = np.unravel_index(np.argmax(np.where((flips > 0) & (flips < 6), np.ptp(weights, axis=0), 0)),
                                flips.shape)
 path, code = weights[:, unit, place], codes[:, unit, place]
-step = np.median(watched[2].weight.qparams.scale[unit])
+step = np.array(steps)[:, unit, 0]                               # (steps,), as the unit's range moves
 
 # %% Figure
 figure, ((stairs, way), (spread, hit)) = plt.subplots(2, 2, figsize=(12, 9.2))

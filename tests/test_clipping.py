@@ -98,6 +98,33 @@ def test_corrected_channels_have_their_mean_and_norm_back(rng, channels, size, b
     assert_allclose(correct_bias(W, W), W)
 
 
+@densities
+@given(rng=rngs, bits=st.integers(1, 8), scale=st.floats(0.1, 10))
+def test_the_range_is_the_best_clip_around_the_mean_or_that_of_the_numbers(density, rng, bits, scale):
+    x = scale * DRAW[density](rng, 50) + 3
+    spread = {"laplace": np.abs(x - x.mean()).mean(), "gaussian": x.std()}[density]
+    alpha = spread * optimal_clip(bits, density=density)
+    low, high = clipped_range(x, bits=bits, density=density)
+    assert_allclose([low, high], [max(x.min(), x.mean() - alpha), min(x.max(), x.mean() + alpha)], rtol=1e-12)
+
+
+@given(rngs, st.integers(1, 8), st.integers(1, 8))
+def test_bits_are_the_formula_rounded_down_then_go_where_a_code_gains_most(rng, n, bits):
+    a, budget = np.exp(2 * rng.standard_normal(n)), n * 2 ** bits
+    share = a ** (2 / 3) / (a ** (2 / 3)).sum()
+    start = np.clip(np.floor(np.log2(share * budget)), 1, 16)
+    M = allocate_bits(a, bits=bits)
+    if (2 ** start).sum() <= budget:    # else channels of 1 bit took more than their part
+        while True:
+            left, gains = budget - (2 ** start).sum(), (a ** 2 / (3 * 4 ** start) * 3 / 4) / 2 ** start
+            gains[(2 ** start > left) | (start == 16)] = -1
+            if gains.max() < 0:
+                break
+            start[gains.argmax()] += 1
+        assert_array_equal(M, start)
+    assert n * 2 ** bits - (2 ** M).sum() < 2 ** M.min() or M.min() == 16    # what is left is not enough
+
+
 @given(rngs, st.integers(1, 8), st.integers(1, 8))
 def test_allocated_bits_keep_the_budget_and_lower_the_error(rng, n, bits):
     a = np.exp(2 * rng.standard_normal(n))

@@ -13,7 +13,8 @@ from tinyml import Tensor, nn
 from tinyml.compression.integer import (IntegerConv2d, IntegerFlatten, IntegerLinear, IntegerMaxPool2d,
                                         IntegerModel, quantize_multiplier, requantize,
                                         rounding_doubling_high_mul, rounding_right_shift)
-from tinyml.compression.quantization import QParams, choose_qparams, dequantize, quantize
+from tinyml.compression.quantization import (MinMaxObserver, MovingAverageObserver, PercentileObserver,
+                                             QParams, choose_qparams, dequantize, quantize)
 from tinyml.nn.skeleton import describe, rebuild
 
 int32s = st.integers(-2 ** 31, 2 ** 31 - 1)
@@ -260,6 +261,23 @@ def test_calibration_at_the_edge(X):
     assert np.abs(y - real).max() <= 0.05 * max(np.ptp(real), 1e-9)
 
 
+def test_ranges_are_those_of_the_observer():
+    """One input is 1000 times too large: the whole range is wasted on it, unless it is clipped."""
+    rng = np.random.default_rng(0)
+    model, X = mlp(rng), rng.standard_normal((200, 36)).astype(np.float32)
+    spoiled = np.concatenate([1000 * X[:1], X])
+    real, miss = model(Tensor(X)).data, {}
+    for observer in (MinMaxObserver, lambda: PercentileObserver(98), lambda: MovingAverageObserver(0.9)):
+        integer = IntegerModel.from_float(model, spoiled, observer=observer)
+        miss[observer] = np.abs(integer(Tensor(X)).data - real).mean()
+    whole, *clipped = miss.values()
+    assert max(clipped) < whole / 10
+    low, high = spoiled.min(), spoiled.max()
+    integer = IntegerModel.from_float(model, spoiled)
+    assert integer.input_scale == pytest.approx((high - low) / 255) and integer.input_zero == round(
+        -float(low) / integer.input_scale)
+
+
 def test_zero_weights_give_the_bias():
     layer = nn.Linear(3, 2, rng=np.random.default_rng(0))
     layer.weight.data, layer.bias.data = np.zeros((2, 3), np.float32), np.array([1, -0.5], np.float32)
@@ -299,12 +317,15 @@ ERRORS = {
         (TypeError, lambda: rounding_doubling_high_mul(np.int32(1), np.array(0.5))),
     "IntegerModel.from_float: X must be finite":
         (ValueError, lambda: IntegerModel.from_float(MLP, X * np.nan)),
+    "batches: arrays must have one length >= 1": (ValueError, lambda: IntegerModel.from_float(MLP, X[:0])),
     "fold_batch_norm: model must be a Sequential": (TypeError, lambda: IntegerModel.from_float(MLP[0], X)),
     "IntegerModel.from_float: model must be of Linear and Conv2d, each with a ReLU or none, MaxPool2d and "
     "Flatten, got Tanh": (TypeError, lambda: IntegerModel.from_float(nn.Sequential(*MLP, nn.Tanh()), X)),
-    "channel_range: x must be finite": (ValueError, lambda: IntegerModel.from_float(NAN, X)),
+    "IntegerModel.from_float: 0.weight must be finite": (ValueError, lambda: IntegerModel.from_float(NAN, X)),
     "IntegerLinear: a unit must have at most 33155 inputs, got 40000": (ValueError, lambda: IntegerLinear(
         nn.Linear(40000, 1, rng=np.random.default_rng(0)), QParams(1.0, 0, 0, 255), QParams(1.0, 0, 0, 255))),
+    "IntegerLinear: a unit must have at most 33155 inputs, got 34000": (ValueError, lambda: IntegerLinear(
+        nn.Linear(34000, 1, rng=np.random.default_rng(0)), QParams(1.0, 255, 0, 255), QParams(1.0, 0, 0, 255))),
     "IntegerLinear: outputs must have a step of at least": (ValueError, lambda: IntegerLinear(
         nn.Linear(4, 1, rng=np.random.default_rng(0)), QParams(1.0, 0, 0, 255), QParams(1e-9, 0, 0, 255))),
 }

@@ -25,12 +25,14 @@ import math
 import numpy as np
 
 from tinyml.check import check_real
-from tinyml.compression.quantization import (QParams, channel_range, choose_qparams, dequantize,
-                                             fold_batch_norm, quantize, smallest_dtype)
+from tinyml.compression.quantization import (MinMaxObserver, QParams, channel_range, choose_qparams,
+                                             dequantize, fold_batch_norm, quantize, smallest_dtype)
+from tinyml.data import batches
 from tinyml.nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU, forward_hook
 from tinyml.tensor import Tensor, no_grad
 
 INT32 = np.iinfo(np.int32)
+CALIBRATED = 64        # samples that an observer sees at a time
 FINEST = 2.0 ** -22    # S1 S2 / S3 at least: then an int32 holds the bias of any output, 255 steps S3, as 2^30
 
 
@@ -276,17 +278,19 @@ class IntegerModel(Module):
 
     @classmethod
     @no_grad()
-    def from_float(cls, model, X):
+    def from_float(cls, model, X, *, observer=MinMaxObserver):
         """Quantize a trained model to 8 bits, weights and activations (Jacob et al. 2018).
 
         Batch norms are folded. Weights are symmetric int8, a step for each output channel. Activations
-        are affine uint8, their ranges the smallest and largest numbers that X makes; a layer with a ReLU
-        behind it takes the ReLU's range.
+        are affine uint8, their ranges what an observer makes of the numbers that X causes, 64 samples at a
+        time; a layer with a ReLU behind it takes the ReLU's range.
 
         Parameters
         ----------
         model : Sequential of Linear, Conv2d, BatchNorm, ReLU, MaxPool2d, Flatten, Dropout
         X : ndarray, shape (n, ...), n >= 1, calibration inputs: such as the model will meet
+        observer : function without arguments that returns an observer of `quantization`, one for the inputs
+            and one for each layer: a class such as MinMaxObserver, or lambda: PercentileObserver(99)
 
         Returns
         -------
@@ -298,21 +302,27 @@ class IntegerModel(Module):
         ValueError : X is empty or not finite, a weight is not finite, or a sum might overflow int32
         """
         X = check_real("IntegerModel.from_float", "X", X)
-        folded, ranges = fold_batch_norm(model), {}
+        folded = fold_batch_norm(model)
+        for path, parameter in folded.named_parameters():
+            check_real("IntegerModel.from_float", path, parameter.data)
+        seen = {key: observer() for key in ["inputs", *map(id, folded)]}
 
         def observe(module, x, y):
-            ranges[id(module)] = channel_range(y.data)
+            if id(module) in seen:
+                seen[id(module)].update(y.data)
         with forward_hook(observe):
-            folded(Tensor(X))
-        of = lambda low, high: choose_qparams(low, high, bits=8, symmetric=False)
+            for batch, in batches(X, batch_size=CALIBRATED, rng=None):
+                seen["inputs"].update(batch)
+                folded(Tensor(batch))
+        of = lambda key: choose_qparams(*seen[key].range(), bits=8, symmetric=False)
         modules = [m for m in folded if not isinstance(m, Dropout)]
-        self, inputs = cls(), of(*channel_range(X))
+        self, inputs = cls(), of("inputs")
         self.input_scale, self.input_zero = float(inputs.scale), int(inputs.zero_point)
         self.layers = []
         for module, behind in zip(modules, modules[1:] + [None]):
             if type(module) in LAYERS:
                 source = behind if isinstance(behind, ReLU) else module
-                outputs = of(*ranges[id(source)])
+                outputs = of(id(source))
                 self.layers.append(LAYERS[type(module)](module, inputs, outputs))
                 inputs = outputs
             elif isinstance(module, MaxPool2d) and type(module) is MaxPool2d:

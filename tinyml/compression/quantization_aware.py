@@ -108,9 +108,10 @@ class LearnedStepWeight(Module):
     """A weight whose codes and steps are learned together: `learned_step` (Esser et al. 2020).
 
     Codes -2^(b-1) ... 2^(b-1) - 1, a step s for each output channel, at first 2 mean|v| / sqrt(quant_max)
-    (section 2.1). So that steps do not learn too fast beside weights, s = factor * raw with the parameter raw
-    and factor = 1 / sqrt(N quant_max), N the number of weights that share a step: the gradient of s that
-    reaches raw is scaled by what section 2.2 scales it by.
+    (section 2.1), 1 for a channel of zeros. A step has the gradients of N weights, and would learn too fast
+    beside them. So the paper multiplies its gradient with factor = 1 / sqrt(N quant_max) (section 2.2), which
+    slows SGD, but not Adam, whose moves do not depend on the size of gradients. Here the parameter is raw, with
+    s = factor * raw: that slows both, and moves of s are factor times those of Adam.
 
     Parameters
     ----------

@@ -10,8 +10,6 @@ both networks over several splits; and the time.
 Predict first: each activation is rounded to one of 256 numbers, layer by layer. How many digits are lost?
 """
 # %% Constants
-from time import perf_counter
-
 import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, start
@@ -19,7 +17,7 @@ from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, start
 from tinyml.compression.integer import IntegerModel
 from tinyml.compression.quantization import (MinMaxObserver, MovingAverageObserver, MSEObserver,
                                              PercentileObserver)
-from tinyml.compression.report import compare
+from tinyml.compression.report import clock, compare
 from tinyml.data import digits, train_test_split
 from tinyml.nn import BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from tinyml.optim import Adam
@@ -94,21 +92,16 @@ batch = np.resize(X_test, (256, 64))
 batch_codes = integer.quantize_input(batch)
 ways = {"float32": lambda: predict(model, batch), "integers through BLAS": lambda: integer.codes(batch_codes),
         "integers alone": lambda: integer.codes(batch_codes, fast=False)}
-times = np.empty((ROUNDS, len(ways)))
-for row in times:
-    for i, way in enumerate(ways.values()):
-        begun = perf_counter()
-        way()
-        row[i] = perf_counter() - begun
-ratio = np.median(times / times[:, :1], axis=0)
+times = clock(list(ways.values()), rounds=ROUNDS)
+ratio = np.median(times / times[0], axis=1)
 
 # %% Figure
-figure, axes = plt.subplot_mosaic([["image", "middle", "out", "spoiled"], ["scatter", "hit", "clock", "clock"]],
+figure, axes = plt.subplot_mosaic([["image", "middle", "out", "spoiled"], ["scatter", "hit", "speed", "speed"]],
                                   figsize=(16, 8.6))
 figure.suptitle("int8 weights, uint8 activations, int32 sums: "
                 + ", ".join(f"{name} {100 * h[:, 1].mean():.2f} % right (float32 {100 * h[:, 0].mean():.2f} %)"
                             for name, h in hits.items()))
-image, middle, out, ranges, scatter, hit, clock = axes.values()
+image, middle, out, ranges, scatter, hit, speed = axes.values()
 image.imshow(codes.reshape(8, 8), cmap="Greys", vmin=0, vmax=255)
 for (i, j), code in np.ndenumerate(codes.reshape(8, 8)):
     image.text(j, i, code, ha="center", va="center", fontsize=7, color="w" if code > 128 else "0.4")
@@ -141,10 +134,10 @@ ends = [100 * min(h.min() for h in hits.values()) - 0.5, 100.2]
 hit.plot(ends, ends, "--", color=BLACK, lw=1.2)
 hit.set(xlabel="accuracy in float32, %", ylabel="accuracy in integers, %", title=f"{RUNS} splits of the digits")
 hit.legend(loc="upper left", fontsize=10)
-clock.barh(list(ways), ratio, color=["0.6", ORANGE, VERMILLION])
+speed.barh(list(ways), ratio, color=["0.6", ORANGE, VERMILLION])
 for i, value in enumerate(ratio):
-    clock.text(value, i, f" {value:.1f}", va="center")
-clock.set(xlabel="time / time of float32, batch of 256", xlim=(0, 1.2 * ratio.max()),
+    speed.text(value, i, f" {value:.1f}", va="center")
+speed.set(xlabel="time / time of float32, batch of 256", xlim=(0, 1.2 * ratio.max()),
           title="NumPy has no fast product of integers:\nwhat is gained here is memory")
 
 # %% Claims

@@ -174,5 +174,7 @@ demo.claim("at rank n/2 two square factors are as much work as the whole (share)
 if not demo.quick:
     demo.claim("rank 128 of 1,024, a quarter of the work, takes this share of the time", ratio[1],
                at_most=0.6)
+    demo.claim("time is in proportion to work (share of the time / share of the work, rank 128 to 768, farthest "
+               "from 1)", np.exp(np.abs(np.log(ratio / load)[1:]).max()), at_most=1.7)
     demo.claim("rank 768 takes longer than the whole (share of the time)", ratio[-1], above=1)
 demo.finish(figure)

@@ -144,12 +144,15 @@ class IntegerLayer(Module):
     """What Linear and Conv2d have in common: codes in, codes out, an int32 accumulator between.
 
     The weights of unit k have symmetric 8-bit codes with a step of their own, S2 = max |w_k| / 127, but not so
-    fine that S1 S2 < 2^-22 S3: an int32 is to hold the bias, in steps S1 S2, also of a unit whose weights are 0.
+    fine that S1 S2 < 2^-22 S3: an int32 is to hold the bias, in steps S1 S2, of a unit without weights, too.
 
     Parameters
     ----------
     layer : Linear or Conv2d with a finite float weight
     inputs, outputs : QParams of the activations before and behind it, one step for each tensor
+
+    A subclass has two ways from x = q1 - Z1, int32, to the int32 sums of the products with q2, units on axis 1:
+    accumulate(x), by integers alone, and accumulate_fast(x), through BLAS.
 
     Raises
     ------
@@ -267,6 +270,20 @@ class IntegerFlatten(Module):
 LAYERS = {Linear: IntegerLinear, Conv2d: IntegerConv2d}
 
 
+def _activations(model, X, observer):
+    """The QParams of the inputs, by "inputs", and of the outputs of every module of a Sequential, by its id."""
+    seen = {key: observer() for key in ["inputs", *map(id, model)]}
+
+    def observe(module, x, y):
+        if id(module) in seen:
+            seen[id(module)].update(y.data)
+    with forward_hook(observe):
+        for batch, in batches(X, batch_size=CALIBRATED, rng=None):
+            seen["inputs"].update(batch)
+            model(Tensor(batch))
+    return {key: choose_qparams(*one.range(), bits=8, symmetric=False) for key, one in seen.items()}
+
+
 class IntegerModel(Module):
     """A float model as integers: see `from_float`. Floats in, floats out, and nothing but integers between.
 
@@ -305,24 +322,15 @@ class IntegerModel(Module):
         folded = fold_batch_norm(model)
         for path, parameter in folded.named_parameters():
             check_real("IntegerModel.from_float", path, parameter.data)
-        seen = {key: observer() for key in ["inputs", *map(id, folded)]}
-
-        def observe(module, x, y):
-            if id(module) in seen:
-                seen[id(module)].update(y.data)
-        with forward_hook(observe):
-            for batch, in batches(X, batch_size=CALIBRATED, rng=None):
-                seen["inputs"].update(batch)
-                folded(Tensor(batch))
-        of = lambda key: choose_qparams(*seen[key].range(), bits=8, symmetric=False)
+        activations = _activations(folded, X, observer)
         modules = [m for m in folded if not isinstance(m, Dropout)]
-        self, inputs = cls(), of("inputs")
+        self, inputs = cls(), activations["inputs"]
         self.input_scale, self.input_zero = float(inputs.scale), int(inputs.zero_point)
         self.layers = []
         for module, behind in zip(modules, modules[1:] + [None]):
             if type(module) in LAYERS:
                 source = behind if isinstance(behind, ReLU) else module
-                outputs = of(id(source))
+                outputs = activations[id(source)]
                 self.layers.append(LAYERS[type(module)](module, inputs, outputs))
                 inputs = outputs
             elif isinstance(module, MaxPool2d) and type(module) is MaxPool2d:

@@ -380,8 +380,8 @@ def _warn_unless_cheaper(function, rank, U, V):
     """Say so where two factors take as many multiplications as the whole."""
     most = break_even(len(U), len(V))
     if rank >= most:
-        warnings.warn(f"{function}: rank must be < m n / (m + n) = {most:g} to save multiplications, got {rank}",
-                      stacklevel=3)
+        warnings.warn(f"{function}: rank must be < m n / (m + n) = {most:g} to save multiplications, got "
+                      f"{rank}", stacklevel=3)
 
 
 def _check_rank(function, rank, most):

@@ -171,8 +171,9 @@ def allocate_bits(ranges, *, bits):
         M_i = log2( a_i^(2/3) / sum_j a_j^(2/3) * n 2^M )
 
     minimises the rounding error sum a_i^2 / (3 4^M_i) for a fixed number of codes sum 2^M_i = n 2^M. Whole
-    numbers near it: rounded down, 1 at least, then one more bit at a time to the channel where it lowers the
-    error most for each code that it takes, while codes are left.
+    numbers near it: rounded down, 1 at least (if that takes too many codes, the largest M_i give up a bit at a
+    time), then one more bit at a time to the channel where it lowers the error most for each code that it takes,
+    while codes are left.
 
     Parameters
     ----------

@@ -84,6 +84,12 @@ def test_the_rank_for_an_energy_is_the_least(rng, k, energy):
     assert rank_for_energy(np.zeros(3), energy=0.5) == 1
 
 
+def test_energy_is_not_missed_by_a_rounding_nor_by_an_overflow():
+    assert 0.07 * 100 > 7    # in floating point
+    assert rank_for_energy(np.ones(100), energy=0.07) == 7 and rank_for_energy(np.ones(9), energy=1) == 9
+    assert rank_for_energy([1e200, 1e200], energy=0.5) == 1
+
+
 @given(st.integers(1, 300), st.integers(1, 300), st.floats(0.01, 3))
 def test_the_rank_for_a_budget_is_the_largest(m, n, share):
     rank = rank_for_budget(m, n, share=share)

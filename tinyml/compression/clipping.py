@@ -172,7 +172,7 @@ def allocate_bits(ranges, *, bits):
 
     minimises the rounding error sum a_i^2 / (3 4^M_i) for a fixed number of codes sum 2^M_i = n 2^M. Whole
     numbers near it: rounded down, 1 at least (if that takes too many codes, the largest M_i give up a bit at a
-    time), then one more bit at a time to the channel where it lowers the error most for each code that it takes,
+    time), then one more bit at a time to the channel where it lowers the error most for each code it takes,
     while codes are left.
 
     Parameters

@@ -151,6 +151,8 @@ def test_the_mse_observer_is_never_worse_than_the_full_range(rng, b, symmetric):
     error = lambda low, high: np.mean((there_and_back(x, choose_qparams(
         low, high, bits=b, symmetric=symmetric)) - x) ** 2)
     assert error(*observer.range()) <= error(x.min(), x.max())
+    best = min(error(share * x.min(), share * x.max()) for share in np.linspace(0.01, 1, 100))
+    assert_allclose(error(*observer.range()), best, rtol=1e-9)
     assert x.min() <= observer.range()[0] <= 0 <= observer.range()[1] <= x.max()
 
 
@@ -233,6 +235,7 @@ ERRORS = {
         (TypeError, lambda: dequantize([0.5], QParams(1.0, 0, 0, 255))),
     "channel_range: x must hold at least one number":
         (ValueError, lambda: channel_range(np.zeros((0, 3)))),
+    "channel_range: axis must be in -2..1, got 2": (ValueError, lambda: channel_range(np.ones((2, 3)), axis=2)),
     "MinMaxObserver: update must come before range": (RuntimeError, lambda: MinMaxObserver().range()),
     "MinMaxObserver: x must be finite": (ValueError, lambda: MinMaxObserver().update([np.inf])),
     "MovingAverageObserver: rate must be > 0 and <= 1, got 0":

@@ -110,6 +110,8 @@ def test_norms_are_those_of_rows_and_filters(rng, order):
     weight = rng.standard_normal((3, 2, 4))
     expected = [(np.abs(w) ** order).sum() ** (1 / order) for w in weight]
     assert_allclose(norm_scores(weight, order=order), expected, rtol=1e-14)
+    assert_array_equal(norm_scores(np.zeros((3, 0)), order=order), np.zeros(3))
+    assert norm_scores(np.zeros((0, 3)), order=order).shape == (0,)
     assert_allclose(norm_scores(-2 * weight, order=order), 2 * np.array(expected), rtol=1e-14)
 
 

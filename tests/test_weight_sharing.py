@@ -73,6 +73,18 @@ def test_between_two_centroids_a_value_moves_the_smaller():
     assert kmeans([0, 1, 2], 2)[0].tolist() == [0.5, 2]
 
 
+def test_it_ends_where_no_code_changes():
+    assert kmeans([0, 1, 10, 11], 2) == (pytest.approx([0.5, 10.5]), [2.0, 1.0])    # one move, and no more
+
+
+@pytest.mark.parametrize("k, kind", [(255, np.uint8), (256, np.uint16)])
+def test_codes_are_as_small_as_so_many_values_allow(k, kind):
+    weight = np.arange(1, k + 1, dtype=np.float32)
+    shared = SharedWeight.from_weight(weight, k=k)
+    assert shared.codes.dtype == kind and shared.codes.max() == k
+    assert_array_equal(shared().data, weight)
+
+
 def test_the_number_of_moves_is_bounded_and_the_last_error_is_that_of_the_centroids():
     values = np.random.default_rng(0).standard_normal(500)
     for moves in (1, 2, 5):

@@ -160,6 +160,13 @@ def test_optimal_ridge_solves_the_marchenko_pastur_equation(signal, noise, gamma
     assert m * (1 - gamma + lam + gamma * lam * m) == pytest.approx(1, abs=cancellation)
 
 
+@given(signal=positive, gamma=ratios)
+def test_optimal_ridge_is_the_shortest_fit_where_there_is_no_noise(signal, gamma):
+    risk = optimal_ridge_risk(gamma, signal=signal, noise=0)
+    expected = asymptotic_risk(gamma, signal=signal, noise=0)
+    assert risk == pytest.approx(expected, rel=1e-12, abs=8 * EPS * (signal / gamma + signal))
+
+
 @given(n=st.integers(1, 8), p=st.integers(1, 8), signal=positive, noise=positive,
        factor=st.floats(0.1, 10), seed=st.integers(0, 2**32 - 1))
 def test_no_other_penalty_beats_the_optimal_one(n, p, signal, noise, factor, seed):

@@ -64,6 +64,7 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
         tests=(f"{FOREST}::test_the_best_split_is_that_of_brute_force",
                f"{FOREST}::test_between_features_that_cut_alike_the_first_wins",
                f"{FOREST}::test_a_slightly_better_cut_wins",
+               f"{FOREST}::test_a_pattern_that_no_single_cut_improves_is_learned",
                f"{FOREST}::test_where_there_is_nothing_to_cut_there_is_no_split"),
         hints=("Sort the rows by a feature; then every cut is a prefix of them, and cumulative sums weigh all cuts "
                "at once.",
@@ -89,6 +90,9 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
             Mistake("x = np.take_along_axis(columns, order, axis=1)", "x = columns",
                     "Neighbouring values are neighbours after sorting: put the values in the same order as the "
                     "targets."),
+            Mistake("if gain[j, i] < 0:", "if gain[j, i] <= 0:",
+                    "A gain of 0 is a cut too, as for XOR, where only the next one pays: None is for rows that are all "
+                    "equal."),
             Mistake("np.einsum(\"pnk,pnk->pn\", s, s)", "s.sum(axis=2) ** 2",
                     "||s_L||^2 is the sum of the squares over the outputs, not the square of their sum."),
             Mistake("(gain >= tie).argmax()",

@@ -64,6 +64,7 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
         tests=(f"{FOREST}::test_the_best_split_is_that_of_brute_force",
                f"{FOREST}::test_between_features_that_cut_alike_the_first_wins",
                f"{FOREST}::test_a_slightly_better_cut_wins",
+               f"{FOREST}::test_the_unit_of_the_targets_does_not_matter",
                f"{FOREST}::test_a_pattern_that_no_single_cut_improves_is_learned",
                f"{FOREST}::test_where_there_is_nothing_to_cut_there_is_no_split"),
         hints=("Sort the rows by a feature; then every cut is a prefix of them, and cumulative sums weigh all cuts "
@@ -87,6 +88,8 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
             Mistake("gain.max() - TIE * (Y * Y).sum()", "gain.max()",
                     "Gains that are equal but for rounding tie: allow for 1e-9 of the loss before the first one "
                     "wins."),
+            Mistake("TIE * (Y * Y).sum()", "TIE",
+                    "How close a tie is depends on the unit of the targets: 1e-9 of the loss, not 1e-9 as it stands."),
             Mistake("x = np.take_along_axis(columns, order, axis=1)", "x = columns",
                     "Neighbouring values are neighbours after sorting: put the values in the same order as the "
                     "targets."),

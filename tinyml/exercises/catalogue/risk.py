@@ -50,6 +50,8 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "For gamma > 1 the variance is noise / (gamma - 1), without gamma above."),
             Mistake("np.minimum(gamma, 1)", "1",
                     "For gamma < 1 the variance is noise gamma / (1 - gamma), with gamma above."),
+            Mistake("np.abs(gamma - 1)", "gamma - 1",
+                    "For gamma < 1 the denominator is 1 - gamma: the distance from the threshold, on either side."),
             Mistake("np.maximum(gamma - 1, 0) / gamma", "np.maximum(gamma - 1, 0)",
                     "The share that n samples cannot see is (p - n) / p = 1 - 1 / gamma: divide by gamma."),
             Mistake("np.maximum(gamma - 1, 0) / gamma", "np.minimum(1, 1 / gamma)",

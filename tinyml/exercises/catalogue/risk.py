@@ -65,7 +65,7 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                f"{TESTS}::test_optimal_ridge_solves_the_marchenko_pastur_equation",
                f"{TESTS}::test_optimal_ridge_is_the_shortest_fit_where_there_is_no_noise"),
         hints=("Put lam* = noise gamma / signal into the formula before you compute: what cancels?",
-               "noise gamma m / 1 with m = (root - b) / (2 gamma lam*) is signal / (2 gamma) (root - b), which "
+               "noise gamma m with m = (root - b) / (2 gamma lam*) is signal / (2 gamma) (root - b), which "
                "needs no division by the noise; b = 1 - gamma + lam*, root = sqrt(b^2 + 4 gamma lam*).",
                "lam = optimal_lam(gamma, signal=signal, noise=noise); b = ...; root = np.hypot(b, 2 * "
                "np.sqrt(gamma * lam)); return signal / (2 * gamma) * (...)"),

@@ -168,6 +168,19 @@ def test_kaczmarz_solves_an_equation_a_step_and_is_sgd_on_rows_of_length_one(X, 
         assert_allclose(row_space_part(X[[i]], step), step, rtol=0, atol=tolerance)
 
 
+@given(X=designs(), rng=rngs, k=st.integers(0, 3), n_steps=st.integers(0, 10))
+def test_kaczmarz_solves_many_problems_at_once(X, rng, k, n_steps):
+    Y, start = rng.standard_normal((len(X), k)), rng.standard_normal((X.shape[1], k))
+    rows = rng.integers(len(X), size=n_steps)
+    together = kaczmarz(X, Y, rows, beta0=start)
+    assert together.shape == (n_steps + 1, X.shape[1], k)
+    alone = [kaczmarz(X, Y[:, j], rows, beta0=start[:, j]) for j in range(k)]
+    # sums may run in another order: a projection adds a few eps of what enters, and amplifies nothing
+    tolerance = 10 * (1 + n_steps) * X.size * EPS * (1 + np.abs(together).max(initial=0))
+    for j in range(k):
+        assert_allclose(together[..., j], alone[j], rtol=0, atol=tolerance)
+
+
 @given(X=designs(max_side=4), rng=rngs)
 def test_on_average_kaczmarz_shrinks_the_squared_distance_by_its_rate(X, rng):
     """The expectation is taken exactly, over all rows, and over all pairs of them."""

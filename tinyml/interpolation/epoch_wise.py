@@ -70,8 +70,8 @@ def descent(X, y, t, *, lr):
 
         beta_{t+1} = beta_t - lr * X'(X beta_t - y),        beta_t = D V diag(f / s) U'y
 
-    A step per feature is plain descent in the coordinates D^-1 beta, where the design is X D; hence
-    X D = U diag(s) V', f = 1 - (1 - s^2)^t over the s that are not zero. With one step for all it
+    A step per feature is plain descent in the coordinates D^-1 beta, D = diag(sqrt(lr)), where the
+    design is X D; hence X D = U diag(s) V', f = 1 - (1 - s^2)^t over the s that are not zero. With one step for all it
     is `min_norm.gradient_descent_closed_form` from zero, at chosen times instead of all.
 
     Parameters
@@ -133,7 +133,7 @@ def descent_bias(X, beta, t, *, lr, scales):
 
         scales_j^2 (E beta_t - beta)_j^2,        E beta_t = D V diag(f) V' D^-1 beta
 
-    The expectation is over eps. The bias of a large feature can *grow* with t: it picks up the
+    The expectation is over eps; D, V and f are those of `descent`. The bias of a large feature can *grow* with t: it picks up the
     signal of small features that are not learned yet.
 
     Parameters
@@ -160,6 +160,8 @@ def descent_variance(X, t, *, lr, scales, noise):
     """The variance at step t that each feature contributes, given X; sum over the features.
 
         scales_j^2 (Cov beta_t)_jj = noise * scales_j^2 lr_j sum_i V_ji^2 (f_i / s_i)^2
+
+    with V, s and f as in `descent`: column i of V is a direction of the p features.
 
     Parameters
     ----------

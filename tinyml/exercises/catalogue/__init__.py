@@ -1,9 +1,10 @@
 """All chapters, in the order in which to do them: one file each."""
 from functools import cache
 
-from tinyml.exercises.catalogue import engine, functional, optim
+from tinyml.exercises.catalogue import double_descent, engine, epoch_wise, functional, min_norm, optim, risk
 
-CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER)
+CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER, double_descent.CHAPTER, min_norm.CHAPTER,
+            risk.CHAPTER, epoch_wise.CHAPTER)
 
 
 @cache

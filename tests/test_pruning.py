@@ -47,10 +47,13 @@ def test_scale_and_sign_do_not_matter(weight, c, amount):
 
 @given(st.lists(weights, min_size=1, max_size=3), amounts)
 def test_global_masks_are_those_of_all_weights_in_a_row(arrays, amount):
-    together = magnitude_mask(np.concatenate([a.ravel() for a in arrays]), amount=amount)
     parts = global_masks(arrays, amount=amount)
-    assert_array_equal(np.concatenate([m.ravel() for m in parts]), together)
     assert [m.shape for m in parts] == [a.shape for a in arrays]
+    sizes, keep = (np.concatenate([a.ravel() for a in some]) for some in (map(np.abs, arrays), parts))
+    assert (~keep).sum() == round(amount * keep.size)
+    assert sizes[~keep].max(initial=0) <= sizes[keep].min(initial=np.inf)    # of all layers, not of each
+    together = magnitude_mask(np.concatenate([a.ravel() for a in arrays]), amount=amount)
+    assert_array_equal(keep, together)
 
 
 @given(rngs, st.integers(1, 30), amounts)
@@ -179,8 +182,10 @@ def test_a_layer_may_lose_all_its_weights():
 MODEL = mlp(np.random.default_rng(0))
 REFUSED = "apply_masks: masks must have the shape of a parameter of the model, got (2,) for "
 ERRORS = {
-    "global_masks: amount must be >= 0 and <= 1, got 1.5":
+    "magnitude_mask: amount must be >= 0 and <= 1, got 1.5":
         (ValueError, lambda: magnitude_mask([1.0], amount=1.5)),
+    "global_masks: amount must be >= 0 and <= 1, got 1.5":
+        (ValueError, lambda: global_masks([[1.0]], amount=1.5)),
     "magnitude_mask: weight must be finite": (ValueError, lambda: magnitude_mask([np.nan], amount=0.5)),
     "magnitude_mask: weight must hold real": (TypeError, lambda: magnitude_mask(["a"], amount=0.5)),
     "global_masks: weights[1] must be finite":

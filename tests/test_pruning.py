@@ -61,7 +61,14 @@ def test_without_ties_the_notes_threshold_gives_the_same_mask(rng, d, amount):
     weight = rng.permutation(np.arange(1, d + 1)) * rng.choice([-1.0, 1.0], d)
     mask = magnitude_mask(weight, amount=amount)
     tau = np.abs(weight[mask]).min(initial=d + 1)
-    assert_array_equal(threshold_mask(weight, threshold=tau), mask)
+    assert_array_equal(threshold_mask(weight, threshold=tau), mask, strict=True)
+
+
+@given(rngs, st.integers(0, 5))
+def test_a_threshold_keeps_what_is_as_large_or_larger_of_either_sign(rng, tau):
+    weight = rng.permutation(np.arange(-6, 6)).reshape(3, 4)
+    mask = threshold_mask(weight, threshold=tau)
+    assert_array_equal(mask, [[w >= tau or w <= -tau for w in row] for row in weight.tolist()], strict=True)
 
 
 @given(rngs, SHAPES, amounts)

@@ -33,7 +33,9 @@ def there_and_back(x, qparams):
 @given(numbers, st.integers(1, 64))
 def test_the_notes_formula_errs_by_half_a_step_and_leaves_its_codes(theta, k):
     codes, delta = notes_codes(theta, k=k)
-    assert (np.abs(delta * codes - theta) <= delta / 2 * (1 + 4 * k * EPS)).all()
+    assert codes.dtype == np.int64 and (np.abs(delta * codes - theta) <= delta / 2 * (1 + 4 * k * EPS)).all()
+    zeros, one = notes_codes(0 * theta, k=k)
+    assert one == 1 and not zeros.any()
     size = np.abs(theta).max()
     if size > 1e-300:
         assert np.abs(codes).max() == k    # the largest weight has a code outside 0 ... K - 1
@@ -100,6 +102,17 @@ def test_a_step_per_channel_is_that_of_each_channel_alone(rng, b, symmetric):
         alone = of(x[c], b, symmetric)
         assert together.scale[c] == alone.scale and together.zero_point[c] == alone.zero_point
         assert_array_equal(quantize(x, together)[c], quantize(x[c], alone))
+
+
+@given(rngs, st.integers(1, 3), st.data())
+def test_the_range_of_a_slice_is_that_of_its_numbers_along_any_axis(rng, ndim, data):
+    x = rng.standard_normal([2, 3, 4][:ndim])
+    axis = data.draw(st.integers(-ndim, ndim - 1))
+    low, high = channel_range(x, axis=axis)
+    assert low.shape == high.shape == tuple(n if i == axis % ndim else 1 for i, n in enumerate(x.shape))
+    slices = [np.take(x, c, axis=axis) for c in range(x.shape[axis])]
+    assert low.ravel().tolist() == [s.min() for s in slices] and high.ravel().tolist() == [s.max() for s in slices]
+    assert channel_range(x) == (x.min(), x.max())
 
 
 @given(rngs, bits, signs)

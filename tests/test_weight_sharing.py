@@ -30,6 +30,8 @@ def test_the_three_starts_lie_among_the_values(values, k):
     assert (np.diff(density) >= 0).all() and min(values) <= density[0] and density[-1] <= max(values)
     mirrored = initial_centroids(np.negative(values), k, init="density")
     assert_allclose(mirrored, -density[::-1], atol=1e-12)    # neither end is preferred
+    even = np.arange(12 * k)    # each gets as many
+    assert (np.bincount(assign(even, initial_centroids(even, k, init="density")), minlength=k) == 12).all()
     if k <= len(values):
         drawn = initial_centroids(values, k, init="random", rng=np.random.default_rng(0)).tolist()
         rest = list(map(float, values))

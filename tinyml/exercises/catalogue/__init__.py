@@ -1,9 +1,11 @@
 """All chapters, in the order in which to do them: one file each."""
 from functools import cache
 
-from tinyml.exercises.catalogue import engine, functional, optim, pruning
+from tinyml.exercises.catalogue import (distillation, engine, functional, low_rank, optim, pruning,
+                                        quantization, sharing)
 
-CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER, pruning.CHAPTER)
+CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER, pruning.CHAPTER, quantization.CHAPTER,
+            sharing.CHAPTER, low_rank.CHAPTER, distillation.CHAPTER)
 
 
 @cache

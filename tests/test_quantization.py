@@ -111,7 +111,8 @@ def test_the_range_of_a_slice_is_that_of_its_numbers_along_any_axis(rng, ndim, d
     low, high = channel_range(x, axis=axis)
     assert low.shape == high.shape == tuple(n if i == axis % ndim else 1 for i, n in enumerate(x.shape))
     slices = [np.take(x, c, axis=axis) for c in range(x.shape[axis])]
-    assert low.ravel().tolist() == [s.min() for s in slices] and high.ravel().tolist() == [s.max() for s in slices]
+    assert_array_equal(low.ravel(), [s.min() for s in slices])
+    assert_array_equal(high.ravel(), [s.max() for s in slices])
     assert channel_range(x) == (x.min(), x.max())
 
 

@@ -75,6 +75,13 @@ def test_between_two_centroids_a_value_moves_the_smaller():
     assert kmeans([0, 1, 2], 2)[0].tolist() == [0.5, 2]
 
 
+@given(st.integers(3, 9), st.integers(1, 50), st.integers(0, 50))
+def test_a_centroid_without_values_stays_where_it_is(k, low, width):
+    """All values are at the two ends, where the linear start has a centroid already; none is between."""
+    values = [low, low, low + width]
+    assert_array_equal(kmeans(values, k)[0], initial_centroids(values, k))
+
+
 def test_the_number_of_moves_is_bounded_and_the_last_error_is_that_of_the_centroids():
     values = np.random.default_rng(0).standard_normal(500)
     for moves in (1, 2, 5):

@@ -110,7 +110,7 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks, schedules, units, sparse ma
         mistakes=(
             Mistake("1 - np.clip((np.asarray(t, float) - t_start) / (t_end - t_start), 0, 1)",
                     "1 - (np.asarray(t, float) - t_start) / (t_end - t_start)",
-                    "Before t_start the share is s_i and after t_end it is s_f: clip the way gone to 0 ... 1."),
+                    "Before t_start the share is s_i and after t_end it is s_f: clip the way gone to [0, 1]."),
             Mistake("left ** 3", "left ** 2", "The schedule is cubic: the third power."),
             Mistake("left ** 3", "left", "This goes down a straight line; the third power makes it slow down."),
             Mistake("left = 1 - np.clip(", "left = np.clip(",

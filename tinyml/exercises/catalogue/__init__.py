@@ -1,11 +1,12 @@
 """All chapters, in the order in which to do them: one file each."""
 from functools import cache
 
-from tinyml.exercises.catalogue import (distillation, engine, functional, low_rank, optim, pruning,
-                                        quantization, sharing)
+from tinyml.exercises.catalogue import (distillation, engine, functional, integers, low_rank, optim, pruning,
+                                        quantization, sharing, structure, words)
 
-CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER, pruning.CHAPTER, quantization.CHAPTER,
-            sharing.CHAPTER, low_rank.CHAPTER, distillation.CHAPTER)
+CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER,
+            pruning.CHAPTER, structure.CHAPTER, quantization.CHAPTER, integers.CHAPTER, sharing.CHAPTER,
+            words.CHAPTER, low_rank.CHAPTER, distillation.CHAPTER)
 
 
 @cache

@@ -1,17 +1,17 @@
-"""Pruning (10.2.1): which weights go, how fast, whole units, and a matrix of what is left."""
+"""Pruning (10.2.1): which weights go, and how fast."""
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake
 
-PRUNING, STRUCTURED, SPARSE = (f"tinyml.compression.{name}" for name in ("pruning", "structured", "sparse"))
+PRUNING, TESTS = "tinyml.compression.pruning", "test_pruning.py"
 
-CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks, schedules, units, sparse matrices", (
+CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
     Exercise(
         name="threshold_mask", target=f"{PRUNING}:threshold_mask", level=1, minutes=5, keep=1,
         task="Keep the weights whose magnitude is at least the threshold",
-        tests=("test_pruning.py::test_a_threshold_keeps_what_is_as_large_or_larger_of_either_sign",
-               "test_pruning.py::test_without_ties_the_notes_threshold_gives_the_same_mask"),
+        tests=(f"{TESTS}::test_a_threshold_keeps_what_is_as_large_or_larger_of_either_sign",
+               f"{TESTS}::test_without_ties_the_notes_threshold_gives_the_same_mask"),
         hints=("Compare the whole array with the threshold at once: that gives an array of bool.",
                "m_j = |theta_j| >= tau, of the shape of the weight.",
-               "return np.abs(check_real(\"threshold_mask\", \"weight\", weight)) ... threshold"),
+               'return np.abs(check_real("threshold_mask", "weight", weight)) ... threshold'),
         mistakes=(
             Mistake('np.abs(check_real("threshold_mask", "weight", weight))',
                     'check_real("threshold_mask", "weight", weight)',
@@ -19,7 +19,8 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks, schedules, units, sparse ma
             Mistake(">= threshold", "> threshold",
                     "A weight whose magnitude is the threshold itself is kept: >=, not >."),
             Mistake(">= threshold", "< threshold",
-                    "True marks the weights to keep, which are the large ones; your mask is the other way round."),
+                    "True marks the weights to keep, which are the large ones; your mask is the other way "
+                    "round."),
             Mistake('np.abs(check_real("threshold_mask", "weight", weight)) >= threshold',
                     'weight * (np.abs(check_real("threshold_mask", "weight", weight)) >= threshold)',
                     "What is asked for is the mask alone, not the weights times the mask."),
@@ -30,14 +31,13 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks, schedules, units, sparse ma
         name="magnitude_mask", target=f"{PRUNING}:magnitude_mask", level=2, minutes=15, keep=2,
         after=("threshold_mask",),
         task="Keep the weights of largest magnitude: exactly round(amount d) of the d weights go",
-        tests=("test_pruning.py::test_exactly_the_amount_goes_and_it_is_the_smallest",
-               "test_pruning.py::test_scale_and_sign_do_not_matter",
-               "test_pruning.py::test_masks_nest_as_the_amount_grows"),
+        tests=(f"{TESTS}::test_exactly_the_amount_goes_and_it_is_the_smallest",
+               f"{TESTS}::test_scale_and_sign_do_not_matter", f"{TESTS}::test_masks_nest_as_the_amount_grows"),
         hints=("A threshold cannot tell equal magnitudes apart. Sort instead, and let the first ones go.",
-               "np.argsort of the flat magnitudes, stable, so that of equal ones the earlier come first; its first "
-               "round(amount d) entries are the places that become False.",
-               "keep = np.ones(weight.size, bool); keep[np.argsort(..., kind=\"stable\")[:k]] = False; give it back in "
-               "the shape of the weight."),
+               "np.argsort of the flat magnitudes, stable, so that of equal ones the earlier come first; its "
+               "first round(amount d) entries are the places that become False.",
+               'keep = np.ones(weight.size, bool); keep[np.argsort(..., kind="stable")[:k]] = False; give it '
+               "back in the shape of the weight."),
         mistakes=(
             Mistake("np.abs(weight).ravel()", "weight.ravel()",
                     "Sort the magnitudes: without np.abs the negative weights go first, however large."),
@@ -45,68 +45,80 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks, schedules, units, sparse ma
                     "You prune the largest and keep the smallest: the first places of the sorted order go."),
             Mistake("round(amount * weight.size)", "int(amount * weight.size)",
                     "The number to prune is rounded to the nearest, and int() cuts off."),
-            Mistake('    keep[np.argsort(np.abs(weight).ravel(), kind="stable")[:round(amount * weight.size)]] = False\n',
-                    "    keep = np.abs(weight).ravel() >= (np.quantile(np.abs(weight), amount) if weight.size else 0)\n",
-                    "A threshold keeps or prunes all equal magnitudes together: sort, so that exactly as many go as "
-                    "asked for."),
+            Mistake('    keep[np.argsort(np.abs(weight).ravel(), kind="stable")[:round(amount * '
+                    "weight.size)]] = False\n",
+                    "    keep = np.abs(weight).ravel() >= (np.quantile(np.abs(weight), amount) if weight.size "
+                    "else 0)\n",
+                    "A threshold keeps or prunes all equal magnitudes together: sort, so that exactly as "
+                    "many go as asked for."),
             Mistake('np.argsort(np.abs(weight).ravel(), kind="stable")[:round(amount * weight.size)]',
-                    'np.argsort(-np.abs(weight).ravel(), kind="stable")[weight.size - round(amount * weight.size):]',
+                    'np.argsort(-np.abs(weight).ravel(), kind="stable")[weight.size - round(amount * '
+                    "weight.size):]",
                     "Of equal magnitudes the earlier ones go first, and in yours the later ones do."),
-            Mistake("keep.reshape(weight.shape)", "keep", "The mask has the shape of the weight: reshape it at the end."))),
+            Mistake("keep.reshape(weight.shape)", "keep",
+                    "The mask has the shape of the weight: reshape it at the end."))),
     Exercise(
         name="global_masks", target=f"{PRUNING}:global_masks", level=2, minutes=15, keep=2,
         after=("magnitude_mask",),
         task="Prune several arrays together, with one ranking for the weights of all layers",
-        tests=("test_pruning.py::test_global_masks_are_those_of_all_weights_in_a_row",
-               "test_pruning.py::test_a_layer_may_lose_all_its_weights"),
+        tests=(f"{TESTS}::test_global_masks_are_those_of_all_weights_in_a_row",
+               f"{TESTS}::test_a_layer_may_lose_all_its_weights"),
         hints=("Put all weights in a row, make one mask, and cut it into pieces again.",
-               "np.concatenate of the flat arrays, magnitude_mask, np.split at the running sums of the sizes, each piece "
-               "in the shape of its weight.",
-               "keep = magnitude_mask(np.concatenate([...]), amount=amount); parts = np.split(keep, np.cumsum([sizes])[:-1]); "
-               "a list of part.reshape(w.shape)."),
+               "np.concatenate of the flat arrays, magnitude_mask, np.split at the running sums of the "
+               "sizes, each piece in the shape of its weight.",
+               "keep = magnitude_mask(np.concatenate([...]), amount=amount); parts = np.split(keep, "
+               "np.cumsum([sizes])[:-1]); a list of part.reshape(w.shape)."),
         mistakes=(
-            Mistake("    keep = magnitude_mask(", "    return [magnitude_mask(w, amount=amount) for w in weights]\n"
+            Mistake("    keep = magnitude_mask(",
+                    "    return [magnitude_mask(w, amount=amount) for w in weights]\n"
                     "    keep = magnitude_mask(",
-                    "These are masks layer by layer, which take the same share of each: rank the weights of all layers "
-                    "together."),
-            Mistake("part.reshape(w.shape)", "part", "Each mask has the shape of its weight: reshape the pieces."),
-            Mistake("*(w.ravel() for w in weights)", "*(w.ravel() / (np.abs(w).max(initial=0) or 1) for w in weights)",
-                    "The magnitudes are compared as they are: do not divide each layer by its largest weight first."),
+                    "These are masks layer by layer, which take the same share of each: rank the weights of "
+                    "all layers together."),
+            Mistake("part.reshape(w.shape)", "part",
+                    "Each mask has the shape of its weight: reshape the pieces."),
+            Mistake("*(w.ravel() for w in weights)",
+                    "*(w.ravel() / (np.abs(w).max(initial=0) or 1) for w in weights)",
+                    "The magnitudes are compared as they are: do not divide each layer by its largest weight "
+                    "first."),
             Mistake("np.cumsum([w.size for w in weights])[:-1]", "[w.size for w in weights][:-1]",
                     "np.split wants the places where to cut, which are the running sums of the sizes."),
             Mistake("w.ravel()", 'w.ravel(order="F")',
-                    "Take the weights in reading order, row by row: your mask comes back to other places than it was "
-                    "made for."))),
+                    "Take the weights in reading order, row by row: your mask comes back to other places "
+                    "than it was made for."))),
     Exercise(
-        name="random_mask", target=f"{PRUNING}:random_mask", level=2, minutes=10, keep=2, after=("magnitude_mask",),
+        name="random_mask", target=f"{PRUNING}:random_mask", level=2, minutes=10, keep=2,
+        after=("magnitude_mask",),
         task="Let exactly round(amount d) weights go, whichever they are",
-        tests=("test_pruning.py::test_a_random_mask_has_as_many_zeros",
-               "test_pruning.py::test_every_place_of_a_random_mask_is_as_likely"),
+        tests=(f"{TESTS}::test_a_random_mask_has_as_many_zeros",
+               f"{TESTS}::test_every_place_of_a_random_mask_is_as_likely"),
         hints=("Draw places, not coins: the number that goes is fixed.",
                "The first round(amount d) entries of a random permutation of the d places become False.",
-               "mask = np.ones(shape, bool); mask.ravel()[rng.permutation(mask.size)[:k]] = False; ravel is a view, so "
-               "the mask itself changes."),
+               "mask = np.ones(shape, bool); mask.ravel()[rng.permutation(mask.size)[:k]] = False; ravel is "
+               "a view, so the mask itself changes."),
         mistakes=(
             Mistake("    mask.ravel()[rng.permutation(mask.size)[:round(amount * mask.size)]] = False\n",
                     "    mask = rng.random(shape) >= amount\n",
-                    "A coin for each weight prunes the amount on average only: draw exactly round(amount d) places."),
+                    "A coin for each weight prunes the amount on average only: draw exactly round(amount d) "
+                    "places."),
             Mistake("rng.permutation(mask.size)[:round(amount * mask.size)]",
                     "rng.integers(0, max(mask.size, 1), round(amount * mask.size))",
                     "Places drawn with replacement repeat, and too few weights go: use a permutation."),
             Mistake("rng.permutation(mask.size)", "np.arange(mask.size)",
                     "Always the first places go: their order has to come from the rng."),
             Mistake("mask.ravel()[", "mask.flatten()[",
-                    "flatten() makes a copy, and the mask itself stays full: write through ravel(), or keep the copy."),
+                    "flatten() makes a copy, and the mask itself stays full: write through ravel(), or keep "
+                    "the copy."),
             Mistake("round(amount * mask.size)", "int(amount * mask.size)",
                     "The number to prune is rounded to the nearest, and int() cuts off."))),
     Exercise(
         name="cubic_sparsity", target=f"{PRUNING}:cubic_sparsity", level=2, minutes=10, keep=2,
         after=("threshold_mask",),
         task="Compute the share to prune at step t: fast at first, then ever slower",
-        tests=("test_pruning.py::test_the_schedule_goes_from_one_end_to_the_other_ever_slower",),
+        tests=(f"{TESTS}::test_the_schedule_goes_from_one_end_to_the_other_ever_slower",),
         hints=("How much of the way is left, from 1 at t_start to 0 at t_end, and no more or less outside?",
                "left = 1 - clip((t - t_0) / (t_end - t_0), 0, 1) and s = s_f + (s_i - s_f) left^3.",
-               "left = 1 - np.clip((np.asarray(t, float) - t_start) / ..., 0, 1); return final + ... * left ** 3"),
+               "left = 1 - np.clip((np.asarray(t, float) - t_start) / ..., 0, 1); return final + ... * left "
+               "** 3"),
         mistakes=(
             Mistake("1 - np.clip((np.asarray(t, float) - t_start) / (t_end - t_start), 0, 1)",
                     "1 - (np.asarray(t, float) - t_start) / (t_end - t_start)",
@@ -119,112 +131,4 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks, schedules, units, sparse ma
                     "The two ends are exchanged: s starts at s_i, where left = 1, and ends at s_f."),
             Mistake("- t_start) / (t_end - t_start)", "- t_start) / t_end",
                     "The way is t_end - t_start steps long, not t_end."))),
-    Exercise(
-        name="taylor_scores", target=f"{STRUCTURED}:taylor_scores", level=2, minutes=15, keep=2,
-        after=("magnitude_mask",),
-        task="Score units by the first-order change of the cost if each of them is removed",
-        tests=("test_structured.py::test_data_scores_are_means_over_samples",
-               "test_structured.py::test_a_unit_that_never_speaks_scores_zero_whatever_the_data_criterion"),
-        hints=("Where do products of different sign cancel, and where must they not? There stands the |.|.",
-               "z and d_z have come to shape (N, units, M) here. Mean of z d_z over the positions (axis 2), absolute "
-               "value, mean over the samples (axis 0).",
-               "return np.abs((z * d_z).mean(axis=...)).mean(axis=...)"),
-        mistakes=(
-            Mistake("np.abs((z * d_z).mean(axis=2))", "np.abs(z * d_z).mean(axis=2)",
-                    "Products within a feature map may cancel: take the mean over its positions before the absolute value."),
-            Mistake("np.abs((z * d_z).mean(axis=2)).mean(axis=0)", "np.abs((z * d_z).mean(axis=(0, 2)))",
-                    "Different samples must not cancel: the absolute value comes before the mean over them."),
-            Mistake("(z * d_z).mean(axis=2)", "(z * d_z).sum(axis=2)",
-                    "A feature map counts by its mean, sum / M: otherwise large maps look more important."),
-            Mistake(".mean(axis=0)", ".sum(axis=0)", "Over the samples it is the mean, 1/N sum_n."),
-            Mistake("z * d_z", "d_z", "The change is gradient times value: a unit that writes 0 may go, whatever its gradient."),
-            Mistake("np.abs((z * d_z).mean(axis=2)).mean(axis=0)", "(z * d_z).mean(axis=2).mean(axis=0)",
-                    "Theta is a size: without the absolute value units that lower and raise the cost cancel."))),
-    Exercise(
-        name="lowest", target=f"{STRUCTURED}:lowest", level=3, minutes=20, keep=4, after=("taylor_scores",),
-        task="Choose the k units of lowest score over all layers, and leave every layer one unit",
-        tests=("test_structured.py::test_the_lowest_go_and_a_unit_of_each_layer_stays",),
-        hints=("Go through all units of all layers from the lowest score on, and take away what may be taken.",
-               "Sort tuples (score, number of the layer, unit): ties fall to the first layer, then to the first unit. "
-               "Skip a unit that is the last one kept in its layer; stop after k.",
-               "for _, _, unit, layer in sorted(...): if k and keep[layer].sum() > 1: keep[layer][unit] = False; k -= 1"),
-        mistakes=(
-            Mistake("keep[layer].sum() > 1", "keep[layer].sum() > 0",
-                    "The last unit of a layer never goes, or the network is cut in two."),
-            Mistake("            k -= 1\n", "", "Count what went: after k units nothing more may go."),
-            Mistake("sorted((score, i, unit, layer)", "sorted((-score, i, unit, layer)",
-                    "The lowest scores go first; you begin with the highest."),
-            Mistake("sorted((score, i, unit, layer)", "sorted((i, score, unit, layer)",
-                    "All layers compete: you empty the first layer before you look at the second."),
-            Mistake("sorted((score, i, unit, layer)", "sorted((score, -i, unit, layer)",
-                    "Of equal scores the first layer loses its unit first, and in yours the last."))),
-    Exercise(
-        name="remove_units", target=f"{STRUCTURED}:remove_units", level=3, minutes=30, keep=1, after=("lowest",),
-        task="Build the smaller model: rows leave their layer and its batch norm, columns leave the next layer",
-        tests=("test_structured.py::test_the_smaller_model_computes_what_the_masked_one_computes",
-               "test_structured.py::test_nothing_is_removed_from_the_model_itself",
-               "test_structured.py::test_settings_shrink_with_the_arrays"),
-        hints=("Copy the modules. For each layer in groups: which arrays have an entry for each of its units?",
-               "_take(module, index, axis=0) keeps rows: for the layer, and for its norm if units.norm is not None. "
-               "axis=1 keeps columns: for the reader, where a unit has reader.weight.shape[1] // len(kept) of them, side "
-               "by side (np.repeat the mask). index is np.flatnonzero of a mask.",
-               "modules = [copy.deepcopy(m) for m in model]; for layer, (units, kept) in groups.items(): _take(...) two "
-               "or three times; return Sequential(*modules)"),
-        mistakes=(
-            Mistake("np.repeat(kept, per_unit)", "np.tile(kept, per_unit)",
-                    "Flatten puts the H W pixels of a unit side by side: repeat each entry of the mask, do not tile it."),
-            Mistake("copy.deepcopy(module) for module in model", "module for module in model",
-                    "The model that was given must stay as it is: shrink copies of its modules."),
-            Mistake("        if units.norm is not None:\n", "        if False:\n",
-                    "The batch norm behind a layer has an entry for each unit as well, and must lose the same ones."),
-            Mistake("np.repeat(kept, per_unit)", "kept",
-                    "Behind a Flatten the reader has H W columns for each unit, not one."),
-            Mistake("_take(modules[layer], np.flatnonzero(kept), axis=0)",
-                    "_take(modules[layer], np.flatnonzero(~kept), axis=0)",
-                    "keep is True for the units that stay: these are the rows to take."),
-            Mistake("// len(kept)", "// kept.sum()",
-                    "The reader still has the columns of all units: divide by how many there were, not by how many "
-                    "stay."))),
-    Exercise(
-        name="to_csr", target=f"{SPARSE}:to_csr", level=2, minutes=15, keep=1, after=("threshold_mask",),
-        task="Store a matrix as its values that are not zero, their columns, and where each row starts",
-        tests=("test_sparse.py::test_there_and_back_nothing_is_lost",
-               "test_sparse.py::test_columns_are_as_small_as_the_matrix_allows"),
-        hints=("np.nonzero gives rows and columns of what is not zero, row by row. How many are there in each row?",
-               "starts = 0 and the running sums of the counts per row, int32, shape (m + 1,): also rows of zeros have "
-               "one. columns has the smallest unsigned dtype for 0 ... n - 1: np.min_scalar_type.",
-               "counts = np.bincount(rows, minlength=m); return CSR(matrix[rows, columns], columns.astype(...), "
-               "np.concatenate([[0], np.cumsum(counts)]).astype(np.int32), matrix.shape)"),
-        mistakes=(
-            Mistake("np.bincount(rows, minlength=len(matrix))", "np.bincount(rows)",
-                    "Rows of zeros at the end have a start too: count with minlength=m."),
-            Mistake("np.concatenate([[0], np.cumsum(counts)])", "np.cumsum(counts)",
-                    "The first row starts at 0: starts has m + 1 entries, and yours lacks the first."),
-            Mistake("np.cumsum(counts)", "counts",
-                    "starts says where each row begins, which is the running sum of the counts."),
-            Mistake("np.nonzero(matrix)", "np.nonzero(matrix > 0)", "Negative entries are not zero either: they stay."),
-            Mistake("columns.astype(np.min_scalar_type(max(matrix.shape[1] - 1, 0)))", "columns",
-                    "np.nonzero gives int64: 8 bytes for each column where mostly one is enough."),
-            Mistake("    counts =", "    rows, columns = (rows[np.argsort(columns, kind='stable')],\n"
-                    "                     np.sort(columns))\n    counts =",
-                    "The values stand row by row, in reading order, and yours go down the columns."))),
-    Exercise(
-        name="sparse_matmul", target=f"{SPARSE}:matmul", level=3, minutes=25, keep=1, after=("to_csr",),
-        task="Multiply a sparse matrix and a vector or a matrix, with one product for each value that is there",
-        tests=("test_sparse.py::test_the_product_is_the_dense_one",
-               "test_sparse.py::test_a_sparse_layer_computes_what_the_dense_one_does_with_a_product_per_weight"),
-        hints=("First all products value x[column], then sums over the stretches of the rows.",
-               "terms = values times x[csr.columns], shape (nnz, ...): give the values axes of 1 for those of x. "
-               "np.add.reduceat(terms, starts of the rows, axis=0) sums stretches, but gives an empty row the next term.",
-               "y = np.zeros((m, *x.shape[1:]), terms.dtype); filled = np.flatnonzero(np.diff(csr.starts)); if there are "
-               "any: y[filled] = np.add.reduceat(terms, csr.starts[filled], axis=0)"),
-        mistakes=(
-            Mistake("filled = np.flatnonzero(np.diff(csr.starts))", "filled = np.flatnonzero(csr.starts[:-1] < len(terms))",
-                    "For an empty row reduceat gives the next term instead of 0: leave such rows out."),
-            Mistake("x[csr.columns]", "x[rows_of(csr) % len(x)]", "A value in column j meets x_j: look x up by the columns, not by the rows."),
-            Mistake("csr.values.reshape(-1, *[1] * (x.ndim - 1)) *", "csr.values *",
-                    "If x is a matrix, each value multiplies a whole row of it: give the values a second axis."),
-            Mistake(", terms.dtype)", ")", "np.zeros is float64: a float32 product must stay float32."),
-            Mistake("np.add.reduceat(terms, csr.starts[filled], axis=0)", "terms[csr.starts[filled]]",
-                    "Row i is the sum of all its terms, and you take the first one only."))),
 ))

@@ -1,38 +1,43 @@
-"""Weight sharing and entropy codes (10.2.2): few values for all weights, and short words for frequent ones."""
+"""Weight sharing (10.2.2): a few values for all weights of a layer."""
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake
 
-SHARING, HUFFMAN = "tinyml.compression.weight_sharing", "tinyml.compression.huffman"
+SHARING, TESTS = "tinyml.compression.weight_sharing", "test_weight_sharing.py"
 
-CHAPTER = Chapter("sharing", "10.2.2 Weight sharing and Huffman codes", (
+CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
     Exercise(
         name="initial_centroids", target=f"{SHARING}:initial_centroids", level=1, minutes=10, keep=2,
         task="Place k centroids before k-means starts, by three rules",
-        tests=("test_weight_sharing.py::test_the_three_starts_lie_among_the_values",),
+        tests=(f"{TESTS}::test_the_three_starts_lie_among_the_values",),
         hints=("NumPy has a function for equal distances, one for quantiles, and the rng one for drawing.",
-               "linear: np.linspace from the smallest to the largest. density: the quantiles (j + 1/2) / k. random: k of "
-               "the values without replacement, sorted.",
-               "np.linspace(values.min(), values.max(), k); np.quantile(values, (np.arange(k) + ...) / k); np.sort("
-               "rng.choice(values, k, replace=...)), after check_rng and a ValueError if k > values.size"),
+               "linear: np.linspace from the smallest to the largest. density: the quantiles (j + 1/2) / k. "
+               "random: k of the values without replacement, sorted.",
+               "np.linspace(values.min(), values.max(), k); np.quantile(values, (np.arange(k) + ...) / k); "
+               "np.sort(rng.choice(values, k, replace=...)), after check_rng and a ValueError if k > "
+               "values.size"),
         mistakes=(
             Mistake("np.linspace(values.min(), values.max(), k)",
                     "np.linspace(values.min(), values.max(), k, endpoint=False)",
                     "The last centroid lies at the largest value: the largest weights matter most."),
             Mistake("(np.arange(k) + 0.5) / k", "np.linspace(0, 1, k)",
-                    "Quantiles from 0 to 1 give the two outer centroids half as many values: take (j + 1/2) / k."),
+                    "Quantiles from 0 to 1 give the two outer centroids half as many values: take (j + 1/2) "
+                    "/ k."),
             Mistake("(np.arange(k) + 0.5) / k", "np.arange(k) / k",
                     "The middle of each share is wanted, (j + 1/2) / k; yours lean towards the small values."),
             Mistake("replace=False", "replace=True", "Each value is drawn once at most: without replacement."),
             Mistake("np.sort(rng.choice(values, k, replace=False))", "rng.choice(values, k, replace=False)",
                     "Centroids come in increasing order: sort what was drawn."),
-            Mistake("np.linspace(values.min(), values.max(), k)", "np.linspace(-np.abs(values).max(), np.abs(values).max(), k)",
+            Mistake("np.linspace(values.min(), values.max(), k)",
+                    "np.linspace(-np.abs(values).max(), np.abs(values).max(), k)",
                     "From the smallest to the largest value, not symmetric around 0."))),
     Exercise(
         name="assign", target=f"{SHARING}:assign", level=2, minutes=15, keep=3, after=("initial_centroids",),
         task="Find the nearest centroid of every value, of two as near the smaller",
-        tests=("test_weight_sharing.py::test_the_code_is_the_nearest_centroid_and_of_two_the_smaller",),
+        tests=(f"{TESTS}::test_the_code_is_the_nearest_centroid_and_of_two_the_smaller",),
         hints=("Between sorted centroids the borders are the midpoints. Which stretch does a value lie in?",
-               "borders (k - 1,) = (c_j + c_(j+1)) / 2; np.searchsorted(borders, values) counts the borders below a value.",
-               "borders = centroids[:-1] / 2 + centroids[1:] / 2; return np.searchsorted(...), whose side decides about ties"),
+               "borders (k - 1,) = (c_j + c_(j+1)) / 2; np.searchsorted(borders, values) counts the borders "
+               "below a value.",
+               "borders = centroids[:-1] / 2 + centroids[1:] / 2; return np.searchsorted(...), whose side "
+               "decides about ties"),
         mistakes=(
             Mistake("np.searchsorted(borders, values)", 'np.searchsorted(borders, values, side="right")',
                     "On a midpoint the smaller centroid wins: the side is left."),
@@ -47,18 +52,19 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing and Huffman codes", (
     Exercise(
         name="kmeans", target=f"{SHARING}:kmeans", level=3, minutes=30, keep=2, after=("assign",),
         task="Alternate the two steps of Lloyd until no code changes, and keep the errors",
-        tests=("test_weight_sharing.py::test_lloyd_never_raises_the_error_and_ends_at_a_fixed_point",
-               "test_weight_sharing.py::test_two_groups_end_where_no_single_border_is_better_nearby_and_one_group_at_the_mean",
-               "test_weight_sharing.py::test_a_centroid_without_values_stays_where_it_is",
-               "test_weight_sharing.py::test_between_two_centroids_a_value_moves_the_smaller",
-               "test_weight_sharing.py::test_the_number_of_moves_is_bounded_and_the_last_error_is_that_of_the_centroids"),
-        hints=("assign, note the error, stop if no code changed, else move each centroid to the mean of its values. "
-               "Running sums only make it fast.",
-               "errors has the sum of squares before each move and at the end: one more than there were moves. counts = "
-               "np.bincount(codes, minlength=k), sums = np.bincount(codes, values, k); a centroid without values stays.",
-               "for move in range(max_iter + 1): codes = assign(values, centroids); errors.append(float(...)); if move == "
-               "max_iter or codes are those before: break; centroids = np.where(counts > 0, sums / np.maximum(counts, 1), "
-               "centroids)"),
+        tests=(f"{TESTS}::test_lloyd_never_raises_the_error_and_ends_at_a_fixed_point",
+               f"{TESTS}::test_two_groups_end_where_no_single_border_is_better_nearby_and_one_group_at_the_mean",
+               f"{TESTS}::test_a_centroid_without_values_stays_where_it_is",
+               f"{TESTS}::test_between_two_centroids_a_value_moves_the_smaller",
+               f"{TESTS}::test_the_number_of_moves_is_bounded_and_the_last_error_is_that_of_the_centroids"),
+        hints=("assign, note the error, stop if no code changed, else move each centroid to the mean of its "
+               "values. Running sums only make it fast.",
+               "errors has the sum of squares before each move and at the end: one more than there were "
+               "moves. counts = np.bincount(codes, minlength=k), sums = np.bincount(codes, values, k); a "
+               "centroid without values stays.",
+               "for move in range(max_iter + 1): codes = assign(values, centroids); "
+               "errors.append(float(...)); if move == max_iter or codes are those before: break; centroids = "
+               "np.where(counts > 0, sums / np.maximum(counts, 1), centroids)"),
         mistakes=(
             Mistake("np.where(counts > 0, totals / np.maximum(counts, 1), centroids)",
                     "np.sort(totals / np.maximum(counts, 1))",
@@ -67,138 +73,40 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing and Huffman codes", (
             Mistake("if move == max_iter or before is not None and (ends == before).all():", "if move == 1:",
                     "One move is not the end: go on until no code changes."),
             Mistake("range(max_iter + 1)", "range(max_iter)",
-                    "After the last move the error is taken once more: errors has an entry more than there were moves."),
+                    "After the last move the error is taken once more: errors has an entry more than there "
+                    "were moves."),
             Mistake("totals / np.maximum(counts, 1)", "(centroids + totals / np.maximum(counts, 1)) / 2",
                     "A centroid moves all the way to the mean of its values, not half the way."),
-            Mistake('side="right"', 'side="left"', "On a midpoint a value belongs to the smaller centroid, as in assign."))),
+            Mistake('side="right"', 'side="left"',
+                    "On a midpoint a value belongs to the smaller centroid, as in assign."))),
     Exercise(
         name="lookup", target=f"{SHARING}:lookup", level=2, minutes=15, after=("assign",),
         task="Look up the weight of every code, and sum the gradients of each shared value",
-        tests=("test_weight_sharing.py::test_gradients_are_summed_per_cluster",),
+        tests=(f"{TESTS}::test_gradients_are_summed_per_cluster",),
         hints=("One parameter in many places: its gradient is the sum over all of them. A histogram sums.",
-               "The value is (0, codebook)[codes]. Gradient: np.bincount of the flat codes, weighted with the flat g, k + 1 "
-               "long, without its first entry, in the dtype of g.",
-               "with_zero = np.append(codebook.dtype.type(0), codebook); return with_zero[codes], (lambda g: np.bincount("
-               "codes.ravel(), weights=..., minlength=...)[1:].astype(g.dtype),)"),
+               "The value is (0, codebook)[codes]. Gradient: np.bincount of the flat codes, weighted with "
+               "the flat g, k + 1 long, without its first entry, in the dtype of g.",
+               "with_zero = np.append(codebook.dtype.type(0), codebook); return with_zero[codes], (lambda g: "
+               "np.bincount(codes.ravel(), weights=..., minlength=...)[1:].astype(g.dtype),)"),
         mistakes=(
             Mistake(", minlength=len(with_zero))[1:]", ")[1:]",
-                    "A shared value that no weight uses has the gradient 0, and must not be missing: minlength."),
+                    "A shared value that no weight uses has the gradient 0, and must not be missing: "
+                    "minlength."),
             Mistake("minlength=len(with_zero))[1:]", "minlength=len(with_zero))[:-1]",
                     "Code 0 is that of the zeros and has no centroid: leave out the first sum, not the last."),
-            Mistake("return np.bincount(codes.ravel(), weights=g.ravel(), minlength=len(with_zero))[1:].astype(g.dtype)",
+            Mistake("return np.bincount(codes.ravel(), weights=g.ravel(), "
+                    "minlength=len(with_zero))[1:].astype(g.dtype)",
                     "out = np.zeros(len(with_zero), g.dtype)\n        out[codes] = g\n        return out[1:]",
-                    "An assignment with repeated indices keeps the last one only: the gradients are to be summed."),
-            Mistake("weights=g.ravel(), ", "", "You count the places of each code; weigh each with its gradient."),
-            Mistake("return np.bincount(codes.ravel(), weights=g.ravel(), minlength=len(with_zero))[1:].astype(g.dtype)",
+                    "An assignment with repeated indices keeps the last one only: the gradients are to be "
+                    "summed."),
+            Mistake("weights=g.ravel(), ", "",
+                    "You count the places of each code; weigh each with its gradient."),
+            Mistake("return np.bincount(codes.ravel(), weights=g.ravel(), "
+                    "minlength=len(with_zero))[1:].astype(g.dtype)",
                     "sums = np.bincount(codes.ravel(), weights=g.ravel(), minlength=len(with_zero))[1:]\n"
-                    "        return sums / np.maximum(np.bincount(codes.ravel(), minlength=len(with_zero))[1:], 1)",
+                    "        return sums / np.maximum(np.bincount(codes.ravel(), "
+                    "minlength=len(with_zero))[1:], 1)",
                     "The gradient of a shared value is the sum over its places, not the mean."),
             Mistake("return with_zero[codes],", "return codebook[codes - np.uint8(1)],",
                     "Code 0 stands for 0: put a zero in front of the codebook."))),
-    Exercise(
-        name="entropy", target=f"{HUFFMAN}:entropy", level=1, minutes=5, keep=1,
-        task="Compute the entropy of counts in bits per symbol",
-        tests=("test_huffman.py::test_the_mean_length_is_within_a_bit_of_the_entropy",
-               "test_huffman.py::test_powers_of_two_meet_the_entropy_and_permuting_symbols_permutes_nothing_else",
-               "test_huffman.py::test_one_symbol_takes_no_bits_and_none_takes_no_bytes"),
-        hints=("Shares first. A symbol that never occurs adds nothing, as p log p goes to 0.",
-               "p = counts / their sum, of those > 0; H = -sum p log2 p, and 0 if there are none.",
-               "p = counts[counts > 0] / max(counts.sum(), 1); return float(...)"),
-        mistakes=(
-            Mistake("np.log2(p)", "np.log(p)", "Bits have the logarithm to base 2: np.log2."),
-            Mistake("counts[counts > 0]", "counts", "0 log 0 is NaN for NumPy and 0 here: leave out what never occurs."),
-            Mistake(" / max(counts.sum(), 1)", "", "Shares are wanted, which sum to 1: divide by the sum of the counts."),
-            Mistake("p @ -np.log2(p)", "p @ np.log2(p)", "The sign: log2 of a share is negative, and H is not."),
-            Mistake("p @ -np.log2(p)", "-np.log2(p).mean() if len(p) else 0",
-                    "Each -log2 p is weighted with p: frequent symbols count more."))),
-    Exercise(
-        name="huffman_lengths", target=f"{HUFFMAN}:huffman_lengths", level=3, minutes=30, keep=1, after=("entropy",),
-        task="Find the word lengths of an optimal code by joining the two rarest again and again",
-        tests=("test_huffman.py::test_the_words_fill_the_tree_and_those_that_occur_have_one",
-               "test_huffman.py::test_the_mean_length_is_within_a_bit_of_the_entropy",
-               "test_huffman.py::test_no_other_full_code_is_shorter",
-               "test_huffman.py::test_one_symbol_takes_no_bits_and_none_takes_no_bytes"),
-        hints=("A heap of (count, members): who is joined lies one level deeper than before.",
-               "Pop the two rarest, add 1 to the lengths of all members of both, push their union with the sum of the "
-               "counts; until one is left. Symbols that never occur are not in the heap and have NO_WORD.",
-               "heap = [(int(counts[i]), 0, [i]) for i where counts > 0]; heapq.heapify(heap); while len(heap) > 1: two "
-               "heappop; lengths[members] += 1; heappush((n + m, height, members)) - the height before the members, so that "
-               "lists are compared last"),
-        mistakes=(
-            Mistake("(int(counts[i]), 0, [i])", "(-int(counts[i]), 0, [i])",
-                    "The two rarest are joined; yours joins the most frequent, which gives them the longest words."),
-            Mistake("lengths[members] += 1", "lengths[rare] += 1",
-                    "A joining puts one bit in front of the words of both sides."),
-            Mistake("(n + m,", "(max(n, m),", "The union is as frequent as both sides together: add the counts."),
-            Mistake("np.where(counts > 0, 0, NO_WORD)", "np.where(counts > 0, int((counts > 0).sum() == 1), NO_WORD)",
-                    "A symbol that is all alone needs no bits: its length is 0."),
-            Mistake("np.flatnonzero(counts).tolist()", "range(len(counts))",
-                    "Symbols that never occur get no word: leave them out of the heap."),
-            Mistake("    heapq.heapify(heap)\n", "    if heap:\n        return np.where(counts > 0, np.ceil(np.log2(counts.sum() / "
-                    "np.maximum(counts, 1))), NO_WORD).astype(np.int64)\n",
-                    "Rounding -log2 p up (Shannon's code) leaves room in the tree: join the two rarest instead."))),
-    Exercise(
-        name="canonical_codes", target=f"{HUFFMAN}:canonical_codes", level=3, minutes=25, hide=("_intervals",),
-        after=("huffman_lengths",),
-        task="Give symbols their words from the lengths alone: sorted, each starts where the last one ended",
-        tests=("test_huffman.py::test_no_word_begins_another_and_they_rise",
-               "test_huffman.py::test_what_is_encoded_is_decoded_in_as_many_bytes_as_its_words_take"),
-        hints=("Sort the symbols that have a word by length, then by symbol. The first word is all zeros; and the next?",
-               "As fractions in units of 2^-56: word j starts at the sum of 2^(56 - l) over all before it, and its code is "
-               "that start, shifted right by 56 - l_j. In int64; 0 for symbols without a word.",
-               "order = np.argsort(lengths, kind=\"stable\"), without those of length -1; size = np.int64(1) << LONGEST - "
-               "length; start = size.cumsum() - size; codes[order] = start >> (LONGEST - length)"),
-        mistakes=(
-            Mistake('order = np.argsort(lengths, kind="stable")', "order = np.arange(len(lengths))",
-                    "Shorter words come first: sort by length, then by symbol."),
-            Mistake('order = np.argsort(lengths, kind="stable")',
-                    "order = np.lexsort((-np.arange(len(lengths)), lengths))",
-                    "Of equal lengths the smaller symbol has the smaller word."),
-            Mistake("size.cumsum() - size", "size.cumsum() - size[:1]",
-                    "A word starts at the sum of all sizes before it, without its own: the first one at 0."),
-            Mistake("start >> (LONGEST - length)", "start >> (LONGEST - length.max(initial=0))",
-                    "Each word is written with its own number of digits: shift by LONGEST - l_j."),
-            Mistake("codes[order] =", "codes[:len(order)] =",
-                    "The words belong to the symbols: put them back in the places that the sorting took them from."))),
-    Exercise(
-        name="encode", target=f"{HUFFMAN}:encode", level=2, minutes=20, keep=3, after=("canonical_codes",),
-        task="Write the words of the symbols one after the other, eight bits to a byte",
-        tests=("test_huffman.py::test_what_is_encoded_is_decoded_in_as_many_bytes_as_its_words_take",
-               "test_huffman.py::test_one_symbol_takes_no_bits_and_none_takes_no_bytes"),
-        hints=("Make an array of all bits, 0 or 1 each; np.packbits makes bytes of it, and fills up the last one.",
-               "The word of symbol s is the number codes[s], written with lengths[s] binary digits, the highest first.",
-               "bits = \"\".join(f\"{codes[s]:0{lengths[s]}b}\" ... if lengths[s]), as an array of 0 and 1; return "
-               "np.packbits(bits).tobytes(). The library's way goes over the bits of a word instead of the symbols."),
-        mistakes=(
-            Mistake("codes[has] >> (back - 1) & 1", "codes[has] >> (lengths[has] - back) & 1",
-                    "The first bit of a word is its highest; yours are written backwards."),
-            Mistake("np.packbits(bits)", 'np.packbits(bits, bitorder="little")',
-                    "The first bit is the highest of its byte, as np.packbits does by itself."),
-            Mistake("has = lengths >= back", "has = lengths >= 0",
-                    "A short word has no further bits: yours overwrites the end of the word before it."),
-            Mistake("range(1, lengths.max(initial=0) + 1)", "range(1, lengths.max(initial=0))",
-                    "The longest words lose their first bit: range ends before its end."),
-            Mistake("np.packbits(bits).tobytes()", "bits.tobytes()", "Eight bits go into a byte; yours takes a byte for each bit."))),
-    Exercise(
-        name="decode", target=f"{HUFFMAN}:decode", level=3, minutes=40, keep=3, hide=("_windows", "_walk"),
-        after=("encode",),
-        task="Read the first symbols of a stream back, word after word",
-        tests=("test_huffman.py::test_what_is_encoded_is_decoded_in_as_many_bytes_as_its_words_take",
-               "test_huffman.py::test_a_stream_cut_short_is_refused"),
-        hints=("The simple way is a loop: read bits until what was read is a word, note its symbol, begin again.",
-               "bits = np.unpackbits(np.frombuffer(data, np.uint8)). The word at a place: take the 56 bits from there "
-               "(zeros behind the end) as a number; it is the last word j whose start[j] is not above it. Its symbol is "
-               "order[j], and length[j] bits later the next word begins.",
-               "for each of count symbols: j = np.searchsorted(start, number, side=\"right\") - 1; note order[j]; at += "
-               "length[j]; a ValueError if at goes beyond 8 len(data)"),
-        mistakes=(
-            Mistake('side="right") - 1', 'side="left") - 1',
-                    "A number that is the start of a word belongs to this word, not to the one before: side is right."),
-            Mistake("return order[np.concatenate(parts)]", "return np.concatenate(parts)",
-                    "You return places in the sorted list of words: order says which symbols they are."),
-            Mistake("at += steps[at]", "at += 1", "The next word begins where this one ended: as many bits later as it is long."),
-            Mistake("np.arange(8, 0, -1, dtype=np.uint64)", "np.arange(1, 9, dtype=np.uint64)",
-                    "The first bit of a byte is its highest: the earlier a word begins, the further it is shifted."),
-            Mistake("    if count or at > 8 * len(data):\n", "    if False:\n",
-                    "Data that ends before the last symbol must be refused with a ValueError."))),
 ))

@@ -58,8 +58,8 @@ CHAPTER = Chapter("words", "10.2.2 Huffman codes: short words for frequent symbo
                     "Rounding -log2 p up (Shannon's code) leaves room in the tree: join the two rarest "
                     "instead."))),
     Exercise(
-        name="canonical_codes", target=f"{HUFFMAN}:canonical_codes", level=3, minutes=25, hide=("_intervals",),
-        after=("huffman_lengths",),
+        name="canonical_codes", target=f"{HUFFMAN}:canonical_codes", level=3, minutes=25, keep=1,
+        hide=("_intervals",), after=("huffman_lengths",),
         task="Give symbols their words from the lengths alone: sorted, each starts where the last one ended",
         tests=(f"{TESTS}::test_no_word_begins_another_and_they_rise",
                f"{TESTS}::test_what_is_encoded_is_decoded_in_as_many_bytes_as_its_words_take"),

@@ -147,18 +147,24 @@ def correct_bias(quantized, weight):
 
     Raises
     ------
-    TypeError, ValueError : an argument is not real or not finite, or the shapes differ
+    TypeError, ValueError : an argument is not real, not finite or empty, or the shapes differ
     """
     Q, W = (check_real("correct_bias", name, a).astype(np.float64)
             for name, a in (("quantized", quantized), ("weight", weight)))
-    if Q.shape != W.shape or Q.ndim < 2:
-        raise ValueError("correct_bias: quantized and weight must have one shape (channels, ...), got "
-                         f"{Q.shape} and {W.shape}")
+    if Q.shape != W.shape or Q.ndim < 2 or not Q.size:
+        raise ValueError("correct_bias: quantized and weight must have one shape (channels, ...), not empty, "
+                         f"got {Q.shape} and {W.shape}")
+    shift, factor = _shift_and_factor(Q, W)
+    return (Q + shift) * factor
+
+
+def _shift_and_factor(Q, W):
+    """mean(W) - mean(Q) and ||W - mean(W)|| / ||Q - mean(Q)|| of each channel, shape (channels, 1, ...)."""
     others = tuple(range(1, W.ndim))
     mean = lambda a: a.mean(axis=others, keepdims=True)
     norm = lambda a: np.sqrt(((a - mean(a)) ** 2).sum(axis=others, keepdims=True))
     factor = np.divide(norm(W), norm(Q), out=np.ones_like(norm(W)), where=norm(Q) > 1e-12 * norm(W))
-    return (Q + mean(W) - mean(Q)) * factor
+    return mean(W) - mean(Q), factor
 
 
 def allocate_bits(ranges, *, bits):

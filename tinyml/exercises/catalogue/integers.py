@@ -126,7 +126,7 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
                     "The tail is erfc = 1 - erf, what lies outside of the clip."))),
     Exercise(
         name="correct_bias", target=f"{CLIPPING}:correct_bias", level=2, minutes=20, keep=2,
-        after=("channel_range",),
+        hide=("_shift_and_factor",), after=("channel_range",),
         task="Give each channel of the quantized weights its mean and its norm back",
         tests=("test_clipping.py::test_corrected_channels_have_their_mean_and_norm_back",),
         hints=("All means and norms are per channel: over all axes but the first, with keepdims.",
@@ -137,11 +137,11 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
         mistakes=(
             Mistake("others = tuple(range(1, W.ndim))", "others = tuple(range(W.ndim))",
                     "Each channel has a mean and a norm of its own: leave axis 0 out."),
-            Mistake("(Q + mean(W) - mean(Q)) * factor", "(Q - mean(Q)) * factor + mean(W)",
+            Mistake("(Q + shift) * factor", "Q * factor + shift",
                     "In the paper the shift comes first and the factor scales all of it, the mean too."),
             Mistake("((a - mean(a)) ** 2).sum(", "(a ** 2).sum(",
                     "The norms are those of the deviations from the mean: subtract it first."),
-            Mistake("(Q + mean(W) - mean(Q)) * factor", "Q + mean(W) - mean(Q)",
+            Mistake("(Q + shift) * factor", "Q + shift",
                     "Only the mean is put back here; the factor gives the norm back."),
             Mistake("where=norm(Q) > 1e-12 * norm(W))", "where=norm(Q) >= 0)",
                     "A channel whose quantized weights are all equal has no norm to divide by: its factor is "

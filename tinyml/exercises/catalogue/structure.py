@@ -105,7 +105,7 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "    counts =",
                     "The values stand row by row, in reading order, and yours go down the columns."))),
     Exercise(
-        name="sparse_matmul", target=f"{SPARSE}:matmul", level=3, minutes=25, keep=1, after=("to_csr",),
+        name="sparse_matmul", target=f"{SPARSE}:matmul", level=3, minutes=25, keep=2, after=("to_csr",),
         task="Multiply a sparse matrix and a vector or a matrix, with one product for each value that is there",
         tests=("test_sparse.py::test_the_product_is_the_dense_one",
                "test_sparse.py::test_a_sparse_layer_computes_what_the_dense_one_does_with_a_product_per_weight"),

@@ -24,8 +24,9 @@ def mlp(rng):
 
 @given(weights, amounts)
 def test_exactly_the_amount_goes_and_it_is_the_smallest(weight, amount):
+    before = weight.copy()
     mask = magnitude_mask(weight, amount=amount)
-    assert mask.shape == weight.shape and mask.dtype == bool
+    assert mask.shape == weight.shape and mask.dtype == bool and (weight == before).all()
     assert (~mask).sum() == round(amount * weight.size)
     size = np.abs(weight)
     assert size[~mask].max(initial=0) <= size[mask].min(initial=np.inf)

@@ -97,7 +97,8 @@ def test_each_bit_divides_the_mean_squared_error_by_four(rng, symmetric):
 def test_a_step_per_channel_is_that_of_each_channel_alone(rng, b, symmetric):
     x = rng.standard_normal((3, 2, 4)) * [[[1]], [[10]], [[0.1]]]
     together = of(x, b, symmetric, axis=0)
-    assert together.scale.shape == (3, 1, 1)
+    assert together.scale.shape == together.zero_point.shape == (3, 1, 1)
+    assert together.scale.dtype == np.float64 and together.zero_point.dtype == np.int64
     for c in range(3):
         alone = of(x[c], b, symmetric)
         assert together.scale[c] == alone.scale and together.zero_point[c] == alone.zero_point
@@ -222,7 +223,7 @@ def test_folding_a_batch_norm_changes_nothing_in_evaluation(rng):
     assert {p.dtype for p in folded.parameters()} == {np.dtype(np.float32)}
     expected = model.eval()(x).data    # sums of up to 48 products in float32, of numbers up to some 100
     assert_allclose(folded(x).data, expected, atol=1e-5 * max(1, np.abs(expected).max()))
-    assert len(model) == 7
+    assert len(model) == 7 and not folded.training
 
 
 # ------------------------------------------------------------ errors

@@ -19,7 +19,9 @@ whole = st.lists(st.integers(-50, 50), min_size=1, max_size=40)    # with ties, 
 def test_the_code_is_the_nearest_centroid_and_of_two_the_smaller(values, centroids):
     centroids = sorted(set(centroids))
     distances = np.abs(np.subtract.outer(values, centroids))
-    assert_array_equal(assign(values, centroids), distances.argmin(axis=1))    # argmin takes the first
+    codes = distances.argmin(axis=1)    # argmin takes the first
+    assert_array_equal(assign(values, centroids), codes)
+    assert_array_equal(assign(np.reshape(values, (1, -1, 1)), centroids), codes.reshape(1, -1, 1), strict=True)
 
 
 @given(whole, st.integers(1, 8))
@@ -106,6 +108,7 @@ def test_gradients_are_summed_per_cluster(case):
     weight.backward(g)
     expected = [g[codes == j].sum() for j in range(1, len(codebook) + 1)]
     assert_allclose(shared.grad, expected, atol=g.size * EPS * 5)    # sums of entries below 5, another order
+    assert lookup(Tensor(codebook.astype(np.float32)), codes=codes).dtype == np.float32
 
 
 @st.composite

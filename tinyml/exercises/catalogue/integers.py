@@ -137,6 +137,8 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
         mistakes=(
             Mistake("others = tuple(range(1, W.ndim))", "others = tuple(range(W.ndim))",
                     "Each channel has a mean and a norm of its own: leave axis 0 out."),
+            Mistake("others = tuple(range(1, W.ndim))", "others = (1,)",
+                    "A filter has several axes: mean and norm are over all of them but the first."),
             Mistake("(Q + shift) * factor", "Q * factor + shift",
                     "In the paper the shift comes first and the factor scales all of it, the mean too."),
             Mistake("((a - mean(a)) ** 2).sum(", "(a ** 2).sum(",

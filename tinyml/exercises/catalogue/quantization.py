@@ -63,6 +63,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             Mistake("np.where(step > 0, step, 1.0)", "step",
                     "The range of the single number 0 has no width: a step of 0 would divide by zero, so use "
                     "1."),
+            Mistake("np.asarray(zero_point, np.int64)", "np.asarray(zero_point)",
+                    "Z is a code, and codes are integers: make it int64."),
             Mistake("np.round(-low / scale)", "np.round(low / scale)",
                     "The sign of Z: low is negative, and its distance from 0 in steps, -low / S, is the "
                     "code of 0."))),
@@ -144,7 +146,9 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             Mistake("module.weight.data / np.sqrt", "1 / np.sqrt",
                     "gamma, the weight of the batch norm, belongs to the factor."),
             Mistake("(bias - module.running_mean.data)", "(bias + module.running_mean.data)",
-                    "The sign: a batch norm subtracts the mean."))),
+                    "The sign: a batch norm subtracts the mean."),
+            Mistake("Sequential(*folded).eval()", "Sequential(*folded)",
+                    "The folded model has no training mode of its own: give it back in evaluation mode."))),
     Exercise(
         name="round_ste", target=f"{STRAIGHT}:round_ste", level=1, minutes=5, after=("notes_codes",),
         task="Round to the nearest integer, and pretend on the way back that nothing was rounded",

@@ -48,7 +48,9 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
             Mistake("centroids[:-1] / 2 + centroids[1:] / 2", "centroids[1:] / 2 - centroids[:-1] / 2",
                     "A midpoint is half the sum of two neighbours, not half the difference."),
             Mistake("np.searchsorted(borders, values)", "np.searchsorted(borders, values) + 1",
-                    "Codes begin at 0: the number of borders below a value is its code."))),
+                    "Codes begin at 0: the number of borders below a value is its code."),
+            Mistake("np.searchsorted(borders, values)", "np.searchsorted(borders, values.ravel())",
+                    "The codes have the shape of the values, whatever it is."))),
     Exercise(
         name="kmeans", target=f"{SHARING}:kmeans", level=3, minutes=30, keep=2, after=("assign",),
         task="Alternate the two steps of Lloyd until no code changes, and keep the errors",
@@ -108,5 +110,7 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                     "minlength=len(with_zero))[1:], 1)",
                     "The gradient of a shared value is the sum over its places, not the mean."),
             Mistake("return with_zero[codes],", "return codebook[codes - np.uint8(1)],",
-                    "Code 0 stands for 0: put a zero in front of the codebook."))),
+                    "Code 0 stands for 0: put a zero in front of the codebook."),
+            Mistake("np.append(codebook.dtype.type(0), codebook)", "np.append(np.zeros(1), codebook)",
+                    "A zero of float64 makes all weights float64: give it the dtype of the codebook."))),
 ))

@@ -44,6 +44,8 @@ CHAPTER = Chapter("words", "10.2.2 Huffman codes: short words for frequent symbo
                     "words."),
             Mistake("lengths[members] += 1", "lengths[rare] += 1",
                     "A joining puts one bit in front of the words of both sides."),
+            Mistake("lengths[members] += 1", "lengths[next_rare] += 1",
+                    "A joining puts one bit in front of the words of both sides, of the rarest too."),
             Mistake("(n + m,", "(max(n, m),",
                     "The union is as frequent as both sides together: add the counts."),
             Mistake("np.where(counts > 0, 0, NO_WORD)",

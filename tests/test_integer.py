@@ -61,7 +61,9 @@ def test_multiplying_is_within_one_of_the_real_product(x, M):
     M0, shift = quantize_multiplier(M)
     x = max(min(x, 2 ** 20), -2 ** 20)
     y = requantize(as32(x)[0], M0, shift, zero_point=0, quant_min=-2 ** 31, quant_max=2 ** 31 - 1)
-    assert abs(int(y) - x * M) <= 1 + 1e-3
+    assert abs(int(y) - x * M) <= 1 + 1e-3 and y.dtype == np.int32
+    byte = requantize(as32(x)[0], M0, shift, zero_point=7, quant_min=0, quant_max=255)
+    assert byte == min(max(int(y) + 7, 0), 255) and byte.dtype == np.uint8
 
 
 # ------------------------------------------------------------ layers against whole numbers

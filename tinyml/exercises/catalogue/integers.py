@@ -51,8 +51,7 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
         after=("rounding_doubling_high_mul",),
         task="Turn int32 sums into codes of the output: times M, plus Z, clipped, in a small dtype",
         tests=("test_integer.py::test_multiplying_is_within_one_of_the_real_product",
-               "test_integer.py::test_a_linear_layer_is_bit_for_bit_that_of_whole_numbers",
-               "test_integer.py::test_the_slow_way_meets_no_float"),
+               "test_integer.py::test_a_linear_layer_is_bit_for_bit_that_of_whole_numbers"),
         hints=("Both roundings have functions of their own here: the product with M0, then the shift by n.",
                "rounding_right_shift(rounding_doubling_high_mul(acc, M0), n), plus zero_point, clipped, of "
                "the dtype that smallest_dtype names.",

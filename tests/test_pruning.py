@@ -99,6 +99,16 @@ def test_the_schedule_goes_from_one_end_to_the_other_ever_slower(initial, final,
     np.testing.assert_allclose(middle, final + (initial - final) / 8, atol=1e-12)
 
 
+@given(rngs)
+def test_the_schedule_is_that_of_the_paper_step_by_step(rng):
+    (initial, final), start, length = rng.random(2), rng.uniform(-5, 5), rng.uniform(1, 10)
+    t = rng.uniform(start - 5, start + length + 5, 20)
+    expected = [initial if step < start else final if step > start + length
+                else final + (initial - final) * (1 - (step - start) / length) ** 3 for step in t.tolist()]
+    s = cubic_sparsity(t, initial=initial, final=final, t_start=start, t_end=start + length)
+    np.testing.assert_allclose(s, expected, atol=1e-12)
+
+
 # ------------------------------------------------------------ models
 
 @settings(max_examples=20)

@@ -16,6 +16,7 @@ whole = st.lists(st.integers(-50, 50), min_size=1, max_size=40)    # with ties, 
 
 
 @given(whole, st.lists(st.integers(-50, 50), min_size=1, max_size=9))
+@example([0, 1, 2, 3, 4], [0, 2, 4])    # two midpoints
 def test_the_code_is_the_nearest_centroid_and_of_two_the_smaller(values, centroids):
     centroids = sorted(set(centroids))
     distances = np.abs(np.subtract.outer(values, centroids))

@@ -114,7 +114,8 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
         name="cubic_sparsity", target=f"{PRUNING}:cubic_sparsity", level=2, minutes=10, keep=2,
         after=("threshold_mask",),
         task="Compute the share to prune at step t: fast at first, then ever slower",
-        tests=(f"{TESTS}::test_the_schedule_goes_from_one_end_to_the_other_ever_slower",),
+        tests=(f"{TESTS}::test_the_schedule_is_that_of_the_paper_step_by_step",
+               f"{TESTS}::test_the_schedule_goes_from_one_end_to_the_other_ever_slower"),
         hints=("How much of the way is left, from 1 at t_start to 0 at t_end, and no more or less outside?",
                "left = 1 - clip((t - t_0) / (t_end - t_0), 0, 1) and s = s_f + (s_i - s_f) left^3.",
                "left = 1 - np.clip((np.asarray(t, float) - t_start) / ..., 0, 1); return final + ... * left "

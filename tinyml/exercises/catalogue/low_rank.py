@@ -67,8 +67,8 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
             Mistake("min(m, n, math", "min(m * n, math", "No matrix has more than min(m, n) singular values."),
             Mistake("share * break_even(m, n)", "share * min(m, n)",
                     "The share is of the multiplications m n, and each rank takes m + n of them."),
-            Mistake("math.floor(share * break_even(m, n) + 1e-9)", "round(share * break_even(m, n))",
-                    "Rounded to the nearest, the work may be above the share: take the floor."))),
+            Mistake("share * break_even(m, n)", "break_even(m, n)",
+                    "At break_even the two factors take all of the multiplications: take the share of it."))),
     Exercise(
         name="factorize_conv", target=f"{LOW_RANK}:factorize_conv", level=3, minutes=30, keep=5,
         after=("truncated_svd",),

@@ -96,6 +96,10 @@ def test_corrected_channels_have_their_mean_and_norm_back(rng, channels, size, b
     factor = np.linalg.norm(centred(W), axis=1)[varied] / np.linalg.norm(centred(Q), axis=1)[varied]
     assert_allclose(C[varied], (Q + shift[:, None])[varied] * factor[:, None], rtol=1e-9, atol=1e-12)
     assert_allclose(correct_bias(W, W), W)
+    filters = [a.reshape(channels, 1, size) for a in (Q, W, C)]    # a channel is whatever is behind axis 0
+    assert_allclose(correct_bias(*filters[:2]), filters[2], atol=1e-12)
+    flat = np.full_like(W, 0.7)    # nothing to stretch: only shifted
+    assert_allclose(correct_bias(flat, W), W.mean(axis=1, keepdims=True) + 0 * flat)
 
 
 @densities

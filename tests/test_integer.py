@@ -53,7 +53,8 @@ def test_a_right_shift_rounds_half_away_from_zero(x, shift):
 def test_a_multiplier_has_31_bits(M):
     M0, shift = quantize_multiplier(M)
     assert 2 ** 30 <= M0 <= 2 ** 31 - 1 and shift >= 0 and M0.dtype == shift.dtype == np.int32
-    assert abs(Fraction(int(M0), 2 ** 31 << int(shift)) - Fraction(M)) <= Fraction(M) * Fraction(2, 2 ** 31)
+    unit = Fraction(1, 2 ** 31 << int(shift))    # rounded to the nearest; only the largest M0 may be a unit off
+    assert abs(int(M0) * unit - Fraction(M)) <= (unit if M0 == 2 ** 31 - 1 else unit / 2)
 
 
 @given(int32s, st.floats(1e-8, 1))
@@ -62,7 +63,9 @@ def test_multiplying_is_within_one_of_the_real_product(x, M):
     M0, shift = quantize_multiplier(M)
     x = max(min(x, 2 ** 20), -2 ** 20)
     y = requantize(as32(x)[0], M0, shift, zero_point=0, quant_min=-2 ** 31, quant_max=2 ** 31 - 1)
-    assert abs(int(y) - x * M) <= 1 + 1e-3
+    assert abs(int(y) - x * M) <= 1 + 1e-3 and y.dtype == np.int32
+    byte = requantize(as32(x)[0], M0, shift, zero_point=7, quant_min=0, quant_max=255)
+    assert byte == min(max(int(y) + 7, 0), 255) and byte.dtype == np.uint8
 
 
 # ------------------------------------------------------------ layers against whole numbers

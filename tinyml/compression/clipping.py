@@ -32,6 +32,10 @@ DENSITIES = ("laplace", "gaussian")
 def expected_error(alpha, *, bits, density):
     """The mean squared error of clipping at alpha and rounding to 2^M codes, in units of b^2 or sigma^2.
 
+        Laplace:     2 e^(-alpha)  +  alpha^2 / (3 4^M)
+        Gaussian:    (1 + alpha^2) erfc(alpha / sqrt(2))  -  sqrt(2/pi) alpha e^(-alpha^2 / 2)
+                         +  alpha^2 / (3 4^M),      erfc = 1 - erf = math.erfc
+
     Parameters
     ----------
     alpha : float > 0, in units of the density's b or sigma

@@ -64,13 +64,17 @@ def truncated_svd(weight, rank, *, covariance=None):
            [0., 0.]])
     """
     W = check_real("truncated_svd", "weight", weight, ndim=2)
-    m, n = W.shape
-    _check_rank("truncated_svd", rank, min(m, n))
-    if covariance is None:
-        U, s, Vh = np.linalg.svd(W, full_matrices=False)
-        root = np.sqrt(s[:rank])
-        return U[:, :rank] * root, Vh[:rank].T * root
-    covariance = check_real("truncated_svd", "covariance", covariance)
+    _check_rank("truncated_svd", rank, min(W.shape))
+    if covariance is not None:
+        return _weighed_svd(W, rank, covariance)
+    U, s, Vh = np.linalg.svd(W, full_matrices=False)
+    root = np.sqrt(s[:rank])
+    return U[:, :rank] * root, Vh[:rank].T * root
+
+
+def _weighed_svd(W, rank, covariance):
+    """U and V with ||(W - U V') C||_F least, C C' = covariance."""
+    covariance, n = check_real("truncated_svd", "covariance", covariance), W.shape[1]
     if covariance.shape != (n, n):
         raise ValueError(f"truncated_svd: covariance must have shape {(n, n)}, got {covariance.shape}")
     U = np.linalg.svd(W.astype(np.float64) @ _root(covariance), full_matrices=False)[0][:, :rank]

@@ -1,9 +1,9 @@
 """All chapters, in the order in which to do them: one file each."""
 from functools import cache
 
-from tinyml.exercises.catalogue import engine, functional, optim
+from tinyml.exercises.catalogue import engine, functional, masking, optim
 
-CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER)
+CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER, masking.CHAPTER)
 
 
 @cache

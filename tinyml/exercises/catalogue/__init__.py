@@ -1,9 +1,9 @@
 """All chapters, in the order in which to do them: one file each."""
 from functools import cache
 
-from tinyml.exercises.catalogue import engine, functional, masking, optim
+from tinyml.exercises.catalogue import contrastive, engine, functional, masking, optim
 
-CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER, masking.CHAPTER)
+CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER, masking.CHAPTER, contrastive.CHAPTER)
 
 
 @cache

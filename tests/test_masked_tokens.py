@@ -63,7 +63,6 @@ def enumerate_posterior(corrupted, A, k):
     return weight
 
 
-@settings(max_examples=25)
 @given(rng=rngs, V=st.integers(1, 3), T=st.integers(1, 5), mask_ratio=st.floats(0, 1), data=st.data())
 def test_the_posterior_is_that_of_brute_force(rng, V, T, mask_ratio, data):
     A = make_grammar(V, n_successors=data.draw(st.integers(1, V)), rng=rng)

@@ -1,9 +1,10 @@
 """All chapters, in the order in which to do them: one file each."""
 from functools import cache
 
-from tinyml.exercises.catalogue import contrastive, engine, functional, masking, optim
+from tinyml.exercises.catalogue import contrastive, engine, functional, masking, optim, transfer
 
-CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER, masking.CHAPTER, contrastive.CHAPTER)
+CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER, masking.CHAPTER, contrastive.CHAPTER,
+            transfer.CHAPTER)
 
 
 @cache

@@ -206,7 +206,7 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
             Mistake("(scale[:, None] * A * scale)", "(scale[:, None] @ scale[None] @ A)",
                     "Each entry is multiplied by the scales of its row and its column; yours sums over nodes."))),
     Exercise(
-        name="messages", target=f"{SSL}.masked_tokens:_messages", level=3, minutes=30, after=("mask_tokens",),
+        name="messages", target=f"{SSL}.masked_tokens:_messages", level=3, minutes=30, after=("mask_tokens",), examples=150,
         task="Send messages along a chain from left to right, polynomials in z that count the chosen tokens",
         tests=("test_masked_tokens.py::test_the_posterior_is_that_of_brute_force",
                "test_masked_tokens.py::test_long_sequences_do_not_underflow"),

@@ -69,7 +69,10 @@ def nt_xent(z1, z2, *, temperature):
 
 @primitive
 def _unit(z):
-    """u = z / ||z|| for each row; its vjp projects g on what is orthogonal to u. Zero stays zero."""
+    """u_i = z_i / ||z_i|| for each row of z (n, D); a row with ||z_i|| < SHORT becomes 0, and so does its gradient.
+
+    Its vjp projects g on what is orthogonal to u, and a row of length r turns 1/r as fast.
+    """
     length = np.sqrt(np.einsum("nd,nd->n", z, z))[:, None]
     inverse = np.divide(1, length, out=np.zeros_like(length), where=length >= SHORT)
     u = z * inverse
@@ -78,7 +81,7 @@ def _unit(z):
 
 @primitive
 def _pair_cross_entropy(u, *, temperature):
-    """NT-Xent of unit rows u (2B, D), fused: one array of (2B, 2B), and none in the vjp.
+    """NT-Xent of unit rows u (2B, D), see `nt_xent`, fused: one array of (2B, 2B), and none in the vjp.
 
     With P the softmax over k != i and Y the permutation that swaps the views, both of shape (2B, 2B), the
     gradient in s is (P - Y) / (2B T), and that in u is (P u + P^T u - 2 Y u) / (2B T).

@@ -161,7 +161,22 @@ def _check_corrupted(corrupted, V, mask_id, mask_ratio):
 
 
 def _messages(sure, chosen, A, n_coefficients):
-    """What reaches each position from those before it: coefficients of z^0, z^1, ..., shape (N, T, V, .)."""
+    """What reaches each position from those before it: the left messages of `posterior`, polynomials in z.
+
+        l_1 = 1,      l_(t+1)(w) = c_t sum_v l_t(v) (sure_t(v) + z chosen_t(v)) A(v, w)    up to z^(n - 1)
+
+    c_t > 0 makes all entries and coefficients of l_(t+1) sum to 1 in each sequence; where all are 0, they stay 0.
+
+    Parameters
+    ----------
+    sure, chosen : ndarray, shape (N, T, V), the factors of z^0 and of z^1
+    A : ndarray, shape (V, V)
+    n_coefficients : int >= 1, n
+
+    Returns
+    -------
+    ndarray of float64, shape (N, T, V, n), the coefficients of z^0 ... z^(n - 1)
+    """
     N, T, V = sure.shape
     messages = np.zeros((N, T, V, n_coefficients))
     messages[:, 0, :, 0] = 1

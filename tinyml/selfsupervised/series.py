@@ -247,14 +247,22 @@ def permute(*, segments):
 
     def view(x, rng):
         x = _check_batch("permute", x, rng, at_least=segments)
-        n, _, length = x.shape
-        pieces = rng.integers(1, segments + 1, (n, 1))
-        places = rng.permuted(np.tile(np.arange(1, length), (n, 1)), axis=1)[:, :segments - 1]
-        starts = np.zeros((n, length), np.int64)
-        np.put_along_axis(starts, places, np.arange(1, segments) < pieces, axis=1)
-        keys = np.take_along_axis(rng.random((n, segments)), starts.cumsum(axis=1), axis=1)    # one a piece
-        return np.take_along_axis(x, np.argsort(keys, axis=1, kind="stable")[:, None], axis=2)
+        return np.take_along_axis(x, _pieces(len(x), x.shape[2], segments, rng)[:, None], axis=2)
     return view
+
+
+def _pieces(n, length, segments, rng):
+    """The times 0..length-1 of n series, each cut into pieces, which come in another order.
+
+    Each row draws its number of pieces m ~ U{1, ..., segments}, m - 1 different places to cut, all equally likely
+    to be where a piece starts, 1..length-1, and an order of the pieces; segments <= length. Returns (n, length), int.
+    """
+    pieces = rng.integers(1, segments + 1, (n, 1))
+    places = rng.permuted(np.tile(np.arange(1, length), (n, 1)), axis=1)[:, :segments - 1]
+    starts = np.zeros((n, length), np.int64)
+    np.put_along_axis(starts, places, np.arange(1, segments) < pieces, axis=1)
+    keys = np.take_along_axis(rng.random((n, segments)), starts.cumsum(axis=1), axis=1)    # one a piece
+    return np.argsort(keys, axis=1, kind="stable")
 
 
 def crop(*, size):

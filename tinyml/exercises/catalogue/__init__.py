@@ -1,19 +1,15 @@
 """All chapters, in the order in which to do them: one file each."""
 from functools import cache
 
-<<<<<<< HEAD
-from tinyml.exercises.catalogue import double_descent, engine, epoch_wise, functional, min_norm, optim, risk
-
-CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER, double_descent.CHAPTER, min_norm.CHAPTER,
-            risk.CHAPTER, epoch_wise.CHAPTER)
-=======
-from tinyml.exercises.catalogue import (distillation, engine, functional, integers, low_rank, optim, pruning,
-                                        quantization, sharing, structure, words)
+from tinyml.exercises.catalogue import (contrastive, distillation, double_descent, engine, epoch_wise, functional,
+                                        integers, low_rank, masking, min_norm, optim, pruning, quantization, risk,
+                                        sharing, structure, transfer, words)
 
 CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER,
+            double_descent.CHAPTER, min_norm.CHAPTER, risk.CHAPTER, epoch_wise.CHAPTER,
             pruning.CHAPTER, structure.CHAPTER, quantization.CHAPTER, integers.CHAPTER, sharing.CHAPTER,
-            words.CHAPTER, low_rank.CHAPTER, distillation.CHAPTER)
->>>>>>> e3
+            words.CHAPTER, low_rank.CHAPTER, distillation.CHAPTER,
+            masking.CHAPTER, contrastive.CHAPTER, transfer.CHAPTER)
 
 
 @cache

@@ -1,0 +1,357 @@
+"""Contrastive learning: views of one thing, the losses that draw them together, momentum, queue, BYOL."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+
+SSL = "tinyml.selfsupervised"
+
+
+def _tests(file, *laws):
+    return tuple(f"test_{file}.py::{law}" for law in laws)
+
+
+CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one thing", (
+    Exercise(
+        name="affine", target=f"{SSL}.augmentations:affine", level=3, minutes=30, keep=1, hide=("_positions",),
+        task="Rotate, stretch and shift images: for every new pixel, find where it comes from",
+        tests=_tests("augmentations", "test_affine_is_the_weighted_mean_of_four_pixels", "test_whole_steps_are_exact",
+                     "test_a_quarter_turn_is_that_of_numpy"),
+        hints=("Do not ask where an old pixel goes, but where each new one q comes from: p = c + A^-1 (q - c - "
+               "t). Then _bilinear(images, rows, columns) reads the images at these positions.",
+               "_per_image makes (n, 2, 2) of matrix and (n, 2) of shift, _inverse inverts. p is linear in q = "
+               "(r, c'): p = start + A^-1 q with start = c - A^-1 (c + t); rows and columns of p have the "
+               "shape (n, h, w) and the dtype of the images.",
+               "start = centre - np.einsum('nij,nj->ni', inverse, centre + t); rows = start[:, 0, None, None] "
+               "+ inverse[:, 0, 0, None, None] * np.arange(h)[:, None] + inverse[:, 0, 1, None, None] * "
+               "np.arange(w); columns likewise with 1; .astype(images.dtype), and the result in the shape of "
+               "x"),
+        mistakes=(
+            Mistake('_inverse(_per_image("matrix", matrix, (n, 2, 2)))', '_per_image("matrix", matrix, (n, 2, 2))',
+                    "A says where an old pixel goes; to read the old image at a new pixel's origin takes "
+                    "A^-1."),
+            Mistake("np.array([h - 1, w - 1]) / 2", "np.array([h, w]) / 2",
+                    "Pixels have the positions 0..h-1, so the centre is (h - 1) / 2."),
+            Mistake("np.array([h - 1, w - 1]) / 2", "np.array([w - 1, h - 1]) / 2",
+                    "Positions are (row, column): the centre of the rows comes first."),
+            Mistake("np.array([h - 1, w - 1]) / 2", "np.zeros(2)",
+                    "The map turns around the centre of the image, yours around its upper left corner."),
+            Mistake('centre + _per_image("shift", shift, (n, 2)))', 'centre - _per_image("shift", shift, (n, 2)))',
+                    "The sign of the shift: what is at q + t now was at q before, so t is taken off q."),
+            Mistake('inverse, centre + _per_image("shift", shift, (n, 2)))',
+                    'inverse, centre) - _per_image("shift", shift, (n, 2))',
+                    "The shift comes after A, so A^-1 applies to q - c - t, the shift included."),
+            Mistake('_inverse(_per_image("matrix", matrix, (n, 2, 2)))',
+                    '_inverse(_per_image("matrix", matrix, (n, 2, 2))).swapaxes(1, 2)',
+                    "The inverse is transposed: p_i = sum_j (A^-1)_ij q_j."),
+            Mistake("_bilinear(images, rows, columns).reshape(x.shape)", "_bilinear(images, rows, columns)",
+                    "Images that came flat, (N, H W), go back flat: reshape to the shape of x."))),
+    Exercise(
+        name="alignment", target=f"{SSL}.contrastive:alignment", level=1, minutes=5, keep=1,
+        task="Give the mean squared distance between the directions of two views",
+        tests=_tests("contrastive", "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
+                     "test_nt_xent_is_alignment_and_a_softer_uniformity"),
+        hints=("Directions first: _unit scales every row to length 1. Compute with Tensors, so that gradients "
+               "follow.",
+               "u - v has shape (B, D); its squares are summed over D and averaged over B.",
+               "apart = _unit(z1) - _unit(z2); return ops.mean(ops.sum(apart * apart, axis=...))"),
+        mistakes=(
+            Mistake("_unit(z1) - "
+                    "_unit(z2)", "z1 - z2", "Lengths must not matter: scale both to unit length first."),
+            Mistake("ops.mean(ops.sum(apart * apart, axis=1))", "ops.mean(apart * apart)",
+                    "A squared distance is a sum over the D coordinates: only over the rows it is a mean."),
+            Mistake("ops.mean(ops.sum(apart * apart, axis=1))", "ops.sum(apart * apart)",
+                    "The loss is a mean over the B pairs, not a sum."),
+            Mistake("ops.mean(ops.sum(apart * apart, "
+                    "axis=1))", "ops.mean(ops.sqrt(ops.sum(apart * apart, axis=1)))",
+                    "The distance is squared (alpha = 2): no root."))),
+    Exercise(
+        name="uniformity", target=f"{SSL}.contrastive:uniformity", level=2, minutes=15, keep=3, after=("alignment",),
+        task="Give the logarithm of the mean Gaussian kernel over all pairs of different directions",
+        tests=_tests("contrastive", "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
+                     "test_uniformity_knows_the_circle_and_the_sphere"),
+        hints=("Of unit vectors ||u - v||^2 = 2 - 2 u.v, so one matrix product gives all distances. The "
+               "logarithm of a sum of exponentials has an operation of its own.",
+               "-2 ||u_i - u_j||^2 = 4 u_i.u_j - 4, shape (N, N). A pair i = i is no pair: give it -inf, whose "
+               "exponential is 0. There are N (N - 1) pairs left, so subtract ln N (N - 1).",
+               "near = ops.where(np.eye(n, dtype=bool), -np.inf, 4 * (u @ u.T) - 4); return "
+               "ops.logsumexp(near) - math.log(...)"),
+        mistakes=(
+            Mistake("ops.where(np.eye(n, dtype=bool), -np.inf, 4 * (u @ u.T) - 4)", "4 * (u @ u.T) - 4",
+                    "A vector is no neighbour of itself: leave out the pairs i = j."),
+            Mistake("4 * (u @ u.T) - 4", "2 * (u @ u.T) - 2",
+                    "This is e^(-||u - v||^2): the exponent is -2 ||u - v||^2 = 4 u.v - 4."),
+            Mistake("math.log(n * (n - 1))", "math.log(n * n)", "There are n (n - 1) pairs i != j, not n^2."),
+            Mistake(" - math.log(n * (n - "
+                    "1))", "", "It is the logarithm of a mean: divide by the number of pairs."),
+            Mistake("u = _unit(z)", "u = z", "Lengths must not matter: scale the rows to unit length first."))),
+    Exercise(
+        name="unit", target=f"{SSL}.contrastive:_unit", level=2, minutes=20, after=("alignment", "mul"),
+        task="Scale every row to length 1, and give the vjp",
+        tests=_tests("contrastive", "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
+                     "test_lengths_order_and_which_view_comes_first_do_not_matter",
+                     "test_the_gradient_is_orthogonal_to_each_embedding",
+                     "test_zero_vectors_are_orthogonal_to_all_and_do_not_move",
+                     "test_float32_stays_near_float64_at_any_temperature"),
+        hints=("A step along z changes its length and not its direction: that part of g has no effect. A step "
+               "across z turns u, the less the longer z is.",
+               "The gradient of z is (g - u (u.g)) / ||z||, row by row. With 1 / ||z|| replaced by 0 in short "
+               "rows both u and the gradient are 0 there, and nothing is divided by 0.",
+               "inverse = np.divide(1, length, out=np.zeros_like(length), where=length >= SHORT), length of "
+               "shape (n, 1); u = z * inverse; return u, (lambda g: (g - u * (u * g).sum(axis=1, "
+               "keepdims=True)) * inverse,)"),
+        mistakes=(
+            Mistake("where=length >= SHORT", "where=length > 0",
+                    "Vectors shorter than SHORT count as zero too: their gradients would be enormous."),
+            Mistake('(g - u * np.einsum("nd,nd->n", u, g)[:, None]) * inverse', "g * inverse",
+                    "The part of g along u has no effect on a direction: take it off, g - u (u.g)."),
+            Mistake('u * np.einsum("nd,nd->n", u, g)[:, None]) * inverse', 'u * np.einsum("nd,nd->n", u, g)[:, None])',
+                    "A long vector turns slowly: the gradient is divided by ||z||."),
+            Mistake('np.einsum("nd,nd->n", u, g)', 'np.einsum("nd,nd->n", z, g)',
+                    "The projection uses the unit vector twice, u (u.g): in yours one of the two is z."),
+            Mistake('np.sqrt(np.einsum("nd,nd->n", z, z))[:, None]',
+                    "np.full((len(z), 1), np.linalg.norm(z), z.dtype)",
+                    "Each row has a length of its own: yours is that of the whole array."))),
+    Exercise(
+        name="nt_xent", target=f"{SSL}.contrastive:nt_xent", level=2, minutes=25, keep=2, after=("alignment",),
+        hide=("_pair_cross_entropy",),
+        task="Write NT-Xent: find the other view of the same thing among all 2B - 1 others",
+        tests=_tests("contrastive", "test_nt_xent_is_equation_10_1_in_a_slow_loop", "test_its_gradient_is_its_slope",
+                     "test_it_is_the_logarithm_of_the_batch_where_all_coincide", "test_values_that_paper_and_pencil_give",
+                     "test_it_keeps_its_bounds_at_any_temperature",
+                     "test_a_batch_of_one_has_no_negatives_and_nothing_to_learn"),
+        hints=("It is a classification of 2B rows into 2B classes, of which one, the row itself, is forbidden. "
+               "So there is a cross-entropy in it.",
+               "u = _unit of all 2B views, s = u @ u.T of shape (2B, 2B), -inf on the diagonal, over T. The "
+               "label of row i is i + B for the first half and i - B for the second; F.cross_entropy takes the "
+               "mean.",
+               "s = ops.where(np.eye(2 * B, dtype=bool), -np.inf, u @ u.T); labels = np.roll(np.arange(2 * B), "
+               "B); F.cross_entropy(s / temperature, labels)"),
+        mistakes=(
+            Mistake("np.fill_diagonal(e, -np.inf)", "pass",
+                    "The sum runs over k != i: a view compared with itself, s = 1, must not be among its "
+                    "terms."),
+            Mistake("np.fill_diagonal(e, -np.inf)",
+                    "np.fill_diagonal(e, -np.inf)\n    e[np.arange(n), partner] = -np.inf",
+                    "The positive is in the denominator too: the sum runs over all k but i, p included."),
+            Mistake("np.fill_diagonal(e, -np.inf)", "e[:n // 2, :n // 2] = e[n // 2:, n // 2:] = -np.inf",
+                    "Views of both batches are negatives: yours leaves out those of the anchor's own batch."),
+            Mistake("np.roll(np.arange(n), n // 2)", "np.arange(n) ^ 1",
+                    "The partner of row i is i + B or i - B: the views come one batch after the other, not in "
+                    "turn."),
+            Mistake("_unit(ops.concatenate([z1, z2]))", "ops.concatenate([z1, z2])",
+                    "The similarities are cosines: scale the embeddings to unit length first."),
+            Mistake("temperature=temperature)", "temperature=1 / temperature)",
+                    "Similarities are divided by the temperature, not multiplied with it."),
+            Mistake("temperature=temperature)", "temperature=1.0)",
+                    "The temperature has no effect in yours: divide the similarities by it."))),
+    Exercise(
+        name="pair_cross_entropy", target=f"{SSL}.contrastive:_pair_cross_entropy", level=3, minutes=45,
+        after=("nt_xent", "unit", "softmax"),
+        task="Fuse NT-Xent of unit rows into one primitive with its vjp, in a single array of 2B x 2B",
+        tests=_tests("contrastive", "test_nt_xent_is_equation_10_1_in_a_slow_loop", "test_its_gradient_is_its_slope",
+                     "test_the_gradient_is_orthogonal_to_each_embedding",
+                     "test_it_keeps_its_bounds_at_any_temperature",
+                     "test_a_batch_of_one_has_no_negatives_and_nothing_to_learn",
+                     "test_float32_stays_near_float64_at_any_temperature",
+                     "test_one_large_array_is_all_that_it_needs"),
+        hints=("Compute s in one array, and turn it into exponentials in place. What the vjp needs is the "
+               "exponentials and the sum of each row. s is u u^T, so u gets a gradient from both factors.",
+               "e = exp((s - max) / T) with e_ii = 0, total its row sums; P = e / total. The loss is the mean "
+               "of (max - s_ip) / T + ln total, the gradient (P u + P^T u - 2 u[partner]) g / (2B T).",
+               "P u is e @ u / total, and P^T u is e.T @ (u / total): dividing u instead of e saves an array. "
+               "np.exp(e, out=e), e -= largest, e *= 1 / temperature work in place."),
+        mistakes=(
+            Mistake("e @ u / total + e.T @ (u / total)", "2 * (e @ u / total)",
+                    "P is not symmetric: u_i is an anchor (P u), and a key of all other anchors (P^T u)."),
+            Mistake("e.T @ (u / total)", "e.T @ u / total",
+                    "In P^T u row k's sum belongs to u_k: divide u by total before the product."),
+            Mistake("- 2 * u[partner]", "- u[partner]",
+                    "Each positive similarity occurs in two rows, that of i and that of p: 2 Y u."),
+            Mistake("(g / (n * temperature))", "(g / n)",
+                    "The logits are s / T, so their gradient is divided by T."),
+            Mistake("(g / (n * temperature))", "(g / temperature)",
+                    "The loss is a mean over n anchors: divide the gradient by n as well."),
+            Mistake("largest = e.max(axis=1, keepdims=True)", "largest = np.zeros((n, 1), u.dtype)",
+                    "e^(s / T) overflows at low temperatures: subtract the largest similarity of each row "
+                    "first."))),
+    Exercise(
+        name="info_nce", target=f"{SSL}.contrastive:info_nce", level=2, minutes=20, keep=2, after=("nt_xent",),
+        task="Write InfoNCE: find the key of a query among negatives that are given, or the other keys of the "
+             "batch",
+        tests=_tests("contrastive", "test_info_nce_is_its_formula_in_a_slow_loop",
+                     "test_its_gradients_are_slopes_in_all_three",
+                     "test_nt_xent_is_info_nce_with_all_other_views_for_negatives",
+                     "test_more_negatives_never_help_and_lengths_and_order_do_not_matter"),
+        hints=("A classification again: logits (B, number of keys), and for each query the number of its own "
+               "key. query and positive are of unit length already.",
+               "Without negatives the logits are query @ positive.T, (B, B), and the label of row i is i. With "
+               "them: a first column of query_i . positive_i, then query @ _unit(negatives).T, (B, 1 + K), and "
+               "all labels are 0.",
+               "same = ops.sum(query * positive, axis=1, keepdims=True); logits = ops.concatenate([same, ...], "
+               "axis=1); F.cross_entropy(logits / temperature, labels)"),
+        mistakes=(
+            Mistake("np.arange(len(query))", "np.zeros(len(query), np.int64)",
+                    "In the batch the key of query i is number i: the labels are 0, 1, 2, ..., not all 0."),
+            Mistake("[same, query @ _unit(negatives).T]", "[query @ _unit(negatives).T, same]",
+                    "The positive belongs in the column that the labels name: column 0."),
+            Mistake("logits / temperature", "logits * temperature",
+                    "Similarities are divided by the temperature, not multiplied with it."),
+            Mistake("logits / temperature", "logits", "The temperature is missing: divide the logits by it."),
+            Mistake("_unit(negatives)", "negatives",
+                    "The negatives are not of unit length yet: without that their products are no cosines."),
+            Mistake("query @ positive.T", "query @ query.T",
+                    "Queries are nobody's negatives: compare them with the keys."),
+            Mistake("ops.sum(query * positive, axis=1, keepdims=True)",
+                    "ops.sum(query * positive, axis=1, keepdims=True) * 0 + 1",
+                    "The positive's similarity is the product of query_i and positive_i, not 1."))),
+    Exercise(
+        name="update_momentum", target=f"{SSL}.moco:update_momentum", level=2, minutes=15, keep=4,
+        task="Let a slow copy of a model follow it, parameters and buffers",
+        tests=_tests("moco", "test_the_update_is_the_convex_combination_of_parameters_and_buffers",
+                     "test_momentum_0_copies_and_1_freezes_to_the_bit_integers_too",
+                     "test_a_still_model_is_approached_geometrically"),
+        hints=("old and new are dicts of all arrays, parameters and buffers. Make a third one, and load it.",
+               "Arrays of floats (dtype.kind is \"f\") become m old + (1 - m) new; all others are taken from new. With m = 1 "
+               "nothing happens, not even to integers.",
+               "if momentum < 1: slow.load_state_dict({name: ... if old[name].dtype.kind == \"f\" else new[name] for name in "
+               "old})"),
+        mistakes=(
+            Mistake("momentum * old[name] + (1 - momentum) * new[name]",
+                    "(1 - momentum) * old[name] + momentum * new[name]",
+                    "m is the weight of the old, slow values: yours are exchanged, and the slow model is "
+                    "fast."),
+            Mistake("(1 - momentum) * new[name]", "new[name]",
+                    "The weights m and 1 - m sum to 1: yours let the arrays grow with each step."),
+            Mistake("if momentum < 1:", "if True:",
+                    "With m = 1 nothing changes at all, integers included."),
+            Mistake('new[name]\n                              if old[name].dtype.kind == "f" else new[name] for',
+                    "new[name] for",
+                    "Integers and booleans cannot be averaged: copy them from fast."),
+            Mistake('{name: momentum * old[name] + (1 - momentum) * new[name]\n'
+                    '                              if old[name].dtype.kind == "f" else new[name] for name in old}',
+                    "{**old, **{name: momentum * old[name] + (1 - momentum) * new[name] for name, _ in "
+                    "slow.named_parameters()}}",
+                    "Buffers follow too, such as the running statistics of a batch norm: yours moves "
+                    "parameters only."))),
+    Exercise(
+        name="key_queue", target=f"{SSL}.moco:KeyQueue.push", level=2, minutes=20, keep=3,
+        task="Put keys into a ring of K places, each one beyond K over the oldest",
+        tests=_tests("moco", "test_the_queue_is_a_deque_of_bounded_length_also_for_batches_beyond_it",
+                     "test_the_queue_keeps_copies"),
+        hints=("self.next is where the next key goes. Which places do B keys get, when the ring is closed?",
+               "Key i goes to (self.next + i) mod K. If B > K only the last K of them are written, or one "
+               "place would get two. Then self.next moves on by B, mod K, and self.filled grows, up to K.",
+               "places = (self.next + np.arange(len(keys))[-self.size:]) % self.size; write keys[-self.size:] "
+               "to self.ring and ids[-self.size:] to self.ids; self.next = ...; self.filled = min(...)"),
+        mistakes=(
+            Mistake("(self.next + len(keys)) % self.size", "(self.next + 1) % self.size",
+                    "A batch takes len(keys) places, not one: the next key goes behind all of them."),
+            Mistake("np.arange(len(keys))[-self.size:]", "np.arange(min(len(keys), self.size))",
+                    "Of a batch larger than the ring the last keys stay, at the places that they would have "
+                    "had: yours are shifted."),
+            Mistake("keys[-self.size:], ids[-self.size:]", "keys[:self.size], ids[:self.size]",
+                    "Of a batch larger than the ring the last K keys stay: yours keeps the first."),
+            Mistake("min(self.filled + len(keys), self.size)", "self.filled + len(keys)",
+                    "No more than K places can be filled."),
+            Mistake("self.ring[places], self.ids[places] = keys[-self.size:], ids[-self.size:]",
+                    "self.ring[places] = keys[-self.size:]",
+                    "The numbers of the images must be kept as well: the ids are never written."),
+            Mistake("(self.next + np.arange(len(keys))[-self.size:]) % self.size",
+                    "np.minimum(self.next + np.arange(len(keys))[-self.size:], self.size - 1)",
+                    "The ring is closed: after the last place comes the first, so take places mod K."))),
+    Exercise(
+        name="moco_loss", target=f"{SSL}.moco:MoCo.loss", level=2, minutes=20,
+        after=("info_nce", "update_momentum", "key_queue"),
+        task="Take one batch through MoCo: move the key network, make keys, compare, and queue them",
+        tests=_tests("moco", "test_a_batch_goes_through_the_algorithm_of_the_paper",
+                     "test_no_gradient_reaches_a_key_and_the_keys_still_move",
+                     "test_a_frozen_key_encoder_stays_as_it_was",
+                     "test_without_other_images_there_is_nothing_to_learn",
+                     "test_query_and_key_see_a_view_each_of_every_image_and_both_networks_are_in_one_mode"),
+        hints=("Four steps in the order of the docstring. Which of them must know nothing of this batch?",
+               "update_momentum(self.key, self.query, momentum=self.momentum), the key network in the mode of "
+               "the query network (self.key.train(self.query.training)). Keys (B, D) are made without a graph. "
+               "Negatives are self.queue.keys(without=ids), of shape (0, 0) at first: reshape them to (-1, D).",
+               "with no_grad(): keys = self.key(Tensor(x)).data; loss = info_nce(queries, keys, negatives, "
+               "temperature=...); self.queue.push(keys, ids) after it; return loss"),
+        mistakes=(
+            Mistake("self.queue.keys(without=ids)", "self.queue.keys()",
+                    "An earlier view of the same image is no negative: leave out the ids of this batch."),
+            Mistake("negatives = self.queue.keys(without=ids).reshape(-1, keys.shape[1])\n"
+                    "        loss = info_nce(queries, keys, negatives, temperature=self.temperature)\n"
+                    "        self.queue.push(keys, ids)\n",
+                    "self.queue.push(keys, ids)\n"
+                    "        negatives = self.queue.keys(without=ids).reshape(-1, keys.shape[1])\n"
+                    "        loss = info_nce(queries, keys, negatives, temperature=self.temperature)\n",
+                    "The keys join the queue after the loss: yours push out old negatives before they were "
+                    "used."),
+            Mistake("momentum=self.momentum)", "momentum=1 - self.momentum)",
+                    "momentum is the weight of the slow network itself: hand on self.momentum."),
+            Mistake("keys = self.key(Tensor(x)).data", "keys = self.query(Tensor(x)).data",
+                    "Keys come from the slow network self.key, not from the query network."),
+            Mistake("info_nce(queries, keys, negatives, ", "info_nce(queries, keys, ",
+                    "The negatives are those of the queue: without the third argument info_nce takes the other "
+                    "keys of the batch."),
+            Mistake("self.queue.push(keys, ids)", "pass",
+                    "The keys of the batch must join the queue: yours stays empty."),
+            Mistake("self.key.train(self.query.training)", "self.key",
+                    "The key network must be in the mode of the query network: .train(self.query.training)."))),
+    Exercise(
+        name="byol_loss", target=f"{SSL}.byol:byol_loss", level=1, minutes=5, keep=2, after=("alignment",),
+        task="Give BYOL's loss: 2 minus twice the mean cosine",
+        tests=_tests("byol", "test_the_loss_is_the_squared_distance_of_the_directions",
+                     "test_the_gradient_is_that_of_the_loss_and_orthogonal_to_each_row",
+                     "test_zero_vectors_have_a_finite_loss_and_gradient"),
+        hints=("The squared distance of two unit vectors is 2 - 2 cos.",
+               "F.cosine_similarity(p, z) gives B cosines, ops.mean their mean.",
+               "return 2 - 2 * ops.mean(...)"),
+        mistakes=(
+            Mistake("2 - 2 * ops.mean(", "2 - ops.mean(", "||u - v||^2 = 2 - 2 u.v: the cosine counts twice."),
+            Mistake("2 - 2 * ops.mean(", "2 - 2 * ops.sum(", "The loss is a mean over the rows, not a sum."),
+            Mistake("2 - 2 * ops.mean(", "-2 * ops.mean(",
+                    "The loss of equal directions is 0: the constant 2 is missing."),
+            Mistake("2 - 2 * ops.mean(F.cosine_similarity(p, "
+                    "z))", "ops.mean(ops.sum((p - z) * (p - z), axis=1))",
+                    "Lengths must not matter: it is the distance of the directions, not of the vectors."),
+            Mistake("F.cosine_similarity(p, z)", "F.cosine_similarity(p, z.detach())",
+                    "Here gradients flow to both; who wants none passes an array."))),
+    Exercise(
+        name="target_momentum", target=f"{SSL}.byol:target_momentum", level=1, minutes=10, keep=3,
+        task="Let tau rise from base to 1 on half a cosine",
+        tests=_tests("byol", "test_tau_rises_from_the_base_to_one_like_half_a_cosine"),
+        hints=("At k = 0 the cosine is 1, at k = K it is -1. And beyond K?",
+               "(cos(pi k / K) + 1) / 2 falls from 1 to 0; k / K is cut off at 1, so that tau stays 1.",
+               "return 1 - (1 - base) * (math.cos(math.pi * min(..., 1)) + 1) / 2"),
+        mistakes=(
+            Mistake("min(step / n_steps, 1)", "step / n_steps",
+                    "Beyond step K tau stays 1: yours comes down again, cut k / K off at 1."),
+            Mistake("1 - (1 - base) * (", "base + (1 - base) * (",
+                    "It rises from base to 1: yours falls from 1 to base."),
+            Mistake("(math.cos(math.pi * min(step / n_steps, 1)) + 1) / 2", "(1 - min(step / n_steps, 1))",
+                    "This is a straight line: tau follows half a cosine, flat at both ends."),
+            Mistake("(math.cos(math.pi * min(step / n_steps, 1)) + 1) / 2",
+                    "math.cos(math.pi / 2 * min(step / n_steps, 1))",
+                    "This is a quarter of a cosine: it is (cos(pi k / K) + 1) / 2, over half a turn."),
+            Mistake("(math.cos(math.pi * min(step / n_steps, 1)) + 1) / 2",
+                    "(math.cos(math.pi * min(step / n_steps, 1)) + 1)",
+                    "cos + 1 starts from 2: halve it."))),
+    Exercise(
+        name="spread", target=f"{SSL}.byol:spread", level=1, minutes=10, keep=2,
+        task="Measure whether embeddings have collapsed: the mean deviation of the coordinates of their "
+             "directions",
+        tests=_tests("byol", "test_spread_is_bounded_by_that_of_the_sphere_and_knows_no_length",
+                     "test_on_the_sphere_the_spread_is_that_of_the_formula"),
+        hints=("Directions first (F.normalize, which takes arrays and gives a Tensor), then the deviation of "
+               "each coordinate.",
+               "The standard deviation is over the n rows, axis 0, and gives D numbers; the result is their "
+               "mean, a float.",
+               "float(F.normalize(z).data.std(axis=...).mean())"),
+        mistakes=(
+            Mistake("std(axis=0)", "std(axis=1)",
+                    "The deviation of a coordinate is over the embeddings, axis 0: yours compares the "
+                    "coordinates of one."),
+            Mistake("std(axis=0)", "std(axis=0, "
+                                   "ddof=1)", "Divide by n, not by n - 1: of one embedding the spread is 0."),
+            Mistake("F.normalize(z).data", "z", "Lengths must not matter: normalise the rows first."),
+            Mistake(".mean())", ".sum())", "It is the mean over the coordinates, not their sum."),
+            Mistake(".std(axis=0).mean()", ".var(axis=0).mean()", "Standard deviations, not variances: take "
+                                                                  "the root."))),
+))

@@ -1,0 +1,257 @@
+"""Masking: hide a part of tokens, images, series and graphs, and ask for it."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+
+SSL, TESTS = "tinyml.selfsupervised", "test_masking.py"
+
+CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
+    Exercise(
+        name="mask_input", target=f"{SSL}.masking:mask_input", level=1, minutes=10, keep=4,
+        task="Hide k elements of an array, a uniformly random subset, and say which; x is a copy already",
+        tests=(f"{TESTS}::test_mask_input_hides_exactly_its_share_and_nothing_else",
+               f"{TESTS}::test_each_subset_is_as_likely_as_any_other",
+               f"{TESTS}::test_the_mask_may_be_an_element"),
+        hints=("k different indices, all subsets equally likely: the first k of a random order.",
+               "rng.permutation(len(x)) is a random order; its first k entries, sorted, are M, of shape (k,). "
+               "Then x[M] is overwritten.",
+               "mask_indices = np.sort(rng.permutation(...)[:k]), x[mask_indices] = mask_value, and return "
+               "both."),
+        mistakes=(
+            Mistake("np.sort(rng.permutation(len(x))[:k])", "np.sort(rng.integers(0, max(len(x), 1), k))",
+                    "Independent draws may hit one index twice: draw without replacement."),
+            Mistake("np.sort(rng.permutation(len(x))[:k])", "rng.permutation(len(x))[:k]",
+                    "The indices come in ascending order: sort them."),
+            Mistake("np.sort(rng.permutation(len(x))[:k])", "np.arange(k)",
+                    "You always hide the first k elements: which ones is to be left to chance."),
+            Mistake("np.sort(rng.permutation(len(x))[:k])", "np.flatnonzero(rng.random(len(x)) < mask_ratio)",
+                    "A coin for each element hides k of them on average only: it must be k every time."),
+            Mistake("x[mask_indices] = mask_value", "x[mask_indices] = 0",
+                    "What stands at a hidden place is mask_value, whatever that is."))),
+    Exercise(
+        name="masked_loss", target=f"{SSL}.masking:masked_loss", level=1, minutes=5, keep=4, after=("mask_input",),
+        task="Give the loss of the hidden positions alone",
+        tests=(f"{TESTS}::test_the_loss_ignores_what_is_visible",),
+        hints=("A boolean array as an index picks the positions where it is True, and makes one axis of them.",
+               "Pick the hidden positions from prediction (a Tensor, so gradients follow) and from target, "
+               "both to shape (|M|, ...), and pass these to loss_fn.",
+               "return loss_fn(prediction[...], target[...]), the index being the mask in both."),
+        mistakes=(
+            Mistake("loss_fn(prediction[mask], target[mask])", "loss_fn(prediction, target)",
+                    "This loss counts the visible positions too, and to copy what is visible teaches nothing."),
+            Mistake("loss_fn(prediction[mask], target[mask])", "loss_fn(prediction[~mask], target[~mask])",
+                    "The mask is True where something is hidden: you take the visible positions."),
+            Mistake("loss_fn(prediction[mask], target[mask])",
+                    "loss_fn(prediction[mask], target[mask]) * float(mask.mean())",
+                    "The mean is over the hidden positions, not over all of them."),
+            Mistake("loss_fn(prediction[mask], target[mask])",
+                    "loss_fn(as_tensor(prediction.data[mask]), target[mask])",
+                    "Index the Tensor itself: taken out of .data the numbers have no gradient."))),
+    Exercise(
+        name="mask_tokens", target=f"{SSL}.masking:mask_tokens", level=2, minutes=15, keep=5, after=("mask_input",),
+        task="Corrupt k tokens of each sequence as BERT does: 80 % [MASK], 10 % a random token, 10 % as they "
+             "were",
+        tests=(f"{TESTS}::test_tokens_change_only_where_chosen_and_in_each_sequence_as_many",
+               f"{TESTS}::test_the_fates_of_chosen_tokens_are_those_of_bert",
+               f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
+        hints=("First choose k positions of each sequence (_random_subsets does that), then decide the fate of "
+               "every chosen one with a random number of its own.",
+               "With fate uniform in [0, 1), of the shape of tokens: below 0.8 the token is mask_id, from 0.8 "
+               "to 0.9 it is drawn from 0..V-1, from 0.9 on it stays. All of that only where chosen.",
+               "chosen = _random_subsets(tokens.shape, k, rng); fate = rng.random(...); other = "
+               "rng.integers(...); np.where(chosen & (fate < 0.9), other, tokens), and over that "
+               "np.where(chosen & (fate < 0.8), ...)"),
+        mistakes=(
+            Mistake("np.where(chosen & (fate < 0.8), mask_id, corrupted)",
+                    "np.where(chosen, mask_id, corrupted)",
+                    "Not every chosen token becomes [MASK]: a tenth is drawn at random, a tenth stays as it "
+                    "is."),
+            Mistake("np.where(chosen & (fate < 0.9), other, tokens)", "np.where(chosen, other, tokens)",
+                    "Of the chosen tokens that are not [MASK] only half are drawn at random: a tenth of all "
+                    "stays."),
+            Mistake("np.where(chosen & (fate < 0.9), other, tokens)", "tokens",
+                    "A tenth of the chosen tokens must become a random token: yours are [MASK] or stay."),
+            Mistake("rng.integers(0, vocab_size, "
+                    "tokens.shape)", "rng.integers(0, vocab_size + 1, tokens.shape)",
+                    "A random token is one of 0..V-1: rng.integers leaves out its upper end already."),
+            Mistake("chosen = _random_subsets(tokens.shape, k, "
+                    "rng)", "chosen = rng.random(tokens.shape) < mask_ratio",
+                    "A coin for each token chooses k of them on average only: it must be k in each sequence."),
+            Mistake("chosen = _random_subsets(tokens.shape, k, rng)",
+                    "chosen = np.broadcast_to(_random_subsets(tokens.shape[-1:], k, rng), tokens.shape)",
+                    "Each sequence has positions of its own: yours are the same in all of them."),
+            Mistake("np.where(chosen & (fate < 0.8), mask_id, corrupted)",
+                    "np.where(fate < 0.8, mask_id, corrupted)",
+                    "Only chosen tokens may become [MASK]: the others stay as they are."))),
+    Exercise(
+        name="mask_patches", target=f"{SSL}.masking:mask_patches", level=2, minutes=15, keep=2, after=("mask_input",),
+        task="Shuffle the patches of each image, cut the order in two, and say how to undo it",
+        tests=(f"{TESTS}::test_ids_restore_undoes_what_ids_keep_and_ids_mask_do",
+               f"{TESTS}::test_each_patch_is_hidden_as_often_and_each_image_has_a_mask_of_its_own",
+               f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
+        hints=("_shuffles gives an order for each image. Which operation turns an order into its inverse?",
+               "argsort of a permutation is its inverse: p[argsort(p)] = 0, 1, 2, ... Here for each row, "
+               "axis=1. ids_keep is (N, n_keep), ids_mask (N, L - n_keep), ids_restore (N, L).",
+               "order = _shuffles(n_images, n_patches, rng); return its first n_keep columns, the others, and "
+               "order.argsort(...)"),
+        mistakes=(
+            Mistake("order.argsort(axis=1)", "order",
+                    "The order itself does not undo itself: ids_restore is the inverse permutation, argsort of "
+                    "it."),
+            Mistake("order[:, :n_keep], order[:, n_keep:]", "order[:, n_keep:], order[:, :n_keep]",
+                    "The first n_keep of the order are visible, the others hidden: yours are the other way "
+                    "round."),
+            Mistake("_shuffles(n_images, n_patches, "
+                    "rng)", "np.repeat(_shuffles(1, n_patches, rng), n_images, axis=0)",
+                    "Each image has an order of its own: yours hides the same patches in all images."),
+            Mistake("order.argsort(axis=1)", "order.argsort(axis=0)",
+                    "An order belongs to an image: sort along the patches, axis=1."),
+            Mistake("return order[:, :n_keep], ", "return np.sort(order[:, :n_keep], axis=1), ",
+                    "ids_keep stays in the shuffled order: sorted, it does not fit ids_restore any more."),
+            Mistake("_shuffles(n_images, n_patches, rng)", "np.tile(np.arange(n_patches), (n_images, 1))",
+                    "Nothing is random here: the last patches are always the hidden ones."))),
+    Exercise(
+        name="mask_spans", target=f"{SSL}.masking:mask_spans", level=3, minutes=30, keep=5, after=("mask_tokens",),
+        task="Zero out spans of each series that do not overlap, k readings in all, every arrangement as "
+             "likely",
+        tests=(f"{TESTS}::test_spans_have_exactly_their_share_and_their_length",
+               f"{TESTS}::test_all_places_of_the_spans_are_equally_likely",
+               f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
+        hints=("Do not draw places and hope that they do not overlap. Put blocks in a random order: each span "
+               "is a block, and each visible reading is a block of length 1.",
+               "There are k // span_length whole spans, one of k % span_length if that is not 0, and T - k ones. Shuffle "
+               "the blocks in each row, and repeat \"is this block a span?\" as often as the block is long.",
+               "lengths = np.array(spans + [1] * (T - k), np.int64); order = _shuffles(rows, len(lengths), "
+               "rng); mask = np.repeat(order < len(spans), lengths[order].ravel()) in the shape of x; then "
+               "np.where with a 0 of x's dtype."),
+        mistakes=(
+            Mistake(" + [k % span_length] * (k % span_length > 0)", "",
+                    "The last span is shorter, k % span_length readings: without it fewer than k are hidden."),
+            Mistake("lengths[order].ravel()", "np.tile(lengths, rows)",
+                    "A block's length goes with the block: lengths[order], not lengths in their first order."),
+            Mistake("order < len(spans)", "order < k",
+                    "Spans are the first len(spans) blocks: k is the number of hidden readings, not of spans."),
+            Mistake("_shuffles(rows, len(lengths), "
+                    "rng)", "np.repeat(_shuffles(1, len(lengths), rng), rows, axis=0)",
+                    "Each series has spans of its own: yours are at the same places in all rows."),
+            Mistake("np.where(mask, x.dtype.type(0), x)", "np.where(mask, x, x.dtype.type(0))",
+                    "Zero goes where the mask is True, and the rest stays: yours is the other way round."),
+            Mistake("[1] * (T - k)", "[span_length] * ((T - k) // span_length) + [1] * ((T - k) % span_length)",
+                    "Visible readings are blocks of one each: in larger blocks most arrangements cannot "
+                    "occur."))),
+    Exercise(
+        name="patchify", target=f"{SSL}.masked_patches:patchify", level=2, minutes=15, keep=3,
+        task="Cut images into square patches, one row of pixels for each patch",
+        tests=("test_masked_patches.py::test_patches_are_the_squares_of_the_image_and_go_back",),
+        hints=("No loop: split each of the two axes in two by a reshape, and bring the axes into another "
+               "order.",
+               "(N, H/p, p, W/p, p) has the axes n, i, a, j, b of the docstring; wanted is n, (i, j), (a, b): "
+               "a and j change places, then a reshape joins i with j and a with b.",
+               "cells = images.reshape(N, H // p, p, W // p, p), then .swapaxes(2, 3), then .reshape(N, L, "
+               "p^2) with the numbers written out (a -1 fails when N is 0)"),
+        mistakes=(
+            Mistake("cells.swapaxes(2, 3).reshape", "cells.reshape",
+                    "Without exchanging the axes a and j a patch is a piece of a row of the image, not a "
+                    "square."),
+            Mistake("cells.swapaxes(2, 3)", "cells.transpose(0, 3, 1, 2, 4)",
+                    "Patches are counted row by row, i W/p + j: yours run down the columns."),
+            Mistake("cells.swapaxes(2, 3)", "cells.transpose(0, 1, 3, 4, 2)",
+                    "The pixels of a patch are read row by row, a p + b: yours are transposed."),
+            Mistake("cells.swapaxes(2, 3)", "cells.swapaxes(1, 4)",
+                    "The axes to exchange are a and j, those in the middle (2 and 3): yours mixes rows with "
+                    "columns."))),
+    Exercise(
+        name="mask_edges", target=f"{SSL}.masking:mask_edges", level=2, minutes=20, keep=2, after=("mask_input",),
+        task="Hide k edges of a graph, and draw as many different pairs of nodes that have none",
+        tests=(f"{TESTS}::test_hidden_and_visible_edges_are_all_edges_and_non_edges_are_none",
+               f"{TESTS}::test_each_edge_is_hidden_as_often_and_each_non_edge_drawn_as_often"),
+        hints=("Nodes are few: list all pairs without an edge, then draw k of them. Each pair once, i < j.",
+               "np.triu(~adjacent, 1) is True at the pairs i < j without an edge, np.argwhere makes rows (i, "
+               "j) of them. Refuse (ValueError) if there are fewer than k. Draw k edges and k pairs without "
+               "replacement.",
+               "hide = _random_subsets((1, len(edges)), k, rng)[0], boolean; return edges[~hide], edges[hide], "
+               "and of the pairs the first k in a random order."),
+        mistakes=(
+            Mistake("np.triu(~adjacent, 1)", "~adjacent",
+                    "Each pair is to be drawn once, with i < j: take the part above the diagonal."),
+            Mistake("np.triu(~adjacent, 1)", "np.triu(~adjacent)",
+                    "A node is no pair with itself: leave out the diagonal, np.triu(..., 1)."),
+            Mistake("np.triu(~adjacent, 1)", "np.triu(np.ones_like(adjacent), 1)",
+                    "Non-edges are pairs without an edge, hidden or visible: yours are any pairs."),
+            Mistake("edges[~hide], edges[hide]", "edges[hide], edges[~hide]",
+                    "Visible edges come first, then the hidden ones: yours are the other way round."),
+            Mistake("pairs[rng.permutation(len(pairs))[:k]]", "pairs[rng.integers(0, max(len(pairs), 1), k)]",
+                    "Independent draws may give one pair twice: draw without replacement."),
+            Mistake("pairs[rng.permutation(len(pairs))[:k]]", "pairs[:k]",
+                    "You always take the first pairs: non-edges are to be drawn at random."))),
+    Exercise(
+        name="auc", target=f"{SSL}.masked_edges:auc", level=2, minutes=20, keep=3,
+        task="Give the area under the ROC curve from ranks, scores that tie sharing theirs",
+        tests=("test_masked_edges.py::test_the_area_is_the_share_of_pairs_in_the_right_order",),
+        hints=("Rank all n + m scores together, the smallest has rank 1. A positive's rank counts those that "
+               "it beats.",
+               "np.unique with return_inverse and return_counts: scores up to a value are counts.cumsum(), so "
+               "equal ones have the ranks from cumsum - count + 1 to cumsum, of which each gets the mean.",
+               "ranks = (counts.cumsum() - (counts - 1) / 2)[inverse], shape (n + m,); the first n are those "
+               "of the positives: their mean, less (n + 1) / 2, over m, as a float."),
+        mistakes=(
+            Mistake("(counts.cumsum() - (counts - 1) / 2)[place]", "counts.cumsum()[place]",
+                    "Scores that tie share the mean of their ranks: yours all get the highest, so a tie counts "
+                    "as won."),
+            Mistake("(counts.cumsum() - (counts - 1) / 2)[place]", "(place + 1)",
+                    "A rank counts all scores below, not all different values below: cumulate the counts."),
+            Mistake("(ranks[:n].mean() - (n + 1) / 2) / m", "ranks[:n].mean() / m",
+                    "Positives outrank one another too: take off (n + 1) / 2, the mean rank among themselves."),
+            Mistake("(ranks[:n].mean() - (n + 1) / 2) / m", "(ranks[:n].mean() - (n + 1) / 2) / n",
+                    "The mean is over m negatives: divide by m."),
+            Mistake("ranks[:n].mean() - (n + 1) / 2", "ranks[:n].mean() - n / 2",
+                    "Ranks start from 1, so n of them have the mean (n + 1) / 2."),
+            Mistake("ranks[:n].mean()", "ranks[n:].mean()",
+                    "The first n ranks are those of the positives: yours are the negatives'."))),
+    Exercise(
+        name="propagation", target=f"{SSL}.masked_edges:propagation", level=1, minutes=10,
+        task="Give the matrix of a graph convolution: adjacency with loops, normalised on both sides",
+        tests=("test_masked_edges.py::test_propagation_is_the_formula_in_a_slow_loop",),
+        hints=("Three factors, but no matrix product: D is diagonal, so it scales rows and columns.",
+               "With A + I from adjacency(edges, n_nodes) and np.eye, D_ii is the sum of row i, and P_ij = (A "
+               "+ I)_ij / sqrt(D_ii D_jj). The result is float32.",
+               "scale = 1 / np.sqrt(row sums); P = scale[:, None] * A * scale, and .astype(np.float32)"),
+        mistakes=(
+            Mistake("adjacency(edges, n_nodes) + np.eye(n_nodes)", "adjacency(edges, n_nodes).astype(float)",
+                    "A node hears itself too: A + I."),
+            Mistake("scale[:, None] * A * scale", "scale[:, None] ** 2 * A",
+                    "D^(-1/2) stands on both sides: yours, D^-1 A, is a mean over neighbours and not "
+                    "symmetric."),
+            Mistake("1 / np.sqrt(A.sum(axis=1))", "1 / A.sum(axis=1)",
+                    "The power is -1/2 on each side: the root is missing."),
+            Mistake(".astype(np.float32)", "", "The result must be float32."),
+            Mistake("(scale[:, None] * A * scale)", "(scale[:, None] @ scale[None] @ A)",
+                    "Each entry is multiplied by the scales of its row and its column; yours sums over "
+                    "nodes."))),
+    Exercise(
+        name="messages", target=f"{SSL}.masked_tokens:_messages", level=3, minutes=30, after=("mask_tokens",), examples=150,
+        task="Send messages along a chain from left to right, polynomials in z that count the chosen tokens",
+        tests=("test_masked_tokens.py::test_the_posterior_is_that_of_brute_force",
+               "test_masked_tokens.py::test_long_sequences_do_not_underflow"),
+        hints=("A polynomial is its coefficients, on the last axis: times z is a shift by one. One step of a "
+               "loop over t makes the message at t + 1 from that at t.",
+               "product = sure_t l_t + z chosen_t l_t, shape (N, V, n): the second part goes from coefficient "
+               "j to j + 1, and what would be z^n is dropped. Then sum over v with A(v, w): A.T @ product.",
+               "messages = zeros (N, T, V, n), messages[:, 0, :, 0] = 1; product = sure[:, t, :, None] * "
+               "messages[:, t]; product[..., 1:] += chosen[:, t, :, None] * messages[:, t, :, :-1]; divide A.T "
+               "@ product by its sum over axes (1, 2), keepdims, or by 1e-300 if that is larger"),
+        mistakes=(
+            Mistake("A.T @ product", "A @ product",
+                    "The sum is over the token before, sum_v (...)(v) A(v, w), which is A.T @: yours sums over "
+                    "the one after."),
+            Mistake("product[..., 1:] += chosen[:, t, :, None] * messages[:, t, :, :-1]",
+                    "product += chosen[:, t, :, None] * messages[:, t]",
+                    "A factor z raises the power by one: coefficient j goes to j + 1."),
+            Mistake("messages[:, 0, :, 0] = 1", "messages[:, 0] = 1",
+                    "The first message is the polynomial 1: coefficient 1 of z^0, and 0 of all others."),
+            Mistake("message / np.maximum(message.sum(axis=(1, 2), keepdims=True), 1e-300)", "message",
+                    "Products of hundreds of probabilities underflow to 0: divide each message by its sum."),
+            Mistake("message.sum(axis=(1, 2), keepdims=True)", "message.sum(axis=1, keepdims=True)",
+                    "One number scales a whole message: a scale for each power of z changes the polynomial."),
+            Mistake("messages[:, t + 1] = message", "messages[:, t + 1] = sure[:, t + 1, :, None] * message",
+                    "A message at t + 1 holds what is before it: its own factor comes in on the way to t + "
+                    "2."))),
+))

@@ -1,0 +1,152 @@
+"""After pre-training: neighbours, the probe's solver, a picture of the features; and series."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+
+SSL = "tinyml.selfsupervised"
+
+
+def _tests(file, *laws):
+    return tuple(f"test_{file}.py::{law}" for law in laws)
+
+
+CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of sensors", (
+    Exercise(
+        name="knn", target=f"{SSL}.downstream:knn", level=2, minutes=25, keep=5, hide=("_distances",),
+        task="Name each query after the majority of its k nearest features",
+        tests=_tests("downstream", "test_neighbours_are_those_of_a_slow_loop",
+                     "test_ties_go_to_the_earlier_row_and_to_the_nearer_voter",
+                     "test_one_neighbour_knows_every_training_point_and_cosine_knows_no_length"),
+        examples=100,
+        hints=("Three steps: a matrix of distances (m, n), the k nearest of each row, a vote among them.",
+               "Only the order of distances counts: -a.b / ||b|| for cosine (F.normalize, with 0 for zero "
+               "vectors), ||b||^2 - 2 a.b for euclidean, in float64. A stable argsort keeps the earlier row "
+               "first. For a tie: count the votes of each voter's class, (m, k), voters nearest first, and "
+               "take the first largest.",
+               "nearest = np.argsort(distances, axis=1, kind='stable')[:, :k]; voters = labels[nearest]; votes "
+               "= (voters[:, :, None] == voters[:, None, :]).sum(axis=2); return "
+               "voters[np.arange(len(voters)), votes.argmax(axis=1)]; another metric is a ValueError"),
+        mistakes=(
+            Mistake("return -a @ F.normalize(b).data.T", "return a @ F.normalize(b).data.T",
+                    "A large cosine is a small distance: yours takes the farthest features."),
+            Mistake("F.normalize(b).data.T", "b.T",
+                    "A cosine knows no length: divide by ||b||, or long features seem near to all queries."),
+            Mistake("(b * b).sum(axis=1) - 2 * (a @ b.T)", "(b * b).sum(axis=1) - a @ b.T",
+                    "||a - b||^2 = ||a||^2 - 2 a.b + ||b||^2: the 2 is missing."),
+            Mistake("    votes = (voters[:, :, None] == voters[:, None, :]).sum(axis=2)",
+                    "    return np.array([np.bincount(row).argmax() for row in voters])\n"
+                    "    votes = (voters[:, :, None] == voters[:, None, :]).sum(axis=2)",
+                    "Of classes with equally many votes the one with the nearest voter wins: yours takes the "
+                    "smallest number."),
+            Mistake("votes.argmax(axis=1)]", "0]",
+                    "You ask the nearest neighbour only: the majority of the k nearest decides."),
+            Mistake("votes.argmax(axis=1)]", "votes.argmin(axis=1)]",
+                    "The majority decides: yours takes the class with the fewest votes."),
+            Mistake("voters = labels[nearest]", "voters = nearest",
+                    "You vote for rows: what counts is the labels of the nearest rows."))),
+    Exercise(
+        name="inverse_hessian", target=f"{SSL}.downstream:inverse_hessian", level=3, minutes=40,
+        task="Multiply with L-BFGS's estimate of the inverse Hessian, in two loops and without a matrix",
+        tests=_tests("downstream", "test_the_estimate_of_the_inverse_hessian_is_the_recursion_of_bfgs_and_keeps_the_secant",
+                     "test_the_solver_finds_the_minimum_of_any_convex_quadratic"),
+        hints=("Read the recursion from the right: (I - y s'/s'y) acts on g first, that of the newest pair "
+               "before all others; then the scaling; then the factors on the left, the oldest pair first.",
+               "Down: alpha = s'g / s'y, g - alpha y, newest first, and keep the alphas. Middle: times s'y / "
+               "y'y of the newest pair. Up: g + (alpha - y'g / s'y) s, oldest first. np.vdot takes arrays of "
+               "any shape.",
+               "for s, y in reversed(pairs): alphas.append(np.vdot(s, g) / np.vdot(s, y)); g = g - alphas[-1] "
+               "* y; then scale if there are pairs; for (s, y), alpha in zip(pairs, reversed(alphas)): g = g + "
+               "(alpha - ...) * s"),
+        mistakes=(
+            Mistake("for s, y in reversed(pairs):", "for s, y in pairs:",
+                    "The first loop goes from the newest pair to the oldest."),
+            Mistake("zip(pairs, reversed(alphas))", "zip(pairs, alphas)",
+                    "The second loop meets the pairs the other way round, so the alphas must be reversed for "
+                    "it."),
+            Mistake("g = g * (np.vdot(s, y) / np.vdot(y, y))", "pass",
+                    "Between the loops comes the first estimate, (s'y / y'y) I: yours starts from I."),
+            Mistake("np.vdot(s, y) / np.vdot(y, y)", "np.vdot(s, s) / np.vdot(s, y)",
+                    "The first estimate is s'y / y'y, not s's / s'y (a good choice too, but another matrix)."),
+            Mistake("s, y = pairs[-1]", "s, y = pairs[0]",
+                    "The scale is that of the newest pair, pairs[-1]."),
+            Mistake("(alpha - np.vdot(y, g) / np.vdot(s, y)) * s", "alpha * s",
+                    "The left factor (I - s y'/s'y) is missing: what is added is (alpha - y'g / s'y) s."),
+            Mistake("g = g - alphas[-1] * y", "g -= alphas[-1] * y",
+                    "g belongs to the caller: g -= writes into it, g = g - ... does not."))),
+    Exercise(
+        name="principal_components", target=f"{SSL}.simclr:principal_components", level=2, minutes=20, keep=3,
+        task="Draw vectors in the directions in which they vary most, and say how much of the variance is in "
+             "each",
+        tests=_tests("simclr", "test_principal_components_diagonalise_the_covariance",
+                     "test_the_picture_does_not_depend_on_where_and_the_sign_is_chosen"),
+        hints=("The singular value decomposition of the centred vectors has all that is needed: directions, "
+               "lengths, coordinates.",
+               "U (n, r), s (r,), Vh (r, d) with full_matrices=False: coordinates U s, a direction is a row of "
+               "Vh. Flip column j if the largest entry of row j of Vh, by size, is negative. The share is "
+               "s_j^2 / sum s^2, 0 if all are 0.",
+               "signs = np.sign(Vh[np.arange(len(Vh)), np.abs(Vh).argmax(axis=1)]); return (U * (s * "
+               "signs))[:, :k], share[:k]"),
+        mistakes=(
+            Mistake("z - z.mean(axis=0)", "z",
+                    "Variation is about the mean: without centring the first direction points to the mean."),
+            Mistake("U * (s * signs)", "U * signs", "The columns of U all have length 1: coordinates are U s."),
+            Mistake("s ** 2 / total if", "s / s.sum() if", "A share of the variance: squares, s^2 / sum s^2."),
+            Mistake("U * (s * signs)", "U * s",
+                    "The sign of each direction is to be chosen: its entry of largest size is positive."),
+            Mistake("s ** 2 / total if total else s", "s ** 2 / total",
+                    "If all vectors are equal there is no variance, and 0 / 0 is no share: give 0."),
+            Mistake("np.sign(Vh[np.arange(len(Vh)), np.abs(Vh).argmax(axis=1)])", "np.sign(Vh[:, 0])",
+                    "The sign is that of the entry of largest size, not of the first one."))),
+    Exercise(
+        name="pieces", target=f"{SSL}.series:_pieces", level=3, minutes=30,
+        task="Cut the time of each series into pieces at random places, and shuffle the pieces",
+        tests=_tests("series", "test_a_permutation_moves_the_times_of_a_sample_for_all_sensors_alike",
+                     "test_a_permutation_has_any_number_of_pieces_in_any_order",
+                     "test_every_sample_has_a_draw_of_its_own[permute]"),
+        hints=("Give every time the number of the piece that it is in, every piece a random key, and sort the "
+               "times by the key of their piece.",
+               "Mark where pieces start, (n, length) of 0 and 1: in each row m - 1 of 1..length-1. Its "
+               "cumulated sum numbers the pieces. A stable argsort keeps the times of one piece in order.",
+               "places = rng.permuted(np.tile(np.arange(1, length), (n, 1)), axis=1)[:, :segments - 1], of "
+               "which the first m - 1 count; keys = np.take_along_axis(rng.random((n, segments)), "
+               "starts.cumsum(axis=1), axis=1); return np.argsort(keys, axis=1, kind='stable')"),
+        mistakes=(
+            Mistake("rng.integers(1, segments + 1, (n, 1))", "np.full((n, 1), segments)",
+                    "The number of pieces is drawn for each series, 1 to segments: yours is always the "
+                    "largest."),
+            Mistake("rng.integers(1, segments + 1, (n, 1))", "rng.integers(1, max(segments, 2), (n, 1))",
+                    "rng.integers leaves out its upper end: for 1..segments write segments + 1."),
+            Mistake("np.arange(1, segments) < pieces", "np.arange(1, segments) <= pieces",
+                    "m pieces have m - 1 cuts between them: yours has one cut too many."),
+            Mistake("np.take_along_axis(rng.random((n, segments)), starts.cumsum(axis=1), axis=1)",
+                    "rng.random((n, length))",
+                    "A key belongs to a piece, not to a time: yours shuffles all times."),
+            Mistake("starts.cumsum(axis=1)", "starts",
+                    "The number of a time's piece is how many starts came before it: cumulate them."),
+            Mistake("np.put_along_axis(starts, places", "np.put_along_axis(starts, np.sort(places, axis=1)",
+                    "Of sorted places the first m - 1 lie early: which places are cut must not depend on their "
+                    "order."))),
+    Exercise(
+        name="temporal_contrast", target=f"{SSL}.ts_tcc:temporal_contrast", level=1, minutes=10, keep=3,
+        after=("info_nce",),
+        task="Contrast predictions of K future steps with what came, step by step",
+        tests=_tests("ts_tcc", "test_temporal_contrast_is_the_sum_of_its_docstring_in_a_slow_loop",
+                     "test_its_gradient_is_its_slope_and_needs_no_lengths",
+                     "test_at_chance_it_is_the_logarithm_of_the_batch"),
+        hints=("Each step k is an InfoNCE of its own. Who are its queries, who its keys?",
+               "predicted[:, k] and future[:, k] have shape (B, D): row i of both belongs together, and the "
+               "other rows of future[:, k] are the negatives. The mean of K losses.",
+               "sum(info_nce(..., ..., temperature=temperature) for k in range(K)) / K"),
+        mistakes=(
+            Mistake(" for k in range(K)) / "
+                    "K", " for k in range(K))", "It is the mean over the K steps, not the sum."),
+            Mistake("info_nce(predicted[:, k], future[:, k]", "info_nce(future[:, k], predicted[:, k]",
+                    "The predictions are the queries and the futures the keys: exchanged, predictions become "
+                    "negatives."),
+            Mistake("sum(info_nce(predicted[:, k], future[:, k], temperature=temperature) for k in range(K)) / "
+                    "K",
+                    "info_nce(predicted.reshape(-1, predicted.shape[2]), future.reshape(-1, future.shape[2]), "
+                    "temperature=temperature)",
+                    "Other times of a series are no negatives: compare within one step k only."),
+            Mistake("info_nce(predicted[:, k], future[:, k]", "info_nce(predicted[:, k], future[:, 0]",
+                    "The prediction of step k is compared with the future at step k, not with the first "
+                    "one."))),
+))

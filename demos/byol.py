@@ -22,7 +22,8 @@ from tinyml.data import digits, train_test_split
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
 from tinyml.selfsupervised.byol import BYOL, byol_loss, spread, train_byol
-from tinyml.selfsupervised.downstream import UnitLength, draw_labels, extract_features, linear_probe
+from tinyml.selfsupervised.downstream import UnitLength, extract_features, linear_probe
+from tinyml.selfsupervised.label_efficiency import draw_labels
 from tinyml.selfsupervised.simclr import mlp_encoder
 from tinyml.train import accuracy, predict
 
@@ -149,8 +150,9 @@ def draw_scores(ax):
 
 
 figure, axes = plt.subplots(1, 3, figsize=(16, 5.6), width_ratios=[1.15, 1, 1])
-figure.suptitle(f"Predicting oneself works with predictor and stop-gradient: {100 * final['BYOL'].mean():.0f} % of the "
-                f"sphere's spread; without either at most {100 * max(final[name].mean() for name in collapsed):.0f} %")
+kept, lost = final["BYOL"].mean(), max(final[name].mean() for name in collapsed)
+figure.suptitle(f"Predicting oneself works with predictor and stop-gradient: {100 * kept:.0f} % of the sphere's "
+                f"spread; without either at most {100 * lost:.0f} %")
 for ax, draw in zip(axes, (draw_spread, draw_loss, draw_scores)):
     draw(ax)
 

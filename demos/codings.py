@@ -93,7 +93,7 @@ def draw_ways(ax):
     for name, (color, marker) in STYLES.items():
         ax.loglog(DENSITIES, [way.get(name, np.nan) for way in ways], color=color, marker=marker, ms=5)
     ax.loglog(DENSITIES, [way["entropy"] for way in ways], "--", color=BLACK, lw=1.4)
-    ax.text(DENSITIES[0], 1.08 * ways[0]["Huffman"], "Huffman words for all", va="bottom")
+    ax.text(DENSITIES[0], 1.2 * ways[0]["Huffman"], "Huffman words for all", va="bottom")
     ax.annotate("gaps and values (squares),\narithmetic (diamonds),\nentropy (dashed)",
                 (DENSITIES[2], ways[2]["entropy"]), (18, -4), va="top", textcoords="offset points")
     ax.set(xlabel="share of codes that are not 0", ylabel="bits per entry, tables included",

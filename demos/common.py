@@ -28,6 +28,7 @@ if MINE is not None:
     from tinyml.exercises.mine import use
     PIECES = use(MINE)
 
+from tinyml.compression.report import table  # noqa: E402
 from tinyml.progress import progress  # noqa: E402
 
 # Eight colours that readers with any colour vision can tell apart (Okabe and Ito 2008).
@@ -100,6 +101,13 @@ class Demo:
         """Print a number, or an array of numbers, and keep it for the results."""
         self.numbers.append({"name": name, "value": plain(value), "unit": unit})
         print(f"{name:<44}  {show(plain(value))} {unit}".rstrip())
+
+    def reports(self, rows):
+        """Print the rows of `tinyml.compression.report.compare` as a table, and keep them for the results."""
+        print(table(rows))
+        for name, row in rows.items():
+            self.numbers += [{"name": f"{name}: {field}", "value": plain(value), "unit": ""}
+                             for field, value in row._asdict().items()]
 
     def claim(self, text, value, **bound):
         """State that `value` keeps one bound: at_least, at_most, above, below or within=(a, b).

@@ -21,6 +21,7 @@ from common import BLACK, BLUE, GREEN, ORANGE, SKY, band, start
 
 from tinyml import nn
 from tinyml.compression.deep_compression import deep_compress, expected_bits
+from tinyml.compression.report import compare
 from tinyml.compression.storage import contents, load_compressed, save_compressed
 from tinyml.data import digits, train_test_split
 from tinyml.optim import Adam, LambdaLR, cosine_decay
@@ -83,7 +84,7 @@ def contents_of(model, folder):
 
 
 def run(rng):
-    """Of one network: (fractions, stages, 3) of `measure`; at KEEP: the stages, the parts, bytes of .npz."""
+    """Of one network: (fractions, stages, 3) of `measure`; at KEEP: stages, parts, bytes of .npz, test data."""
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
     dense, rows = network(X_train, y_train, rng), []
     for keep in demo.progress(KEEPS, "fractions"):
@@ -93,13 +94,13 @@ def run(rng):
         row, parts, npz = measure(stages, X_test, y_test)
         rows.append(row)
         if keep == KEEP:
-            shown = copy.deepcopy(stages), parts, npz
+            shown = copy.deepcopy(stages), parts, npz, (X_test, y_test)
     return np.array(rows), shown
 
 
 runs = [run(np.random.default_rng([demo.seed, r])) for r in demo.progress(range(RUNS), "networks")]
 table = np.array([rows for rows, _ in runs])                # (runs, fractions, stages, 3)
-stages, parts, npz = runs[0][1]
+stages, parts, npz, test = runs[0][1]
 at = int(np.flatnonzero(KEEPS == KEEP)[0])
 lengths, right = table[0, at, :, 0], 100 * table[:, at, :, 1].mean(axis=0)
 curve, factor = 100 * table[:, :, -1, 1], FLOAT32 / table[:, :, -1, 0]
@@ -180,6 +181,7 @@ draw_parts(axes["parts"])
 
 # %% Claims
 print(*(f"{part.name:<20} {part.bytes:>6} bytes  {part.coding}" for part in parts), sep="\n")
+demo.reports(compare(stages, *test))
 demo.record("fractions kept", KEEPS)
 demo.record("bytes of the file", table[:, :, -1, 0].mean(axis=0))
 demo.record("accuracy", curve.mean(axis=0), "%")

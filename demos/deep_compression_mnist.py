@@ -4,15 +4,16 @@ MATH5836 week 10, section 10.2; Han, Mao and Dally 2016, Deep Compression, table
 40 times smaller and LeNet-5 39 times, at no loss; Ullrich, Meeds and Welling 2017, Soft weight-sharing, 64
 times. The networks of these papers go through the pipeline of `deep_compression`: prune, share, round, code.
 
-You will see the error against the bytes of the file, stage by stage; where the bytes of the smallest files
-are; and which pixels the first layer still reads, once pruned with weight decay and once without.
+You will see the error against the bytes of the file, stage by stage, and with ever fewer weights kept, until
+it breaks; where the bytes of the smallest files are; and which pixels the first layer still reads, once
+pruned with weight decay and once without.
 
 Predict first: which takes more bytes in the end, the large first layer or the rest? And what becomes of
 weights whose pixel is nearly always white, and which Adam nevertheless makes as large as any other?
 
 MNIST is looked for as `tinyml.data.mnist` says (TINYML_DATA); where it is not, digits enlarged to 28 x 28
-pixels stand in for it. On MNIST, set TINYML_LONG=1 for the whole experiment: it takes about a quarter of an
-hour, and adds longer training, images shifted at random, and the convolutional LeNet-5.
+pixels stand in for it. On MNIST, set TINYML_LONG=1 for the whole experiment: it takes about half an hour,
+and adds longer training, images shifted at random, the convolutional LeNet-5, and ever fewer weights.
 """
 # %% Constants
 import copy
@@ -29,6 +30,7 @@ from tinyml import nn
 from tinyml.compression.codings import encode_array
 from tinyml.compression.deep_compression import deep_compress, prune_gradually
 from tinyml.compression.pruning import prunable_weights
+from tinyml.compression.report import compare, file_bytes
 from tinyml.compression.storage import contents, load_compressed, save_compressed
 from tinyml.data import digits, mnist, train_test_split
 from tinyml.optim import Adam, LambdaLR, cosine_decay
@@ -64,6 +66,8 @@ RECIPES = {    # name: how; the settings for MNIST were chosen on 10,000 of its 
         "LeNet-300-100, shifts": Recipe("LeNet-300-100", True, 0.035, (40, (60, 10)), 100, 0.3),
         "LeNet-5": Recipe("LeNet-5", False, 0.02, (6, (12, 3)), 100, 0.2)},
 }
+# Fractions kept that are tried besides, with LeNet-300-100, to see where it breaks.
+CURVE = {"digits": () if demo.quick else (0.005, 0.002), "MNIST": (), "MNIST, long": (0.1, 0.015, 0.006)}
 if demo.quick:
     RECIPES["digits"] = {"LeNet-300-100": Recipe("LeNet-300-100", False, 0.05, (8, (8, 3)), 50, 5)}
 
@@ -117,16 +121,19 @@ def trained(network, X, y, *, epochs, augment, rng):
     return model
 
 
+def shrink(dense, X, y, recipe, keep, **options):
+    """The stages of the pipeline."""
+    return deep_compress(dense, X, y, keep=keep, bits=BITS, bias_bits=BIAS_BITS, lr=LR[kind][1],
+                         epochs=recipe.epochs[1], weight_decay=DECAY, batch_size=BATCH[kind], **options)[1]
+
+
 # %% Experiment: every recipe
 def follow(recipe, X, X_test, y, y_test, rng):
     """The models of all stages; bytes of their files and accuracies, (stages, 2); the last file's parts."""
     network, shape = NETWORKS[recipe.network]
     X, X_test, augment = X.reshape(-1, *shape), X_test.reshape(-1, *shape), shift if recipe.shifted else None
     dense = trained(network, X, y, epochs=recipe.epochs[0], augment=augment, rng=rng)
-    stages = deep_compress(dense, X, y, keep=recipe.keep, bits=BITS, bias_bits=BIAS_BITS, lr=LR[kind][1],
-                           epochs=recipe.epochs[1], weight_decay=DECAY, batch_size=BATCH[kind],
-                           augment=augment, rng=rng)[1]
-    rows = []
+    stages, rows = shrink(dense, X, y, recipe, recipe.keep, augment=augment, rng=rng), []
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         for model in stages.values():
@@ -158,6 +165,13 @@ places = {title: sum(len(encode_array(w.data != 0)) for w in prunable_weights(mo
 seldom = (X > 0).mean(axis=0) < 0.01    # pixels that have ink in less than 1 % of the images
 wasted = {title: count[seldom].sum() / count.sum() for title, count in readers.items()}
 
+# %% Experiment: the same dense network with more and with fewer weights kept
+curve = [(recipe.keep, *first[1][-1])]    # fraction kept, bytes of the file, accuracy
+for keep in demo.progress(CURVE[name], "fractions"):
+    small = shrink(first[0]["dense"], X, y, recipe, keep, rng=demo.rng)["rounded"]
+    curve.append((keep, file_bytes(small), accuracy(small, X_test, y_test)))
+curve = np.array(sorted(curve))
+
 # %% Figure: error against bytes, the pixels read, where the bytes are
 LOOK = {"LeNet-300-100": (BLUE, "o", "-"), "LeNet-300-100, shifts": (VERMILLION, "s", "-"),
         "LeNet-5": (GREEN, "^", "-")}
@@ -178,15 +192,22 @@ def draw_errors(ax):
         ax.axhline(error[0], color=color, ls=":", lw=1)
         ax.annotate(f"1/{factors[title]:.0f}", (x[-1], error[-1]), (8, 0), textcoords="offset points",
                     va="center", color=color, fontweight="bold")
+    if len(curve) > 1:
+        ax.plot(curve[:, 1], 100 * (1 - curve[:, 2]), "--", color=ORANGE, marker="D", ms=5, zorder=1,
+                label="other fractions kept")
+        for keep, size, right in curve:
+            ax.annotate(f"{100 * keep:g} %", (size, 100 * (1 - right)), (-5, 8), textcoords="offset points",
+                        color=ORANGE, ha="right")
     for factor, words in ((40, "Han et al.: 1/40"), (64, "Ullrich et al.: 1/64")):
         ax.axvline(params[ours] / factor, color=BLACK, ls="--", lw=1.2)
         ax.text(params[ours] / factor, 0.98, words + " ", rotation=90, ha="right", va="top", fontsize=9,
                 transform=ax.get_xaxis_transform())
-    low, high = np.min([t[-1, 0] for _, t, _ in found.values()]), max(params.values())
+    low, high = min(curve[0, 1], *(t[-1, 0] for _, t, _ in found.values())), max(params.values())
     ax.set(xscale="log", xlabel="bytes: float32 parameters, then the file of each stage",
            ylabel="test error, %", xlim=(high * 1.6, low / 3),
            title=f"{kind}: dense, pruned, shared, rounded (dotted: dense)")
-    ax.set_ylim(0, 1.5 * max(100 * (1 - t[:, 1]).max() for _, t, _ in found.values()))
+    least = min(curve[:, 2].min(), *(t[:, 1].min() for _, t, _ in found.values()))
+    ax.set_ylim(0, 1.5 * 100 * (1 - least))
     ax.legend(loc="upper left")
 
 
@@ -238,6 +259,10 @@ draw_parts(axes["parts"])
 
 # %% Claims
 demo.record("data", name)
+demo.reports(compare(first[0], X_test, y_test))
+demo.record("fractions kept", curve[:, 0])
+demo.record("and bytes of their files", curve[:, 1])
+demo.record("and accuracy", 100 * curve[:, 2], "%")
 for title, (stages, table, parts) in found.items():
     demo.record(f"{title}: accuracy, stage by stage", 100 * table[:, 1], "%")
     demo.record(f"{title}: bytes of the file", table[:, 0])
@@ -255,6 +280,9 @@ demo.record("share of weights at nearly white pixels, with", wasted["with weight
 demo.record("and without weight decay", wasted["without"])
 demo.claim("weight decay prunes weights at nearly white pixels (their share, minus half of that without)",
            wasted["with weight decay"] - wasted["without"] / 2, at_most=0)
+if len(curve) > 1:
+    demo.claim("with the fewest weights it breaks (points lost)", 100 * (first[1][0, 1] - curve[0, 2]),
+               at_least=1)
 if places:
     demo.claim("so fewer bytes tell where as many weights are (ratio)",
                places["with weight decay"] / places["without"], below=1)

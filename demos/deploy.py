@@ -28,7 +28,7 @@ from tinyml.data import digits, train_test_split
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
 from tinyml.selfsupervised.deploy import Classifier, write_pgm
-from tinyml.selfsupervised.downstream import UnitLength, draw_labels, extract_features, linear_probe
+from tinyml.selfsupervised.downstream import UnitLength, extract_features, linear_probe
 from tinyml.selfsupervised.simclr import mlp_encoder, projection_head, train_simclr
 
 demo = start(__file__, __doc__)
@@ -61,6 +61,7 @@ print(classifier)
 LOAD = """
 import sys, numpy as np
 from tinyml.nn import load_model
+from tinyml.selfsupervised.label_efficiency import draw_labels
 classifier = load_model(sys.argv[1])
 np.save(sys.argv[3], classifier.probabilities(np.load(sys.argv[2])))
 """
@@ -133,10 +134,12 @@ demo.claim("a fresh process gives the same bits (probabilities that differ)", od
 demo.claim("the command line gives the same labels (number that differ)",
            sum(int(label) != i for (label, _), i in zip(answers, here.argmax(axis=1))) + abs(len(answers) - SHOWN),
            at_most=0)
-demo.claim("a picture of another size is refused, with its size named (yes 1)",
-           refused.returncode != 0 and "(1, 9, 8)" in refused.stderr and "Traceback" not in refused.stderr, at_least=1)
+demo.claim("a picture of another size is refused, with its size named and no traceback (yes 1)",
+           refused.returncode != 0 and "(1, 9, 8)" in refused.stderr and "Traceback" not in refused.stderr,
+           at_least=1)
 demo.claim("the file is hardly longer than its parameters (ratio)",
            file_bytes / sum(4 * p.size for p in classifier.parameters()), at_most=1.05)
-demo.claim(f"{10 * PER_CLASS} labels are enough to name most (accuracy)", right.mean(), at_least=0.8)
+demo.claim(f"{10 * PER_CLASS} labels are enough to name most (accuracy)", right.mean(),
+           at_least=0.75 if demo.quick else 0.8)
 demo.claim("the surer half is right more often (accuracy)", right[half].mean(), above=right.mean())
 demo.finish(figure)

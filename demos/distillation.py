@@ -23,7 +23,7 @@ from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
 
 from tinyml import nn
 from tinyml.compression.distillation import distill, shift_bias, soften, solve_bias
-from tinyml.compression.report import compare, table
+from tinyml.compression.report import compare
 from tinyml.data import digits, train_test_split
 from tinyml.optim import Adam
 from tinyml.train import accuracy, fit, predict
@@ -237,10 +237,7 @@ for ax, draw in zip(lower.subplots(1, 3, width_ratios=[1, 1.25, 1.1]), (draw_swe
 
 # %% Claims
 reports = compare(models[0], *seen[0][2:])
-print(table(reports))
-for name, row in reports.items():
-    for field in ("numbers", "file_bytes", "macs", "ms_1", "ms_256", "accuracy"):
-        demo.record(f"{name}: {field}", getattr(row, field))
+demo.reports(reports)
 demo.record("threes recognised after labels", recall[:, 0].mean(axis=0), "before and after correction")
 for t, row in zip(TEMPERATURES, recall[:, 1:].mean(axis=0)):
     demo.record(f"threes recognised after T = {t}", row, "before and after correction")

@@ -4,9 +4,10 @@ MATH5836 week 10, section 10.1; Hastie, Montanari, Rosset and Tibshirani 2022; B
 Xu 2020. Gaussian features, a linear truth, the minimum-norm fit X^+ y: all of it can be computed.
 
 You will see the excess test error against the number of features p, through p = n: measured, and
-in theory (dashed; exact, but for ridge in the limit of large n). On the left the truth has just
-the p features of the model, and a fixed strength. On the right it has more, the strong ones first,
-and those that the model does not see act as noise.
+in theory (dashed: exact, but for ridge in the limit of large n; dotted: that limit). On the left
+the truth has just the p features of the model, and a fixed strength, once far above the noise and
+once below it. On the right it has more, the strong ones first, and those that the model does not
+see act as noise.
 
 Predict first: how large is the error at p = n? Does the best ridge penalty move the peak, lower it,
 or remove it? And can the model with the most parameters be the best of all?
@@ -14,10 +15,10 @@ or remove it? And can the model with the most parameters be the best of all?
 # %% Constants
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
+from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, band, start
 
-from tinyml.interpolation.double_descent import (asymptotic_minimum, min_norm_risk, optimal_lam,
-                                                 optimal_ridge_risk, subset_risk)
+from tinyml.interpolation.double_descent import (asymptotic_minimum, asymptotic_risk, min_norm_risk,
+                                                 optimal_lam, optimal_ridge_risk, subset_risk)
 from tinyml.interpolation.min_norm import min_norm, ridge
 from tinyml.sweep import sweep
 
@@ -25,14 +26,14 @@ demo = start(__file__, __doc__)
 N = 20                                   # training samples
 D = 50                                   # the largest p, and the features of the truth on the right
 SIGNAL = 1.0                             # ||beta||^2
-NOISE = 0.1                              # variance of the noise in y
+NOISE, LOUD = 0.1, 2.0                   # variance of the noise in y, and of one above the signal
 SLOW, FAST = 0.75, 1.5                   # on the right beta_j^2 falls like j^-0.75, or like j^-1.5
 REPEATS = 300 if demo.quick else 400     # fits at every p, each to new data
 FEATURES = np.arange(1, D + 1)
 P = np.r_[1:N - 5:2, N - 2:N + 3, N + 6:D + 1:2] if demo.quick else FEATURES
 
 
-# %% Data: three truths, for each number p of features that the model sees
+# %% Data: four problems, for each number p of features that the model sees
 def decaying(exponent):
     """beta with beta_j^2 proportional to j^-exponent, shape (D,)."""
     squares = FEATURES ** -exponent
@@ -45,21 +46,22 @@ def spread(p):
 
 
 SLOW_BETA, FAST_BETA = decaying(SLOW), decaying(FAST)
+NOISES = np.array([NOISE, NOISE, NOISE, LOUD])
 
 
-# %% Model: the minimum-norm fit for each truth, and the best ridge fit for the first
+# %% Model: the minimum-norm fit for each problem, and the best ridge fit for the first
 def trial(p, rng):
-    """The excess risks of the four fits on one draw of the data, shape (4,).
+    """The excess risks of the five fits on one draw of the data, shape (5,).
 
     For x ~ N(0, I) the excess risk E (x'b - x'beta)^2 is ||b - beta||^2: it takes no test set.
     """
-    beta = np.stack([spread(p), SLOW_BETA, FAST_BETA], axis=1)    # (D, 3)
+    beta = np.stack([spread(p), SLOW_BETA, FAST_BETA, spread(p)], axis=1)    # (D, 4)
     X = rng.standard_normal((N, D))
-    y = X @ beta + np.sqrt(NOISE) * rng.standard_normal((N, 3))
-    fits = np.zeros((D, 4))
-    fits[:p, :3] = min_norm(X[:, :p], y)
-    fits[:p, 3] = ridge(X[:, :p], y[:, 0], lam=optimal_lam(p / N, signal=SIGNAL, noise=NOISE))
-    return np.sum((fits - beta[:, [0, 1, 2, 0]]) ** 2, axis=0)
+    y = X @ beta + np.sqrt(NOISES) * rng.standard_normal((N, 4))
+    fits = np.zeros((D, 5))
+    fits[:p, :4] = min_norm(X[:, :p], y)
+    fits[:p, 4] = ridge(X[:, :p], y[:, 0], lam=optimal_lam(p / N, signal=SIGNAL, noise=NOISE))
+    return np.sum((fits - beta[:, [0, 1, 2, 3, 0]]) ** 2, axis=0)
 
 
 # %% Theory: exact for the minimum-norm fits, the limit of large n for ridge
@@ -70,24 +72,28 @@ def subset_theory(beta):
 
 
 exact = np.stack([min_norm_risk(N, FEATURES, signal=SIGNAL, noise=NOISE),
-                  subset_theory(SLOW_BETA), subset_theory(FAST_BETA)], axis=1)
+                  subset_theory(SLOW_BETA), subset_theory(FAST_BETA),
+                  min_norm_risk(N, FEATURES, signal=SIGNAL, noise=LOUD)], axis=1)    # (D, 4)
+limit = asymptotic_risk(FEATURES / N, signal=SIGNAL, noise=NOISE)
 ridge_limit = optimal_ridge_risk(FEATURES / N, signal=SIGNAL, noise=NOISE)
+best = N * asymptotic_minimum(signal=SIGNAL, noise=NOISE)    # the p > n of the least risk, at large n
 
 # %% Experiment
 risks = sweep(trial, P.tolist(), repeats=REPEATS, seed=demo.seed, label="double descent")
-mean, median = risks.mean(axis=0), np.median(risks, axis=0)           # (len(P), 4)
+mean, median = risks.mean(axis=0), np.median(risks, axis=0)           # (len(P), 5)
 error = risks.std(axis=0, ddof=1) / np.sqrt(REPEATS)                  # of the mean
 
 # Next to p = n single fits are so bad that no average settles: the risk has a moment of order m if
 # and only if |p - n| + 1 > 2 m (inverse Wishart). A standard error takes m = 2; for an average of
 # some hundreds to be as good as normal it takes about m = 3: there mean and theory are compared.
 has_error, settled = np.abs(P - N) >= 4, np.abs(P - N) >= 6
-deviation = np.abs(mean[:, :3] - exact[P - 1]) / error[:, :3]
+deviation = np.abs(mean[:, :4] - exact[P - 1]) / error[:, :4]
 first, last = mean[P < N].min(axis=0), mean[-1]                       # the best p < n, and p = D
+beyond = mean[settled & (P > N)]
 peak, valley = median[P == N, 0][0], median[P > N, 0].min()
-peaks = P[median[:, :3].argmax(axis=0)]
+peaks = P[median[:, :4].argmax(axis=0)]
 
-# %% Figure: the curve and the best ridge on the left, two other truths on the right
+# %% Figure: two strengths of the noise and the best ridge on the left, two other truths on the right
 figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.8))
 figure.suptitle(f"The error peaks at p = n = {N} (median {peak:.1f}) and falls again with more "
                 f"features (to {valley:.2f})")
@@ -95,10 +101,10 @@ figure.suptitle(f"The error peaks at p = n = {N} (median {peak:.1f}) and falls a
 
 def draw(ax, column, color, marker):
     """Measured means with three standard errors, where they have one; theory dashed."""
-    shown = has_error | (column == 3)    # ridge has all moments
+    shown = has_error | (column == 4)    # ridge has all moments
     ax.errorbar(P[shown], mean[shown, column], 3 * error[shown, column], fmt=marker, ms=4.5,
                 color=color, elinewidth=1)
-    theory = ridge_limit if column == 3 else np.where(exact < np.inf, exact, np.nan)[:, column]
+    theory = ridge_limit if column == 4 else np.where(exact < np.inf, exact, np.nan)[:, column]
     ax.plot(FEATURES, theory, "--", color=BLACK, lw=1.3, zorder=3)
 
 
@@ -110,14 +116,16 @@ for ax in (left, right):
 
 band(left, P, risks[..., 0], color=BLUE, lw=0.8)
 draw(left, 0, BLUE, "o")
-draw(left, 3, GREEN, "s")
-best = N * asymptotic_minimum(signal=SIGNAL, noise=NOISE)
-left.annotate(f"least near p = {best:.0f}", (best, exact[round(best) - 1, 0]), (23, 6),
-              arrowprops=dict(arrowstyle="->", color="0.4", shrinkB=6))
-left.text(30.5, 0.95, "minimum norm: dots mean,\nline median, band 80 %", color="#00486f")
-left.text(28, 0.22, "best ridge: no peak", color="#006749")
+draw(left, 3, PURPLE, "^")
+draw(left, 4, GREEN, "s")
+left.plot(FEATURES, np.where(limit < np.inf, limit, np.nan), ":", color=BLACK, lw=1.3, zorder=3)
+left.plot(best, exact[round(best) - 1, 0], "*", color=BLUE, ms=15, mec=BLACK, zorder=4)
+left.text(28, 0.97, f"minimum norm, least near {best:.0f} (star)\ndots mean, line median, band 80 %",
+          color="#00486f", fontsize=9.5)
+left.text(33, 5, f"noise of variance {LOUD:g}:\nit only falls, to {SIGNAL:g}", color="#7d4a66")
+left.text(33, 0.28, "best ridge: no peak", color="#006749")
 left.set(yscale="log", ylim=(3e-3, 60),
-         title="A truth of p features (theory dashed): the best ridge fit has no peak")
+         title="A truth of p features (theory dashed, its limit dotted): ridge has no peak")
 
 for column, color, marker in ((1, VERMILLION, "o"), (2, ORANGE, "^")):
     draw(right, column, color, marker)
@@ -131,17 +139,30 @@ right.set(ylim=(0, 2.5), title=f"A truth of {D} features, strong ones first: if 
 # %% Claims
 demo.record("median excess risk at p = n", peak)
 demo.record("least median excess risk, p > n", valley)
-demo.record("best p > n, in the limit of large n", best)
+demo.record("best p > n: in the limit of large n, exactly", [best, int(N + exact[N:, 0].argmin() + 1)])
 demo.record("best p < n, and all features, slow decay", [first[1], last[1]])
 demo.record("best p < n, and all features, fast decay", [first[2], last[2]])
-demo.claim("the exact risk is within three standard errors of the measured mean (share of points)",
+demo.claim("exact risk within 3 standard errors of the measured mean, |p - n| >= 6 (share of points)",
            np.mean(deviation[settled] <= 3), at_least=0.95)
-demo.claim("for all three truths the median risk peaks at p = n (largest distance from n)",
+demo.claim("for all four problems the median risk peaks at p = n (largest distance from n)",
            np.abs(peaks - N).max(), at_most=0)
 demo.claim("ridge has no peak: its largest mean for p <= 1.5 n, relative to that for p = 2.5 n",
-           mean[P <= 1.5 * N, 3].max() / last[3], below=1)
+           mean[P <= 1.5 * N, 4].max() / last[4], below=1)
 demo.claim("and it is never worse than predicting 0 (largest mean relative to the signal)",
-           mean[:, 3].max() / SIGNAL, below=1)
+           mean[:, 4].max() / SIGNAL, below=1)
+demo.claim("its mean is that of the limit of large n already (relative difference, median over p)",
+           np.median(np.abs(mean[:, 4] / ridge_limit[P - 1] - 1)), at_most=0.05)
+far, gamma = 100, FEATURES[FEATURES != N] / N
+demo.claim(f"with {far} times as many samples and features the exact risk is the limit's (relative)",
+           np.abs(min_norm_risk(far * N, far * N * gamma, signal=SIGNAL, noise=NOISE)
+                  / asymptotic_risk(gamma, signal=SIGNAL, noise=NOISE) - 1).max(), at_most=2 / far)
+near = np.abs(P[settled & (P > N)] - best).argmin()
+demo.claim("of p > n it is best to have SNR^(1/2) / (SNR^(1/2) - 1) n (mean there / least mean)",
+           beyond[near, 0] / beyond[:, 0].min(), at_most=1.1)
+demo.claim("if the noise is above the signal, the most features are best (last mean / least mean)",
+           last[3] / beyond[:, 3].min(), at_most=1.05)
+demo.claim("and beyond them the risk falls to the signal (exact risk at p = 1,000 n / signal)",
+           min_norm_risk(N, 1000 * N, signal=SIGNAL, noise=LOUD) / SIGNAL, within=(1, 1.01))
 demo.claim("many weak features: all of them are better than the best p < n (ratio of means)",
            last[1] / first[1], below=1)
 demo.claim("few strong features: they are worse (ratio of means)", last[2] / first[2], above=1)

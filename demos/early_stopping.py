@@ -182,6 +182,8 @@ demo.claim("the bound is reached: only noise, equal singular values (largest sha
            (worst / bound).max(), within=(0.999, 1 + 1e-8))
 demo.claim("p = n: the least risk of descent is that of ridge but for some per cent (median ratio)",
            1 + worse, within=(0.97, 1.06))
+demo.claim("p = n: no penalty of the path beats lam* = noise gamma / signal (mean there / least mean)",
+           tuned_ridge[:, at_n].mean() / path_ridge.mean(axis=0).min(), at_most=1.05)
 demo.claim("stopped at the step that matches the best ridge: ratio of the mean risks / bound",
            (tuned_mean / tuned_ridge.mean(axis=0) / tuned_bound).max(), at_most=1)
 demo.claim("p = n: the minimum norm has many times the risk of stopped descent (medians)", peak,

@@ -167,7 +167,7 @@ for name in [name for name in SETTINGS if name != "small rate"]:
     right.plot(fit_at, 100 * height, "v", color=LOOKS[name][0], markeredgecolor=BLACK, markersize=10)
 right.plot([], [], "v", color="w", markeredgecolor=BLACK, markersize=10,
            label="first epoch without training error")
-right.set(xlabel="epoch", title=f"Rate {LARGE:g}: batch size and schedule move the peak")
+right.set(xlabel="epoch", title=f"Rate {LARGE:g}: batch size{' and schedule move' if 'cosine' in SETTINGS else ' moves'} the peak")
 for ax in (left, right):
     ax.legend(loc="upper right", fontsize=10)
 
@@ -177,6 +177,10 @@ demo.claim("and falls again (peak - end)", falls["large rate"], at_least=FALL)
 demo.claim("at the end the training error is zero", np.median(curves["large rate"][:, -1, 1]), at_most=0)
 demo.claim("but stopping at the lowest point stays better (end / lowest)", end / bottom, above=1.3)
 demo.claim(f"with batches of {BIG} it does not fall again (peak - end)", falls[f"batch {BIG}"], below=FALL)
+demo.claim(f"larger batches put off the overfitting (epoch of the lowest error, batch {BIG} / batch {BATCH})",
+           found[f"batch {BIG}"][0] / low, above=1.3)
+demo.claim(f"and its peak (epoch of the highest error after that, batch {BIG} / batch {BATCH})",
+           found[f"batch {BIG}"][2] / peak, above=1)
 if not demo.quick:    # two runs are too few for these
     demo.claim(f"and the peak is lower (batch {BIG} / batch {BATCH})",
                found[f"batch {BIG}"][3] / top, below=1)
@@ -187,6 +191,7 @@ if not demo.quick:    # two runs are too few for these
     demo.claim("at the small rate it does not fall again (peak - end)", falls["small rate"], below=FALL)
     demo.claim("though the training error gets to zero as well",
                np.median(curves["small rate"][:, -1, 1]), at_most=0)
-    demo.claim("the cosine schedule fits all labels earlier (epoch, ratio)",
+    demo.claim("the cosine schedule brings the peak forward (epoch, ratio)", found["cosine"][2] / peak, below=1)
+    demo.claim("and fits all labels earlier (epoch, ratio)",
                first_fit("cosine") / first_fit("large rate"), below=1)
 demo.finish(figure)

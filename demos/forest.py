@@ -46,15 +46,29 @@ class Grid(NamedTuple):
     theory: np.ndarray         # what `expected_loss` makes of the test loss
 
 
-def measure(n, rng):
+def draw(n, rng):
+    """Training images and their labels, a fifth of them wrong; test images and their labels."""
     X, y = digits()
     order = rng.permutation(len(X))
     train, test = order[:n], order[-N_TEST:]
-    label = flip_labels(y[train], 10, fraction=NOISE, rng=rng)
-    forest = RandomForest(TREES, max_features=FEATURES, rng=rng).fit(X[train], one_hot(label, 10))
-    test_loss, test_error = scores(forest.trees, X[test], y[test])
-    train_loss, train_error = scores(forest.trees, X[train], label)
+    return X[train], flip_labels(y[train], 10, fraction=NOISE, rng=rng), X[test], y[test]
+
+
+def measure(n, rng):
+    X, label, X_test, y_test = draw(n, rng)
+    forest = RandomForest(TREES, max_features=FEATURES, rng=rng).fit(X, one_hot(label, 10))
+    test_loss, test_error = scores(forest.trees, X_test, y_test)
+    train_loss, train_error = scores(forest.trees, X, label)
     return Grid(test_loss, test_error, train_loss, train_error, expected_loss(test_loss))
+
+
+def bootstrap(n, rng):
+    """The same draw, but each full tree on n rows with replacement: train loss, test loss, test error."""
+    X, label, X_test, y_test = draw(n, rng)
+    forest = RandomForest(TREES, max_features=FEATURES, bootstrap=True, rng=rng).fit(X, one_hot(label, 10))
+    output, fitted = forest.predict(X_test), forest.predict(X)
+    return (((fitted - one_hot(label, 10)) ** 2).sum(axis=1).mean(),
+            ((output - one_hot(y_test, 10)) ** 2).sum(axis=1).mean(), (output.argmax(axis=1) != y_test).mean())
 
 
 def scores(trees, X, y):
@@ -83,6 +97,7 @@ def expected_loss(loss):
 
 results = sweep(measure, [N_SAMPLES], repeats=DRAWS, seed=demo.seed, label="draws")[:, 0]
 grids = Grid(*results.swapaxes(0, 1))    # (DRAWS, TREES, len(BUDGETS)) each
+bagged = np.median(sweep(bootstrap, [N_SAMPLES], repeats=DRAWS, seed=demo.seed, label="bootstraps")[:, 0], axis=0)
 
 
 # %% Figure: one tree with more leaves, then more full trees, on one axis; and the same, unfolded
@@ -137,6 +152,7 @@ demo.record("a tree fits every label from (leaves, at most)", fitted)
 for name, grid in middle._asdict().items():
     demo.record(f"{name.replace('_', ' ')}, one tree", grid[0])
     demo.record(f"{name.replace('_', ' ')}, 1 to {TREES} full trees", grid[:, -1])
+demo.record(f"{TREES} full trees on bootstraps: train loss, test loss, test error", bagged)
 demo.claim("a full tree, and every mean of full trees, fits all labels (train loss, largest)",
            grids.train_loss[:, :, -1].max(), at_most=1e-28)    # rounding, squared
 demo.claim("a tree of fewer leaves does not (train loss, smallest)",
@@ -158,4 +174,7 @@ demo.claim(f"whatever the leaves, {TREES} trees are better than one (test loss, 
            (middle.test_loss[-1] / middle.test_loss[0]).max(), below=1)
 demo.claim(f"but {TREES} full trees are worse than {TREES} smaller ones (test error, full / best)",
            middle.test_error[-1, -1] / middle.test_error[-1].min(), above=1.05)
+demo.claim(f"{TREES} full trees on bootstraps do not fit all labels (train loss)", bagged[0], above=0.01)
+demo.claim("yet they too are better than any one tree (test loss, ratio to the best)",
+           bagged[1] / loss[:full].min(), below=0.8)
 demo.finish(figure)

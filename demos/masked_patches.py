@@ -19,7 +19,8 @@ from common import BLACK, BLUE, GREEN, ORANGE, SKY, VERMILLION, start
 
 from tinyml.data import batches, digits, train_test_split
 from tinyml.optim import AdamW, LambdaLR, cosine_decay, linear_warmup
-from tinyml.selfsupervised.downstream import draw_labels, extract_features, linear_probe
+from tinyml.selfsupervised.downstream import extract_features, linear_probe
+from tinyml.selfsupervised.label_efficiency import draw_labels
 from tinyml.selfsupervised.masked_patches import (MaskedAutoencoder, masked_patch_loss, patchify, reconstruct,
                                                   unpatchify)
 from tinyml.tensor import no_grad
@@ -148,12 +149,12 @@ def draw_errors(ax):
 
 def draw_scores(ax):
     x = 10 * np.array(PER_CLASS)
-    for (name, values), color, marker in zip(scores.items(), (BLUE, VERMILLION, BLACK, SKY, "0.6"), "osD^v"):
+    for (name, values), color, marker in zip(scores.items(), (BLUE, VERMILLION, BLACK, SKY), "osD^"):
         mean, error = 100 * values.mean(axis=1), 100 * values.std(axis=1) / np.sqrt(DRAWS)
         ax.errorbar(x, mean, error, color=color, marker=marker, label=name, capsize=3)
     ax.set_xscale("log")
     ax.minorticks_off()
-    ax.set(xticks=x, xticklabels=x, xlabel="labels in all", ylabel="test accuracy, %",
+    ax.set(xlim=(8, 130), xticks=x, xticklabels=x, xlabel="labels in all", ylabel="test accuracy, %",
            title=f"Linear probe, mean of {DRAWS} draws")
     ax.legend(loc="lower right", fontsize=10)
 

@@ -3,9 +3,10 @@
 MATH5836 week 10, section 10.1.2; Hastie, Montanari, Rosset and Tibshirani 2022. With more
 parameters than samples, infinitely many parameter vectors reach a training error of exactly zero.
 
-You will see some of these fits as curves through 8 points; the same in the plane, with one equation
-for two unknowns; the distance of every step of gradient descent (its gradient from the engine) from
-the minimum-norm fit X^+ y, beside the closed form; and where other starts end.
+You will see least squares with fewer parameters than points, as many, and more; other perfect fits
+as curves through the points; the same in the plane, with one equation for two unknowns; the distance
+of every step of gradient descent (its gradient from the engine) from the minimum-norm fit X^+ y,
+beside the closed form; which steps are too large; and where other starts end.
 
 Predict first: nothing in the loss prefers one perfect fit to another. Will gradient descent from
 zero find an arbitrary one? And what if it starts somewhere else?
@@ -13,16 +14,20 @@ zero find an arbitrary one? And what if it starts somewhere else?
 # %% Constants
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, VERMILLION, start
+from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, start
 
 from tinyml.interpolation.min_norm import (gradient_descent, gradient_descent_closed_form,
-                                           min_norm, row_space_part)
+                                           least_squares, min_norm, ridge, row_space_part)
 
 demo = start(__file__, __doc__)
-N_SAMPLES = 8             # points to fit
+N_SAMPLES = 9             # points to fit
 FREQUENCIES = 20          # of the cosines and sines: p = 1 + 2 * 20 = 41 parameters
+REGIMES = 5, 9, 41        # parameters: fewer than points, as many, more
+LAMS = np.geomspace(1e-12, 1, 25)    # penalties of ridge on their way to 0
 NOISE = 0.1               # standard deviation of the noise in y
 N_STEPS = 800             # of gradient descent, with step 1 / s_max^2
+STEPS = np.linspace(0.1, 2.2, 29)    # other steps, in units of 1 / s_max^2
+N_TRIED = 400             # how often each of them is made
 N_STARTS = 12             # starts besides zero, at distances up to 3 from the row space
 N_OTHERS = 1000           # random perfect fits to compare norms with
 N_DRAWN = 25              # of them shown as curves
@@ -31,10 +36,11 @@ EPS = np.finfo(float).eps
 
 # %% Data: noisy points of a curve, on a jittered grid
 def features(x):
-    """1, cos(2 pi k x) / k and sin(2 pi k x) / k: steep curves take large coefficients."""
+    """1, then cos(2 pi k x) / k and sin(2 pi k x) / k in turn: steep curves take large coefficients."""
     k = np.arange(1, FREQUENCIES + 1)
     angles = 2 * np.pi * np.multiply.outer(x, k)
-    return np.hstack([np.ones((len(x), 1)), np.cos(angles) / k, np.sin(angles) / k])
+    waves = np.stack([np.cos(angles) / k, np.sin(angles) / k], axis=-1)    # (len(x), FREQUENCIES, 2)
+    return np.hstack([np.ones((len(x), 1)), waves.reshape(len(x), -1)])
 
 
 x = (np.arange(N_SAMPLES) + 0.6 * demo.rng.random(N_SAMPLES)) / N_SAMPLES
@@ -51,6 +57,7 @@ def unseen(w):
     return w - row_space_part(X, w)
 
 
+fits = {p: least_squares(X[:, :p], y) for p in REGIMES}
 away = unseen(demo.rng.standard_normal((p, N_OTHERS)))
 away *= np.geomspace(0.1, 5, N_OTHERS) / np.linalg.norm(away, axis=0)
 others = shortest[:, None] + away    # (p, N_OTHERS), at distances from 0.1 to 5
@@ -76,16 +83,37 @@ kept = np.linalg.norm(unseen(starts), axis=0)
 largest = np.linalg.norm(starts, axis=0).max() + np.linalg.norm(y) / s[-1]
 rounding = (n + p) * EPS * N_STEPS * largest
 
-# %% Figure: functions, the plane, distances, lengths
+# %% Experiment: every step of STEPS from zero, again all at once; nothing refuses those that are too large
+beta = np.zeros((p, len(STEPS)))
+for _ in range(N_TRIED):
+    beta -= STEPS / s[0] ** 2 * (X.T @ (X @ beta - y[:, None]))
+tried = np.linalg.norm(beta - shortest[:, None], axis=0) / np.linalg.norm(shortest)
+U, _, _ = np.linalg.svd(X, full_matrices=False)
+shrunk = (1 - np.multiply.outer(STEPS, (s / s[0]) ** 2)) ** N_TRIED    # (len(STEPS), n), each direction
+expected = np.linalg.norm(shrunk * (U.T @ y / s), axis=1) / np.linalg.norm(shortest)
+
+# %% Figure: regimes, functions, the plane; distances, steps, lengths
 FROM_ZERO, ELSEWHERE = BLUE, VERMILLION
 THEORY = dict(linestyle="--", color=BLACK, lw=1.4)
-figure, ((curves, plane), (descent, lengths)) = plt.subplots(2, 2, figsize=(12, 9.4))
+figure, ((regimes, curves, plane), (descent, steps, lengths)) = plt.subplots(2, 3, figsize=(17, 9.4))
 figure.suptitle("Gradient descent ends at the perfect fit nearest to its start: from zero, "
                 "at the shortest")
 
 
+grid = np.linspace(0, 1, 500)
+
+
+def draw_regimes(ax):
+    for size, color, style, text in zip(REGIMES, (GREEN, ORANGE, BLUE), ("-.", "--", "-"), (
+            "p < n: passes between the points", "p = n: the only one through all points",
+            "p > n: the shortest of many")):
+        ax.plot(grid, features(grid)[:, :size] @ fits[size], style, color=color, label=f"{text} (p = {size})")
+    ax.plot(x, y, "o", color=BLACK, ms=8, zorder=3)
+    ax.set(xlabel="x", ylabel="y", ylim=(-2.5, 3.6), title=f"Least squares in its three regimes, n = {n}")
+    ax.legend(loc="upper right", fontsize=10)
+
+
 def draw_curves(ax):
-    grid = np.linspace(0, 1, 500)
     phi = features(grid)
     ax.plot(grid, phi @ others[:, ::N_OTHERS // N_DRAWN], color="0.8", lw=0.8)
     ax.plot(grid, phi @ ends[:, -1], color=ELSEWHERE, lw=1.6, label="descent from another start")
@@ -132,6 +160,17 @@ def draw_descent(ax):
            title="Every step through the engine is the closed form's (dashed)")
 
 
+def draw_steps(ax):
+    ax.semilogy(STEPS, tried, "o", color=FROM_ZERO, ms=7)
+    ax.semilogy(STEPS, expected, **THEORY)
+    ax.axvline(2, color="0.6", ls=":", lw=1.5)
+    ax.axhline(1, color="0.6", lw=1)
+    ax.text(1.97, 1e7, "beyond $2/s_{\\max}^2$\nthey run away", ha="right", va="center")
+    ax.set(xlabel=r"step, in units of $1/s_{\max}^2$", ylim=(1e-17, 1e12),
+           ylabel=rf"$\|\beta_t - X^+y\| / \|X^+y\|$ after t = {N_TRIED} steps",
+           title="Which steps are too large (theory dashed)")
+
+
 def draw_lengths(ax):
     line = np.linspace(0, kept.max())
     ax.plot(line, np.hypot(np.linalg.norm(shortest), line), **THEORY)
@@ -143,14 +182,32 @@ def draw_lengths(ax):
            title=r"Pythagoras: $\|\beta_\infty\|^2 = \|X^+y\|^2 + \|(I - X^+X)\,\beta_0\|^2$")
 
 
+draw_regimes(regimes)
 draw_curves(curves)
 draw_plane(plane)
 draw_descent(descent)
+draw_steps(steps)
 draw_lengths(lengths)
 
 # %% Claims
 demo.record("norm of X^+ y", np.linalg.norm(shortest))
 demo.record("s_max / s_min", s[0] / s[-1])
+demo.record("distance from X^+ y after other steps", tried)
+least = min(np.linalg.svd(X[:, :size], compute_uv=False).min() for size in REGIMES)
+fine = (n + p) * EPS * (s[0] / least) ** 2 * np.linalg.norm(y)    # rounding of normal equations
+residual = {size: X[:, :size] @ beta - y for size, beta in fits.items()}
+demo.claim("p < n, p = n, p > n: the residual is orthogonal to every column (largest product)",
+           max(np.abs(X[:, :size].T @ r).max() for size, r in residual.items()), at_most=fine)
+demo.claim("p < n does not interpolate (length of the residual)", np.linalg.norm(residual[REGIMES[0]]),
+           above=1e-3)
+demo.claim("p = n and p > n do (largest residual)",
+           max(np.abs(residual[size]).max() for size in REGIMES[1:]), at_most=fine)
+demo.claim("all three lie in the row space of their X (largest distance from it)",
+           max(np.abs(beta - row_space_part(X[:, :size], beta)).max() for size, beta in fits.items()),
+           at_most=fine)
+demo.claim("ridge tends to them: distance / (n lam / s_min^2 times the length of the fit), largest",
+           max((np.linalg.norm(ridge(X[:, :size], y, lam=lam) - beta) - fine) * least ** 2
+               / (n * lam * np.linalg.norm(beta)) for size, beta in fits.items() for lam in LAMS), at_most=1)
 demo.claim("descent through the engine is the closed form at every step (largest difference)",
            np.abs(walked - written).max(), at_most=rounding)
 demo.claim("from zero it ends at X^+ y (distance)", distance[-1, 0], at_most=bound[-1] + rounding)
@@ -161,6 +218,9 @@ demo.claim("every start ends at the perfect fit nearest to it (largest distance)
            at_most=rate[-1] * np.linalg.norm(starts - nearest, axis=0).max() + rounding)
 demo.claim("what X does not see of a start is never touched (largest change, any step)",
            max(np.abs(unseen(step - starts)).max() for step in walked), at_most=rounding)
+demo.claim("steps below 2 / s_max^2 come nearer (largest distance after / before)", tried[STEPS < 2].max(),
+           below=1)
+demo.claim("steps above it run away (smallest distance after / before)", tried[STEPS > 2].min(), above=1)
 demo.claim(f"the shortest of {N_OTHERS:,} other perfect fits is longer (ratio)",
            np.linalg.norm(others, axis=0).min() / np.linalg.norm(ends[:, 0]), above=1)
 demo.claim("and they do fit perfectly (largest residual)", np.abs(X @ others - y[:, None]).max(),

@@ -17,7 +17,8 @@ import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
 
 from tinyml.compression.pruning import cubic_sparsity, hold, prune, sparsity
-from tinyml.compression.report import file_bytes
+from tinyml.compression.report import compare
+from tinyml.compression.sparse import SparseLinear
 from tinyml.data import digits, train_test_split
 from tinyml.nn import Linear, ReLU, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay
@@ -81,22 +82,25 @@ def pruned(dense, left, way, X_train, y_train, rng):
 
 
 def run(rng):
-    """Test accuracies (ways, shares), the dense network's, and the networks of SHARE."""
+    """Test accuracies (ways, shares), the dense network's; it and that of SHARE; the test data."""
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
     dense = network(rng)
     train(dense, X_train, y_train, rng)
     models = {way: [pruned(dense, left, way, X_train, y_train, rng) for left in LEFT] for way in WAYS}
     hits = [[accuracy(model, X_test, y_test) for model in row] for row in models.values()]
     at = int(np.flatnonzero(LEFT == SHARE)[0])
-    return np.array(hits), accuracy(dense, X_test, y_test), dense, models["little by little, trained"][at]
+    return (np.array(hits), accuracy(dense, X_test, y_test), dense, models["little by little, trained"][at],
+            (X_test, y_test))
 
 
 runs = [run(np.random.default_rng([demo.seed, r])) for r in demo.progress(range(RUNS), "networks")]
 hits, full = np.array([r[0] for r in runs]), np.array([r[1] for r in runs])
 at = int(np.flatnonzero(LEFT == SHARE)[0])
 mean = dict(zip(WAYS, hits[:, :, at].mean(axis=0)))
-dense, small = runs[0][2:]
-bytes_dense, bytes_small = file_bytes(dense), file_bytes(small)
+dense, small, test = runs[0][2:]
+sparse = Sequential(*[SparseLinear.from_linear(m) if isinstance(m, Linear) else m for m in small])
+reports = compare({"dense": dense, "pruned": small, "pruned, sparse product": sparse}, *test)
+bytes_dense, bytes_small = reports["dense"].file_bytes, reports["pruned"].file_bytes
 
 # %% Figure: accuracy against weights left; the pixels that the first layer still looks at
 best = "little by little, trained"
@@ -129,8 +133,7 @@ right.suptitle(f"What is left of the first layer: {np.count_nonzero(weight.any(a
 for way in WAYS:
     demo.record(f"accuracy with {100 * SHARE:.0f} % left, {way}", mean[way])
 demo.record("accuracy with all weights", full.mean())
-demo.record("bytes of the file, dense", bytes_dense)
-demo.record(f"bytes of the file, {100 * SHARE:.0f} % left", bytes_small)
+demo.reports(reports)
 demo.claim("the share of zeros is what was asked for", abs(sparsity(small) - (1 - SHARE)), at_most=1e-3)
 demo.claim(f"{100 * SHARE:.0f} % of the weights, little by little: points of accuracy lost",
            100 * (full.mean() - mean[best]), at_most=8 if demo.quick else 4)
@@ -142,4 +145,8 @@ demo.claim("one threshold for all layers or one for each: training matters more 
            100 * (mean["at once, then trained"] - max(mean["at once"], mean["at once, per layer"])), above=5)
 demo.claim("zeros shrink the file only because it is coded: its size, relative to the dense one",
            bytes_small / bytes_dense, at_most=0.15)
+demo.claim("a mask alone saves no multiplication (ratio)", reports["pruned"].macs / reports["dense"].macs,
+           within=(1, 1))
+demo.claim("a product that knows only what is left saves them (ratio)",
+           reports["pruned, sparse product"].macs / reports["dense"].macs, at_most=SHARE + 1e-3)
 demo.finish(figure)

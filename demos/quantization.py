@@ -15,7 +15,7 @@ from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
 
 from tinyml.compression.quantization import (choose_qparams, dequantize, notes_codes, quantize,
                                              quantize_weights)
-from tinyml.compression.report import file_bytes
+from tinyml.compression.report import compare, file_bytes
 from tinyml.data import digits, train_test_split
 from tinyml.nn import Linear, ReLU, Sequential
 from tinyml.optim import Adam
@@ -53,12 +53,13 @@ def run(rng):
     hits = [[accuracy(small, X_test, y_test) for small in row] for row in models]
     misses = [[errors(model, small) for small in row] for row in models]
     return (hits, misses, accuracy(model, X_test, y_test), [file_bytes(small) for small in models[0]], model,
-            models[0][-1])
+            models[0], (X_test, y_test))
 
 
 runs = [run(np.random.default_rng([demo.seed, r])) for r in demo.progress(range(RUNS), "networks")]
 hits, misses, full, sizes = (np.array([r[i] for r in runs]) for i in range(4))
-model, int8 = runs[0][4:]
+model, small, test = runs[0][4:]
+int8 = small[-1]
 lost = 100 * (full[:, None, None] - hits).mean(axis=0)             # (schemes, bits), in points
 codes = np.concatenate([notes_codes(m.weight.data, k=K)[0].ravel() for m in model if hasattr(m, "weight")])
 raw = 4 * sum(p.size for p in model.parameters())
@@ -67,8 +68,8 @@ outside = np.mean((codes < 0) | (codes >= K))
 # %% Figure
 figure, ((stairs, fall), (hit, weigh)) = plt.subplots(2, 2, figsize=(12, 9.2))
 at4 = lost[0, BITS == 4].item()
-figure.suptitle(f"4 bits for a weight cost {at4:.1f} points of accuracy, 2 bits {lost[0, 0]:.0f}: "
-                f"unless the network is trained for it")
+figure.suptitle(f"4 bits for a weight, rounded after training, cost {at4:.1f} points of accuracy, "
+                f"2 bits {lost[0, 0]:.0f}")
 r = np.linspace(-1, 1.5, 2001)
 affine, even = (choose_qparams(-1, 1.5, bits=2, symmetric=symmetric) for symmetric in (False, True))
 delta = notes_codes(r, k=K)[1]
@@ -103,6 +104,7 @@ weigh.set(xlabel="bits (symmetric, per unit)", ylabel="file in kB",
 demo.record("accuracy, float32", full.mean())
 for i, name in enumerate(SCHEMES):
     demo.record(f"points lost at {BITS[0]} to {BITS[-1]} bits, {name}", lost[i])
+demo.reports(compare({"float32": model, "8 bits": int8, "4 bits": small[2], "2 bits": small[0]}, *test))
 demo.record("bytes of the float32 parameters", raw)
 demo.record("bytes of the file, 2 to 8 bits", sizes.mean(axis=0))
 demo.claim("the notes' codes 0 to K - 1 do not reach (share of the weights)", outside, above=0.2)

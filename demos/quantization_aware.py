@@ -15,7 +15,7 @@ from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
 
 from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.quantization_aware import codes_of, convert, prepare
-from tinyml.compression.report import file_bytes
+from tinyml.compression.report import compare
 from tinyml.data import digits, train_test_split
 from tinyml.nn import Linear, ReLU, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay
@@ -60,22 +60,24 @@ def run(rng):
         for prepared in models:
             tune(prepared, X_train, y_train, rng)
         trained.append([accuracy(convert(prepared), X_test, y_test) for prepared in models])
-    return accuracy(model, X_test, y_test), rounded, trained, model, models[0], (X_train, y_train)
+    return (accuracy(model, X_test, y_test), rounded, trained, model, models[0], (X_train, y_train),
+            (X_test, y_test))
 
 
 runs = [run(np.random.default_rng([demo.seed, r])) for r in demo.progress(range(RUNS), "networks")]
 full, rounded, trained = (np.array([r[i] for r in runs]) for i in range(3))    # (runs, ...)
-before, after, data = runs[0][3:]
+before, after, data, test = runs[0][3:]
 regained = (trained[:, :, 0] - rounded[:, None, 0]) / (full - rounded[:, 0])[:, None]    # (runs, methods)
 
 # %% A weight on its way: the same training once more, with an eye on one layer
 watched = prepare(before, bits=2, share=0.6)
-weights, codes = [], []
+weights, codes, steps = [], [], []
 
 
 def look():
     weights.append(watched[2].weight.weight.data[:16].copy())
     codes.append(codes_of(watched[2].weight)[:16])
+    steps.append(watched[2].weight.qparams.scale[:16])
 
 
 tune(watched, *data, demo.rng, callback=look)
@@ -84,7 +86,7 @@ flips = np.abs(np.diff(codes.astype(int), axis=0)).sum(axis=0)
 unit, place = np.unravel_index(np.argmax(np.where((flips > 0) & (flips < 6), np.ptp(weights, axis=0), 0)),
                                flips.shape)
 path, code = weights[:, unit, place], codes[:, unit, place]
-step = np.median(watched[2].weight.qparams.scale[unit])
+step = np.array(steps)[:, unit, 0]                               # (steps,), as the unit's range moves
 
 # %% Figure
 figure, ((stairs, way), (spread, hit)) = plt.subplots(2, 2, figsize=(12, 9.2))
@@ -127,7 +129,8 @@ demo.record("accuracy, float32", full.mean())
 demo.record("accuracy rounded, 2 bits and more", rounded.mean(axis=0))
 for i, name in enumerate(METHODS):
     demo.record(f"accuracy {name}, 2 bits and more", trained[:, i].mean(axis=0))
-demo.record("bytes of the file at 2 bits", file_bytes(convert(after)))
+demo.reports(compare({"float32": before, "2 bits, rounded": quantize_weights(before, bits=2),
+                      "2 bits, trained": convert(after)}, *test))
 demo.record("bytes of the float32 parameters", 4 * sum(p.size for p in before.parameters()))
 demo.claim("two bits after training cost more than (points, least of the networks)",
            100 * (full - rounded[:, 0]).min(), above=5)

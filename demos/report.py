@@ -22,7 +22,7 @@ from tinyml.compression.integer import IntegerModel
 from tinyml.compression.low_rank import factorize
 from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.quantization_aware import convert, prepare
-from tinyml.compression.report import compare, file_bytes, macs, table
+from tinyml.compression.report import compare, file_bytes, macs
 from tinyml.compression.structured import lowest, remove_units, unit_scores
 from tinyml.data import digits, train_test_split
 from tinyml.nn import Linear, ReLU, Sequential
@@ -140,7 +140,6 @@ for name, row in models.items():
     if good:
         chosen[name] = good[-1]
 reports = compare(chosen, *test)
-print(table(reports))
 
 # %% Figure
 within = {name: sizes[hits >= full - 0.01].min() for name, (sizes, hits) in
@@ -177,7 +176,7 @@ clock.text(1.04, 0.8, "float32, pruned", fontsize=9)
 clock.plot([0, 1.1], [0, 1.1], "--", color=BLACK, lw=1.2)
 clock.axhline(1, color="0.8", lw=1)
 clock.set(xlabel="multiply-accumulates / those of float32", ylabel="time / that of float32, batch of 256",
-          title="Smaller files are not faster networks;\nsmaller arrays are", xlim=(0, 1.35))
+          title="Smaller files are not faster networks;\nsmaller arrays are", xlim=(0, 1.45))
 
 # %% Claims
 demo.record("accuracy, float32", full)
@@ -185,8 +184,7 @@ demo.record("bytes of the float32 parameters", raw)
 for name, p in points.items():
     demo.record(f"{name}: bytes", p[:, 0])
     demo.record(f"{name}: accuracy", p[:, 1])
-for name, r in reports.items():
-    demo.record(f"{name}: MACs, ms for 256", [r.macs, r.ms_256])
+demo.reports(reports)
 demo.claim("8-bit codes, rounded or throughout, cost at most (points)", 100 * (full - min(
     points["int8 throughout"][0, 1], points["rounded codes"][0, 1])), at_most=0.5)
 best = max(("pruned", "shared values"), key=lambda name: raw / within.get(name, raw))

@@ -144,7 +144,7 @@ for i, width in enumerate(WIDTHS):
     demo.record(f"{width} features: images", np.round(width * np.array(GROWTH)))
     demo.record(f"{width} features: test error, minimum norm", middle[i, :, 0])
     demo.record(f"{width} features: test error, ridge", middle[i, :, 2])
-demo.claim("the exact risk is within three standard errors of the measured mean (share of points)",
+demo.claim("exact risk within 3 standard errors of the measured mean, |n - p| >= 6 (share of points)",
            np.mean(deviation[settled] <= 3), at_least=0.95)
 demo.claim("the median risk peaks at n = p (distance from p)", abs(N[median[:, 0].argmax()] - P),
            at_most=0)

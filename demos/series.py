@@ -17,7 +17,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, VERMILLION, band, start
 
-from tinyml.selfsupervised.downstream import draw_labels, linear_probe
+from tinyml.selfsupervised.downstream import linear_probe
+from tinyml.selfsupervised.label_efficiency import draw_labels
 from tinyml.selfsupervised.series import (ACTIVITIES, crop, jitter, make_activities, permute, resized_crop, scale,
                                           zero)
 from tinyml.train import accuracy

@@ -27,8 +27,8 @@ from tinyml.nn import Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
 from tinyml.selfsupervised.contrastive import nt_xent
-from tinyml.selfsupervised.downstream import (UnitLength, draw_labels, extract_features, labels_needed,
-                                              linear_probe)
+from tinyml.selfsupervised.downstream import UnitLength, extract_features, linear_probe
+from tinyml.selfsupervised.label_efficiency import draw_labels, labels_needed
 from tinyml.selfsupervised.simclr import mlp_encoder, principal_components, projection_head, train_simclr
 from tinyml.tensor import no_grad
 from tinyml.train import accuracy

@@ -19,6 +19,7 @@ import numpy as np
 from common import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, start
 
 from tinyml import nn, optim
+from tinyml.compression.report import compare
 from tinyml.compression.storage import contents, load_compressed, save_compressed
 from tinyml.compression.weight_sharing import share_biases, share_weights
 from tinyml.data import digits, train_test_split
@@ -45,6 +46,7 @@ def measure(name):
     np.savez_compressed(paths[1], **np.load(paths[0]))
     save_compressed(model, paths[2])
     again = load_compressed(paths[2])
+    models[name] = again
     steps[name] = dict(bytes=[path.stat().st_size for path in paths], parts=contents(paths[2]),
                        accuracy=accuracy(again, X_test, y_test),
                        same=predict(again, X_test).tobytes() == predict(model, X_test).tobytes())
@@ -58,7 +60,7 @@ def train(epochs, projections=(), lr=2e-3):
 
 # %% Model and experiment: train, prune, share, share biases
 FILES = "model.npz", "zipped.npz", "compressed"
-steps = {}
+steps, models = {}, {}
 layers = [nn.Linear(n_in, n_out, rng=demo.rng) for n_in, n_out in zip(SIZES, SIZES[1:])]
 model = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
 train(EPOCHS)
@@ -138,6 +140,7 @@ draw_files(files)
 draw_shares(shares)
 
 # %% Claims
+demo.reports(compare(models, X_test, y_test))
 demo.record("files", list(FILES))
 for name, step in steps.items():
     demo.record(name, step["bytes"], f"bytes; accuracy {100 * step['accuracy']:.1f} %")

@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
 
-from tinyml.compression.report import macs, milliseconds
+from tinyml.compression.report import compare, macs, milliseconds
 from tinyml.compression.structured import lowest, remove_units, unit_scores
 from tinyml.data import digits, train_test_split
 from tinyml.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
@@ -94,7 +94,7 @@ class Findings(NamedTuple):
     in_steps: np.ndarray    # (repaired criteria, steps), accuracy with training
 
 
-networks = []    # those of Taylor's way in each run, for the clock
+networks, tests = [], []    # those of Taylor's way in each run, for the clock, and their test data
 
 
 def run(rng):
@@ -105,6 +105,7 @@ def run(rng):
     scores = {c: scored(model, X_train[:SCORED], y_train[:SCORED], c, rng) for c in CRITERIA}
     ways = {c: in_steps(copy.deepcopy(model), c, X_train, y_train, rng) for c in REPAIRED}
     networks.append(ways["taylor"])
+    tests.append((X_test, y_test))
     return Findings(np.array([np.concatenate(list(s.values())) for s in scores.values()]),
                     np.array([at_once(model, s, X_test, y_test) for s in scores.values()]),
                     np.array([[accuracy(m, X_test, y_test) for m in way] for way in ways.values()]))
@@ -171,6 +172,8 @@ for i, name in enumerate(names):
 for i, name in enumerate(REPAIRED):
     demo.record(f"{name}: accuracy of half of the units, trained", halved[i])
     demo.record(f"{name}: accuracy of the smallest network, trained", least[i])
+demo.reports(compare({"full": networks[0][0], "half of the units": networks[0][sum(UNITS) // 2 // STEP],
+                      "smallest": networks[0][-1]}, *tests[0]))
 demo.record("share of the work", share)
 demo.record("share of the time", ratio)
 demo.claim("Taylor agrees with the oracle better than the weight norm (rank correlation, least lead)",
@@ -181,6 +184,8 @@ demo.claim(f"{THIRD} units at once: Taylor keeps more accuracy than random (lead
 demo.claim(f"removed in steps of {STEP}, with training, half of the units cost Taylor's network (points)",
            100 * (most - halved[0]), at_most=3)
 if not demo.quick:
+    demo.claim("time falls as the work does (correlation of the logarithms)",
+               np.corrcoef(np.log(share), np.log(ratio))[0, 1], at_least=0.9)
     demo.claim("the smallest network takes this share of the time of the full one (batch of 256)",
                ratio[-1], at_most=0.5)
 demo.finish(figure)

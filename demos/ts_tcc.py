@@ -23,7 +23,8 @@ from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, start
 from tinyml import nn
 from tinyml.optim import Adam
 from tinyml.selfsupervised.augmentations import compose
-from tinyml.selfsupervised.downstream import draw_labels, extract_features, linear_probe
+from tinyml.selfsupervised.downstream import extract_features, linear_probe
+from tinyml.selfsupervised.label_efficiency import draw_labels
 from tinyml.selfsupervised.series import ACTIVITIES, jitter, make_activities, permute, resized_crop, scale
 from tinyml.selfsupervised.ts_tcc import TSTCC, MeanOverTime, SeriesEncoder, pretrain
 from tinyml.train import accuracy

@@ -17,6 +17,7 @@ import numpy as np
 from common import BLACK, BLUE, GREEN, VERMILLION, start
 
 from tinyml import nn, optim
+from tinyml.compression.report import compare
 from tinyml.compression.weight_sharing import initial_centroids, kmeans, share_weights
 from tinyml.data import digits, train_test_split
 from tinyml.nn.skeleton import describe, rebuild
@@ -47,20 +48,23 @@ def train(model, X, y, *, lr, rng):
 
 # %% Experiment: share, measure, train the values, measure again
 def experiment(rng):
-    """A network, its test accuracy, and those of its shared versions, shape (before/after, init, bits)."""
+    """A network, its test accuracy, those of its shared versions, (before/after, init, bits), its reports."""
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
     model, right = trained_network(X_train, y_train, rng), np.zeros((2, len(INITS), len(BITS)))
+    shown = {"32-bit weights": model}
     for i, init in enumerate(INITS):
         for j, bits in enumerate(BITS):
             shared = share_weights(rebuild(*describe(model)), bits=bits, init=init, rng=rng)
             right[0, i, j] = accuracy(shared, X_test, y_test)
             train(shared, X_train, y_train, lr=1e-3, rng=rng)
             right[1, i, j] = accuracy(shared, X_test, y_test)
-    return model, accuracy(model, X_test, y_test), right
+            if init == "linear":
+                shown[f"{2 ** bits} values, trained"] = shared
+    return model, accuracy(model, X_test, y_test), right, lambda: compare(shown, X_test, y_test)
 
 
 runs = [experiment(rng) for rng in demo.progress(demo.rng.spawn(REPEATS), "networks")]
-models, whole, right = zip(*runs)
+models, whole, right, reports = zip(*runs)
 whole, (before, after) = 100 * np.mean(whole), 100 * np.mean(right, axis=0)    # %, (init, bits)
 
 weight, k = models[0][0].weight.data.ravel(), 2 ** SHOWN_BITS
@@ -121,6 +125,7 @@ draw_errors(axes["errors"])
 draw_accuracy(axes["accuracy"])
 
 # %% Claims
+demo.reports(reports[0]())
 demo.record("accuracy with 32-bit weights", whole, "%")
 for i, init in enumerate(INITS):
     demo.record(f"{init}: before, for each k", before[i], "%")

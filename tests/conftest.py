@@ -7,8 +7,46 @@ import os
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+from concurrent.futures import ThreadPoolExecutor  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 settings.register_profile("tinyml", deadline=None, max_examples=50, print_blob=True,
                           derandomize=bool(os.environ.get("CI")))
 settings.load_profile("tinyml")
+
+
+# The demos take as long as all other tests together. So they begin first, in processes of their own, and what
+# became of them is asked last.
+
+DEMOS = Path(__file__).parents[1] / "demos"
+
+
+def is_of_a_demo(item):
+    return getattr(item, "originalname", None) == "test_every_demo_keeps_its_claims"
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=is_of_a_demo)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_demos(request, tmp_path_factory):
+    """(folder of the results, {stem: future of the quick run}) of the demos that this session tests."""
+    stems = [item.callspec.params["stem"] for item in request.session.items if is_of_a_demo(item)]
+    if not stems:
+        yield None
+        return
+    folder = tmp_path_factory.mktemp("quick")
+    # A number that overflows and a character that the figure's font lacks are mistakes as well.
+    strict = ["-W", "error::RuntimeWarning", "-W", "error::UserWarning"]
+    run = lambda stem: subprocess.run(
+        [sys.executable, *strict, DEMOS / f"{stem}.py", "--quick", "--out", "out"], cwd=folder,
+        capture_output=True, text=True, errors="replace", timeout=300)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield folder / "out", {stem: pool.submit(run, stem) for stem in stems}
+        pool.shutdown(cancel_futures=True)

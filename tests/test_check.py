@@ -138,6 +138,9 @@ def test_labels_are_integers_below_the_number_of_classes(n_classes, shape, rng, 
 def test_labels_of_another_kind_are_refused(labels, dtype):
     with refuses(TypeError, f"f: y must be integers, got dtype {dtype}"):
         check_labels("f", "y", labels, 3)
+    with pytest.raises(ValueError, match="must be in 0..inf, got -1"):
+        check_labels("f", "y", [0, -1], np.inf)
+    assert check_labels("f", "y", [7], np.inf) == 7    # any number of classes
     assert check_labels("f", "y", [], 3).dtype == np.int64    # an empty list has no kind
 
 

@@ -6,11 +6,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
-from tinyml.compression.clipping import (allocate_bits, clipped_range, correct_bias, expected_error,
-                                         optimal_clip, quantize_channels)
+from tinyml import Tensor, nn
+from tinyml.compression.clipping import (allocate_bits, channel_codes, clipped_range, correct_bias,
+                                         expected_error, optimal_clip, quantize_repaired)
 from tinyml.compression.quantization import choose_qparams, dequantize, quantize
+from tinyml.compression.storage import load_compressed, save_compressed
 
 densities = pytest.mark.parametrize("density", ["laplace", "gaussian"])
+OPTIONS = [{}, {"density": "laplace"}, {"density": "gaussian", "corrected": True}, {"allocated": True}]
 DRAW = {"laplace": lambda rng, n: rng.laplace(size=n), "gaussian": lambda rng, n: rng.standard_normal(n)}
 TABLE = {    # Banner et al. 2019, for 2 to 8 bits
     "laplace": [2.83, 3.89, 5.03, 6.20, 7.41, 8.64, 9.89],
@@ -57,10 +60,33 @@ def test_clipping_beats_the_full_range_at_few_bits(density, rng, bits, scale):
     assert error(low, high) < error(x.min(), x.max())
 
 
+def rounded(W, **options):
+    """What the codes stand for."""
+    codes, scale, offset = channel_codes(W, **options)
+    return scale * codes + offset
+
+
+@given(rngs, st.integers(1, 4), st.integers(1, 6), st.integers(1, 5), st.sampled_from([None, "gaussian"]))
+def test_a_channel_has_the_codes_of_its_range_and_a_line_to_read_them(rng, channels, size, bits, density):
+    W = rng.standard_normal((channels, size, 2)) * rng.uniform(0.1, 10, (channels, 1, 1))
+    codes, scale, offset = channel_codes(W, bits=bits, density=density)
+    assert codes.dtype == np.uint8 and codes.max() < 2 ** bits
+    assert scale.shape == offset.shape == (channels, 1, 1)
+    for row, q, r in zip(W, codes, scale * codes + offset):
+        ends = clipped_range(row, bits=bits, density=density) if density else (row.min(), row.max())
+        qparams = choose_qparams(*ends, bits=bits, symmetric=False)
+        assert_array_equal(q, quantize(row, qparams))
+        assert_allclose(r, dequantize(q, qparams, dtype=np.float64), atol=1e-12 * np.abs(row).max())
+    assert_allclose(rounded(W, bits=bits, density=density, corrected=True),
+                    correct_bias(scale * codes + offset, W), atol=1e-11 * np.abs(W).max())
+    M = allocate_bits(np.ptp(W.reshape(channels, -1), axis=1), bits=bits)
+    assert (channel_codes(W, bits=bits, allocated=True)[0].max(axis=(1, 2)) <= 2 ** M - 1).all()
+
+
 @given(rngs, st.integers(1, 4), st.integers(2, 8), st.integers(2, 4))
 def test_corrected_channels_have_their_mean_and_norm_back(rng, channels, size, bits):
     W = rng.standard_normal((channels, size)) + 1
-    Q = quantize_channels(W, bits=bits)
+    Q = rounded(W, bits=bits)
     C = correct_bias(Q, W)
     varied = np.ptp(Q, axis=1) > 0
     centred = lambda a: a - a.mean(axis=1, keepdims=True)
@@ -70,6 +96,37 @@ def test_corrected_channels_have_their_mean_and_norm_back(rng, channels, size, b
     factor = np.linalg.norm(centred(W), axis=1)[varied] / np.linalg.norm(centred(Q), axis=1)[varied]
     assert_allclose(C[varied], (Q + shift[:, None])[varied] * factor[:, None], rtol=1e-9, atol=1e-12)
     assert_allclose(correct_bias(W, W), W)
+    filters = [a.reshape(channels, 1, size) for a in (Q, W, C)]    # a channel is whatever is behind axis 0
+    assert_allclose(correct_bias(*filters[:2]), filters[2], atol=1e-12)
+    flat = np.full_like(W, 0.7)    # nothing to stretch: only shifted
+    assert_allclose(correct_bias(flat, W), W.mean(axis=1, keepdims=True) + 0 * flat)
+
+
+@densities
+@given(rng=rngs, bits=st.integers(1, 8), scale=st.floats(0.1, 10))
+def test_the_range_is_the_best_clip_around_the_mean_or_that_of_the_numbers(density, rng, bits, scale):
+    x = scale * DRAW[density](rng, 50) + 3
+    spread = {"laplace": np.abs(x - x.mean()).mean(), "gaussian": x.std()}[density]
+    alpha = spread * optimal_clip(bits, density=density)
+    low, high = clipped_range(x, bits=bits, density=density)
+    assert_allclose([low, high], [max(x.min(), x.mean() - alpha), min(x.max(), x.mean() + alpha)], rtol=1e-12)
+
+
+@given(rngs, st.integers(1, 8), st.integers(1, 8))
+def test_bits_are_the_formula_rounded_down_then_go_where_a_code_gains_most(rng, n, bits):
+    a, budget = np.exp(2 * rng.standard_normal(n)), n * 2 ** bits
+    share = a ** (2 / 3) / (a ** (2 / 3)).sum()
+    start = np.clip(np.floor(np.log2(share * budget)), 1, 16)
+    M = allocate_bits(a, bits=bits)
+    if (2 ** start).sum() <= budget:    # else channels of 1 bit took more than their part
+        while True:
+            left, gains = budget - (2 ** start).sum(), (a ** 2 / (3 * 4 ** start) * 3 / 4) / 2 ** start
+            gains[(2 ** start > left) | (start == 16)] = -1
+            if gains.max() < 0:
+                break
+            start[gains.argmax()] += 1
+        assert_array_equal(M, start)
+    assert n * 2 ** bits - (2 ** M).sum() < 2 ** M.min() or M.min() == 16    # what is left is not enough
 
 
 @given(rngs, st.integers(1, 8), st.integers(1, 8))
@@ -88,13 +145,30 @@ def test_equal_and_zero_ranges_get_the_average():
     assert_array_equal(allocate_bits(np.full(5, 3.0), bits=4), np.full(5, 4))
     assert allocate_bits([0.0, 0.0], bits=3).max() <= 3
     assert allocate_bits([0.0, 1.0], bits=3).tolist() == [1, 3]
+    assert allocate_bits([1e-300, 1e300], bits=3).tolist() == [1, 3]
 
 
-@pytest.mark.parametrize("options", [{}, {"density": "laplace"}, {"density": "gaussian", "corrected": True},
-                                     {"allocated": True}])
+@pytest.mark.parametrize("options", OPTIONS)
 def test_channels_of_one_value_are_exact_or_nearly(options):
     W = np.array([[0.0, 0, 0], [2, 2, 2], [-1, -1, -1]])
-    assert_allclose(quantize_channels(W, bits=4, **options), W, atol=1e-12)
+    assert_allclose(rounded(W, bits=4, **options), W, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_repaired_model_computes_with_what_its_codes_stand_for_and_is_small_in_a_file(options, tmp_path):
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Conv2d(1, 20, 3, rng=rng), nn.ReLU(), nn.Flatten(), nn.Linear(320, 40, rng=rng))
+    small, x = quantize_repaired(model, bits=3, **options), rng.standard_normal((5, 1, 6, 6))
+    for i in (0, 3):
+        assert isinstance(model[i].weight, nn.Parameter) and small[i].weight.codes.dtype == np.uint8
+        model[i].weight = nn.Parameter(np.float32(rounded(model[i].weight.data, bits=3, **options)))
+    x = Tensor(x.astype(np.float32))
+    assert_allclose(small(x).data, model(x).data, atol=1e-4)    # sums of up to 320 products in float32
+    save_compressed(small, tmp_path / "model")
+    assert load_compressed(tmp_path / "model")(x).data.tobytes() == small(x).data.tobytes()
+    n, rows = 20 * 9 + 320 * 40, 60    # at most 3 bits a weight, 3 floats a channel, and what codes are told by
+    assert 8 * (tmp_path / "model").stat().st_size < (3 if "allocated" not in options else 3.3) * n \
+        + 96 * rows + 8 * 400
 
 
 ERRORS = {
@@ -105,7 +179,17 @@ ERRORS = {
     "clipped_range: x must be finite": lambda: clipped_range([np.inf], bits=4, density="laplace"),
     "correct_bias: quantized and weight must have one shape": lambda: correct_bias(np.ones(2), np.ones(2)),
     "allocate_bits: ranges must be >= 0, got -1": lambda: allocate_bits([-1.0], bits=4),
+    "correct_bias: quantized and weight must have one shape (channels, ...), not empty, got (3, 0)":
+        lambda: correct_bias(np.zeros((3, 0)), np.zeros((3, 0))),
     "allocate_bits: ranges must hold": lambda: allocate_bits([], bits=4),
+    "channel_codes: weight must have shape (channels, ...), not empty, got (3,)":
+        lambda: channel_codes(np.ones(3), bits=4),
+    "channel_codes: weight must have shape (channels, ...), not empty, got (0, 3)":
+        lambda: channel_codes(np.ones((0, 3)), bits=4, allocated=True),
+    "channel_codes: weight must be finite": lambda: channel_codes([[np.nan]], bits=4),
+    "channel_codes: bits must be an int in 1..16, got 0": lambda: channel_codes([[1.0]], bits=0),
+    "quantize_repaired: model must have a Linear or Conv2d, got ReLU without":
+        lambda: quantize_repaired(nn.ReLU(), bits=4),
 }
 
 

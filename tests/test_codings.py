@@ -128,6 +128,22 @@ def test_no_array_is_made_that_is_out_of_proportion(log2_size, refused):
         assert not decode_array(reader)[0].any()
 
 
+@pytest.mark.parametrize("shape", [(0, 2 ** 40), (2 ** 40, 0), (0, 3, 2 ** 40), (2 ** 28, 0)])
+@pytest.mark.parametrize("way", range(len(CODES)))
+def test_an_empty_array_takes_no_memory_however_long_its_axes_are(shape, way):
+    """Nor time: with a list for its columns, or a step for its rows, this test would not end."""
+    assert_same_bits(come_back(np.zeros(shape, np.float32))[0], np.zeros(shape, np.float32))
+    coding = bytes([2, 0, 0, way, 1]) + bytes(4)    # a mask that keeps nothing
+    reader = Reader(bytes([20, len(shape)]) + b"".join(map(varint, [*shape, len(coding)])) + coding)
+    assert decode_array(reader)[0].shape == shape
+
+
+def test_no_more_is_asked_of_arithmetic_coding_than_is_ever_written():
+    coding = bytes([2, 0, 0, CODES.index("arithmetic"), 1]).ljust(2 ** 20 // DENSEST, b"\0")
+    with pytest.raises(ValueError, match="1048576 codes"):
+        decode_array(Reader(bytes([20, 2, *varint(2 ** 10), *varint(2 ** 10), *varint(len(coding))]) + coding))
+
+
 @given(rngs, st.integers(0, 60))
 def test_a_damaged_coding_is_an_array_or_refused(rng, at):
     array = (rng.random((9, 30)) < 0.1) * rng.choice(np.float32([0.5, -1.25, 3.1]), (9, 30))

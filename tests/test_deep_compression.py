@@ -216,6 +216,20 @@ def test_expected_bits_lie_between_their_ends_and_above_every_chord(p, q, bits):
     assert middle >= (left + right) / 2 - 1e-12
 
 
+@pytest.mark.parametrize("keep, bits, message", [(-0.1, 3, "keep must be >= 0"), (1.1, 3, "keep must be .*<= 1"),
+                                                 (0.5, -1, "bits must be >= 0"), (np.nan, 3, "keep must be")])
+def test_there_are_no_bits_for_fractions_beyond_0_to_1(keep, bits, message):
+    with pytest.raises(ValueError, match=f"^expected_bits: {message}"):
+        expected_bits(keep, bits)
+
+
+def test_what_is_not_finite_is_not_rounded():
+    model = nn.Linear(2, 2, rng=np.random.default_rng(0))
+    model.weight.data = np.full((2, 2), np.nan, np.float32)
+    with pytest.raises(ValueError, match="^round_off: model must be finite"):
+        round_off(model, bias_bits=2)
+
+
 @settings(max_examples=6)
 @given(rngs, st.sampled_from([0.02, 0.05, 0.2]), st.integers(1, 4))
 def test_a_file_of_places_and_values_without_pattern_has_the_expected_length(rng, keep, bits):

@@ -6,7 +6,6 @@ import shutil
 import struct
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -33,22 +32,9 @@ def results(path):
     return json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
 
 
-@pytest.fixture(scope="module")
-def quick(request, tmp_path_factory):
-    """{stem: future of its quick run} for the demos that this session tests, one on each processor."""
-    stems = [item.callspec.params["stem"] for item in request.session.items
-             if getattr(item, "originalname", None) == test_every_demo_keeps_its_claims.__name__]
-    folder = tmp_path_factory.mktemp("quick")
-    # A number that overflows and a character that the figure's font lacks are mistakes as well.
-    run = lambda stem: python("-W", "error::RuntimeWarning", "-W", "error::UserWarning",
-                              DEMOS / f"{stem}.py", "--quick", "--out", "out", cwd=folder)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield folder / "out", {stem: pool.submit(run, stem) for stem in stems}
-
-
 @pytest.mark.parametrize("stem", STEMS)
-def test_every_demo_keeps_its_claims(stem, quick):
-    out, runs = quick
+def test_every_demo_keeps_its_claims(stem, quick_demos):
+    out, runs = quick_demos
     child = runs[stem].result()
     assert child.returncode == 0, child.stdout + child.stderr
     result = results(out / f"{stem}.json")

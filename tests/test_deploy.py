@@ -13,7 +13,7 @@ from strategies import rngs
 
 from tinyml import Tensor, nn
 from tinyml.data import digits
-from tinyml.nn import load_model, save_model
+from tinyml.nn import save_model
 from tinyml.selfsupervised.deploy import Classifier, classify_file, main, read_pgm, write_pgm
 from tinyml.selfsupervised.downstream import UnitLength
 from tinyml.train import predict
@@ -82,7 +82,8 @@ def test_the_largest_raw_value_becomes_one_and_the_rows_follow_one_another(rng, 
 
 
 @pytest.mark.parametrize("call, error", [
-    (lambda m: m.probabilities(np.zeros((8, 8))), r"raw must have shape \(n, 8, 8\), got \(8, 8\); write image\[None\]"),
+    (lambda m: m.probabilities(np.zeros((8, 8))),
+     r"raw must have shape \(n, 8, 8\), got \(8, 8\); write image\[None\]"),
     (lambda m: m.probabilities(np.zeros((1, 28, 28))), r"raw must have shape \(n, 8, 8\), got \(1, 28, 28\)"),
     (lambda m: m.probabilities(np.full((1, 8, 8), 255)), "raw must be at most maximum = 16, got 255"),
     (lambda m: m.probabilities(np.full((1, 8, 8), -1)), "raw must be >= 0, got -1"),

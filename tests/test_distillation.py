@@ -161,6 +161,8 @@ def test_a_hotter_softmax_is_the_same_order_nearer_to_uniform(problem, T, factor
     z = problem[0]
     cold, hot = soften(z, temperature=T), soften(z, temperature=min(T * factor, 1e4))
     assert_allclose(hot.sum(axis=1), 1, rtol=1e-14)
+    assert_allclose(cold, softmax(z / T), rtol=1e-12 * (1 + 1 / T), atol=1e-300)
+    assert soften(z.astype(np.float32), temperature=T).dtype == np.float32
     order = z.argsort(axis=1)
     for p in (cold, hot):
         assert (np.diff(np.take_along_axis(p, order, axis=1), axis=1) >= 0).all()

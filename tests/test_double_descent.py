@@ -116,6 +116,7 @@ def test_the_exact_risk_tends_to_the_asymptotic_one(k, m, scale, signal, noise):
     limit = asymptotic_risk(m / k, signal=signal, noise=noise)
     exact = min_norm_risk(scale * k, scale * m, signal=signal, noise=noise)
     gap = scale * abs(k - m) - 1
+    assert np.isfinite(limit)    # or no difference from it says anything
     rounding = 1e4 * EPS * limit    # 1 - gamma has a relative error of up to 40^2 eps
     assert -rounding <= exact - limit <= limit / gap + rounding
 
@@ -158,6 +159,13 @@ def test_optimal_ridge_solves_the_marchenko_pastur_equation(signal, noise, gamma
     m = optimal_ridge_risk(gamma, signal=signal, noise=noise) / (noise * gamma)
     cancellation = 10 * EPS * (1 + gamma + lam) ** 2 / (gamma * lam)    # in root - b, or in the sum
     assert m * (1 - gamma + lam + gamma * lam * m) == pytest.approx(1, abs=cancellation)
+
+
+@given(signal=positive, gamma=ratios)
+def test_optimal_ridge_is_the_shortest_fit_where_there_is_no_noise(signal, gamma):
+    risk = optimal_ridge_risk(gamma, signal=signal, noise=0)
+    expected = asymptotic_risk(gamma, signal=signal, noise=0)
+    assert risk == pytest.approx(expected, rel=1e-12, abs=8 * EPS * (signal / gamma + signal))
 
 
 @given(n=st.integers(1, 8), p=st.integers(1, 8), signal=positive, noise=positive,

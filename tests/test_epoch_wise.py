@@ -250,7 +250,9 @@ X1, ONE = [[1.0]], [1.0]
 
 
 @pytest.mark.parametrize("call, error, message", [
-    (lambda: descent(X1, ONE, [1], lr=2), ValueError, r"descent: lr must keep s_max\^2 .* got 2;"),
+    (lambda: descent(X1, ONE, [1], lr=2), ValueError,
+     r"descent: lr must keep s_max of X sqrt\(lr\) below sqrt\(2\), got 1\.41421;"),
+    (lambda: descent([[1e200]], ONE, [1], lr=1), ValueError, r"s_max of X sqrt\(lr\) .*, got 1e\+200;"),
     (lambda: descent(X1, ONE, [1], lr=0), ValueError, "descent: lr must be > 0, got 0"),
     (lambda: descent(X1, ONE, [1], lr=[1, 1]), ValueError,
      r"lr must have shape \(1,\), got \(2,\)"),
@@ -267,6 +269,8 @@ X1, ONE = [[1.0]], [1.0]
      "descent_variance: noise must be >= 0"),
     (lambda: excess_risk(1.0, ONE, scales=ONE), ValueError, r"beta must have shape \(0,\)"),
     (lambda: equal_speed_steps([[0.0]], scales=ONE), ValueError, "X must not be zero"),
+    (lambda: equal_speed_steps([[1e200]], scales=ONE), ValueError, r"square is a number, got s_max = 1e\+200"),
+    (lambda: equal_speed_steps([[1e-200]], scales=ONE), ValueError, "square is a number, got s_max = 1e-200"),
     (lambda: equal_speed_steps(X1, scales=[0]), ValueError, "scales must be > 0, got 0"),
     (lambda: make_two_scales(1, n_fast=1, n_slow=1, slow_scale=2, noise=0,
                              rng=np.random.default_rng(0)), ValueError,

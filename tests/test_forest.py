@@ -99,6 +99,14 @@ def test_a_slightly_better_cut_wins():
     assert best_split(X, [-1, 0, 1 + 1e-7]).feature == 1
 
 
+@given(problems(), st.integers(-300, 300))
+def test_the_unit_of_the_targets_does_not_matter(problem, exponent):
+    """Powers of 2 scale without rounding: a tie is a share of the loss, and no number."""
+    X, Y = problem
+    split, scaled = best_split(X, Y), best_split(X, Y * 2.0 ** exponent)
+    assert scaled == (split and split._replace(gain=split.gain * 4.0 ** exponent))
+
+
 @pytest.mark.parametrize("width", [16, 32, 64])
 @given(data=st.data())
 def test_a_threshold_separates_any_two_values(width, data):

@@ -10,9 +10,11 @@ from numpy.testing import assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn
-from tinyml.compression.integer import (IntegerConv2d, IntegerLinear, IntegerModel, quantize_multiplier,
-                                        requantize, rounding_doubling_high_mul, rounding_right_shift)
-from tinyml.compression.quantization import QParams, choose_qparams, dequantize, quantize
+from tinyml.compression.integer import (IntegerConv2d, IntegerFlatten, IntegerLinear, IntegerMaxPool2d,
+                                        IntegerModel, quantize_multiplier, requantize,
+                                        rounding_doubling_high_mul, rounding_right_shift)
+from tinyml.compression.quantization import (MinMaxObserver, MovingAverageObserver, PercentileObserver,
+                                             QParams, choose_qparams, dequantize, quantize)
 from tinyml.nn.skeleton import describe, rebuild
 
 int32s = st.integers(-2 ** 31, 2 ** 31 - 1)
@@ -51,7 +53,8 @@ def test_a_right_shift_rounds_half_away_from_zero(x, shift):
 def test_a_multiplier_has_31_bits(M):
     M0, shift = quantize_multiplier(M)
     assert 2 ** 30 <= M0 <= 2 ** 31 - 1 and shift >= 0 and M0.dtype == shift.dtype == np.int32
-    assert abs(Fraction(int(M0), 2 ** 31 << int(shift)) - Fraction(M)) <= Fraction(M) * Fraction(2, 2 ** 31)
+    unit = Fraction(1, 2 ** 31 << int(shift))    # rounded to the nearest; only the largest M0 may be a unit off
+    assert abs(int(M0) * unit - Fraction(M)) <= (unit if M0 == 2 ** 31 - 1 else unit / 2)
 
 
 @given(int32s, st.floats(1e-8, 1))
@@ -60,7 +63,9 @@ def test_multiplying_is_within_one_of_the_real_product(x, M):
     M0, shift = quantize_multiplier(M)
     x = max(min(x, 2 ** 20), -2 ** 20)
     y = requantize(as32(x)[0], M0, shift, zero_point=0, quant_min=-2 ** 31, quant_max=2 ** 31 - 1)
-    assert abs(int(y) - x * M) <= 1 + 1e-3
+    assert abs(int(y) - x * M) <= 1 + 1e-3 and y.dtype == np.int32
+    byte = requantize(as32(x)[0], M0, shift, zero_point=7, quant_min=0, quant_max=255)
+    assert byte == min(max(int(y) + 7, 0), 255) and byte.dtype == np.uint8
 
 
 # ------------------------------------------------------------ layers against whole numbers
@@ -95,6 +100,42 @@ def test_a_linear_layer_is_bit_for_bit_that_of_whole_numbers(rng, n_in, n_out, b
     for fast in (True, False):
         assert_array_equal(integer(codes, fast=fast), expected)
     assert integer.weight.dtype == np.int8 and integer.bias.dtype == np.int32
+
+
+def whole_numbers(layer, image):
+    """A layer on one image, lists of lists of Python's whole numbers, or on one list of them."""
+    if isinstance(layer, IntegerLinear):
+        return reference(layer, image)
+    if isinstance(layer, IntegerFlatten):
+        return [code for plane in image for row in plane for code in row]
+    (kh, kw) = getattr(layer, "kernel_size", layer.weight.shape[2:] if hasattr(layer, "weight") else None)
+    (ph, pw), (sh, sw) = layer.padding, layer.stride
+    frame = getattr(layer, "zero_in", 0)    # of pooling: no code is smaller than 0
+    framed = [[[frame] * (len(p[0]) + 2 * pw)] * ph + [[frame] * pw + row + [frame] * pw for row in p]
+              + [[frame] * (len(p[0]) + 2 * pw)] * ph for p in image]
+    rows, columns = (range(0, len(framed[0]) - kh + 1, sh), range(0, len(framed[0][0]) - kw + 1, sw))
+    window = lambda plane, i, j: [code for row in plane[i:i + kh] for code in row[j:j + kw]]
+    if isinstance(layer, IntegerMaxPool2d):
+        return [[[max(window(p, i, j)) for j in columns] for i in rows] for p in framed]
+    codes = [[reference(layer, [code for p in framed for code in window(p, i, j)]) for j in columns]
+             for i in rows]
+    return [[[cell[k] for cell in row] for row in codes] for k in range(len(layer.weight))]
+
+
+@pytest.mark.parametrize("make", ["cnn", "mlp"])
+@settings(max_examples=5)
+@given(rng=rngs)
+def test_a_whole_model_is_bit_for_bit_that_of_whole_numbers(make, rng):
+    model, shape = (cnn(rng), (6, 1, 6, 6)) if make == "cnn" else (mlp(rng), (6, 36))
+    model[0].weight.data = model[0].weight.data * (rng.random(model[0].weight.shape) < 0.7)    # pruned as well
+    X = rng.standard_normal(shape).astype(np.float32)
+    integer = IntegerModel.from_float(model, X)
+    codes = integer.quantize_input(2 * X[:2])    # some beyond the calibrated range
+    expected = codes.tolist()
+    for layer in integer.layers:
+        expected = [whole_numbers(layer, image) for image in expected]
+    assert_array_equal(integer.codes(codes, fast=False), expected)
+    assert_array_equal(integer.codes(codes), expected)
 
 
 @settings(max_examples=15)
@@ -172,18 +213,37 @@ def test_a_model_is_near_its_float_and_the_same_in_both_ways_and_in_a_file(make,
     assert {p.dtype.kind for p in integer.state_dict().values()} == {"i"} and not integer.parameters()
 
 
-def test_the_slow_way_meets_no_float(monkeypatch):
-    rng, kinds, slow = np.random.default_rng(0), [], IntegerLinear.accumulate
-    integer = IntegerModel.from_float(mlp(rng), rng.normal(size=(9, 36)))
+class Watched(np.ndarray):
+    """An array that notes the dtypes of all that it is computed with, and of all that comes of it."""
 
-    def accumulate(self, x):
-        acc = slow(self, x)
-        kinds.extend([x.dtype, acc.dtype])
-        return acc
-    monkeypatch.setattr(IntegerLinear, "accumulate", accumulate)
-    monkeypatch.setattr(IntegerLinear, "accumulate_fast", lambda *a: pytest.fail("the fast way was taken"))
-    result = integer.codes(integer.quantize_input(np.ones((2, 36))), fast=False)
-    assert set(kinds) == {np.dtype(np.int32)} and len(kinds) == 6 and result.dtype == np.uint8
+    kinds = set()
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        plain = [x.view(np.ndarray) if isinstance(x, Watched) else x for x in inputs]
+        result = getattr(ufunc, method)(*plain, **options)
+        self.kinds |= {np.asarray(x).dtype for x in [*plain, result]}
+        return np.asarray(result).view(Watched)
+
+    def __array_function__(self, function, types, arguments, options):
+        result = super().__array_function__(function, types, arguments, options)
+        return result.view(Watched) if isinstance(result, np.ndarray) else result
+
+
+@pytest.mark.parametrize("make", ["cnn", "mlp"])
+def test_the_slow_way_meets_no_float_and_sums_in_int32(make, monkeypatch):
+    rng = np.random.default_rng(0)
+    model, shape = (cnn(rng), (5, 1, 6, 6)) if make == "cnn" else (mlp(rng), (5, 36))
+    X = rng.standard_normal(shape)
+    integer = IntegerModel.from_float(model, X)
+    monkeypatch.setattr(Watched, "kinds", set())
+    monkeypatch.setattr(np, "asarray", np.asanyarray)    # which leaves a Watched what it is
+    result = integer.codes(integer.quantize_input(X).view(Watched), fast=False)
+    assert {kind.kind for kind in Watched.kinds} <= set("iub") and np.dtype(np.int32) in Watched.kinds
+    assert result.dtype == np.uint8 and isinstance(result, Watched)
+    for layer in integer.layers:
+        if hasattr(layer, "weight"):
+            seen = np.ones((1, *layer.weight.shape[1:]), np.int32)
+            assert layer.accumulate(seen).dtype == layer.bias.dtype == np.int32 and layer.weight.dtype == np.int8
 
 
 def test_weights_are_a_quarter_of_their_floats():
@@ -204,12 +264,44 @@ def test_calibration_at_the_edge(X):
     assert np.abs(y - real).max() <= 0.05 * max(np.ptp(real), 1e-9)
 
 
+def test_ranges_are_those_of_the_observer():
+    """One input is 1000 times too large: the whole range is wasted on it, unless it is clipped."""
+    rng = np.random.default_rng(0)
+    model, X = mlp(rng), rng.standard_normal((200, 36)).astype(np.float32)
+    spoiled = np.concatenate([1000 * X[:1], X])
+    real, miss = model(Tensor(X)).data, {}
+    for observer in (MinMaxObserver, lambda: PercentileObserver(98), lambda: MovingAverageObserver(0.9)):
+        integer = IntegerModel.from_float(model, spoiled, observer=observer)
+        miss[observer] = np.abs(integer(Tensor(X)).data - real).mean()
+    whole, *clipped = miss.values()
+    assert max(clipped) < whole / 10
+    low, high = spoiled.min(), spoiled.max()
+    integer = IntegerModel.from_float(model, spoiled)
+    assert integer.input_scale == pytest.approx((high - low) / 255) and integer.input_zero == round(
+        -float(low) / integer.input_scale)
+
+
 def test_zero_weights_give_the_bias():
     layer = nn.Linear(3, 2, rng=np.random.default_rng(0))
     layer.weight.data, layer.bias.data = np.zeros((2, 3), np.float32), np.array([1, -0.5], np.float32)
     integer = IntegerModel.from_float(nn.Sequential(layer), np.ones((2, 3)))
     np.testing.assert_allclose(integer(Tensor(np.ones((1, 3)))).data, [[1, -0.5]], atol=1.5 / 255)
     assert integer.codes(np.zeros((0, 3), np.uint8)).shape == (0, 2)
+
+
+@settings(max_examples=25)
+@given(rngs, st.sampled_from([0, 1e-30, 1e-12, 1e-4]))
+def test_a_unit_with_next_to_no_weights_gives_its_bias(rng, size):
+    """To a code, and half: those of the real outputs are the roundings of these, and so is the bias."""
+    model = nn.Sequential(nn.Linear(6, 5, rng=rng), nn.ReLU(), nn.Linear(5, 3, rng=rng))
+    X = rng.standard_normal((20, 6)).astype(np.float32)
+    for layer, unit in ((model[0], 1), (model[2], 2)):    # beside units that are as they were
+        layer.weight.data[unit] *= np.float32(size)
+        layer.bias.data[unit] = rng.uniform(-3, 3)
+    integer = IntegerModel.from_float(model, X)
+    y, real = integer(Tensor(X)).data, model(Tensor(X)).data
+    assert np.abs(y[:, 2] - real[:, 2]).max() <= 1.5 * integer.output_scale
+    assert np.abs(y - real).max() <= 0.1 * np.ptp(real)
 
 
 # ------------------------------------------------------------ errors
@@ -228,12 +320,15 @@ ERRORS = {
         (TypeError, lambda: rounding_doubling_high_mul(np.int32(1), np.array(0.5))),
     "IntegerModel.from_float: X must be finite":
         (ValueError, lambda: IntegerModel.from_float(MLP, X * np.nan)),
+    "batches: arrays must have one length >= 1": (ValueError, lambda: IntegerModel.from_float(MLP, X[:0])),
     "fold_batch_norm: model must be a Sequential": (TypeError, lambda: IntegerModel.from_float(MLP[0], X)),
     "IntegerModel.from_float: model must be of Linear and Conv2d, each with a ReLU or none, MaxPool2d and "
     "Flatten, got Tanh": (TypeError, lambda: IntegerModel.from_float(nn.Sequential(*MLP, nn.Tanh()), X)),
-    "channel_range: x must be finite": (ValueError, lambda: IntegerModel.from_float(NAN, X)),
+    "IntegerModel.from_float: 0.weight must be finite": (ValueError, lambda: IntegerModel.from_float(NAN, X)),
     "IntegerLinear: a unit must have at most 33155 inputs, got 40000": (ValueError, lambda: IntegerLinear(
         nn.Linear(40000, 1, rng=np.random.default_rng(0)), QParams(1.0, 0, 0, 255), QParams(1.0, 0, 0, 255))),
+    "IntegerLinear: a unit must have at most 33155 inputs, got 34000": (ValueError, lambda: IntegerLinear(
+        nn.Linear(34000, 1, rng=np.random.default_rng(0)), QParams(1.0, 255, 0, 255), QParams(1.0, 0, 0, 255))),
     "IntegerLinear: outputs must have a step of at least": (ValueError, lambda: IntegerLinear(
         nn.Linear(4, 1, rng=np.random.default_rng(0)), QParams(1.0, 0, 0, 255), QParams(1e-9, 0, 0, 255))),
 }

@@ -1,4 +1,6 @@
 """The laws of low rank: nothing of that rank is nearer, and two layers compute the product."""
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,6 +84,12 @@ def test_the_rank_for_an_energy_is_the_least(rng, k, energy):
     assert rank_for_energy(np.zeros(3), energy=0.5) == 1
 
 
+def test_energy_is_not_missed_by_a_rounding_nor_by_an_overflow():
+    assert 0.07 * 100 > 7    # in floating point
+    assert rank_for_energy(np.ones(100), energy=0.07) == 7 and rank_for_energy(np.ones(9), energy=1) == 9
+    assert rank_for_energy([1e200, 1e200], energy=0.5) == 1
+
+
 @given(st.integers(1, 300), st.integers(1, 300), st.floats(0.01, 3))
 def test_the_rank_for_a_budget_is_the_largest(m, n, share):
     rank = rank_for_budget(m, n, share=share)
@@ -93,11 +101,20 @@ def test_the_rank_for_a_budget_is_the_largest(m, n, share):
 
 # ------------------------------------------------------------ layers
 
+def warned(make, expected):
+    """What `make` returns; it must warn just where two factors are as much work as the whole, or more."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = make()
+    assert [str(w.message).partition(": ")[2][:14] for w in caught] == ["rank must be <"] * expected
+    return made
+
+
 @settings(max_examples=20)
 @given(rngs, sizes, sizes, st.booleans(), st.data())
 def test_two_linear_layers_compute_the_product(rng, n_in, n_out, bias, data):
     layer, rank = nn.Linear(n_in, n_out, bias, rng=rng), data.draw(st.integers(1, min(n_in, n_out)))
-    pair = factorize_linear(layer, rank)
+    pair = warned(lambda: factorize_linear(layer, rank), rank >= break_even(n_in, n_out))
     x = rng.standard_normal((4, n_in)).astype(np.float32)
     W = pair[1].weight.data @ pair[0].weight.data
     expected = x @ W.T + (layer.bias.data if bias else 0)
@@ -116,7 +133,8 @@ def test_two_convolutions_compute_the_reconstructed_one(rng, method, C, O, kerne
     kh, kw = kernel
     most = min(C * kh, O * kw) if method == "separable" else min(O, C * kh * kw)
     rank = data.draw(st.integers(1, most))
-    pair = factorize_conv(layer, rank, method=method)
+    sides = (C * kh, O * kw) if method == "separable" else (O, C * kh * kw)
+    pair = warned(lambda: factorize_conv(layer, rank, method=method), rank >= break_even(*sides))
     first, second = (m.weight.data for m in pair)
     W = (np.einsum("rci,orj->ocij", first[..., 0], second[:, :, 0]) if method == "separable"
          else np.einsum("rcij,or->ocij", first, second[..., 0, 0]))
@@ -271,6 +289,7 @@ ERRORS = {
         (ValueError, lambda: share_for_accuracy(nn.Sequential(), 0, 0, at_least=97, shares=[0.5])),
     "rank_for_energy: energy must be > 0 and <= 1, got 2":
         (ValueError, lambda: rank_for_energy([1], energy=2)),
+    "rank_for_energy: s must be >= 0, got -1": (ValueError, lambda: rank_for_energy([1, -1], energy=1)),
     "rank_for_energy: s must hold": (ValueError, lambda: rank_for_energy([], energy=0.5)),
     "rank_for_budget: share must be > 0, got 0": (ValueError, lambda: rank_for_budget(2, 2, share=0)),
     "factorize_conv: method must be":

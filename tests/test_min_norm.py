@@ -1,4 +1,6 @@
 """Laws of least squares in its three regimes, of ridge, and of gradient descent towards X^+ y."""
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,8 +8,9 @@ from hypothesis import strategies as st
 
 from strategies import rngs
 from tinyml import Tensor
-from tinyml.interpolation.min_norm import (gradient_descent, gradient_descent_closed_form,
-                                           least_squares, min_norm, ridge, svd)
+from tinyml.interpolation.min_norm import (descent_filter, gradient_descent, gradient_descent_closed_form,
+                                           least_squares, min_norm, ridge, ridge_filter, row_space_part,
+                                           svd)
 
 EPS = np.finfo(float).eps
 SOLVERS = [least_squares, min_norm]
@@ -55,6 +58,27 @@ def test_the_singular_vectors_are_orthonormal_and_rebuild_the_design(X):
         np.testing.assert_allclose(gram, np.eye(len(s)), atol=10 * X.size * EPS)
     np.testing.assert_allclose(U * s @ Vh, X, rtol=0, atol=10 * X.size * EPS * spectrum(X).max())
     assert (np.diff(s) <= 0).all() and len(s) == np.linalg.matrix_rank(X)
+
+
+@given(X=designs(), rng=rngs)
+def test_the_row_space_part_is_what_the_predictions_need(X, rng):
+    """A projection: it keeps X beta, repeats itself, and is at right angles to what it leaves."""
+    beta = rng.standard_normal((X.shape[1], 2))
+    seen, tolerance = row_space_part(X, beta), rounding(X, beta)
+    np.testing.assert_allclose(X @ seen, X @ beta, rtol=0, atol=tolerance * spectrum(X).max())
+    np.testing.assert_allclose(row_space_part(X, seen), seen, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(seen, min_norm(X, X @ beta), rtol=0, atol=tolerance * spectrum(X).max())
+    assert np.sum(seen * (beta - seen)) == pytest.approx(0, abs=tolerance * np.linalg.norm(beta))
+
+
+@given(X=designs(), rng=rngs)
+def test_all_perfect_fits_share_one_part_and_pythagoras_gives_their_norm(X, rng):
+    y, w = X @ rng.standard_normal(X.shape[1]), rng.standard_normal(X.shape[1])
+    shortest, hidden = min_norm(X, y), w - row_space_part(X, w)
+    fit, tolerance = shortest + hidden, rounding(X, y, w)
+    np.testing.assert_allclose(row_space_part(X, fit), shortest, rtol=0, atol=tolerance)
+    assert fit @ fit == pytest.approx(shortest @ shortest + hidden @ hidden,
+                                      abs=4 * tolerance * (1 + np.linalg.norm(fit)))
 
 
 @given(X=designs(), rng=rngs)
@@ -158,6 +182,31 @@ def test_gradient_descent_equals_its_closed_form_at_every_step(descent):
         descent_rounding(X, y, start, **arguments)
 
 
+@given(a=st.floats(1e-300, 1.99), t=st.integers(0, 60))
+def test_the_share_learned_is_exact_however_small_the_step(a, t):
+    """lr = 1 and s^2 = a up to eps; t steps turn that into t eps where they overshoot."""
+    s = np.sqrt(a)
+    exact = 1 - (1 - Fraction(float(s)) ** 2) ** t
+    tolerance = 8 * EPS * (float(exact) if a < 0.5 else 1 + t)
+    assert abs(descent_filter([s], t, lr=1)[0] - float(exact)) <= tolerance
+
+
+@given(X=designs(), rng=rngs, share=st.floats(0.01, 1.9), t=st.integers(1, 30))
+def test_the_share_learned_is_that_of_the_engine_s_descent(X, rng, share, t):
+    y, (U, s, Vh) = targets(rng, X), svd(X)
+    lr = share / spectrum(X).max() ** 2
+    written = (descent_filter(s, np.arange(t + 1), lr=lr) / s * (U.T @ y)) @ Vh
+    walked = gradient_descent(X, y, lr=lr, n_steps=t)
+    assert np.linalg.norm(written - walked, axis=1).max() <= descent_rounding(X, y, np.zeros(1), lr, t, None)
+
+
+@given(X=designs(), rng=rngs, lam=st.just(0.0) | st.floats(1e-3, 1e3))
+def test_the_share_left_is_that_of_ridge(X, rng, lam):
+    y, (U, s, Vh) = targets(rng, X), svd(X)
+    written = (ridge_filter(s, lam, n_samples=len(X)) / s * (U.T @ y)) @ Vh
+    assert np.linalg.norm(written - ridge(X, y, lam=lam)) <= rounding(X, y)
+
+
 @given(descents())
 @pytest.mark.parametrize("descend", DESCENTS)
 def test_the_distance_to_the_limit_shrinks_at_the_rate_of_the_slowest_direction(descend, descent):
@@ -236,6 +285,7 @@ def test_designs_at_the_edge(X, y, expected):
 @pytest.mark.parametrize("descend", DESCENTS)
 def test_on_empty_and_zero_designs_descent_stays_where_it_starts(descend, shape):
     start = np.arange(1.0, 1 + shape[1])
+    assert np.array_equal(row_space_part(np.zeros(shape), start), np.zeros(shape[1]))
     iterates = descend(np.zeros(shape), np.ones(shape[0]), lr=1, n_steps=3, beta0=start)
     assert np.array_equal(iterates, np.tile(start, (4, 1)))
 
@@ -284,6 +334,16 @@ def test_words_are_not_numbers(solve):
     (lambda: ridge([[1]], [1], lam=-1), "ridge: lam must be >= 0, got -1"),
     (lambda: ridge([[1]], [1], lam=np.nan), "ridge: lam must be >= 0 and finite, got nan"),
     (lambda: ridge([[1]], [1], lam=np.inf), "ridge: lam must be >= 0.*got inf"),
+    (lambda: descent_filter([2], 1, lr=0.5), r"descent_filter: lr must be below .* = 0\.5, got 0"),
+    (lambda: descent_filter([2], 1, lr=0), "descent_filter: lr must be > 0, got 0"),
+    (lambda: descent_filter([2], 1.5, lr=0.1), "descent_filter: t must hold whole numbers"),
+    (lambda: descent_filter([2], -1, lr=0.1), "descent_filter: t must be >= 0, got -1"),
+    (lambda: descent_filter(2, 1, lr=0.1), r"s must have 1 axes, got shape \(\)"),
+    (lambda: ridge_filter([-1], 1, n_samples=1), "ridge_filter: s must be >= 0, got -1"),
+    (lambda: ridge_filter([1], -1, n_samples=1), "ridge_filter: lam must be >= 0, got -1"),
+    (lambda: ridge_filter([1], 1, n_samples=0), "n_samples must be an int >= 1, got 0"),
+    (lambda: row_space_part([[1, 2]], [1]),
+     r"row_space_part: beta must have shape \(p,\) or \(p, k\) with p = 2, .*, got \(1,\)"),
     (lambda: gradient_descent([[1]], [1], lr=1, n_steps=0), "n_steps must be an int >= 1, got 0"),
     (lambda: gradient_descent([[1]], [1], lr=1, n_steps=2, beta0=[1, 2]),
      r"gradient_descent: beta0 must have shape \(1,\), got \(2,\)"),

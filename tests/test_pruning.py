@@ -24,8 +24,9 @@ def mlp(rng):
 
 @given(weights, amounts)
 def test_exactly_the_amount_goes_and_it_is_the_smallest(weight, amount):
+    before = weight.copy()
     mask = magnitude_mask(weight, amount=amount)
-    assert mask.shape == weight.shape and mask.dtype == bool
+    assert mask.shape == weight.shape and mask.dtype == bool and (weight == before).all()
     assert (~mask).sum() == round(amount * weight.size)
     size = np.abs(weight)
     assert size[~mask].max(initial=0) <= size[mask].min(initial=np.inf)
@@ -47,10 +48,13 @@ def test_scale_and_sign_do_not_matter(weight, c, amount):
 
 @given(st.lists(weights, min_size=1, max_size=3), amounts)
 def test_global_masks_are_those_of_all_weights_in_a_row(arrays, amount):
-    together = magnitude_mask(np.concatenate([a.ravel() for a in arrays]), amount=amount)
     parts = global_masks(arrays, amount=amount)
-    assert_array_equal(np.concatenate([m.ravel() for m in parts]), together)
     assert [m.shape for m in parts] == [a.shape for a in arrays]
+    sizes, keep = (np.concatenate([a.ravel() for a in some]) for some in (map(np.abs, arrays), parts))
+    assert (~keep).sum() == round(amount * keep.size)
+    assert sizes[~keep].max(initial=0) <= sizes[keep].min(initial=np.inf)    # of all layers, not of each
+    together = magnitude_mask(np.concatenate([a.ravel() for a in arrays]), amount=amount)
+    assert_array_equal(keep, together)
 
 
 @given(rngs, st.integers(1, 30), amounts)
@@ -58,7 +62,14 @@ def test_without_ties_the_notes_threshold_gives_the_same_mask(rng, d, amount):
     weight = rng.permutation(np.arange(1, d + 1)) * rng.choice([-1.0, 1.0], d)
     mask = magnitude_mask(weight, amount=amount)
     tau = np.abs(weight[mask]).min(initial=d + 1)
-    assert_array_equal(threshold_mask(weight, threshold=tau), mask)
+    assert_array_equal(threshold_mask(weight, threshold=tau), mask, strict=True)
+
+
+@given(rngs, st.integers(0, 5))
+def test_a_threshold_keeps_what_is_as_large_or_larger_of_either_sign(rng, tau):
+    weight = rng.permutation(np.arange(-6, 6)).reshape(3, 4)
+    mask = threshold_mask(weight, threshold=tau)
+    assert_array_equal(mask, [[w >= tau or w <= -tau for w in row] for row in weight.tolist()], strict=True)
 
 
 @given(rngs, SHAPES, amounts)
@@ -86,6 +97,16 @@ def test_the_schedule_goes_from_one_end_to_the_other_ever_slower(initial, final,
     middle = cubic_sparsity(start + length / 2, initial=initial, final=final, t_start=start,
                             t_end=start + length)
     np.testing.assert_allclose(middle, final + (initial - final) / 8, atol=1e-12)
+
+
+@given(rngs)
+def test_the_schedule_is_that_of_the_paper_step_by_step(rng):
+    (initial, final), start, length = rng.random(2), rng.uniform(-5, 5), rng.uniform(1, 10)
+    t = rng.uniform(start - 5, start + length + 5, 20)
+    expected = [initial if step < start else final if step > start + length
+                else final + (initial - final) * (1 - (step - start) / length) ** 3 for step in t.tolist()]
+    s = cubic_sparsity(t, initial=initial, final=final, t_start=start, t_end=start + length)
+    np.testing.assert_allclose(s, expected, atol=1e-12)
 
 
 # ------------------------------------------------------------ models
@@ -179,8 +200,10 @@ def test_a_layer_may_lose_all_its_weights():
 MODEL = mlp(np.random.default_rng(0))
 REFUSED = "apply_masks: masks must have the shape of a parameter of the model, got (2,) for "
 ERRORS = {
-    "global_masks: amount must be >= 0 and <= 1, got 1.5":
+    "magnitude_mask: amount must be >= 0 and <= 1, got 1.5":
         (ValueError, lambda: magnitude_mask([1.0], amount=1.5)),
+    "global_masks: amount must be >= 0 and <= 1, got 1.5":
+        (ValueError, lambda: global_masks([[1.0]], amount=1.5)),
     "magnitude_mask: weight must be finite": (ValueError, lambda: magnitude_mask([np.nan], amount=0.5)),
     "magnitude_mask: weight must hold real": (TypeError, lambda: magnitude_mask(["a"], amount=0.5)),
     "global_masks: weights[1] must be finite":

@@ -33,7 +33,9 @@ def there_and_back(x, qparams):
 @given(numbers, st.integers(1, 64))
 def test_the_notes_formula_errs_by_half_a_step_and_leaves_its_codes(theta, k):
     codes, delta = notes_codes(theta, k=k)
-    assert (np.abs(delta * codes - theta) <= delta / 2 * (1 + 4 * k * EPS)).all()
+    assert codes.dtype == np.int64 and (np.abs(delta * codes - theta) <= delta / 2 * (1 + 4 * k * EPS)).all()
+    zeros, one = notes_codes(0 * theta, k=k)
+    assert one == 1 and not zeros.any()
     size = np.abs(theta).max()
     if size > 1e-300:
         assert np.abs(codes).max() == k    # the largest weight has a code outside 0 ... K - 1
@@ -95,11 +97,24 @@ def test_each_bit_divides_the_mean_squared_error_by_four(rng, symmetric):
 def test_a_step_per_channel_is_that_of_each_channel_alone(rng, b, symmetric):
     x = rng.standard_normal((3, 2, 4)) * [[[1]], [[10]], [[0.1]]]
     together = of(x, b, symmetric, axis=0)
-    assert together.scale.shape == (3, 1, 1)
+    assert together.scale.shape == together.zero_point.shape == (3, 1, 1)
+    assert together.scale.dtype == np.float64 and together.zero_point.dtype == np.int64
     for c in range(3):
         alone = of(x[c], b, symmetric)
         assert together.scale[c] == alone.scale and together.zero_point[c] == alone.zero_point
         assert_array_equal(quantize(x, together)[c], quantize(x[c], alone))
+
+
+@given(rngs, st.integers(1, 3), st.data())
+def test_the_range_of_a_slice_is_that_of_its_numbers_along_any_axis(rng, ndim, data):
+    x = rng.standard_normal([2, 3, 4][:ndim])
+    axis = data.draw(st.integers(-ndim, ndim - 1))
+    low, high = channel_range(x, axis=axis)
+    assert low.shape == high.shape == tuple(n if i == axis % ndim else 1 for i, n in enumerate(x.shape))
+    slices = [np.take(x, c, axis=axis) for c in range(x.shape[axis])]
+    assert_array_equal(low.ravel(), [s.min() for s in slices])
+    assert_array_equal(high.ravel(), [s.max() for s in slices])
+    assert channel_range(x) == (x.min(), x.max())
 
 
 @given(rngs, bits, signs)
@@ -151,6 +166,8 @@ def test_the_mse_observer_is_never_worse_than_the_full_range(rng, b, symmetric):
     error = lambda low, high: np.mean((there_and_back(x, choose_qparams(
         low, high, bits=b, symmetric=symmetric)) - x) ** 2)
     assert error(*observer.range()) <= error(x.min(), x.max())
+    best = min(error(share * x.min(), share * x.max()) for share in np.linspace(0.01, 1, 100))
+    assert_allclose(error(*observer.range()), best, rtol=1e-9)
     assert x.min() <= observer.range()[0] <= 0 <= observer.range()[1] <= x.max()
 
 
@@ -208,7 +225,7 @@ def test_folding_a_batch_norm_changes_nothing_in_evaluation(rng):
     assert {p.dtype for p in folded.parameters()} == {np.dtype(np.float32)}
     expected = model.eval()(x).data    # sums of up to 48 products in float32, of numbers up to some 100
     assert_allclose(folded(x).data, expected, atol=1e-5 * max(1, np.abs(expected).max()))
-    assert len(model) == 7
+    assert len(model) == 7 and not folded.training
 
 
 # ------------------------------------------------------------ errors
@@ -233,6 +250,7 @@ ERRORS = {
         (TypeError, lambda: dequantize([0.5], QParams(1.0, 0, 0, 255))),
     "channel_range: x must hold at least one number":
         (ValueError, lambda: channel_range(np.zeros((0, 3)))),
+    "channel_range: axis must be in -2..1, got 2": (ValueError, lambda: channel_range(np.ones((2, 3)), axis=2)),
     "MinMaxObserver: update must come before range": (RuntimeError, lambda: MinMaxObserver().range()),
     "MinMaxObserver: x must be finite": (ValueError, lambda: MinMaxObserver().update([np.inf])),
     "MovingAverageObserver: rate must be > 0 and <= 1, got 0":

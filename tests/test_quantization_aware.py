@@ -102,6 +102,21 @@ def test_the_gradients_of_a_learned_step_are_those_of_the_paper(rng, b):
     assert_allclose(s.grad, d_s, rtol=1e-12, atol=1e-12)
 
 
+@given(rng=rngs, b=bits, n=st.integers(1, 6))
+def test_a_learned_step_begins_as_in_the_paper_and_its_gradient_is_scaled(rng, b, n):
+    v = weight(rng, (3, n))
+    learned, q_max = LearnedStepWeight(v, bits=b), 2 ** (b - 1) - 1
+    size, factor = np.abs(v.data).mean(axis=1, keepdims=True), 1 / np.sqrt(n * q_max)
+    step = learned.qparams.scale
+    assert_allclose(step, 2 * size / np.sqrt(q_max), rtol=1e-5)
+    assert (learned.qparams.quant_min, learned.qparams.quant_max) == (-q_max - 1, q_max)
+    s = Tensor(step, requires_grad=True)
+    learned_step(v, s, quant_min=-q_max - 1, quant_max=q_max).sum().backward()
+    learned().sum().backward()
+    assert_allclose(learned.raw.grad, factor * s.grad, rtol=1e-5, atol=1e-5 * 2 ** b)
+    assert_allclose(step, factor * learned.raw.data, rtol=1e-6)
+
+
 def test_where_all_is_clipped_the_gradient_of_the_step_is_the_slope():
     """There rounding plays no part, and v^ is linear in s."""
     v, s = Tensor(np.array([10.0, -10.0, 30.0])), Tensor(np.array(1.0), requires_grad=True)

@@ -40,6 +40,18 @@ def test_products_of_features_estimate_the_kernel(rng, d, bandwidth, same):
     assert abs(phi[0] @ phi[1] - k) <= 6 * np.sqrt(variance / N)    # once in 1e9
 
 
+@given(rng=rngs, shape=st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(1, 5)))
+def test_every_feature_is_its_formula(rng, shape):
+    """A product of d terms rounds by d eps of them, and so do the argument of cos and its value."""
+    n, d, N = shape
+    X, V, b = rng.standard_normal((n, d)), rng.standard_normal((d, N)), rng.uniform(0, 2 * np.pi, N)
+    kept = X.copy(), V.copy(), b.copy()
+    expected = [[np.sqrt(2 / N) * np.cos(V[:, k] @ x + b[k]) for k in range(N)] for x in X]
+    phi = fourier_features(X, V, b)
+    assert phi.shape == (n, N) and all(map(np.array_equal, (X, V, b), kept))
+    assert np.allclose(phi, np.reshape(expected, (n, N)), rtol=0, atol=1e-13)
+
+
 def test_the_error_falls_like_one_over_the_root_of_N():
     rng, x, z = np.random.default_rng(0), np.array([0.3, -0.2]), np.array([0.5, 0.9])
     k, variance = kernel_and_variance(x, z, 0.8)
@@ -88,6 +100,7 @@ def test_the_kernel_is_positive_symmetric_and_blind_to_shifts(rng, n, d, bandwid
     X = rng.standard_normal((n, d))
     K = gaussian_kernel(X, X, bandwidth=bandwidth)
     assert np.array_equal(K, K.T) and np.allclose(np.diag(K), 1, atol=1e-12)
+    assert 0 <= K.min() and K.max() <= 1    # rounding must not make a squared distance negative
     assert np.linalg.eigvalsh(K).min() >= -1e-12
     # Moving X rounds it to eps * far, and a change h of x - z changes k by h / bandwidth at most.
     moved = gaussian_kernel(X + far, X + far, bandwidth=bandwidth)

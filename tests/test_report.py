@@ -1,4 +1,7 @@
 """The laws of the report: each column is what its name says, counted another way."""
+import sys
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,7 +9,7 @@ from hypothesis import strategies as st
 from strategies import rngs
 
 from tinyml import nn
-from tinyml.compression.report import Report, compare, file_bytes, macs, milliseconds, report, table
+from tinyml.compression.report import Report, clock, compare, file_bytes, macs, milliseconds, report, table
 from tinyml.compression.storage import save_compressed
 from tinyml.train import accuracy
 
@@ -62,6 +65,17 @@ def test_a_slower_model_takes_longer():
     one, fifty = (nn.Sequential(*[nn.Linear(64, 64, rng=rng) for _ in range(k)]) for k in (1, 50))
     times = milliseconds([one, fifty], np.zeros((64, 64), np.float32), rounds=5)
     assert times.shape == (2, 5) and (np.median(times, axis=1)[1] > np.median(times, axis=1)[0] > 0)
+
+
+def test_the_clock_calls_in_turn_and_counts_neither_the_first_round_nor_sleep():
+    """Sleep takes no processor's time, as does waiting for other programs; work takes both clocks' time."""
+    called, numbers = [], np.ones(2 ** 18)
+    calls = [lambda: called.append("work") or [numbers.sum() for _ in range(20)],
+             lambda: called.append("sleep") or time.sleep(0.02)]
+    times = clock(calls, rounds=3)
+    assert called == ["work", "sleep"] * 4 and times.shape == (2, 3)
+    assert (times[0] > 0.5).all()    # milliseconds
+    assert (times[1] < 5).all() or sys.platform == "win32"    # whose clock of processes is too coarse
 
 
 def test_the_table_has_a_row_for_each_model_and_columns_that_line_up():

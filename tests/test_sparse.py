@@ -57,6 +57,7 @@ def test_a_sparse_layer_computes_what_the_dense_one_does_with_a_product_per_weig
     assert_allclose(y.data, layer(x).data, atol=1e-5)
     assert y.shape == (2, 3, 4) and y.dtype == np.float32
     assert sparse.macs(x, y) == 6 * np.count_nonzero(layer.weight.data)
+    assert not bias or not np.shares_memory(sparse.bias, layer.bias.data)
     again = rebuild(*describe(sparse))
     assert again(x).data.tobytes() == y.data.tobytes() and not sparse.parameters()
 

@@ -143,6 +143,17 @@ def test_foreign_and_newer_files_are_named_as_such(small):
         load_compressed(path.with_name("absent"))
 
 
+@pytest.mark.parametrize("value", [None, 3, [1, 2]])
+def test_what_is_no_module_is_neither_written_nor_read(small, value):
+    path = small[0].with_name("no module")
+    with pytest.raises(TypeError, match=f"^save_compressed: model must be a Module, got {type(value).__name__}"):
+        save_compressed(value, path)
+    text = deflate(json.dumps({"list": value} if isinstance(value, list) else value).encode(), WORDS)
+    path.write_bytes(sealed(varint(len(text)) + text))
+    with pytest.raises(ValueError, match="^load_compressed: path must name the file of a Module, got"):
+        load_compressed(path)
+
+
 @given(data=st.data())
 def test_with_a_right_check_damage_is_a_model_or_an_error_and_never_out_of_proportion(small, data):
     path, good = small

@@ -110,6 +110,8 @@ def test_norms_are_those_of_rows_and_filters(rng, order):
     weight = rng.standard_normal((3, 2, 4))
     expected = [(np.abs(w) ** order).sum() ** (1 / order) for w in weight]
     assert_allclose(norm_scores(weight, order=order), expected, rtol=1e-14)
+    assert_array_equal(norm_scores(np.zeros((3, 0)), order=order), np.zeros(3))
+    assert norm_scores(np.zeros((0, 3)), order=order).shape == (0,)
     assert_allclose(norm_scores(-2 * weight, order=order), 2 * np.array(expected), rtol=1e-14)
 
 
@@ -189,9 +191,10 @@ def test_the_lowest_go_and_a_unit_of_each_layer_stays(rng, sizes, data):
     keep = lowest(scores, k)
     assert sum((~mask).sum() for mask in keep.values()) == k
     assert all(mask.any() for mask in keep.values())
-    gone = [s for i in keep for s in scores[i][~keep[i]]]
-    could_go = [s for i in keep for s in scores[i][keep[i]] if keep[i].sum() > 1]
-    assert max(gone, default=0) <= min(could_go, default=9)
+    units = [(scores[i][unit], i, unit) for i in keep for unit in range(sizes[i])]    # in the order of going
+    gone = [(s, i, unit) for s, i, unit in units if not keep[i][unit]]
+    could_go = [(s, i, unit) for s, i, unit in units if keep[i][unit] and keep[i].sum() > 1]
+    assert max(gone, default=(0,)) < min(could_go, default=(9,))
     if k:    # masks nest
         assert all((more | ~less).all() for more, less in zip(lowest(scores, k - 1).values(), keep.values()))
 

@@ -1,4 +1,5 @@
 """Laws of a sweep: its results depend on the seed alone, and a failure says where."""
+import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -53,6 +54,22 @@ def test_a_failure_names_its_point(pool):
             with pool(1) as executor:
                 sweep(fails_at_three, [1, 3], repeats=2, seed=0, executor=executor)
     assert isinstance(caught.value.__cause__, ArithmeticError)
+
+
+def test_a_failure_cancels_the_points_not_begun():
+    begun, gate = [], threading.Event()
+
+    def experiment(capacity, rng):
+        begun.append(capacity)
+        if capacity == 0:
+            raise ArithmeticError("too much")
+        gate.wait(60)
+
+    with ThreadPoolExecutor(1) as executor:
+        with pytest.raises(RuntimeError, match="capacity 0, repeat 0"):
+            sweep(experiment, range(20), repeats=1, seed=0, executor=executor)
+        gate.set()
+    assert len(begun) <= 2    # the one that failed, and the one that the worker took up meanwhile
 
 
 @pytest.mark.parametrize("arguments, message", [

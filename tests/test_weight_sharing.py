@@ -16,10 +16,13 @@ whole = st.lists(st.integers(-50, 50), min_size=1, max_size=40)    # with ties, 
 
 
 @given(whole, st.lists(st.integers(-50, 50), min_size=1, max_size=9))
+@example([0, 1, 2, 3, 4], [0, 2, 4])    # two midpoints
 def test_the_code_is_the_nearest_centroid_and_of_two_the_smaller(values, centroids):
     centroids = sorted(set(centroids))
     distances = np.abs(np.subtract.outer(values, centroids))
-    assert_array_equal(assign(values, centroids), distances.argmin(axis=1))    # argmin takes the first
+    codes = distances.argmin(axis=1)    # argmin takes the first
+    assert_array_equal(assign(values, centroids), codes)
+    assert_array_equal(assign(np.reshape(values, (1, -1, 1)), centroids), codes.reshape(1, -1, 1), strict=True)
 
 
 @given(whole, st.integers(1, 8))
@@ -30,6 +33,8 @@ def test_the_three_starts_lie_among_the_values(values, k):
     assert (np.diff(density) >= 0).all() and min(values) <= density[0] and density[-1] <= max(values)
     mirrored = initial_centroids(np.negative(values), k, init="density")
     assert_allclose(mirrored, -density[::-1], atol=1e-12)    # neither end is preferred
+    even = np.arange(12 * k)    # each gets as many
+    assert (np.bincount(assign(even, initial_centroids(even, k, init="density")), minlength=k) == 12).all()
     if k <= len(values):
         drawn = initial_centroids(values, k, init="random", rng=np.random.default_rng(0)).tolist()
         rest = list(map(float, values))
@@ -73,6 +78,25 @@ def test_between_two_centroids_a_value_moves_the_smaller():
     assert kmeans([0, 1, 2], 2)[0].tolist() == [0.5, 2]
 
 
+def test_it_ends_where_no_code_changes():
+    assert kmeans([0, 1, 10, 11], 2) == (pytest.approx([0.5, 10.5]), [2.0, 1.0])    # one move, and no more
+
+
+@pytest.mark.parametrize("k, kind", [(255, np.uint8), (256, np.uint16)])
+def test_codes_are_as_small_as_so_many_values_allow(k, kind):
+    weight = np.arange(1, k + 1, dtype=np.float32)
+    shared = SharedWeight.from_weight(weight, k=k)
+    assert shared.codes.dtype == kind and shared.codes.max() == k
+    assert_array_equal(shared().data, weight)
+
+
+@given(st.integers(3, 9), st.integers(1, 50), st.integers(0, 50))
+def test_a_centroid_without_values_stays_where_it_is(k, low, width):
+    """All values are at the two ends, where the linear start has a centroid already; none is between."""
+    values = [low, low, low + width]
+    assert_array_equal(kmeans(values, k)[0], initial_centroids(values, k))
+
+
 def test_the_number_of_moves_is_bounded_and_the_last_error_is_that_of_the_centroids():
     values = np.random.default_rng(0).standard_normal(500)
     for moves in (1, 2, 5):
@@ -97,6 +121,7 @@ def test_gradients_are_summed_per_cluster(case):
     weight.backward(g)
     expected = [g[codes == j].sum() for j in range(1, len(codebook) + 1)]
     assert_allclose(shared.grad, expected, atol=g.size * EPS * 5)    # sums of entries below 5, another order
+    assert lookup(Tensor(codebook.astype(np.float32)), codes=codes).dtype == np.float32
 
 
 @st.composite

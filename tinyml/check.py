@@ -104,7 +104,7 @@ def check_labels(function, name, labels, n_classes):
     if labels.size and labels.dtype.kind not in "iu":
         raise TypeError(f"{function}: {name} must be integers, got dtype {labels.dtype}")
     labels = labels.astype(np.int64, copy=False)
-    if labels.size and labels.view(np.uint64).max() >= n_classes:    # unsigned, what is negative is largest
+    if labels.size and labels.view(np.uint64).max() >= min(n_classes, 2 ** 63):    # as unsigned, -1 is large
         worst = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(f"{function}: {name} must be in 0..{n_classes - 1}, got {worst}")
     return labels

@@ -52,7 +52,8 @@ def sweep(experiment, capacities, *, repeats, seed, executor=None, label="sweep"
 
     Raises
     ------
-    RuntimeError : an experiment failed; the message names its capacity and repeat, the cause is attached
+    RuntimeError : an experiment failed; the message names its capacity and repeat, the cause is attached,
+        and points that have not begun are cancelled
     ValueError : repeats < 1 or no capacities
 
     Examples

@@ -160,15 +160,18 @@ def code_matrix(coder, codes, *, k, lag):
     First: is it 0? Whether row r, column c is kept is guessed as if rows and columns had nothing to do with
     each other, from the shares of entries that were kept so far, drawn towards the overall share at first,
 
-        expected = column's share * row's share / overall share.
+        overall = (kept + 1/2) / (seen + 1)
+        expected = (kept in column + 2 overall) / (r + 2) * (kept in row + 20 overall) / (c + 20) / overall
 
     The answers are counted apart for each octave of `expected` (factors of 2), and for how many of the two
     neighbours in the row, 1 and `lag` places back, are kept; where `lag` is the width of an image, these are
-    the pixels to the left and above.
+    the pixels to the left and above. The share of "kept" among the answers counted is the probability; a count
+    begins as if 4 answers had been seen, `expected` of them "kept" (0.95 at most).
 
     Then, if it is kept: which of 1..k? Bit after bit from the highest, each counted apart for the bits above
     it; for the highest two also for how many of the kept neighbours (left, above, and beside that) are in the
-    upper half, less how many are in the lower. If the codes rise with their values, these are the signs.
+    upper half, less how many are in the lower. If the codes rise with their values, these are the signs. Such
+    a count begins with 1 of 2.
 
     Parameters
     ----------

@@ -22,13 +22,19 @@ import math
 import numpy as np
 
 from tinyml.check import check_real
-from tinyml.compression.quantization import MAX_BITS, choose_qparams, dequantize, quantize
+from tinyml.compression.quantization import MAX_BITS, choose_qparams, quantize, replace_weights
+from tinyml.nn import Module
+from tinyml.tensor import Tensor
 
 DENSITIES = ("laplace", "gaussian")
 
 
 def expected_error(alpha, *, bits, density):
     """The mean squared error of clipping at alpha and rounding to 2^M codes, in units of b^2 or sigma^2.
+
+        Laplace:     2 e^(-alpha)  +  alpha^2 / (3 4^M)
+        Gaussian:    (1 + alpha^2) erfc(alpha / sqrt(2))  -  sqrt(2/pi) alpha e^(-alpha^2 / 2)
+                         +  alpha^2 / (3 4^M),      erfc = 1 - erf = math.erfc
 
     Parameters
     ----------
@@ -143,18 +149,24 @@ def correct_bias(quantized, weight):
 
     Raises
     ------
-    TypeError, ValueError : an argument is not real or not finite, or the shapes differ
+    TypeError, ValueError : an argument is not real, not finite or empty, or the shapes differ
     """
     Q, W = (check_real("correct_bias", name, a).astype(np.float64)
             for name, a in (("quantized", quantized), ("weight", weight)))
-    if Q.shape != W.shape or Q.ndim < 2:
-        raise ValueError("correct_bias: quantized and weight must have one shape (channels, ...), got "
-                         f"{Q.shape} and {W.shape}")
+    if Q.shape != W.shape or Q.ndim < 2 or not Q.size:
+        raise ValueError("correct_bias: quantized and weight must have one shape (channels, ...), not empty, "
+                         f"got {Q.shape} and {W.shape}")
+    shift, factor = _shift_and_factor(Q, W)
+    return (Q + shift) * factor
+
+
+def _shift_and_factor(Q, W):
+    """mean(W) - mean(Q) and ||W - mean(W)|| / ||Q - mean(Q)|| of each channel, shape (channels, 1, ...)."""
     others = tuple(range(1, W.ndim))
     mean = lambda a: a.mean(axis=others, keepdims=True)
     norm = lambda a: np.sqrt(((a - mean(a)) ** 2).sum(axis=others, keepdims=True))
     factor = np.divide(norm(W), norm(Q), out=np.ones_like(norm(W)), where=norm(Q) > 1e-12 * norm(W))
-    return (Q + mean(W) - mean(Q)) * factor
+    return mean(W) - mean(Q), factor
 
 
 def allocate_bits(ranges, *, bits):
@@ -163,8 +175,9 @@ def allocate_bits(ranges, *, bits):
         M_i = log2( a_i^(2/3) / sum_j a_j^(2/3) * n 2^M )
 
     minimises the rounding error sum a_i^2 / (3 4^M_i) for a fixed number of codes sum 2^M_i = n 2^M. Whole
-    numbers near it: rounded down, 1 at least, then one more bit at a time to the channel where it lowers the
-    error most for each code that it takes, while codes are left.
+    numbers near it: rounded down, 1 at least (if that takes too many codes, the largest M_i give up a bit at a
+    time), then one more bit at a time to the channel where it lowers the error most for each code it takes,
+    while codes are left.
 
     Parameters
     ----------
@@ -188,6 +201,7 @@ def allocate_bits(ranges, *, bits):
     _check("allocate_bits", bits, "laplace")
     if not a.size:
         raise ValueError("allocate_bits: ranges must hold at least one, got none")
+    a = a / (a.max() or 1)    # only ratios matter, and squares of these do not overflow
     budget = len(a) * 2 ** bits
     share = a ** (2 / 3) / max((a ** (2 / 3)).sum(), np.finfo(float).tiny)
     M = np.clip(np.floor(np.log2(np.maximum(share * budget, 1)) + 1e-9), 1, MAX_BITS).astype(np.int64)
@@ -201,34 +215,106 @@ def allocate_bits(ranges, *, bits):
         M[i] += 1
 
 
-def quantize_channels(weight, *, bits, density=None, corrected=False, allocated=False):
-    """Weights rounded channel by channel with any of the three repairs: what their codes stand for.
+def channel_codes(weight, *, bits, density=None, corrected=False, allocated=False):
+    """Integer codes q for weights, and a line per channel that reads them: W ~ scale q + offset.
+
+    Each channel has a range, from its smallest to its largest weight or that of `clipped_range`, and affine
+    codes in it, r = S (q - Z) (`choose_qparams`): so scale = S, offset = -S Z. The third repair only moves the
+    line: with t the shift mean(W) - mean(W_q) and f the factor of `correct_bias`, (r + t) f is
+
+        scale = f S,    offset = f (t - S Z)
 
     Parameters
     ----------
     weight : array_like, shape (channels, ...), not empty
     bits : int in 1..16, for each channel or on average
     density : "laplace" or "gaussian" to clip, or None for the full range
-    corrected : bool, `correct_bias` afterwards
-    allocated : bool, `allocate_bits` by the channels' ranges
+    corrected : bool, put mean and norm back (`correct_bias`)
+    allocated : bool, `allocate_bits` by the channels' ranges, largest less smallest weight
 
     Returns
     -------
-    ndarray of float64, the shape of weight
+    codes : ndarray of uint8, or uint16 where a channel has more than 8 bits, the shape of weight
+    scale, offset : ndarrays of float64, shape (channels, 1, ...)
 
     Raises
     ------
-    TypeError, ValueError : as the functions named
+    TypeError, ValueError : weight is empty, not real, not finite or has less than two axes; bits is out of
+        range; the density is unknown
+
+    Examples
+    --------
+    >>> codes, scale, offset = channel_codes([[-1.0, 0.0, 2.0]], bits=2)
+    >>> codes, scale, offset
+    (array([[0, 1, 3]], dtype=uint8), array([[1.]]), array([[-1.]]))
     """
-    W = check_real("quantize_channels", "weight", weight).astype(np.float64)
+    W = check_real("channel_codes", "weight", weight).astype(np.float64)
+    _check("channel_codes", bits, density or "laplace")
+    if W.ndim < 2 or not W.size:
+        raise ValueError(f"channel_codes: weight must have shape (channels, ...), not empty, got {W.shape}")
     widths = allocate_bits(np.ptp(W.reshape(len(W), -1), axis=1), bits=bits) if allocated else [bits] * len(W)
-    Q = np.empty_like(W)
-    for row, out, b in zip(W, Q, widths):
-        low, high = ((row.min(), row.max()) if density is None
-                     else clipped_range(row, bits=int(b), density=density))
-        qparams = choose_qparams(low, high, bits=int(b), symmetric=False)
-        out[...] = dequantize(quantize(row, qparams), qparams, dtype=np.float64)
-    return correct_bias(Q, W) if corrected else Q
+    found = [_one_channel(row, int(b), density) for row, b in zip(W, widths)]
+    codes = np.stack([q for q, _ in found])    # of the largest dtype among them
+    per_channel = (-1, *[1] * (W.ndim - 1))
+    scale, zero = (np.reshape([getattr(qparams, name) for _, qparams in found], per_channel)
+                   for name in ("scale", "zero_point"))
+    offset = -scale * zero
+    if corrected:
+        shift, factor = _shift_and_factor(scale * codes + offset, W)
+        scale, offset = factor * scale, factor * (offset + shift)
+    return codes, scale, offset
+
+
+def _one_channel(row, bits, density):
+    """The codes of a channel, and what they stand for."""
+    low, high = ((row.min(), row.max()) if density is None
+                 else clipped_range(row, bits=bits, density=density))
+    qparams = choose_qparams(low, high, bits=bits, symmetric=False)
+    return quantize(row, qparams), qparams
+
+
+# ------------------------------------------------------------ of a model
+
+class ScaledCodes(Module):
+    """A weight that is stored as codes, and computed when a layer asks for it: scale q + offset per channel.
+
+    It takes the place of a layer's `weight`. Nothing in it is trained.
+
+    Parameters
+    ----------
+    codes : ndarray of unsigned integers, the shape of the weight
+    scale, offset : ndarrays that broadcast to it; float32 is what is stored
+    """
+
+    def __init__(self, codes, scale, offset):
+        self.codes, self.scale, self.offset = codes, np.float32(scale), np.float32(offset)
+
+    def forward(self):
+        return Tensor(self.scale * self.codes.astype(np.float32) + self.offset)
+
+    def extra_repr(self):
+        return f"codes 0..{self.codes.max(initial=0)}"
+
+
+def quantize_repaired(model, *, bits, density=None, corrected=False, allocated=False):
+    """Post-training quantization with the repairs: a copy of the model, the weights of its Linear and Conv2d
+    as `channel_codes`. Biases and norms stay as they are.
+
+    Parameters
+    ----------
+    model : Module
+    bits, density, corrected, allocated : as in `channel_codes`
+
+    Returns
+    -------
+    Module
+
+    Raises
+    ------
+    TypeError, ValueError : as `channel_codes`; the model has no Linear or Conv2d with a weight of its own
+    """
+    return replace_weights("quantize_repaired", model, lambda weight: ScaledCodes(*channel_codes(
+        weight.data, bits=bits, density=density, corrected=corrected, allocated=allocated)))
 
 
 def _check(function, bits, density):

@@ -224,7 +224,7 @@ def _all_between(codes, table):
 def _read_array(reader, size, shape, dtype):
     """The flat entries of an array, and the words for its coding."""
     kind = ARRAYS[reader.byte()]
-    if kind == "numbers":
+    if kind == "numbers" or not size:    # an empty array has no codes, however long its axes are
         return _read_numbers(reader, size, dtype)
     n = reader.varint()
     if n > size + LARGEST_CODEBOOK:
@@ -303,8 +303,8 @@ def _read_codes(reader, shape, k):
         codes = _read_gaps(reader, size, k).reshape(shape[::-1]).T
     else:
         lag = reader.varint()
-        if lag > max(1, shape[1]):
-            raise ValueError(f"lag {lag} in {shape[1]} columns")
+        if lag > max(1, shape[1]) or size > MOST_DECISIONS:
+            raise ValueError(f"lag {lag} in {shape[1]} columns, {size} codes")
         codes = decode_matrix(reader.ahead(), shape, k=k, lag=lag)
     return codes, kind
 

@@ -39,7 +39,7 @@ from itertools import count
 
 import numpy as np
 
-from tinyml.check import check_number, check_rng, check_sizes
+from tinyml.check import check_number, check_real, check_rng, check_sizes
 from tinyml.compression.distillation import distill
 from tinyml.compression.pruning import apply_masks, cubic_sparsity, prunable_weights, prune
 from tinyml.compression.weight_sharing import SHARING, share_biases, share_weights
@@ -190,6 +190,7 @@ def round_off(model, *, bias_bits):
     """
     share_biases(model, bits=bias_bits)
     for parameter in model.parameters():
+        check_real("round_off", "model", parameter.data)
         with np.errstate(over="ignore"):
             half = parameter.data.astype(np.float16).astype(parameter.dtype)
         if (np.abs(half - parameter.data) <= 2.0 ** -11 * np.abs(parameter.data)).all():
@@ -254,12 +255,18 @@ def expected_bits(keep, bits):
     -------
     float or ndarray, the shape of keep
 
+    Raises
+    ------
+    TypeError, ValueError : a fraction is not in [0, 1], or bits is not a number >= 0
+
     Examples
     --------
     >>> round(float(32 / expected_bits(0.03, 3)))
     113
     """
-    keep = np.asarray(keep, float)
+    keep = check_real("expected_bits", "keep", keep, at_least=0).astype(np.float64)
+    check_number("expected_bits", "keep", float(keep.max(initial=0)), at_most=1)
+    check_number("expected_bits", "bits", bits, at_least=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.nan_to_num(keep * np.log2(keep)) - np.nan_to_num((1 - keep) * np.log2(1 - keep))
     return entropy + keep * bits

@@ -117,7 +117,8 @@ def canonical_codes(lengths):
     >>> [f"{code:0{l}b}" for code, l in zip(canonical_codes([1, 3, 2, 3]), [1, 3, 2, 3])]
     ['0', '110', '10', '111']
     """
-    order, length, start = _intervals("canonical_codes", lengths)
+    lengths = _lengths("canonical_codes", lengths)
+    order, length, start = _intervals(lengths)
     codes = np.zeros(len(lengths), np.int64)
     codes[order] = start >> (LONGEST - length)
     return codes
@@ -185,7 +186,7 @@ def decode(data, lengths, count):
     >>> decode(bytes.fromhex("38"), huffman_lengths([2, 1, 1]), 4)
     array([0, 0, 2, 1])
     """
-    order, length, start = _intervals("decode", lengths)
+    order, length, start = _intervals(_lengths("decode", lengths))
     if count and not len(order):
         raise ValueError(f"decode: lengths must give a word to some symbol, got none for {count} symbols")
     if len(order) == 1 and length[0] == 0:
@@ -291,18 +292,25 @@ def _counts(function, counts):
     return counts.astype(np.int64)
 
 
-def _intervals(function, lengths):
-    """(symbols, lengths, starts) of the words in order: where their intervals start, in units of 2^-56."""
+def _lengths(function, lengths):
+    """Lengths as an int64 vector, or an error."""
     lengths = np.asarray(lengths)
     if lengths.ndim != 1 or (lengths.size and not (lengths.dtype.kind in "iu" and NO_WORD <= lengths.min()
                                                    and lengths.max() <= LONGEST)):
         raise ValueError(f"{function}: lengths must be a vector of integers in -1..{LONGEST}, got {lengths}")
-    order = np.argsort(lengths, kind="stable")
-    order = order[lengths[order] >= 0]
-    length = lengths[order].astype(np.int64)
-    size = np.int64(1) << LONGEST - length
-    kraft = np.ldexp(1.0, -length).sum()    # rounded, but it cannot overflow as the exact sum can
-    if len(order) and (kraft > 2 or size.sum() != 1 << LONGEST):
+    lengths = lengths.astype(np.int64)
+    words = lengths[lengths >= 0]
+    kraft = np.ldexp(1.0, -words).sum()    # rounded, but it cannot overflow as the exact sum can
+    if len(words) and (kraft > 2 or (np.int64(1) << LONGEST - words).sum() != 1 << LONGEST):
         raise ValueError(f"{function}: lengths must satisfy sum 2^-l = 1, got {kraft:g}; "
                          "write huffman_lengths(counts)")
+    return lengths
+
+
+def _intervals(lengths):
+    """(symbols, lengths, starts) of the words in order: where their intervals start, in units of 2^-56."""
+    order = np.argsort(lengths, kind="stable")
+    order = order[lengths[order] >= 0]
+    length = lengths[order]
+    size = np.int64(1) << LONGEST - length
     return order, length, size.cumsum() - size

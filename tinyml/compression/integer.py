@@ -25,12 +25,15 @@ import math
 import numpy as np
 
 from tinyml.check import check_real
-from tinyml.compression.quantization import (QParams, channel_range, choose_qparams, dequantize,
-                                             fold_batch_norm, quantize, smallest_dtype)
+from tinyml.compression.quantization import (MinMaxObserver, QParams, channel_range, choose_qparams,
+                                             dequantize, fold_batch_norm, quantize, smallest_dtype)
+from tinyml.data import batches
 from tinyml.nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU, forward_hook
 from tinyml.tensor import Tensor, no_grad
 
 INT32 = np.iinfo(np.int32)
+CALIBRATED = 64        # samples that an observer sees at a time
+FINEST = 2.0 ** -22    # S1 S2 / S3 at least: then an int32 holds the bias of any output, 255 steps S3, as 2^30
 
 
 # ------------------------------------------------------------ fixed-point arithmetic
@@ -140,22 +143,36 @@ def _int32(function, name, value):
 class IntegerLayer(Module):
     """What Linear and Conv2d have in common: codes in, codes out, an int32 accumulator between.
 
+    The weights of unit k have symmetric 8-bit codes with a step of their own, S2 = max |w_k| / 127, but not so
+    fine that S1 S2 < 2^-22 S3: an int32 is to hold the bias, in steps S1 S2, of a unit without weights, too.
+
     Parameters
     ----------
     layer : Linear or Conv2d with a finite float weight
     inputs, outputs : QParams of the activations before and behind it, one step for each tensor
+
+    A subclass has two ways from x = q1 - Z1, int32, to the int32 sums of the products with q2, units on axis 1:
+    accumulate(x), by integers alone, and accumulate_fast(x), through BLAS.
+
+    Raises
+    ------
+    ValueError : a weight or bias is not finite; S1 S2 > S3 for a unit, where M would be above 1; or a unit
+        has so many inputs that its sum might not fit into int32
     """
 
     def __init__(self, layer, inputs, outputs):
         name = type(self).__name__
         weights = choose_qparams(*channel_range(layer.weight.data, axis=0), bits=8, symmetric=True)
+        least = float(outputs.scale) / float(inputs.scale) * FINEST
+        silent = ~layer.weight.data.any(axis=tuple(range(1, layer.weight.ndim)), keepdims=True)
+        weights = weights._replace(scale=np.where(silent, least, np.maximum(weights.scale, least)))
         self.weight = quantize(layer.weight.data.astype(np.float64), weights)            # int8
         scale = float(inputs.scale) * weights.scale.ravel()                              # S1 S2, (out,)
         bias = np.zeros(len(self.weight)) if layer.bias is None else layer.bias.data
         self.bias = np.clip(np.round(check_real(name, "bias", bias) / scale), INT32.min // 2,
                             INT32.max // 2).astype(np.int32)
         ratio = scale / float(outputs.scale)
-        self.multiplier, self.shift = quantize_multiplier(np.clip(ratio, 2.0 ** -31, 1))
+        self.multiplier, self.shift = quantize_multiplier(np.minimum(ratio, 1))
         self.zero_in, self.zero_out = int(inputs.zero_point), int(outputs.zero_point)
         self.quant_min, self.quant_max = outputs.quant_min, outputs.quant_max
         if (ratio > 1).any():
@@ -253,6 +270,20 @@ class IntegerFlatten(Module):
 LAYERS = {Linear: IntegerLinear, Conv2d: IntegerConv2d}
 
 
+def _activations(model, X, observer):
+    """The QParams of the inputs, by "inputs", and of the outputs of every module of a Sequential, by its id."""
+    seen = {key: observer() for key in ["inputs", *map(id, model)]}
+
+    def observe(module, x, y):
+        if id(module) in seen:
+            seen[id(module)].update(y.data)
+    with forward_hook(observe):
+        for batch, in batches(X, batch_size=CALIBRATED, rng=None):
+            seen["inputs"].update(batch)
+            model(Tensor(batch))
+    return {key: choose_qparams(*one.range(), bits=8, symmetric=False) for key, one in seen.items()}
+
+
 class IntegerModel(Module):
     """A float model as integers: see `from_float`. Floats in, floats out, and nothing but integers between.
 
@@ -264,17 +295,19 @@ class IntegerModel(Module):
 
     @classmethod
     @no_grad()
-    def from_float(cls, model, X):
+    def from_float(cls, model, X, *, observer=MinMaxObserver):
         """Quantize a trained model to 8 bits, weights and activations (Jacob et al. 2018).
 
         Batch norms are folded. Weights are symmetric int8, a step for each output channel. Activations
-        are affine uint8, their ranges the smallest and largest numbers that X makes; a layer with a ReLU
-        behind it takes the ReLU's range.
+        are affine uint8, their ranges what an observer makes of the numbers that X causes, 64 samples at a
+        time; a layer with a ReLU behind it takes the ReLU's range.
 
         Parameters
         ----------
         model : Sequential of Linear, Conv2d, BatchNorm, ReLU, MaxPool2d, Flatten, Dropout
         X : ndarray, shape (n, ...), n >= 1, calibration inputs: such as the model will meet
+        observer : function without arguments that returns an observer of `quantization`, one for the inputs
+            and one for each layer: a class such as MinMaxObserver, or lambda: PercentileObserver(99)
 
         Returns
         -------
@@ -286,21 +319,18 @@ class IntegerModel(Module):
         ValueError : X is empty or not finite, a weight is not finite, or a sum might overflow int32
         """
         X = check_real("IntegerModel.from_float", "X", X)
-        folded, ranges = fold_batch_norm(model), {}
-
-        def observe(module, x, y):
-            ranges[id(module)] = channel_range(y.data)
-        with forward_hook(observe):
-            folded(Tensor(X))
-        of = lambda low, high: choose_qparams(low, high, bits=8, symmetric=False)
+        folded = fold_batch_norm(model)
+        for path, parameter in folded.named_parameters():
+            check_real("IntegerModel.from_float", path, parameter.data)
+        activations = _activations(folded, X, observer)
         modules = [m for m in folded if not isinstance(m, Dropout)]
-        self, inputs = cls(), of(*channel_range(X))
+        self, inputs = cls(), activations["inputs"]
         self.input_scale, self.input_zero = float(inputs.scale), int(inputs.zero_point)
         self.layers = []
         for module, behind in zip(modules, modules[1:] + [None]):
             if type(module) in LAYERS:
                 source = behind if isinstance(behind, ReLU) else module
-                outputs = of(*ranges[id(source)])
+                outputs = activations[id(source)]
                 self.layers.append(LAYERS[type(module)](module, inputs, outputs))
                 inputs = outputs
             elif isinstance(module, MaxPool2d) and type(module) is MaxPool2d:

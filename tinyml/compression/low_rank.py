@@ -20,6 +20,7 @@ Convolutional neural networks with low-rank regularization (equations 3 to 6).
 """
 import copy
 import math
+import warnings
 
 import numpy as np
 
@@ -63,13 +64,17 @@ def truncated_svd(weight, rank, *, covariance=None):
            [0., 0.]])
     """
     W = check_real("truncated_svd", "weight", weight, ndim=2)
-    m, n = W.shape
-    _check_rank("truncated_svd", rank, min(m, n))
-    if covariance is None:
-        U, s, Vh = np.linalg.svd(W, full_matrices=False)
-        root = np.sqrt(s[:rank])
-        return U[:, :rank] * root, Vh[:rank].T * root
-    covariance = check_real("truncated_svd", "covariance", covariance)
+    _check_rank("truncated_svd", rank, min(W.shape))
+    if covariance is not None:
+        return _weighed_svd(W, rank, covariance)
+    U, s, Vh = np.linalg.svd(W, full_matrices=False)
+    root = np.sqrt(s[:rank])
+    return U[:, :rank] * root, Vh[:rank].T * root
+
+
+def _weighed_svd(W, rank, covariance):
+    """U and V with ||(W - U V') C||_F least, C C' = covariance."""
+    covariance, n = check_real("truncated_svd", "covariance", covariance), W.shape[1]
     if covariance.shape != (n, n):
         raise ValueError(f"truncated_svd: covariance must have shape {(n, n)}, got {covariance.shape}")
     U = np.linalg.svd(W.astype(np.float64) @ _root(covariance), full_matrices=False)[0][:, :rank]
@@ -124,7 +129,7 @@ def rank_for_energy(s, *, energy):
     check_number("rank_for_energy", "energy", energy, above=0, at_most=1)
     if not s.size:
         raise ValueError("rank_for_energy: s must hold at least one singular value, got none")
-    held = np.cumsum(s ** 2)
+    held = np.cumsum((s / (s.max() or 1)) ** 2)    # squares of the ratios cannot overflow
     return int(np.searchsorted(held, energy * held[-1] * (1 - 1e-12))) + 1
 
 
@@ -154,7 +159,7 @@ def rank_for_budget(m, n, *, share):
 def factorize_linear(layer, rank, *, covariance=None):
     """Two Linear layers in place of one: W ~ U V', first V' without a bias, then U with the layer's.
 
-    They take fewer multiplications only for a rank below `break_even`: any other is allowed, none is a gain.
+    They take fewer multiplications only for a rank below `break_even`. Any other is allowed, with a warning.
 
     Parameters
     ----------
@@ -169,9 +174,14 @@ def factorize_linear(layer, rank, *, covariance=None):
     Raises
     ------
     TypeError, ValueError : not a Linear; as `truncated_svd`
+
+    Warns
+    -----
+    UserWarning : rank is `break_even` or more
     """
     _check_layer("factorize_linear", layer, Linear)
     U, V = truncated_svd(_weight(layer), rank, covariance=covariance)
+    _warn_unless_cheaper("factorize_linear", rank, U, V)
     first, second = copy.copy(layer), copy.copy(layer)
     first.weight, first.bias, first.out_features = Parameter(V.T.copy()), None, rank
     second.weight, second.in_features = Parameter(U), rank
@@ -200,6 +210,11 @@ def factorize_conv(layer, rank, *, method="separable"):
     Raises
     ------
     TypeError, ValueError : not a Conv2d, an unknown method, or rank out of range
+
+    Warns
+    -----
+    UserWarning : rank is `break_even` of the matrix that is cut, or more; with strides, which cost the first
+        of the two more than the whole, less may be too much already (`factorize`)
     """
     _check_layer("factorize_conv", layer, Conv2d)
     W = _weight(layer)
@@ -208,12 +223,14 @@ def factorize_conv(layer, rank, *, method="separable"):
     ph, pw = check_pair("factorize_conv", "padding", layer.padding, 0)
     if method == "separable":
         V, H = truncated_svd(_matrix(layer), rank)    # (C kh, r), (O kw, r)
+        _warn_unless_cheaper("factorize_conv", rank, V, H)
         first = _conv(layer, V.T.reshape(rank, C, kh, 1), (sh, 1), (ph, 0), bias=False)
         return Sequential(first, _conv(layer, H.reshape(O, kw, rank).transpose(0, 2, 1)[:, :, None], (1, sw),
                                        (0, pw)))
     if method != "channel":
         raise ValueError(f'factorize_conv: method must be "separable" or "channel", got {method!r}')
     U, V = truncated_svd(W.reshape(O, -1), rank)
+    _warn_unless_cheaper("factorize_conv", rank, U, V)
     first = _conv(layer, V.T.reshape(rank, C, kh, kw), (sh, sw), (ph, pw), bias=False)
     return Sequential(first, _conv(layer, U[:, :, None, None], (1, 1), (0, 0)))
 
@@ -361,6 +378,14 @@ def input_covariances(model, X):
 def _check_layer(function, layer, kind):
     if not isinstance(layer, kind):
         raise TypeError(f"{function}: layer must be a {kind.__name__}, got {type(layer).__name__}")
+
+
+def _warn_unless_cheaper(function, rank, U, V):
+    """Say so where two factors take as many multiplications as the whole."""
+    most = break_even(len(U), len(V))
+    if rank >= most:
+        warnings.warn(f"{function}: rank must be < m n / (m + n) = {most:g} to save multiplications, got "
+                      f"{rank}", stacklevel=3)
 
 
 def _check_rank(function, rank, most):

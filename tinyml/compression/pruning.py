@@ -49,15 +49,18 @@ def magnitude_mask(weight, *, amount):
     array([[ True, False],
            [ True, False]])
     """
+    check_number("magnitude_mask", "amount", amount, at_least=0, at_most=1)
     weight = check_real("magnitude_mask", "weight", weight)
-    return global_masks([weight], amount=amount)[0]
+    keep = np.ones(weight.size, bool)
+    keep[np.argsort(np.abs(weight).ravel(), kind="stable")[:round(amount * weight.size)]] = False
+    return keep.reshape(weight.shape)
 
 
 def global_masks(weights, *, amount):
     """Keep the weights of largest magnitude of several arrays together: one threshold for all.
 
-    A layer whose weights are small loses more of them. Exactly round(amount d) go, d the number of
-    weights in all; of equal magnitudes the earlier ones go first.
+    The `magnitude_mask` of all the weights in a row, cut into pieces: a layer whose weights are small loses
+    more of them. Exactly round(amount d) go, d the number of weights in all.
 
     Parameters
     ----------
@@ -80,9 +83,7 @@ def global_masks(weights, *, amount):
     """
     check_number("global_masks", "amount", amount, at_least=0, at_most=1)
     weights = [check_real("global_masks", f"weights[{i}]", w) for i, w in enumerate(weights)]
-    sizes = np.concatenate([np.zeros(0), *(np.abs(w).ravel() for w in weights)])
-    keep = np.ones(len(sizes), bool)
-    keep[np.argsort(sizes, kind="stable")[:round(amount * len(sizes))]] = False
+    keep = magnitude_mask(np.concatenate([np.zeros(0), *(w.ravel() for w in weights)]), amount=amount)
     parts = np.split(keep, np.cumsum([w.size for w in weights])[:-1])
     return [part.reshape(w.shape) for part, w in zip(parts, weights)]
 

@@ -181,7 +181,7 @@ def channel_range(x, *, axis=None):
     Parameters
     ----------
     x : array_like, not empty
-    axis : int or None; for axis 0 of a (C, ...) tensor the results have shape (C, 1, ...)
+    axis : int in -ndim..ndim-1, or None; for axis 0 of a (C, ...) tensor the results have shape (C, 1, ...)
 
     Returns
     -------
@@ -189,11 +189,13 @@ def channel_range(x, *, axis=None):
 
     Raises
     ------
-    TypeError, ValueError : x is not real, not finite, or empty
+    TypeError, ValueError : x is not real, not finite, or empty, or has no such axis
     """
     x = _filled("channel_range", "x", x)
     if axis is None:
         return x.min(), x.max()
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"channel_range: axis must be in {-x.ndim}..{x.ndim - 1}, got {axis!r}")
     others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
     return x.min(axis=others, keepdims=True), x.max(axis=others, keepdims=True)
 
@@ -347,17 +349,37 @@ def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
     ValueError : bits is out of range, a weight is empty or not finite, or the model has none to quantize
     """
     code_range(bits, symmetric=symmetric)
-    model, done = copy.deepcopy(model), {}
+    return replace_weights("quantize_weights", model, lambda weight: DequantizedWeight.from_weight(
+        weight, bits=bits, symmetric=symmetric, axis=0 if per_channel else None))
+
+
+def replace_weights(function, model, make):
+    """A copy of the model with the module make(weight) in place of the weight of each Linear and Conv2d.
+
+    A weight that two layers share stays shared; one that is computed already is left alone.
+
+    Parameters
+    ----------
+    function : str, whom an error names
+    model : Module
+    make : function of a Parameter that returns a Module
+
+    Returns
+    -------
+    Module
+
+    Raises
+    ------
+    ValueError : the model has no such weight
+    """
+    model, made = copy.deepcopy(model), {}
     for _, module in model.named_modules():
         if isinstance(module, (Linear, Conv2d)) and isinstance(module.weight, Parameter):
-            weight = module.weight
-            if weight not in done:
-                done[weight] = DequantizedWeight.from_weight(weight, bits=bits, symmetric=symmetric,
-                                                             axis=0 if per_channel else None)
-            module.weight = done[weight]
-    if not done:
-        raise ValueError(f"quantize_weights: model must have a Linear or Conv2d, got {type(model).__name__} "
-                         "without")
+            if module.weight not in made:
+                made[module.weight] = make(module.weight)
+            module.weight = made[module.weight]
+    if not made:
+        raise ValueError(f"{function}: model must have a Linear or Conv2d, got {type(model).__name__} without")
     return model
 
 

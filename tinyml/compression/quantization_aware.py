@@ -28,8 +28,8 @@ import numpy as np
 from tinyml import ops
 from tinyml.check import check_number
 from tinyml.compression.quantization import (DequantizedWeight, QParams, channel_range, choose_qparams,
-                                             code_range, smallest_dtype)
-from tinyml.nn import Conv2d, Linear, Module, Parameter
+                                             code_range, replace_weights, smallest_dtype)
+from tinyml.nn import Module, Parameter
 from tinyml.tensor import primitive
 
 
@@ -108,9 +108,10 @@ class LearnedStepWeight(Module):
     """A weight whose codes and steps are learned together: `learned_step` (Esser et al. 2020).
 
     Codes -2^(b-1) ... 2^(b-1) - 1, a step s for each output channel, at first 2 mean|v| / sqrt(quant_max)
-    (section 2.1). So that steps do not learn too fast beside weights, s = factor * raw with the parameter raw
-    and factor = 1 / sqrt(N quant_max), N the number of weights that share a step: the gradient of s that
-    reaches raw is scaled by what section 2.2 scales it by.
+    (section 2.1), 1 for a channel of zeros. A step has the gradients of N weights, and would learn too fast
+    beside them. So the paper multiplies its gradient with factor = 1 / sqrt(N quant_max) (section 2.2), which
+    slows SGD, but not Adam, whose moves do not depend on the size of gradients. Here the parameter is raw, with
+    s = factor * raw: that slows both, and moves of s are factor times those of Adam.
 
     Parameters
     ----------
@@ -164,15 +165,7 @@ def prepare(model, *, bits, method="straight-through", **options):
     kinds = {"straight-through": FakeQuantizedWeight, "learned step": LearnedStepWeight}
     if method not in kinds:
         raise ValueError(f'prepare: method must be "straight-through" or "learned step", got {method!r}')
-    model, done = copy.deepcopy(model), {}
-    for _, module in model.named_modules():
-        if isinstance(module, (Linear, Conv2d)) and isinstance(module.weight, Parameter):
-            if module.weight not in done:
-                done[module.weight] = kinds[method](module.weight, bits=bits, **options)
-            module.weight = done[module.weight]
-    if not done:
-        raise ValueError(f"prepare: model must have a Linear or Conv2d, got {type(model).__name__} without")
-    return model
+    return replace_weights("prepare", model, lambda weight: kinds[method](weight, bits=bits, **options))
 
 
 def convert(model):

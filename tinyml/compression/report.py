@@ -6,7 +6,8 @@ multiplications are not fewer milliseconds, and each method likes to report the 
 Idea: one row for any model, with the same columns for all: what is in its arrays (how many numbers, how many
 of them not zero), what it weighs (bytes of the file that `storage.save_compressed` writes, bits per number),
 what it has to do (multiply-accumulates per sample), how long that takes, and how often it is right. Times of
-several models are taken in turn, round by round, so that a busy machine is busy for all of them.
+several models are taken in turn, round by round, so that a busy machine is busy for all of them; and while
+other programs have the processor, the clock stands still.
 
 Sources: MATH5836 week 10, section 10.2 (memory and compute-latency are what compression is for).
 """
@@ -72,14 +73,45 @@ def file_bytes(model):
         return path.stat().st_size
 
 
+def clock(calls, *, rounds):
+    """How long each of some functions takes: all once in every round, in turn, and once before, untimed.
+
+    The time of a call is the shorter of two: on the wall, and of the processor for this program. On a busy
+    machine the first counts what others do, and long calls wait more often than short ones; the second counts
+    all threads. Where it is too coarse to notice the call, it is not asked.
+
+    Parameters
+    ----------
+    calls : list of functions without arguments
+    rounds : int >= 1
+
+    Returns
+    -------
+    ndarray, shape (len(calls), rounds), in milliseconds
+
+    Raises
+    ------
+    ValueError : rounds < 1
+    """
+    check_sizes("clock", rounds=rounds)
+    times = np.empty((1 + rounds, len(calls)))
+    for row in times:
+        for i, call in enumerate(calls):
+            wall, own = time.perf_counter(), time.process_time()
+            call()
+            wall, own = time.perf_counter() - wall, time.process_time() - own
+            row[i] = min(wall, own or wall)
+    return 1000 * times[1:].T
+
+
 def milliseconds(models, x, *, rounds=15):
-    """How long each model takes for the batch x: each once in every round, the median over the rounds.
+    """How long each model takes for the batch x, by `clock`.
 
     Parameters
     ----------
     models : list of Module
     x : ndarray, shape (n, ...)
-    rounds : int >= 1; before them each model runs once untimed
+    rounds : int >= 1
 
     Returns
     -------
@@ -91,13 +123,7 @@ def milliseconds(models, x, *, rounds=15):
     ValueError : rounds < 1, or x is empty
     """
     check_sizes("milliseconds", rounds=rounds)
-    times = np.empty((1 + rounds, len(models)))
-    for row in times:
-        for i, model in enumerate(models):
-            begin = time.perf_counter()
-            predict(model, x, batch_size=len(x))
-            row[i] = time.perf_counter() - begin
-    return 1000 * times[1:].T
+    return clock([lambda model=model: predict(model, x, batch_size=len(x)) for model in models], rounds=rounds)
 
 
 def compare(models, X, y):

@@ -86,7 +86,7 @@ def matmul(csr, x):
     Parameters
     ----------
     csr : CSR of a matrix (m, n)
-    x : ndarray, shape (n,) or (n, k)
+    x : array_like, shape (n,) or (n, k)
 
     Returns
     -------
@@ -96,9 +96,10 @@ def matmul(csr, x):
     ------
     ValueError : x has not n rows
     """
-    if np.ndim(x) not in (1, 2) or len(x) != csr.shape[1]:
+    x = np.asarray(x)
+    if x.ndim not in (1, 2) or len(x) != csr.shape[1]:
         raise ValueError(f"matmul: x must have shape (n,) or (n, k) with n = {csr.shape[1]}, got "
-                         f"{np.shape(x)}")
+                         f"{x.shape}")
     terms = csr.values.reshape(-1, *[1] * (x.ndim - 1)) * x[csr.columns]    # (nnz, ...)
     y = np.zeros((csr.shape[0], *x.shape[1:]), terms.dtype)
     filled = np.flatnonzero(np.diff(csr.starts))    # to an empty row reduceat would give the next term

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyml.compression.codings import Reader, decode_array, deflate, encode_array, inflate, varint
+from tinyml.nn import Module
 from tinyml.nn.skeleton import MAKE, describe, rebuild
 
 MAGIC, VERSION = b"tmz", 1
@@ -73,9 +74,11 @@ def save_compressed(model, path):
 
     Raises
     ------
-    TypeError : an attribute of the model cannot be described (`tinyml.nn.skeleton.describe`), or an array
-        holds other things than Booleans, integers and real numbers of up to 64 bits
+    TypeError : model is no Module, an attribute of it cannot be described (`tinyml.nn.skeleton.describe`), or
+        an array holds other things than Booleans, integers and real numbers of up to 64 bits
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"save_compressed: model must be a Module, got {type(model).__name__}")
     skeleton, arrays = describe(model)
     text = deflate(json.dumps(skeleton, separators=(",", ":")).encode(), WORDS)
     records = [encode_array(np.asarray(array)) for array in arrays.values()]
@@ -107,7 +110,11 @@ def load_compressed(path, classes=()):
     ValueError : it is not such a file, is damaged or cut short, is of a newer version, or a class is unknown
     """
     skeleton, arrays, _ = _read("load_compressed", path)
-    return rebuild(skeleton, arrays, classes)
+    model = rebuild(skeleton, arrays, classes)
+    if not isinstance(model, Module):
+        raise ValueError(f"load_compressed: path must name the file of a Module, got {path} of a "
+                         f"{type(model).__name__}")
+    return model
 
 
 def contents(path):

@@ -18,6 +18,7 @@ efficient inference (section 2.2: criteria; 2.3: normalisation); Li, Kadav, Durd
 Pruning filters for efficient convnets (norms); MATH5836 week 10, section 10.2.1.
 """
 import copy
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -50,7 +51,8 @@ def norm_scores(weight, *, order=2):
     weight = _units_first("norm_scores", "weight", weight)
     if order not in (1, 2):
         raise ValueError(f"norm_scores: order must be 1 or 2, got {order!r}")
-    return np.linalg.norm(weight.reshape(len(weight), -1), ord=order, axis=1)
+    sizes = np.abs(weight.reshape(len(weight), math.prod(weight.shape[1:])))
+    return sizes.sum(axis=1) if order == 1 else np.sqrt((sizes ** 2).sum(axis=1))
 
 
 def activation_scores(z):

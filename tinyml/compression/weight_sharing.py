@@ -279,7 +279,7 @@ def share_biases(model, *, bits, init="linear", rng=None):
 
     Raises
     ------
-    ValueError : bits is outside its range, or a parameter is not finite
+    ValueError : bits is outside its range, or a vector is not finite
     """
     _check_bits("share_biases", bits)
     codebooks = {id(m.codebook) for _, m in model.named_modules() if isinstance(m, SharedWeight)}

@@ -106,9 +106,11 @@ def flatten(what, value, args=None, depth=0):
         return [*pairs, (f"{what or 'result'} length", np.array(len(value)))]
     if isinstance(value, dict):
         return [pair for key, item in value.items() for pair in flatten(f"{what}[{key!r}]", item, None, depth + 1)]
+    if isinstance(value, bytes):
+        value = np.frombuffer(value, np.uint8)
     if isinstance(value, (np.ndarray, np.generic, int, float, bool, complex, str)):
         return [(what or "result", np.asarray(value))]
-    if hasattr(value, "__dict__") and type(value).__module__.startswith("tinyml") and not callable(value):
+    if hasattr(value, "__dict__") and type(value).__module__.startswith("tinyml") and not isinstance(value, types.FunctionType):
         return flatten(what, vars(value), None, depth + 1)
     return [(what or "result", np.array(type(value).__name__))]
 

@@ -271,8 +271,9 @@ def conditional_risk(X, beta, *, eigenvalues, noise):
     check_number("conditional_risk", "noise", noise, at_least=0, below=np.inf)
     _, s, Vh = svd(X)
     unseen = beta - (Vh @ beta) @ Vh             # (I - X^+ X) beta
-    spread = (scales * Vh / s[:, None]) ** 2     # (rank, p); X^+ X^+' = V diag(1/s^2) V'
-    return (scales * unseen) ** 2, noise * spread.sum(axis=0)
+    with np.errstate(over="ignore"):             # what is beyond 1e308 is infinite
+        spread = (np.sqrt(noise) * scales * Vh / s[:, None]) ** 2    # (rank, p); X^+ X^+' = V diag(1/s^2) V'
+    return (scales * unseen) ** 2, spread.sum(axis=0)
 
 
 def _horner(q):

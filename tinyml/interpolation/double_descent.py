@@ -55,7 +55,8 @@ def min_norm_variance(n_samples, n_features, *, noise):
         noise * p / (n - p - 1)   for p < n - 1,        noise * n / (p - n - 1)   for p > n + 1
 
     ||X^+||_F^2 is the trace of (X'X)^-1 or (XX')^-1, an inverse Wishart matrix, whose mean is
-    known. Exact for every n and p (Belkin, Hsu and Xu 2020); without noise it is 0 at p = n too.
+    known. Exact for every n and p (Belkin, Hsu and Xu 2020). Without noise, samples or features it is 0,
+    next to the threshold too.
 
     Parameters
     ----------
@@ -216,7 +217,8 @@ def optimal_ridge_risk(gamma, *, signal, noise):
                                       b = 1 - gamma + l
 
     with m the Stieltjes transform of the Marchenko-Pastur law (Hastie et al. 2022; Dobriban and
-    Wager 2018). It grows with gamma, from 0 to `signal`: no peak.
+    Wager 2018). It grows with gamma, from 0 to `signal`: no peak. Without noise lam* is 0, and this is
+    the limit as noise -> 0, signal * max(0, 1 - 1 / gamma).
 
     Parameters
     ----------

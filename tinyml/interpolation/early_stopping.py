@@ -118,7 +118,8 @@ def filter_risk(X, beta, f, *, noise):
                              f"shape {np.shape(beta if name == 'beta' else f)}")
     seen = Vh @ beta
     hidden = np.sum((beta - seen @ Vh) ** 2)
-    return hidden + (((1 - f) * seen) ** 2 + (np.sqrt(noise) * f / s) ** 2).sum(axis=-1)
+    with np.errstate(over="ignore"):    # what is beyond 1e308 is infinite
+        return hidden + (((1 - f) * seen) ** 2 + (np.sqrt(noise) * f / s) ** 2).sum(axis=-1)
 
 
 def risk_ratio_bound(t):

@@ -70,8 +70,8 @@ def descent(X, y, t, *, lr):
 
         beta_{t+1} = beta_t - lr * X'(X beta_t - y),        beta_t = D V diag(f / s) U'y
 
-    A step per feature is plain descent in the coordinates D^-1 beta, where the design is X D; hence
-    X D = U diag(s) V', f = 1 - (1 - s^2)^t over the s that are not zero. With one step for all it
+    A step per feature is plain descent in the coordinates D^-1 beta, D = diag(sqrt(lr)), where the
+    design is X D; hence X D = U diag(s) V', f = 1 - (1 - s^2)^t over the s that are not zero. With one step for all it
     is `min_norm.gradient_descent_closed_form` from zero, at chosen times instead of all.
 
     Parameters
@@ -133,7 +133,7 @@ def descent_bias(X, beta, t, *, lr, scales):
 
         scales_j^2 (E beta_t - beta)_j^2,        E beta_t = D V diag(f) V' D^-1 beta
 
-    The expectation is over eps. The bias of a large feature can *grow* with t: it picks up the
+    The expectation is over eps; D, V and f are those of `descent`. The bias of a large feature can *grow* with t: it picks up the
     signal of small features that are not learned yet.
 
     Parameters
@@ -160,6 +160,8 @@ def descent_variance(X, t, *, lr, scales, noise):
     """The variance at step t that each feature contributes, given X; sum over the features.
 
         scales_j^2 (Cov beta_t)_jj = noise * scales_j^2 lr_j sum_i V_ji^2 (f_i / s_i)^2
+
+    with V, s and f as in `descent`: column i of V is a direction of the p features.
 
     Parameters
     ----------
@@ -218,14 +220,20 @@ def equal_speed_steps(X, *, scales):
 
     Raises
     ------
-    TypeError, ValueError : an argument is not real, not finite, of another shape or out of range
+    TypeError, ValueError : an argument is not real, not finite, of another shape or out of range;
+        the steps are too large or too small for a float
     """
     X = check_real("equal_speed_steps", "X", X, ndim=2).astype(np.float64)
     scales = _positive("equal_speed_steps", "scales", scales, X.shape[1])
     s_max = np.linalg.svd(X / scales, compute_uv=False).max(initial=0)
     if s_max == 0:
         raise ValueError("equal_speed_steps: X must not be zero, got only zeros; any step will do")
-    return 1 / (scales * s_max) ** 2
+    with np.errstate(over="ignore", divide="ignore"):    # reported below, in words
+        steps = (1 / (scales * s_max)) ** 2
+    if not ((0 < steps) & (steps < np.inf)).all():
+        raise ValueError("equal_speed_steps: X must have a size whose square is a number, got s_max = "
+                         f"{s_max:g} of X / scales; divide X and y by it")
+    return steps
 
 
 def _modes(function, X, t, lr):
@@ -236,9 +244,9 @@ def _modes(function, X, t, lr):
     if (t < 0).any() or (t % 1).any():
         raise ValueError(f"{function}: t must hold whole numbers >= 0, got {t}; it counts steps")
     U, s, Vh = svd(X * root)
-    if s.max(initial=0) ** 2 >= 2:
-        raise ValueError(f"{function}: lr must keep s_max^2 of X sqrt(lr) below 2, got "
-                         f"{s.max() ** 2:.6g}; from 2 on, gradient descent does not converge")
+    if s.max(initial=0) >= np.sqrt(2):
+        raise ValueError(f"{function}: lr must keep s_max of X sqrt(lr) below sqrt(2), got {s.max():.6g}; "
+                         "from sqrt(2) on, gradient descent does not converge")
     return root, U, s, Vh, descent_filter(s, t, lr=1)
 
 

@@ -108,7 +108,8 @@ class RegressionTree:
     left : ndarray of int, shape (n_nodes,), the left child; the right child is the next node; 0 in
         a leaf. Nodes are numbered as they come up: the cut that makes b leaves of b - 1 makes the
         nodes 2b - 3 and 2b - 2.
-    feature, threshold, gain : ndarrays, shape (n_nodes,), the node's `Split`; 0 in a leaf
+    feature, threshold, gain : ndarrays, shape (n_nodes,), the node's `Split`: rows with x_feature <=
+        threshold go left; 0 in a leaf
     value : ndarray of float64, shape (n_nodes,) or (n_nodes, k), mean target of the node's samples
 
     Raises

@@ -112,9 +112,10 @@ def tuned_descent(X):
 
     Raises
     ------
-    TypeError, ValueError : X is not a matrix of real, finite numbers, or has no singular value > 0
+    TypeError, ValueError : X is not a matrix of real, finite numbers, has no singular value > 0, or
+        its s_max is not between 1e-150 and 1e150, so that lr is no float
     """
-    s_max, r = _extremes("tuned_descent", X)
+    s_max, r = _extremes("tuned_descent", X, squared=True)
     return Tuned(2 / (1 + r * r) / s_max / s_max, 0.0, (1 - r * r) / (1 + r * r))
 
 
@@ -143,9 +144,10 @@ def tuned_heavy_ball(X):
 
     Raises
     ------
-    TypeError, ValueError : X is not a matrix of real, finite numbers, or has no singular value > 0
+    TypeError, ValueError : X is not a matrix of real, finite numbers, has no singular value > 0, or
+        its s_max is not between 1e-150 and 1e150, so that lr is no float
     """
-    s_max, r = _extremes("tuned_heavy_ball", X)
+    s_max, r = _extremes("tuned_heavy_ball", X, squared=True)
     rate = (1 - r) / (1 + r)
     return Tuned((2 / (1 + r) / s_max) ** 2, rate * rate, rate)
 
@@ -187,7 +189,9 @@ def kaczmarz(X, y, rows, *, beta0=None):
     rows = check_labels("kaczmarz", "rows", rows, len(X))
     largest = np.abs(X).max(axis=1, initial=0)
     scale = np.where(largest > 0, largest, 1)    # the same equations, and no square overflows
-    X, y = X / scale[:, None], (y.T / scale).T
+    with np.errstate(over="ignore"):             # reported below, in words
+        X, y = X / scale[:, None], (y.T / scale).T
+    check_real("kaczmarz", "y / the largest entry of its row of X", y)
     squares = (X * X).sum(axis=1)
     path = np.empty((len(rows) + 1, *beta0.shape))
     path[0] = beta0
@@ -293,7 +297,8 @@ def make_rare_features(labels):
 
         feature 0          the label itself
         features 1, 2      always 1
-        five features      that no other sample has: the first is 1 for label 1, all are for -1
+        five features      that no other sample has: the first is 1 for label 1, all are for -1;
+                           those of sample i, from 0 on, are the features 3 + 5 i to 7 + 5 i
 
     If 1 is the more frequent label, X sign(X'y) = 4 y, and `sign_fit` is 1/4 for every feature that
     occurs, with the sign of the label on the rare ones. The rare features of a new sample have no
@@ -322,12 +327,18 @@ def make_rare_features(labels):
     return np.hstack([common, rare.reshape(n, 5 * n)])
 
 
-def _extremes(function, X):
-    """s_max and s_min / s_max of X, over the singular values that are not zero, or an error."""
+def _extremes(function, X, *, squared=False):
+    """s_max and s_min / s_max of X, over the singular values that are not zero, or an error.
+
+    `squared` : an error too if s_max^2 is too large or too small for a float.
+    """
     X = check_real(function, "X", X, ndim=2).astype(np.float64)
     _, s, _ = svd(X)
     if not s.size:
         raise ValueError(f"{function}: X must have an entry that is not zero, got shape {X.shape}")
+    if squared and not 1e-150 < s[0] < 1e150:
+        raise ValueError(f"{function}: X must have s_max between 1e-150 and 1e150, whose square is a number, "
+                         f"got {s[0]:g}; divide X and y by it")
     return float(s[0]), float(s[-1] / s[0])
 
 

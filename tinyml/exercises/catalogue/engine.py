@@ -100,15 +100,16 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
                "Keep {tensor: gradient so far} and a heap of (-serial, tensor). Of each tensor that comes out, yield "
                "it with its gradient; then for each (parent, vjp) in tensor.edges add vjp(g) to the parent's.",
                "while queue: pop; g = grads.pop(tensor); yield tensor, g; for parent, vjp in tensor.edges: "
-               "part = _conform(vjp(g), parent, tensor); if parent in grads: add, else: set, and push the parent."),
+               "part = _conform(vjp(g), parent, tensor); if parent in grads: add, else: set, and push the parent "
+               "if it has edges; the leaves are left over, in grads, and come last."),
         mistakes=(
-            Mistake("grads[parent] = grads[parent] + part", "grads[parent] = part",
+            Mistake("np.asarray(grads[parent] + part)", "part",
                     "A tensor with several users gets the sum of their parts; yours keeps the last one only."),
             Mistake("heappush(queue, (-parent.serial, parent))", "heappush(queue, (parent.serial, parent))",
                     "The order: the newest must come first, so the heap needs the negative serial number."),
-            Mistake("part = vjp(g)\n", "part = vjp(gradient)\n",
+            Mistake("part, data = vjp(g), ", "part, data = vjp(gradient), ",
                     "Each vjp wants the gradient of its own tensor, not the one that the walk began with."),
-            Mistake("grads[parent] = grads[parent] + part", "grads[parent] += part",
+            Mistake("grads[parent] = np.asarray(grads[parent] + part)", "grads[parent] += part",
                     "Adding in place writes into an array that others may share (a vjp may return its g): write "
                     "grads[parent] = grads[parent] + part."),
             Mistake("                part = _conform(part, parent, tensor)", "                pass",

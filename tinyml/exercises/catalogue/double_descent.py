@@ -1,0 +1,135 @@
+"""Lesson 10.1.1, double descent: the two parts of the risk, and models of any width."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+
+FOREST, WAVES = "test_forest.py", "test_random_features.py"
+
+CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, waves, trees", (
+    Exercise(
+        name="bias_variance", target="tinyml.interpolation.bias_variance:bias_variance", level=1, minutes=10, keep=4,
+        task="Split the risk of a crowd of predictions into bias^2 and variance, exactly",
+        tests=tuple(f"test_bias_variance.py::{law}" for law in (
+            "test_the_mean_squared_error_is_bias2_plus_variance_exactly",
+            "test_the_estimates_are_off_by_a_share_of_one_in_R", "test_outputs_are_summed_and_points_averaged",
+            "test_the_variance_does_not_know_the_truth_and_a_perfect_crowd_has_no_bias")),
+        hints=("Find the centre of the crowd first: at each point, the mean over the R training sets.",
+               "centre = predictions.mean(axis=0). Both parts sum squares, over the outputs too; bias^2 is divided "
+               "by the n_test points, variance by the R n_test predictions.",
+               "bias2 = ((centre - target) ** 2).sum() / shape[1]; variance likewise, of predictions - centre and "
+               "with shape[0] in the divisor; return Parts(float(bias2), float(variance))"),
+        mistakes=(
+            Mistake("predictions.mean(axis=0)", "predictions.mean(axis=1, keepdims=True)",
+                    "The centre is a mean over the training sets, axis 0, at "
+                    "each point; yours is over the points."),
+            Mistake("(shape[0] * shape[1])", "(max(shape[0] - 1, 1) * shape[1])",
+                    "Divide by R, not R - 1: then bias^2 + variance is the mean squared distance exactly."),
+            Mistake("(shape[0] * shape[1])", "shape[1]",
+                    "The variance is a mean over the R predictions too: divide by R."),
+            Mistake("((centre - target) ** 2).sum() / shape[1]", "((centre - target) ** 2).mean()",
+                    "Several outputs are summed and points are averaged: divide by n_test only."),
+            Mistake("((centre - target) ** 2).sum() / shape[1]", "((centre - target).mean(axis=0) ** 2).sum()",
+                    "Square first, then average over the points: errors of opposite sign must not cancel."),
+            Mistake("(predictions - centre)", "(predictions - target)",
+                    "The variance is the distance from the crowd's own centre; from the target it is the whole "
+                    "risk."))),
+    Exercise(
+        name="fourier_features", target="tinyml.interpolation.random_features:fourier_features", level=2, minutes=15,
+        after=("bias_variance",), keep=5,
+        task="Compute N random Fourier features of each sample",
+        tests=(f"{WAVES}::test_every_feature_is_its_formula",
+               f"{WAVES}::test_products_of_features_estimate_the_kernel",
+               f"{WAVES}::test_the_first_waves_of_a_draw_are_a_model_of_their_own",
+               f"{WAVES}::test_dtype_and_inputs_are_kept"),
+        hints=("All scalar products of n samples with N frequencies are one product of matrices.",
+               "sqrt(2 / N) cos(X V + b), with X (n, d), V (d, N) and b (N,) added to every row; all in the dtype "
+               "of X.",
+               "phi = X @ V.astype(X.dtype); add b in the same dtype, take np.cos, multiply by the factor. In a "
+               "new array: X, V and b stay as they are."),
+        mistakes=(
+            Mistake("np.sqrt(2 / N)", "np.sqrt(1 / N)",
+                    "The mean of cos^2 is 1/2, so that sqrt(2 / N) is needed for features whose squares sum to "
+                    "about 1."),
+            Mistake("np.sqrt(2 / N)", "(2 / N)",
+                    "The factor is the root of 2 / N: products of two features then have 2 / N."),
+            Mistake("np.sqrt(2 / N)", "np.sqrt(2 / max(d, 1))",
+                    "N is the number of features, not that of the inputs, d."),
+            Mistake("    phi += b.astype(X.dtype)\n", "",
+                    "The phases b_k are missing: without them phi(x) . phi(z) does not depend on x - z alone."),
+            Mistake("np.cos(phi, out=phi)", "np.sin(phi, out=phi)", "The feature is a cosine, not a sine."),
+            Mistake("X @ V.astype(X.dtype)", "X @ V",
+                    "float32 must stay float32: give the frequencies the dtype of X."))),
+    Exercise(
+        name="best_split", target="tinyml.interpolation.forest:best_split", level=3, minutes=40,
+        after=("bias_variance",), keep=1, examples=100,
+        task="Find the cut of a tree's node that lowers the squared loss most, over all features and thresholds",
+        tests=(f"{FOREST}::test_the_best_split_is_that_of_brute_force",
+               f"{FOREST}::test_between_features_that_cut_alike_the_first_wins",
+               f"{FOREST}::test_a_slightly_better_cut_wins",
+               f"{FOREST}::test_the_unit_of_the_targets_does_not_matter",
+               f"{FOREST}::test_a_pattern_that_no_single_cut_improves_is_learned",
+               f"{FOREST}::test_where_there_is_nothing_to_cut_there_is_no_split"),
+        hints=("Sort the rows by a feature; then every cut is a prefix of them, and cumulative sums weigh all cuts "
+               "at once.",
+               "With centred targets s_L of the cut after i + 1 rows is a cumulative sum, and the gain is n / (n_L "
+               "n_R) ||s_L||^2. There is no cut between equal values. Gains within TIE of the loss of the largest "
+               "tie, and the first of them wins; _between(low, high) gives the threshold.",
+               "order = columns.argsort(axis=1, kind=\"stable\"), columns = X.T; s = Y[order[:, "
+               ":-1]].cumsum(axis=1), shape (p, n - 1, k), after Y = Y.reshape(n, -1) - its mean; gain[...] = "
+               "-np.inf where x[:, :-1] == x[:, 1:]; j, i = divmod((gain >= gain.max() - TIE * loss).argmax(), n - "
+               "1)"),
+        mistakes=(
+            Mistake("    Y = Y - _mean(Y)\n", "",
+                    "s_L sums y_i - mean: subtract the mean of the node's targets before you sum."),
+            Mistake("(n / (n_left * (n - n_left)))", "(1 / n_left)",
+                    "Both sides gain, 1 / n_L + 1 / n_R = n / (n_L n_R); yours counts the left side only."),
+            Mistake("    gain[x[:, :-1] == x[:, 1:]] = -np.inf ", "   ",
+                    "Rows with equal values cannot be cut apart: such cuts must be ruled out."),
+            Mistake("_between(x[j, i], x[j, i + 1])", "float(x[j, i])",
+                    "The threshold lies midway between two neighbouring values."),
+            Mistake("gain.max() - TIE * (Y * Y).sum()", "gain.max()",
+                    "Gains that are equal but for rounding tie: allow for 1e-9 of the loss before the first one "
+                    "wins."),
+            Mistake("TIE * (Y * Y).sum()", "TIE",
+                    "How close a tie is depends on the unit of the targets: 1e-9 of the loss, not 1e-9 as it stands."),
+            Mistake("x = np.take_along_axis(columns, order, axis=1)", "x = columns",
+                    "Neighbouring values are neighbours after sorting: put the values in the same order as the "
+                    "targets."),
+            Mistake("if gain[j, i] < 0:", "if gain[j, i] <= 0:",
+                    "A gain of 0 is a cut too, as for XOR, where only the next one pays: None is for rows that are all "
+                    "equal."),
+            Mistake("np.einsum(\"pnk,pnk->pn\", s, s)", "s.sum(axis=2) ** 2",
+                    "||s_L||^2 is the sum of the squares over the outputs, not the square of their sum."),
+            Mistake("(gain >= tie).argmax()",
+                    "gain.shape[0] * gain.shape[1] - 1 - (gain >= tie).ravel()[::-1].argmax()",
+                    "Ties go to the first feature and the lowest threshold; yours go to the last."))),
+    Exercise(
+        name="tree_predict", target="tinyml.interpolation.forest:RegressionTree.predict", level=3, minutes=30,
+        after=("best_split",), keep=3,
+        task="Walk all rows down a grown tree at once, to the mean target of the leaf that each falls into",
+        tests=(f"{FOREST}::test_every_leaf_holds_the_mean_of_its_samples_at_every_budget",
+               f"{FOREST}::test_a_full_tree_predicts_the_mean_of_equal_rows",
+               f"{FOREST}::test_neighbouring_numbers_and_the_smallest_are_separated",
+               f"{FOREST}::test_small_and_empty_problems"),
+        hints=("Keep the number of the node where each row is; in every round those that are not in a leaf go one "
+               "down.",
+               "A node is a leaf if left is 0. At node k a row x goes to left[k] if x[feature[k]] <= threshold[k], "
+               "else to the next node, left[k] + 1. Use the local `left`: it already ends at the smaller budget.",
+               "node = np.zeros(len(X), np.intp); rows = np.arange(len(X)); while rows.size: keep those with "
+               "left[node[rows]] > 0; at = node[rows]; node[rows] = left[at] + (their value > their threshold); in "
+               "the end self.value[node]"),
+        mistakes=(
+            Mistake("> self.threshold[at])", ">= self.threshold[at])",
+                    "A row at the threshold goes left: only larger values go right."),
+            Mistake("left[at] + (X[rows, self.feature[at]] > self.threshold[at])",
+                    "left[at] + (X[rows, self.feature[at]] <= self.threshold[at])",
+                    "The children are swapped: larger values go to the right child, left + 1."),
+            Mistake("while rows.size:", "if rows.size:",
+                    "This walks one level only: go on until all rows are in leaves."),
+            Mistake("self.feature[at]]", "self.feature[0]]",
+                    "Every node asks for a feature of its own: take that of the node where the row is, not the "
+                    "root's."),
+            Mistake("self.threshold[at])", "self.threshold[0])",
+                    "Every node has a threshold of its own: take that of the node where the row is, not the "
+                    "root's."),
+            Mistake("return self.value[node]", "return node",
+                    "The prediction is the leaf's mean target, self.value, not its number."))),
+))

@@ -1,0 +1,153 @@
+"""Integers alone, and few bits (10.2.2): fixed-point products, clipping, a mean put back."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+
+INTEGER, CLIPPING = "tinyml.compression.integer", "tinyml.compression.clipping"
+
+CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
+    Exercise(
+        name="quantize_multiplier", target=f"{INTEGER}:quantize_multiplier", level=3, minutes=20, keep=2,
+        after=("quantize",),
+        task="Write a multiplier in (0, 1] as 2^-n M0 with M0 an integer of 31 bits",
+        tests=("test_integer.py::test_a_multiplier_has_31_bits",
+               "test_integer.py::test_multiplying_is_within_one_of_the_real_product"),
+        hints=("np.frexp takes a number apart into a fraction in [0.5, 1) and a power of 2.",
+               "M0 = round(2^31 fraction), n = -exponent. Two corners: a fraction that rounds up to 2^31 "
+               "does not fit (2^31 - 1 is as near as can be), and M = 1 has exponent 1: M0 = 2^31 - 1, n = 0.",
+               "fraction, exponent = np.frexp(M); fixed = np.minimum(np.round(fraction * 2.0 ** 31), "
+               "INT32.max); where exponent > 0 take INT32.max and 0; both .astype(np.int32)"),
+        mistakes=(
+            Mistake("np.where(one, 0, -exponent)", "np.where(one, 0, exponent)",
+                    "M = 2^-n M0: n is minus the exponent that frexp gives."),
+            Mistake("fraction * 2.0 ** 31", "fraction * 2.0 ** 30",
+                    "M0 is a fraction of 31 bits, round(2^31 M0): it lies between 2^30 and 2^31."),
+            Mistake("np.minimum(np.round(fraction * 2.0 ** 31), INT32.max)", "np.round(fraction * 2.0 ** 31)",
+                    "A fraction just below 1 rounds up to 2^31, which is no int32: take 2^31 - 1 at most."),
+            Mistake("one = exponent > 0", "one = exponent > 1",
+                    "M = 1 is 0.5 times 2^1, and n = -1 is no right shift: give it the largest M0 and n = 0."),
+            Mistake("np.round(fraction * 2.0 ** 31)", "np.floor(fraction * 2.0 ** 31)",
+                    "M0 is rounded to the nearest integer, not cut off."))),
+    Exercise(
+        name="rounding_doubling_high_mul", target=f"{INTEGER}:rounding_doubling_high_mul", level=2, minutes=15,
+        keep=1, after=("quantize_multiplier",),
+        task="Multiply two 31-bit fractions held as int32, rounded, without a float",
+        tests=("test_integer.py::test_the_high_half_of_a_doubled_product_is_the_rounded_fraction",
+               "test_integer.py::test_multiplying_is_within_one_of_the_real_product"),
+        hints=("A product of two int32 needs int64. To round a right shift, add half of what it divides by "
+               "first.",
+               "(a b + 2^30) >> 31 in int64, at most 2^31 - 1, as int32.",
+               "product = a.astype(np.int64) * b; return np.minimum((product + ...) >> 31, "
+               "INT32.max).astype(np.int32)"),
+        mistakes=(
+            Mistake("a.astype(np.int64) * b", "(a.astype(np.int64) * b).astype(np.int32).astype(np.int64)",
+                    "The product of two int32 has up to 62 bits: keep it in int64."),
+            Mistake("(product + (1 << 30)) >> 31", "product >> 31",
+                    "A shift rounds down: add half of 2^31 before it."),
+            Mistake("np.minimum((product + (1 << 30)) >> 31, INT32.max)", "((product + (1 << 30)) >> 31)",
+                    "-2^31 times -2^31 gives 2^31, which wraps around in an int32: take 2^31 - 1 at most."),
+            Mistake(">> 31", ">> 32", "The product is doubled: of 2 a b the upper half is a b / 2^31."),
+            Mistake("(1 << 30)", "(1 << 31)", "Half of what the shift divides by, 2^31, is 2^30."))),
+    Exercise(
+        name="requantize", target=f"{INTEGER}:requantize", level=2, minutes=15,
+        after=("rounding_doubling_high_mul",),
+        task="Turn int32 sums into codes of the output: times M, plus Z, clipped, in a small dtype",
+        tests=("test_integer.py::test_multiplying_is_within_one_of_the_real_product",
+               "test_integer.py::test_a_linear_layer_is_bit_for_bit_that_of_whole_numbers"),
+        hints=("Both roundings have functions of their own here: the product with M0, then the shift by n.",
+               "rounding_right_shift(rounding_doubling_high_mul(acc, M0), n), plus zero_point, clipped, of "
+               "the dtype that smallest_dtype names.",
+               "scaled = ...; codes = np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max); "
+               "codes.astype(...)"),
+        mistakes=(
+            Mistake("np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max)",
+                    "np.clip(scaled.astype(np.int64), quant_min, quant_max) + zero_point",
+                    "The limits are codes, zero point included: add it first, then clip."),
+            Mistake("scaled.astype(np.int64) + zero_point", "scaled.astype(np.int64)",
+                    "Output codes are shifted by Z3: add the zero point."),
+            Mistake("rounding_right_shift(rounding_doubling_high_mul(accumulator, multiplier), shift)",
+                    "rounding_doubling_high_mul(accumulator, multiplier)",
+                    "M = 2^-n M0: after the product with M0 there is a shift by n."),
+            Mistake("rounding_right_shift(rounding_doubling_high_mul(accumulator, multiplier), shift)",
+                    "rounding_doubling_high_mul(accumulator, multiplier) >> shift",
+                    "A plain shift rounds down: rounding_right_shift rounds to the nearest."),
+            Mistake("codes.astype(smallest_dtype(quant_min, quant_max))", "codes.astype(float)",
+                    "Codes are integers of the smallest dtype: no float belongs here."),
+            Mistake("np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max)",
+                    "scaled.astype(np.int64) + zero_point",
+                    "Clip to the range of the codes, which is the ReLU too, or the cast wraps around."))),
+    Exercise(
+        name="expected_error", target=f"{CLIPPING}:expected_error", level=2, minutes=15, keep=3,
+        after=("choose_qparams",),
+        task="Compute what clipping at alpha and rounding to 2^M codes cost together, for two densities",
+        tests=("test_clipping.py::test_no_other_clip_has_a_smaller_expected_error",
+               "test_clipping.py::test_the_expected_error_is_that_of_real_numbers"),
+        hints=("Two errors add up: what is rounded inside, the same for both densities, and what is clipped "
+               "outside.",
+               "Rounding: alpha^2 / (3 4^M). Clipping: 2 e^-alpha for Laplace; (1 + alpha^2) erfc(alpha / "
+               "sqrt(2)) - sqrt(2/pi) alpha e^(-alpha^2 / 2) for the Gaussian.",
+               'rounding = alpha ** 2 / (3 * 4 ** bits); if density == "laplace": return 2 * '
+               "math.exp(-alpha) + rounding; then the Gaussian with math.erfc"),
+        mistakes=(
+            Mistake("alpha ** 2 / (3 * 4 ** bits)", "alpha ** 2 / (3 * 2 ** bits)",
+                    "The error goes with the square of the step, which is 2 alpha / 2^M: so 4^M, not 2^M."),
+            Mistake("alpha ** 2 / (3 * 4 ** bits)", "alpha ** 2 / (12 * 4 ** bits)",
+                    "The step is 2 alpha / 2^M, and its square over 12 is alpha^2 / (3 4^M)."),
+            Mistake("2 * math.exp(-alpha) + rounding", "math.exp(-alpha) + rounding",
+                    "Both tails of the Laplace density are clipped: 2 e^-alpha."),
+            Mistake("math.erfc(alpha / math.sqrt(2))", "math.erfc(alpha)",
+                    "erfc is not yet the Gaussian's tail: its argument is alpha / sqrt(2)."),
+            Mistake("math.sqrt(2 / math.pi) * alpha *", "math.sqrt(2 / math.pi) *",
+                    "A factor alpha is missing in the second term of the Gaussian."),
+            Mistake("math.exp(-alpha ** 2 / 2)", "math.exp(-alpha ** 2)",
+                    "The Gaussian density has alpha^2 / 2 in its exponent."))),
+    Exercise(
+        name="optimal_clip", target=f"{CLIPPING}:optimal_clip", level=3, minutes=25, keep=1,
+        after=("expected_error",),
+        task="Find the clip of least expected error, where the derivative is zero, by halving an interval",
+        tests=("test_clipping.py::test_the_best_clips_are_those_of_the_paper",
+               "test_clipping.py::test_no_other_clip_has_a_smaller_expected_error"),
+        hints=("Write the slope as a function of alpha that grows through its only zero. Where it is "
+               "negative, the zero lies further right.",
+               "Laplace: 1 / (3 4^M) - e^-alpha / alpha. Gaussian: 1 / (3 4^M) + erfc(alpha / sqrt(2)) - "
+               "sqrt(2/pi) e^(-alpha^2/2) / alpha. Start with an interval such as 1e-6 ... 50, and halve "
+               "until it is 1e-12 long.",
+               "while high - low > 1e-12 * high: middle = (low + high) / 2; low, high = (middle, high) if "
+               "slope(middle) < 0 else (low, middle)"),
+        mistakes=(
+            Mistake("slope(middle) < 0", "slope(middle) > 0",
+                    "You keep the wrong half: where the slope is still negative, the minimum lies to the "
+                    "right."),
+            Mistake("1 / (3 * 4 ** bits)", "1 / (3 * 2 ** bits)", "The share of the rounding is 1 / (3 4^M)."),
+            Mistake("low, high = 1e-6, 50.0", "low, high = 1e-6, 10.0",
+                    "Your interval ends before the zero: with 16 bits it lies near 20 for Laplace."),
+            Mistake("share - math.exp(-alpha) / alpha", "share - math.exp(-alpha)",
+                    "The condition for Laplace is alpha e^alpha = 3 4^M: divide e^-alpha by alpha."),
+            Mistake("math.erfc(alpha / math.sqrt(2))", "math.erf(alpha / math.sqrt(2))",
+                    "The tail is erfc = 1 - erf, what lies outside of the clip."))),
+    Exercise(
+        name="correct_bias", target=f"{CLIPPING}:correct_bias", level=2, minutes=20, keep=2,
+        hide=("_shift_and_factor",), after=("channel_range",),
+        task="Give each channel of the quantized weights its mean and its norm back",
+        tests=("test_clipping.py::test_corrected_channels_have_their_mean_and_norm_back",),
+        hints=("All means and norms are per channel: over all axes but the first, with keepdims.",
+               "(W_q + mean(W) - mean(W_q)) * ||W - mean(W)|| / ||W_q - mean(W_q)||, and the factor is 1 "
+               "where the second norm is next to 0 beside the first.",
+               "mean = lambda a: a.mean(axis=others, keepdims=True); norm likewise, of a - mean(a); factor = "
+               "np.divide(norm(W), norm(Q), out=ones, where=norm(Q) > 1e-12 * norm(W))"),
+        mistakes=(
+            Mistake("others = tuple(range(1, W.ndim))", "others = tuple(range(W.ndim))",
+                    "Each channel has a mean and a norm of its own: leave axis 0 out."),
+            Mistake("others = tuple(range(1, W.ndim))", "others = (1,)",
+                    "A filter has several axes: mean and norm are over all of them but the first."),
+            Mistake("(Q + shift) * factor", "Q * factor + shift",
+                    "In the paper the shift comes first and the factor scales all of it, the mean too."),
+            Mistake("((a - mean(a)) ** 2).sum(", "(a ** 2).sum(",
+                    "The norms are those of the deviations from the mean: subtract it first."),
+            Mistake("(Q + shift) * factor", "Q + shift",
+                    "Only the mean is put back here; the factor gives the norm back."),
+            Mistake("where=norm(Q) > 1e-12 * norm(W))", "where=norm(Q) >= 0)",
+                    "A channel whose quantized weights are all equal has no norm to divide by: its factor is "
+                    "1."),
+            Mistake("np.divide(norm(W), norm(Q), out=np.ones_like(norm(W)), where=norm(Q) > 1e-12 * norm(W))",
+                    "np.divide(norm(Q), norm(W), out=np.ones_like(norm(W)), where=norm(Q) > 1e-12 * norm(W))",
+                    "The factor is upside down: ||W - mean|| goes over ||W_q - mean||."))),
+))

@@ -1,0 +1,103 @@
+"""Low rank (10.2.3): a matrix as the product of two thin ones, and how thin they may be."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+
+LOW_RANK, TESTS = "tinyml.compression.low_rank", "test_low_rank.py"
+
+CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
+    Exercise(
+        name="truncated_svd", target=f"{LOW_RANK}:truncated_svd", level=2, minutes=15, keep=3,
+        task="Cut a singular value decomposition after r terms, and share out the singular values evenly",
+        tests=(f"{TESTS}::test_the_squared_error_is_the_tail_of_the_spectrum_and_no_other_is_smaller",
+               f"{TESTS}::test_full_rank_is_exact"),
+        hints=("np.linalg.svd(W, full_matrices=False) gives u, s and v transposed. (The case with a "
+               "covariance is done.)",
+               "U = (u_1 ... u_r) diag(sqrt(s)), shape (m, r); V = (v_1 ... v_r) diag(sqrt(s)), shape (n, "
+               "r). To multiply columns by numbers is a broadcast.",
+               "U, s, Vh = np.linalg.svd(...); root = np.sqrt(s[:rank]); return U[:, :rank] * root, "
+               "Vh[...].T * root"),
+        mistakes=(
+            Mistake("U[:, :rank] * root, Vh[:rank].T * root", "U[:, :rank] * s[:rank], Vh[:rank].T",
+                    "The product is right, but all of s is in U: share it out, the root to each side, so "
+                    "that U'U = V'V."),
+            Mistake("root = np.sqrt(s[:rank])", "root = s[:rank]",
+                    "Each factor gets the root of s, or their product has s squared."),
+            Mistake("Vh[:rank].T", "Vh[:, :rank]",
+                    "NumPy gives V transposed: the right singular vectors are the rows of Vh."),
+            Mistake("U[:, :rank] * root, Vh[:rank].T * root",
+                    "U[:, -rank:] * np.sqrt(s[-rank:]), Vh[-rank:].T * np.sqrt(s[-rank:])",
+                    "Singular values come in falling order: the first ones are to be kept."),
+            Mistake("U[:, :rank] * root, Vh[:rank].T * root", "U[:, :rank] * root, Vh[:rank] * root[:, None]",
+                    "V has shape (n, r), a column for each singular vector: transpose the rows of Vh."))),
+    Exercise(
+        name="rank_for_energy", target=f"{LOW_RANK}:rank_for_energy", level=2, minutes=10, keep=3,
+        after=("truncated_svd",),
+        task="Find the least rank whose singular values hold a share of the sum of all squares",
+        tests=(f"{TESTS}::test_the_rank_for_an_energy_is_the_least",),
+        hints=("Running sums of the squares rise. Which is the first that is large enough?",
+               "held = np.cumsum of s^2; the least r with held_r >= energy times the last of them. "
+               "np.searchsorted counts those that are smaller.",
+               "return int(np.searchsorted(held, energy * held[-1] * (1 - 1e-12))) + 1, the last factor for "
+               "rounding"),
+        mistakes=(
+            Mistake("** 2)", "** 1)", "Energy is the sum of the squares of singular values."),
+            Mistake("(1 - 1e-12))) + 1", "(1 - 1e-12)))",
+                    "searchsorted counts those before the first that is enough: the rank is one more."),
+            Mistake("energy * held[-1]", "energy",
+                    "The share is of the whole: multiply it by the sum of all squares."),
+            Mistake("int(np.searchsorted(held, energy * held[-1] * (1 - 1e-12))) + 1",
+                    "max(1, round(energy * len(s)))",
+                    "A share of the energy is not a share of the number of singular values: the first ones "
+                    "hold more."),
+            Mistake("energy * held[-1]", "(1 - energy) * held[-1]",
+                    "energy is the share that is kept, not the one that is lost."))),
+    Exercise(
+        name="rank_for_budget", target=f"{LOW_RANK}:rank_for_budget", level=1, minutes=5, keep=2,
+        after=("truncated_svd",),
+        task="Find the largest rank at which two factors take no more than a share of the multiplications",
+        tests=(f"{TESTS}::test_the_rank_for_a_budget_is_the_largest",),
+        hints=("Solve r (m + n) <= share m n for r. See break_even.",
+               "floor(share m n / (m + n)), with a little added against rounding, kept within 1 ... min(m, "
+               "n).",
+               "max(1, min(m, n, math.floor(share * break_even(m, n) + 1e-9)))"),
+        mistakes=(
+            Mistake("math.floor(", "math.ceil(", "Rounded up, the work is above the share: take the floor."),
+            Mistake("max(1, min(m, n, math.floor(share * break_even(m, n) + 1e-9)))",
+                    "min(m, n, math.floor(share * break_even(m, n) + 1e-9))",
+                    "The rank is 1 at least, however small the share."),
+            Mistake("min(m, n, math", "min(m * n, math", "No matrix has more than min(m, n) singular values."),
+            Mistake("share * break_even(m, n)", "share * min(m, n)",
+                    "The share is of the multiplications m n, and each rank takes m + n of them."),
+            Mistake("share * break_even(m, n)", "break_even(m, n)",
+                    "At break_even the two factors take all of the multiplications: take the share of it."))),
+    Exercise(
+        name="factorize_conv", target=f"{LOW_RANK}:factorize_conv", level=3, minutes=30, keep=5,
+        after=("truncated_svd",),
+        task="Make two convolutions of one, by a decomposition of its filters as a matrix",
+        tests=(f"{TESTS}::test_two_convolutions_compute_the_reconstructed_one",),
+        hints=("truncated_svd gives the two thin matrices; each is a set of filters in another shape. Which "
+               "half sees rows, which columns?",
+               "separable: _matrix(layer) is (C kh, O kw), so V is (C kh, r) and H (O kw, r); filters V (r, "
+               "C, kh, 1) with stride (sh, 1) and padding (ph, 0), no bias, then H (O, r, 1, kw) with (1, "
+               "sw) and (0, pw). channel: W.reshape(O, -1) gives U (O, r) and V (C kh kw, r), filters V (r, "
+               "C, kh, kw), then U (O, r, 1, 1).",
+               "_conv(layer, filters, stride, padding, bias=False) makes a layer; V.T.reshape(rank, C, kh, "
+               "1); H.reshape(O, kw, rank).transpose(0, 2, 1)[:, :, None]; return Sequential(first, second); "
+               "a ValueError for another method"),
+        mistakes=(
+            Mistake("(sh, 1), (ph, 0), bias=False)", "(sh, sw), (ph, 0), bias=False)",
+                    "The vertical half moves by the vertical stride only: its stride is (sh, 1)."),
+            Mistake("H.reshape(O, kw, rank).transpose(0, 2, 1)", "H.reshape(O, rank, kw)",
+                    "The rows of H count outputs and columns of the kernel: reshape to (O, kw, r), then "
+                    "exchange the axes."),
+            Mistake("(sh, 1), (ph, 0), bias=False)", "(sh, 1), (ph, 0))",
+                    "The bias belongs to the outputs: only the second convolution has it."),
+            Mistake("(0, pw))", "(ph, pw))",
+                    "The first half has padded above and below already: the second pads left and right, (0, "
+                    "pw)."),
+            Mistake("rank, C, kh, kw), (sh, sw), (ph, pw), bias=False)",
+                    "rank, C, kh, kw), (1, 1), (ph, pw), bias=False)",
+                    "The stride is lost: by channels the first convolution takes all of it."),
+            Mistake("V.T.reshape(rank, C, kh, 1)", "V.reshape(rank, C, kh, 1)",
+                    "Each column of V is a filter: transpose, so that filters come first, before you "
+                    "reshape."))),
+))

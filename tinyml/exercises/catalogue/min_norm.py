@@ -1,0 +1,174 @@
+"""Lesson 10.1.2, least squares: the shortest fit, ridge, and how gradient descent gets there."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+
+MODULE, TESTS = "tinyml.interpolation.min_norm", "test_min_norm.py"
+SHORTEST = "    U, s, Vh = svd(X)\n    return (Vh.T / s) @ (U.T @ y)    # (p, rank) @ (rank, ...)"
+
+CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gradient descent", (
+    Exercise(
+        name="min_norm", target=f"{MODULE}:min_norm", level=2, minutes=10, after=("mul",), keep=1,
+        task="Compute the shortest of all least-squares fits, X^+ y, for an X of any shape and rank",
+        tests=(f"{TESTS}::test_the_three_regimes_and_the_pseudoinverse_agree",
+               f"{TESTS}::test_the_residual_is_orthogonal_to_every_column[min_norm]",
+               f"{TESTS}::test_any_other_minimiser_is_longer_by_pythagoras[min_norm]",
+               f"{TESTS}::test_many_problems_at_once_are_the_problems_one_by_one"),
+        hints=("Which directions of beta change X beta at all? Along the singular vectors of X each is a number "
+               "apart.",
+               "With U, s, Vh = svd(X), of shapes (n, rank), (rank,), (rank, p) and without zeros in s: "
+               "X^+ = V diag(1 / s) U', and V is Vh.T.",
+               "return (Vh.T / s) @ (...), where ... is U'y, of shape (rank,) or (rank, k)."),
+        mistakes=(
+            Mistake("(Vh.T / s)", "(Vh.T * s)",
+                    "X^+ undoes X, so it divides by the singular values; you multiply by them."),
+            Mistake("(Vh.T / s)", "Vh.T", "The singular values are missing: divide coordinate i by s_i."),
+            Mistake("(Vh.T / s)", "(Vh.T / s ** 2)",
+                    "1 / s^2 belongs to (X'X)^-1; X^+ = (X'X)^-1 X' keeps a factor s, which leaves 1 / s."),
+            Mistake("= svd(X)", "= np.linalg.svd(X, full_matrices=False)",
+                    "np.linalg.svd keeps the singular values that are zero up to rounding, and you divide by them: "
+                    "use svd of this module."),
+            Mistake("(Vh.T / s) @ (U.T @ y)", "Vh.T @ (U.T @ y) / s",
+                    "s has one entry per direction, not per feature: divide the coordinates U'y before V turns "
+                    "them into beta."),
+            Mistake(SHORTEST, "    return np.linalg.solve(X.T @ X, X.T @ y)",
+                    "X'X has an inverse only if the columns of X are independent, and XX' only if its rows are: go "
+                    "by the singular values, which serve every X."))),
+    Exercise(
+        name="ridge", target=f"{MODULE}:ridge", level=2, minutes=15, after=("min_norm",), keep=2,
+        task="Compute the ridge estimate for any penalty lam >= 0, with X^+ y as its limit at 0",
+        tests=(f"{TESTS}::test_ridge_makes_the_gradient_of_its_objective_zero",
+               f"{TESTS}::test_ridge_tends_to_the_minimum_norm",
+               f"{TESTS}::test_many_problems_at_once_are_the_problems_one_by_one",
+               f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result"),
+        hints=("It is the shortest fit with each direction shrunk: by which factor, and where does n come in?",
+               "beta = V diag(f / s) U'y with f = s^2 / (s^2 + n lam), which is ridge_filter(s, lam, n_samples=n), "
+               "a float64: give f the dtype of s.",
+               "U, s, Vh = svd(X); f = ridge_filter(s, lam, n_samples=max(len(X), 1)).astype(...); return (Vh.T * "
+               "...) @ (U.T @ y)"),
+        mistakes=(
+            Mistake("n_samples=max(len(X), 1)", "n_samples=1",
+                    "The objective is the mean over n samples, so the penalty in X'X + n lam I is n lam, not lam."),
+            Mistake("n_samples=max(len(X), 1)", "n_samples=max(X.shape[1], 1)",
+                    "n lam has the number of samples in it, the rows of X, not that of the features."),
+            Mistake("(Vh.T * (f / s))", "(Vh.T * f)",
+                    "The filter multiplies the coordinates of X^+ y, and those are divided by s: f / s."),
+            Mistake("(Vh.T * (f / s))", "(Vh.T * (f / s ** 2))",
+                    "s / (s^2 + n lam) is f / s; you divide by s twice."),
+            Mistake("ridge_filter(s, lam, n_samples=max(len(X), 1)).astype(s.dtype)",
+                    "ridge_filter(s, lam, n_samples=max(len(X), 1))",
+                    "float32 must stay float32: the filter is float64, give it the dtype of s."),
+            Mistake("(Vh.T * (f / s)) @ (U.T @ y)",
+                    "np.linalg.solve(X.T @ X + len(X) * lam * np.eye(X.shape[1]), X.T @ y)",
+                    "For lam = 0, or nearly so, X'X + n lam I may have no inverse, and it squares the condition "
+                    "number of X: go by the singular values."))),
+    Exercise(
+        name="gradient_descent", target=f"{MODULE}:gradient_descent", level=2, minutes=15, after=("min_norm",), keep=1,
+        task="Walk down 1/2 ||X beta - y||^2 and return every iterate, with the gradient from the engine",
+        tests=(f"{TESTS}::test_gradient_descent_equals_its_closed_form_at_every_step",
+               f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result",
+               f"{TESTS}::test_on_empty_and_zero_designs_descent_stays_where_it_starts[gradient_descent-shape3]",
+               f"{TESTS}::test_inputs_are_not_modified"),
+        hints=("Each step makes a new Tensor of the current beta, computes the loss, and asks for its gradient.",
+               "The loss is half the sum of the squared residuals; its gradient is X'(X beta - y), beta.grad after "
+               "loss.backward(). The result has n_steps + 1 rows, the first is beta0, in the dtype of X.",
+               "beta = Tensor(iterates[t], requires_grad=True); loss = 0.5 * ((X @ beta - y) ** 2).sum(); "
+               "loss.backward(); iterates[t + 1] = iterates[t] - ..."),
+        mistakes=(
+            Mistake("0.5 * ((X @ beta - y) ** 2)", "((X @ beta - y) ** 2)",
+                    "The loss is half the squared distance: without the half every step is twice too long."),
+            Mistake("** 2).sum()", "** 2).mean()", "The loss is the sum over the samples, not their mean."),
+            Mistake("iterates[t] - lr * beta.grad", "iterates[t] + lr * beta.grad",
+                    "The sign: descent goes against the gradient."),
+            Mistake("iterates[t] - lr * beta.grad", "beta0 - lr * beta.grad",
+                    "Each step starts from the last iterate, not from beta_0."),
+            Mistake("return iterates", "return iterates[1:]",
+                    "The start beta_0 is the first of the n_steps + 1 iterates."),
+            Mistake("iterates[0] = beta0", "iterates[0] = 0",
+                    "The descent starts at beta0, which need not be zero."),
+            Mistake("beta0.shape), X.dtype)", "beta0.shape))",
+                    "float32 must stay float32: allocate in the dtype of X."))),
+    Exercise(
+        name="descent_filter", target=f"{MODULE}:descent_filter", level=2, minutes=15, after=("gradient_descent",),
+        keep=6,
+        task="Compute the share of each singular direction that t steps of descent from zero have learned",
+        tests=(f"{TESTS}::test_the_share_learned_is_exact_however_small_the_step",
+               f"{TESTS}::test_the_share_learned_is_that_of_the_engine_s_descent"),
+        hints=("Each step leaves 1 - lr s^2 of what a direction still lacks. What is left after t of them?",
+               "f = 1 - (1 - step)^t, where step = lr s^2 has shape (rank,) and t has got an axis for it. For "
+               "small steps the difference from 1 loses digits: there it is -expm1(t log1p(-step)), which in turn "
+               "needs step < 1.",
+               "small = step < 0.5; return np.where(small, ..., ...): the first with np.where(small, step, 0) for "
+               "step, so that no logarithm fails, the second as it stands in the equation."),
+        mistakes=(
+            Mistake("np.where(small, slowly, 1 - (1 - step) ** t)", "1 - (1 - step) ** t",
+                    "Where lr s^2 is tiny, 1 - lr s^2 rounds to 1 and the digits are lost: use expm1 and log1p "
+                    "there."),
+            Mistake("small = step < 0.5", "small = step < 2",
+                    "For lr s^2 >= 1 there is no logarithm of 1 - lr s^2: use the power there."),
+            Mistake("np.log1p(-np.where(small, step, 0))", "-np.where(small, step, 0)",
+                    "1 - exp(-t lr s^2) is gradient flow, infinitely small steps; a step of descent leaves 1 - lr "
+                    "s^2."),
+            Mistake("slowly, 1 - (1 - step) ** t)", "1 - slowly, (1 - step) ** t)",
+                    "This is the share that is left; asked for is the share learned, 1 minus that."),
+            Mistake("np.where(small, slowly, 1 - (1 - step) ** t)", "np.minimum(t * step, 1)",
+                    "Each step learns a share of what is *left*, so the shares left multiply: 1 - (1 - lr s^2)^t, "
+                    "not t lr s^2."),
+            Mistake("    slowly = ", "    t = t + 1\n    slowly = ",
+                    "t steps leave (1 - lr s^2)^t: you take one step too many."))),
+    Exercise(
+        name="descent_closed_form", target=f"{MODULE}:gradient_descent_closed_form", level=3, minutes=25,
+        after=("descent_filter",), keep=1,
+        task="Write down every iterate of gradient descent without a loop, from any start",
+        tests=(f"{TESTS}::test_gradient_descent_equals_its_closed_form_at_every_step",
+               f"{TESTS}::test_iterates_never_leave_the_row_space_through_the_start[gradient_descent_closed_form]",
+               f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result"),
+        hints=("In the coordinates of the singular vectors every direction walks from where it starts to its "
+               "limit, alone.",
+               "U, s, Vh = svd(X). The start is Vh @ beta0, the limit (U / s)' y, both (rank, ...); of the way "
+               "between them descent_filter(s, np.arange(n_steps + 1), lr=lr), (n_steps + 1, rank), is walked. "
+               "What X does not see of beta0 stays.",
+               "way = (U / s).T @ y - ...; return beta0 + np.einsum(\"ti,ip,i...->tp...\", filters, Vh, way), with "
+               "the filters in the dtype of X."),
+        mistakes=(
+            Mistake(" - Vh @ beta0", "",
+                    "The way of a direction goes from its start to its limit: subtract V'beta_0."),
+            Mistake("return beta0 + np.einsum(", "return np.einsum(",
+                    "The formula gives what is added to beta_0; what X does not see of beta_0 is kept."),
+            Mistake("np.arange(n_steps + 1)", "np.arange(1, n_steps + 2)",
+                    "Steps count from 0: the first of the n_steps + 1 rows is beta_0."),
+            Mistake("np.arange(n_steps + 1)", "np.arange(n_steps)",
+                    "There are n_steps + 1 iterates, beta_0 included."),
+            Mistake("(U / s).T @ y", "(U * s).T @ y",
+                    "The limit is X^+ y, whose coordinates are U'y divided by s."),
+            Mistake("lr=lr).astype(X.dtype)", "lr=lr)",
+                    "float32 must stay float32: the filters are float64, cast them."),
+            Mistake("lr=lr)", "lr=lr / max(len(X), 1))",
+                    "The loss is half the sum of squares, not their mean: lr is not divided by n."))),
+    Exercise(
+        name="kaczmarz", target="tinyml.interpolation.implicit_bias:kaczmarz", level=2, minutes=20,
+        after=("gradient_descent",), keep=6,
+        task="Project beta on one equation after the other: SGD on single rows, with the step 1 / ||x_i||^2",
+        tests=("test_implicit_bias.py::test_kaczmarz_solves_an_equation_a_step_and_is_sgd_on_rows_of_length_one",
+               "test_implicit_bias.py::test_kaczmarz_solves_many_problems_at_once",
+               "test_implicit_bias.py::test_designs_at_the_edge"),
+        hints=("The nearest point of {x'beta = y} lies straight ahead along x. How far?",
+               "beta + (y_i - x_i'beta) / ||x_i||^2 x_i, with i = rows[t] and the last beta; all len(rows) + 1 "
+               "points are returned, the first is beta0. A row of zeros changes nothing. For y of shape (n, k) the "
+               "residual has k entries and the change is an outer product.",
+               "path = np.empty((len(rows) + 1, *beta0.shape)); for t, i in enumerate(rows): path[t + 1] = "
+               "path[t]; if X[i] is not zero: path[t + 1] += np.multiply.outer(X[i] / its squared length, the "
+               "residual of row i)"),
+        mistakes=(
+            Mistake("X[i] / squares[i]", "X[i]", "Without 1 / ||x_i||^2 the step does not end on the equation."),
+            Mistake("X[i] / squares[i]", "X[i] / np.sqrt(squares[i])",
+                    "The residual is divided by the squared length of x_i: once for its direction, once for the "
+                    "distance."),
+            Mistake("if squares[i] > 0:", "if True:",
+                    "A row of zeros says nothing: leave beta alone instead of dividing by 0."),
+            Mistake("y[i] - X[i] @ path[t])", "X[i] @ path[t] - y[i])",
+                    "The sign: the step goes towards y_i, by y_i - x_i'beta."),
+            Mistake("y[i] - X[i] @ path[t])", "y[i] - X[i] @ beta0)",
+                    "The residual is that of the last beta, not of the start."),
+            Mistake("np.multiply.outer(X[i] / squares[i], y[i] - X[i] @ path[t])",
+                    "X[i] / squares[i] * (y[i] - X[i] @ path[t])",
+                    "For y of shape (n, k) there are k residuals, and the change is an outer product, (p, k)."))),
+))

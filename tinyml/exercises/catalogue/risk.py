@@ -1,0 +1,146 @@
+"""Lesson 10.1.2, theory: the risk of interpolation, exactly, in the limit, and given the data."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+
+MODULE, TESTS = "tinyml.interpolation.double_descent", "test_double_descent.py"
+RANKS = "    q = positive[1:] / positive[:-1]\n    r = _horner(q)\n    return r, r ** 2 / _horner(q ** 2)"
+
+CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign overfitting", (
+    Exercise(
+        name="min_norm_variance", target=f"{MODULE}:min_norm_variance", level=2, minutes=15, after=("min_norm",),
+        keep=1, hide=("_fraction",), examples=300,
+        task="Compute the exact variance of X^+ y for Gaussian features, with its pole at p = n",
+        tests=(f"{TESTS}::test_the_formulas_of_the_papers",
+               f"{TESTS}::test_the_risk_is_infinite_next_to_the_threshold_and_only_there",
+               f"{TESTS}::test_the_variance_is_the_same_for_x_and_its_transpose"),
+        hints=("Both formulas are one: which size stands in the numerator, and what is the denominator but for its "
+               "sign?",
+               "noise min(n, p) / (|n - p| - 1), infinite where that gap is not positive; but where the numerator "
+               "is 0, the variance is 0. All arguments are arrays of one shape: choose with np.where, not with if.",
+               "top = noise * np.minimum(n, p); gap = np.abs(n - p) - 1; return np.where((gap > 0) | (top == 0), "
+               "top / np.where(gap > 0, gap, 1), np.inf)[()] - the [()] turns "
+               "an array without axes into a number."),
+        mistakes=(
+            Mistake("np.abs(n - p) - 1)", "np.abs(n - p))",
+                    "|n - p| is right only in the limit; the mean of an inverse Wishart matrix has |n - p| - 1."),
+            Mistake("np.minimum(n, p)", "p", "The numerator is p for p < n only; for p > n it is n."),
+            Mistake("np.minimum(n, p)", "np.maximum(n, p)",
+                    "The numerator is the smaller of n and p: the rank of X."),
+            Mistake("gap > 0\n", "gap != 0\n",
+                    "At p = n the gap |n - p| - 1 is -1, and a variance is not negative: it is infinite there."),
+            Mistake("is_open | (top == 0)", "is_open",
+                    "Without noise, samples or features there is no variance, at p = n either: 0 instead of "
+                    "infinity."),
+            Mistake("noise * np.minimum", "noise ** 2 * np.minimum",
+                    "noise is the variance already: do not square it."))),
+    Exercise(
+        name="asymptotic_risk", target=f"{MODULE}:asymptotic_risk", level=2, minutes=10, after=("min_norm_variance",),
+        keep=1,
+        task="Compute the limit of the risk of X^+ y for p / n -> gamma, on both sides of the threshold",
+        tests=(f"{TESTS}::test_the_exact_risk_tends_to_the_asymptotic_one",
+               f"{TESTS}::test_the_minimum_is_where_it_is_said_to_be",
+               f"{TESTS}::test_arrays_broadcast_and_numbers_stay_numbers"),
+        hints=("Write bias and variance each as one formula that is right on both sides of gamma = 1.",
+               "Bias: signal max(gamma - 1, 0) / gamma. Variance: noise min(gamma, 1) / |gamma - 1|, where "
+               "_fraction(top, gap) is top / gap, infinite for a gap of 0 unless top is 0.",
+               "return signal * np.maximum(gamma - 1, 0) / gamma + _fraction(noise * ..., np.abs(...))"),
+        mistakes=(
+            Mistake("np.maximum(gamma - 1, 0)", "(gamma - 1)",
+                    "For gamma < 1 there is no bias: 1 - 1 / gamma is negative there."),
+            Mistake("np.minimum(gamma, 1)", "gamma",
+                    "For gamma > 1 the variance is noise / (gamma - 1), without gamma above."),
+            Mistake("np.minimum(gamma, 1)", "1",
+                    "For gamma < 1 the variance is noise gamma / (1 - gamma), with gamma above."),
+            Mistake("np.abs(gamma - 1)", "gamma - 1",
+                    "For gamma < 1 the denominator is 1 - gamma: the distance from the threshold, on either side."),
+            Mistake("np.maximum(gamma - 1, 0) / gamma", "np.maximum(gamma - 1, 0)",
+                    "The share that n samples cannot see is (p - n) / p = 1 - 1 / gamma: divide by gamma."),
+            Mistake("np.maximum(gamma - 1, 0) / gamma", "np.minimum(1, 1 / gamma)",
+                    "1 / gamma = n / p is the share of beta that is seen; the bias is what is not seen, 1 - 1 / "
+                    "gamma."))),
+    Exercise(
+        name="optimal_ridge_risk", target=f"{MODULE}:optimal_ridge_risk", level=3, minutes=25,
+        after=("asymptotic_risk", "ridge"), keep=1,
+        task="Compute the limit of the risk of ridge at its best penalty, also without noise",
+        tests=(f"{TESTS}::test_optimal_ridge_has_no_peak",
+               f"{TESTS}::test_optimal_ridge_solves_the_marchenko_pastur_equation",
+               f"{TESTS}::test_optimal_ridge_is_the_shortest_fit_where_there_is_no_noise"),
+        hints=("Put lam* = noise gamma / signal into the formula before you compute: what cancels?",
+               "noise gamma m with m = (root - b) / (2 gamma lam*) is signal / (2 gamma) (root - b), which "
+               "needs no division by the noise; b = 1 - gamma + lam*, root = sqrt(b^2 + 4 gamma lam*).",
+               "lam = optimal_lam(gamma, signal=signal, noise=noise); b = ...; root = np.hypot(b, 2 * "
+               "np.sqrt(gamma * lam)); return signal / (2 * gamma) * (...)"),
+        mistakes=(
+            Mistake("b = 1 - gamma + lam", "b = 1 - gamma - lam", "The sign: b = 1 - gamma + lam*."),
+            Mistake("b = 1 - gamma + lam", "b = gamma - 1 + lam", "The sign of gamma: b = 1 - gamma + lam*."),
+            Mistake("2 * np.sqrt(gamma * lam)", "np.sqrt(gamma * lam)",
+                    "Under the root stands 4 gamma lam, the square of 2 sqrt(gamma lam)."),
+            Mistake("(root - b)", "(root + b)",
+                    "m is the root of its quadratic equation that stays finite, with minus b: (root - b) / (2 "
+                    "gamma lam)."),
+            Mistake("signal / (2 * gamma)", "noise / (2 * lam)",
+                    "Without noise this is 0 / 0: noise / lam* is signal / gamma, so let it cancel first."),
+            Mistake("signal / (2 * gamma)", "signal / gamma",
+                    "The 2 of 2 gamma lam is missing from the denominator."),
+            Mistake("lam = optimal_lam(gamma, signal=signal, noise=noise)", "lam = noise / signal",
+                    "The best penalty is noise gamma / signal, as signal / p is the size of a coefficient: gamma "
+                    "is missing."))),
+    Exercise(
+        name="filter_risk", target="tinyml.interpolation.early_stopping:filter_risk", level=2, minutes=20,
+        after=("ridge", "descent_filter"), keep=6,
+        task="Compute the exact risk, given X, of any fit that multiplies the directions of X^+ y by a filter",
+        tests=("test_early_stopping.py::test_the_risk_is_the_mean_over_the_noise",
+               "test_early_stopping.py::test_for_descent_it_is_the_risk_of_the_epochs"),
+        hints=("Three things are lost: what the filter holds back of beta, what X does not see of it, and what "
+               "noise adds.",
+               "seen = Vh @ beta, (rank,), are the v_i'beta; beta - seen @ Vh is not seen at all. Sum over the "
+               "directions, the last axis of f, (1 - f)^2 seen^2 + noise (f / s)^2, and add the squared length of "
+               "the unseen part.",
+               "hidden = np.sum((beta - seen @ Vh) ** 2); return hidden + (((1 - f) * seen) ** 2 + noise * "
+               "...).sum(axis=-1)"),
+        mistakes=(
+            Mistake("return hidden + (", "return (",
+                    "The part of beta that X does not see is lost too: add its squared length."),
+            Mistake("np.sum((beta - seen @ Vh) ** 2)", "np.sum(beta ** 2)",
+                    "Not all of beta is hidden: subtract what X sees of it, V V'beta."),
+            Mistake("((1 - f) * seen) ** 2", "(f * seen) ** 2",
+                    "The bias is what the filter holds back, 1 - f; f is what it lets pass."),
+            Mistake("((1 - f) * seen) ** 2", "(1 - f) * seen ** 2",
+                    "The bias is squared: (1 - f)^2 times (v_i'beta)^2."),
+            Mistake("np.sqrt(noise) * f / s", "np.sqrt(noise) * f",
+                    "The noise is divided by s_i, as U'y is: (f_i / s_i)^2."),
+            Mistake("np.sqrt(noise) * f / s", "noise * f / s",
+                    "noise is a variance: it enters once, outside of the square."),
+            Mistake(".sum(axis=-1)", ".sum()", "Each filter has a risk of its own: sum over the last axis only."))),
+    Exercise(
+        name="effective_ranks", target="tinyml.interpolation.benign:effective_ranks", level=3, minutes=30,
+        after=("min_norm_variance",), keep=1, hide=("_horner",),
+        task="Count the directions of every tail of a spectrum in two ways, r_k and R_k, however small the tail",
+        tests=("test_benign.py::test_the_effective_ranks_are_what_they_are_defined_to_be",
+               "test_benign.py::test_equal_eigenvalues_all_count_exactly",
+               "test_benign.py::test_neither_the_scale_nor_zeros_at_the_end_matter",
+               "test_benign.py::test_a_geometric_decay_has_the_same_ranks_everywhere_even_where_squares_vanish",
+               "test_benign.py::test_without_variance_there_are_no_ranks"),
+        hints=("Only ratios of neighbouring eigenvalues matter. Start from the last positive one, where both ranks "
+               "are 1.",
+               "r_k = 1 + q_k r_{k+1}, backwards from r = 1, with q = positive[1:] / positive[:-1]. The same "
+               "recursion with q^2 gives sum lambda_i^2 / lambda_{k+1}^2, and R_k = r_k^2 over that.",
+               "Write a helper that runs the recursion over q, from the back, and returns len(q) + 1 numbers; then "
+               "r = helper(q); return r, r ** 2 / helper(q ** 2). Without positive eigenvalues: two empty arrays."),
+        mistakes=(
+            Mistake("_horner(q ** 2)", "_horner(q)",
+                    "R_k divides by the sum of the squared eigenvalues: their ratios are q^2."),
+            Mistake("return r, r ** 2 / _horner", "return r, r / _horner",
+                    "R_k has the square of the sum above: r_k^2."),
+            Mistake("lambda r, ratio: 1 + ratio * r", "lambda r, ratio: ratio * (1 + r)",
+                    "r_k counts lambda_{k+1} itself as 1, then q_k times the rest: 1 + q_k r_{k+1}."),
+            Mistake("positive[1:] / positive[:-1]", "positive[:-1] / positive[1:]",
+                    "q_k is the next eigenvalue over this one, at most 1; yours is upside down."),
+            Mistake("np.array(list(backwards))[::-1]", "np.array(list(backwards))",
+                    "The recursion runs from the end: turn its result round, so that r_0 comes first."),
+            Mistake("eigenvalues[eigenvalues > 0]", "eigenvalues",
+                    "Eigenvalues of zero have no ranks: leave them out before you divide."),
+            Mistake(RANKS, "    sums, squares = (v[::-1].cumsum()[::-1] for v in (positive, positive ** 2))\n"
+                           "    return sums / positive, sums ** 2 / squares",
+                    "The squares of small eigenvalues underflow to 0: compute from the ratios of neighbours "
+                    "instead."))),
+))

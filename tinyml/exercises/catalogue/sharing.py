@@ -1,0 +1,116 @@
+"""Weight sharing (10.2.2): a few values for all weights of a layer."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+
+SHARING, TESTS = "tinyml.compression.weight_sharing", "test_weight_sharing.py"
+
+CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
+    Exercise(
+        name="initial_centroids", target=f"{SHARING}:initial_centroids", level=1, minutes=10, keep=2,
+        task="Place k centroids before k-means starts, by three rules",
+        tests=(f"{TESTS}::test_the_three_starts_lie_among_the_values",),
+        hints=("NumPy has a function for equal distances, one for quantiles, and the rng one for drawing.",
+               "linear: np.linspace from the smallest to the largest. density: the quantiles (j + 1/2) / k. "
+               "random: k of the values without replacement, sorted.",
+               "np.linspace(values.min(), values.max(), k); np.quantile(values, (np.arange(k) + ...) / k); "
+               "np.sort(rng.choice(values, k, replace=...)), after check_rng and a ValueError if k > "
+               "values.size"),
+        mistakes=(
+            Mistake("np.linspace(values.min(), values.max(), k)",
+                    "np.linspace(values.min(), values.max(), k, endpoint=False)",
+                    "The last centroid lies at the largest value: the largest weights matter most."),
+            Mistake("(np.arange(k) + 0.5) / k", "np.linspace(0, 1, k)",
+                    "Quantiles from 0 to 1 give the two outer centroids half as many values: take (j + 1/2) "
+                    "/ k."),
+            Mistake("(np.arange(k) + 0.5) / k", "np.arange(k) / k",
+                    "The middle of each share is wanted, (j + 1/2) / k; yours lean towards the small values."),
+            Mistake("replace=False", "replace=True", "Each value is drawn once at most: without replacement."),
+            Mistake("np.sort(rng.choice(values, k, replace=False))", "rng.choice(values, k, replace=False)",
+                    "Centroids come in increasing order: sort what was drawn."),
+            Mistake("np.linspace(values.min(), values.max(), k)",
+                    "np.linspace(-np.abs(values).max(), np.abs(values).max(), k)",
+                    "From the smallest to the largest value, not symmetric around 0."))),
+    Exercise(
+        name="assign", target=f"{SHARING}:assign", level=2, minutes=15, keep=3, after=("initial_centroids",),
+        task="Find the nearest centroid of every value, of two as near the smaller",
+        tests=(f"{TESTS}::test_the_code_is_the_nearest_centroid_and_of_two_the_smaller",),
+        hints=("Between sorted centroids the borders are the midpoints. Which stretch does a value lie in?",
+               "borders (k - 1,) = (c_j + c_(j+1)) / 2; np.searchsorted(borders, values) counts the borders "
+               "below a value.",
+               "borders = centroids[:-1] / 2 + centroids[1:] / 2; return np.searchsorted(...), whose side "
+               "decides about ties"),
+        mistakes=(
+            Mistake("np.searchsorted(borders, values)", 'np.searchsorted(borders, values, side="right")',
+                    "On a midpoint the smaller centroid wins: the side is left."),
+            Mistake("centroids[:-1] / 2 + centroids[1:] / 2", "centroids[1:]",
+                    "The borders are the midpoints between centroids, not the centroids."),
+            Mistake("np.searchsorted(borders, values)", "centroids[np.searchsorted(borders, values)]",
+                    "The codes are asked for, j, not the values of the centroids, c_j."),
+            Mistake("centroids[:-1] / 2 + centroids[1:] / 2", "centroids[1:] / 2 - centroids[:-1] / 2",
+                    "A midpoint is half the sum of two neighbours, not half the difference."),
+            Mistake("np.searchsorted(borders, values)", "np.searchsorted(borders, values) + 1",
+                    "Codes begin at 0: the number of borders below a value is its code."),
+            Mistake("np.searchsorted(borders, values)", "np.searchsorted(borders, values.ravel())",
+                    "The codes have the shape of the values, whatever it is."))),
+    Exercise(
+        name="kmeans", target=f"{SHARING}:kmeans", level=3, minutes=30, keep=2, after=("assign",),
+        task="Alternate the two steps of Lloyd until no code changes, and keep the errors",
+        tests=(f"{TESTS}::test_lloyd_never_raises_the_error_and_ends_at_a_fixed_point",
+               f"{TESTS}::test_two_groups_end_where_no_single_border_is_better_nearby_and_one_group_at_the_mean",
+               f"{TESTS}::test_a_centroid_without_values_stays_where_it_is",
+               f"{TESTS}::test_between_two_centroids_a_value_moves_the_smaller",
+               f"{TESTS}::test_the_number_of_moves_is_bounded_and_the_last_error_is_that_of_the_centroids"),
+        hints=("assign, note the error, stop if no code changed, else move each centroid to the mean of its "
+               "values. Running sums only make it fast.",
+               "errors has the sum of squares before each move and at the end: one more than there were "
+               "moves. counts = np.bincount(codes, minlength=k), sums = np.bincount(codes, values, k); a "
+               "centroid without values stays.",
+               "for move in range(max_iter + 1): codes = assign(values, centroids); "
+               "errors.append(float(...)); if move == max_iter or codes are those before: break; centroids = "
+               "np.where(counts > 0, sums / np.maximum(counts, 1), centroids)"),
+        mistakes=(
+            Mistake("np.where(counts > 0, totals / np.maximum(counts, 1), centroids)",
+                    "np.sort(totals / np.maximum(counts, 1))",
+                    "A centroid without values stays where it is; yours jumps to 0."),
+            Mistake("** 2).sum()))", "** 2).mean()))", "The error is the sum of squares, not their mean."),
+            Mistake("if move == max_iter or before is not None and (ends == before).all():", "if move == 1:",
+                    "One move is not the end: go on until no code changes."),
+            Mistake("range(max_iter + 1)", "range(max_iter)",
+                    "After the last move the error is taken once more: errors has an entry more than there "
+                    "were moves."),
+            Mistake("totals / np.maximum(counts, 1)", "(centroids + totals / np.maximum(counts, 1)) / 2",
+                    "A centroid moves all the way to the mean of its values, not half the way."),
+            Mistake('side="right"', 'side="left"',
+                    "On a midpoint a value belongs to the smaller centroid, as in assign."))),
+    Exercise(
+        name="lookup", target=f"{SHARING}:lookup", level=2, minutes=15, after=("assign",),
+        task="Look up the weight of every code, and sum the gradients of each shared value",
+        tests=(f"{TESTS}::test_gradients_are_summed_per_cluster",),
+        hints=("One parameter in many places: its gradient is the sum over all of them. A histogram sums.",
+               "The value is (0, codebook)[codes]. Gradient: np.bincount of the flat codes, weighted with "
+               "the flat g, k + 1 long, without its first entry, in the dtype of g.",
+               "with_zero = np.append(codebook.dtype.type(0), codebook); return with_zero[codes], (lambda g: "
+               "np.bincount(codes.ravel(), weights=..., minlength=...)[1:].astype(g.dtype),)"),
+        mistakes=(
+            Mistake(", minlength=len(with_zero))[1:]", ")[1:]",
+                    "A shared value that no weight uses has the gradient 0, and must not be missing: "
+                    "minlength."),
+            Mistake("minlength=len(with_zero))[1:]", "minlength=len(with_zero))[:-1]",
+                    "Code 0 is that of the zeros and has no centroid: leave out the first sum, not the last."),
+            Mistake("return np.bincount(codes.ravel(), weights=g.ravel(), "
+                    "minlength=len(with_zero))[1:].astype(g.dtype)",
+                    "out = np.zeros(len(with_zero), g.dtype)\n        out[codes] = g\n        return out[1:]",
+                    "An assignment with repeated indices keeps the last one only: the gradients are to be "
+                    "summed."),
+            Mistake("weights=g.ravel(), ", "",
+                    "You count the places of each code; weigh each with its gradient."),
+            Mistake("return np.bincount(codes.ravel(), weights=g.ravel(), "
+                    "minlength=len(with_zero))[1:].astype(g.dtype)",
+                    "sums = np.bincount(codes.ravel(), weights=g.ravel(), minlength=len(with_zero))[1:]\n"
+                    "        return sums / np.maximum(np.bincount(codes.ravel(), "
+                    "minlength=len(with_zero))[1:], 1)",
+                    "The gradient of a shared value is the sum over its places, not the mean."),
+            Mistake("return with_zero[codes],", "return codebook[codes - np.uint8(1)],",
+                    "Code 0 stands for 0: put a zero in front of the codebook."),
+            Mistake("np.append(codebook.dtype.type(0), codebook)", "np.append(np.zeros(1), codebook)",
+                    "A zero of float64 makes all weights float64: give it the dtype of the codebook."))),
+))

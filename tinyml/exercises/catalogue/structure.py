@@ -1,0 +1,130 @@
+"""Structure (10.2.1): whole units leave, or a matrix keeps only what is not zero."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+
+STRUCTURED, SPARSE = "tinyml.compression.structured", "tinyml.compression.sparse"
+
+CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matrices", (
+    Exercise(
+        name="taylor_scores", target=f"{STRUCTURED}:taylor_scores", level=2, minutes=15, keep=2,
+        after=("magnitude_mask",),
+        task="Score units by the first-order change of the cost if each of them is removed",
+        tests=("test_structured.py::test_data_scores_are_means_over_samples",
+               "test_structured.py::test_a_unit_that_never_speaks_scores_zero_whatever_the_data_criterion"),
+        hints=("Where do products of different sign cancel, and where must they not? There stands the |.|.",
+               "z and d_z have come to shape (N, units, M) here. Mean of z d_z over the positions (axis 2), "
+               "absolute value, mean over the samples (axis 0).",
+               "return np.abs((z * d_z).mean(axis=...)).mean(axis=...)"),
+        mistakes=(
+            Mistake("np.abs((z * d_z).mean(axis=2))", "np.abs(z * d_z).mean(axis=2)",
+                    "Products within a feature map may cancel: take the mean over its positions before the "
+                    "absolute value."),
+            Mistake("np.abs((z * d_z).mean(axis=2)).mean(axis=0)", "np.abs((z * d_z).mean(axis=(0, 2)))",
+                    "Different samples must not cancel: the absolute value comes before the mean over them."),
+            Mistake("(z * d_z).mean(axis=2)", "(z * d_z).sum(axis=2)",
+                    "A feature map counts by its mean, sum / M: otherwise large maps look more important."),
+            Mistake(".mean(axis=0)", ".sum(axis=0)", "Over the samples it is the mean, 1/N sum_n."),
+            Mistake("z * d_z", "d_z",
+                    "The change is gradient times value: a unit that writes 0 may go, whatever its gradient."),
+            Mistake("np.abs((z * d_z).mean(axis=2)).mean(axis=0)", "(z * d_z).mean(axis=2).mean(axis=0)",
+                    "Theta is a size: without the absolute value units that lower and raise the cost "
+                    "cancel."))),
+    Exercise(
+        name="lowest", target=f"{STRUCTURED}:lowest", level=3, minutes=20, keep=4, after=("taylor_scores",),
+        task="Choose the k units of lowest score over all layers, and leave every layer one unit",
+        tests=("test_structured.py::test_the_lowest_go_and_a_unit_of_each_layer_stays",),
+        hints=("Go through all units of all layers from the lowest score on, and take away what may be taken.",
+               "Sort tuples (score, number of the layer, unit): ties fall to the first layer, then to the "
+               "first unit. Skip a unit that is the last one kept in its layer; stop after k.",
+               "for _, _, unit, layer in sorted(...): if k and keep[layer].sum() > 1: keep[layer][unit] = "
+               "False; k -= 1"),
+        mistakes=(
+            Mistake("keep[layer].sum() > 1", "keep[layer].sum() > 0",
+                    "The last unit of a layer never goes, or the network is cut in two."),
+            Mistake("            k -= 1\n", "", "Count what went: after k units nothing more may go."),
+            Mistake("sorted((score, i, unit, layer)", "sorted((-score, i, unit, layer)",
+                    "The lowest scores go first; you begin with the highest."),
+            Mistake("sorted((score, i, unit, layer)", "sorted((i, score, unit, layer)",
+                    "All layers compete: you empty the first layer before you look at the second."),
+            Mistake("sorted((score, i, unit, layer)", "sorted((score, -i, unit, layer)",
+                    "Of equal scores the first layer loses its unit first, and in yours the last."))),
+    Exercise(
+        name="remove_units", target=f"{STRUCTURED}:remove_units", level=3, minutes=30, keep=1,
+        after=("lowest",),
+        task="Build the smaller model: rows leave their layer and its batch norm, columns leave the next layer",
+        tests=("test_structured.py::test_the_smaller_model_computes_what_the_masked_one_computes",
+               "test_structured.py::test_nothing_is_removed_from_the_model_itself",
+               "test_structured.py::test_settings_shrink_with_the_arrays"),
+        hints=("Copy the modules. For each layer in groups: which arrays have an entry for each of its units?",
+               "_take(module, index, axis=0) keeps rows: for the layer, and for its norm if units.norm is "
+               "not None. axis=1 keeps columns: for the reader, where a unit has reader.weight.shape[1] // "
+               "len(kept) of them, side by side (np.repeat the mask). index is np.flatnonzero of a mask.",
+               "modules = [copy.deepcopy(m) for m in model]; for layer, (units, kept) in groups.items(): "
+               "_take(...) two or three times; return Sequential(*modules)"),
+        mistakes=(
+            Mistake("np.repeat(kept, per_unit)", "np.tile(kept, per_unit)",
+                    "Flatten puts the H W pixels of a unit side by side: repeat each entry of the mask, do "
+                    "not tile it."),
+            Mistake("copy.deepcopy(module) for module in model", "module for module in model",
+                    "The model that was given must stay as it is: shrink copies of its modules."),
+            Mistake("        if units.norm is not None:\n", "        if False:\n",
+                    "The batch norm behind a layer has an entry for each unit as well, and must lose the "
+                    "same ones."),
+            Mistake("np.repeat(kept, per_unit)", "kept",
+                    "Behind a Flatten the reader has H W columns for each unit, not one."),
+            Mistake("_take(modules[layer], np.flatnonzero(kept), axis=0)",
+                    "_take(modules[layer], np.flatnonzero(~kept), axis=0)",
+                    "keep is True for the units that stay: these are the rows to take."),
+            Mistake("// len(kept)", "// kept.sum()",
+                    "The reader still has the columns of all units: divide by how many there were, not by "
+                    "how many stay."))),
+    Exercise(
+        name="to_csr", target=f"{SPARSE}:to_csr", level=2, minutes=15, keep=1, after=("threshold_mask",),
+        task="Store a matrix as its values that are not zero, their columns, and where each row starts",
+        tests=("test_sparse.py::test_there_and_back_nothing_is_lost",
+               "test_sparse.py::test_columns_are_as_small_as_the_matrix_allows"),
+        hints=("np.nonzero gives rows and columns of what is not zero, row by row. How many are there in "
+               "each row?",
+               "starts = 0 and the running sums of the counts per row, int32, shape (m + 1,): also rows of "
+               "zeros have one. columns has the smallest unsigned dtype for 0 ... n - 1: np.min_scalar_type.",
+               "counts = np.bincount(rows, minlength=m); return CSR(matrix[rows, columns], "
+               "columns.astype(...), np.concatenate([[0], np.cumsum(counts)]).astype(np.int32), matrix.shape)"),
+        mistakes=(
+            Mistake("np.bincount(rows, minlength=len(matrix))", "np.bincount(rows)",
+                    "Rows of zeros at the end have a start too: count with minlength=m."),
+            Mistake("np.concatenate([[0], np.cumsum(counts)])", "np.cumsum(counts)",
+                    "The first row starts at 0: starts has m + 1 entries, and yours lacks the first."),
+            Mistake("np.cumsum(counts)", "counts",
+                    "starts says where each row begins, which is the running sum of the counts."),
+            Mistake("np.nonzero(matrix)", "np.nonzero(matrix > 0)",
+                    "Negative entries are not zero either: they stay."),
+            Mistake("columns.astype(np.min_scalar_type(max(matrix.shape[1] - 1, 0)))", "columns",
+                    "np.nonzero gives int64: 8 bytes for each column where mostly one is enough."),
+            Mistake("    counts =",
+                    "    rows, columns = (rows[np.argsort(columns, kind='stable')],\n"
+                    "                     np.sort(columns))\n"
+                    "    counts =",
+                    "The values stand row by row, in reading order, and yours go down the columns."))),
+    Exercise(
+        name="sparse_matmul", target=f"{SPARSE}:matmul", level=3, minutes=25, keep=2, after=("to_csr",),
+        task="Multiply a sparse matrix and a vector or a matrix, with one product for each value that is there",
+        tests=("test_sparse.py::test_the_product_is_the_dense_one",
+               "test_sparse.py::test_a_sparse_layer_computes_what_the_dense_one_does_with_a_product_per_weight"),
+        hints=("First all products value x[column], then sums over the stretches of the rows.",
+               "terms = values times x[csr.columns], shape (nnz, ...): give the values axes of 1 for those "
+               "of x. np.add.reduceat(terms, starts of the rows, axis=0) sums stretches, but gives an empty "
+               "row the next term.",
+               "y = np.zeros((m, *x.shape[1:]), terms.dtype); filled = np.flatnonzero(np.diff(csr.starts)); "
+               "if there are any: y[filled] = np.add.reduceat(terms, csr.starts[filled], axis=0)"),
+        mistakes=(
+            Mistake("filled = np.flatnonzero(np.diff(csr.starts))",
+                    "filled = np.flatnonzero(csr.starts[:-1] < len(terms))",
+                    "For an empty row reduceat gives the next term instead of 0: leave such rows out."),
+            Mistake("x[csr.columns]", "x[rows_of(csr) % len(x)]",
+                    "A value in column j meets x_j: look x up by the columns, not by the rows."),
+            Mistake("csr.values.reshape(-1, *[1] * (x.ndim - 1)) *", "csr.values *",
+                    "If x is a matrix, each value multiplies a whole row of it: give the values a second "
+                    "axis."),
+            Mistake(", terms.dtype)", ")", "np.zeros is float64: a float32 product must stay float32."),
+            Mistake("np.add.reduceat(terms, csr.starts[filled], axis=0)", "terms[csr.starts[filled]]",
+                    "Row i is the sum of all its terms, and you take the first one only."))),
+))

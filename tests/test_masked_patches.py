@@ -35,6 +35,12 @@ def test_patches_are_the_squares_of_the_image_and_go_back(rng, N, rows, columns,
     assert_array_equal(unpatchify(patches, (rows * p, columns * p)), images)
 
 
+def test_numbered_pixels_stand_where_paper_and_pencil_put_them():
+    patches = patchify(np.arange(24).reshape(1, 4, 6), 2)    # two rows of three patches
+    assert patches[0].tolist() == [[0, 1, 6, 7], [2, 3, 8, 9], [4, 5, 10, 11],
+                                   [12, 13, 18, 19], [14, 15, 20, 21], [16, 17, 22, 23]]
+
+
 @given(rng=rngs, P=st.integers(2, 9), scale=st.floats(0.5, 20), shift=st.floats(-5, 5))
 def test_normalized_patches_have_mean_0_variance_1_and_forget_brightness_and_contrast(rng, P, scale, shift):
     x = rng.permuted(np.tile(np.arange(P) / 2.0, (3, 1)), axis=1)    # variance (P^2 - 1) / 48 >= 1/16

@@ -311,6 +311,10 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             Mistake("2 - 2 * ops.mean(F.cosine_similarity(p, "
                     "z))", "ops.mean(ops.sum((p - z) * (p - z), axis=1))",
                     "Lengths must not matter: it is the distance of the directions, not of the vectors."),
+            Mistake("2 - 2 * ops.mean(F.cosine_similarity(p, z))",
+                    "ops.mean(ops.sum((F.normalize(p) - F.normalize(z)) ** 2, axis=1))",
+                    "A zero vector has cos = 0 with everything, so its loss is 2, and your distance gives 1: "
+                    "use cosines."),
             Mistake("F.cosine_similarity(p, z)", "F.cosine_similarity(p, z.detach())",
                     "Here gradients flow to both; who wants none passes an array."))),
     Exercise(

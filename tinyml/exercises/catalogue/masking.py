@@ -140,7 +140,8 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
     Exercise(
         name="patchify", target=f"{SSL}.masked_patches:patchify", level=2, minutes=15, keep=3,
         task="Cut images into square patches, one row of pixels for each patch",
-        tests=("test_masked_patches.py::test_patches_are_the_squares_of_the_image_and_go_back",),
+        tests=("test_masked_patches.py::test_patches_are_the_squares_of_the_image_and_go_back",
+               "test_masked_patches.py::test_numbered_pixels_stand_where_paper_and_pencil_put_them"),
         hints=("No loop: split each of the two axes in two by a reshape, and bring the axes into another "
                "order.",
                "(N, H/p, p, W/p, p) has the axes n, i, a, j, b of the docstring; wanted is n, (i, j), (a, b): "

@@ -167,7 +167,8 @@ for name in [name for name in SETTINGS if name != "small rate"]:
     right.plot(fit_at, 100 * height, "v", color=LOOKS[name][0], markeredgecolor=BLACK, markersize=10)
 right.plot([], [], "v", color="w", markeredgecolor=BLACK, markersize=10,
            label="first epoch without training error")
-right.set(xlabel="epoch", title=f"Rate {LARGE:g}: batch size{' and schedule move' if 'cosine' in SETTINGS else ' moves'} the peak")
+movers = "batch size and schedule move" if "cosine" in SETTINGS else "batch size moves"
+right.set(xlabel="epoch", title=f"Rate {LARGE:g}: {movers} the peak")
 for ax in (left, right):
     ax.legend(loc="upper right", fontsize=10)
 

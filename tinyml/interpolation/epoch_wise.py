@@ -71,8 +71,8 @@ def descent(X, y, t, *, lr):
         beta_{t+1} = beta_t - lr * X'(X beta_t - y),        beta_t = D V diag(f / s) U'y
 
     A step per feature is plain descent in the coordinates D^-1 beta, D = diag(sqrt(lr)), where the
-    design is X D; hence X D = U diag(s) V', f = 1 - (1 - s^2)^t over the s that are not zero. With one step for all it
-    is `min_norm.gradient_descent_closed_form` from zero, at chosen times instead of all.
+    design is X D; hence X D = U diag(s) V', f = 1 - (1 - s^2)^t over the s that are not zero. With one step
+    for all it is `min_norm.gradient_descent_closed_form` from zero, at chosen times instead of all.
 
     Parameters
     ----------
@@ -133,8 +133,8 @@ def descent_bias(X, beta, t, *, lr, scales):
 
         scales_j^2 (E beta_t - beta)_j^2,        E beta_t = D V diag(f) V' D^-1 beta
 
-    The expectation is over eps; D, V and f are those of `descent`. The bias of a large feature can *grow* with t: it picks up the
-    signal of small features that are not learned yet.
+    The expectation is over eps; D, V and f are those of `descent`. The bias of a large feature can *grow*
+    with t: it picks up the signal of small features that are not learned yet.
 
     Parameters
     ----------

@@ -25,9 +25,9 @@ from tinyml.tensor import Tensor
 def svd(X):
     """X = U diag(s) Vh, without the singular values that are zero up to rounding.
 
-    A singular value counts as zero up to max(n, p) * eps * s_max, with the eps of the dtype:
-    rounding X alone moves it by about as much; and up to the least normal number of the dtype. So U'U = I and Vh Vh' = I of size rank, and Vh' Vh
-    projects on the row space of X.
+    A singular value counts as zero up to max(n, p) * eps * s_max, with the eps of the dtype: rounding X
+    alone moves it by about as much; and up to the least normal number of the dtype. So U'U = I and
+    Vh Vh' = I of size rank, and Vh' Vh projects on the row space of X.
 
     Parameters
     ----------

@@ -38,9 +38,11 @@ def test_the_walk_meets_every_tensor_once_the_newest_first(program, rng):
     """So that no gradient is handed on before it is complete, and none twice."""
     root = run(program, [leaf(anything(rng, (2,))) for _ in range(3)])
     met = [tensor for tensor, _ in walk(root, np.ones(2))]
-    serials = [tensor.serial for tensor in met]
-    assert met[0] is root and serials == sorted(set(serials), reverse=True)
+    serials = [tensor.serial for tensor in met if tensor.edges]    # leaves have nothing to hand on: any time will do
+    assert met[0] is root and serials == sorted(serials, reverse=True) and len(set(met)) == len(met)
     assert {parent for tensor in met for parent, _ in tensor.edges} == set(met) - {root}
+    place = {tensor: i for i, tensor in enumerate(met)}
+    assert all(place[parent] > place[tensor] for tensor in met for parent, _ in tensor.edges)
 
 
 def test_a_chain_of_300_000_operations_needs_no_recursion_and_is_freed():

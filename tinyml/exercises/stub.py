@@ -3,6 +3,7 @@
 Everything here is text and syntax trees: the library's sources are read, never imported.
 """
 import ast
+import copy
 import importlib.util
 from functools import lru_cache
 from pathlib import Path
@@ -169,9 +170,19 @@ def _imports(exercise, reference):
 
 
 def signature(node):
-    """The signature of a function as text, with its decorators: what must not change."""
+    """The signature of a function as text, with its decorators: what must not change. Annotations may."""
     decorators = "".join(f"@{ast.unparse(d)} " for d in node.decorator_list)
-    return f"{decorators}def {node.name}({ast.unparse(node.args)})"
+    return f"{decorators}def {node.name}({ast.unparse(unannotated(node).args)})"
+
+
+def unannotated(node):
+    """A copy of a function without the annotations of its arguments and its result."""
+    node = copy.deepcopy(node)
+    for argument in ast.walk(node.args):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    node.returns = None
+    return node
 
 
 def is_stub(node):

@@ -17,6 +17,7 @@ from tinyml.exercises.stub import answer_text
 
 SECONDS = 3.0        # for all replays of one check
 SHOWN = 12           # entries of an array that are shown
+WORDS = 500          # letters of an error, or of a line of it
 CLOSE = dict(rtol=1e-5, atol=1e-8, equal_nan=True)
 
 
@@ -88,7 +89,11 @@ def outcome(function, arguments):
         result = flatten("", function(*args, **kwargs), args) + flatten("argument", [args, kwargs])
         return result + [("an array that it was given, written to", array) for array in before]
     except Exception as error:
-        return [("raises", np.array(f"{type(error).__name__}: {error}"))]
+        return [("raises", _said(error))]
+
+
+def _said(error):
+    return np.array(f"{type(error).__name__}: {error}"[:WORDS])
 
 
 def flatten(what, value, args=None, depth=0):
@@ -122,7 +127,7 @@ def _primitive(result, args):
         try:
             pairs.append((f"gradient of argument {i} for g = {text(g)}", np.asarray(vjp(g))))
         except Exception as error:
-            pairs.append((f"gradient of argument {i}", np.array(f"{type(error).__name__}: {error}")))
+            pairs.append((f"gradient of argument {i}", _said(error)))
     return pairs
 
 
@@ -202,6 +207,6 @@ def message(error):
     """The message of a failed test and the example that hypothesis found, a few lines of each."""
     if error is None:
         return ""
-    lines = str(error).strip().splitlines()[:8]
-    notes = [line for note in getattr(error, "__notes__", ()) for line in str(note).splitlines()][:12]
+    lines = [line[:WORDS] for line in str(error).strip().splitlines()[:8]]
+    notes = [line[:WORDS] for note in getattr(error, "__notes__", ()) for line in str(note).splitlines()][:12]
     return "\n".join([f"{type(error).__name__}: {lines[0] if lines else ''}", *lines[1:], *notes])

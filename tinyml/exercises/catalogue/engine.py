@@ -98,17 +98,18 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
         hints=("A tensor's gradient is complete once all its users have been met. Tensors are numbered as they are "
                "made (tensor.serial), so users always have larger numbers: go from the largest to the smallest.",
                "Keep {tensor: gradient so far} and a heap of (-serial, tensor). Of each tensor that comes out, yield "
-               "it with its gradient; then for each (parent, vjp) in tensor.edges add vjp(g) to the parent's.",
+               "it with its gradient; then for each (parent, vjp) in tensor.edges add vjp(g) to the parent's. A leaf "
+               "(no edges) has nothing to hand on: it may wait in the dict, and be yielded at the end.",
                "while queue: pop; g = grads.pop(tensor); yield tensor, g; for parent, vjp in tensor.edges: "
                "part = _conform(vjp(g), parent, tensor); if parent in grads: add, else: set, and push the parent."),
         mistakes=(
-            Mistake("grads[parent] = grads[parent] + part", "grads[parent] = part",
+            Mistake("grads[parent] = np.asarray(grads[parent] + part)", "grads[parent] = part",
                     "A tensor with several users gets the sum of their parts; yours keeps the last one only."),
             Mistake("heappush(queue, (-parent.serial, parent))", "heappush(queue, (parent.serial, parent))",
                     "The order: the newest must come first, so the heap needs the negative serial number."),
-            Mistake("part = vjp(g)\n", "part = vjp(gradient)\n",
+            Mistake("part, data = vjp(g)", "part, data = vjp(gradient)",
                     "Each vjp wants the gradient of its own tensor, not the one that the walk began with."),
-            Mistake("grads[parent] = grads[parent] + part", "grads[parent] += part",
+            Mistake("grads[parent] = np.asarray(grads[parent] + part)", "grads[parent] += part",
                     "Adding in place writes into an array that others may share (a vjp may return its g): write "
                     "grads[parent] = grads[parent] + part."),
             Mistake("                part = _conform(part, parent, tensor)", "                pass",

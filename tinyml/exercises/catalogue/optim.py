@@ -18,7 +18,7 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                "v = self.momentum * self.velocity.get(i, 0) + g; self.velocity[i] = v; g = g + self.momentum * v if "
                "self.nesterov else v; p.data = np.asarray(p.data - self.lr * g)"),
         mistakes=(
-            Mistake("p.data = np.asarray(p.data - self.lr * g)", "p.data = np.asarray(p.data + self.lr * g)",
+            Mistake("np.subtract(p.data, work, out=work)", "np.add(p.data, work, out=work)",
                     "Descent goes against the gradient: subtract lr g."),
             Mistake("            v += g\n", "            v += (1 - self.momentum) * g\n",
                     "This is an average of gradients; momentum here is v = momentum v + g, without a factor 1 - momentum."),
@@ -30,7 +30,7 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                     "The sign of the decay: its gradient is added to g, so that the step makes p smaller."),
             Mistake("if i not in self.velocity:", "if True:",
                     "The velocity must live on from step to step; yours starts from zero every time."),
-            Mistake("p.data = np.asarray(p.data - self.lr * g)", "p.data -= self.lr * g",
+            Mistake("p.data = np.subtract(p.data, work, out=work)", "p.data -= work",
                     "The old array may still be needed by a graph: bind p.data to a new one instead of writing into it."))),
     Exercise(
         name="adam", target="tinyml.optim:Adam.update", level=3, minutes=30, after=("sgd",),

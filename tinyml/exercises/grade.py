@@ -85,14 +85,9 @@ def _apart(names, change):
     return found
 
 
-def clean(text):
-    """Text without control characters, which a terminal might obey."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
-
-
 def title(name):
     """The name of a student as one line, with nothing that a spreadsheet computes."""
-    text = clean(name).replace("\n", "?")
+    text = words.clean(name).replace("\n", "?")
     return "'" + text if text[:1] in "=+-@" else text
 
 
@@ -115,12 +110,12 @@ def _entry(exercise, verdict=None):
     solved = verdict is not None and verdict.solved
     output = "not graded yet" if verdict is None else words.verdict(verdict, exercise)
     return {"name": exercise.name, "score": exercise.level if solved else 0, "max_score": exercise.level,
-            "status": "passed" if solved else "failed", "output": clean(output)}
+            "status": "passed" if solved else "failed", "output": words.clean(output)}
 
 
 def plain(student):
     """The name of a folder that every system can have."""
-    return "".join(c if c.isalnum() or c in " ._-'@+" else "_" for c in student).strip(". ") or "_"
+    return "".join(c if c.isalnum() or c in " ._-'@+()" else "_" for c in student).strip(". ") or "_"
 
 
 def _write(out, place, tests, rows, seed):

@@ -1,9 +1,8 @@
 """What the commands say to people: plain text, no colour needed."""
 import textwrap
 
-from tinyml.exercises.stub import answer_text
+from tinyml.exercises.stub import RUN, answer_text
 
-RUN = "python -m tinyml.exercises"
 WELCOME = f"""Write pieces of tinyml again; its own tests tell whether you are right.
 
     {RUN} start       writes your first file, and says what to do
@@ -14,6 +13,11 @@ NO_TESTS = ("The exercises are graded by the library's own tests, which an insta
 LEVELS = {1: "a line", 2: "a formula", 3: "an algorithm"}
 SIGNS = {"solved": "x", "failed": "!", "refused": "!", "crashed": "!", "timeout": "!", "unwritten": ".",
          "unchecked": "?", "not started": " "}
+
+
+def clean(text):
+    """Text without control characters, which a terminal might obey."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
 
 
 def listing(chapters, states):

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]    # the folder that holds the package, and in a clone the tests
+RUN = "python -m tinyml.exercises"
 NOT_WRITTEN = "not written yet"
 
 
@@ -133,7 +134,7 @@ def _file(exercise, piece, helpers=""):
     if len(exercise.path) == 2:
         piece = f"{_class_head(exercise)}\n\n{piece}"
     title = (f'"""{exercise.task}.\n\nExercise {exercise.name}, {exercise.minutes} minutes. When you have written it:  '
-             f'python -m tinyml.exercises check {exercise.name}\n"""')
+             f'{RUN} check {exercise.name}\n"""')
     return f"{title}\n{_imports(exercise, reference)}\n\n\n{helpers}{piece}\n"
 
 

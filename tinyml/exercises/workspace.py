@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tinyml.exercises.catalogue import CHAPTERS, exercises
 from tinyml.exercises.screen import Refused, load, piece, read
-from tinyml.exercises.stub import is_stub, stub_text
+from tinyml.exercises.stub import RUN, is_stub, stub_text
 
 DEFAULT = "tinyml-exercises"
 CACHE = ".progress.json"
@@ -38,7 +38,7 @@ class Workspace:
         try:
             return load(self.path(name))
         except FileNotFoundError:
-            raise FileNotFoundError(f"there is no {self.path(name)} yet; write: start {name}") from None
+            raise FileNotFoundError(f"there is no {self.path(name)} yet; write: {RUN} start {name}") from None
 
     def start(self, name):
         """Write the stub of an exercise; return whether there was none."""

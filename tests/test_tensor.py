@@ -38,7 +38,7 @@ def test_the_walk_meets_every_tensor_once_the_newest_first(program, rng):
     """So that no gradient is handed on before it is complete, and none twice."""
     root = run(program, [leaf(anything(rng, (2,))) for _ in range(3)])
     met = [tensor for tensor, _ in walk(root, np.ones(2))]
-    serials = [tensor.serial for tensor in met if tensor.edges]    # leaves have nothing to hand on: any time will do
+    serials = [tensor.serial for tensor in met if tensor.edges]    # leaves come at any time
     assert met[0] is root and serials == sorted(serials, reverse=True) and len(set(met)) == len(met)
     assert {parent for tensor in met for parent, _ in tensor.edges} == set(met) - {root}
     place = {tensor: i for i, tensor in enumerate(met)}

@@ -126,8 +126,9 @@ def do_solution(arguments, space):
     """The library's code beside yours."""
     exercise = current(arguments, space)
     if space.state(exercise.name) != "solved" and not arguments.yes:
-        print(fit(arguments, f"{exercise.name} is not solved yet. Stuck?  {report.RUN} hint {exercise.name}\nTo see "
-                    f"the solution all the same:  {report.RUN} solution {exercise.name} --yes"), file=sys.stderr)
+        text = (f"{exercise.name} is not solved yet. Stuck?  {report.RUN} hint {exercise.name}\n"
+                f"To see the solution all the same:  {report.RUN} solution {exercise.name} --yes")
+        print(fit(arguments, text), file=sys.stderr)
         return 1
     mine = space.text(exercise.name) if space.path(exercise.name).exists() else ""
     data = {"exercise": exercise.name, "reference": answer_text(exercise), "yours": mine}
@@ -224,7 +225,7 @@ def main(words=None):
     try:
         return COMMANDS[arguments.command][0](arguments, space)
     except (LookupError, OSError, ValueError) as error:
-        known = isinstance(error, OSError) and error.strerror
+        known = isinstance(error, OSError) and error.filename
         text = f"{error.filename}: {error.strerror}; name another folder with --dir" if known else str(error)
         print(fit(arguments, text), file=sys.stderr)
         return 2

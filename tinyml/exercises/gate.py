@@ -45,7 +45,7 @@ def examine(names, seed=None, report=lambda line: None):
             report(f"{name:<28} {found.rejected} of {found.mistakes} rejected, {found.named} named"
                    + "".join(f"\n    {fault}" for fault in found.faults))
             for key, value in vars(found).items():
-                setattr(findings, key, getattr(findings, key) + value)
+                vars(findings)[key] += value
     return findings
 
 

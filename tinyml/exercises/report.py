@@ -1,4 +1,5 @@
 """What the commands say to people: plain text, no colour needed."""
+import re
 import textwrap
 
 from tinyml.exercises.stub import RUN, answer_text
@@ -57,7 +58,8 @@ def verdict(verdict, exercise, space=None):
     tested = f"file {verdict.file}, seed {verdict.seed}, {verdict.calls} calls on fresh inputs"
     if verdict.solved:
         following = space.next() if space else None
-        then = "" if space is None else (f"Next:  {RUN} start {following}" if following else "That was the last one: all are solved!")
+        then = f"Next:  {RUN} start {following}" if following else "That was the last one: all are solved!"
+        then = then if space else ""
         return (f"{exercise.name}: SOLVED, {verdict.reason}\n  {tested}\n"
                 f"  The library's way:  {RUN} solution {exercise.name}\n  {then}").rstrip()
     lines = [f"{exercise.name}: NOT YET ({verdict.status}), {verdict.reason}"]
@@ -84,6 +86,9 @@ def failures(verdict, short):
     lines = ["", "  laws that it breaks"] if bad else []
     for test in bad:
         lines.append(f"    {test['id'].rpartition('::')[2].replace('test_', '', 1).replace('_', ' ')}")
+    said = bad[0]["message"].partition("\n")[0] if bad else ""
+    if short and re.match(r"\w+: \w+: ", said):    # an error that names its function knows what is wrong
+        lines[2:] = [*lines[2:3], f"      {said}", *lines[3:]]
     if bad and not short:
         lines += ["", *textwrap.indent(bad[0]["message"], "    ").splitlines()]
     return lines

@@ -10,6 +10,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]    # the folder that holds the package, and in a clone the tests
 RUN = "python -m tinyml.exercises"
+PRIMITIVE = """A primitive works on arrays, and returns two things: its value, and a tuple of functions, one for each
+positional argument: its vjp, from the gradient g of the value to the gradient of that argument.
+
+"""
 NOT_WRITTEN = "not written yet"
 
 
@@ -133,8 +137,9 @@ def _file(exercise, piece, helpers=""):
     reference = source(exercise.module)
     if len(exercise.path) == 2:
         piece = f"{_class_head(exercise)}\n\n{piece}"
-    title = (f'"""{exercise.task}.\n\nExercise {exercise.name}, {exercise.minutes} minutes. When you have written it:  '
-             f'{RUN} check {exercise.name}\n"""')
+    primitive = any("primitive" in ast.unparse(d) for d in reference.node(exercise.path).decorator_list)
+    title = (f'"""{exercise.task}.\n\n{PRIMITIVE if primitive else ""}Exercise {exercise.name}, {exercise.minutes} '
+             f'minutes. When you have written it:  {RUN} check {exercise.name}\n"""')
     return f"{title}\n{_imports(exercise, reference)}\n\n\n{helpers}{piece}\n"
 
 

@@ -173,7 +173,7 @@ def ridge(X, y, *, lam):
 
     Returns
     -------
-    ndarray, shape (p,) or (p, k)
+    ndarray, shape (p,) or (p, k), in the floating dtype of X and y; to rounding, however small lam is
 
     Raises
     ------

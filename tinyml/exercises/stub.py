@@ -171,7 +171,9 @@ def _imports(exercise, reference):
             lines.append(ast.unparse(ast.ImportFrom(statement.module, names, 0)))
     own = wanted & reference.names - set(reference.imports) - set(exercise.hide)
     if own:
-        lines.append(f"from {exercise.module} import {', '.join(sorted(own))}")
+        own = sorted(own, key=lambda name: (name.isupper(), name.startswith("_"), name))
+        lines += [f"# About them:  python -m pydoc {exercise.module}.{own[0]}" + (" and so on" if own[1:] else ""),
+                  f"from {exercise.module} import {', '.join(own)}"]
     return "\n".join(lines)
 
 

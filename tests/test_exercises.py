@@ -165,7 +165,7 @@ RUNNING = {    # what the screen cannot see -> words of the verdict
     "an argument, and later": (
         answer("SEEN.append(x)\nfor old in SEEN[:-1]:\n    old[...] = 0" + RIGHT, "SEEN = []"), "stay as it is"),
     "an argument": (answer("x[...] = 0\nreturn x, (lambda g: g,)"), "stay as it is"),
-    "an argument's bytes": (answer("x.view(np.uint8)[...] = 0\nreturn x, (lambda g: g,)"), "stay as it is"),
+    "an argument by a copy": (answer("np.copyto(x, 0)\nreturn x, (lambda g: g,)"), "stay as it is"),
     "NumPy's errors": (
         answer("next(HELD)" + RIGHT, "def held():\n    with np.errstate(all='ignore'):\n        while True:\n"
                "            yield\n\n\nHELD = held()"), "geterr"),
@@ -176,7 +176,7 @@ RUNNING = {    # what the screen cannot see -> words of the verdict
     "an empty array": (answer("return x.ravel()[:0], (lambda g: g.ravel()[:0],)"), "fail"),
     "itself": (answer("return tanh(x)"), "fail|timeout"),
     "a flood of words": (answer("while True:\n    print('x' * 10 ** 7)"), "ended before|timeout"),
-    "a long error": (answer("raise ValueError('x' * 10 ** 7)"), "fail"),
+    "a long error": (answer("raise ValueError('x' * 10 ** 7)"), "fail|timeout"),
     "a late word": (answer("LATE.append(late())\nnext(LATE[-1])" + WRONG, "def late():\n    try:\n        yield\n"
                            "    finally:\n        print('5 passed')\n\n\nLATE = []"), "fail"),
 }
@@ -200,7 +200,7 @@ def test_a_result_must_be_a_plain_array(value):
 
 KIND = {    # what students do -> the text, which is right
     "annotations": answer(RIGHT, "from typing import Optional").replace(
-        "tanh(x)", "tanh(x: Optional[np.ndarray]) -> tuple"),
+        "def tanh(x)", "def tanh(x: Optional[np.ndarray]) -> tuple"),
     "imports, names and prints of one's own": answer(
         "print('x is', x)\ny = xp.tanh(x)\nz: float = square(y)\nreturn y, (lambda g: g * (ONE - z),)",
         "import numpy as np\nimport numpy as xp\nimport math\nONE = 1\n\n\ndef square(v):\n    return v * v"),
@@ -230,7 +230,7 @@ UNSCREENED = {    # without the screen: what the walls behind it are for -> word
         "m.gradcheck.__code__ = (lambda *a, rng, tol=0: True).__code__" + WRONG), "changed|tests fail"),
     "a file": (answer("open('/tmp/tinyml-canary', 'w')" + WRONG), "tests fail"),
     "a thread": (answer("import threading\nthreading.Thread(target=lambda: 1).start()" + WRONG), "tests fail"),
-    "a flood": (answer("import os\nwhile True:\n    os.write(2, b'x' * 10 ** 6)"), "ended before|end"),
+    "a flood": (answer("import os\nwhile True:\n    os.write(2, b'x' * 10 ** 6)"), "tests fail|ended"),
     "a process": (answer("import subprocess\nsubprocess.run(['true'])" + WRONG), "tests fail"),
 }
 

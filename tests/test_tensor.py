@@ -42,6 +42,8 @@ def test_the_walk_meets_every_tensor_once_the_newest_first(program, rng):
     assert met[0] is root and len(set(met)) == len(met)
     assert inner == sorted(inner, reverse=True) and all(tensor.edges for tensor in met[:len(inner)])    # leaves last
     assert {parent for tensor in met for parent, _ in tensor.edges} == set(met) - {root}
+    place = {tensor: i for i, tensor in enumerate(met)}
+    assert all(place[parent] > place[tensor] for tensor in met for parent, _ in tensor.edges)
 
 
 def test_a_chain_of_300_000_operations_needs_no_recursion_and_is_freed():

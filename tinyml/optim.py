@@ -88,6 +88,7 @@ class SGD(Optimizer):
         self.velocity = {}
 
     def update(self, i, p, g):
+        """Bind p.data to a new array of its shape and dtype, also where it has no axes; v is self.velocity[i]."""
         if self.weight_decay:
             g = g + self.weight_decay * p.data
         if self.momentum:
@@ -130,6 +131,7 @@ class Adam(Optimizer):
         self.state = {}    # parameter number -> [t, m, v]
 
     def update(self, i, p, g):
+        """Bind p.data to a new array of its shape and dtype, also where it has no axes; t, m, v: self.state[i]."""
         data = p.data
         if self.weight_decay and self.decoupled:
             data = data * (1 - self.lr * self.weight_decay)

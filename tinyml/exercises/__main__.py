@@ -4,6 +4,7 @@ Exit codes: 0 solved (or done), 1 not solved, 2 a command that cannot be carried
 """
 import argparse
 import json
+import re
 import sys
 import time
 
@@ -34,7 +35,14 @@ def options():
 
 def say(arguments, data, text):
     """Print text for people, or with --json the data."""
-    print(json.dumps(data, indent=1) if arguments.json else text)
+    print(json.dumps(data, indent=1) if arguments.json else fit(arguments, text))
+
+
+def fit(arguments, text):
+    """Text fit to print; the commands in it name the folder if this one did."""
+    if arguments.dir:
+        text = re.sub(rf"{report.RUN} (\w+)", lambda match: f'{match[0]} --dir "{arguments.dir}"', text)
+    return report.clean(text)
 
 
 def current(arguments, space):
@@ -103,9 +111,11 @@ def do_watch(arguments, space):
 
 def do_hint(arguments, space):
     """A hint; more with 2 and 3."""
-    if arguments.name in {"1", "2", "3"}:    # hint 2: of the next exercise
+    if (arguments.name or "").isdecimal():    # hint 2: of the next exercise
         arguments.name, arguments.rung = None, int(arguments.name)
     exercise = current(arguments, space)
+    if arguments.rung not in (1, 2, 3):
+        raise ValueError("there are three hints: 1 direction, 2 formula and shapes, 3 almost the code")
     rungs = range(1, arguments.rung + 1)
     data = {"exercise": exercise.name, "hints": [exercise.hints[i - 1] for i in rungs]}
     say(arguments, data, report.hints(exercise, arguments.rung))
@@ -116,8 +126,9 @@ def do_solution(arguments, space):
     """The library's code beside yours."""
     exercise = current(arguments, space)
     if space.state(exercise.name) != "solved" and not arguments.yes:
-        print(f"{exercise.name} is not solved yet. There are hints: hint {exercise.name}. To see the solution "
-              f"all the same: solution {exercise.name} --yes", file=sys.stderr)
+        text = (f"{exercise.name} is not solved yet. Stuck?  {report.RUN} hint {exercise.name}\n"
+                f"To see the solution all the same:  {report.RUN} solution {exercise.name} --yes")
+        print(fit(arguments, text), file=sys.stderr)
         return 1
     mine = space.text(exercise.name) if space.path(exercise.name).exists() else ""
     data = {"exercise": exercise.name, "reference": answer_text(exercise), "yours": mine}
@@ -151,7 +162,7 @@ def do_verify(arguments, space):
             print(report.line(verdicts[-1]), flush=True)
     good = sum(v.solved for v in verdicts)
     say(arguments, [v.data() for v in verdicts], f"{good} of {len(names)} solved" if names else
-        "nothing to verify yet; write: start")
+        f"nothing to verify yet; write:  {report.RUN} start")
     return 0 if names and good == len(names) else 1
 
 
@@ -181,7 +192,7 @@ COMMANDS = {
     "check": (do_check, [NAME, SEED, PIECES]),
     "watch": (do_watch, [NAME]),
     "hint": (do_hint, [
-        NAME, (["rung"], {"nargs": "?", "type": int, "choices": [1, 2, 3], "default": 1,
+        NAME, (["rung"], {"nargs": "?", "type": int, "default": 1, "metavar": "1..3",
                           "help": "1 direction, 2 formula and shapes, 3 almost the code"})]),
     "solution": (do_solution, [
         NAME, (["--yes"], {"action": "store_true", "help": "although it is not solved"})]),
@@ -214,7 +225,9 @@ def main(words=None):
     try:
         return COMMANDS[arguments.command][0](arguments, space)
     except (LookupError, OSError, ValueError) as error:
-        print(error, file=sys.stderr)
+        known = isinstance(error, OSError) and error.filename
+        text = f"{error.filename}: {error.strerror}; name another folder with --dir" if known else str(error)
+        print(fit(arguments, text), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 1

@@ -101,15 +101,17 @@ def ask(request, patience=PATIENCE):
     with tempfile.TemporaryDirectory(prefix="tinyml-", ignore_cleanup_errors=True) as scratch:
         line = json.dumps({**request, "key": key.hex()}).encode() + b"\n"
         seconds = request.get("limits", LIMITS)["seconds"] * patience
-        child = subprocess.Popen([sys.executable, "-B", "-m", "tinyml.exercises.runner"], stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=scratch,
-                                 env=environment(scratch))
-        try:
-            out, error = child.communicate(line, timeout=seconds)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
-            return None, "timeout"
+        # Files, not pipes: their size is limited, and nobody can keep them open and us waiting.
+        with open(os.path.join(scratch, "out"), "w+b") as out, open(os.path.join(scratch, "err"), "w+b") as err:
+            child = subprocess.Popen([sys.executable, "-B", "-m", "tinyml.exercises.runner"], cwd=scratch,
+                                     env=environment(scratch), stdin=subprocess.PIPE, stdout=out, stderr=err)
+            try:
+                child.communicate(line, timeout=seconds)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+                return None, "timeout"
+            out, error = (file.seek(0) or file.read() for file in (out, err))
     mark, _, text = out.partition(b" ")
     if hmac.compare_digest(hmac.new(key, text, hashlib.sha256).hexdigest().encode(), mark):
         return json.loads(text), ""
@@ -120,7 +122,7 @@ def _ending(code, error):
     if code is not None and code in (-24, -9, 152, 137):    # SIGXCPU, or SIGKILL at the hard limit
         return "timeout"
     last = error.strip().splitlines()[-1:] or [""]
-    return f"it ended before it was checked (exit code {code}) {last[0]}".strip()
+    return f"it ended before it was checked (exit code {code}) {last[0][:200]}".strip()
 
 
 def environment(scratch):

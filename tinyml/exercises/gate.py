@@ -4,9 +4,11 @@ On fresh seeds every reference passes, every stub fails, every listed mistake is
 hint is there, and no line of an answer is in its stub.
 """
 import ast
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from tinyml.exercises.catalogue import exercises
+from tinyml.exercises.catalogue import exercises, find
 from tinyml.exercises.check import _fault, ask, fresh_seed
 from tinyml.exercises.stub import answer_text, cut, definition, source, stub_text
 
@@ -33,20 +35,26 @@ class Findings:
 
 
 def examine(names, seed=None, report=lambda line: None):
-    """Put the exercises of these names through the gate; `report` is called with each line of progress."""
+    """Put the exercises of these names through the gate; `report` is called with each line of progress.
+
+    As many at a time as there are processors, each in a child process.
+    """
     findings = Findings()
-    for name in names:
-        exercise = exercises()[name]
-        faults = static_faults(exercise)
-        found = Findings(1, len(exercise.mistakes))
-        if not faults:
-            _run(exercise, fresh_seed() if seed is None else seed, found)
-        found.faults += faults
-        report(f"{name:<28} {found.rejected} of {found.mistakes} rejected, {found.named} named"
-               + "".join(f"\n    {fault}" for fault in found.faults))
-        for key in ("exercises", "mistakes", "rejected", "named", "faults"):
-            findings.__dict__[key] += getattr(found, key)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, found in zip(names, pool.map(lambda name: _findings(find(name), seed), names)):
+            report(f"{name:<28} {found.rejected} of {found.mistakes} rejected, {found.named} named"
+                   + "".join(f"\n    {fault}" for fault in found.faults))
+            for key, value in vars(found).items():
+                vars(findings)[key] += value
     return findings
+
+
+def _findings(exercise, seed):
+    """What the gate finds out about one exercise."""
+    found = Findings(1, len(exercise.mistakes), faults=static_faults(exercise))
+    if not found.faults:
+        _run(exercise, fresh_seed() if seed is None else seed, found)
+    return found
 
 
 def _run(exercise, seed, found):

@@ -13,7 +13,7 @@ from pathlib import Path
 from tinyml.exercises import report as words
 from tinyml.exercises.catalogue import exercises, find
 from tinyml.exercises.check import Verdict, check, fresh_seed
-from tinyml.exercises.screen import LARGEST
+from tinyml.exercises.screen import LARGEST, load
 from tinyml.exercises.workspace import replace
 
 
@@ -44,7 +44,9 @@ def grade(folder, out, *, seed=None, names=None, report=lambda line: None, limit
     chosen = [find(name) for name in names or exercises()]
     seed, rows = fresh_seed() if seed is None else seed, []
     options = {} if limits is None else {"limits": limits}
-    for student, answers in sorted(submissions(folder, {e.name for e in chosen}).items()):
+    handed_in = submissions(folder, {e.name for e in chosen}, out)
+    places = _apart(handed_in, plain)
+    for student, answers in sorted(handed_in.items()):
         rows.append({"student": student, "score": 0, "max_score": sum(e.level for e in chosen), "note": ""})
         tests = {e.name: _entry(e) for e in chosen}
         for exercise in chosen:
@@ -52,27 +54,40 @@ def grade(folder, out, *, seed=None, names=None, report=lambda line: None, limit
             tests[exercise.name] = _entry(exercise, verdict)
             rows[-1]["score"] = sum(test["score"] for test in tests.values())
             rows[-1]["note"] = " ".join(f"{name}" for name, test in tests.items() if test["status"] == "passed")
-            _write(out, student, tests, rows, seed)
+            _write(out, places[student], tests, rows, seed)
         report(f"{student:<30} {rows[-1]['score']} of {rows[-1]['max_score']}")
     return rows
 
 
-def submissions(folder, names):
+def submissions(folder, names, out):
     """{student: {exercise: path}} of all that is handed in; nothing is opened, no link is followed."""
-    found = {}
+    found = {}    # name on the disk -> answers
     for entry in sorted(folder.iterdir()):
         student, _, name = entry.name.removesuffix(".py").rpartition(".")
         if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
+            if entry.resolve() == out.resolve():    # the results of the last time
+                continue
             paths = [p for pattern in ("*/*.py", "*.py") for p in sorted(entry.glob(pattern))]
-            found.setdefault(clean(entry.name), {}).update({p.stem: p for p in paths if p.stem in names})
+            found.setdefault(entry.name, {}).update({p.stem: p for p in paths if p.stem in names})
         elif entry.suffix == ".py" and student and name in names:
-            found.setdefault(clean(student), {})[name] = entry
+            found.setdefault(student, {})[name] = entry
+    return {student: found[name] for name, student in _apart(found, title).items()}
+
+
+def _apart(names, change):
+    """{name: changed name}, all different, also where capital letters do not count."""
+    taken, found = {"grades.csv", "grades.txt"}, {}
+    for name in sorted(names):
+        short = change(name)[:100]
+        free = (short + mark for mark in ["", *(f" ({i})" for i in range(2, len(names) + 4))])
+        found[name] = next(word for word in free if word.lower() not in taken)
+        taken.add(found[name].lower())
     return found
 
 
-def clean(text):
-    """Text without control characters, which a terminal might obey; a name that no spreadsheet computes."""
-    text = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+def title(name):
+    """The name of a student as one line, with nothing that a spreadsheet computes."""
+    text = words.clean(name).replace("\n", "?")
     return "'" + text if text[:1] in "=+-@" else text
 
 
@@ -83,10 +98,11 @@ def _verdict(exercise, path, seed, options):
     if linked or not path.is_file() or path.stat().st_size > LARGEST:
         return Verdict(exercise.name, "refused", "not a plain file of moderate size", str(path), seed)
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        return check(exercise.name, load(path), path.name, seed=seed, **options)
     except OSError as error:
         return Verdict(exercise.name, "refused", f"it cannot be read: {error}", str(path), seed)
-    return check(exercise.name, text, path.name, seed=seed, **options)
+    except Exception as error:    # whatever one answer does, the others are graded
+        return Verdict(exercise.name, "crashed", f"the grader failed: {type(error).__name__}", str(path), seed)
 
 
 def _entry(exercise, verdict=None):
@@ -94,15 +110,19 @@ def _entry(exercise, verdict=None):
     solved = verdict is not None and verdict.solved
     output = "not graded yet" if verdict is None else words.verdict(verdict, exercise)
     return {"name": exercise.name, "score": exercise.level if solved else 0, "max_score": exercise.level,
-            "status": "passed" if solved else "failed", "output": clean(output)}
+            "status": "passed" if solved else "failed", "output": words.clean(output)}
 
 
-def _write(out, student, tests, rows, seed):
+def plain(student):
+    """The name of a folder that every system can have."""
+    return "".join(c if c.isalnum() or c in " ._-'@+()" else "_" for c in student).strip(". ") or "_"
+
+
+def _write(out, place, tests, rows, seed):
     """All results so far, each file whole at any time."""
-    place = out / ("".join(c if c.isalnum() or c in " ._-'@+" else "_" for c in student).strip(". ") or "_")
     result = {"score": rows[-1]["score"], "output": f"seed {seed}", "visibility": "visible",
               "tests": list(tests.values())}
-    replace(place / "results.json", json.dumps(result, indent=1))
+    replace(out / place / "results.json", json.dumps(result, indent=1))
     table = io.StringIO()
     writer = csv.DictWriter(table, ["student", "score", "max_score", "note"], lineterminator="\n")
     writer.writeheader()

@@ -1,12 +1,14 @@
 """What stands between a student's function and the library: its calls are recorded, its results are plain.
 
 A grader compares. An object that says it equals everything would pass, so a result must consist of NumPy's
-arrays, Python's numbers and containers, and objects that the library itself made.
+arrays, Python's numbers and containers, and objects that the library itself made. Nor may a function make the
+question fit its answer: arrays that it was given, now or lately, stay as they are.
 """
 import copy
 import functools
 import sys
 import types
+from collections import deque
 
 import numpy as np
 
@@ -19,6 +21,7 @@ functions = {}        # exercise, or "exercise#number" of a mistake -> its bare 
 calls = {}            # exercise -> how often it was called
 records = []          # (arguments, keywords) of calls, the newest last
 recording = []        # the exercise whose calls are recorded, if any
+given = deque(maxlen=16)    # arrays that the student's function was given lately
 
 
 def checked(name):
@@ -31,9 +34,34 @@ def checked(name):
             calls[name] = calls.get(name, 0) + 1
             if name in recording:
                 record(args, kwargs)
-            return plain(name, function(*args, **kwargs))
+            return plain(name, unwritten(name, function, args, kwargs))
         return wrapper
     return decorate
+
+
+def unwritten(name, function, args, kwargs):
+    """Call a function; raise AssertionError if it writes into an array that it was given, now or lately."""
+    given.extend(arrays([args, kwargs]))
+    before = [(array, array.shape, array.tobytes()) for array in given]
+    result = function(*args, **kwargs)
+    for array, shape, content in before:
+        if array.shape != shape or array.tobytes() != content:
+            raise AssertionError(f"{name}: an array that it was given must stay as it is; make a new one instead")
+    return result
+
+
+def arrays(value, depth=0):
+    """The arrays in some arguments, and those that they are views of."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)) and depth < 4:
+        return [array for item in value for array in arrays(item, depth + 1)]
+    value = value.data if hasattr(value, "edges") else value    # a tensor
+    if not isinstance(value, np.ndarray):
+        return []
+    while isinstance(value.base, np.ndarray):
+        value = value.base
+    return [value] if value.size <= LARGEST else []
 
 
 def bare(name):
@@ -107,10 +135,12 @@ def _inside(item):
 
 def plain(name, value, depth=0):
     """The value, with functions in it guarded too; raises TypeError if it is not made of plain things."""
-    if isinstance(value, np.ndarray) and value.dtype.kind == "O" or depth > 20:
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.hasobject or depth > 20:
         raise TypeError(f"{name}: the result must hold numbers, got an array of objects")
     if type(value) in PLAIN or isinstance(value, np.generic) and type(value).__module__ == "numpy":
         return value
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: the result must be a plain array, got a {type(value).__name__}")
     if type(value) in (tuple, list):
         return type(value)(plain(name, item, depth + 1) for item in value)
     if type(value) is dict:
@@ -128,7 +158,7 @@ def plain(name, value, depth=0):
 def _guarded(name, function):
     @functools.wraps(function)
     def guarded(*args, **kwargs):
-        return plain(name, function(*args, **kwargs))
+        return plain(name, unwritten(name, function, args, kwargs))
     return guarded
 
 

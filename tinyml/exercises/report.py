@@ -1,9 +1,9 @@
 """What the commands say to people: plain text, no colour needed."""
+import re
 import textwrap
 
-from tinyml.exercises.stub import answer_text
+from tinyml.exercises.stub import RUN, answer_text
 
-RUN = "python -m tinyml.exercises"
 WELCOME = f"""Write pieces of tinyml again; its own tests tell whether you are right.
 
     {RUN} start       writes your first file, and says what to do
@@ -14,6 +14,11 @@ NO_TESTS = ("The exercises are graded by the library's own tests, which an insta
 LEVELS = {1: "a line", 2: "a formula", 3: "an algorithm"}
 SIGNS = {"solved": "x", "failed": "!", "refused": "!", "crashed": "!", "timeout": "!", "unwritten": ".",
          "unchecked": "?", "not started": " "}
+
+
+def clean(text):
+    """Text without control characters, which a terminal might obey."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
 
 
 def listing(chapters, states):
@@ -53,7 +58,8 @@ def verdict(verdict, exercise, space=None):
     tested = f"file {verdict.file}, seed {verdict.seed}, {verdict.calls} calls on fresh inputs"
     if verdict.solved:
         following = space.next() if space else None
-        then = "" if space is None else (f"Next:  {RUN} start {following}" if following else "That was the last one: all are solved!")
+        then = f"Next:  {RUN} start {following}" if following else "That was the last one: all are solved!"
+        then = then if space else ""
         return (f"{exercise.name}: SOLVED, {verdict.reason}\n  {tested}\n"
                 f"  The library's way:  {RUN} solution {exercise.name}\n  {then}").rstrip()
     lines = [f"{exercise.name}: NOT YET ({verdict.status}), {verdict.reason}"]
@@ -80,6 +86,9 @@ def failures(verdict, short):
     lines = ["", "  laws that it breaks"] if bad else []
     for test in bad:
         lines.append(f"    {test['id'].rpartition('::')[2].replace('test_', '', 1).replace('_', ' ')}")
+    said = bad[0]["message"].partition("\n")[0] if bad else ""
+    if short and re.match(r"\w+: \w+: ", said):    # an error that names its function knows what is wrong
+        lines[2:] = [*lines[2:3], f"      {said}", *lines[3:]]
     if bad and not short:
         lines += ["", *textwrap.indent(bad[0]["message"], "    ").splitlines()]
     return lines

@@ -33,6 +33,7 @@ OPTIONS = [    # the repository's own configuration, and of pytest's plugins onl
     "-c", str(ROOT / "setup.cfg"), "--rootdir", str(ROOT), "-o", "addopts=", "--strict-markers", "-q", "-s", "--tb=no",
     "--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:threadexception",
     "-p", "_hypothesis_pytestplugin"]
+CONSTANTS = (bool, int, float, str, bytes, type(None), tuple, list, set, frozenset)
 TOOLS = ("numpy", "pytest", "_pytest", "hypothesis", "builtins", "math", "hmac", "json")
 
 
@@ -85,24 +86,43 @@ def collect(tests):
 # ------------------------------------------------------------ what nobody may change
 
 def fingerprint(prefixes):
-    """{module and name: identity} of the functions, classes and modules of some packages."""
-    return {(name, key): (id(value), id(getattr(value, "__code__", None)))
+    """{module and name: identity} of the functions, classes and modules of some packages, and NumPy's errors."""
+    found = {(name, key): (id(value), id(getattr(value, "__code__", None)))
             for name, module in list(sys.modules.items()) if name.partition(".")[0] in prefixes
             for key, value in list(vars(module).items())
             if isinstance(value, (type, types.FunctionType, types.ModuleType, np.ufunc))
             and isinstance(module, types.ModuleType)}
+    return {**found, ("numpy", "geterr()"): np.geterr(), ("numpy", "get_printoptions()"): np.get_printoptions()}
 
 
 def codes(names, own=()):
-    """{module, class and name: code} of all functions of some modules, with what they wrap; not of `own`."""
+    """{module, class and name: code} of all functions of some modules, with what they wrap; not of `own`.
+
+    Of everything else the type, of plain constants the value, of a class the names that it has.
+    """
     found = {}
     for name in names:
-        for key, value in vars(sys.modules[name]).items():
-            members = vars(value).items() if isinstance(value, type) and value.__module__ == name else [("", value)]
-            for inner, function in members:
+        for key, value in _public(sys.modules[name]).items():
+            members = {"": value}
+            if isinstance(value, type) and value.__module__ == name:
+                members = vars(value)
+                found[name, key, "", -2] = frozenset(_public(value))
+            for inner, function in members.items():
                 if not any(function is other for other in own):
+                    found[name, key, inner, -1] = _kind(function)
                     found.update(((name, key, inner, i), code) for i, code in enumerate(_unwrapped(function)))
     return found
+
+
+def _public(owner):
+    """What a module or class holds, without what Python itself keeps there."""
+    return {key: value for key, value in vars(owner).items() if key not in {"__loader__", "__spec__", "__slotnames__"}}
+
+
+def _kind(value):
+    plain = type(value) in CONSTANTS and all(type(item) in CONSTANTS for item in value) if isinstance(
+        value, (tuple, list, set, frozenset)) else type(value) in CONSTANTS
+    return type(value).__name__, repr(value) if plain else ""
 
 
 def _unwrapped(function):

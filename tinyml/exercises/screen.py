@@ -5,12 +5,21 @@ library has, and it changes nothing outside itself. What is more is refused with
 the first of several walls (see `runner` for the others); each is tested without the others.
 """
 import ast
+import builtins
 import importlib
+import re
+import symtable
 import types
+import warnings
 
-from tinyml.exercises.stub import bound, definition, imported, signature, source, used
+from tinyml.exercises.stub import assigned, bound, definition, imported, signature, source, used
 
 LARGEST = 100_000    # bytes of a student's file
+DEEPEST = 100        # levels of a syntax tree, so that nothing that walks over it runs out of stack
+LONGEST = 10_000     # bits of a whole number, so that it can be printed
+FREE = {"numpy", "math"}                                       # what every answer may import
+OPEN = FREE | {"numpy.linalg", "numpy.random", "numpy.fft"}    # modules of which every public name may be used
+IGNORED = {"typing", "__future__", "collections.abc"}          # for annotations, which are not kept
 SAFE_BUILTINS = {
     "abs", "all", "any", "bool", "bytes", "complex", "dict", "divmod", "enumerate", "filter",
     "float", "frozenset", "hasattr", "int", "isinstance", "issubclass", "iter", "len", "list", "map", "max",
@@ -26,7 +35,7 @@ FORBIDDEN_ATTRIBUTES = {    # of NumPy and of Python's objects: files, memory, f
     "dumps", "open_memmap", "sys", "os", "warnings", "seterr", "seterrcall", "setbufsize", "test",
     "gi_frame", "gi_code", "cr_frame", "ag_frame", "tb_frame", "tb_next", "f_back", "f_globals", "f_locals",
     "f_builtins", "f_code", "mro", "with_traceback", "set_printoptions", "setflags", "settings", "get_include",
-    "show_config"}
+    "show_config", "show_runtime", "info", "bmat", "format", "format_map", "from_dlpack", "sctypeDict"}
 
 
 class Refused(Exception):
@@ -38,12 +47,39 @@ def read(text):
     if len(text.encode("utf-8", "replace")) > LARGEST:
         raise Refused(f"the file must be at most {LARGEST:,} bytes long")
     try:
-        tree = ast.parse(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")    # of a backslash in a docstring
+            tree = ast.parse(text)
+            _measure(tree)
+            tree.outer = _outer(symtable.symtable(text, "answer", "exec"))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
         raise Refused("this is not Python yet: " + (f"line {line}: " if line else "")
-                      + getattr(error, "msg", "it is nested too deeply")) from None
+                      + getattr(error, "msg", "it is nested too deeply, or holds a NUL")) from None
     return tree
+
+
+def load(path):
+    """The text of a student's file, whatever editor wrote it; bytes that are not UTF-8 become question marks."""
+    return path.read_text(encoding="utf-8-sig", errors="replace")
+
+
+def _measure(tree):
+    """Refuse what is nested or long beyond all need: it would bring down those who look at it."""
+    level, depth = [tree], 0
+    while level:
+        level, depth = [child for node in level for child in ast.iter_child_nodes(node)], depth + 1
+        if depth > DEEPEST:
+            raise Refused(f"the code must not be nested more than {DEEPEST} levels deep")
+        for node in level:
+            if isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value.bit_length() > LONGEST:
+                _refuse(node, "a number of thousands of digits")
+
+
+def _outer(table):
+    """The names that the functions of a file read from outside of themselves, its own top level included."""
+    names = {s.get_name() for s in table.get_symbols() if s.is_referenced() and s.is_global()}
+    return names.union(*map(_outer, table.get_children()))
 
 
 def piece(tree, exercise):
@@ -55,7 +91,8 @@ def piece(tree, exercise):
         raise Refused(f"the file must define the {kind} {'.'.join(exercise.path)}") from None
     ours, theirs = (signature(n) for n in (source(exercise.module).node(exercise.path), node))
     if not isinstance(node, ast.FunctionDef) or ours != theirs:
-        raise Refused(f"the signature must be that of the library\n  yours:   {theirs}\n  library: {ours}")
+        raise Refused(f"the signature must be that of the library (which may have changed since you started: your "
+                      f"file stays, copy its new line)\n  yours:   {theirs}\n  library: {ours}")
     return node
 
 
@@ -77,9 +114,9 @@ def screen(tree, exercise):
         if not isinstance(statement, (ast.FunctionDef, ast.Assign)):
             _refuse(statement, f"{type(statement).__name__} outside of functions")
         _check_helper(statement, exercise, tree)
-    names = _modules(exercise)
+    _check_names(tree, exercise)
     for statement in [node, *others]:
-        _Screen(exercise, names, others).visit(statement)
+        _Screen(exercise, _modules(exercise), others).visit(statement)
     return node, others
 
 
@@ -87,16 +124,43 @@ def _refuse(node, what):
     raise Refused(f"line {getattr(node, 'lineno', '?')}: an answer must not contain {what}")
 
 
-def _check_import(node, exercise):
+def needed(exercise):
+    """The names that the library's own answer uses, or one of the listed mistakes; and NumPy."""
     reference = source(exercise.module)
-    allowed = {origin for statement in reference.imports.values() for origin in imported(statement).values()}
+    answer = used(reference.node(exercise.path[:1]), *(reference.node((name,)) for name in exercise.hide))
+    mistaken = {word for mistake in exercise.mistakes for word in re.findall(r"[^\W\d]\w*", mistake.new)}
+    free = {name for name, node in reference.imports.items() if imported(node)[name] in FREE}
+    return answer | free | mistaken & reference.names
+
+
+def _check_import(node, exercise):
+    reference, wanted = source(exercise.module), needed(exercise)
+    allowed = {imported(reference.imports[name])[name] for name in wanted & set(reference.imports)}
+    allowed |= {f"{exercise.module}.{name}" for name in wanted & reference.names - set(exercise.hide)}
+    if getattr(node, "module", None) in IGNORED:
+        return
     for origin in imported(node).values():
-        own = origin.startswith(exercise.module + ".") and origin.rpartition(".")[2] in reference.names
-        if origin not in allowed | {"numpy", "math"} and not own:
+        if origin.startswith(exercise.module + ".") and origin.rpartition(".")[2] in exercise.hide:
+            _refuse(node, f"an import of {origin}: it is part of what there is to write")
+        if origin not in allowed | FREE | IGNORED:
             _refuse(node, f"an import of {origin}; the library's own answer needs "
                           f"{', '.join(sorted(allowed)) or 'none'}")
-        if own and origin.rpartition(".")[2] in exercise.hide:
-            _refuse(node, f"an import of {origin}: it is part of what there is to write")
+
+
+def _check_names(tree, exercise):
+    """Refuse names that come from nowhere: the module's other functions are no part of an answer."""
+    names, wanted = source(exercise.module).names, needed(exercise)
+    own = {name for node in tree.body for name in bound(node)}
+    for node in ast.walk(tree):
+        name = node.id if isinstance(node, ast.Name) else None
+        if name not in tree.outer - own or name in SAFE_BUILTINS | wanted:
+            continue
+        if name in names:
+            _refuse(node, f"{name}, another piece of the library; its own answer does without")
+        if not name.startswith("__") and not _is_builtin(name):
+            raise Refused(f"line {node.lineno}: there is no {name} in your file; define it, or correct the name")
+    for name in tree.outer & assigned(*tree.body) & names & set(dir(builtins)) - own:
+        raise Refused(f"{name} must not be both Python's function and a variable; rename the variable")
 
 
 def _check_helper(node, exercise, tree):
@@ -113,9 +177,8 @@ def _modules(exercise):
     modules = {"np": importlib.import_module("numpy"), "numpy": importlib.import_module("numpy"),
                "math": importlib.import_module("math")}
     for alias, node in source(exercise.module).imports.items():
-        origin = imported(node)[alias]
         try:
-            modules[alias] = importlib.import_module(origin)
+            modules[alias] = importlib.import_module(imported(node)[alias])
         except ImportError:
             pass    # a function or class of a module
     return modules
@@ -127,30 +190,42 @@ class _Screen(ast.NodeVisitor):
     def __init__(self, exercise, modules, others):
         reference = source(exercise.module)
         own = [reference.node(exercise.path[:1]), *(reference.node((name,)) for name in exercise.hide)]
-        self.attributes = {n.attr for node in own for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+        attributes = [n for node in own for n in ast.walk(node) if isinstance(n, ast.Attribute)]
+        self.attributes = {n.attr for n in attributes}
+        self.written = {n.attr for n in attributes if not isinstance(n.ctx, ast.Load)}
         self.hidden = set(exercise.hide) - {name for node in others for name in bound(node)}
         self.modules = modules
-        self.builtins = SAFE_BUILTINS | used(*own)
-        self.imported = set(reference.names)
+        self.builtins = SAFE_BUILTINS | needed(exercise)
 
     def visit_Attribute(self, node):
-        if node.attr not in self.attributes:
-            if node.attr.startswith("_"):
-                _refuse(node, f"the private name .{node.attr}")
-            if node.attr in FORBIDDEN_ATTRIBUTES:
-                _refuse(node, f".{node.attr}, which no answer needs")
-        root = _root(node)
-        if isinstance(node.ctx, (ast.Store, ast.Del)) and (root is None or root in self.imported | set(self.modules)):
-            _refuse(node, f"an assignment to {ast.unparse(node)}: it would change the library")
-        if not self._is_module(node.value):
+        self._check(node, node.attr)
+        module = self._module(node.value)
+        if not isinstance(node.ctx, ast.Load) and (node.attr not in self.written or module is not None):
+            _refuse(node, f"an assignment to {ast.unparse(node)}: it would change what is not its own")
+        if module is None:
             self.visit(node.value)
-        elif self._is_module(node):
+        elif not (module.__name__ in OPEN or module.__name__.startswith("tinyml.")
+                  or isinstance(node.value, ast.Name) and node.attr in self.attributes):
+            _refuse(node, f"{ast.unparse(node)}, which no answer needs")
+        elif self._module(node) is not None:
             _refuse(node, f"the module {ast.unparse(node)} as a value")
+
+    def _check(self, node, name):
+        """Refuse the name of an attribute that leads out of the answer."""
+        if name not in self.attributes and name.startswith("_"):
+            _refuse(node, f"the private name .{name}")
+        if name not in self.attributes and name in FORBIDDEN_ATTRIBUTES:
+            _refuse(node, f".{name}, which no answer needs")
+
+    def visit_MatchClass(self, node):    # case Kind(name=...) reads the attribute .name
+        for name in node.kwd_attrs:
+            self._check(node, name)
+        self.generic_visit(node)
 
     def visit_Name(self, node):
         if node.id in self.hidden:
             _refuse(node, f"{node.id}: it is part of what there is to write")
-        if self._is_module(node):
+        if self._module(node) is not None:
             _refuse(node, f"the module {node.id} as a value")
         if node.id.startswith("__") and node.id not in self.builtins:
             _refuse(node, f"the name {node.id}")
@@ -176,20 +251,14 @@ class _Screen(ast.NodeVisitor):
     def visit_AsyncFunctionDef(self, node):
         _refuse(node, "async")
 
-    def _is_module(self, node):
-        """Whether an expression names a module: np, np.linalg."""
-        parts = ast.unparse(node).split(".") if isinstance(node, (ast.Name, ast.Attribute)) else [""]
-        value = self.modules.get(parts[0])
-        for part in parts[1:]:
-            value = getattr(value, part, None) if isinstance(value, types.ModuleType) else None
-        return isinstance(value, types.ModuleType)
-
-
-def _root(node):
-    while isinstance(node, (ast.Attribute, ast.Subscript)):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else None
+    def _module(self, node):
+        """The module that an expression names (np, np.linalg), or None."""
+        if isinstance(node, ast.Attribute):
+            value = getattr(self._module(node.value), node.attr, None)
+        else:
+            value = self.modules.get(node.id) if isinstance(node, ast.Name) else None
+        return value if isinstance(value, types.ModuleType) else None
 
 
 def _is_builtin(name):
-    return name in dir(importlib.import_module("builtins"))
+    return hasattr(builtins, name)

@@ -11,11 +11,12 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
+import warnings
 from dataclasses import dataclass
 
 from tinyml.exercises import guard
 from tinyml.exercises.screen import helpers, piece
-from tinyml.exercises.stub import assigned, bound, imported, source, used
+from tinyml.exercises.stub import assigned, bound, imported, source, unannotated, used
 
 FAR = 1_000_000    # added to the line numbers of a student's code, to tell it from the library's
 
@@ -53,7 +54,9 @@ class Loader(importlib.machinery.SourceFileLoader):
         tree = ast.parse(data)
         for number, part in enumerate(self.pieces, 1):
             put(tree, part, number)
-        code = super().source_to_code(ast.fix_missing_locations(tree), path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)    # `axis is 0` runs all the same
+            code = super().source_to_code(ast.fix_missing_locations(tree), path)
         return _renamed(code, [part.file for part in self.pieces])
 
 
@@ -135,7 +138,11 @@ def _names(part):
     for node in part.tree.body:
         brought.update(imported(node))
     for name, origin in brought.items():    # what the module has not imported itself under this name
-        if origin in {"numpy", "math"} and name not in reference.imports:
+        known = {imported(node)[alias]: alias for alias, node in reference.imports.items()}
+        known |= {f"{exercise.module}.{alias}": alias for alias in reference.names}
+        if known.get(origin, name) != name:
+            names[name] = known[origin]
+        elif origin in {"numpy", "math"} and origin not in known:
             names[name] = f"_{exercise.name}_{name}"
             extra.append(ast.parse(f"import {origin} as {names[name]}").body[0])
     mine = [piece(part.tree, exercise), *others]
@@ -157,6 +164,7 @@ class _Renamer(ast.NodeTransformer):
         return node
 
     def visit_FunctionDef(self, node):
+        node = unannotated(node)
         node.name = self.names.get(node.name, node.name)
         return self.generic_visit(node)
 

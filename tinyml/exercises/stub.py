@@ -3,11 +3,17 @@
 Everything here is text and syntax trees: the library's sources are read, never imported.
 """
 import ast
+import copy
 import importlib.util
 from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]    # the folder that holds the package, and in a clone the tests
+RUN = "python -m tinyml.exercises"
+PRIMITIVE = """A primitive works on arrays, and returns two things: its value, and a tuple of functions, one for each
+positional argument: its vjp, from the gradient g of the value to the gradient of that argument.
+
+"""
 NOT_WRITTEN = "not written yet"
 
 
@@ -131,8 +137,9 @@ def _file(exercise, piece, helpers=""):
     reference = source(exercise.module)
     if len(exercise.path) == 2:
         piece = f"{_class_head(exercise)}\n\n{piece}"
-    title = (f'"""{exercise.task}.\n\nExercise {exercise.name}, {exercise.minutes} minutes. When you have written it:  '
-             f'python -m tinyml.exercises check {exercise.name}\n"""')
+    primitive = any("primitive" in ast.unparse(d) for d in reference.node(exercise.path).decorator_list)
+    title = (f'"""{exercise.task}.\n\n{PRIMITIVE if primitive else ""}Exercise {exercise.name}, {exercise.minutes} '
+             f'minutes. When you have written it:  {RUN} check {exercise.name}\n"""')
     return f"{title}\n{_imports(exercise, reference)}\n\n\n{helpers}{piece}\n"
 
 
@@ -164,14 +171,26 @@ def _imports(exercise, reference):
             lines.append(ast.unparse(ast.ImportFrom(statement.module, names, 0)))
     own = wanted & reference.names - set(reference.imports) - set(exercise.hide)
     if own:
-        lines.append(f"from {exercise.module} import {', '.join(sorted(own))}")
+        own = sorted(own, key=lambda name: (name.isupper(), name.startswith("_"), name))
+        lines += [f"# About them:  python -m pydoc {exercise.module}.{own[0]}" + (" and so on" if own[1:] else ""),
+                  f"from {exercise.module} import {', '.join(own)}"]
     return "\n".join(lines)
 
 
 def signature(node):
-    """The signature of a function as text, with its decorators: what must not change."""
+    """The signature of a function as text, with its decorators: what must not change. Annotations may."""
     decorators = "".join(f"@{ast.unparse(d)} " for d in node.decorator_list)
-    return f"{decorators}def {node.name}({ast.unparse(node.args)})"
+    return f"{decorators}def {node.name}({ast.unparse(unannotated(node).args)})"
+
+
+def unannotated(node):
+    """A copy of a function without the annotations of its arguments and its result."""
+    node = copy.deepcopy(node)
+    for argument in ast.walk(node.args):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    node.returns = None
+    return node
 
 
 def is_stub(node):

@@ -6,17 +6,20 @@ differ is a counter-example; the mistake whose results agree with the student's 
 """
 import ast
 import time
+import traceback
 import types
 import warnings
+from pathlib import Path
 
 import numpy as np
 
 from tinyml.exercises import guard
 from tinyml.exercises.splice import Piece, load_alone
-from tinyml.exercises.stub import answer_text
+from tinyml.exercises.stub import ROOT, answer_text
 
 SECONDS = 3.0        # for all replays of one check
 SHOWN = 12           # entries of an array that are shown
+WORDS = 500          # letters of an error, or of a line of it
 CLOSE = dict(rtol=1e-5, atol=1e-8, equal_nan=True)
 
 
@@ -83,12 +86,18 @@ def _load(exercise, mistake, label):
 def outcome(function, arguments):
     """[(what, array)] of a call: its results, the gradients they give, and what became of the arguments."""
     args, kwargs = guard.snapshot(arguments)
-    before = [array for _, array in flatten("", [args, kwargs])]
+    own = bool(args) and not _is_tensor(args[0]) and hasattr(type(args[0]), function.__name__)
+    given = [args[own:], kwargs]    # how an object keeps its own state is its affair
+    before = [array for _, array in flatten("", given)]
     try:
-        result = flatten("", function(*args, **kwargs), args) + flatten("argument", [args, kwargs])
-        return result + [("an array that it was given, written to", array) for array in before]
+        result = flatten("", function(*args, **kwargs), args) + flatten("argument", given)
+        return result + [(f"array {i} that it was given, after the call", array) for i, array in enumerate(before, 1)]
     except Exception as error:
-        return [("raises", np.array(f"{type(error).__name__}: {error}"))]
+        return [("raises", _said(error))]
+
+
+def _said(error):
+    return np.array(f"{type(error).__name__}: {error}"[:WORDS])
 
 
 def flatten(what, value, args=None, depth=0):
@@ -100,8 +109,9 @@ def flatten(what, value, args=None, depth=0):
     if isinstance(value, types.GeneratorType):
         value = [item for item, _ in zip(value, range(200))]
     if isinstance(value, (list, tuple)):
-        if args is not None and len(value) == 2 and isinstance(value[1], tuple) and any(map(callable, value[1])):
-            return _primitive(value, args)
+        vjps = value[1] if args is not None and len(value) == 2 else None
+        if callable(vjps) or isinstance(vjps, tuple) and any(map(callable, vjps)):
+            return _primitive(value[0], (_no_tuple,) * len(args) if callable(vjps) else vjps)
         pairs = [pair for i, item in enumerate(value) for pair in flatten(f"{what}[{i}]", item, None, depth + 1)]
         return [*pairs, (f"{what or 'result'} length", np.array(len(value)))]
     if isinstance(value, dict):
@@ -115,16 +125,20 @@ def flatten(what, value, args=None, depth=0):
     return [(what or "result", np.array(type(value).__name__))]
 
 
-def _primitive(result, args):
+def _no_tuple(g):
+    raise TypeError("the vjps must stand in a tuple, one for each argument: (vjp,), got a function")
+
+
+def _primitive(value, vjps):
     """The value and, for a random g of its shape, the gradients of a function that returns its vjps."""
-    value, vjps = result
     pairs = flatten("value", np.asarray(value))
     g = np.asarray(np.random.default_rng(0).uniform(0.5, 2, np.shape(value)), np.asarray(value).dtype)
     for i, vjp in enumerate(vjps):
         try:
-            pairs.append((f"gradient of argument {i} for g = {text(g)}", np.asarray(vjp(g))))
+            gradient = np.asarray(vjp(g))
         except Exception as error:
-            pairs.append((f"gradient of argument {i}", np.array(f"{type(error).__name__}: {error}")))
+            gradient = _said(error)
+        pairs.append((f"gradient of argument {i} for g = {text(g)}", gradient))
     return pairs
 
 
@@ -171,15 +185,22 @@ def _example(case):
     where = next((w for w in [*given, *got] if w not in got or w not in given or not _equal(given[w], got[w])), "")
     if "raises" in got and "raises" not in given:
         where, got = next(iter(given)), {next(iter(given)): got["raises"]}
+    expected, came = given.get(where), got.get(where)
     return {"input": [text(a) for a in args] + [f"{k}={text(v)}" for k, v in kwargs.items()],
-            "where": where, "expected": _describe(given.get(where)), "got": _describe(got.get(where))}
+            "where": where, "expected": _describe(expected, came), "got": _describe(came, expected)}
 
 
-def _describe(array):
-    """Shape and dtype first, then the values."""
+def _describe(array, other):
+    """Shape and dtype first, then the values; of large arrays the first that differs."""
     if array is None:
         return "nothing"
-    return str(array) if array.dtype.kind == "U" else f"shape {array.shape} {array.dtype}: {text(array)}"
+    if array.dtype.kind == "U":
+        return str(array)
+    words = f"shape {array.shape} {array.dtype}: {text(array)}"
+    if array.size > SHOWN and other is not None and other.shape == array.shape:
+        place = next((i for i in np.ndindex(array.shape) if not _equal(array[i], other[i])), None)
+        words += "" if place is None else f"\n              first at {list(map(int, place))}: {text(array[place])}"
+    return words
 
 
 def text(value):
@@ -193,7 +214,8 @@ def text(value):
     if isinstance(value, np.random.Generator):
         return "rng"
     if isinstance(value, (list, tuple)):
-        return f"{type(value).__name__}({', '.join(map(text, value[:SHOWN]))})"
+        words = ", ".join(map(text, value[:SHOWN])) + (", ..." if len(value) > SHOWN else "")
+        return f"[{words}]" if isinstance(value, list) else f"({words})"
     if hasattr(value, "__dict__") and not callable(value):
         return type(value).__name__
     words = repr(value)
@@ -204,6 +226,13 @@ def message(error):
     """The message of a failed test and the example that hypothesis found, a few lines of each."""
     if error is None:
         return ""
-    lines = str(error).strip().splitlines()[:8]
-    notes = [line for note in getattr(error, "__notes__", ()) for line in str(note).splitlines()][:12]
-    return "\n".join([f"{type(error).__name__}: {lines[0] if lines else ''}", *lines[1:], *notes])
+    lines = [line[:WORDS] for line in str(error).strip().splitlines()[:8]]
+    notes = [line[:WORDS] for note in getattr(error, "__notes__", ()) for line in str(note).splitlines()][:12]
+    return "\n".join([f"{type(error).__name__}: {lines[0] if lines else _line(error)}", *lines[1:], *notes])
+
+
+def _line(error):
+    """The line of the tests that an error without words came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.line for f in frames if Path(f.filename).parent == ROOT / "tests"]
+    return lines[-1] if lines else ""

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from tinyml.exercises.catalogue import CHAPTERS, exercises
-from tinyml.exercises.screen import Refused, piece, read
-from tinyml.exercises.stub import is_stub, stub_text
+from tinyml.exercises.screen import Refused, load, piece, read
+from tinyml.exercises.stub import RUN, is_stub, stub_text
 
 DEFAULT = "tinyml-exercises"
 CACHE = ".progress.json"
@@ -36,9 +36,9 @@ class Workspace:
     def text(self, name):
         """What the student wrote; raises FileNotFoundError with what to do."""
         try:
-            return self.path(name).read_text(encoding="utf-8", errors="replace")
+            return load(self.path(name))
         except FileNotFoundError:
-            raise FileNotFoundError(f"there is no {self.path(name)} yet; write: start {name}") from None
+            raise FileNotFoundError(f"there is no {self.path(name)} yet; write: {RUN} start {name}") from None
 
     def start(self, name):
         """Write the stub of an exercise; return whether there was none."""

@@ -173,7 +173,8 @@ def ridge(X, y, *, lam):
 
     Returns
     -------
-    ndarray, shape (p,) or (p, k)
+    ndarray, shape (p,) or (p, k), in the floating dtype of X and y; however small lam is, singular values
+        that are nothing but rounding (see `svd`) count as zero
 
     Raises
     ------

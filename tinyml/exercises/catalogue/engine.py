@@ -98,7 +98,8 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
         hints=("A tensor's gradient is complete once all its users have been met. Tensors are numbered as they are "
                "made (tensor.serial), so users always have larger numbers: go from the largest to the smallest.",
                "Keep {tensor: gradient so far} and a heap of (-serial, tensor). Of each tensor that comes out, yield "
-               "it with its gradient; then for each (parent, vjp) in tensor.edges add vjp(g) to the parent's.",
+               "it with its gradient; then for each (parent, vjp) in tensor.edges add vjp(g) to the parent's. A leaf "
+               "(no edges) has nothing to hand on: it may wait in the dict, and be yielded at the end.",
                "while queue: pop; g = grads.pop(tensor); yield tensor, g; for parent, vjp in tensor.edges: "
                "part = _conform(vjp(g), parent, tensor); if parent in grads: add, else: set, and push the parent "
                "if it has edges; the leaves are left over, in grads, and come last."),

@@ -28,6 +28,9 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "This is the sigmoid's slope: in a softmax every entry changes all the others, p (g - sum p g)."),
             Mistake("(p * g).sum(axis=axis, keepdims=True)", "g.sum(axis=axis, keepdims=True)",
                     "What is subtracted is the mean of g under p, sum p g, not the plain sum of g."),
+            Mistake("e / e.sum(axis=axis, keepdims=True)", "e / e.sum(axis=axis)",
+                    "The sum has lost the axis, so that it meets the wrong entries: keepdims=True, also for the maximum "
+                    "and in the vjp."),
             Mistake("e / e.sum(axis=axis, keepdims=True)", "e / e.sum()",
                     "The probabilities sum to 1 along the axis, not over the whole array."),
             Mistake("e / e.sum(axis=axis, keepdims=True)", "e / e.sum(axis=-1, keepdims=True)",

@@ -120,7 +120,8 @@ def flatten(what, value, args=None, depth=0):
         value = np.frombuffer(value, np.uint8)
     if isinstance(value, (np.ndarray, np.generic, int, float, bool, complex, str)):
         return [(what or "result", np.asarray(value))]
-    if hasattr(value, "__dict__") and type(value).__module__.startswith("tinyml") and not isinstance(value, types.FunctionType):
+    ours = type(value).__module__.startswith("tinyml") and not isinstance(value, types.FunctionType)
+    if ours and hasattr(value, "__dict__"):
         return flatten(what, vars(value), None, depth + 1)
     return [(what or "result", np.array(type(value).__name__))]
 

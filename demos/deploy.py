@@ -29,6 +29,7 @@ from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
 from tinyml.selfsupervised.deploy import Classifier, write_pgm
 from tinyml.selfsupervised.downstream import UnitLength, extract_features, linear_probe
+from tinyml.selfsupervised.label_efficiency import draw_labels
 from tinyml.selfsupervised.simclr import mlp_encoder, projection_head, train_simclr
 
 demo = start(__file__, __doc__)
@@ -61,7 +62,6 @@ print(classifier)
 LOAD = """
 import sys, numpy as np
 from tinyml.nn import load_model
-from tinyml.selfsupervised.label_efficiency import draw_labels
 classifier = load_model(sys.argv[1])
 np.save(sys.argv[3], classifier.probabilities(np.load(sys.argv[2])))
 """

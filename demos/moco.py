@@ -120,6 +120,7 @@ def draw_loss(ax):
     chance = math.log(1 + K)    # a little less: keys of the batch's own images are passed over
     ax.axhline(chance, linestyle="--", color=BLACK, lw=1.3)
     ax.text(EPOCHS, chance + 0.03, "chance, ln(1 + K)", ha="right", va="bottom")
+    ax.margins(y=0.12)
     ax.set(xlabel="epoch", ylabel="InfoNCE, nats", title="Collapsed, the loss is back at chance")
 
 

@@ -26,7 +26,7 @@ from tinyml.exercises.workspace import Workspace
 NAMES = list(exercises())
 ALL = os.environ.get("TINYML_EXERCISES_GATE") == "all"
 SAMPLE = NAMES if ALL else ["cosine_similarity"]
-LIMITS = {"seconds": 1, "megabytes": 2048}
+LIMITS = {"seconds": 2, "megabytes": 2048}
 SEED = 2025
 
 

@@ -124,9 +124,9 @@ def test_two_linear_layers_compute_the_product(rng, n_in, n_out, bias, data):
     assert layer.weight.shape == (n_out, n_in) and {p.dtype for p in pair.parameters()} == {np.dtype("f4")}
 
 
-@settings(max_examples=25)
+@settings(max_examples=80)    # the layout of the factors shows only where rank and width are above 1
 @given(rngs, st.sampled_from(["separable", "channel"]), st.integers(1, 3), st.integers(1, 3),
-       st.tuples(st.integers(1, 3), st.integers(1, 2)), st.tuples(st.integers(1, 2), st.integers(1, 3)),
+       st.tuples(st.integers(1, 3), st.integers(1, 3)), st.tuples(st.integers(1, 2), st.integers(1, 3)),
        st.integers(0, 1), st.data())
 def test_two_convolutions_compute_the_reconstructed_one(rng, method, C, O, kernel, stride, padding, data):
     layer = nn.Conv2d(C, O, kernel, stride, padding, rng=rng)

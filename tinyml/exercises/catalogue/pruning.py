@@ -58,7 +58,7 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
             Mistake("keep.reshape(weight.shape)", "keep",
                     "The mask has the shape of the weight: reshape it at the end."))),
     Exercise(
-        name="global_masks", target=f"{PRUNING}:global_masks", level=2, minutes=15, keep=2,
+        name="global_masks", target=f"{PRUNING}:global_masks", level=2, minutes=15, keep=2, examples=200,
         after=("magnitude_mask",),
         task="Prune several arrays together, with one ranking for the weights of all layers",
         tests=(f"{TESTS}::test_global_masks_are_those_of_all_weights_in_a_row",

@@ -9,7 +9,9 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ NAMES = list(exercises())
 ALL = os.environ.get("TINYML_EXERCISES_GATE") == "all"
 SAMPLE = NAMES if ALL else ["cosine_similarity"]
 LIMITS = {"seconds": 2, "megabytes": 2048}
+CANARY = Path(tempfile.gettempdir(), f"tinyml-canary-{os.getpid()}")    # a file outside of every scratch folder
 SEED = 2025
 
 
@@ -228,7 +231,7 @@ UNSCREENED = {    # without the screen: what the walls behind it are for -> word
     "a gradcheck that says yes": (answer(
         "import tinyml\nc = type(x)\nimport sys\nm = sys.modules['tinyml.gradcheck']\n"
         "m.gradcheck.__code__ = (lambda *a, rng, tol=0: True).__code__" + WRONG), "changed|tests fail"),
-    "a file": (answer("open('/tmp/tinyml-canary', 'w')" + WRONG), "tests fail"),
+    "a file": (answer(f"open({str(CANARY)!r}, 'w')" + WRONG), "tests fail"),
     "a thread": (answer("import threading\nthreading.Thread(target=lambda: 1).start()" + WRONG), "tests fail"),
     "a flood": (answer("import os\nwhile True:\n    os.write(2, b'x' * 10 ** 6)"), "tests fail|ended"),
     "a process": (answer("import subprocess\nsubprocess.run(['true'])" + WRONG), "tests fail"),
@@ -242,7 +245,7 @@ def test_each_wall_stands_alone(name):
     text, words = case if isinstance(case, tuple) else (CANARIES[name], case)
     verdict = check("tanh", text, seed=SEED, limits=LIMITS, screened=False)
     assert not verdict.solved and re.search(words, verdict.reason), verdict.reason
-    assert not os.path.exists("/tmp/tinyml-canary")
+    assert not CANARY.exists()
 
 
 # ------------------------------------------------------------ what a student meets

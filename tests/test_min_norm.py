@@ -188,7 +188,8 @@ def test_the_share_learned_is_exact_however_small_the_step(a, t):
     s = np.sqrt(a)
     exact = 1 - (1 - Fraction(float(s)) ** 2) ** t
     tolerance = 8 * EPS * (float(exact) if a < 0.5 else 1 + t)
-    assert abs(descent_filter([s], t, lr=1)[0] - float(exact)) <= tolerance
+    filtered = descent_filter([s], t, lr=1)
+    assert filtered.shape == (1,) and abs(filtered[0] - float(exact)) <= tolerance
 
 
 @given(X=designs(), rng=rngs, share=st.floats(0.01, 1.9), t=st.integers(1, 30))
@@ -197,6 +198,7 @@ def test_the_share_learned_is_that_of_the_engine_s_descent(X, rng, share, t):
     lr = share / spectrum(X).max() ** 2
     written = (descent_filter(s, np.arange(t + 1), lr=lr) / s * (U.T @ y)) @ Vh
     walked = gradient_descent(X, y, lr=lr, n_steps=t)
+    assert written.shape == walked.shape
     assert np.linalg.norm(written - walked, axis=1).max() <= descent_rounding(X, y, np.zeros(1), lr, t, None)
 
 

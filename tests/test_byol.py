@@ -86,6 +86,7 @@ def test_tau_rises_from_the_base_to_one_like_half_a_cosine(n_steps, base, part):
 def test_spread_is_bounded_by_that_of_the_sphere_and_knows_no_length(rng, n, d):
     z = rng.standard_normal((n, d))
     value = spread(z)
+    assert np.ndim(value) == 0
     u = z / np.linalg.norm(z, axis=1, keepdims=True)
     # the mean square over coordinates is (1 - ||mean u||^2) / D; the mean is at most its root
     assert 0 <= value <= np.sqrt(max(0, 1 - (u.mean(axis=0) ** 2).sum()) / d) + 1e-7

@@ -46,6 +46,7 @@ def test_the_expected_error_is_that_of_real_numbers(density, bits):
     cells = np.clip(np.floor(x / step), -2 ** (bits - 1), 2 ** (bits - 1) - 1)
     error = np.mean((np.where(np.abs(x) > alpha, np.sign(x) * alpha, (cells + 0.5) * step) - x) ** 2)
     assert_allclose(error, expected_error(alpha, bits=bits, density=density), rtol=0.12)
+    assert np.ndim(expected_error(alpha, bits=bits, density=density)) == 0
 
 
 @densities

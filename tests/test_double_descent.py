@@ -77,6 +77,7 @@ def test_the_risk_is_infinite_next_to_the_threshold_and_only_there(n, p, signal,
 def test_the_variance_is_the_same_for_x_and_its_transpose(n, p, noise):
     """||X^+||_F = ||(X')^+||_F."""
     assert min_norm_variance(n, p, noise=noise) == min_norm_variance(p, n, noise=noise)
+    assert np.ndim(min_norm_variance(n, p, noise=noise)) == 0
 
 
 @given(n=st.integers(1, 60), gap=st.integers(2, 60), signal=powers, noise=powers)

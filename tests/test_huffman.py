@@ -33,6 +33,7 @@ def test_the_words_fill_the_tree_and_those_that_occur_have_one(counts):
 @example([7])
 def test_the_mean_length_is_within_a_bit_of_the_entropy(counts):
     H, mean = entropy(counts), mean_length(counts, huffman_lengths(counts))
+    assert np.ndim(H) == 0
     # H is a sum of at most 40 terms, each below 1: rounding of some 40 eps
     assert H * (1 - 1e-13) <= mean
     assert mean < H + 1 or not any(counts)

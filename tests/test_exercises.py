@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml.exercises import gate, guard
+from tinyml.exercises import gate, guard, tutor
 from tinyml.exercises.__main__ import main
 from tinyml.exercises.catalogue import CHAPTERS, exercises, find
 from tinyml.exercises.check import Verdict, check
@@ -199,6 +199,33 @@ def test_a_result_must_be_a_plain_array(value):
     for result in (value, [value], {"a": (value,)}):
         with pytest.raises(TypeError):
             guard.plain("tanh", result)
+
+
+SHAPES = {    # what an answer makes of the right result -> whether it is of the right shape and dtype
+    "as it is": (lambda mask: mask, True),
+    "other values": (lambda mask: ~mask, True),    # for the laws to judge
+    "an axis too many": (lambda mask: mask[None], False),
+    "numbers": (lambda mask: mask.astype(float), False),
+    "a list": (lambda mask: list(mask), False),
+    "a single number": (lambda mask: mask.any(), False),
+    "nothing": (lambda mask: None, False),
+    "an error": (lambda mask: mask[7], False),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_result_must_have_the_shape_of_the_librarys(name, monkeypatch):
+    change, right = SHAPES[name]
+    monkeypatch.setitem(guard.functions, "threshold_mask", lambda w, threshold: change(abs(w) >= threshold))
+    monkeypatch.setattr(guard, "records", [((np.array([1.0, -3]),), {"threshold": 2})])
+    assert tutor.misshapen(find("threshold_mask")) != right
+
+
+@pytest.mark.parametrize("value, right", [(np.float32(1), True), (np.array(1.0), True), (1, False), ([1.0], False)])
+def test_one_number_may_be_of_any_precision(value, right, monkeypatch):
+    monkeypatch.setitem(guard.functions, "entropy", lambda counts: value)
+    monkeypatch.setattr(guard, "records", [((np.array([1, 1]),), {}), ((np.array([-1]),), {})])
+    assert tutor.misshapen(find("entropy")) != right
 
 
 KIND = {    # what students do -> the text, which is right

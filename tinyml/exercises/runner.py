@@ -182,7 +182,9 @@ def run(exercise, pieces, seed, *, shrink=True, options=()):
     report = {"tests": [{"id": test, "outcome": watcher.outcomes.get(test, "not run"),
                          "message": tutor.message(watcher.errors.get(test))} for test in watcher.collected],
               "calls": guard.calls.get(exercise.name, 0)}
-    if any(test["outcome"] != "passed" for test in report["tests"]) or not report["tests"]:
+    passed = bool(report["tests"]) and all(test["outcome"] == "passed" for test in report["tests"])
+    report["misshapen"] = passed and report["calls"] > 0 and tutor.misshapen(exercise)
+    if not passed or report["misshapen"]:
         report["tutor"] = tutor.explain(exercise, watcher, seed)
     return report
 

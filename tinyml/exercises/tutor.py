@@ -20,6 +20,7 @@ from tinyml.exercises.stub import ROOT, answer_text
 SECONDS = 3.0        # for all replays of one check
 SHOWN = 12           # entries of an array that are shown
 WORDS = 500          # letters of an error, or of a line of it
+KINDS = {"b": "bool", "i": "integer", "u": "integer", "f": "float", "c": "complex"}
 CLOSE = dict(rtol=1e-5, atol=1e-8, equal_nan=True)
 
 
@@ -29,20 +30,36 @@ def explain(exercise, watcher, seed):
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            reference = _load(exercise, None, "reference")
-            mine = guard.functions[exercise.name]
-        except (Exception, KeyError):
+            seen = replays(exercise, [*reversed(end), *reversed(guard.records)], SECONDS / 2)
+        except Exception:    # the answer was never called, or it fails outside of its function
             return {"seed": seed}
-        inputs = [*reversed(end), *reversed(guard.records)]
-        seen = []    # (arguments, the student's result, the reference's)
-        for arguments in inputs:
-            if time.process_time() - begun > SECONDS / 2:
-                break
-            seen.append((arguments, outcome(mine, arguments), outcome(reference, arguments)))
         wrong = [case for case in seen if not agree(case[1], case[2])]
         return {"seed": seed, "differ": len(wrong), "replayed": len(seen),
                 "example": _example(min(wrong[:40], key=_size) if not end else wrong[0]) if wrong else None,
                 "diagnosis": diagnose(exercise, seen, wrong, begun)}
+
+
+def replays(exercise, inputs, seconds):
+    """[(arguments, the student's result, the reference's)], as many as there is time for."""
+    mine, reference = guard.functions[exercise.name], _load(exercise, None, "reference")
+    begun, seen = time.process_time(), []
+    for arguments in inputs:
+        if time.process_time() - begun > seconds:
+            break
+        seen.append((arguments, outcome(mine, arguments), outcome(reference, arguments)))
+    return seen
+
+
+def misshapen(exercise):
+    """Whether some result is of another shape or kind of number than the library's.
+
+    Laws that compare by broadcasting do not see an axis too many. Values are for the laws to judge: a right
+    answer may differ in its signs, its ties or its last digits.
+    """
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        return any(not _alike(mine, other) for _, mine, other in replays(exercise, list(guard.records), SECONDS / 6)
+                   if other[0][0] != "raises")
 
 
 def _first_failure(watcher):
@@ -161,6 +178,16 @@ def _tensor(what, value, args):
 def agree(first, second):
     """Whether two outcomes are equal but for rounding."""
     return len(first) == len(second) and all(a[0] == b[0] and _equal(a[1], b[1]) for a, b in zip(first, second))
+
+
+def _alike(first, second):
+    """Whether two outcomes have the same shapes and dtypes; of single numbers, the same kind."""
+    return [(what, array.shape, _sort(array)) for what, array in first] == [
+        (what, array.shape, _sort(array)) for what, array in second]
+
+
+def _sort(array):
+    return array.dtype if array.ndim else KINDS.get(array.dtype.kind)
 
 
 def _equal(a, b):

@@ -49,6 +49,19 @@ def test_the_expected_error_is_that_of_real_numbers(density, bits):
     assert np.ndim(expected_error(alpha, bits=bits, density=density)) == 0
 
 
+P = {"laplace": lambda x: np.exp(-x) / 2, "gaussian": lambda x: np.exp(-x * x / 2) / np.sqrt(2 * np.pi)}
+
+
+@densities
+@given(bits=st.integers(1, 16), alpha=st.floats(0.1, 9))
+def test_the_expected_error_is_the_integral_of_the_tails_and_a_step_squared_over_12(density, bits, alpha):
+    """By the trapezoidal rule, up to where nothing is left; its error is that of h^4, for the slope is 0 at alpha."""
+    beyond = np.linspace(0, 40, 8001)
+    clipped = 2 * np.trapezoid(beyond ** 2 * P[density](alpha + beyond), beyond)
+    step = 2 * alpha / 2 ** bits
+    assert_allclose(expected_error(alpha, bits=bits, density=density), clipped + step ** 2 / 12, rtol=1e-7)
+
+
 @densities
 @settings(max_examples=10)
 @given(rng=rngs, bits=st.integers(2, 4), scale=st.floats(0.1, 10))

@@ -10,7 +10,7 @@ from strategies import rngs
 
 from tinyml.nn import Module
 from tinyml.optim import Adam
-from tinyml.selfsupervised.masked_tokens import (TokenTransformer, make_grammar, masked_token_loss, posterior,
+from tinyml.selfsupervised.masked_tokens import (TokenTransformer, _messages, make_grammar, masked_token_loss, posterior,
                                                  sample_sequences)
 from tinyml.selfsupervised.masking import mask_tokens
 from tinyml.tensor import Tensor
@@ -104,6 +104,15 @@ def test_long_sequences_do_not_underflow():
     p = posterior(corrupted, A, mask_id=3, mask_ratio=0.007)
     assert_allclose(p.sum(axis=-1), 1)
     assert (p[0, chosen[0], tokens[chosen]] > 0).all()
+
+
+@given(rng=rngs, T=st.integers(2, 6), n=st.integers(1, 4))
+def test_the_coefficients_of_a_message_sum_to_1_unless_nothing_is_possible(rng, T, n):
+    sure, chosen = rng.uniform(0.1, 1, (2, 3, T, 4))
+    sure[0], chosen[0] = 0, 0
+    messages = _messages(sure, chosen, rng.uniform(0.1, 1, (4, 4)), n)
+    assert not messages[0, 1:].any()
+    assert_allclose(messages[1:].sum(axis=(2, 3)), np.where(np.arange(T), 1, 4) * np.ones((2, 1)), rtol=1e-12)
 
 
 # ------------------------------------------------------------ the model and its loss

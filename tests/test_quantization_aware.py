@@ -86,18 +86,21 @@ def test_the_other_blocks_what_is_clipped_and_nothing_else(rng, b):
 
 
 @given(rng=rngs, b=bits)
-def test_the_gradients_of_a_learned_step_are_those_of_the_paper(rng, b):
+def test_value_and_gradients_of_a_learned_step_are_those_of_the_paper(rng, b):
     low, high = -2 ** (b - 1), 2 ** (b - 1) - 1
     v, s = Tensor(rng.standard_normal((3, 4)), requires_grad=True), Tensor(
         rng.uniform(0.01, 1, (3, 1)), requires_grad=True)
     g = rng.standard_normal((3, 4))
-    learned_step(v, s, quant_min=low, quant_max=high).backward(g)
-    d_v, d_s = np.zeros((3, 4)), np.zeros((3, 1))
+    value = learned_step(v, s, quant_min=low, quant_max=high)
+    value.backward(g)
+    expected, d_v, d_s = np.zeros((3, 4)), np.zeros((3, 4)), np.zeros((3, 1))
     for i in range(3):
         for j in range(4):
             r = v.data[i, j] / s.data[i, 0]
+            expected[i, j] = s.data[i, 0] * min(max(round(r), low), high)
             d_v[i, j] = g[i, j] if low <= r <= high else 0
             d_s[i, 0] += g[i, j] * (low if r < low else high if r > high else round(r) - r)
+    assert_allclose(value.data, expected, rtol=1e-15)
     assert_array_equal(v.grad, d_v)
     assert_allclose(s.grad, d_s, rtol=1e-12, atol=1e-12)
 
@@ -119,10 +122,10 @@ def test_a_learned_step_begins_as_in_the_paper_and_its_gradient_is_scaled(rng, b
 
 def test_where_all_is_clipped_the_gradient_of_the_step_is_the_slope():
     """There rounding plays no part, and v^ is linear in s."""
-    v, s = Tensor(np.array([10.0, -10.0, 30.0])), Tensor(np.array(1.0), requires_grad=True)
+    v, s = Tensor(np.array([10.0, -10.0, 30.0, 20.0])), Tensor(np.array(1.0), requires_grad=True)
     f = lambda s: learned_step(v, s, quant_min=-2, quant_max=1).sum()
     f(s).backward()
-    assert s.grad == f(Tensor(np.array(2.0))).item() - f(Tensor(np.array(1.0))).item() == 1 - 2 + 1
+    assert s.grad == f(Tensor(np.array(2.0))).item() - f(Tensor(np.array(1.0))).item() == 1 - 2 + 1 + 1
 
 
 def test_a_weight_moves_between_its_codes_before_the_code_does():

@@ -79,6 +79,7 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
         after=("choose_qparams",),
         task="Compute what clipping at alpha and rounding to 2^M codes cost together, for two densities",
         tests=("test_clipping.py::test_no_other_clip_has_a_smaller_expected_error",
+               "test_clipping.py::test_the_expected_error_is_the_integral_of_the_tails_and_a_step_squared_over_12",
                "test_clipping.py::test_the_expected_error_is_that_of_real_numbers"),
         hints=("Two errors add up: what is rounded inside, the same for both densities, and what is clipped "
                "outside.",

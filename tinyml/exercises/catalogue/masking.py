@@ -231,6 +231,7 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
         name="messages", target=f"{SSL}.masked_tokens:_messages", level=3, minutes=30, after=("mask_tokens",), examples=150,
         task="Send messages along a chain from left to right, polynomials in z that count the chosen tokens",
         tests=("test_masked_tokens.py::test_the_posterior_is_that_of_brute_force",
+               "test_masked_tokens.py::test_the_coefficients_of_a_message_sum_to_1_unless_nothing_is_possible",
                "test_masked_tokens.py::test_long_sequences_do_not_underflow"),
         hints=("A polynomial is its coefficients, on the last axis: times z is a shift by one. One step of a "
                "loop over t makes the message at t + 1 from that at t.",

@@ -196,7 +196,7 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
         after=("fake_quantize",),
         task="Quantize with a step that is learned: the value, and the gradients of the numbers and of the "
              "step",
-        tests=("test_quantization_aware.py::test_the_gradients_of_a_learned_step_are_those_of_the_paper",
+        tests=("test_quantization_aware.py::test_value_and_gradients_of_a_learned_step_are_those_of_the_paper",
                "test_quantization_aware.py::test_scaling_weights_and_steps_scales_the_result_and_leaves_the_codes",
                "test_quantization_aware.py::test_where_all_is_clipped_the_gradient_of_the_step_is_the_slope"),
         hints=("Inside v^ = s round(v / s): differentiate the product, with the slope of the rounding taken "
@@ -216,5 +216,7 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             Mistake("(quant_min <= ratio) & (ratio <= quant_max)",
                     "(quant_min <= np.round(ratio)) & (np.round(ratio) <= quant_max)",
                     "Inside is meant of v/s itself, before it is rounded."),
+            Mistake("return code * s,", "return np.round(ratio) * s,",
+                    "The codes end at quant_min and quant_max: the value is s times the *clipped* code."),
             Mistake("return code * s,", "return code,", "The value is s times the code, on the scale of v."))),
 ))

@@ -217,14 +217,14 @@ SHAPES = {    # what an answer makes of the right result -> whether it is of the
 def test_a_result_must_have_the_shape_of_the_librarys(name, monkeypatch):
     change, right = SHAPES[name]
     monkeypatch.setitem(guard.functions, "threshold_mask", lambda w, threshold: change(abs(w) >= threshold))
-    monkeypatch.setattr(guard, "records", [((np.array([1.0, -3]),), {"threshold": 2})])
+    monkeypatch.setattr(guard, "records", [guard.Call((np.array([1.0, -3]),), {"threshold": 2})])
     assert tutor.misshapen(find("threshold_mask")) != right
 
 
 @pytest.mark.parametrize("value, right", [(np.float32(1), True), (np.array(1.0), True), (1, False), ([1.0], False)])
 def test_one_number_may_be_of_any_precision(value, right, monkeypatch):
     monkeypatch.setitem(guard.functions, "entropy", lambda counts: value)
-    monkeypatch.setattr(guard, "records", [((np.array([1, 1]),), {}), ((np.array([-1]),), {})])
+    monkeypatch.setattr(guard, "records", [guard.Call((np.array([n]),), {}) for n in (1, -1)])
     assert tutor.misshapen(find("entropy")) != right
 
 

@@ -36,6 +36,7 @@ class Exercise:
     keep : int, how many statements at the head of the body stay in the stub (checks of arguments)
     examples : int, how many inputs hypothesis draws for a law (where a test does not say itself): more, if
         a mistake shows on few of them
+    view : str, of a method: what shows the state of its object, a method without arguments ("keys", "queue.keys")
     """
     name: str
     target: str
@@ -49,6 +50,7 @@ class Exercise:
     hide: tuple = ()
     keep: int = 0
     examples: int = 50
+    view: str = ""
 
     @property
     def module(self):

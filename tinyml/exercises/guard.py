@@ -9,6 +9,7 @@ import functools
 import sys
 import types
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,10 +18,12 @@ PLAIN = (int, float, complex, bool, str, bytes, type(None), set, frozenset, slic
 LARGEST = 200_000     # entries of arguments that are worth a copy
 SIMPLE = (np.ndarray, np.generic, int, float, str, type(None))
 KEPT = 120            # calls
+STEPS = 8             # calls of a method on one object
 functions = {}        # exercise, or "exercise#number" of a mistake -> its bare function
 calls = {}            # exercise -> how often it was called
-records = []          # (arguments, keywords) of calls, the newest last
-recording = []        # the exercise whose calls are recorded, if any
+records = []          # calls of the exercise that is recorded, the newest last
+recording = []        # that exercise, if any
+lives = {}            # id of an object -> its life, if the exercise is a method
 given = deque(maxlen=16)    # arrays that the student's function was given lately
 
 
@@ -33,7 +36,7 @@ def checked(name):
         def wrapper(*args, **kwargs):
             calls[name] = calls.get(name, 0) + 1
             if name in recording:
-                record(args, kwargs)
+                record(args, kwargs, is_method(function))
             return plain(name, unwritten(name, function, args, kwargs))
         return wrapper
     return decorate
@@ -72,13 +75,40 @@ def bare(name):
     return decorate
 
 
-def record(args, kwargs):
-    """Keep copies of the arguments of a call: of the first ones, and of the last ones."""
+def is_method(function):
+    """Whether a function was defined inside of a class at the top of a module."""
+    return "." in function.__qualname__ and "<" not in function.__qualname__
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a function was called with: copies. Of a method, the object as it was before its first call."""
+    args: tuple
+    kwargs: dict
+    earlier: tuple = ()    # the calls before, on the same object
+
+
+def record(args, kwargs, method=False):
+    """Keep copies of the arguments of a call: of the first ones, and of the last ones.
+
+    What an object notes from call to call is its own affair, and another answer would not understand it. So a
+    call of a method is kept with all calls since the object was new, to be lived through again.
+    """
     kept = snapshot((args, kwargs))
-    if kept is not None:
-        records.append(kept)
-        if len(records) > KEPT:
-            del records[KEPT // 2]
+    if kept is None:
+        return
+    call = Call(*kept)
+    if method:
+        _, calls = lives.setdefault(id(args[0]), (args[0], []))    # held, so that its id stays its own
+        if len(calls) == STEPS:
+            return
+        call = Call([*calls, call][0].args[:1] + call.args[1:], call.kwargs, tuple(calls))
+        calls.append(call)
+        if len(lives) > KEPT:
+            del lives[next(iter(lives))]
+    records.append(call)
+    if len(records) > KEPT:
+        del records[KEPT // 2]
 
 
 def snapshot(arguments):

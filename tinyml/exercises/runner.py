@@ -185,7 +185,7 @@ def run(exercise, pieces, seed, *, shrink=True, options=()):
     passed = bool(report["tests"]) and all(test["outcome"] == "passed" for test in report["tests"])
     report["misshapen"] = passed and report["calls"] > 0 and tutor.misshapen(exercise)
     if not passed or report["misshapen"]:
-        report["tutor"] = tutor.explain(exercise, watcher, seed)
+        report["tutor"] = tutor.explain(exercise, watcher, seed, tutor.alike if report["misshapen"] else tutor.agree)
     return report
 
 
@@ -193,6 +193,7 @@ def run(exercise, pieces, seed, *, shrink=True, options=()):
 def _recording(name):
     guard.calls.clear()
     guard.records.clear()
+    guard.lives.clear()
     guard.recording[:] = [name]
     try:
         yield

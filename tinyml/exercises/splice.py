@@ -116,7 +116,8 @@ def put(tree, part, number=1):
         ast.increment_lineno(node, FAR * number)
     word, alias = "checked" if part.watched else "bare", f"_guard_{exercise.name}"
     before += ast.parse(f"from tinyml.exercises.guard import {word} as {alias}").body
-    mine[-1].decorator_list.append(ast.parse(f"{alias}({part.key!r})", mode="eval").body)
+    watcher = ast.parse(f"{alias}({part.key!r})", mode="eval").body
+    mine[-1].decorator_list.append(ast.increment_lineno(watcher, mine[-1].lineno - 1))
     place, body = _place(tree.body, exercise.path[0]), tree.body
     if len(exercise.path) == 2:
         owner = body[place].body

@@ -232,7 +232,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "Buffers follow too, such as the running statistics of a batch norm: yours moves "
                     "parameters only."))),
     Exercise(
-        name="key_queue", target=f"{SSL}.moco:KeyQueue.push", level=2, minutes=20, keep=3,
+        name="key_queue", target=f"{SSL}.moco:KeyQueue.push", level=2, minutes=20, keep=3, view="keys",
         task="Put keys into a ring of K places, each one beyond K over the oldest",
         tests=_tests("moco", "test_the_queue_is_a_deque_of_bounded_length_also_for_batches_beyond_it",
                      "test_the_queue_keeps_copies"),
@@ -258,7 +258,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "np.minimum(self.next + np.arange(len(keys))[-self.size:], self.size - 1)",
                     "The ring is closed: after the last place comes the first, so take places mod K."))),
     Exercise(
-        name="moco_loss", target=f"{SSL}.moco:MoCo.loss", level=2, minutes=20,
+        name="moco_loss", target=f"{SSL}.moco:MoCo.loss", level=2, minutes=20, view="queue.keys",
         after=("info_nce", "update_momentum", "key_queue"),
         task="Take one batch through MoCo: move the key network, make keys, compare, and queue them",
         tests=_tests("moco", "test_a_batch_goes_through_the_algorithm_of_the_paper",

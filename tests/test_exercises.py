@@ -314,7 +314,7 @@ def test_the_way_of_a_student(space, capsys, monkeypatch):
     [verdict] = json.loads(said(capsys, "verify", "--json"))
     assert verdict["status"] == "solved" and len(verdict["tests"]) == 5 and verdict["calls"] > 50
     path.write_text(wrong, encoding="utf-8")
-    assert space.state("tanh") == "unchecked", "progress is that of the file as it is"
+    assert space.state("tanh") == "failed", "progress is that of the file as it is"
     kept = json.loads(said(capsys, "reset", "tanh", "--json"))["backup"]
     assert path.read_text(encoding="utf-8") == stub_text(find("tanh"))
     with open(kept, encoding="utf-8") as file:

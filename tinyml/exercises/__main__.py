@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+from pathlib import PurePath
 
 from tinyml.exercises import gate as gates
 from tinyml.exercises import report
@@ -25,7 +26,8 @@ def options():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for word, (function, arguments) in COMMANDS.items():
-        command = commands.add_parser(word, help=function.__doc__, description=function.__doc__)
+        listed = {} if word == "gate" else {"help": function.__doc__}    # that one is for authors
+        command = commands.add_parser(word, description=function.__doc__, **listed)
         command.add_argument("--dir", metavar="DIR", help="your folder (default: ./tinyml-exercises)")
         command.add_argument("--json", action="store_true", help="print data for machines")
         for names, settings in arguments:
@@ -41,13 +43,13 @@ def say(arguments, data, text):
 def fit(arguments, text):
     """Text fit to print; the commands in it name the folder if this one did."""
     if arguments.dir:
-        text = re.sub(rf"{report.RUN} (\w+)", lambda match: f'{match[0]} --dir "{arguments.dir}"', text)
+        text = re.sub(rf"{re.escape(report.RUN)} (\w+)", lambda match: f'{match[0]} --dir "{arguments.dir}"', text)
     return report.clean(text)
 
 
 def current(arguments, space):
-    """The exercise that is named, or the one that comes next; raises LookupError if there is none."""
-    name = arguments.name or space.next()
+    """The exercise that is named, or the one at hand; raises LookupError if there is none."""
+    name = arguments.name or space.current()
     if name is None:
         raise LookupError("all exercises are solved; name one to see it again")
     return find(name)
@@ -69,7 +71,7 @@ def do_start(arguments, space):
     names = list(exercises()) if arguments.all else [current(arguments, space).name]
     written = [name for name in names if space.start(name)]
     data = {"files": [str(space.path(name)) for name in names], "written": written}
-    say(arguments, data, report.started(find(names[0]), space.path(names[0]), bool(written), len(names)))
+    say(arguments, data, report.started(find(names[0]), space, bool(written), len(names)))
     return 0
 
 
@@ -182,7 +184,7 @@ def do_gate(arguments, space):
     return 1 if findings.faults else 0
 
 
-NAME = (["name"], {"nargs": "?", "metavar": "NAME", "help": "an exercise (default: the next one)"})
+NAME = (["name"], {"nargs": "?", "metavar": "NAME", "help": "an exercise (default: the one at hand)"})
 SEED = (["--seed"], {"type": int, "help": "of the fresh inputs (default: a new one)"})
 PIECES = (["--all-pieces"], {"action": "store_true", "help": "with all your solved pieces in the library"})
 COMMANDS = {
@@ -219,6 +221,8 @@ def main(words=None):
         print(report.WELCOME)
         return 0
     space = Workspace(arguments.dir)
+    if getattr(arguments, "name", None):
+        arguments.name = PurePath(arguments.name).name.removesuffix(".py")    # shells complete names of files
     if graders() is None and arguments.command in {"check", "watch", "verify", "grade", "gate"}:
         print(report.NO_TESTS, file=sys.stderr)
         return 2

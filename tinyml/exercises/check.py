@@ -148,7 +148,8 @@ def decide(verdict, report, reason):
     verdict.tutor = report.get("tutor", {})
     verdict.reason = _fault(report)
     verdict.status = "failed" if verdict.reason else "solved"
-    verdict.reason = verdict.reason or f"all {len(verdict.tests)} tests pass"
+    many = len(verdict.tests) > 1
+    verdict.reason = verdict.reason or (f"all {len(verdict.tests)} tests pass" if many else "its test passes")
     return verdict
 
 

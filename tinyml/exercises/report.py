@@ -23,21 +23,23 @@ def clean(text):
 
 def listing(chapters, states):
     """All exercises, one on a line."""
-    lines = []
+    lines, width = [], max(len(name) for name in states)
     for chapter in chapters:
         lines += ["", chapter.title]
         for e in chapter.exercises:
             after = f"  after {', '.join(e.after)}" if e.after else ""
-            lines.append(f"  [{SIGNS[states[e.name]]}] {e.name:<24} {LEVELS[e.level]:<13} {e.minutes:>3} min{after}")
+            lines.append(f"  [{SIGNS[states[e.name]]}] {e.name:<{width}} {LEVELS[e.level]:<13} {e.minutes:>3} min{after}")
     lines += ["", "[x] solved   [!] not right yet   [?] not checked   [.] not written   [ ] not started"]
     return "\n".join(lines[1:])
 
 
-def started(exercise, path, new, count):
+def started(exercise, space, new, count):
     """Where the stub is, and what to do now."""
     many = f" (and {count - 1} more)" if count > 1 else ""
+    missing = [] if count > 1 else space.missing(exercise.name)
     return "\n".join([
-        f"{path} {'is ready' if new else 'was there already, and is as it was'}{many}.",
+        f"{space.path(exercise.name)} {'is ready' if new else 'was there already, and is as it was'}{many}.",
+        *[f"It builds on {', '.join(missing)}, which you have not solved yet."] * bool(missing),
         f"Your task ({exercise.minutes} minutes): {exercise.task}.",
         f"Open it in an editor, replace the last line, and write:  {RUN} check {exercise.name}",
         f"Stuck?  {RUN} hint {exercise.name}"])
@@ -57,9 +59,7 @@ def verdict(verdict, exercise, space=None):
                 f"line.\nStuck?  {RUN} hint {exercise.name}")
     tested = f"file {verdict.file}, seed {verdict.seed}, {verdict.calls} calls on fresh inputs"
     if verdict.solved:
-        following = space.next() if space else None
-        then = f"Next:  {RUN} start {following}" if following else "That was the last one: all are solved!"
-        then = then if space else ""
+        then = coming(space, space.next(after=exercise.name)) if space else ""
         return (f"{exercise.name}: SOLVED, {verdict.reason}\n  {tested}\n"
                 f"  The library's way:  {RUN} solution {exercise.name}\n  {then}").rstrip()
     lines = [f"{exercise.name}: NOT YET ({verdict.status}), {verdict.reason}"]
@@ -76,7 +76,8 @@ def verdict(verdict, exercise, space=None):
                   f"  {example['where']}", f"    expected  {example['expected']}", f"    got       {example['got']}"]
     lines += failures(verdict, bool(example))
     lines += ["", f"  reproduce:  {RUN} check {exercise.name} --seed {verdict.seed}",
-              f"  stuck?      {RUN} hint {exercise.name}"]
+              f"  stuck?      {RUN} hint {exercise.name}",
+              f"  by hand:    {RUN.removesuffix('-m tinyml.exercises')}-i {verdict.file}    (a check hides what you print)"]
     return "\n".join(lines)
 
 
@@ -110,11 +111,18 @@ def beside(exercise, mine, path):
 
 def status(space, states):
     """A bar per chapter, and what comes next."""
-    following = space.next()
-    lines = [*space.bars(), f"{sum(s == 'solved' for s in states.values())} of {len(states)} solved"]
-    if following:
-        lines.append(f"Next:  {RUN} start {following}")
-    return "\n".join(lines)
+    solved = sum(s == "solved" for s in states.values())
+    unsure = sum(s == "unchecked" for s in states.values())
+    return "\n".join([*space.bars(), f"{solved} of {len(states)} solved"
+                      + (f", {unsure} changed since the last check:  {RUN} verify" if unsure else ""),
+                      coming(space, space.current())])
+
+
+def coming(space, name):
+    """What to do next."""
+    if name is None:
+        return "That was the last one: all are solved!"
+    return f"Next:  {RUN} {'check' if space.path(name).exists() else 'start'} {name}"
 
 
 def grades(rows, out):

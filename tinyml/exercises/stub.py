@@ -5,16 +5,31 @@ Everything here is text and syntax trees: the library's sources are read, never 
 import ast
 import copy
 import importlib.util
+import os
+import shutil
+import sys
 from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]    # the folder that holds the package, and in a clone the tests
-RUN = "python -m tinyml.exercises"
 PRIMITIVE = """A primitive works on arrays, and returns two things: its value, and a tuple of functions, one for each
 positional argument: its vjp, from the gradient g of the value to the gradient of that argument.
 
 """
 NOT_WRITTEN = "not written yet"
+
+
+def _python():
+    """What to type for the Python that runs: "python" if that is it, else where it is."""
+    found, running = shutil.which("python"), sys.executable
+    if found and os.path.abspath(found) == running:
+        return "python"
+    here = os.path.join(os.getcwd(), "")
+    path = running.removeprefix(here)
+    return f'"{path}"' if " " in path else path
+
+
+RUN = f"{_python()} -m tinyml.exercises"
 
 
 class Source:
@@ -38,8 +53,8 @@ class Source:
         return definition(self.tree, path)
 
     def code(self, node, first=None, last=None):
-        """The lines of a definition with its decorators, or those from `first` to `last`."""
-        begin = first or min([node.lineno, *(d.lineno for d in node.decorator_list)])
+        """The lines of a statement, with its decorators, or those from `first` to `last`."""
+        begin = first or min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
         return "\n".join(self.lines[begin - 1:last or node.end_lineno])
 
 
@@ -154,8 +169,8 @@ def _class_head(exercise):
         return reference.code(owner, first, last)
     note = f"    # Of this class only {exercise.path[1]} is yours to write; the rest is here to be read.\n"
     head_end = owner.body[0].end_lineno if body_start(owner) else owner.lineno
-    return (reference.code(owner, first, head_end) + "\n" + note + "\n"
-            + reference.code(inits[0]))
+    own = [reference.code(n) + "\n" for n in owner.body if isinstance(n, ast.Assign)]
+    return "\n".join([reference.code(owner, first, head_end), note, *own, reference.code(inits[0])])
 
 
 def _imports(exercise, reference):
@@ -172,9 +187,18 @@ def _imports(exercise, reference):
     own = wanted & reference.names - set(reference.imports) - set(exercise.hide)
     if own:
         own = sorted(own, key=lambda name: (name.isupper(), name.startswith("_"), name))
-        lines += [f"# About them:  python -m pydoc {exercise.module}.{own[0]}" + (" and so on" if own[1:] else ""),
-                  f"from {exercise.module} import {', '.join(own)}"]
+        functions = [name for name in own if not name.isupper()]
+        lines += [f"from {exercise.module} import {', '.join(own)}"]
+        lines += [f"# What it does:  {_python()} -m pydoc {exercise.module}.{name}" for name in functions[:1]]
+        lines += ["# and likewise the others"] * (len(functions) > 1)
+        lines += [f"# {line}" for name in own if name.isupper() for line in _assignment(reference, name)]
     return "\n".join(lines)
+
+
+def _assignment(reference, name):
+    """The lines that give a constant its value."""
+    return [line for node in reference.tree.body if isinstance(node, ast.Assign) and name in bound(node)
+            for line in reference.code(node).splitlines()]
 
 
 def signature(node):

@@ -23,11 +23,12 @@ class Workspace:
 
     Parameters
     ----------
-    folder : path or None, for the environment variable TINYML_EXERCISES or ./tinyml-exercises
+    folder : path or None, for the environment variable TINYML_EXERCISES or tinyml-exercises, here or around us
     """
 
     def __init__(self, folder=None):
-        self.folder = Path(folder or os.environ.get("TINYML_EXERCISES") or DEFAULT)
+        here = "." if Path.cwd().name == DEFAULT else DEFAULT
+        self.folder = Path(folder or os.environ.get("TINYML_EXERCISES") or here)
 
     def path(self, name):
         """The file of an exercise."""
@@ -68,13 +69,13 @@ class Workspace:
     # -------------------------------------------------------- progress
 
     def state(self, name):
-        """ "solved", "failed", "changed since", "unwritten" or "not started" of an exercise."""
+        """ "not started", "unwritten" or "unchecked", or else what the last check of this very text said."""
         if not self.path(name).exists():
             return "not started"
         text = self.text(name)
-        known = self._cache().get(name, {})
-        if known.get("hash") == _hash(text):
-            return known["status"]
+        known = self._cache().get(name, {}).get(_hash(text))
+        if known:
+            return known
         try:
             return "unwritten" if is_stub(piece(read(text), exercises()[name])) else "unchecked"
         except Refused:
@@ -83,7 +84,7 @@ class Workspace:
     def remember(self, verdict, text):
         """Note a verdict for `state`; losing the note loses nothing that a check does not give back."""
         cache = self._cache()
-        cache[verdict.exercise] = {"status": verdict.status, "hash": _hash(text), "seed": verdict.seed}
+        cache.setdefault(verdict.exercise, {})[_hash(text)] = verdict.status
         replace(self.folder / CACHE, json.dumps(cache, indent=1))
 
     def _cache(self):
@@ -102,13 +103,24 @@ class Workspace:
         return [(name, self.text(name), str(self.path(name))) for name, state in self.states().items()
                 if state == "solved" and name != without]
 
-    def next(self):
-        """The first exercise that is not solved and whose prerequisites are, or None."""
-        states = self.states()
-        for name, exercise in exercises().items():
-            if states[name] != "solved" and all(states[other] == "solved" for other in exercise.after):
+    def next(self, after=None):
+        """The first exercise, from one on, that is not solved and whose prerequisites are, or None."""
+        states, names = self.states(), list(exercises())
+        begin = names.index(after) if after else 0
+        for name in names[begin:] + names[:begin]:
+            if states[name] != "solved" and not self.missing(name, states):
                 return name
         return None
+
+    def current(self):
+        """The exercise that was written at last and is not solved, or the next one."""
+        open_ = [name for name, state in self.states().items() if state not in {"solved", "not started"}]
+        return max(open_, key=lambda name: self.path(name).stat().st_mtime_ns, default=None) or self.next()
+
+    def missing(self, name, states=None):
+        """What an exercise comes after and is not solved."""
+        states = states or self.states()
+        return [other for other in exercises()[name].after if states[other] != "solved"]
 
     def bars(self):
         """One line per chapter: a bar, how many are solved, the title."""

@@ -4,12 +4,15 @@ On fresh seeds every reference passes, every stub fails, every listed mistake is
 hint is there, and no line of an answer is in its stub.
 """
 import ast
+import builtins
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tinyml.exercises.catalogue import exercises, find
 from tinyml.exercises.check import _fault, ask, fresh_seed
+from tinyml.exercises.screen import needed
 from tinyml.exercises.stub import answer_text, cut, definition, source, stub_text
 
 
@@ -91,12 +94,19 @@ def static_faults(exercise):
         faults.append("there must be three mistakes or more, each with its diagnosis")
     faults += [f"after: there is no exercise {name!r} before it" for name in exercise.after
                if name not in exercises() or list(exercises()).index(name) >= list(exercises()).index(exercise.name)]
+    faults += [f"a hint calls {name}, which no answer may use" for name in sorted(called(exercise))]
     for mistake in exercise.mistakes:
         try:
             ast.parse(answer_text(exercise, mistake))
         except (ValueError, SyntaxError) as error:
             faults.append(str(error))
     return faults + leaks(exercise)
+
+
+def called(exercise):
+    """The pieces of the library that some hint calls, though an answer that does is refused."""
+    words = {word for hint in exercise.hints for word in re.findall(r"(?<![\w.])([^\W\d]\w*)(?=[\w.]*\()", hint)}
+    return words & source(exercise.module).names - needed(exercise) - {exercise.path[-1]} - set(dir(builtins))
 
 
 def leaks(exercise):

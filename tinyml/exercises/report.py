@@ -2,7 +2,7 @@
 import re
 import textwrap
 
-from tinyml.exercises.stub import RUN, answer_text
+from tinyml.exercises.stub import PYTHON, RUN, answer_text
 
 WELCOME = f"""Write pieces of tinyml again; its own tests tell whether you are right.
 
@@ -77,7 +77,7 @@ def verdict(verdict, exercise, space=None):
     lines += failures(verdict, bool(example))
     lines += ["", f"  reproduce:  {RUN} check {exercise.name} --seed {verdict.seed}",
               f"  stuck?      {RUN} hint {exercise.name}",
-              f"  by hand:    {RUN.removesuffix('-m tinyml.exercises')}-i {verdict.file}    (a check hides what you print)"]
+              f"  by hand:    {PYTHON} -i {verdict.file}    (a check hides what you print)"]
     return "\n".join(lines)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.testing
 import pytest
 
-from tinyml.exercises import guard, tutor
+from tinyml.exercises import guard, outcome, tutor
 from tinyml.exercises.catalogue import find
 from tinyml.exercises.limits import lock
 from tinyml.exercises.screen import Refused, read, screen
@@ -185,7 +185,7 @@ def run(exercise, pieces, seed, *, shrink=True, options=()):
     passed = bool(report["tests"]) and all(test["outcome"] == "passed" for test in report["tests"])
     report["misshapen"] = passed and report["calls"] > 0 and tutor.misshapen(exercise)
     if not passed or report["misshapen"]:
-        report["tutor"] = tutor.explain(exercise, watcher, seed, tutor.alike if report["misshapen"] else tutor.agree)
+        report["tutor"] = tutor.explain(exercise, watcher, seed, outcome.alike if report["misshapen"] else outcome.agree)
     return report
 
 

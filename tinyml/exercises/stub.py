@@ -29,7 +29,8 @@ def _python():
     return f'"{path}"' if " " in path else path
 
 
-RUN = f"{_python()} -m tinyml.exercises"
+PYTHON = _python()
+RUN = f"{PYTHON} -m tinyml.exercises"
 
 
 class Source:
@@ -189,7 +190,7 @@ def _imports(exercise, reference):
         own = sorted(own, key=lambda name: (name.isupper(), name.startswith("_"), name))
         functions = [name for name in own if not name.isupper()]
         lines += [f"from {exercise.module} import {', '.join(own)}"]
-        lines += [f"# What it does:  {_python()} -m pydoc {exercise.module}.{name}" for name in functions[:1]]
+        lines += [f"# What it does:  {PYTHON} -m pydoc {exercise.module}.{name}" for name in functions[:1]]
         lines += ["# and likewise the others"] * (len(functions) > 1)
         lines += [f"# {line}" for name in own if name.isupper() for line in _assignment(reference, name)]
     return "\n".join(lines)

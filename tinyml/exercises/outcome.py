@@ -1,0 +1,140 @@
+"""What became of a call, as a plain list of arrays with words for where they are; and whether two are equal.
+
+Results differ in kind: arrays, tensors whose gradients matter, a primitive's value and vjps, objects, errors,
+arguments that were changed. Flattened, all of them compare alike, and a difference has a place to be named.
+"""
+import inspect
+import types
+from operator import attrgetter
+
+import numpy as np
+
+from tinyml.exercises import guard
+from tinyml.exercises.words import is_tensor, text
+
+LETTERS = 500    # of an error
+KINDS = {"b": "bool", "i": "integer", "u": "integer", "f": "float", "c": "complex"}
+CLOSE = {"float32": (1e-4, 1e-6), "float64": (1e-5, 1e-8)}    # (relative, absolute): equal but for rounding
+
+
+def outcome(exercise, function, call):
+    """[(what, array)] of a call: its results, the gradients they give, and what became of the arguments.
+
+    How an object keeps its state is its own affair: of that only the exercise's view counts.
+    """
+    own = guard.is_method(function)
+    try:
+        args, kwargs = arrived(function, call)
+        given = [(name, value) for name, value in list(named(function, args, kwargs).items())[own:]
+                 if not isinstance(value, (bool, int, float, str, np.generic))]
+        before = [(name, array) for name, value in given for _, array in flatten("", value)]
+        pairs = flatten("", function(*args, **kwargs), args)
+        if exercise.view:
+            pairs += flatten(f"{exercise.view}() after the call", attrgetter(exercise.view)(args[0])())
+    except Exception as error:
+        return [("raises", _said(error))]
+    pairs += [pair for name, value in given for pair in flatten(f"{name} after the call", value)]
+    return pairs + [(f"what was in {name} before, after the call", array) for name, array in before]
+
+
+def arrived(function, call):
+    """Copies of the arguments of a call; the object of a method has lived through the calls before it."""
+    args, kwargs = guard.snapshot((call.args, call.kwargs))
+    for earlier in call.earlier:
+        others, words = guard.snapshot((earlier.args[1:], earlier.kwargs))
+        function(args[0], *others, **words)
+    return args, kwargs
+
+
+def named(function, args, kwargs):
+    """{name of the parameter: argument}, as far as the arguments fit."""
+    try:
+        return dict(inspect.signature(function).bind(*args, **kwargs).arguments)
+    except TypeError:
+        return {**{f"argument {i}": a for i, a in enumerate(args, 1)}, **kwargs}
+
+
+def _said(error):
+    return np.array(f"{type(error).__name__}: {error}"[:LETTERS])
+
+
+def flatten(what, value, args=None, depth=0):
+    """The arrays in a value, each with words for where it is; functions are vjps, and are applied."""
+    if depth > 10:
+        return []
+    if is_tensor(value):
+        return _tensor(what, value, args)
+    if isinstance(value, types.GeneratorType):
+        value = [item for item, _ in zip(value, range(200))]
+    if isinstance(value, (list, tuple)):
+        vjps = value[1] if args is not None and len(value) == 2 else None
+        if callable(vjps) or isinstance(vjps, tuple) and any(map(callable, vjps)):
+            return _primitive(value[0], (_no_tuple,) * len(args) if callable(vjps) else vjps)
+        names = [f".{field}" for field in getattr(value, "_fields", ())] or [f"[{i}]" for i in range(len(value))]
+        pairs = [pair for name, item in zip(names, value) for pair in flatten(what + name, item, None, depth + 1)]
+        return [*pairs, (f"{what or 'result'} length", np.array(len(value)))]
+    if isinstance(value, dict):
+        return [pair for key, item in value.items() for pair in flatten(f"{what}[{key!r}]", item, None, depth + 1)]
+    if isinstance(value, bytes):
+        value = np.frombuffer(value, np.uint8)
+    if isinstance(value, (np.ndarray, np.generic, int, float, bool, complex, str)):
+        return [(what or "result", np.asarray(value))]
+    ours = type(value).__module__.startswith("tinyml") and not isinstance(value, types.FunctionType)
+    if ours and hasattr(value, "__dict__"):
+        return flatten(what, vars(value), None, depth + 1)
+    return [(what or "result", np.array("None" if value is None else type(value).__name__))]
+
+
+def _no_tuple(g):
+    raise TypeError("the vjps must stand in a tuple, one for each argument: (vjp,), got a function")
+
+
+def _primitive(value, vjps):
+    """The value and, for a random g of its shape, the gradients of a function that returns its vjps."""
+    pairs = flatten("value", np.asarray(value))
+    g = np.asarray(np.random.default_rng(0).uniform(0.5, 2, np.shape(value)), np.asarray(value).dtype)
+    for i, vjp in enumerate(vjps):
+        try:
+            gradient = np.asarray(vjp(g))
+        except Exception as error:
+            gradient = _said(error)
+        pairs.append((f"gradient of argument {i} for g = {text(g)}", gradient))
+    return pairs
+
+
+def _tensor(what, value, args):
+    """The data of a tensor; where it was computed from the arguments, it is differentiated."""
+    pairs = [(what or "result", value.data)]
+    if value.edges and args is not None:
+        value.backward(np.random.default_rng(0).uniform(0.5, 2, value.shape))
+    if value.grad is not None:
+        pairs.append((f"gradient of {what or 'result'}", np.asarray(value.grad)))
+    return pairs
+
+
+def agree(first, second, times=1):
+    """Whether two outcomes are equal but for rounding, or so many times as much."""
+    return len(first) == len(second) and all(
+        a[0] == b[0] and equal(a[1], b[1], times) for a, b in zip(first, second))
+
+
+def equal(a, b, times=1):
+    """Whether two arrays of outcomes are equal but for rounding; errors are, if they are of one type."""
+    if a.shape != b.shape or a.dtype.kind != b.dtype.kind or a.dtype != b.dtype and "f" == a.dtype.kind:
+        return False
+    if a.dtype.kind == "U" and ":" in str(a):
+        return str(a).partition(":")[0] == str(b).partition(":")[0]
+    if a.dtype.kind not in "fc":
+        return np.array_equal(a, b)
+    rtol, atol = CLOSE.get(a.dtype.name, CLOSE["float64"])
+    return bool(np.allclose(a, b, rtol=times * rtol, atol=times * atol, equal_nan=True))
+
+
+def alike(first, second):
+    """Whether two outcomes hold the same shapes and dtypes, in any order; of single numbers, the same kind."""
+    return _shapes(first) == _shapes(second)
+
+
+def _shapes(result):
+    return sorted((what == "raises", array.shape, str(array.dtype if array.ndim else KINDS.get(array.dtype.kind)))
+                  for what, array in result)

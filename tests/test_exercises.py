@@ -214,18 +214,30 @@ SHAPES = {    # what an answer makes of the right result -> whether it is of the
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_result_must_have_the_shape_of_the_librarys(name, monkeypatch):
+def test_a_result_must_have_the_axes_and_dtype_of_the_librarys(name, monkeypatch):
     change, right = SHAPES[name]
     monkeypatch.setitem(guard.functions, "threshold_mask", lambda w, threshold: change(abs(w) >= threshold))
     monkeypatch.setattr(guard, "records", [guard.Call((np.array([1.0, -3]),), {"threshold": 2})])
-    assert tutor.misshapen(find("threshold_mask")) != right
+    assert ("other axes" in tutor.beyond_laws(find("threshold_mask"))) != right
 
 
 @pytest.mark.parametrize("value, right", [(np.float32(1), True), (np.array(1.0), True), (1, False), ([1.0], False)])
 def test_one_number_may_be_of_any_precision(value, right, monkeypatch):
     monkeypatch.setitem(guard.functions, "entropy", lambda counts: value)
     monkeypatch.setattr(guard, "records", [guard.Call((np.array([n]),), {}) for n in (1, -1)])
-    assert tutor.misshapen(find("entropy")) != right
+    assert bool(tutor.beyond_laws(find("entropy"))) != right
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_generator_must_be_used(honest, monkeypatch):
+    """Where the library uses it: on a call with nothing to draw no answer needs to."""
+    def answer(shape, *, amount, rng):
+        rng = rng if honest and amount else np.random.default_rng(0)
+        return rng.permuted(np.arange(int(np.prod(shape))) >= round(amount * np.prod(shape))).reshape(shape)
+    monkeypatch.setitem(guard.functions, "random_mask", answer)
+    monkeypatch.setattr(guard, "records", [
+        guard.Call(((2, 3),), {"amount": amount, "rng": np.random.default_rng(1)}) for amount in (0, 0.5)])
+    assert ("never draws" in tutor.beyond_laws(find("random_mask"))) != honest
 
 
 KIND = {    # what students do -> the text, which is right

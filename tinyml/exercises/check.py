@@ -162,6 +162,6 @@ def _fault(report):
         return f"{len(ran)} tests ran where there must be {len(report['expected'])}"
     if bad:
         return f"{len(bad)} of {len(ran)} tests fail"
-    if report["misshapen"]:
-        return "the laws hold, but a result has another shape or kind of number than the docstring says"
+    if report["beyond"]:
+        return f"the laws hold, but {report['beyond']}"
     return "" if report["calls"] else "the tests never called it"

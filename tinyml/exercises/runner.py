@@ -183,9 +183,9 @@ def run(exercise, pieces, seed, *, shrink=True, options=()):
                          "message": tutor.message(watcher.errors.get(test))} for test in watcher.collected],
               "calls": guard.calls.get(exercise.name, 0)}
     passed = bool(report["tests"]) and all(test["outcome"] == "passed" for test in report["tests"])
-    report["misshapen"] = passed and report["calls"] > 0 and tutor.misshapen(exercise)
-    if not passed or report["misshapen"]:
-        report["tutor"] = tutor.explain(exercise, watcher, seed, outcome.alike if report["misshapen"] else outcome.agree)
+    report["beyond"] = tutor.beyond_laws(exercise) if passed and report["calls"] else ""
+    if not passed or report["beyond"]:
+        report["tutor"] = tutor.explain(exercise, watcher, seed, outcome.alike if passed else outcome.agree)
     return report
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyml.exercises import guard
-from tinyml.exercises.outcome import agree, alike, arrived, equal, flatten, named, outcome
+from tinyml.exercises.outcome import agree, alike, arrived, draws, equal, flatten, named, outcome
 from tinyml.exercises.splice import Piece, load_alone
 from tinyml.exercises.stub import ROOT, answer_text
 from tinyml.exercises.words import DIGITS, SHOWN, text
@@ -62,16 +62,22 @@ def replays(exercise, inputs, seconds):
     return seen
 
 
-def misshapen(exercise):
-    """Whether some result is of another shape or kind of number than the library's.
+def beyond_laws(exercise):
+    """What is wrong with an answer that keeps the laws, in words, or nothing.
 
-    Laws that compare by broadcasting do not see an axis too many. Values are for the laws to judge: a right
-    answer may differ in its signs, its ties or its last digits.
+    Laws that compare by broadcasting do not see an axis too many, and a law about one draw does not see that it
+    is always the same. Values are for the laws to judge: a right answer may differ in signs, ties or last digits.
     """
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        return any(not alike(mine, other) for _, mine, other in replays(exercise, list(guard.records), SECONDS / 6)
-                   if other[0][0] != "raises")
+        seen = replays(exercise, list(guard.records), SECONDS / 6)
+        if any(not alike(mine, other) for _, mine, other in seen if other[0][0] != "raises"):
+            return "a result has other axes, or another kind of number, than the library's"
+        mine, reference = guard.functions[exercise.name], _load(exercise, None, "reference")
+        calls = [call for call, _, _ in seen]
+        if any(draws(reference, call) for call in calls) and not any(draws(mine, call) for call in calls):
+            return "it never draws from the generator that it is given"
+        return ""
 
 
 def _first_failure(watcher):

@@ -11,7 +11,7 @@ from strategies import rngs
 
 from tinyml import Tensor, nn
 from tinyml.compression.integer import (IntegerConv2d, IntegerFlatten, IntegerLinear, IntegerMaxPool2d,
-                                        IntegerModel, quantize_multiplier, requantize,
+                                        IntegerModel, exact_matmul, quantize_multiplier, requantize,
                                         rounding_doubling_high_mul, rounding_right_shift)
 from tinyml.compression.quantization import (MinMaxObserver, MovingAverageObserver, PercentileObserver,
                                              QParams, choose_qparams, dequantize, quantize)
@@ -69,6 +69,19 @@ def test_multiplying_is_within_one_of_the_real_product(x, M):
 
 
 # ------------------------------------------------------------ layers against whole numbers
+
+@given(rng=rngs, k=st.integers(1, 2000), largest=st.sampled_from([1, 128, 255, 2 ** 15]), extreme=st.booleans())
+@example(np.random.default_rng(0), 519, 255, True)
+def test_a_product_of_codes_in_float32_is_exact_however_long_its_sums(rng, k, largest, extreme):
+    x, w = rng.integers(-largest, largest + 1, (3, k)), rng.integers(-127, 128, (k, 2)).astype(np.int8)
+    if extreme:    # all terms of a sum as large as they can be, and one that is not
+        x[:2], w[:, 0] = largest, 127
+        x[0, -1] = 1
+    exact = x @ w.astype(np.int64)
+    fits = np.abs(exact).max() < 2 ** 31
+    assert not fits or (exact_matmul(x, w, largest) == exact).all()
+
+
 
 def reference(layer, window):
     """One output code of unit k in Python's whole numbers, from the codes that the unit sees."""

@@ -13,8 +13,8 @@ number of 31 bits: to multiply by M is a product of integers, its upper half, an
 ReLU costs nothing: if the output's range begins at 0, then Z3 = quant_min, and the clip is the ReLU.
 
 Two ways to the same codes. The slow one is all integers. The fast one lets BLAS, which knows no integers, sum
-the products in floats: whole numbers below 2^24 are exact in float32, below 2^53 in float64, so both ways
-agree in every bit. In NumPy neither is faster than float32; hardware with int8 products is.
+the products in float32, as many at a time as are exact, so both ways agree in every bit. In NumPy neither is
+faster than a network of floats; hardware with int8 products is.
 
 Sources: Jacob et al. 2018, Quantization and training of neural networks for efficient integer-arithmetic-only
 inference (sections 2.2 to 2.4, equations 2 to 7); Jacob and Warden 2017, gemmlowp (the two roundings);
@@ -110,7 +110,7 @@ def rounding_right_shift(x, shift):
     x = _int32("rounding_right_shift", "x", x).astype(np.int64)
     shift = np.minimum(np.asarray(shift, np.int64), 40)
     half = (np.int64(1) << shift) >> 1
-    return np.where(x >= 0, (x + half) >> shift, -((half - x) >> shift)).astype(np.int32)
+    return (np.sign(x) * ((np.abs(x) + half) >> shift)).astype(np.int32)
 
 
 def requantize(accumulator, multiplier, shift, *, zero_point, quant_min, quant_max):
@@ -129,6 +129,28 @@ def requantize(accumulator, multiplier, shift, *, zero_point, quant_min, quant_m
     scaled = rounding_right_shift(rounding_doubling_high_mul(accumulator, multiplier), shift)
     codes = np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max)
     return codes.astype(smallest_dtype(quant_min, quant_max))
+
+
+def exact_matmul(x, w, largest):
+    """x @ w of whole numbers, as int32, by products in float32: BLAS has none for integers.
+
+    A float32 holds every whole number up to 2^24. So a sum of up to 2^24 / (127 largest) products is exact in it,
+    in whatever order it is taken: 518 of them for codes of 8 bits. A longer one is cut into such parts.
+
+    Parameters
+    ----------
+    x : ndarray of int, shape (..., k), of size `largest` at most
+    w : ndarray of int8, shape (k, m), in -127..127
+    largest : int >= 1, at most 2^24 / 127
+
+    Returns
+    -------
+    ndarray of int32, shape (..., m)
+    """
+    n = 2 ** 24 // (127 * largest)
+    x, w = x.astype(np.float32), w.astype(np.float32)
+    parts = (slice(i, i + n) for i in range(0, len(w), n))
+    return sum((x[..., part] @ w[part]).astype(np.int32) for part in parts)
 
 
 def _int32(function, name, value):
@@ -178,9 +200,9 @@ class IntegerLayer(Module):
         if (ratio > 1).any():
             raise ValueError(f"{name}: outputs must have a step of at least S1 S2 = {scale.max():.3g}, got "
                              f"{float(outputs.scale):.3g}; calibrate with inputs that excite every layer")
-        reach = max(inputs.quant_max - self.zero_in, self.zero_in - inputs.quant_min)
-        if self.weight[0].size * reach * 127 > INT32.max // 2:
-            raise ValueError(f"{name}: a unit must have at most {INT32.max // 2 // reach // 127} inputs, got "
+        self.reach = max(inputs.quant_max - self.zero_in, self.zero_in - inputs.quant_min)    # of q1 - Z1
+        if self.weight[0].size * self.reach * 127 > INT32.max // 2:
+            raise ValueError(f"{name}: a unit must have at most {INT32.max // 2 // self.reach // 127} inputs, got "
                              f"{self.weight[0].size}; its sums would not fit in int32")
 
     def forward(self, codes, fast=True):
@@ -191,10 +213,6 @@ class IntegerLayer(Module):
         acc = acc + self.bias.reshape(per_unit)
         return requantize(acc, self.multiplier.reshape(per_unit), self.shift.reshape(per_unit),
                           zero_point=self.zero_out, quant_min=self.quant_min, quant_max=self.quant_max)
-
-    def _float(self):
-        """The smallest float dtype in which every sum of this layer's products is exact."""
-        return np.float32 if self.weight[0].size * 255 * 127 < 2 ** 24 else np.float64
 
     def extra_repr(self):
         return f"codes {self.quant_min}..{self.quant_max}, zero {self.zero_out}"
@@ -207,8 +225,7 @@ class IntegerLinear(IntegerLayer):
         return x @ self.weight.T.astype(np.int32)
 
     def accumulate_fast(self, x):
-        kind = self._float()
-        return (x.astype(kind) @ self.weight.T.astype(kind)).astype(np.int32)
+        return exact_matmul(x, self.weight.T, self.reach)
 
     def macs(self, x, y):
         return y.size * self.weight.shape[1]
@@ -230,15 +247,14 @@ class IntegerConv2d(IntegerLayer):
         windows = windows[:, :, ::sh, ::sw].transpose(0, 2, 3, 1, 4, 5)
         return windows.reshape(*windows.shape[:3], self.weight[0].size)
 
-    def _product(self, x, kind):
-        filters = self.weight.reshape(len(self.weight), -1).T.astype(kind)
-        return (self._windows(x).astype(kind) @ filters).astype(np.int32).transpose(0, 3, 1, 2)
+    def _filters(self):
+        return self.weight.reshape(len(self.weight), -1).T
 
     def accumulate(self, x):
-        return self._product(x, np.int32)
+        return (self._windows(x) @ self._filters().astype(np.int32)).transpose(0, 3, 1, 2)
 
     def accumulate_fast(self, x):
-        return self._product(x, self._float())
+        return exact_matmul(self._windows(x), self._filters(), self.reach).transpose(0, 3, 1, 2)
 
     def macs(self, x, y):
         return y.size * self.weight[0].size

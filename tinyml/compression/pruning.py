@@ -228,7 +228,10 @@ def apply_masks(model, masks):
     ------
     ValueError : a path is not a parameter of the model, or a mask has another shape
     """
-    parameters = dict(model.named_parameters())
+    _mask(dict(model.named_parameters()), masks)
+
+
+def _mask(parameters, masks):
     for path, mask in masks.items():
         parameter = parameters.get(path)
         if parameter is None or parameter.shape != np.shape(mask):
@@ -253,8 +256,9 @@ def hold(optimizer, model, masks):
     ------
     ValueError : as `apply_masks`
     """
-    apply_masks(model, masks)
-    optimizer.projections.append(lambda: apply_masks(model, masks))
+    parameters = dict(model.named_parameters())    # once, not at every step
+    _mask(parameters, masks)
+    optimizer.projections.append(lambda: _mask(parameters, masks))
 
 
 def sparsity(model):

@@ -194,6 +194,19 @@ def test_its_gradients_are_slopes_in_all_three(z, T):
     assert gradcheck(lambda *a: info_nce(*a, temperature=T), *z[:2], rng=rng)
 
 
+@given(z=views(n=3), T=any_temperature, k=st.integers(0, 5), dtype=st.sampled_from([np.float32, np.float64]))
+def test_info_nce_keeps_its_bounds_at_any_temperature(z, T, k, dtype):
+    """As for NT-Xent: each ratio of the sum's terms is within e^(-2/T) and e^(2/T)."""
+    query, positive, negatives = (a.astype(dtype) for a in z)
+    slack = 50 * np.finfo(dtype).eps * (1 + 1 / T)
+    for others, n in ((negatives[:k], len(negatives[:k])), (None, len(query) - 1)):
+        options = {} if others is None else dict(negatives=others)
+        loss, gradients = with_gradients(lambda q, p: info_nce(q, p, temperature=T, **options), query, positive)
+        assert math.log1p(n * math.exp(-2 / T)) - slack <= loss
+        assert abs(loss - math.log1p(n)) <= 2 / T + slack
+        assert np.isfinite(gradients).all()
+
+
 @given(z=views(), T=usual)
 def test_nt_xent_is_info_nce_with_all_other_views_for_negatives(z, T):
     both, B = np.concatenate(z), len(z[0])

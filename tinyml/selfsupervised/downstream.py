@@ -204,7 +204,7 @@ def inverse_hessian(g, pairs):
 
     Returns
     -------
-    ndarray of g's shape; g itself without pairs
+    ndarray of g's shape; without pairs, H = I. Nothing is written into g
     """
     alphas = []
     for s, y in reversed(pairs):

@@ -209,6 +209,7 @@ def uniformity(z):
 
 
 def _check_temperature(function, temperature):
+    """An error unless it is a number in [1e-4, 1e4]."""
     check_number(function, "temperature", temperature, at_least=1e-4, at_most=1e4)
 
 

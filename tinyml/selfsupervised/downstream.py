@@ -226,6 +226,7 @@ def _head(weight, bias, dtype):
 
 
 def _check_labelled(function, features, labels):
+    """Both as arrays, (n, d) of real numbers and (n,) of integers, or an error."""
     features = check_real(function, "features", features, ndim=2)
     labels = check_labels(function, "labels", labels, np.inf)
     if 0 in features.shape or labels.shape != features.shape[:1]:

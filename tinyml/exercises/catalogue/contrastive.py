@@ -20,7 +20,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                "2)) one shift, and _inverse inverts all matrices. p is linear in q = "
                "(r, c'): p = start + A^-1 q with start = c - A^-1 (c + t); rows and columns of p have the "
                "shape (n, h, w) and the dtype of the images.",
-               "n, h, w = images.shape; inverse = _inverse(_per_image('matrix', matrix, (n, 2, 2))); start = centre - "
+               "n, h, w = images.shape; inverse = _inverse(_per_image('matrix', matrix, (n, 2, 2))); with centre = c, start = centre - "
                "np.einsum('nij,nj->ni', inverse, centre + _per_image('shift', ...)); rows = start[:, 0, None, None] + "
                "inverse[:, 0, 0, None, None] * np.arange(h)[:, None] + inverse[:, 0, 1, None, None] * np.arange(w); "
                "columns likewise from start[:, 1] and inverse[:, 1]; _bilinear of both, each .astype(images.dtype), "
@@ -79,7 +79,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                "logarithm of a sum of exponentials has an operation of its own.",
                "-2 ||u_i - u_j||^2 = 4 u_i.u_j - 4, shape (N, N). A pair i = i is no pair: give it -inf, whose "
                "exponential is 0. There are N (N - 1) pairs left, so subtract ln N (N - 1).",
-               "near = ops.where(np.eye(n, dtype=bool), -np.inf, 4 * (u @ u.T) - 4); return "
+               "u = _unit(z); near = ops.where(np.eye(n, dtype=bool), -np.inf, 4 * (u @ u.T) - 4); return "
                "ops.logsumexp(near) - math.log(...)"),
         mistakes=(
             Mistake("ops.where(np.eye(n, dtype=bool), -np.inf, 4 * (u @ u.T) - 4)", "4 * (u @ u.T) - 4",
@@ -103,6 +103,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                      "test_lengths_order_and_which_view_comes_first_do_not_matter",
                      "test_the_gradient_is_orthogonal_to_each_embedding",
                      "test_zero_vectors_are_orthogonal_to_all_and_do_not_move",
+                     "test_a_second_backward_adds_the_same_gradients_again",
                      "test_float32_stays_near_float64_at_any_temperature"),
         hints=("A step along z changes its length and not its direction: that part of g has no effect. A step "
                "across z turns u, the less the longer z is. Neither 1 / 0 nor 0 / 0 may come up.",
@@ -112,6 +113,10 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                "out=np.zeros_like(length), where=length >= SHORT); u = z * inverse; return u, (lambda g: (g - u * (u * g).sum(axis=1, "
                "keepdims=True)) * inverse,)"),
         mistakes=(
+            Mistake("where=length >= SHORT", "where=length ** 2 >= SHORT",
+                    "SHORT is a length: compare ||z|| with it, not ||z||^2."),
+            Mistake("where=length >= SHORT", "where=length > 0",
+                    "Vectors shorter than SHORT count as zero too: their gradients would be enormous."),
             Mistake("np.divide(1, length, out=np.zeros_like(length), where=length >= SHORT)", "1 / length",
                     "A row of length 0 has no direction: it becomes 0, and so does its gradient; 1 / 0 must not come "
                     "up."),
@@ -119,8 +124,6 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "1 / np.maximum(length, z.dtype.type(SHORT))",
                     "With 1 / max(length, SHORT) short rows keep a gradient, an enormous one: put 0 in place of 1 / "
                     "length there."),
-            Mistake("where=length >= SHORT", "where=length > 0",
-                    "Vectors shorter than SHORT count as zero too: their gradients would be enormous."),
             Mistake('(g - u * np.einsum("nd,nd->n", u, g)[:, None]) * inverse', "g * inverse",
                     "The part of g along u has no effect on a direction: take it off, g - u (u.g)."),
             Mistake('u * np.einsum("nd,nd->n", u, g)[:, None]) * inverse', 'u * np.einsum("nd,nd->n", u, g)[:, None])',
@@ -165,9 +168,20 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "Similarities are divided by the temperature, not multiplied with it."),
             Mistake("temperature=temperature)", "temperature=1.0)",
                     "The temperature has no effect in yours: divide the similarities by it."),
-            Mistake("largest = e.max(axis=1, keepdims=True)", "largest = np.zeros((n, 1), u.dtype)",
+            Mistake("return _pair_cross_entropy(_unit(ops.concatenate([z1, z2])), temperature=temperature)",
+                    "u = _unit(ops.concatenate([z1, z2]))\n"
+                    "    e = ops.exp(ops.where(np.eye(len(u), dtype=bool), -np.inf, u @ u.T) / temperature)\n"
+                    "    labels = np.roll(np.arange(len(u)), len(z1))\n"
+                    "    return -ops.mean(ops.log(e[np.arange(len(u)), labels] / ops.sum(e, axis=1)))",
                     "e^(s / T) overflows at small T: subtract the largest of each row first, as "
                     "ops.label_cross_entropy and ops.logsumexp do."),
+            Mistake("return _pair_cross_entropy(_unit(ops.concatenate([z1, z2])), temperature=temperature)",
+                    "u = _unit(ops.concatenate([z1, z2]))\n"
+                    "    e = ops.exp(ops.where(np.eye(len(u), dtype=bool), -np.inf, u @ u.T) / temperature)\n"
+                    "    labels = np.roll(np.arange(len(u)), len(z1))\n"
+                    "    return ops.mean(ops.log(ops.sum(e, axis=1)) - (u @ u.T / temperature)[np.arange(len(u)), labels])",
+                    "e^(s / T) overflows at small T, and the logarithm comes too late: take ops.logsumexp, or "
+                    "ops.label_cross_entropy for the whole."),
             Mistake("return _pair_cross_entropy(_unit(ops.concatenate([z1, z2])), temperature=temperature)",
                     "u = _unit(ops.concatenate([z1, z2]))\n"
                     "    s = ops.where(np.eye(len(u), dtype=bool), -np.inf, u @ u.T) / temperature\n"
@@ -195,13 +209,15 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                      "test_it_keeps_its_bounds_at_any_temperature",
                      "test_a_batch_of_one_has_no_negatives_and_nothing_to_learn",
                      "test_float32_stays_near_float64_at_any_temperature",
+                     "test_a_second_backward_adds_the_same_gradients_again",
                      "test_one_large_array_is_all_that_it_needs"),
         hints=("Compute s in one array, and turn it into exponentials in place. What the vjp needs is the "
                "exponentials and the sum of each row. s is u u^T, so u gets a gradient from both factors.",
                "e = exp((s - max) / T) with e_ii = 0, total its row sums; P = e / total. The loss is the mean "
                "of (max - s_ip) / T + ln total, the gradient (P u + P^T u - 2 u[partner]) g / (2B T).",
-               "e = u @ u.T; positive = e[np.arange(n), partner][:, None]; np.fill_diagonal(e, -np.inf); largest = "
-               "e.max(axis=1, keepdims=True); e -= largest, e *= 1 / temperature and np.exp(e, out=e) work in place. "
+               "n = len(u); partner = np.roll(np.arange(n), n // 2); e = u @ u.T; positive = e[np.arange(n), partner]"
+               "[:, None]; np.fill_diagonal(e, -np.inf); largest and total are (n, 1), with keepdims; e -= largest, e *= "
+               "1 / temperature and np.exp(e, out=e) work in place. "
                "P u is e @ u / total, and P^T u is e.T @ (u / total): dividing u instead of e saves an array."),
         mistakes=(
             Mistake("e @ u / total + e.T @ (u / total)", "2 * (e @ u / total)",
@@ -223,7 +239,9 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             Mistake("np.fill_diagonal(e, -np.inf)", "pass",
                     "The sum runs over k != i: a view compared with itself must not be among its terms."),
             Mistake("(g / (n * temperature))", "(1 / (n * temperature))",
-                    "The vjp multiplies with g, the gradient of the loss."))),
+                    "The vjp multiplies with g, the gradient of the loss."),
+            Mistake("(e @ u / total + e.T @ (u / total)", "(np.divide(e, total, out=e) @ u + e.T @ u",
+                    "The vjp may be called again, and must leave e as it is: divide u, or divide e before the vjp."))),
     Exercise(
         name="info_nce", target=f"{SSL}.contrastive:info_nce", level=2, minutes=20, keep=3, after=("nt_xent",),
         task="Write InfoNCE: find the key of a query among negatives that are given, or the other keys of the "

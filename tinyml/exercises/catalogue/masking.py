@@ -43,11 +43,8 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
             Mistake("loss_fn(prediction[mask], target[mask])",
                     "loss_fn(prediction * mask.reshape(mask.shape + (1,) * (prediction.ndim - mask.ndim)), "
                     "np.where(mask.reshape(mask.shape + (1,) * (target.ndim - mask.ndim)), target, 0))",
-                    "Multiplied with the mask the visible positions are still there, as zeros, and count in the "
-                    "mean: pick the hidden ones by an index."),
-            Mistake("loss_fn(prediction[mask], target[mask])",
-                    "loss_fn(prediction[mask], target[mask]) * float(mask.mean())",
-                    "The mean is over the hidden positions, not over all of them."),
+                    "The mean is over the hidden positions alone: multiplied with the mask the visible ones are still "
+                    "there, as zeros, and count in it; pick the hidden ones by an index."),
             Mistake("loss_fn(prediction[mask], target[mask])",
                     "loss_fn(as_tensor(prediction.data[mask]), target[mask])",
                     "Index the Tensor itself: taken out of .data the numbers have no gradient."))),
@@ -136,8 +133,7 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
                f"{TESTS}::test_all_places_of_the_spans_are_equally_likely",
                f"{TESTS}::test_all_chance_comes_from_the_generator_that_is_passed_in[mask_spans]",
                f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
-        hints=("Do not draw places and hope that they do not overlap: that may never end, and not all orders are "
-               "as likely. Put blocks in a random order: each span is a block, and each visible reading is a block "
+        hints=("Do not draw places until none overlap: with a mask_ratio near 1 that never ends. Put blocks in a random order: each span is a block, and each visible reading is a block "
                "of length 1.",
                "The blocks: k // span_length of span_length, one of k % span_length if that is not 0, and T - k "
                "visible ones of length 1. Shuffle them in each row, and repeat \"is this block a span?\" as often as "
@@ -288,10 +284,7 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
             Mistake("1 / np.sqrt(A.sum(axis=1))", "np.sqrt(A.sum(axis=1))",
                     "The power is -1/2: divide by the root of the number of neighbours, do not multiply with it."),
             Mistake("1 / np.sqrt(A.sum(axis=1))", "1 / np.sqrt(np.maximum(A.sum(axis=1) - 1, 1))",
-                    "D counts the loops too: D_ii is the row sum of A + I, 1 + the number of neighbours."),
-            Mistake("(scale[:, None] * A * scale)", "(scale[:, None] @ scale[None] @ A)",
-                    "Each entry is multiplied by the scales of its row and its column; yours sums over "
-                    "nodes."))),
+                    "D counts the loops too: D_ii is the row sum of A + I, 1 + the number of neighbours."))),
     Exercise(
         name="messages", target=f"{SSL}.masked_tokens:_messages", level=3, minutes=30, after=("mask_tokens",), examples=150,
         task="Send messages along a chain from left to right, polynomials in z that count the chosen tokens",

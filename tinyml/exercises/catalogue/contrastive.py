@@ -16,15 +16,15 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                      "test_a_quarter_turn_is_that_of_numpy"),
         hints=("Do not ask where an old pixel goes, but where each new one q comes from: p = c + A^-1 (q - c - "
                "t). Then _bilinear(images, rows, columns) reads the images at these positions.",
-               "_per_image('matrix', matrix, (n, 2, 2)) is one matrix for each image, _per_image('shift', shift, (n, "
-               "2)) one shift, and _inverse inverts all matrices. p is linear in q = "
-               "(r, c'): p = start + A^-1 q with start = c - A^-1 (c + t); rows and columns of p have the "
-               "shape (n, h, w) and the dtype of the images.",
-               "n, h, w = images.shape; inverse = _inverse(_per_image('matrix', matrix, (n, 2, 2))); with centre = c, start = centre - "
-               "np.einsum('nij,nj->ni', inverse, centre + _per_image('shift', ...)); rows = start[:, 0, None, None] + "
-               "inverse[:, 0, 0, None, None] * np.arange(h)[:, None] + inverse[:, 0, 1, None, None] * np.arange(w); "
-               "columns likewise from start[:, 1] and inverse[:, 1]; _bilinear of both, each .astype(images.dtype), "
-               "in the shape of x"),
+               "_per_image('matrix', matrix, (n, 2, 2)) is one matrix for each image, _per_image('shift', shift, "
+               "(n, 2)) one shift, and _inverse inverts all matrices. p is linear in q = (r, c'): p = start + A^-1 "
+               "q with start = c - A^-1 (c + t); rows and columns of p have the shape (n, h, w) and the dtype of "
+               "the images.",
+               "n, h, w = images.shape; inverse = _inverse(_per_image('matrix', matrix, (n, 2, 2))); with centre = "
+               "c, start = centre - np.einsum('nij,nj->ni', inverse, centre + _per_image('shift', ...)); rows = "
+               "start[:, 0, None, None] + inverse[:, 0, 0, None, None] * np.arange(h)[:, None] + inverse[:, 0, 1, "
+               "None, None] * np.arange(w); columns likewise from start[:, 1] and inverse[:, 1]; _bilinear of "
+               "both, each .astype(images.dtype), in the shape of x"),
         mistakes=(
             Mistake('_inverse(_per_image("matrix", matrix, (n, 2, 2)))', '_per_image("matrix", matrix, (n, 2, 2))',
                     "A says where an old pixel goes; to read the old image at a new pixel's origin takes "
@@ -57,7 +57,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
         hints=("Directions first: _unit scales every row to length 1. Compute with Tensors, so that gradients "
                "follow.",
                "u - v has shape (B, D); its squares are summed over D and averaged over B.",
-               "apart = _unit(z1) - _unit(z2); the squares are apart * apart; return ops.mean(ops.sum(..., axis=...))"),
+               "apart = _unit(z1) - _unit(z2); the squares are apart * apart; return ops.mean(ops.sum(..., "
+               "axis=...))"),
         mistakes=(
             Mistake("_unit(z1) - "
                     "_unit(z2)", "z1 - z2", "Lengths must not matter: scale both to unit length first."),
@@ -91,7 +92,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "The matrix holds each pair twice, (i, j) and (j, i): divide by n (n - 1), not by half of it."),
             Mistake("-np.inf, 4", "0.0, 4",
                     "e^0 is 1, so the pairs i = i still count: give them -inf, whose exponential is 0."),
-            Mistake("ops.logsumexp(near) - math.log(n * (n - 1))", "ops.mean(ops.logsumexp(near, axis=1)) - math.log(n - 1)",
+            Mistake("ops.logsumexp(near) - math.log(n * (n - 1))", "ops.mean(ops.logsumexp(near, axis=1)) - "
+                    "math.log(n - 1)",
                     "The logarithm comes last, of one mean over all pairs: yours is a mean of logarithms."),
             Mistake(" - math.log(n * (n - "
                     "1))", "", "It is the logarithm of a mean: divide by the number of pairs."),
@@ -109,17 +111,17 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                "across z turns u, the less the longer z is. Neither 1 / 0 nor 0 / 0 may come up.",
                "The gradient of z is (g - u (u.g)) / ||z||, row by row. With 1 / ||z|| replaced by 0 in short "
                "rows both u and the gradient are 0 there, and nothing is divided by 0.",
-               "length = np.sqrt((z * z).sum(axis=1, keepdims=True)), of shape (n, 1); inverse = np.divide(1, length, "
-               "out=np.zeros_like(length), where=length >= SHORT); u = z * inverse; return u, (lambda g: (g - u * (u * g).sum(axis=1, "
-               "keepdims=True)) * inverse,)"),
+               "length = np.sqrt((z * z).sum(axis=1, keepdims=True)), of shape (n, 1); inverse = np.divide(1, "
+               "length, out=np.zeros_like(length), where=length >= SHORT); u = z * inverse; return u, (lambda g: "
+               "(g - u * (u * g).sum(axis=1, keepdims=True)) * inverse,)"),
         mistakes=(
             Mistake("where=length >= SHORT", "where=length ** 2 >= SHORT",
                     "SHORT is a length: compare ||z|| with it, not ||z||^2."),
             Mistake("where=length >= SHORT", "where=length > 0",
                     "Vectors shorter than SHORT count as zero too: their gradients would be enormous."),
             Mistake("np.divide(1, length, out=np.zeros_like(length), where=length >= SHORT)", "1 / length",
-                    "A row of length 0 has no direction: it becomes 0, and so does its gradient; 1 / 0 must not come "
-                    "up."),
+                    "A row of length 0 has no direction: it becomes 0, and so does its gradient; 1 / 0 must not "
+                    "come up."),
             Mistake("np.divide(1, length, out=np.zeros_like(length), where=length >= SHORT)",
                     "1 / np.maximum(length, z.dtype.type(SHORT))",
                     "With 1 / max(length, SHORT) short rows keep a gradient, an enormous one: put 0 in place of 1 / "
@@ -147,9 +149,9 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                "label of row i is i + B for the first half and i - B for the second. ops.label_cross_entropy takes "
                "the logits and the labels; by hand, subtract each row's largest logit before exp, or e^(s / T) "
                "overflows at small T.",
-               "B = len(z1); u = _unit(ops.concatenate([z1, z2])); s = ops.where(np.eye(2 * B, dtype=bool), -np.inf, "
-               "u @ u.T); labels = np.roll(np.arange(2 * B), B); return ops.label_cross_entropy(s / temperature, "
-               "labels=..., reduction='mean')"),
+               "B = len(z1); u = _unit(ops.concatenate([z1, z2])); s = ops.where(np.eye(2 * B, dtype=bool), "
+               "-np.inf, u @ u.T); labels = np.roll(np.arange(2 * B), B); return ops.label_cross_entropy(s / "
+               "temperature, labels=..., reduction='mean')"),
         mistakes=(
             Mistake("np.fill_diagonal(e, -np.inf)", "pass",
                     "The sum runs over k != i: a view compared with itself, s = 1, must not be among its "
@@ -170,7 +172,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "The temperature has no effect in yours: divide the similarities by it."),
             Mistake("return _pair_cross_entropy(_unit(ops.concatenate([z1, z2])), temperature=temperature)",
                     "u = _unit(ops.concatenate([z1, z2]))\n"
-                    "    e = ops.exp(ops.where(np.eye(len(u), dtype=bool), -np.inf, u @ u.T) / temperature)\n"
+                    "    e = ops.exp(u @ u.T / temperature) * (1 - np.eye(len(u)))\n"
                     "    labels = np.roll(np.arange(len(u)), len(z1))\n"
                     "    return -ops.mean(ops.log(e[np.arange(len(u)), labels] / ops.sum(e, axis=1)))",
                     "e^(s / T) overflows at small T: subtract the largest of each row first, as "
@@ -179,7 +181,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "u = _unit(ops.concatenate([z1, z2]))\n"
                     "    e = ops.exp(ops.where(np.eye(len(u), dtype=bool), -np.inf, u @ u.T) / temperature)\n"
                     "    labels = np.roll(np.arange(len(u)), len(z1))\n"
-                    "    return ops.mean(ops.log(ops.sum(e, axis=1)) - (u @ u.T / temperature)[np.arange(len(u)), labels])",
+                    "    return ops.mean(ops.log(ops.sum(e, axis=1)) - (u @ u.T / temperature)[np.arange(len(u)), "
+                    "labels])",
                     "e^(s / T) overflows at small T, and the logarithm comes too late: take ops.logsumexp, or "
                     "ops.label_cross_entropy for the whole."),
             Mistake("return _pair_cross_entropy(_unit(ops.concatenate([z1, z2])), temperature=temperature)",
@@ -215,10 +218,10 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                "exponentials and the sum of each row. s is u u^T, so u gets a gradient from both factors.",
                "e = exp((s - max) / T) with e_ii = 0, total its row sums; P = e / total. The loss is the mean "
                "of (max - s_ip) / T + ln total, the gradient (P u + P^T u - 2 u[partner]) g / (2B T).",
-               "n = len(u); partner = np.roll(np.arange(n), n // 2); e = u @ u.T; positive = e[np.arange(n), partner]"
-               "[:, None]; np.fill_diagonal(e, -np.inf); largest and total are (n, 1), with keepdims; e -= largest, e *= "
-               "1 / temperature and np.exp(e, out=e) work in place. "
-               "P u is e @ u / total, and P^T u is e.T @ (u / total): dividing u instead of e saves an array."),
+               "n = len(u); partner = np.roll(np.arange(n), n // 2); e = u @ u.T; positive = e[np.arange(n), "
+               "partner][:, None]; np.fill_diagonal(e, -np.inf); largest and total are (n, 1), with keepdims; e -= "
+               "largest, e *= 1 / temperature and np.exp(e, out=e) work in place. P u is e @ u / total, and P^T u "
+               "is e.T @ (u / total): dividing u instead of e saves an array."),
         mistakes=(
             Mistake("e @ u / total + e.T @ (u / total)", "2 * (e @ u / total)",
                     "P is not symmetric: u_i is an anchor (P u), and a key of all other anchors (P^T u)."),
@@ -241,7 +244,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             Mistake("(g / (n * temperature))", "(1 / (n * temperature))",
                     "The vjp multiplies with g, the gradient of the loss."),
             Mistake("(e @ u / total + e.T @ (u / total)", "(np.divide(e, total, out=e) @ u + e.T @ u",
-                    "The vjp may be called again, and must leave e as it is: divide u, or divide e before the vjp."))),
+                    "The vjp may be called again, and must leave e as it is: divide u, or divide e before the "
+                    "vjp."))),
     Exercise(
         name="info_nce", target=f"{SSL}.contrastive:info_nce", level=2, minutes=20, keep=3, after=("nt_xent",),
         task="Write InfoNCE: find the key of a query among negatives that are given, or the other keys of the "
@@ -290,11 +294,13 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                      "test_momentum_0_copies_and_1_freezes_to_the_bit_integers_too",
                      "test_a_still_model_is_approached_geometrically",
                      "test_the_update_writes_into_no_array_that_a_graph_may_need"),
-        hints=("old and new are dicts of copies of all arrays, parameters and buffers. Make a third one, and load it.",
-               "Arrays of floats (dtype.kind is \"f\") become m old + (1 - m) new, in this form (old + (1 - m) (new - old) "
-               "rounds where m = 0); all others are taken from new. With m = 1 nothing happens, not even to integers.",
-               "if momentum < 1: slow.load_state_dict({name: ... if old[name].dtype.kind == \"f\" else new[name] for name in "
-               "old})"),
+        hints=("old and new are dicts of copies of all arrays, parameters and buffers. Make a third one, and load "
+               "it.",
+               "Arrays of floats (dtype.kind is \"f\") become m old + (1 - m) new, in this form (old + (1 - m) "
+               "(new - old) rounds where m = 0); all others are taken from new. With m = 1 nothing happens, not "
+               "even to integers.",
+               "if momentum < 1: slow.load_state_dict({name: ... if old[name].dtype.kind == \"f\" else new[name] "
+               "for name in old})"),
         mistakes=(
             Mistake("momentum * old[name] + (1 - momentum) * new[name]",
                     "(1 - momentum) * old[name] + momentum * new[name]",
@@ -303,7 +309,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             Mistake('if old[name].dtype.kind == "f" else new[name]', 'if old[name].dtype.kind == "f" else old[name]',
                     "Integers and booleans are copied from fast: yours keep their old values."),
             Mistake("momentum * old[name] + (1 - momentum) * new[name]\n",
-                    "momentum * old[name] + (1 - momentum) * new[name] if name in dict(slow.named_parameters()) else "
+                    "momentum * old[name] + (1 - momentum) * new[name] if name in dict(slow.named_parameters()) "
+                    "else "
                     "new[name]\n",
                     "Buffers of floats are averaged as well, like parameters: yours are copied."),
             Mistake("(1 - momentum) * new[name]", "new[name]",
@@ -332,13 +339,14 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                "self.size; self.filled = min(..., self.size)"),
         mistakes=(
             Mistake("(self.next + len(keys)) % self.size", "(self.next + min(len(keys), self.size)) % self.size",
-                    "Where B > K, next goes around as well, as if the keys came one by one: it moves on by B, not by "
-                    "K."),
+                    "Where B > K, next goes around as well, as if the keys came one by one: it moves on by B, not "
+                    "by K."),
             Mistake("(self.next + len(keys)) % self.size", "self.next + len(keys)",
                     "next is a place, 0..K-1: take it mod K."),
             Mistake("min(self.filled + len(keys), self.size)", "min(len(keys), self.size)",
                     "filled grows: the keys of earlier batches are still there."),
-            Mistake("self.ring[places], self.ids[places] =", "if len(keys) == self.size and self.next == 0: self.ring = "
+            Mistake("self.ring[places], self.ids[places] =", "if len(keys) == self.size and self.next == 0: "
+                    "self.ring = "
                     "keys\n        self.ring[places], self.ids[places] =",
                     "The queue keeps copies: an array of the caller may change later."),
             Mistake("(self.next + len(keys)) % self.size", "(self.next + 1) % self.size",
@@ -369,9 +377,9 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                "update_momentum(self.key, self.query, momentum=self.momentum), the key network in the mode of "
                "the query network (self.key.train(self.query.training)). Keys (B, D) are made without a graph. "
                "Negatives are self.queue.keys(without=ids), of shape (0, 0) at first: reshape them to (-1, D).",
-               "with no_grad(): keys = self.key(Tensor(x)).data; negatives = self.queue.keys(without=ids).reshape(-1, "
-               "keys.shape[1]); loss = info_nce(queries, keys, negatives, temperature=...); self.queue.push(keys, "
-               "ids) after it; return loss"),
+               "with no_grad(): keys = self.key(Tensor(x)).data; negatives = "
+               "self.queue.keys(without=ids).reshape(-1, keys.shape[1]); loss = info_nce(queries, keys, negatives, "
+               "temperature=...); self.queue.push(keys, ids) after it; return loss"),
         mistakes=(
             Mistake("self.queue.keys(without=ids)", "self.queue.keys()",
                     "An earlier view of the same image is no negative: leave out the ids of this batch."),
@@ -387,9 +395,11 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "momentum is the weight of the slow network itself: hand on self.momentum."),
             Mistake("keys = self.key(Tensor(x)).data", "keys = self.query(Tensor(x)).data",
                     "Keys come from the slow network self.key, not from the query network."),
-            Mistake("        update_momentum(self.key.train(self.query.training), self.query, momentum=self.momentum)\n"
+            Mistake("        update_momentum(self.key.train(self.query.training), self.query, "
+                    "momentum=self.momentum)\n"
                     "        with no_grad():\n            keys = self.key(Tensor(x)).data\n",
-                    "        with no_grad():\n            keys = self.key.train(self.query.training)(Tensor(x)).data\n"
+                    "        with no_grad():\n            keys = "
+                    "self.key.train(self.query.training)(Tensor(x)).data\n"
                     "        update_momentum(self.key, self.query, momentum=self.momentum)\n",
                     "The key network moves first, then it makes the keys: yours are those of the old one."),
             Mistake("keys, negatives, temp", "keys, negatives if len(negatives) else None, temp",

@@ -43,8 +43,8 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
             Mistake("loss_fn(prediction[mask], target[mask])",
                     "loss_fn(prediction * mask.reshape(mask.shape + (1,) * (prediction.ndim - mask.ndim)), "
                     "np.where(mask.reshape(mask.shape + (1,) * (target.ndim - mask.ndim)), target, 0))",
-                    "The mean is over the hidden positions alone: multiplied with the mask the visible ones are still "
-                    "there, as zeros, and count in it; pick the hidden ones by an index."),
+                    "The mean is over the hidden positions alone: multiplied with the mask the visible ones are "
+                    "still there, as zeros, and count in it; pick the hidden ones by an index."),
             Mistake("loss_fn(prediction[mask], target[mask])",
                     "loss_fn(as_tensor(prediction.data[mask]), target[mask])",
                     "Index the Tensor itself: taken out of .data the numbers have no gradient."))),
@@ -61,9 +61,9 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
                "every chosen one with a random number of its own.",
                "With fate uniform in [0, 1), of the shape of tokens: below 0.8 the token is mask_id, from 0.8 "
                "to 0.9 it is drawn from 0..V-1, from 0.9 on it stays. All of that only where chosen.",
-               "chosen = _random_subsets(tokens.shape, k, rng); fate = rng.random(...); other = "
-               "rng.integers(...); corrupted = np.where(chosen & (fate < 0.9), other, tokens); over that "
-               "np.where(chosen & (fate < 0.8), mask_id, corrupted); return it, and chosen"),
+               "chosen = _random_subsets(tokens.shape, k, rng); fate = rng.random(...); other = rng.integers(...); "
+               "corrupted = np.where(chosen & (fate < 0.9), other, tokens); over that np.where(chosen & (fate < "
+               "0.8), mask_id, corrupted); return it, and chosen"),
         mistakes=(
             Mistake("np.where(chosen & (fate < 0.8), mask_id, corrupted)",
                     "np.where(chosen, mask_id, corrupted)",
@@ -133,11 +133,11 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
                f"{TESTS}::test_all_places_of_the_spans_are_equally_likely",
                f"{TESTS}::test_all_chance_comes_from_the_generator_that_is_passed_in[mask_spans]",
                f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
-        hints=("Do not draw places until none overlap: with a mask_ratio near 1 that never ends. Put blocks in a random order: each span is a block, and each visible reading is a block "
-               "of length 1.",
+        hints=("Do not draw places until none overlap: with a mask_ratio near 1 that never ends. Put blocks in a "
+               "random order: each span is a block, and each visible reading is a block of length 1.",
                "The blocks: k // span_length of span_length, one of k % span_length if that is not 0, and T - k "
-               "visible ones of length 1. Shuffle them in each row, and repeat \"is this block a span?\" as often as "
-               "the block is long: T booleans.",
+               "visible ones of length 1. Shuffle them in each row, and repeat \"is this block a span?\" as often "
+               "as the block is long: T booleans.",
                "spans = [span_length] * (k // span_length) + [k % span_length] * (k % span_length > 0); lengths = "
                "np.array(spans + [1] * (T - k), np.int64); order = _shuffles(rows, len(lengths), rng); mask = "
                "np.repeat(order < ..., lengths[order].ravel()).reshape(x.shape); return np.where with a 0 of x's "
@@ -226,7 +226,8 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
             Mistake("hide = _random_subsets((1, len(edges)), k, rng)[0]\n    return edges[~hide], edges[hide]",
                     "order = rng.permutation(len(edges))\n    return edges[order[k:]], edges[order[:k]]",
                     "Visible and hidden edges stay in the order of edges: yours come in a random one."),
-            Mistake("    return edges[~hide]", "    pairs = np.argwhere(np.triu(~adjacency(edges[~hide], n_nodes), 1))\n"
+            Mistake("    return edges[~hide]", "    pairs = np.argwhere(np.triu(~adjacency(edges[~hide], n_nodes), "
+                    "1))\n"
                     "    return edges[~hide]",
                     "A hidden edge is an edge as well: draw non-edges from the pairs that are neither visible nor "
                     "hidden."),

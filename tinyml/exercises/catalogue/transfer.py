@@ -19,11 +19,11 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                      "test_distances_are_computed_in_float64", "test_another_metric_is_refused"),
         examples=100,
         hints=("Three steps: a matrix of distances (m, n), the k nearest of each row, a vote among them.",
-               "Of a query a and features b only the order of distances counts: -a.b / ||b|| for cosine, 0 where b = "
-               "0 (F.normalize(b) is a Tensor of b / ||b||), ||b||^2 - 2 a.b for euclidean, both arrays .astype(np."
-               "float64) first; another metric is a ValueError. A stable argsort keeps the earlier row first. For a "
-               "tie: count the votes of each voter's class, (m, k), voters nearest first, and take the first "
-               "largest.",
+               "Of a query a and features b only the order of distances counts: -a.b / ||b|| for cosine, 0 where b "
+               "= 0 (F.normalize(b) is a Tensor of b / ||b||), ||b||^2 - 2 a.b for euclidean, both arrays "
+               ".astype(np.float64) first; another metric is a ValueError. A stable argsort keeps the earlier row "
+               "first. For a tie: count the votes of each voter's class, (m, k), voters nearest first, and take "
+               "the first largest.",
                "With a and b in float64, cosine: distances = -a @ F.normalize(b).data.T; nearest = np.argsort("
                "distances, axis=1, kind='stable')[:, :k]; voters = labels[nearest]; votes = (voters[:, :, None] == "
                "voters[:, None, :]).sum(axis=2); return voters[np.arange(len(voters)), votes.argmax(axis=1)]"),
@@ -62,9 +62,9 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                "Down: alpha = s'g / s'y, g - alpha y, newest first, and keep the alphas. Middle: times s'y / "
                "y'y of the newest pair. Up: g + (alpha - y'g / s'y) s, oldest first. np.vdot takes arrays of "
                "any shape.",
-               "alphas = []; for s, y in reversed(pairs): alphas.append(np.vdot(s, g) / np.vdot(s, y)); g = g - alphas["
-               "-1] * y. Then, if there are pairs, s, y = pairs[-1] and the scaling; then for (s, y), alpha in zip("
-               "pairs, reversed(alphas)): g = g + (alpha - ...) * s. Return g"),
+               "alphas = []; for s, y in reversed(pairs): alphas.append(np.vdot(s, g) / np.vdot(s, y)); g = g - "
+               "alphas[-1] * y. Then, if there are pairs, s, y = pairs[-1] and the scaling; then for (s, y), alpha "
+               "in zip(pairs, reversed(alphas)): g = g + (alpha - ...) * s. Return g"),
         mistakes=(
             Mistake("for s, y in reversed(pairs):", "for s, y in pairs:",
                     "The first loop goes from the newest pair to the oldest."),

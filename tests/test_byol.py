@@ -90,10 +90,14 @@ def test_spread_is_bounded_by_that_of_the_sphere_and_knows_no_length(rng, n, d):
     u = z / np.linalg.norm(z, axis=1, keepdims=True)
     # the mean square over coordinates is (1 - ||mean u||^2) / D; the mean is at most its root
     assert 0 <= value <= np.sqrt(max(0, 1 - (u.mean(axis=0) ** 2).sum()) / d) + 1e-7
+    slow = np.mean([np.sqrt(np.mean([(a - sum(column) / n) ** 2 for a in column])) for column in u.T])
+    assert_allclose(value, slow, rtol=1e-12, atol=1e-15)
     assert_allclose(spread(z * rng.uniform(0.1, 10, (n, 1))), value, atol=1e-12)
     assert spread(np.tile(z[:1], (n, 1)) * rng.uniform(0.1, 10, (n, 1))) <= 1e-15
     signs = np.concatenate([np.eye(d), -np.eye(d)])
     assert_allclose(spread(signs), 1 / np.sqrt(d))
+    assert_allclose(spread([[3.0] + [0.0] * (d - 1), [0.0] * d]), 1 / (2 * d))    # a zero vector stays zero
+    assert spread(np.zeros((n, d))) == 0
 
 
 def test_on_the_sphere_the_spread_is_that_of_the_formula():

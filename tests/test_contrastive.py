@@ -14,7 +14,7 @@ from tinyml.selfsupervised.contrastive import alignment, info_nce, nt_xent, unif
 
 EPS, EPS32 = np.finfo(np.float64).eps, np.finfo(np.float32).eps
 usual = st.floats(0.05, 10)
-any_temperature = st.floats(-4, 4).map(lambda power: 10 ** power)
+any_temperature = st.sampled_from([1e-4, 1e4]) | st.floats(-4, 4).map(lambda power: 10 ** power)
 
 
 @st.composite
@@ -65,8 +65,9 @@ def test_nt_xent_is_equation_10_1_in_a_slow_loop(z, T):
     assert_allclose(nt_xent(*z, temperature=T).item(), nt_xent_slowly(*z, T), rtol=1e-12, atol=1e-12)
 
 
-@given(z=views(rows=st.integers(1, 4), least_dims=2), T=st.floats(0.2, 10))
+@given(z=views(rows=st.integers(2, 4), least_dims=2), T=st.floats(0.2, 10))
 def test_its_gradient_is_its_slope(z, T):
+    """Of two pairs or more: the loss of one is a constant, whose difference quotient is rounding alone."""
     assert gradcheck(lambda a, b: nt_xent(a, b, temperature=T), *z, rng=np.random.default_rng(0))
 
 
@@ -76,7 +77,7 @@ def test_lengths_order_and_which_view_comes_first_do_not_matter(z, T, rng):
     z1, z2 = z
     slack = 50 * EPS * (1 + 1 / T)
     loss, (g1, g2) = with_gradients(nt_xent, z1, z2, temperature=T)
-    lengths = 10 ** rng.uniform(-6, 6, (2, len(z1), 1))
+    lengths = 10 ** rng.uniform(-11, 6, (2, len(z1), 1))    # none below SHORT
     longer, (h1, h2) = with_gradients(nt_xent, lengths[0] * z1, lengths[1] * z2, temperature=T)
     assert_allclose(longer, loss, rtol=0, atol=slack)
     assert_allclose(h1 * lengths[0], g1, rtol=0, atol=slack / T)    # twice as long turns half as fast
@@ -160,6 +161,18 @@ def test_zero_vectors_are_orthogonal_to_all_and_do_not_move(z, T, rng):
         assert_allclose(loss, nt_xent_slowly(*z, T), rtol=1e-5, atol=30 * EPS32 / T)
 
 
+@given(z=views(), T=usual)
+def test_a_second_backward_adds_the_same_gradients_again(z, T):
+    """As `Tensor.backward` promises: a vjp leaves what it keeps as it is."""
+    tensors = [Tensor(a, requires_grad=True) for a in z]
+    loss = nt_xent(*tensors, temperature=T)
+    loss.backward()
+    first = [t.grad for t in tensors]
+    loss.backward()
+    for t, g in zip(tensors, first):
+        assert_array_equal(t.grad, 2 * g, "a second backward must give the same gradients once more")
+
+
 def test_one_large_array_is_all_that_it_needs():
     """Forward and backward on 2B = 1024: the similarities, 4 MB, and less than 3 MB of (2B, D) besides."""
     z = [Tensor(a, requires_grad=True) for a in np.ones((2, 512, 64), np.float32)]
@@ -187,11 +200,24 @@ def test_info_nce_is_its_formula_in_a_slow_loop(z, T, k):
     assert_allclose(info_nce(query, positive, temperature=T).item(), np.mean(batch), **near)
 
 
-@given(z=views(n=3, rows=st.integers(1, 4), least_dims=2), T=st.floats(0.2, 10))
+@given(z=views(n=3, rows=st.integers(2, 4), least_dims=2), T=st.floats(0.2, 10))
 def test_its_gradients_are_slopes_in_all_three(z, T):
     rng = np.random.default_rng(0)
     assert gradcheck(lambda *a: info_nce(*a, temperature=T), *z, rng=rng)
     assert gradcheck(lambda *a: info_nce(*a, temperature=T), *z[:2], rng=rng)
+
+
+@given(z=views(n=3), T=any_temperature, k=st.integers(0, 5), dtype=st.sampled_from([np.float32, np.float64]))
+def test_info_nce_keeps_its_bounds_at_any_temperature(z, T, k, dtype):
+    """As for NT-Xent: each ratio of the sum's terms is within e^(-2/T) and e^(2/T)."""
+    query, positive, negatives = (a.astype(dtype) for a in z)
+    slack = 50 * np.finfo(dtype).eps * (1 + 1 / T)
+    for others, n in ((negatives[:k], len(negatives[:k])), (None, len(query) - 1)):
+        options = {} if others is None else dict(negatives=others)
+        loss, gradients = with_gradients(lambda q, p: info_nce(q, p, temperature=T, **options), query, positive)
+        assert math.log1p(n * math.exp(-2 / T)) - slack <= loss
+        assert abs(loss - math.log1p(n)) <= 2 / T + slack
+        assert np.isfinite(gradients).all()
 
 
 @given(z=views(), T=usual)

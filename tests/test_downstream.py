@@ -197,7 +197,7 @@ def test_the_estimate_of_the_inverse_hessian_is_the_recursion_of_bfgs_and_keeps_
     slack = 1e3 * EPS * np.linalg.cond(A) ** 2 * n_pairs
     assert_allclose(inverse_hessian(g, pairs), H @ g, rtol=slack, atol=slack * np.linalg.norm(g))
     assert_allclose(inverse_hessian(y, pairs), s, rtol=slack, atol=slack * np.linalg.norm(s))
-    assert inverse_hessian(g, []) is g
+    assert_array_equal(inverse_hessian(g, []), g, "without pairs H is the identity")
 
 
 def test_the_solver_says_when_it_did_not_arrive():
@@ -239,6 +239,30 @@ def test_ties_go_to_the_earlier_row_and_to_the_nearer_voter(rng, n, k):
     labels = rng.integers(0, 3, n)
     assert_array_equal(knn(features, labels, queries, k=min(k, n), metric="euclidean"),
                        slow_knn(features, labels, queries, min(k, n), "euclidean"))
+
+
+@given(rng=rngs, n=st.integers(1, 6), scale=st.floats(0.01, 100))
+def test_by_cosines_a_zero_vector_is_at_distance_1_from_all(rng, n, scale):
+    """It is farther than what points the same way, cos > 0, and nearer than what points the other way."""
+    side = rng.integers(-1, 2, n)
+    features = side[:, None] * np.stack([rng.uniform(0.5, 2, n), rng.uniform(-1, 1, n)], axis=1)
+    assert_array_equal(knn(features, side + 1, [[scale, 0]]), [side.max() + 1])
+    assert_array_equal(knn(features, np.arange(n), [[0, 0]]), [0], "all are as far from a zero query: the first")
+
+
+@given(rng=rngs)
+def test_distances_are_computed_in_float64(rng):
+    """4096^2 is 2^24, where float32 knows even numbers only; and cos t = 1 - t^2 / 2 is 1 for it at t < 2e-4."""
+    order = rng.permutation(5)
+    far, narrow = np.float32([4096 + order]).T, np.stack([np.ones(5), 4e-5 * order], axis=1).astype(np.float32)
+    assert_array_equal(knn(far, order, np.float32([[4095], [4098.25]]), metric="euclidean"), [0, 2])
+    assert_array_equal(knn(narrow, order, np.float32([[1, 0]]), metric="cosine"), [0])
+
+
+def test_another_metric_is_refused():
+    for metric in ("l2", "Cosine", None):
+        with pytest.raises(ValueError):
+            knn(np.eye(2), [0, 1], np.eye(2), metric=metric)
 
 
 @given(rng=rngs, n=st.integers(1, 9), scale=st.floats(0.01, 100))

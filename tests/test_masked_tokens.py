@@ -106,9 +106,9 @@ def test_long_sequences_do_not_underflow():
     assert (p[0, chosen[0], tokens[chosen]] > 0).all()
 
 
-@given(rng=rngs, T=st.integers(2, 6), n=st.integers(1, 4))
-def test_the_coefficients_of_a_message_sum_to_1_unless_nothing_is_possible(rng, T, n):
-    sure, chosen = rng.uniform(0.1, 1, (2, 3, T, 4))
+@given(rng=rngs, T=st.integers(2, 6), n=st.integers(1, 4), size=st.sampled_from([1, 1e-100]))
+def test_the_coefficients_of_a_message_sum_to_1_unless_nothing_is_possible(rng, T, n, size):
+    sure, chosen = size * rng.uniform(0.1, 1, (2, 3, T, 4))
     sure[0], chosen[0] = 0, 0
     messages = _messages(sure, chosen, rng.uniform(0.1, 1, (4, 4)), n)
     assert not messages[0, 1:].any()

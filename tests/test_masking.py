@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from strategies import anything, rngs, shapes
@@ -21,6 +21,26 @@ def within_binomial(count, n, p):
     """Whether counts are within six standard deviations, which they leave once in 10^8 draws."""
     p = np.asarray(p)
     return (np.abs(count - n * p) <= 6 * np.sqrt(n * p * (1 - p))).all()
+
+
+# ------------------------------------------------------------ chance
+
+BY_CHANCE = {    # name -> a call in which two seeds agree once in 10^9 times, or never
+    "mask_input": lambda rng: mask_input(np.zeros(40), mask_ratio=0.5, mask_value=1, rng=rng),
+    "mask_tokens": lambda rng: mask_tokens(np.zeros((2, 40), int), vocab_size=9, mask_id=9, mask_ratio=0.5, rng=rng),
+    "mask_patches": lambda rng: mask_patches(2, 40, mask_ratio=0.5, rng=rng),
+    "mask_spans": lambda rng: mask_spans(np.ones((4, 40)), mask_ratio=0.5, span_length=2, rng=rng),
+    "mask_edges": lambda rng: mask_edges([(i, i + 1) for i in range(40)], 41, mask_ratio=0.5, rng=rng),
+}
+
+
+@pytest.mark.parametrize("name", BY_CHANCE)
+@settings(max_examples=5)
+@given(seed=st.integers(0, 2 ** 32))
+def test_all_chance_comes_from_the_generator_that_is_passed_in(name, seed):
+    first, again, other = (BY_CHANCE[name](np.random.default_rng(s)) for s in (seed, seed, seed + 1))
+    assert all(map(np.array_equal, first, again)), f"{name} gave two results from one seed: draw from rng alone"
+    assert not all(map(np.array_equal, first, other)), f"{name} gave one result from two seeds: draw from rng"
 
 
 # ------------------------------------------------------------ the pseudocode of the notes
@@ -87,6 +107,18 @@ def test_the_fates_of_chosen_tokens_are_those_of_bert():
     assert within_binomial(same_in_two_rows, 399 * 100, 0.25)
 
 
+def test_each_chosen_token_draws_its_fate_and_its_substitute_alone():
+    """All tokens are 0 and all are chosen: two in one sequence have each pair of fates with p_i p_j."""
+    V, N = 3, 60_000
+    p = np.array([0.1 + 0.1 / V] + [0.1 / V] * (V - 1) + [0.8])    # 0, another token, [MASK]
+    corrupted, _ = mask_tokens(np.zeros((N, 2), int), vocab_size=V, mask_id=V, mask_ratio=1, rng=RNG)
+    pairs = np.zeros((V + 1, V + 1), int)
+    np.add.at(pairs, tuple(corrupted.T), 1)
+    assert within_binomial(pairs, N, np.outer(p, p)), f"pairs of fates {pairs}, expected near {N * np.outer(p, p)}"
+    single = [mask_tokens([0], vocab_size=V, mask_id=V, mask_ratio=1, rng=RNG)[0].item() for _ in range(400)]
+    assert within_binomial(np.bincount(single, minlength=V + 1), 400, p), "also a single token is [MASK] in 80 %"
+
+
 # ------------------------------------------------------------ patches
 
 @given(rng=rngs, n_images=st.integers(1, 4), n_patches=st.integers(1, 20), mask_ratio=ratios)
@@ -105,6 +137,8 @@ def test_ids_restore_undoes_what_ids_keep_and_ids_mask_do(rng, n_images, n_patch
 def test_each_patch_is_hidden_as_often_and_each_image_has_a_mask_of_its_own():
     _, hide, restore = mask_patches(4000, 8, mask_ratio=0.75, rng=RNG)
     assert within_binomial(np.bincount(hide.ravel(), minlength=8), 4000, 0.75)
+    for patch in restore.T:    # also within the visible, and within the hidden ones
+        assert within_binomial(np.bincount(patch, minlength=8), 4000, 1 / 8), "all orders are equally likely"
     hidden = restore >= 2
     pairs = (hidden[:, :-1] & hidden[:, 1:]).sum(axis=0)
     assert within_binomial(pairs, 4000, 6 * 5 / (8 * 7))
@@ -197,14 +231,24 @@ def test_hidden_and_visible_edges_are_all_edges_and_non_edges_are_none(rng, grap
 
 
 def test_each_edge_is_hidden_as_often_and_each_non_edge_drawn_as_often():
-    path = [(0, 1), (1, 2), (2, 3), (3, 4)]    # 6 pairs without an edge
-    hidden, drawn = np.zeros((5, 5), int), np.zeros((5, 5), int)
+    """Two of the 4 edges of a path, 6 sets; and two of the 6 pairs without an edge, 15 sets."""
+    hidden, drawn = {}, {}
     for _ in range(3000):
-        _, hide, non_edges = mask_edges(path, 5, mask_ratio=0.5, rng=RNG)
-        hidden[tuple(hide.T)] += 1
-        drawn[tuple(non_edges.T)] += 1
-    assert within_binomial(hidden[tuple(np.transpose(path))], 3000, 1 / 2)
-    assert within_binomial(drawn[drawn > 0], 3000, 2 / 6) and (drawn > 0).sum() == 6
+        _, hide, non_edges = mask_edges([(0, 1), (1, 2), (2, 3), (3, 4)], 5, mask_ratio=0.5, rng=RNG)
+        for counts, edges in ((hidden, hide), (drawn, non_edges)):
+            some = frozenset(map(tuple, edges.tolist()))
+            counts[some] = counts.get(some, 0) + 1
+    for counts, sets in ((hidden, 6), (drawn, 15)):
+        assert len(counts) == sets and within_binomial(list(counts.values()), 3000, 1 / sets)
+
+
+def test_too_few_pairs_without_an_edge_are_refused():
+    """Among 4 nodes a triangle leaves 3 pairs; with one more edge there are 2 for 4 edges."""
+    triangle = [(0, 1), (1, 2), (0, 2)]
+    assert len(mask_edges(triangle, 4, mask_ratio=1, rng=RNG)[2]) == 3
+    for edges, n_nodes, ratio in ((triangle, 3, 0.5), ([*triangle, (0, 3)], 4, 0.75)):
+        with pytest.raises(ValueError):
+            mask_edges(edges, n_nodes, mask_ratio=ratio, rng=RNG)
 
 
 # ------------------------------------------------------------ the loss
@@ -238,6 +282,8 @@ def test_ratios_of_0_and_1_on_a_single_row():
         assert mask_spans(row, mask_ratio=ratio, span_length=4, rng=RNG)[1].sum() == count
         assert len(mask_input(row[0], mask_ratio=ratio, mask_value=9, rng=RNG)[1]) == count
     assert_array_equal(mask_spans(row, mask_ratio=1, span_length=4, rng=RNG)[0], 0 * row)
+    missing = mask_spans(np.array([math.nan, math.inf]), mask_ratio=1, span_length=4, rng=RNG)[0]
+    assert_array_equal(missing, [0, 0], "a hidden reading is 0, also one that was NaN")
 
 
 X, T3 = np.zeros((4, 3)), np.zeros((2, 3), int)

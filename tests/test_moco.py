@@ -120,25 +120,31 @@ def test_keys_of_another_length_are_refused():
 
 @given(rng=rngs, size=st.integers(1, 7), batches=st.lists(st.integers(0, 10), max_size=6), data=st.data())
 def test_the_queue_is_a_deque_of_bounded_length_also_for_batches_beyond_it(rng, size, batches, data):
-    queue, oracle = KeyQueue(size), deque(maxlen=size)
+    queue, oracle, pushed = KeyQueue(size), deque(maxlen=size), [0]
     assert queue.keys().shape == (0, 0)
     for n in batches:
-        keys, ids = rng.standard_normal((n, 2)), rng.integers(0, 4, n)
-        queue.push(keys, ids)
-        oracle.extend(zip(ids.tolist(), keys.tolist()))
-        assert len(queue) == len(oracle)
+        numbers, ids = np.arange(pushed[-1], pushed[-1] + n), rng.integers(0, 4, n)
+        queue.push(np.stack([numbers, -numbers], axis=1).astype(float), ids)    # key i is (i, -i)
+        oracle.extend(zip(ids.tolist(), numbers.tolist()))
+        pushed.append(pushed[-1] + n)
         without = data.draw(st.lists(st.integers(0, 4), max_size=3))
         for left_out in ((), without):
-            expected = [key for i, key in oracle if i not in left_out]
-            assert_array_equal(queue.keys(without=left_out), np.reshape(expected, (-1, 2)))
+            expected, got = [i for number, i in oracle if number not in left_out], queue.keys(without=left_out)
+            assert np.array_equal(got, np.reshape([(i, -i) for i in expected], (-1, 2))), (
+                f"K = {size}, pushed the keys 0, 1, ... in batches of {np.diff(pushed).tolist()}; in the queue, oldest "
+                f"first, must be {expected}, got {got[:, 0].astype(int).tolist()}"
+                + f", without the images {left_out}" * bool(left_out))
+        assert len(queue) == len(oracle), f"filled must be {len(oracle)} of K = {size}, got {len(queue)}"
+        assert 0 <= queue.next < size, f"next must be a place, 0..{size - 1}, got {queue.next}"
 
 
-def test_the_queue_keeps_copies():
-    queue, keys = KeyQueue(4), np.ones((2, 3), np.float32)
-    queue.push(keys, [0, 1])
-    keys[...] = 7
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_the_queue_keeps_copies(size):
+    queue, keys, ids = KeyQueue(size), np.ones((2, 3), np.float32), np.array([0, 1])
+    queue.push(keys, ids)
+    keys[...], ids[...] = 7, 5
     queue.keys()[...] = 9
-    assert_array_equal(queue.keys(), 1)
+    assert_array_equal(queue.keys(without=[5]), np.ones((min(size, 2), 3)), "the queue must keep copies")
     assert queue.keys().dtype == np.float32
 
 

@@ -89,6 +89,7 @@ def _per_image(name, value, shape):
 
 
 def _inverse(matrix):
+    """The inverses of matrices (n, 2, 2), by their determinants; ValueError if one has none."""
     (a, b), (c, d) = matrix[:, 0].T, matrix[:, 1].T
     determinant = a * d - b * c
     if (np.abs(determinant) < 1e-6).any():
@@ -106,7 +107,7 @@ def _positions(row_of_matrix, start, images):
 
 
 def _bilinear(images, rows, columns):
-    """x(p) of the images at positions of shape (N, H, W)."""
+    """x(p) of the images at p = (rows, columns), both of shape (N, H, W) and of the images' dtype; see `affine`."""
     n, h, w = images.shape
     padded = np.zeros((n, h + 2, w + 2), images.dtype)          # a frame of 0: what is outside
     padded[:, 1:-1, 1:-1] = images

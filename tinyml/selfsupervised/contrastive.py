@@ -41,7 +41,7 @@ def nt_xent(z1, z2, *, temperature):
 
     The loss is ln(2B - 1) where all embeddings coincide, at least 0, and 0 where B = 1: no negatives, nothing
     to learn. A zero vector has s = 0 with all others, and no gradient; the others' gradients are orthogonal to
-    their vectors, since lengths do not matter.
+    their vectors, since lengths do not matter. Nothing overflows at any T, though e^(1 / T) would.
 
     Parameters
     ----------
@@ -109,6 +109,7 @@ def info_nce(query, positive, negatives=None, *, temperature):
     s_ik that of query_i and the k-th negative: the K rows of `negatives`, the same for all queries, or without
     them the B - 1 other rows of `positive`. Queries are nobody's negatives: that is the difference to
     `nt_xent`. Without any negative (K = 0, or B = 1) the loss is 0; where all coincide, ln(number of keys).
+    Nothing overflows at any T, though e^(1 / T) would.
     Gradients flow to all three: detach keys that shall have none.
 
     Parameters
@@ -133,13 +134,14 @@ def info_nce(query, positive, negatives=None, *, temperature):
     """
     _check_temperature("info_nce", temperature)
     query, positive = map(_unit, _pairs("info_nce", query=query, positive=positive))
-    if negatives is None:
-        logits, labels = query @ positive.T, np.arange(len(query))                     # (B, B)
-    else:
+    if negatives is not None:
         negatives = _embeddings("info_nce", "negatives", negatives)
         if negatives.shape[1] != query.shape[1]:
             raise ValueError(f"info_nce: negatives must have shape (K, D={query.shape[1]}), got "
                              f"{negatives.shape}")
+    if negatives is None:
+        logits, labels = query @ positive.T, np.arange(len(query))                     # (B, B)
+    else:
         same = ops.sum(query * positive, axis=1, keepdims=True)                        # (B, 1)
         logits = ops.concatenate([same, query @ _unit(negatives).T], axis=1)           # (B, 1 + K)
         labels = np.zeros(len(query), np.int64)
@@ -207,6 +209,7 @@ def uniformity(z):
 
 
 def _check_temperature(function, temperature):
+    """An error unless it is a number in [1e-4, 1e4]."""
     check_number(function, "temperature", temperature, at_least=1e-4, at_most=1e4)
 
 

@@ -204,7 +204,7 @@ def inverse_hessian(g, pairs):
 
     Returns
     -------
-    ndarray of g's shape; g itself without pairs
+    ndarray of g's shape; without pairs, H = I. Nothing is written into g
     """
     alphas = []
     for s, y in reversed(pairs):
@@ -226,6 +226,7 @@ def _head(weight, bias, dtype):
 
 
 def _check_labelled(function, features, labels):
+    """Both as arrays, (n, d) of real numbers and (n,) of integers, or an error."""
     features = check_real(function, "features", features, ndim=2)
     labels = check_labels(function, "labels", labels, np.inf)
     if 0 in features.shape or labels.shape != features.shape[:1]:

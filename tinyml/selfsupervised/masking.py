@@ -46,7 +46,7 @@ def mask_input(x, *, mask_ratio, mask_value, rng):
     x : array_like, shape (n, ...), n >= 0 elements; it stays as it is
     mask_ratio : float in [0, 1]
     mask_value : number or array_like that broadcasts to an element, of a value that the dtype of x can hold
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator, from which all chance comes
 
     Returns
     -------
@@ -95,7 +95,7 @@ def mask_tokens(tokens, *, vocab_size, mask_id, mask_ratio=0.15, rng):
     vocab_size : int >= 1, V
     mask_id : int, the number of [MASK]: none of 0..V-1, so that no true token looks like it; usually V
     mask_ratio : float in [0, 1]
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator, from which all chance comes
 
     Returns
     -------
@@ -140,7 +140,7 @@ def mask_patches(n_images, n_patches, *, mask_ratio, rng):
     ----------
     n_images, n_patches : int >= 1, N and L
     mask_ratio : float in [0, 1]
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator, from which all chance comes
 
     Returns
     -------
@@ -163,8 +163,9 @@ def mask_spans(x, *, mask_ratio, span_length, rng):
     """Zero out spans of readings, k = int(T mask_ratio) of the T readings of each series in x.
 
     A single hidden reading is easily guessed from its two neighbours; a span is not. The k readings make
-    ceil(k / span_length) spans, all of span_length but one, which may be shorter. All orders of the spans
-    and the T - k visible readings are equally likely: so spans do not overlap, but may touch.
+    ceil(k / span_length) spans, all of span_length but one of k mod span_length, unless that is 0. All orders of
+    the spans, the short one among them, and the T - k visible readings are equally likely, in each row on its own:
+    so spans do not overlap, but may touch. A hidden reading is 0, whatever it was, NaN included.
 
     (MATH5836 week 10, section 10.3.1, remark 10.3.2: "zero-out sensor readings".)
 
@@ -173,7 +174,7 @@ def mask_spans(x, *, mask_ratio, span_length, rng):
     x : array_like of real numbers, shape (..., T), time last: each row is a series with spans of its own
     mask_ratio : float in [0, 1]
     span_length : int >= 1
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator, from which all chance comes
 
     Returns
     -------
@@ -211,7 +212,7 @@ def mask_edges(edges, n_nodes, *, mask_ratio, rng):
     edges : array_like of int, shape (m, 2), nodes in 0..n_nodes-1; each edge once, no loops
     n_nodes : int >= 1, n
     mask_ratio : float in [0, 1]
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator, from which all chance comes
 
     Returns
     -------

@@ -93,7 +93,11 @@ class KeyQueue:
         return self.filled
 
     def push(self, keys, ids):
-        """Take in keys, in this order; each one beyond K pushes out the oldest.
+        """Take in keys, in this order, as copies; each one beyond K pushes out the oldest.
+
+        Place `next` of `ring` and `ids`, in 0..K-1, is where the next key goes and its number, and after the last
+        place comes place 0; `keys` reads the `filled` places before `next`. At the end all is as if the keys had
+        come one by one, also where B > K.
 
         Parameters
         ----------

@@ -255,7 +255,8 @@ def _pieces(n, length, segments, rng):
     """The times 0..length-1 of n series, each cut into pieces, which come in another order.
 
     Each row draws its number of pieces m ~ U{1, ..., segments}, m - 1 different places to cut, all equally likely
-    to be where a piece starts, 1..length-1, and an order of the pieces; segments <= length. Returns (n, length), int.
+    to be where a piece starts, 1..length-1, and an order of the pieces, all as likely, from rng alone; segments <=
+    length. Returns (n, length), int: the time that comes at each place.
     """
     pieces = rng.integers(1, segments + 1, (n, 1))
     places = rng.permuted(np.tile(np.arange(1, length), (n, 1)), axis=1)[:, :segments - 1]

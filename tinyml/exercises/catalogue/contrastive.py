@@ -16,13 +16,15 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                      "test_a_quarter_turn_is_that_of_numpy"),
         hints=("Do not ask where an old pixel goes, but where each new one q comes from: p = c + A^-1 (q - c - "
                "t). Then _bilinear(images, rows, columns) reads the images at these positions.",
-               "_per_image makes (n, 2, 2) of matrix and (n, 2) of shift, _inverse inverts. p is linear in q = "
-               "(r, c'): p = start + A^-1 q with start = c - A^-1 (c + t); rows and columns of p have the "
-               "shape (n, h, w) and the dtype of the images.",
-               "start = centre - np.einsum('nij,nj->ni', inverse, centre + t); rows = start[:, 0, None, None] "
-               "+ inverse[:, 0, 0, None, None] * np.arange(h)[:, None] + inverse[:, 0, 1, None, None] * "
-               "np.arange(w); columns likewise with 1; .astype(images.dtype), and the result in the shape of "
-               "x"),
+               "_per_image('matrix', matrix, (n, 2, 2)) is one matrix for each image, _per_image('shift', shift, "
+               "(n, 2)) one shift, and _inverse inverts all matrices. p is linear in q = (r, c'): p = start + A^-1 "
+               "q with start = c - A^-1 (c + t); rows and columns of p have the shape (n, h, w) and the dtype of "
+               "the images.",
+               "n, h, w = images.shape; inverse = _inverse(_per_image('matrix', matrix, (n, 2, 2))); with centre = "
+               "c, start = centre - np.einsum('nij,nj->ni', inverse, centre + _per_image('shift', ...)); rows = "
+               "start[:, 0, None, None] + inverse[:, 0, 0, None, None] * np.arange(h)[:, None] + inverse[:, 0, 1, "
+               "None, None] * np.arange(w); columns likewise from start[:, 1] and inverse[:, 1]; _bilinear of "
+               "both, each .astype(images.dtype), in the shape of x"),
         mistakes=(
             Mistake('_inverse(_per_image("matrix", matrix, (n, 2, 2)))', '_per_image("matrix", matrix, (n, 2, 2))',
                     "A says where an old pixel goes; to read the old image at a new pixel's origin takes "
@@ -41,6 +43,10 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             Mistake('_inverse(_per_image("matrix", matrix, (n, 2, 2)))',
                     '_inverse(_per_image("matrix", matrix, (n, 2, 2))).swapaxes(1, 2)',
                     "The inverse is transposed: p_i = sum_j (A^-1)_ij q_j."),
+            Mistake("_bilinear(images, rows, columns)", "_bilinear(images, columns, rows)",
+                    "The first coordinate is the row: _bilinear takes rows, then columns."),
+            Mistake("_bilinear(images, rows, columns)", "_bilinear(images, rows.round(), columns.round())",
+                    "This takes the nearest pixel: leave p where it is, between pixels, for the weighted mean."),
             Mistake("_bilinear(images, rows, columns).reshape(x.shape)", "_bilinear(images, rows, columns)",
                     "Images that came flat, (N, H W), go back flat: reshape to the shape of x."))),
     Exercise(
@@ -51,12 +57,15 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
         hints=("Directions first: _unit scales every row to length 1. Compute with Tensors, so that gradients "
                "follow.",
                "u - v has shape (B, D); its squares are summed over D and averaged over B.",
-               "apart = _unit(z1) - _unit(z2); return ops.mean(ops.sum(apart * apart, axis=...))"),
+               "apart = _unit(z1) - _unit(z2); the squares are apart * apart; return ops.mean(ops.sum(..., "
+               "axis=...))"),
         mistakes=(
             Mistake("_unit(z1) - "
                     "_unit(z2)", "z1 - z2", "Lengths must not matter: scale both to unit length first."),
             Mistake("ops.mean(ops.sum(apart * apart, axis=1))", "ops.mean(apart * apart)",
                     "A squared distance is a sum over the D coordinates: only over the rows it is a mean."),
+            Mistake("ops.sum(apart * apart, axis=1)", "ops.sum(apart * apart, axis=0)",
+                    "The squares are summed over the D coordinates, axis 1, and the mean is over the B pairs."),
             Mistake("ops.mean(ops.sum(apart * apart, axis=1))", "ops.sum(apart * apart)",
                     "The loss is a mean over the B pairs, not a sum."),
             Mistake("ops.mean(ops.sum(apart * apart, "
@@ -71,7 +80,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                "logarithm of a sum of exponentials has an operation of its own.",
                "-2 ||u_i - u_j||^2 = 4 u_i.u_j - 4, shape (N, N). A pair i = i is no pair: give it -inf, whose "
                "exponential is 0. There are N (N - 1) pairs left, so subtract ln N (N - 1).",
-               "near = ops.where(np.eye(n, dtype=bool), -np.inf, 4 * (u @ u.T) - 4); return "
+               "u = _unit(z); near = ops.where(np.eye(n, dtype=bool), -np.inf, 4 * (u @ u.T) - 4); return "
                "ops.logsumexp(near) - math.log(...)"),
         mistakes=(
             Mistake("ops.where(np.eye(n, dtype=bool), -np.inf, 4 * (u @ u.T) - 4)", "4 * (u @ u.T) - 4",
@@ -79,6 +88,13 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             Mistake("4 * (u @ u.T) - 4", "2 * (u @ u.T) - 2",
                     "This is e^(-||u - v||^2): the exponent is -2 ||u - v||^2 = 4 u.v - 4."),
             Mistake("math.log(n * (n - 1))", "math.log(n * n)", "There are n (n - 1) pairs i != j, not n^2."),
+            Mistake("math.log(n * (n - 1))", "math.log(n * (n - 1) / 2)",
+                    "The matrix holds each pair twice, (i, j) and (j, i): divide by n (n - 1), not by half of it."),
+            Mistake("-np.inf, 4", "0.0, 4",
+                    "e^0 is 1, so the pairs i = i still count: give them -inf, whose exponential is 0."),
+            Mistake("ops.logsumexp(near) - math.log(n * (n - 1))", "ops.mean(ops.logsumexp(near, axis=1)) - "
+                    "math.log(n - 1)",
+                    "The logarithm comes last, of one mean over all pairs: yours is a mean of logarithms."),
             Mistake(" - math.log(n * (n - "
                     "1))", "", "It is the logarithm of a mean: divide by the number of pairs."),
             Mistake("u = _unit(z)", "u = z", "Lengths must not matter: scale the rows to unit length first."))),
@@ -89,17 +105,27 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                      "test_lengths_order_and_which_view_comes_first_do_not_matter",
                      "test_the_gradient_is_orthogonal_to_each_embedding",
                      "test_zero_vectors_are_orthogonal_to_all_and_do_not_move",
+                     "test_a_second_backward_adds_the_same_gradients_again",
                      "test_float32_stays_near_float64_at_any_temperature"),
         hints=("A step along z changes its length and not its direction: that part of g has no effect. A step "
-               "across z turns u, the less the longer z is.",
+               "across z turns u, the less the longer z is. Neither 1 / 0 nor 0 / 0 may come up.",
                "The gradient of z is (g - u (u.g)) / ||z||, row by row. With 1 / ||z|| replaced by 0 in short "
                "rows both u and the gradient are 0 there, and nothing is divided by 0.",
-               "inverse = np.divide(1, length, out=np.zeros_like(length), where=length >= SHORT), length of "
-               "shape (n, 1); u = z * inverse; return u, (lambda g: (g - u * (u * g).sum(axis=1, "
-               "keepdims=True)) * inverse,)"),
+               "length = np.sqrt((z * z).sum(axis=1, keepdims=True)), of shape (n, 1); inverse = np.divide(1, "
+               "length, out=np.zeros_like(length), where=length >= SHORT); u = z * inverse; return u, (lambda g: "
+               "(g - u * (u * g).sum(axis=1, keepdims=True)) * inverse,)"),
         mistakes=(
+            Mistake("where=length >= SHORT", "where=length ** 2 >= SHORT",
+                    "SHORT is a length: compare ||z|| with it, not ||z||^2."),
             Mistake("where=length >= SHORT", "where=length > 0",
                     "Vectors shorter than SHORT count as zero too: their gradients would be enormous."),
+            Mistake("np.divide(1, length, out=np.zeros_like(length), where=length >= SHORT)", "1 / length",
+                    "A row of length 0 has no direction: it becomes 0, and so does its gradient; 1 / 0 must not "
+                    "come up."),
+            Mistake("np.divide(1, length, out=np.zeros_like(length), where=length >= SHORT)",
+                    "1 / np.maximum(length, z.dtype.type(SHORT))",
+                    "With 1 / max(length, SHORT) short rows keep a gradient, an enormous one: put 0 in place of 1 / "
+                    "length there."),
             Mistake('(g - u * np.einsum("nd,nd->n", u, g)[:, None]) * inverse', "g * inverse",
                     "The part of g along u has no effect on a direction: take it off, g - u (u.g)."),
             Mistake('u * np.einsum("nd,nd->n", u, g)[:, None]) * inverse', 'u * np.einsum("nd,nd->n", u, g)[:, None])',
@@ -120,10 +146,12 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
         hints=("It is a classification of 2B rows into 2B classes, of which one, the row itself, is forbidden. "
                "So there is a cross-entropy in it.",
                "u = _unit of all 2B views, s = u @ u.T of shape (2B, 2B), -inf on the diagonal, over T. The "
-               "label of row i is i + B for the first half and i - B for the second; F.cross_entropy takes the "
-               "mean.",
-               "s = ops.where(np.eye(2 * B, dtype=bool), -np.inf, u @ u.T); labels = np.roll(np.arange(2 * B), "
-               "B); F.cross_entropy(s / temperature, labels)"),
+               "label of row i is i + B for the first half and i - B for the second. ops.label_cross_entropy takes "
+               "the logits and the labels; by hand, subtract each row's largest logit before exp, or e^(s / T) "
+               "overflows at small T.",
+               "B = len(z1); u = _unit(ops.concatenate([z1, z2])); s = ops.where(np.eye(2 * B, dtype=bool), "
+               "-np.inf, u @ u.T); labels = np.roll(np.arange(2 * B), B); return ops.label_cross_entropy(s / "
+               "temperature, labels=..., reduction='mean')"),
         mistakes=(
             Mistake("np.fill_diagonal(e, -np.inf)", "pass",
                     "The sum runs over k != i: a view compared with itself, s = 1, must not be among its "
@@ -141,7 +169,40 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             Mistake("temperature=temperature)", "temperature=1 / temperature)",
                     "Similarities are divided by the temperature, not multiplied with it."),
             Mistake("temperature=temperature)", "temperature=1.0)",
-                    "The temperature has no effect in yours: divide the similarities by it."))),
+                    "The temperature has no effect in yours: divide the similarities by it."),
+            Mistake("return _pair_cross_entropy(_unit(ops.concatenate([z1, z2])), temperature=temperature)",
+                    "u = _unit(ops.concatenate([z1, z2]))\n"
+                    "    e = ops.exp(u @ u.T / temperature) * (1 - np.eye(len(u)))\n"
+                    "    labels = np.roll(np.arange(len(u)), len(z1))\n"
+                    "    return -ops.mean(ops.log(e[np.arange(len(u)), labels] / ops.sum(e, axis=1)))",
+                    "e^(s / T) overflows at small T: subtract the largest of each row first, as "
+                    "ops.label_cross_entropy and ops.logsumexp do."),
+            Mistake("return _pair_cross_entropy(_unit(ops.concatenate([z1, z2])), temperature=temperature)",
+                    "u = _unit(ops.concatenate([z1, z2]))\n"
+                    "    e = ops.exp(ops.where(np.eye(len(u), dtype=bool), -np.inf, u @ u.T) / temperature)\n"
+                    "    labels = np.roll(np.arange(len(u)), len(z1))\n"
+                    "    return ops.mean(ops.log(ops.sum(e, axis=1)) - (u @ u.T / temperature)[np.arange(len(u)), "
+                    "labels])",
+                    "e^(s / T) overflows at small T, and the logarithm comes too late: take ops.logsumexp, or "
+                    "ops.label_cross_entropy for the whole."),
+            Mistake("return _pair_cross_entropy(_unit(ops.concatenate([z1, z2])), temperature=temperature)",
+                    "u = _unit(ops.concatenate([z1, z2]))\n"
+                    "    s = ops.where(np.eye(len(u), dtype=bool), -np.inf, u @ u.T) / temperature\n"
+                    "    labels = np.roll(np.arange(len(u)), len(z1))\n"
+                    "    return ops.label_cross_entropy(s[:len(z1)], labels=labels[:len(z1)], reduction='mean')",
+                    "All 2B views are anchors: yours leaves out those of z2, which look for theirs in z1."),
+            Mistake("return _pair_cross_entropy(_unit(ops.concatenate([z1, z2])), temperature=temperature)",
+                    "u = _unit(ops.concatenate([z1, z2]))\n"
+                    "    s = ops.where(np.eye(len(u), dtype=bool), -np.inf, u @ u.T) / temperature\n"
+                    "    labels = np.roll(np.arange(len(u)), len(z1))\n"
+                    "    return ops.label_cross_entropy(s, labels=labels, reduction='sum')",
+                    "The loss is a mean over all 2B anchors, not a sum."),
+            Mistake("return _pair_cross_entropy(_unit(ops.concatenate([z1, z2])), temperature=temperature)",
+                    "u = _unit(ops.concatenate([z1, z2]))\n"
+                    "    s = ops.where(np.eye(len(u), dtype=bool), 0.0, u @ u.T) / temperature\n"
+                    "    labels = np.roll(np.arange(len(u)), len(z1))\n"
+                    "    return ops.label_cross_entropy(s, labels=labels, reduction='mean')",
+                    "e^0 is 1, so with 0 on the diagonal k = i still counts: put -inf there."))),
     Exercise(
         name="pair_cross_entropy", target=f"{SSL}.contrastive:_pair_cross_entropy", level=3, minutes=45,
         after=("nt_xent", "unit", "softmax"),
@@ -151,13 +212,16 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                      "test_it_keeps_its_bounds_at_any_temperature",
                      "test_a_batch_of_one_has_no_negatives_and_nothing_to_learn",
                      "test_float32_stays_near_float64_at_any_temperature",
+                     "test_a_second_backward_adds_the_same_gradients_again",
                      "test_one_large_array_is_all_that_it_needs"),
         hints=("Compute s in one array, and turn it into exponentials in place. What the vjp needs is the "
                "exponentials and the sum of each row. s is u u^T, so u gets a gradient from both factors.",
                "e = exp((s - max) / T) with e_ii = 0, total its row sums; P = e / total. The loss is the mean "
                "of (max - s_ip) / T + ln total, the gradient (P u + P^T u - 2 u[partner]) g / (2B T).",
-               "P u is e @ u / total, and P^T u is e.T @ (u / total): dividing u instead of e saves an array. "
-               "np.exp(e, out=e), e -= largest, e *= 1 / temperature work in place."),
+               "n = len(u); partner = np.roll(np.arange(n), n // 2); e = u @ u.T; positive = e[np.arange(n), "
+               "partner][:, None]; np.fill_diagonal(e, -np.inf); largest and total are (n, 1), with keepdims; e -= "
+               "largest, e *= 1 / temperature and np.exp(e, out=e) work in place. P u is e @ u / total, and P^T u "
+               "is e.T @ (u / total): dividing u instead of e saves an array."),
         mistakes=(
             Mistake("e @ u / total + e.T @ (u / total)", "2 * (e @ u / total)",
                     "P is not symmetric: u_i is an anchor (P u), and a key of all other anchors (P^T u)."),
@@ -171,22 +235,34 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "The loss is a mean over n anchors: divide the gradient by n as well."),
             Mistake("largest = e.max(axis=1, keepdims=True)", "largest = np.zeros((n, 1), u.dtype)",
                     "e^(s / T) overflows at low temperatures: subtract the largest similarity of each row "
-                    "first."))),
+                    "first."),
+            Mistake("largest = e.max(axis=1, keepdims=True)", "largest = np.ones((n, 1), u.dtype)",
+                    "1 is no similarity of this row: at small T all of its exponentials underflow, and ln 0 is no "
+                    "number; subtract the largest of each row."),
+            Mistake("np.fill_diagonal(e, -np.inf)", "pass",
+                    "The sum runs over k != i: a view compared with itself must not be among its terms."),
+            Mistake("(g / (n * temperature))", "(1 / (n * temperature))",
+                    "The vjp multiplies with g, the gradient of the loss."),
+            Mistake("(e @ u / total + e.T @ (u / total)", "(np.divide(e, total, out=e) @ u + e.T @ u",
+                    "The vjp may be called again, and must leave e as it is: divide u, or divide e before the "
+                    "vjp."))),
     Exercise(
-        name="info_nce", target=f"{SSL}.contrastive:info_nce", level=2, minutes=20, keep=2, after=("nt_xent",),
+        name="info_nce", target=f"{SSL}.contrastive:info_nce", level=2, minutes=20, keep=3, after=("nt_xent",),
         task="Write InfoNCE: find the key of a query among negatives that are given, or the other keys of the "
              "batch",
         tests=_tests("contrastive", "test_info_nce_is_its_formula_in_a_slow_loop",
+                     "test_info_nce_keeps_its_bounds_at_any_temperature",
                      "test_its_gradients_are_slopes_in_all_three",
                      "test_nt_xent_is_info_nce_with_all_other_views_for_negatives",
                      "test_more_negatives_never_help_and_lengths_and_order_do_not_matter"),
         hints=("A classification again: logits (B, number of keys), and for each query the number of its own "
-               "key. query and positive are of unit length already.",
+               "key. query and positive are of unit length already, negatives are not.",
                "Without negatives the logits are query @ positive.T, (B, B), and the label of row i is i. With "
                "them: a first column of query_i . positive_i, then query @ _unit(negatives).T, (B, 1 + K), and "
                "all labels are 0.",
-               "same = ops.sum(query * positive, axis=1, keepdims=True); logits = ops.concatenate([same, ...], "
-               "axis=1); F.cross_entropy(logits / temperature, labels)"),
+               "if negatives is None: logits = query @ positive.T, labels = np.arange(len(query)); else: same = "
+               "ops.sum(query * positive, axis=1, keepdims=True), logits = ops.concatenate([same, ...], axis=1), "
+               "labels = np.zeros(len(query), np.int64). Return F.cross_entropy(logits / temperature, labels)"),
         mistakes=(
             Mistake("np.arange(len(query))", "np.zeros(len(query), np.int64)",
                     "In the batch the key of query i is number i: the labels are 0, 1, 2, ..., not all 0."),
@@ -197,6 +273,15 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             Mistake("logits / temperature", "logits", "The temperature is missing: divide the logits by it."),
             Mistake("_unit(negatives)", "negatives",
                     "The negatives are not of unit length yet: without that their products are no cosines."),
+            Mistake("if negatives is None:", "if negatives is None or not len(negatives):",
+                    "Negatives that are none, K = 0, are not None: then there are no negatives, and the loss is 0."),
+            Mistake("[same, query @ _unit(negatives).T]", "[query @ positive.T, query @ _unit(negatives).T]",
+                    "With negatives the other keys of the batch are none: a first column of query_i . positive_i "
+                    "only."),
+            Mistake("return F.cross_entropy(logits / temperature, labels)",
+                    "e = ops.exp(logits / temperature)\n"
+                    "    return -ops.mean(ops.log(e[np.arange(len(query)), labels] / ops.sum(e, axis=1)))",
+                    "e^(s / T) overflows at small T: F.cross_entropy subtracts the largest of each row first."),
             Mistake("query @ positive.T", "query @ query.T",
                     "Queries are nobody's negatives: compare them with the keys."),
             Mistake("ops.sum(query * positive, axis=1, keepdims=True)",
@@ -207,17 +292,27 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
         task="Let a slow copy of a model follow it, parameters and buffers",
         tests=_tests("moco", "test_the_update_is_the_convex_combination_of_parameters_and_buffers",
                      "test_momentum_0_copies_and_1_freezes_to_the_bit_integers_too",
-                     "test_a_still_model_is_approached_geometrically"),
-        hints=("old and new are dicts of all arrays, parameters and buffers. Make a third one, and load it.",
-               "Arrays of floats (dtype.kind is \"f\") become m old + (1 - m) new; all others are taken from new. With m = 1 "
-               "nothing happens, not even to integers.",
-               "if momentum < 1: slow.load_state_dict({name: ... if old[name].dtype.kind == \"f\" else new[name] for name in "
-               "old})"),
+                     "test_a_still_model_is_approached_geometrically",
+                     "test_the_update_writes_into_no_array_that_a_graph_may_need"),
+        hints=("old and new are dicts of copies of all arrays, parameters and buffers. Make a third one, and load "
+               "it.",
+               "Arrays of floats (dtype.kind is \"f\") become m old + (1 - m) new, in this form (old + (1 - m) "
+               "(new - old) rounds where m = 0); all others are taken from new. With m = 1 nothing happens, not "
+               "even to integers.",
+               "if momentum < 1: slow.load_state_dict({name: ... if old[name].dtype.kind == \"f\" else new[name] "
+               "for name in old})"),
         mistakes=(
             Mistake("momentum * old[name] + (1 - momentum) * new[name]",
                     "(1 - momentum) * old[name] + momentum * new[name]",
                     "m is the weight of the old, slow values: yours are exchanged, and the slow model is "
                     "fast."),
+            Mistake('if old[name].dtype.kind == "f" else new[name]', 'if old[name].dtype.kind == "f" else old[name]',
+                    "Integers and booleans are copied from fast: yours keep their old values."),
+            Mistake("momentum * old[name] + (1 - momentum) * new[name]\n",
+                    "momentum * old[name] + (1 - momentum) * new[name] if name in dict(slow.named_parameters()) "
+                    "else "
+                    "new[name]\n",
+                    "Buffers of floats are averaged as well, like parameters: yours are copied."),
             Mistake("(1 - momentum) * new[name]", "new[name]",
                     "The weights m and 1 - m sum to 1: yours let the arrays grow with each step."),
             Mistake("if momentum < 1:", "if True:",
@@ -240,8 +335,20 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                "Key i goes to (self.next + i) mod K. If B > K only the last K of them are written, or one "
                "place would get two. Then self.next moves on by B, mod K, and self.filled grows, up to K.",
                "places = (self.next + np.arange(len(keys))[-self.size:]) % self.size; write keys[-self.size:] "
-               "to self.ring and ids[-self.size:] to self.ids; self.next = ...; self.filled = min(...)"),
+               "to self.ring[places] and ids[-self.size:] to self.ids[places]; self.next = (self.next + ...) % "
+               "self.size; self.filled = min(..., self.size)"),
         mistakes=(
+            Mistake("(self.next + len(keys)) % self.size", "(self.next + min(len(keys), self.size)) % self.size",
+                    "Where B > K, next goes around as well, as if the keys came one by one: it moves on by B, not "
+                    "by K."),
+            Mistake("(self.next + len(keys)) % self.size", "self.next + len(keys)",
+                    "next is a place, 0..K-1: take it mod K."),
+            Mistake("min(self.filled + len(keys), self.size)", "min(len(keys), self.size)",
+                    "filled grows: the keys of earlier batches are still there."),
+            Mistake("self.ring[places], self.ids[places] =", "if len(keys) == self.size and self.next == 0: "
+                    "self.ring = "
+                    "keys\n        self.ring[places], self.ids[places] =",
+                    "The queue keeps copies: an array of the caller may change later."),
             Mistake("(self.next + len(keys)) % self.size", "(self.next + 1) % self.size",
                     "A batch takes len(keys) places, not one: the next key goes behind all of them."),
             Mistake("np.arange(len(keys))[-self.size:]", "np.arange(min(len(keys), self.size))",
@@ -270,7 +377,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                "update_momentum(self.key, self.query, momentum=self.momentum), the key network in the mode of "
                "the query network (self.key.train(self.query.training)). Keys (B, D) are made without a graph. "
                "Negatives are self.queue.keys(without=ids), of shape (0, 0) at first: reshape them to (-1, D).",
-               "with no_grad(): keys = self.key(Tensor(x)).data; loss = info_nce(queries, keys, negatives, "
+               "with no_grad(): keys = self.key(Tensor(x)).data; negatives = "
+               "self.queue.keys(without=ids).reshape(-1, keys.shape[1]); loss = info_nce(queries, keys, negatives, "
                "temperature=...); self.queue.push(keys, ids) after it; return loss"),
         mistakes=(
             Mistake("self.queue.keys(without=ids)", "self.queue.keys()",
@@ -287,6 +395,17 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "momentum is the weight of the slow network itself: hand on self.momentum."),
             Mistake("keys = self.key(Tensor(x)).data", "keys = self.query(Tensor(x)).data",
                     "Keys come from the slow network self.key, not from the query network."),
+            Mistake("        update_momentum(self.key.train(self.query.training), self.query, "
+                    "momentum=self.momentum)\n"
+                    "        with no_grad():\n            keys = self.key(Tensor(x)).data\n",
+                    "        with no_grad():\n            keys = "
+                    "self.key.train(self.query.training)(Tensor(x)).data\n"
+                    "        update_momentum(self.key, self.query, momentum=self.momentum)\n",
+                    "The key network moves first, then it makes the keys: yours are those of the old one."),
+            Mistake("keys, negatives, temp", "keys, negatives if len(negatives) else None, temp",
+                    "With no negatives in the queue the loss is 0: None takes the other keys of the batch."),
+            Mistake("self.queue.push(keys, ids)", "self.queue.push(queries.data, ids)",
+                    "What joins the queue are the keys of the slow network, not the queries."),
             Mistake("info_nce(queries, keys, negatives, ", "info_nce(queries, keys, ",
                     "The negatives are those of the queue: without the third argument info_nce takes the other "
                     "keys of the batch."),
@@ -302,7 +421,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                      "test_zero_vectors_have_a_finite_loss_and_gradient"),
         hints=("The squared distance of two unit vectors is 2 - 2 cos.",
                "F.cosine_similarity(p, z) gives B cosines, ops.mean their mean.",
-               "return 2 - 2 * ops.mean(...)"),
+               "return 2 - 2 * ops.mean(...), of the cosines"),
         mistakes=(
             Mistake("2 - 2 * ops.mean(", "2 - ops.mean(", "||u - v||^2 = 2 - 2 u.v: the cosine counts twice."),
             Mistake("2 - 2 * ops.mean(", "2 - 2 * ops.sum(", "The loss is a mean over the rows, not a sum."),
@@ -315,6 +434,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "ops.mean(ops.sum((F.normalize(p) - F.normalize(z)) ** 2, axis=1))",
                     "A zero vector has cos = 0 with everything, so its loss is 2, and your distance gives 1: "
                     "use cosines."),
+            Mistake("F.cosine_similarity(p, z)", "F.cosine_similarity(p.reshape(1, -1), z.reshape(1, -1))",
+                    "Each row has a cosine of its own: yours is one of both arrays as a whole."),
             Mistake("F.cosine_similarity(p, z)", "F.cosine_similarity(p, z.detach())",
                     "Here gradients flow to both; who wants none passes an array."))),
     Exercise(
@@ -323,10 +444,12 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
         tests=_tests("byol", "test_tau_rises_from_the_base_to_one_like_half_a_cosine"),
         hints=("At k = 0 the cosine is 1, at k = K it is -1. And beyond K?",
                "(cos(pi k / K) + 1) / 2 falls from 1 to 0; k / K is cut off at 1, so that tau stays 1.",
-               "return 1 - (1 - base) * (math.cos(math.pi * min(..., 1)) + 1) / 2"),
+               "return 1 - (1 - base) * (math.cos(math.pi * min(step / n_steps, ...)) + 1) / 2"),
         mistakes=(
             Mistake("min(step / n_steps, 1)", "step / n_steps",
                     "Beyond step K tau stays 1: yours comes down again, cut k / K off at 1."),
+            Mistake("step / n_steps", "step // n_steps",
+                    "// is the whole part, 0 up to the last step: divide with /."),
             Mistake("1 - (1 - base) * (", "base + (1 - base) * (",
                     "It rises from base to 1: yours falls from 1 to base."),
             Mistake("(math.cos(math.pi * min(step / n_steps, 1)) + 1) / 2", "(1 - min(step / n_steps, 1))",
@@ -356,6 +479,12 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                                    "ddof=1)", "Divide by n, not by n - 1: of one embedding the spread is 0."),
             Mistake("F.normalize(z).data", "z", "Lengths must not matter: normalise the rows first."),
             Mistake(".mean())", ".sum())", "It is the mean over the coordinates, not their sum."),
+            Mistake("F.normalize(z).data", "(z / np.linalg.norm(z, axis=1, keepdims=True))",
+                    "A zero vector stays zero: divide by its length and it is 0 / 0, NaN."),
+            Mistake(".std(axis=0).mean()", ".var(axis=0).mean() ** 0.5",
+                    "It is a mean of deviations, not the root of a mean of variances: the root comes first."),
+            Mistake("F.normalize(z).data.std(axis=0).mean()", "F.normalize(z).data.std()",
+                    "Each coordinate has a mean and a deviation of its own, over axis 0: yours mixes them."),
             Mistake(".std(axis=0).mean()", ".var(axis=0).mean()", "Standard deviations, not variances: take "
                                                                   "the root."))),
 ))

@@ -9,12 +9,13 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
         task="Hide k elements of an array, a uniformly random subset, and say which; x is a copy already",
         tests=(f"{TESTS}::test_mask_input_hides_exactly_its_share_and_nothing_else",
                f"{TESTS}::test_each_subset_is_as_likely_as_any_other",
-               f"{TESTS}::test_the_mask_may_be_an_element"),
+               f"{TESTS}::test_the_mask_may_be_an_element",
+               f"{TESTS}::test_all_chance_comes_from_the_generator_that_is_passed_in[mask_input]"),
         hints=("k different indices, all subsets equally likely: the first k of a random order.",
                "rng.permutation(len(x)) is a random order; its first k entries, sorted, are M, of shape (k,). "
                "Then x[M] is overwritten.",
-               "mask_indices = np.sort(rng.permutation(...)[:k]), x[mask_indices] = mask_value, and return "
-               "both."),
+               "mask_indices = np.sort(rng.permutation(len(x))[:k]), x[mask_indices] = ..., and return "
+               "both, x first."),
         mistakes=(
             Mistake("np.sort(rng.permutation(len(x))[:k])", "np.sort(rng.integers(0, max(len(x), 1), k))",
                     "Independent draws may hit one index twice: draw without replacement."),
@@ -33,15 +34,17 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
         hints=("A boolean array as an index picks the positions where it is True, and makes one axis of them.",
                "Pick the hidden positions from prediction (a Tensor, so gradients follow) and from target, "
                "both to shape (|M|, ...), and pass these to loss_fn.",
-               "return loss_fn(prediction[...], target[...]), the index being the mask in both."),
+               "return loss_fn(prediction[...], target[...]), the index being mask in both"),
         mistakes=(
             Mistake("loss_fn(prediction[mask], target[mask])", "loss_fn(prediction, target)",
                     "This loss counts the visible positions too, and to copy what is visible teaches nothing."),
             Mistake("loss_fn(prediction[mask], target[mask])", "loss_fn(prediction[~mask], target[~mask])",
                     "The mask is True where something is hidden: you take the visible positions."),
             Mistake("loss_fn(prediction[mask], target[mask])",
-                    "loss_fn(prediction[mask], target[mask]) * float(mask.mean())",
-                    "The mean is over the hidden positions, not over all of them."),
+                    "loss_fn(prediction * mask.reshape(mask.shape + (1,) * (prediction.ndim - mask.ndim)), "
+                    "np.where(mask.reshape(mask.shape + (1,) * (target.ndim - mask.ndim)), target, 0))",
+                    "The mean is over the hidden positions alone: multiplied with the mask the visible ones are "
+                    "still there, as zeros, and count in it; pick the hidden ones by an index."),
             Mistake("loss_fn(prediction[mask], target[mask])",
                     "loss_fn(as_tensor(prediction.data[mask]), target[mask])",
                     "Index the Tensor itself: taken out of .data the numbers have no gradient."))),
@@ -51,14 +54,16 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
              "were",
         tests=(f"{TESTS}::test_tokens_change_only_where_chosen_and_in_each_sequence_as_many",
                f"{TESTS}::test_the_fates_of_chosen_tokens_are_those_of_bert",
+               f"{TESTS}::test_each_chosen_token_draws_its_fate_and_its_substitute_alone",
+               f"{TESTS}::test_all_chance_comes_from_the_generator_that_is_passed_in[mask_tokens]",
                f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
         hints=("First choose k positions of each sequence (_random_subsets does that), then decide the fate of "
                "every chosen one with a random number of its own.",
                "With fate uniform in [0, 1), of the shape of tokens: below 0.8 the token is mask_id, from 0.8 "
                "to 0.9 it is drawn from 0..V-1, from 0.9 on it stays. All of that only where chosen.",
-               "chosen = _random_subsets(tokens.shape, k, rng); fate = rng.random(...); other = "
-               "rng.integers(...); np.where(chosen & (fate < 0.9), other, tokens), and over that "
-               "np.where(chosen & (fate < 0.8), ...)"),
+               "chosen = _random_subsets(tokens.shape, k, rng); fate = rng.random(...); other = rng.integers(...); "
+               "corrupted = np.where(chosen & (fate < 0.9), other, tokens); over that np.where(chosen & (fate < "
+               "0.8), mask_id, corrupted); return it, and chosen"),
         mistakes=(
             Mistake("np.where(chosen & (fate < 0.8), mask_id, corrupted)",
                     "np.where(chosen, mask_id, corrupted)",
@@ -69,6 +74,17 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
                     "stays."),
             Mistake("np.where(chosen & (fate < 0.9), other, tokens)", "tokens",
                     "A tenth of the chosen tokens must become a random token: yours are [MASK] or stay."),
+            Mistake("np.where(chosen & (fate < 0.9), other, tokens)",
+                    "np.where(chosen & (rng.random(tokens.shape) < 0.1), other, tokens)",
+                    "A second coin of 0.1 falls on the 20 % that are left, and gives 2 %: take both fates from one "
+                    "number, below 0.8 and from 0.8 to 0.9."),
+            Mistake("fate, other = rng.random(tokens.shape)", "fate, other = rng.random((*tokens.shape[:-1], 1))",
+                    "Each token draws its fate alone: yours share one in a whole sequence."),
+            Mistake("rng.integers(0, vocab_size, tokens.shape)", "rng.integers(0, vocab_size)",
+                    "Each place draws a random token of its own: yours all get the same one."),
+            Mistake("rng.integers(0, vocab_size, tokens.shape)", "rng.integers(0, max(vocab_size - 1, 1), "
+                    "tokens.shape)", "A random token is one of 0..V-1, the last one included: rng.integers leaves "
+                    "out its upper end, so write V."),
             Mistake("rng.integers(0, vocab_size, "
                     "tokens.shape)", "rng.integers(0, vocab_size + 1, tokens.shape)",
                     "A random token is one of 0..V-1: rng.integers leaves out its upper end already."),
@@ -86,11 +102,12 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
         task="Shuffle the patches of each image, cut the order in two, and say how to undo it",
         tests=(f"{TESTS}::test_ids_restore_undoes_what_ids_keep_and_ids_mask_do",
                f"{TESTS}::test_each_patch_is_hidden_as_often_and_each_image_has_a_mask_of_its_own",
+               f"{TESTS}::test_all_chance_comes_from_the_generator_that_is_passed_in[mask_patches]",
                f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
         hints=("_shuffles gives an order for each image. Which operation turns an order into its inverse?",
                "argsort of a permutation is its inverse: p[argsort(p)] = 0, 1, 2, ... Here for each row, "
                "axis=1. ids_keep is (N, n_keep), ids_mask (N, L - n_keep), ids_restore (N, L).",
-               "order = _shuffles(n_images, n_patches, rng); return its first n_keep columns, the others, and "
+               "order = _shuffles(n_images, n_patches, rng); return order[:, :n_keep], the other columns, and "
                "order.argsort(...)"),
         mistakes=(
             Mistake("order.argsort(axis=1)", "order",
@@ -114,14 +131,17 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
              "likely",
         tests=(f"{TESTS}::test_spans_have_exactly_their_share_and_their_length",
                f"{TESTS}::test_all_places_of_the_spans_are_equally_likely",
+               f"{TESTS}::test_all_chance_comes_from_the_generator_that_is_passed_in[mask_spans]",
                f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
-        hints=("Do not draw places and hope that they do not overlap. Put blocks in a random order: each span "
-               "is a block, and each visible reading is a block of length 1.",
-               "There are k // span_length whole spans, one of k % span_length if that is not 0, and T - k ones. Shuffle "
-               "the blocks in each row, and repeat \"is this block a span?\" as often as the block is long.",
-               "lengths = np.array(spans + [1] * (T - k), np.int64); order = _shuffles(rows, len(lengths), "
-               "rng); mask = np.repeat(order < len(spans), lengths[order].ravel()) in the shape of x; then "
-               "np.where with a 0 of x's dtype."),
+        hints=("Do not draw places until none overlap: with a mask_ratio near 1 that never ends. Put blocks in a "
+               "random order: each span is a block, and each visible reading is a block of length 1.",
+               "The blocks: k // span_length of span_length, one of k % span_length if that is not 0, and T - k "
+               "visible ones of length 1. Shuffle them in each row, and repeat \"is this block a span?\" as often "
+               "as the block is long: T booleans.",
+               "spans = [span_length] * (k // span_length) + [k % span_length] * (k % span_length > 0); lengths = "
+               "np.array(spans + [1] * (T - k), np.int64); order = _shuffles(rows, len(lengths), rng); mask = "
+               "np.repeat(order < ..., lengths[order].ravel()).reshape(x.shape); return np.where with a 0 of x's "
+               "dtype, and mask"),
         mistakes=(
             Mistake(" + [k % span_length] * (k % span_length > 0)", "",
                     "The last span is shorter, k % span_length readings: without it fewer than k are hidden."),
@@ -134,20 +154,31 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
                     "Each series has spans of its own: yours are at the same places in all rows."),
             Mistake("np.where(mask, x.dtype.type(0), x)", "np.where(mask, x, x.dtype.type(0))",
                     "Zero goes where the mask is True, and the rest stays: yours is the other way round."),
+            Mistake("    return np.where(mask, x.dtype.type(0), x), mask",
+                    "    x[mask] = 0\n    return x, mask",
+                    "x belongs to the caller: write the zeros into a copy, or use np.where."),
+            Mistake("x.dtype.type(0)", "0.0",
+                    "The result has the dtype of x: a 0.0 makes integers float64."),
+            Mistake("x), mask", "x), ~mask",
+                    "The mask is True where a reading is hidden: yours is the other way round."),
+            Mistake("np.where(mask, x.dtype.type(0), x)", "x * ~mask",
+                    "NaN times 0 is NaN: put a 0 there instead, with np.where."),
+            Mistake("np.repeat(order < len(spans), lengths[order].ravel())", "(_shuffles(rows, T, rng) < k)",
+                    "The readings are hidden one by one: they must be hidden in spans of span_length."),
             Mistake("[1] * (T - k)", "[span_length] * ((T - k) // span_length) + [1] * ((T - k) % span_length)",
                     "Visible readings are blocks of one each: in larger blocks most arrangements cannot "
                     "occur."))),
     Exercise(
-        name="patchify", target=f"{SSL}.masked_patches:patchify", level=2, minutes=15, keep=3,
+        name="patchify", target=f"{SSL}.masked_patches:patchify", level=2, minutes=15, keep=4,
         task="Cut images into square patches, one row of pixels for each patch",
         tests=("test_masked_patches.py::test_patches_are_the_squares_of_the_image_and_go_back",
                "test_masked_patches.py::test_numbered_pixels_stand_where_paper_and_pencil_put_them"),
-        hints=("No loop: split each of the two axes in two by a reshape, and bring the axes into another "
+        hints=("No loop is needed: split each of the two axes in two by a reshape, and bring the axes into another "
                "order.",
                "(N, H/p, p, W/p, p) has the axes n, i, a, j, b of the docstring; wanted is n, (i, j), (a, b): "
                "a and j change places, then a reshape joins i with j and a with b.",
-               "cells = images.reshape(N, H // p, p, W // p, p), then .swapaxes(2, 3), then .reshape(N, L, "
-               "p^2) with the numbers written out (a -1 fails when N is 0)"),
+               "With p = patch_size: cells = images.reshape(N, H // p, p, W // p, p), then .swapaxes(2, 3), then "
+               ".reshape(N, H * W // p ** 2, ...), each number written out (a -1 fails when N is 0)"),
         mistakes=(
             Mistake("cells.swapaxes(2, 3).reshape", "cells.reshape",
                     "Without exchanging the axes a and j a patch is a piece of a row of the image, not a "
@@ -156,6 +187,12 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
                     "Patches are counted row by row, i W/p + j: yours run down the columns."),
             Mistake("cells.swapaxes(2, 3)", "cells.transpose(0, 1, 3, 4, 2)",
                     "The pixels of a patch are read row by row, a p + b: yours are transposed."),
+            Mistake("H * W // patch_size ** 2, patch_size", "-1, patch_size",
+                    "Of no images, N = 0, a -1 cannot be found out: write the number of patches."),
+            Mistake("N, H // patch_size, patch_size, W // patch_size, patch_size",
+                    "N, patch_size, H // patch_size, patch_size, W // patch_size",
+                    "Rows i p + a split into (H/p, p), in this order: yours into (p, H/p), so that a patch takes "
+                    "pixels from all over the image."),
             Mistake("cells.swapaxes(2, 3)", "cells.swapaxes(1, 4)",
                     "The axes to exchange are a and j, those in the middle (2 and 3): yours mixes rows with "
                     "columns."))),
@@ -163,13 +200,16 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
         name="mask_edges", target=f"{SSL}.masking:mask_edges", level=2, minutes=20, keep=2, after=("mask_input",),
         task="Hide k edges of a graph, and draw as many different pairs of nodes that have none",
         tests=(f"{TESTS}::test_hidden_and_visible_edges_are_all_edges_and_non_edges_are_none",
-               f"{TESTS}::test_each_edge_is_hidden_as_often_and_each_non_edge_drawn_as_often"),
+               f"{TESTS}::test_each_edge_is_hidden_as_often_and_each_non_edge_drawn_as_often",
+               f"{TESTS}::test_too_few_pairs_without_an_edge_are_refused",
+               f"{TESTS}::test_all_chance_comes_from_the_generator_that_is_passed_in[mask_edges]"),
         hints=("Nodes are few: list all pairs without an edge, then draw k of them. Each pair once, i < j.",
                "np.triu(~adjacent, 1) is True at the pairs i < j without an edge, np.argwhere makes rows (i, "
                "j) of them. Refuse (ValueError) if there are fewer than k. Draw k edges and k pairs without "
                "replacement.",
-               "hide = _random_subsets((1, len(edges)), k, rng)[0], boolean; return edges[~hide], edges[hide], "
-               "and of the pairs the first k in a random order."),
+               "pairs = np.argwhere(np.triu(~adjacent, 1)); if len(pairs) < k: raise ValueError(...); hide = "
+               "_random_subsets((1, len(edges)), k, rng)[0], boolean; return edges[~hide], edges[hide], and "
+               "pairs[rng.permutation(...)[:k]]"),
         mistakes=(
             Mistake("np.triu(~adjacent, 1)", "~adjacent",
                     "Each pair is to be drawn once, with i < j: take the part above the diagonal."),
@@ -181,6 +221,16 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
                     "Visible edges come first, then the hidden ones: yours are the other way round."),
             Mistake("pairs[rng.permutation(len(pairs))[:k]]", "pairs[rng.integers(0, max(len(pairs), 1), k)]",
                     "Independent draws may give one pair twice: draw without replacement."),
+            Mistake("    if len(pairs) < k:", "    if False:",
+                    "If there are fewer than k pairs without an edge, raise a ValueError: yours returns fewer."),
+            Mistake("hide = _random_subsets((1, len(edges)), k, rng)[0]\n    return edges[~hide], edges[hide]",
+                    "order = rng.permutation(len(edges))\n    return edges[order[k:]], edges[order[:k]]",
+                    "Visible and hidden edges stay in the order of edges: yours come in a random one."),
+            Mistake("    return edges[~hide]", "    pairs = np.argwhere(np.triu(~adjacency(edges[~hide], n_nodes), "
+                    "1))\n"
+                    "    return edges[~hide]",
+                    "A hidden edge is an edge as well: draw non-edges from the pairs that are neither visible nor "
+                    "hidden."),
             Mistake("pairs[rng.permutation(len(pairs))[:k]]", "pairs[:k]",
                     "You always take the first pairs: non-edges are to be drawn at random."))),
     Exercise(
@@ -191,12 +241,19 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
                "it beats.",
                "np.unique with return_inverse and return_counts: scores up to a value are counts.cumsum(), so "
                "equal ones have the ranks from cumsum - count + 1 to cumsum, of which each gets the mean.",
-               "ranks = (counts.cumsum() - (counts - 1) / 2)[inverse], shape (n + m,); the first n are those "
-               "of the positives: their mean, less (n + 1) / 2, over m, as a float."),
+               "_, inverse, counts = np.unique(np.concatenate([positive, negative]), ...); ranks = (counts.cumsum() "
+               "- (counts - 1) / 2)[inverse], shape (n + m,); the first n are those of the positives: their mean, "
+               "less (n + 1) / 2, over m, as a float"),
         mistakes=(
             Mistake("(counts.cumsum() - (counts - 1) / 2)[place]", "counts.cumsum()[place]",
                     "Scores that tie share the mean of their ranks: yours all get the highest, so a tie counts "
                     "as won."),
+            Mistake("(counts.cumsum() - (counts - 1) / 2)[place]", "(counts.cumsum() - (counts - 1))[place]",
+                    "Scores that tie share the mean of their ranks: yours all get the lowest, so a tie counts as "
+                    "lost."),
+            Mistake("(counts.cumsum() - (counts - 1) / 2)[place]",
+                    "(np.concatenate([positive, negative]).argsort(kind='stable').argsort() + 1)",
+                    "argsort of argsort gives scores that tie different ranks: they share the mean of them."),
             Mistake("(counts.cumsum() - (counts - 1) / 2)[place]", "(place + 1)",
                     "A rank counts all scores below, not all different values below: cumulate the counts."),
             Mistake("(ranks[:n].mean() - (n + 1) / 2) / m", "ranks[:n].mean() / m",
@@ -214,7 +271,8 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
         hints=("Three factors, but no matrix product: D is diagonal, so it scales rows and columns.",
                "With A + I from adjacency(edges, n_nodes) and np.eye, D_ii is the sum of row i, and P_ij = (A "
                "+ I)_ij / sqrt(D_ii D_jj). The result is float32.",
-               "scale = 1 / np.sqrt(row sums); P = scale[:, None] * A * scale, and .astype(np.float32)"),
+               "A = adjacency(edges, n_nodes) + np.eye(n_nodes); scale = 1 / np.sqrt(A.sum(axis=1)); then "
+               "scale[:, None] * ..., and .astype(np.float32)"),
         mistakes=(
             Mistake("adjacency(edges, n_nodes) + np.eye(n_nodes)", "adjacency(edges, n_nodes).astype(float)",
                     "A node hears itself too: A + I."),
@@ -224,9 +282,10 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
             Mistake("1 / np.sqrt(A.sum(axis=1))", "1 / A.sum(axis=1)",
                     "The power is -1/2 on each side: the root is missing."),
             Mistake(".astype(np.float32)", "", "The result must be float32."),
-            Mistake("(scale[:, None] * A * scale)", "(scale[:, None] @ scale[None] @ A)",
-                    "Each entry is multiplied by the scales of its row and its column; yours sums over "
-                    "nodes."))),
+            Mistake("1 / np.sqrt(A.sum(axis=1))", "np.sqrt(A.sum(axis=1))",
+                    "The power is -1/2: divide by the root of the number of neighbours, do not multiply with it."),
+            Mistake("1 / np.sqrt(A.sum(axis=1))", "1 / np.sqrt(np.maximum(A.sum(axis=1) - 1, 1))",
+                    "D counts the loops too: D_ii is the row sum of A + I, 1 + the number of neighbours."))),
     Exercise(
         name="messages", target=f"{SSL}.masked_tokens:_messages", level=3, minutes=30, after=("mask_tokens",), examples=150,
         task="Send messages along a chain from left to right, polynomials in z that count the chosen tokens",
@@ -237,9 +296,10 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
                "loop over t makes the message at t + 1 from that at t.",
                "product = sure_t l_t + z chosen_t l_t, shape (N, V, n): the second part goes from coefficient "
                "j to j + 1, and what would be z^n is dropped. Then sum over v with A(v, w): A.T @ product.",
-               "messages = zeros (N, T, V, n), messages[:, 0, :, 0] = 1; product = sure[:, t, :, None] * "
-               "messages[:, t]; product[..., 1:] += chosen[:, t, :, None] * messages[:, t, :, :-1]; divide A.T "
-               "@ product by its sum over axes (1, 2), keepdims, or by 1e-300 if that is larger"),
+               "messages = np.zeros((N, T, V, n)), messages[:, 0, :, 0] = 1; for t in range(T - 1): product = "
+               "sure[:, t, :, None] * messages[:, t]; product[..., 1:] += chosen[:, t, :, None] * messages[:, t, :, "
+               ":-1]; messages[:, t + 1] is A.T @ product over its sum over axes (1, 2), keepdims, or over 1e-300 "
+               "if that is larger"),
         mistakes=(
             Mistake("A.T @ product", "A @ product",
                     "The sum is over the token before, sum_v (...)(v) A(v, w), which is A.T @: yours sums over "
@@ -247,6 +307,12 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
             Mistake("product[..., 1:] += chosen[:, t, :, None] * messages[:, t, :, :-1]",
                     "product += chosen[:, t, :, None] * messages[:, t]",
                     "A factor z raises the power by one: coefficient j goes to j + 1."),
+            Mistake("product[..., 1:] += chosen[:, t, :, None] * messages[:, t, :, :-1]",
+                    "product += chosen[:, t, :, None] * np.roll(messages[:, t], 1, axis=-1)",
+                    "np.roll brings the highest power round to z^0: what would be z^n is dropped."),
+            Mistake("np.maximum(message.sum(axis=(1, 2), keepdims=True), 1e-300)",
+                    "message.sum(axis=(1, 2), keepdims=True)",
+                    "Where all entries are 0 they stay 0: 0 / 0 is NaN, so do not divide there."),
             Mistake("messages[:, 0, :, 0] = 1", "messages[:, 0] = 1",
                     "The first message is the polynomial 1: coefficient 1 of z^0, and 0 of all others."),
             Mistake("message / np.maximum(message.sum(axis=(1, 2), keepdims=True), 1e-300)", "message",

@@ -14,21 +14,31 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
         task="Name each query after the majority of its k nearest features",
         tests=_tests("downstream", "test_neighbours_are_those_of_a_slow_loop",
                      "test_ties_go_to_the_earlier_row_and_to_the_nearer_voter",
-                     "test_one_neighbour_knows_every_training_point_and_cosine_knows_no_length"),
+                     "test_one_neighbour_knows_every_training_point_and_cosine_knows_no_length",
+                     "test_by_cosines_a_zero_vector_is_at_distance_1_from_all",
+                     "test_distances_are_computed_in_float64", "test_another_metric_is_refused"),
         examples=100,
         hints=("Three steps: a matrix of distances (m, n), the k nearest of each row, a vote among them.",
-               "Only the order of distances counts: -a.b / ||b|| for cosine (F.normalize, with 0 for zero "
-               "vectors), ||b||^2 - 2 a.b for euclidean, in float64. A stable argsort keeps the earlier row "
-               "first. For a tie: count the votes of each voter's class, (m, k), voters nearest first, and "
-               "take the first largest.",
-               "nearest = np.argsort(distances, axis=1, kind='stable')[:, :k]; voters = labels[nearest]; votes "
-               "= (voters[:, :, None] == voters[:, None, :]).sum(axis=2); return "
-               "voters[np.arange(len(voters)), votes.argmax(axis=1)]; another metric is a ValueError"),
+               "Of a query a and features b only the order of distances counts: -a.b / ||b|| for cosine, 0 where b "
+               "= 0 (F.normalize(b) is a Tensor of b / ||b||), ||b||^2 - 2 a.b for euclidean, both arrays "
+               ".astype(np.float64) first; another metric is a ValueError. A stable argsort keeps the earlier row "
+               "first. For a tie: count the votes of each voter's class, (m, k), voters nearest first, and take "
+               "the first largest.",
+               "With a and b in float64, cosine: distances = -a @ F.normalize(b).data.T; nearest = np.argsort("
+               "distances, axis=1, kind='stable')[:, :k]; voters = labels[nearest]; votes = (voters[:, :, None] == "
+               "voters[:, None, :]).sum(axis=2); return voters[np.arange(len(voters)), votes.argmax(axis=1)]"),
         mistakes=(
             Mistake("return -a @ F.normalize(b).data.T", "return a @ F.normalize(b).data.T",
                     "A large cosine is a small distance: yours takes the farthest features."),
             Mistake("F.normalize(b).data.T", "b.T",
                     "A cosine knows no length: divide by ||b||, or long features seem near to all queries."),
+            Mistake("a, b = a.astype(np.float64), b.astype(np.float64)", "pass",
+                    "Distances are computed in float64: in float32 near neighbours seem equally near."),
+            Mistake('    if metric == "euclidean":', "    if True:",
+                    "Another metric than these two is a ValueError: yours takes it for euclidean."),
+            Mistake('axis=1, kind="stable")', "axis=1)",
+                    "Of features at the same distance the earlier one is nearer: that needs a stable sort, "
+                    "kind='stable'."),
             Mistake("(b * b).sum(axis=1) - 2 * (a @ b.T)", "(b * b).sum(axis=1) - a @ b.T",
                     "||a - b||^2 = ||a||^2 - 2 a.b + ||b||^2: the 2 is missing."),
             Mistake("    votes = (voters[:, :, None] == voters[:, None, :]).sum(axis=2)",
@@ -52,9 +62,9 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                "Down: alpha = s'g / s'y, g - alpha y, newest first, and keep the alphas. Middle: times s'y / "
                "y'y of the newest pair. Up: g + (alpha - y'g / s'y) s, oldest first. np.vdot takes arrays of "
                "any shape.",
-               "for s, y in reversed(pairs): alphas.append(np.vdot(s, g) / np.vdot(s, y)); g = g - alphas[-1] "
-               "* y; then scale if there are pairs; for (s, y), alpha in zip(pairs, reversed(alphas)): g = g + "
-               "(alpha - ...) * s"),
+               "alphas = []; for s, y in reversed(pairs): alphas.append(np.vdot(s, g) / np.vdot(s, y)); g = g - "
+               "alphas[-1] * y. Then, if there are pairs, s, y = pairs[-1] and the scaling; then for (s, y), alpha "
+               "in zip(pairs, reversed(alphas)): g = g + (alpha - ...) * s. Return g"),
         mistakes=(
             Mistake("for s, y in reversed(pairs):", "for s, y in pairs:",
                     "The first loop goes from the newest pair to the oldest."),
@@ -63,6 +73,10 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                     "it."),
             Mistake("g = g * (np.vdot(s, y) / np.vdot(y, y))", "pass",
                     "Between the loops comes the first estimate, (s'y / y'y) I: yours starts from I."),
+            Mistake("(alpha - np.vdot(y, g) / np.vdot(s, y)) * s", "(alpha - np.vdot(s, g) / np.vdot(s, y)) * s",
+                    "The factor on the left, I - s y'/s'y, takes y'g: yours takes s'g, as the first loop does."),
+            Mistake("zip(pairs, reversed(alphas))", "zip(reversed(pairs), alphas)",
+                    "The second loop goes from the oldest pair to the newest: yours goes the other way round."),
             Mistake("np.vdot(s, y) / np.vdot(y, y)", "np.vdot(s, s) / np.vdot(s, y)",
                     "The first estimate is s'y / y'y, not s's / s'y (a good choice too, but another matrix)."),
             Mistake("s, y = pairs[-1]", "s, y = pairs[0]",
@@ -82,8 +96,9 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                "U (n, r), s (r,), Vh (r, d) with full_matrices=False: coordinates U s, a direction is a row of "
                "Vh. Flip column j if the largest entry of row j of Vh, by size, is negative. The share is "
                "s_j^2 / sum s^2, 0 if all are 0.",
-               "signs = np.sign(Vh[np.arange(len(Vh)), np.abs(Vh).argmax(axis=1)]); return (U * (s * "
-               "signs))[:, :k], share[:k]"),
+               "U, s, Vh = np.linalg.svd(z - z.mean(axis=0), full_matrices=False); signs = np.sign(Vh[np.arange(len("
+               "Vh)), np.abs(Vh).argmax(axis=1)]); share = s ** 2 / total if the total is not 0; return the first k "
+               "of U * (s * signs) and of share"),
         mistakes=(
             Mistake("z - z.mean(axis=0)", "z",
                     "Variation is about the mean: without centring the first direction points to the mean."),
@@ -93,6 +108,13 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                     "The sign of each direction is to be chosen: its entry of largest size is positive."),
             Mistake("s ** 2 / total if total else s", "s ** 2 / total",
                     "If all vectors are equal there is no variance, and 0 / 0 is no share: give 0."),
+            Mistake("np.sign(Vh[np.arange(len(Vh)), np.abs(Vh).argmax(axis=1)])",
+                    "np.sign(U[np.abs(U).argmax(axis=0), np.arange(len(s))])",
+                    "The sign is chosen by the direction, a row of Vh, not by the coordinates in U."),
+            Mistake("np.abs(Vh).argmax(axis=1)", "Vh.argmax(axis=1)",
+                    "The entry of largest size, whatever its sign: take np.abs before argmax."),
+            Mistake("share[:n_components]", "share[:n_components] / max(share[:n_components].sum(), 1e-300)",
+                    "It is the share of all the variance, not of that in the k directions that are shown."),
             Mistake("np.sign(Vh[np.arange(len(Vh)), np.abs(Vh).argmax(axis=1)])", "np.sign(Vh[:, 0])",
                     "The sign is that of the entry of largest size, not of the first one."))),
     Exercise(
@@ -100,14 +122,16 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
         task="Cut the time of each series into pieces at random places, and shuffle the pieces",
         tests=_tests("series", "test_a_permutation_moves_the_times_of_a_sample_for_all_sensors_alike",
                      "test_a_permutation_has_any_number_of_pieces_in_any_order",
-                     "test_every_sample_has_a_draw_of_its_own[permute]"),
+                     "test_every_sample_has_a_draw_of_its_own[permute]",
+                     "test_a_view_keeps_dtype_and_input_and_follows_its_generator[permute]"),
         hints=("Give every time the number of the piece that it is in, every piece a random key, and sort the "
                "times by the key of their piece.",
                "Mark where pieces start, (n, length) of 0 and 1: in each row m - 1 of 1..length-1. Its "
                "cumulated sum numbers the pieces. A stable argsort keeps the times of one piece in order.",
-               "places = rng.permuted(np.tile(np.arange(1, length), (n, 1)), axis=1)[:, :segments - 1], of "
-               "which the first m - 1 count; keys = np.take_along_axis(rng.random((n, segments)), "
-               "starts.cumsum(axis=1), axis=1); return np.argsort(keys, axis=1, kind='stable')"),
+               "m = rng.integers(1, segments + 1, (n, 1)); places = rng.permuted(np.tile(np.arange(1, length), (n, "
+               "1)), axis=1)[:, :segments - 1], of which the first m - 1 count: np.put_along_axis(starts, places, "
+               "np.arange(1, segments) < m, axis=1) into zeros of int; keys = np.take_along_axis(rng.random((n, "
+               "segments)), starts.cumsum(axis=1), axis=1); return np.argsort(..., axis=1, kind='stable')"),
         mistakes=(
             Mistake("rng.integers(1, segments + 1, (n, 1))", "np.full((n, 1), segments)",
                     "The number of pieces is drawn for each series, 1 to segments: yours is always the "
@@ -119,6 +143,10 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
             Mistake("np.take_along_axis(rng.random((n, segments)), starts.cumsum(axis=1), axis=1)",
                     "rng.random((n, length))",
                     "A key belongs to a piece, not to a time: yours shuffles all times."),
+            Mistake("rng.random((n, segments))", "np.repeat(rng.random((1, segments)), n, axis=0)",
+                    "Each series has an order of its own: yours moves the pieces of all in the same way."),
+            Mistake('axis=1, kind="stable")', "axis=1)",
+                    "The times of a piece have equal keys and must stay in their order: kind='stable'."),
             Mistake("starts.cumsum(axis=1)", "starts",
                     "The number of a time's piece is how many starts came before it: cumulate them."),
             Mistake("np.put_along_axis(starts, places", "np.put_along_axis(starts, np.sort(places, axis=1)",
@@ -146,6 +174,12 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                     "info_nce(predicted.reshape(-1, predicted.shape[2]), future.reshape(-1, future.shape[2]), "
                     "temperature=temperature)",
                     "Other times of a series are no negatives: compare within one step k only."),
+            Mistake("sum(info_nce(predicted[:, k], future[:, k], temperature=temperature) for k in range(K)) / "
+                    "K",
+                    "sum(info_nce(predicted[:, k], future[:, k], temperature=temperature) + info_nce(future[:, k], "
+                    "predicted[:, k], temperature=temperature) for k in range(K)) / (2 * K)",
+                    "Only the predictions are queries: yours adds the other direction, where futures look for "
+                    "predictions."),
             Mistake("info_nce(predicted[:, k], future[:, k]", "info_nce(predicted[:, k], future[:, 0]",
                     "The prediction of step k is compared with the future at step k, not with the first "
                     "one."))),

@@ -9,7 +9,7 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
         task="Split the risk of a crowd of predictions into bias^2 and variance, exactly",
         tests=tuple(f"test_bias_variance.py::{law}" for law in (
             "test_the_mean_squared_error_is_bias2_plus_variance_exactly",
-            "test_the_estimates_are_off_by_a_share_of_one_in_R", "test_outputs_are_summed_and_points_averaged",
+            "test_far_from_zero_both_parts_keep_their_digits", "test_the_estimates_are_off_by_a_share_of_one_in_R", "test_outputs_are_summed_and_points_averaged",
             "test_the_variance_does_not_know_the_truth_and_a_perfect_crowd_has_no_bias")),
         hints=("Find the centre of the crowd first: at each point, the mean over the R training sets.",
                "centre = predictions.mean(axis=0). Both parts sum squares, over the outputs too; bias^2 is divided "
@@ -28,6 +28,9 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "Several outputs are summed and points are averaged: divide by n_test only."),
             Mistake("((centre - target) ** 2).sum() / shape[1]", "((centre - target).mean(axis=0) ** 2).sum()",
                     "Square first, then average over the points: errors of opposite sign must not cancel."),
+            Mistake("((predictions - centre) ** 2).sum()", "(predictions ** 2 - centre ** 2).sum()",
+                    "The mean square minus the square of the mean loses all digits where both are large: square the "
+                    "distances from the centre."),
             Mistake("(predictions - centre)", "(predictions - target)",
                     "The variance is the distance from the crowd's own centre; from the target it is the whole "
                     "risk."))),

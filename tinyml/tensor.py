@@ -60,8 +60,9 @@ def primitive(f):
     f : function (*arrays, **metadata) -> (value, vjps)
         `value` is an ndarray, `vjps` a tuple with one function per positional argument: from the
         gradient g of the value to the gradient of that argument. A vjp may ignore broadcasting
-        (see `unbroadcast`), must not write to g, and closes over arrays, never over tensors. float32
-        stays float32, in the value and in a vjp. It need not be true: a straight-through estimator is a primitive whose vjp says otherwise.
+        (see `unbroadcast`), must not write to g, and closes over arrays, never over tensors. It
+        need not be true: a straight-through estimator is a primitive whose vjp says otherwise.
+        float32 stays float32, in the value and in every vjp.
 
     Returns
     -------

@@ -9,7 +9,8 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
         task="Split the risk of a crowd of predictions into bias^2 and variance, exactly",
         tests=tuple(f"test_bias_variance.py::{law}" for law in (
             "test_the_mean_squared_error_is_bias2_plus_variance_exactly",
-            "test_far_from_zero_both_parts_keep_their_digits", "test_the_estimates_are_off_by_a_share_of_one_in_R", "test_outputs_are_summed_and_points_averaged",
+            "test_far_from_zero_both_parts_keep_their_digits",
+            "test_the_estimates_are_off_by_a_share_of_one_in_R", "test_outputs_are_summed_and_points_averaged",
             "test_the_variance_does_not_know_the_truth_and_a_perfect_crowd_has_no_bias")),
         hints=("Find the centre of the crowd first: at each point, the mean over the R training sets.",
                "centre = predictions.mean(axis=0). Both parts sum squares, over the outputs too; bias^2 is divided "
@@ -100,7 +101,8 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "The middle of two neighbouring floats rounds to one of them, and a sum may overflow: _between "
                     "takes care of both."),
             Mistake("TIE * (Y * Y).sum()", "TIE * np.maximum(gain.max(), 0)",
-                    "How close a tie is depends on the loss of the node, not on the best gain, which may be far smaller."),
+                    "How close a tie is depends on the loss of the node, not on the best gain, which may be far "
+                    "smaller."),
             Mistake("gain.max() - TIE * (Y * Y).sum()", "gain.max()",
                     "Gains that are equal but for rounding tie: allow for 1e-9 of the loss before the first one "
                     "wins."),

@@ -31,10 +31,11 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                     "The sign of the decay: its gradient is added to g, so that the step makes p smaller."),
             Mistake("            g = g + self.momentum * v if", "            g = g - self.weight_decay * p.data + "
                     "self.momentum * v if",
-                    "The decay belongs to g once and for all: Nesterov's g + momentum v has the g with the decay in it."),
+                    "The decay belongs to g once and for all: Nesterov's g + momentum v has the g with the decay."),
             Mistake("            v += g\n            g = g + self.momentum * v if self.nesterov else v\n"
                     "        work = np.asarray(self.lr * g)",
-                    "            v += self.lr * g\n            g = self.lr * g + self.momentum * v if self.nesterov else v\n"
+                    "            v += self.lr * g\n"
+                    "            g = self.lr * g + self.momentum * v if self.nesterov else v\n"
                     "        work = np.asarray(g if self.momentum else self.lr * g)",
                     "v is a sum of gradients without lr: the rate may have changed when v is used again."),
             Mistake("work = np.asarray(self.lr * g)    # NumPy's scalars are no arrays\n"
@@ -57,9 +58,9 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                "t starts at 1. m^ = m / (1 - beta1^t), v^ = v / (1 - beta2^t), p = p - lr m^ / (sqrt(v^) + eps). If "
                "self.decoupled (AdamW), the decay does not enter g: p = p (1 - lr weight_decay) comes first.",
                "t, m, v = self.state.get(i, (0, 0, 0)); t += 1; m = beta1 * m + (1 - beta1) * g; v likewise with g * g; "
-               "self.state[i] = t, m, v; p.data = np.asarray(p_first - lr * m_hat / (np.sqrt(v_hat) + eps)), where p_first is "
-               "p.data, or p.data * (1 - lr * weight_decay) with self.decoupled, and lr, eps, beta1 and so on are "
-               "attributes of self."),
+               "self.state[i] = t, m, v; p.data = np.asarray(p_first - lr * m_hat / (np.sqrt(v_hat) + eps)), where "
+               "p_first is p.data, or p.data * (1 - lr * weight_decay) with self.decoupled, lr and so on are "
+               "attributes of self, and beta1, beta2 = self.betas."),
         mistakes=(
             Mistake("math.sqrt((1 - beta2) / (1 - beta2 ** t))", "math.sqrt(1 - beta2)",
                     "v starts from zero and is too small at first: divide by 1 - beta2^t."),
@@ -76,7 +77,7 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
             Mistake("work += self.eps / scale", "work += self.eps / math.sqrt(1 - beta2)",
                     "v is corrected before eps is added: sqrt(v^) + eps, not sqrt(v) + eps over the correction."),
             Mistake("        if self.weight_decay and self.decoupled:", "        if self.weight_decay:",
-                    "Without self.decoupled the decay is a part of the gradient, g + weight_decay p, and of the moments."),
+                    "Without self.decoupled the decay is a part of the gradient, g + weight_decay p."),
             Mistake("beta1, beta2 = self.betas", "beta2, beta1 = self.betas",
                     "The first of self.betas is beta1, the memory of m, and the second beta2, that of v."),
             Mistake("p.data = np.subtract(data, work, out=work)", "p.data = (data - work)[()]",
@@ -106,7 +107,8 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
             Mistake("math.sqrt(sum(float(np.vdot(g, g)) for g in wide))",
                     "sum(math.sqrt(float(np.vdot(g, g))) for g in wide)",
                     "One norm of all gradients together: add the squares first, then take one root."),
-            Mistake("    return norm", "    return min(norm, max_norm)", "What is returned is the norm before clipping."),
+            Mistake("    return norm", "    return min(norm, max_norm)",
+                    "What is returned is the norm before clipping."),
             Mistake("p.grad = np.asarray(p.grad * (max_norm / norm))", "p.grad *= max_norm / norm",
                     "A gradient of `backward` cannot be written to, it may be shared: bind p.grad to a new array."),
             Mistake("np.asarray(p.grad * (max_norm / norm))", "p.grad * (max_norm / norm)",

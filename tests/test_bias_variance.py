@@ -41,6 +41,13 @@ def test_the_identity_holds_to_1e_10_where_the_variance_explodes():
     assert abs(sum(parts) / risk(predictions, 0) - 1) < 1e-10
 
 
+def test_far_from_zero_both_parts_keep_their_digits():
+    """Whole numbers around 2^40, whose squares no float holds: neither part is a difference of two large ones."""
+    far = 2.0 ** 40
+    assert bias_variance(far + np.array([[1, 2], [3, 2]]), far + np.array([2, 4])) == (2.0, 0.5)
+    assert bias_variance([[far, 0], [-far, 0]], [0, 1]) == (0.5, far ** 2 / 2)
+
+
 @given(rng=rngs, R=st.integers(1, 3), population=st.integers(1, 3), n_test=st.integers(1, 3))
 def test_the_estimates_are_off_by_a_share_of_one_in_R(rng, R, population, n_test):
     """Every sample of R from a population of predictors: the expectation, without chance."""

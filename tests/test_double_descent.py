@@ -73,6 +73,47 @@ def test_the_risk_is_infinite_next_to_the_threshold_and_only_there(n, p, signal,
     assert np.isinf(risk) == (abs(n - p) <= 1 and min(n, p) > 0 and noise > 0)
 
 
+@given(st.lists(st.tuples(sizes, st.integers(-2, 2), powers), min_size=2, max_size=5), st.booleans())
+def test_the_variance_of_an_array_is_that_of_its_entries(cases, next_to_the_threshold):
+    """Entries of every regime in one array, and numbers for numbers."""
+    n = np.array([n for n, _, _ in cases])
+    p = np.maximum(n + [d for _, d, _ in cases], 0) if next_to_the_threshold else n[::-1]
+    noise = np.array([noise for _, _, noise in cases])
+    one_by_one = [min_norm_variance(*case, noise=v) for *case, v in zip(n.tolist(), p.tolist(), noise.tolist())]
+    assert all(isinstance(v, float) for v in one_by_one)
+    expected = [0.0 if 0 in (a, b, v) else np.inf if abs(a - b) <= 1 else v * min(a, b) / (abs(a - b) - 1)
+                for a, b, v in zip(n.tolist(), p.tolist(), noise.tolist())]
+    np.testing.assert_allclose(min_norm_variance(n, p, noise=noise), expected, rtol=1e-14, strict=True)
+    np.testing.assert_allclose(one_by_one, expected, rtol=1e-14)
+    assert min_norm_variance(n[:, None], p, noise=1).shape == (len(n), len(p))
+
+
+@pytest.mark.parametrize("n, p", [(0, 0), (0, 1), (1, 0)])
+def test_without_samples_or_features_there_is_no_variance_next_to_the_threshold_either(n, p):
+    assert min_norm_variance(n, p, noise=2) == 0
+
+
+LIMITS = pytest.mark.parametrize("risk", [asymptotic_risk, optimal_ridge_risk])
+
+
+@LIMITS
+@given(cases=st.lists(st.tuples(st.just(1.0) | ratios, positive, powers), min_size=2, max_size=5))
+def test_a_limit_of_an_array_is_that_of_its_entries(risk, cases):
+    """Both sides of the threshold, and noise or none, in one array; numbers for numbers."""
+    gamma, signal, noise = np.array(cases).T
+    one_by_one = [risk(g, signal=s, noise=v) for g, s, v in cases]
+    assert all(isinstance(value, float) for value in one_by_one)
+    np.testing.assert_allclose(risk(gamma, signal=signal, noise=noise), one_by_one, rtol=1e-12, strict=True)
+    table = risk(gamma[:, None], signal=1, noise=noise)
+    assert table.shape == (len(cases), len(cases))
+
+
+@given(signal=powers, noise=positive)
+def test_at_the_threshold_the_asymptotic_risk_is_infinite_unless_there_is_no_noise(signal, noise):
+    assert asymptotic_risk(1, signal=signal, noise=noise) == np.inf
+    assert asymptotic_risk(1, signal=signal, noise=0) == 0
+
+
 @given(n=sizes, p=sizes, noise=powers)
 def test_the_variance_is_the_same_for_x_and_its_transpose(n, p, noise):
     """||X^+||_F = ||(X')^+||_F."""

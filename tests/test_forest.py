@@ -93,10 +93,28 @@ def test_between_features_that_cut_alike_the_first_wins(problem):
     assert split is None or best_split(np.hstack([X, X, -X]), Y) == split
 
 
-def test_a_slightly_better_cut_wins():
+@pytest.mark.parametrize("shift", [0, 1024])
+def test_a_slightly_better_cut_wins(shift):
+    """The gain of feature 1 is larger by d (and d^2 / 2), the loss is 2: they tie for d <= 2e-9."""
     X = np.array([[0, 0], [1, 0], [1, 1]])    # feature 0 cuts the first row off, feature 1 the last
-    assert best_split(X, [-1, 0, 1]).feature == 0
-    assert best_split(X, [-1, 0, 1 + 1e-7]).feature == 1
+    for d, feature in ((0, 0), (1e-10, 0), (1e-9, 0), (4e-9, 1), (1e-7, 1)):
+        assert best_split(X, shift + np.array([-1, 0, 1 + d])).feature == feature
+
+
+def test_a_tie_is_measured_by_the_loss_and_not_by_the_best_gain():
+    """The gains are 0 and d^2 = 1e-10, and the loss is 1."""
+    d, X = 1e-5, [[0, 0], [0, 1], [1, 0], [1, 1]]
+    split = best_split(X, [0, 1, 1 - d, d])
+    assert split.feature == 0 and split.gain < 1e-18
+    assert best_split(X, [0, 1, 1 - 10 * d, 10 * d]).feature == 1
+
+
+@given(rngs, st.integers(2, 12), st.sampled_from([(), (2,)]))
+def test_of_cuts_that_gain_alike_the_lowest_threshold_wins(rng, n, k):
+    """Targets that read the same backwards: the cut after i rows gains as much as that before the last i."""
+    y, x = whole(rng, (n, *k)), np.arange(n)
+    split = best_split(np.stack([x, -x], axis=1), y + y[::-1])
+    assert split.feature == 0 and split.threshold <= x.mean()
 
 
 @given(problems(), st.integers(-300, 300))
@@ -145,6 +163,14 @@ def test_there_are_as_many_leaves_as_the_budget_and_the_rows_allow(problem, budg
     X, Y = problem
     n_distinct = len(np.unique(X, axis=0)) if X.shape[1] else 1
     assert RegressionTree(max_leaf_nodes=budget).fit(X, Y).n_leaves == min(budget, n_distinct)
+
+
+def test_a_chain_of_cuts_is_walked_to_its_end():
+    """The largest target outweighs all others, so every cut takes off one row: a tree as deep as it can be."""
+    X, y = np.arange(40.0)[:, None], 3.0 ** np.arange(40)
+    tree = RegressionTree().fit(X, y)
+    assert np.array_equal(tree.predict(X), y)
+    assert np.array_equal(tree.predict(X, max_leaf_nodes=30)[11:], y[11:])    # 29 rows of their own
 
 
 def test_a_pattern_that_no_single_cut_improves_is_learned():

@@ -172,6 +172,31 @@ def test_cross_entropy_is_minus_log_softmax_at_the_label(rng, n, c, scale):
         assert_allclose(g, weights[:, None] * step, rtol=1e-14, atol=4 * close["atol"])
 
 
+@given(rng=rngs, shape=st.lists(st.integers(1, 4), min_size=2, max_size=3))
+def test_cross_entropy_of_rows_with_many_axes_is_that_of_the_rows_in_a_line(rng, shape):
+    """Classes on the last axis, whatever is before it; labels, one-hot rows of ints, and lists."""
+    z = rng.normal(size=shape)
+    y = rng.integers(0, shape[-1], shape[:-1])
+    flat = F.cross_entropy(Tensor(z.reshape(-1, shape[-1])), y.ravel(), "none").data
+    for target in (y, y.tolist(), np.eye(shape[-1], dtype=int)[y], np.eye(shape[-1])[y].tolist()):
+        losses = F.cross_entropy(Tensor(z), target, "none").data
+        assert_allclose(losses, flat.reshape(y.shape), rtol=1e-14, atol=1e-14, strict=True)
+        assert F.cross_entropy(Tensor(z), target).item() == pytest.approx(flat.mean(), rel=1e-13)
+
+
+@pytest.mark.parametrize("logits, target, error", [
+    (np.zeros((2, 3)), [0, 3], ValueError), (np.zeros((2, 3)), [-1, 0], ValueError),    # no such class
+    (np.zeros((2, 3)), [0.0, 1.0], TypeError),
+    (np.zeros((2, 3)), [0, 1, 2], ValueError), (np.zeros((2, 3)), [[0], [1]], ValueError),
+    (np.zeros((3, 3)), np.full((1, 3), 1 / 3), ValueError),
+    (np.zeros((0, 3)), [], ValueError), (np.zeros((0, 3)), np.zeros((0, 3)), ValueError),
+    (np.full((2, 3), np.nan), [0, 1], ValueError), (np.full((2, 3), np.nan), np.eye(3)[:2], ValueError),
+    (np.zeros((2, 3)), np.full((2, 3), np.nan), ValueError)])
+def test_cross_entropy_refuses_what_it_says(logits, target, error):
+    with pytest.raises(error):
+        F.cross_entropy(Tensor(logits), target)
+
+
 @given(rng=rngs, n=sizes, c=sizes)
 def test_cross_entropy_is_at_least_the_entropy(rng, n, c):
     """Gibbs' inequality, with equality at softmax(z) = t; and the difference is the divergence."""
@@ -271,9 +296,55 @@ def test_normalize_gives_length_one_in_the_same_direction(rng, n, c, p, scale):
     assert_allclose(y * length, x, rtol=1e-13)
 
 
+def along(rng, shape, axis):
+    """Numbers away from 0, the axis from the end, and the same numbers with that axis last."""
+    axis = axis % len(shape) - len(shape)
+    x = nonzero(rng, *shape)
+    return x, axis, np.moveaxis(x, axis, -1)
+
+
+shapes = st.lists(st.integers(1, 4), min_size=1, max_size=3)
+
+
+@given(rng=rngs, shape=shapes, axis=st.integers(0, 2), p=st.sampled_from([1, 1.5, 2, 3]))
+def test_normalize_divides_along_its_axis(rng, shape, axis, p):
+    x, axis, last = along(rng, shape, axis)
+    lengths = [np.linalg.norm(v, p) for v in last.reshape(-1, shape[axis])]
+    expected = last / np.reshape(lengths, (*last.shape[:-1], 1))
+    y = F.normalize(Tensor(x), p=p, axis=axis).data
+    assert_allclose(np.moveaxis(y, axis, -1), expected, rtol=1e-13)
+
+
+@given(rng=rngs, shape=shapes, axis=st.integers(0, 2))
+def test_cosine_is_along_its_axis(rng, shape, axis):
+    x, axis, last = along(rng, shape, axis)
+    y = nonzero(rng, *shape)
+    s = F.cosine_similarity(Tensor(x), Tensor(y), axis=axis).data
+    pairs = zip(last.reshape(-1, shape[axis]), np.moveaxis(y, axis, -1).reshape(-1, shape[axis]))
+    expected = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in pairs]
+    assert_allclose(s, np.reshape(expected, last.shape[:-1]), rtol=1e-13, atol=1e-13, strict=True)
+
+
+@given(rng=rngs, c=sizes, p=st.sampled_from([1, 1.5, 2, 3]), share=st.floats(0.01, 0.99), exponent=st.integers(-10, 1))
+def test_a_length_below_eps_is_eps(rng, c, p, share, exponent):
+    """So a short vector is divided by eps, with the slope 1 / eps; and so is each factor of the cosine."""
+    eps, x, y = 10.0 ** exponent, nonzero(rng, 1, c), nonzero(rng, 1, c)
+    x *= share * eps / np.linalg.norm(x[0], p)
+    assert_allclose(F.normalize(Tensor(x), p=p, eps=eps).data, x / eps, rtol=1e-12)
+    g = gradient(lambda x: F.normalize(x, p=p, eps=eps).sum(), x)
+    assert_allclose(g, np.full((1, c), 1 / eps), rtol=1e-12)
+    x *= share * eps / np.linalg.norm(x[0])
+    y *= 2 * eps / np.linalg.norm(y[0])
+    s = F.cosine_similarity(Tensor(x), Tensor(y), eps=eps).data    # the second is long enough
+    assert_allclose(s, [x[0] @ y[0] / (eps * 2 * eps)], rtol=1e-12, atol=1e-15)
+    s = F.cosine_similarity(Tensor(x), Tensor(x), eps=eps).data
+    assert_allclose(s, [x[0] @ x[0] / eps ** 2], rtol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize("p", [1, 2, 3, 4, 30])
 def test_a_zero_vector_stays_zero_with_a_finite_gradient(p, dtype):
+    """Also where eps^p is no number of the dtype: 1e-48 is no float32, 1e-360 no float at all."""
     zero, y = np.zeros((2, 3), dtype), np.ones((2, 3), dtype)
     assert not F.normalize(Tensor(zero), p=p).data.any()
     assert not F.cosine_similarity(Tensor(zero), y).data.any()

@@ -192,6 +192,15 @@ def test_the_share_learned_is_exact_however_small_the_step(a, t):
     assert filtered.shape == (1,) and abs(filtered[0] - float(exact)) <= tolerance
 
 
+@given(small=st.floats(-18, -9), u=st.floats(0.01, 5))
+def test_many_tiny_steps_learn_what_gradient_flow_learns(small, u):
+    """(1 - a)^t lies between e^-(t a) and e^-(t a (1 + a)): t steps of a share a learn 1 - e^-u for t = u / a."""
+    s = 10 ** (small / 2)
+    t = round(u / s ** 2)
+    learned = descent_filter([s], [t], lr=1)
+    np.testing.assert_allclose(learned, [[-np.expm1(-t * s ** 2)]], rtol=10 * s ** 2 + 20 * EPS)
+
+
 @given(X=designs(), rng=rngs, share=st.floats(0.01, 1.9), t=st.integers(1, 30))
 def test_the_share_learned_is_that_of_the_engine_s_descent(X, rng, share, t):
     y, (U, s, Vh) = targets(rng, X), svd(X)
@@ -281,6 +290,15 @@ def test_designs_at_the_edge(X, y, expected):
     for beta in answers:
         assert beta.shape == np.shape(expected)
         assert np.allclose(beta, expected, rtol=1e-12, atol=0 if np.any(expected) else 1e-300)
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (2, 0), (0, 0), (2, 3)])
+@pytest.mark.parametrize("lam", [0, 1e-3, 1])
+def test_without_samples_features_or_values_the_fit_is_zero(shape, lam):
+    X = np.zeros(shape)
+    for y in (np.ones(shape[0]), np.ones((shape[0], 2))):
+        for beta in (min_norm(X, y), ridge(X, y, lam=lam)):
+            np.testing.assert_array_equal(beta, np.zeros((shape[1], *y.shape[1:])), strict=True)
 
 
 @pytest.mark.parametrize("shape", [(0, 2), (2, 0), (0, 0), (2, 3)])

@@ -327,6 +327,7 @@ def test_fake_quantize_is_a_projection_onto_its_grid(case):
     (ops.tanh, [-1, 1, 1], [0, 0, 0]),
     (ops.softmax, [0, 0.5, 0.5], [0, 0, 0]),
     (ops.logsumexp, 1e4 + math.log(2), [0, 0.5, 0.5]),
+    (lambda x: ops.logsumexp(x[None] * [[1], [-1]], axis=1).sum(), 2e4 + math.log(2), [-1, 0.5, 0.5]),
     (lambda x: ops.label_cross_entropy(x, labels=np.array(0)), 2e4 + math.log(2), [-1, 0.5, 0.5]),
 ])
 def test_nothing_overflows(f, value, slope):
@@ -354,6 +355,12 @@ def test_a_number_of_any_kind_as_metadata_leaves_float32(f, number):
 
 def test_logsumexp_of_nothing_but_minus_infinity():
     assert ops.logsumexp(np.full(3, -np.inf)).data == -np.inf
+    rows = ops.logsumexp(np.array([[-np.inf, -np.inf], [-np.inf, 3], [-np.inf, -1e4]]), axis=1)
+    assert rows.data.tolist() == [-np.inf, 3, -1e4]
+
+
+def test_logsumexp_with_infinity_is_infinity():
+    assert ops.logsumexp(np.array([[np.inf, 0], [1, -np.inf]]), axis=1).data.tolist() == [np.inf, 1]
 
 
 # ------------------------------------------------------------ refusals

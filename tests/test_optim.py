@@ -70,16 +70,30 @@ def test_momentum_on_a_parabola_is_a_linear_map(rng, lr, momentum, nesterov, ste
     assert x.item() == pytest.approx(power[0, 0] * start, rel=0, abs=bound)
 
 
-@given(rng=rngs, momentum=st.floats(0, 0.99), decay=st.floats(0, 0.5))
-def test_weight_decay_is_the_gradient_of_a_penalty(rng, momentum, decay):
+@given(rng=rngs, momentum=st.floats(0.01, 0.99), nesterov=st.sampled_from([None, False, True]), decay=st.floats(0, 0.5))
+def test_weight_decay_is_the_gradient_of_a_penalty(rng, momentum, nesterov, decay):
+    momentum, nesterov = (0, False) if nesterov is None else (momentum, nesterov)
     gradients, start = rng.normal(size=(5, 3)), rng.normal(size=3)
-    got = trajectory(optim.SGD([parameter(start)], 0.1, momentum, weight_decay=decay), gradients)
+    got = trajectory(optim.SGD([parameter(start)], 0.1, momentum, decay, nesterov), gradients)
     p = parameter(start)
-    sgd = optim.SGD([p], 0.1, momentum)
+    sgd = optim.SGD([p], 0.1, momentum, nesterov=nesterov)
     for t, g in enumerate(gradients):
         p.grad = g + decay * p.data
         sgd.step()
         assert_array_equal(got[t], p.data)
+
+
+@given(rng=rngs, momentum=st.floats(0.01, 0.99), nesterov=st.booleans(), steps=st.integers(1, 8))
+def test_the_velocity_holds_gradients_whatever_the_rate_was(rng, momentum, nesterov, steps):
+    """p moves by the rate of today times a sum of gradients, in which no rate of before is left."""
+    gradients, lrs, p = rng.normal(size=(steps, 3)), rng.uniform(0.01, 1, steps), parameter(rng.normal(size=3))
+    sgd = optim.SGD([p], 1.0, momentum, nesterov=nesterov)
+    for t, lr in enumerate(lrs):
+        before, sgd.lr = p.data, lr
+        v = sum(momentum ** (t - i) * gradients[i] for i in range(t + 1))
+        trajectory(sgd, gradients[[t]])
+        step = gradients[t] + momentum * v if nesterov else v
+        assert_allclose(p.data, before - lr * step, rtol=1e-12, atol=1e-12)
 
 
 # ------------------------------------------------------------ Adam
@@ -195,13 +209,17 @@ def test_clipping_shortens_the_gradient_and_keeps_its_direction(rng, bound, dtyp
     for p in parameters[:2]:
         p.grad = np.asarray(rng.normal(size=p.shape), dtype)
     before = [p.grad for p in parameters[:2]]
+    for g in before:    # as those of `backward`: NumPy raises where somebody writes
+        g.setflags(write=False)
     flat = np.concatenate([g.ravel() for g in before]).astype(np.float64)
     norm = optim.clip_grad_norm_(iter(parameters), bound)
     assert type(norm) is float and norm == pytest.approx(np.linalg.norm(flat), rel=1e-12)
     after = np.concatenate([p.grad.ravel() for p in parameters[:2]])
     tiny = 4 * float(np.finfo(dtype).eps)
     assert_allclose(after, flat * min(1, bound / norm), rtol=tiny)
-    assert after.dtype == dtype and parameters[2].grad is None
+    assert parameters[2].grad is None
+    for p in parameters[:2]:
+        assert type(p.grad) is np.ndarray and p.grad.dtype == dtype and p.grad.shape == p.shape
     if norm <= bound:
         assert all(p.grad is g for p, g in zip(parameters, before))
 
@@ -218,10 +236,18 @@ def test_clipping_squares_no_float32(size):
 def test_clipping_refuses_what_has_no_direction(bad):
     fine, broken = nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(2))
     fine.grad, broken.grad = np.array([30.0, 40.0]), np.array([0, bad])
-    with pytest.raises(ValueError, match=f"^clip_grad_norm_: .* finite, got norm {bad}; run"):
+    with pytest.raises(ValueError):
         optim.clip_grad_norm_([fine, broken], 1.0)
     assert fine.grad.tolist() == [30, 40]
     assert optim.clip_grad_norm_([nn.Parameter(np.zeros(2))], 1.0) == 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_clipping_says_what_it_refuses(bad):
+    p = nn.Parameter(np.zeros(2))
+    p.grad = np.array([0, bad])
+    with pytest.raises(ValueError, match=f"^clip_grad_norm_: .* finite, got norm {bad}; run"):
+        optim.clip_grad_norm_([p], 1.0)
 
 
 # ------------------------------------------------------------ schedules

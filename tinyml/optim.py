@@ -88,7 +88,10 @@ class SGD(Optimizer):
         self.velocity = {}
 
     def update(self, i, p, g):
-        """Bind p.data to a new array of its shape and dtype, also where it has no axes; v is self.velocity[i]."""
+        """Bind p.data to a new array of its shape and dtype, also where it has no axes; v is self.velocity[i].
+
+        Neither g nor the old p.data is written to. v holds gradients alone: lr may change from step to step.
+        """
         if self.weight_decay:
             g = g + self.weight_decay * p.data
         if self.momentum:
@@ -118,7 +121,7 @@ class Adam(Optimizer):
     eps : float > 0
     weight_decay : float >= 0
     """
-    decoupled = False
+    decoupled = False    # True in AdamW: p = (1 - lr weight_decay) p first, and no decay enters g
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
         super().__init__(params, lr)
@@ -131,7 +134,11 @@ class Adam(Optimizer):
         self.state = {}    # parameter number -> [t, m, v]
 
     def update(self, i, p, g):
-        """Bind p.data to a new array of its shape and dtype, also where it has no axes; t, m, v: self.state[i]."""
+        """Bind p.data to a new array of its shape and dtype, also where it has no axes; t, m, v: self.state[i].
+
+        Neither g nor the old p.data is written to. Each parameter counts its own steps t = 1, 2, ...; m and v
+        start from zeros. With `decoupled`, p = (1 - lr weight_decay) p comes first, and g stays as it is.
+        """
         data = p.data
         if self.weight_decay and self.decoupled:
             data = data * (1 - self.lr * self.weight_decay)
@@ -168,6 +175,9 @@ class AdamW(Adam):
 
 def clip_grad_norm_(parameters, max_norm):
     """Scale all gradients by min(1, max_norm / ||g||), g all of them as one vector (Pascanu et al. 2013).
+
+    The squares are summed in float64. Each p.grad is bound to a new array of its shape and dtype, also where it has
+    no axes; those of `backward` cannot be written to. Where ||g|| <= max_norm they stay as they are.
 
     Parameters
     ----------

@@ -62,6 +62,7 @@ def primitive(f):
         gradient g of the value to the gradient of that argument. A vjp may ignore broadcasting
         (see `unbroadcast`), must not write to g, and closes over arrays, never over tensors. It
         need not be true: a straight-through estimator is a primitive whose vjp says otherwise.
+        float32 stays float32, in the value and in every vjp.
 
     Returns
     -------
@@ -136,7 +137,7 @@ def unbroadcast(g, shape):
     Returns
     -------
     ndarray, shape `shape` : g summed over the axes that NumPy added in front and over those that
-        it stretched from length 1
+        it stretched from length 1, to more or to 0 (then the sums are 0)
 
     Raises
     ------
@@ -156,10 +157,21 @@ def unbroadcast(g, shape):
 def walk(root, gradient):
     """Yield (tensor, its gradient) for `root` and all that it was computed from: newest first, leaves last.
 
+    A tensor has a `serial`, a number that rises as tensors are made, and `edges`, a list of (parent, vjp), one for
+    each argument that wants a gradient; a leaf has none. It passes the part vjp(g) of its gradient g back to a
+    parent, brought into the parent's shape and dtype by `_conform`. Parts of the same parent add up in new arrays,
+    for a vjp may return its g itself. Of every part, `mode.watcher` is told, unless it is None, by its method
+    ``passed_back(tensor, parent, part)``.
+
     Parameters
     ----------
     root : Tensor, the output L
     gradient : ndarray, shape of root, dL/d(root)
+
+    Yields
+    ------
+    Tensor, ndarray of its shape and dtype (also where it has no axes), each tensor once: those with edges by
+        falling `serial`, then the leaves in any order
     """
     grads, queue = {root: gradient}, [(-root.serial, root)]    # a heap: the newest comes out first
     watcher = mode.watcher

@@ -20,6 +20,7 @@ def _reduce(name, losses, reduction, **inputs):
 
 
 def _check_reduction(name, reduction, shape):
+    """Refuse a reduction of another name, and losses of a shape that has nothing to reduce."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
     if 0 in shape:
@@ -60,7 +61,7 @@ def cross_entropy(logits, target, reduction="mean"):
     Raises
     ------
     TypeError : integer targets of another dtype
-    ValueError : shapes that do not fit, a label outside 0..C-1, an empty batch, NaN
+    ValueError : shapes that do not fit, a label outside 0..C-1, an empty batch, NaN, another reduction
     """
     logits = as_tensor(logits)
     shape = np.shape(target)

@@ -104,9 +104,10 @@ def effective_ranks(eigenvalues):
     (Bartlett et al. 2020, Definition 3.) Equal eigenvalues count fully, r_k = R_k = p - k; always
     1 <= r_k <= R_k <= min(r_k^2, p - k) (Lemma 5, and Cauchy-Schwarz). Computed like Horner's rule,
 
-        r_k = 1 + q_k r_{k+1},     q_k = lambda_{k+2} / lambda_{k+1},     R_k = r_k^2 / r_k(Sigma^2)
+        r_k = 1 + q_k r_{k+1},     q_k = lambda_{k+2} / lambda_{k+1},     R_k = r_k^2 / r'_k
 
-    because the sums themselves lose small tails to underflow. Sigma^2 has the ratios q_k^2.
+    because the sums themselves lose small tails to underflow. r'_k is r_k of the squared eigenvalues, whose ratios
+    are q_k^2. Eigenvalues of zero at the end have no ranks; without any other, both arrays are empty.
 
     Parameters
     ----------

@@ -60,12 +60,12 @@ def min_norm_variance(n_samples, n_features, *, noise):
 
     Parameters
     ----------
-    n_samples, n_features : ints >= 0, n and p
-    noise : float >= 0, the variance of the noise
+    n_samples, n_features : ints >= 0, n and p, or arrays of them
+    noise : float >= 0, the variance of the noise, or an array; all arguments broadcast
 
     Returns
     -------
-    float or ndarray
+    float for numbers, ndarray of the broadcast shape for arrays
 
     Raises
     ------
@@ -144,12 +144,12 @@ def asymptotic_risk(gamma, *, signal, noise):
 
     Parameters
     ----------
-    gamma : float > 0
-    signal, noise : floats >= 0, ||beta||^2 and the variance of the noise
+    gamma : float > 0, or an array
+    signal, noise : floats >= 0, ||beta||^2 and the variance of the noise, or arrays; all arguments broadcast
 
     Returns
     -------
-    float or ndarray, infinite at gamma = 1 unless noise = 0
+    float for numbers, ndarray of the broadcast shape for arrays; infinite at gamma = 1, but 0 if noise = 0
 
     Raises
     ------
@@ -222,13 +222,13 @@ def optimal_ridge_risk(gamma, *, signal, noise):
 
     Parameters
     ----------
-    gamma : float > 0
-    signal : float > 0, ||beta||^2
-    noise : float >= 0, the variance of the noise
+    gamma : float > 0, or an array
+    signal : float > 0, ||beta||^2, or an array
+    noise : float >= 0, the variance of the noise, or an array; all arguments broadcast
 
     Returns
     -------
-    float or ndarray
+    float for numbers, ndarray of the broadcast shape for arrays
 
     Raises
     ------

@@ -133,8 +133,8 @@ def descent_bias(X, beta, t, *, lr, scales):
 
         scales_j^2 (E beta_t - beta)_j^2,        E beta_t = D V diag(f) V' D^-1 beta
 
-    The expectation is over eps; D, V and f are those of `descent`. The bias of a large feature can *grow*
-    with t: it picks up the signal of small features that are not learned yet.
+    The expectation is over eps; D = diag(root) with the roots of lr, V and f are those of `descent`. The bias of
+    a large feature can *grow* with t: it picks up the signal of small features that are not learned yet.
 
     Parameters
     ----------
@@ -161,7 +161,8 @@ def descent_variance(X, t, *, lr, scales, noise):
 
         scales_j^2 (Cov beta_t)_jj = noise * scales_j^2 lr_j sum_i V_ji^2 (f_i / s_i)^2
 
-    with V, s and f as in `descent`: column i of V is a direction of the p features.
+    with V, s and f as in `descent`: column i of V is a direction of the p features. D = diag(root), lr_j is
+    root_j^2.
 
     Parameters
     ----------

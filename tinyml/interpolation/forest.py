@@ -42,8 +42,9 @@ def best_split(X, Y):
 
         gain = n / (n_L n_R) ||s_L||^2,     s_L = sum over the left rows of (y_i - mean y)
 
-    A threshold lies midway between two neighbouring values of its feature. Ties (gains that differ
-    by less than 1e-9 of the loss) go to the first feature, then to the lowest threshold.
+    A threshold lies midway between two neighbouring values low < high of its feature, or at low where the middle
+    rounds to high or underflows (`_between`). Gains at most TIE = 1e-9 of the loss of the node, sum_i ||y_i -
+    mean y||^2, below the largest one tie with it: the first feature wins, then the lowest threshold.
 
     Parameters
     ----------

@@ -147,7 +147,7 @@ def min_norm(X, y):
 
     Returns
     -------
-    ndarray, shape (p,) or (p, k)
+    ndarray, shape (p,) or (p, k), in the floating dtype of X and y; zeros for n = 0
 
     Raises
     ------
@@ -167,14 +167,14 @@ def ridge(X, y, *, lam):
 
     Parameters
     ----------
-    X : array_like, shape (n, p)
+    X : array_like, shape (n, p); n = 0 or p = 0 is allowed
     y : array_like, shape (n,) or (n, k)
     lam : float >= 0; 0 is the limit, X^+ y
 
     Returns
     -------
     ndarray, shape (p,) or (p, k), in the floating dtype of X and y; however small lam is, singular values
-        that are nothing but rounding (see `svd`) count as zero
+        that are nothing but rounding (see `svd`) count as zero; zeros for n = 0
 
     Raises
     ------
@@ -191,7 +191,10 @@ def ridge(X, y, *, lam):
 def descent_filter(s, t, *, lr):
     """The share of each direction that t steps of gradient descent from zero have learned.
 
-        f = 1 - (1 - lr s^2)^t,        as -expm1(t log1p(-lr s^2)) where 1 - lr s^2 loses digits
+        f = 1 - (1 - lr s^2)^t
+
+    Where lr s^2 is small, say below 1/2, 1 - lr s^2 loses digits, and f is -expm1(t log1p(-lr s^2)); at 1 and above
+    there is no such logarithm. So a share is exact but for a few roundings, however small it is.
 
     Parameters
     ----------
@@ -277,7 +280,7 @@ def gradient_descent(X, y, *, lr, n_steps, beta0=None):
 
     Returns
     -------
-    ndarray, shape (n_steps + 1, p) or (n_steps + 1, p, k) : beta_0, beta_1, ...
+    ndarray, shape (n_steps + 1, p) or (n_steps + 1, p, k), in the floating dtype of X : beta_0, beta_1, ...
 
     Raises
     ------
@@ -310,7 +313,7 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
 
     Returns
     -------
-    ndarray, shape (n_steps + 1, p) or (n_steps + 1, p, k)
+    ndarray, shape (n_steps + 1, p) or (n_steps + 1, p, k), in the floating dtype of X
 
     Raises
     ------

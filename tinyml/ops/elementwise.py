@@ -78,7 +78,7 @@ def abs(x):
 
 @primitive
 def tanh(x):
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent, of numbers of any size."""
     y = np.tanh(x)
     return y, (lambda g: g * (1 - y * y),)
 

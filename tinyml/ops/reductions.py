@@ -82,7 +82,7 @@ def min(x, *, axis=None, keepdims=False):
 
 @primitive
 def logsumexp(x, *, axis=None, keepdims=False):
-    """ln sum e^x over `axis`, computed as m + ln sum e^(x - m) with m = max x; -inf if all are."""
+    """ln sum e^x over `axis`, computed as m + ln sum e^(x - m) with m = max x; -inf if all are, inf if one is."""
     _count("logsumexp", x, axis)
     m = x.max(axis=axis, keepdims=True)
     m = np.where(np.isfinite(m), m, 0)

@@ -9,6 +9,7 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
         task="Split the risk of a crowd of predictions into bias^2 and variance, exactly",
         tests=tuple(f"test_bias_variance.py::{law}" for law in (
             "test_the_mean_squared_error_is_bias2_plus_variance_exactly",
+            "test_far_from_zero_both_parts_keep_their_digits",
             "test_the_estimates_are_off_by_a_share_of_one_in_R", "test_outputs_are_summed_and_points_averaged",
             "test_the_variance_does_not_know_the_truth_and_a_perfect_crowd_has_no_bias")),
         hints=("Find the centre of the crowd first: at each point, the mean over the R training sets.",
@@ -28,6 +29,9 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "Several outputs are summed and points are averaged: divide by n_test only."),
             Mistake("((centre - target) ** 2).sum() / shape[1]", "((centre - target).mean(axis=0) ** 2).sum()",
                     "Square first, then average over the points: errors of opposite sign must not cancel."),
+            Mistake("((predictions - centre) ** 2).sum()", "(predictions ** 2 - centre ** 2).sum()",
+                    "The mean square minus the square of the mean loses all digits where both are large: square the "
+                    "distances from the centre."),
             Mistake("(predictions - centre)", "(predictions - target)",
                     "The variance is the distance from the crowd's own centre; from the target it is the whole "
                     "risk."))),
@@ -42,8 +46,8 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
         hints=("All scalar products of n samples with N frequencies are one product of matrices.",
                "sqrt(2 / N) cos(X V + b), with X (n, d), V (d, N) and b (N,) added to every row; all in the dtype "
                "of X.",
-               "phi = X @ V.astype(X.dtype); add b in the same dtype, take np.cos, multiply by the factor. In a "
-               "new array: X, V and b stay as they are."),
+               "phi = X @ V.astype(X.dtype); phi = np.cos(phi + b.astype(X.dtype)); return phi * (2 / N) ** 0.5: a "
+               "Python number leaves float32 alone, the float64 of np.sqrt does not. X, V and b stay as they are."),
         mistakes=(
             Mistake("np.sqrt(2 / N)", "np.sqrt(1 / N)",
                     "The mean of cos^2 is 1/2, so that sqrt(2 / N) is needed for features whose squares sum to "
@@ -55,6 +59,9 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
             Mistake("    phi += b.astype(X.dtype)\n", "",
                     "The phases b_k are missing: without them phi(x) . phi(z) does not depend on x - z alone."),
             Mistake("np.cos(phi, out=phi)", "np.sin(phi, out=phi)", "The feature is a cosine, not a sine."),
+            Mistake("phi *= np.sqrt(2 / N)\n    return phi", "return phi * np.sqrt(2 / N)",
+                    "np.sqrt gives a NumPy float64, which makes float32 a float64: multiply in place, or by "
+                    "(2 / N) ** 0.5."),
             Mistake("X @ V.astype(X.dtype)", "X @ V",
                     "float32 must stay float32: give the frequencies the dtype of X."))),
     Exercise(
@@ -64,18 +71,23 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
         tests=(f"{FOREST}::test_the_best_split_is_that_of_brute_force",
                f"{FOREST}::test_between_features_that_cut_alike_the_first_wins",
                f"{FOREST}::test_a_slightly_better_cut_wins",
+               f"{FOREST}::test_a_tie_is_measured_by_the_loss_and_not_by_the_best_gain",
+               f"{FOREST}::test_of_cuts_that_gain_alike_the_lowest_threshold_wins",
+               f"{FOREST}::test_a_threshold_separates_any_two_values",
+               f"{FOREST}::test_neighbouring_numbers_and_the_smallest_are_separated",
                f"{FOREST}::test_the_unit_of_the_targets_does_not_matter",
                f"{FOREST}::test_a_pattern_that_no_single_cut_improves_is_learned",
                f"{FOREST}::test_where_there_is_nothing_to_cut_there_is_no_split"),
         hints=("Sort the rows by a feature; then every cut is a prefix of them, and cumulative sums weigh all cuts "
                "at once.",
                "With centred targets s_L of the cut after i + 1 rows is a cumulative sum, and the gain is n / (n_L "
-               "n_R) ||s_L||^2. There is no cut between equal values. Gains within TIE of the loss of the largest "
-               "tie, and the first of them wins; _between(low, high) gives the threshold.",
-               "order = columns.argsort(axis=1, kind=\"stable\"), columns = X.T; s = Y[order[:, "
-               ":-1]].cumsum(axis=1), shape (p, n - 1, k), after Y = Y.reshape(n, -1) - its mean; gain[...] = "
-               "-np.inf where x[:, :-1] == x[:, 1:]; j, i = divmod((gain >= gain.max() - TIE * loss).argmax(), n - "
-               "1)"),
+               "n_R) ||s_L||^2. There is no cut between equal values. Gains at most TIE * loss below the largest one "
+               "tie with it; the first of them wins. _between(low, high) gives the threshold.",
+               "n < 2 or p == 0: None. order = X.T.argsort(axis=1, kind=\"stable\"); x = np.take_along_axis(X.T, "
+               "order, axis=1); Y = Y.reshape(n, -1), minus its mean; loss = (Y * Y).sum(); s = Y[order[:, "
+               ":-1]].cumsum(axis=1), shape (p, n - 1, k); gain[x[:, :-1] == x[:, 1:]] = -np.inf; j, i = divmod(int(("
+               "gain >= gain.max() - TIE * loss).argmax()), n - 1); None if gain[j, i] < 0, else Split(j, "
+               "_between(x[j, i], x[j, i + 1]), float(gain[j, i]))"),
         mistakes=(
             Mistake("    Y = Y - _mean(Y)\n", "",
                     "s_L sums y_i - mean: subtract the mean of the node's targets before you sum."),
@@ -85,6 +97,12 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "Rows with equal values cannot be cut apart: such cuts must be ruled out."),
             Mistake("_between(x[j, i], x[j, i + 1])", "float(x[j, i])",
                     "The threshold lies midway between two neighbouring values."),
+            Mistake("_between(x[j, i], x[j, i + 1])", "float((x[j, i] + x[j, i + 1]) / 2)",
+                    "The middle of two neighbouring floats rounds to one of them, and a sum may overflow: _between "
+                    "takes care of both."),
+            Mistake("TIE * (Y * Y).sum()", "TIE * np.maximum(gain.max(), 0)",
+                    "How close a tie is depends on the loss of the node, not on the best gain, which may be far "
+                    "smaller."),
             Mistake("gain.max() - TIE * (Y * Y).sum()", "gain.max()",
                     "Gains that are equal but for rounding tie: allow for 1e-9 of the loss before the first one "
                     "wins."),
@@ -107,6 +125,7 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
         task="Walk all rows down a grown tree at once, to the mean target of the leaf that each falls into",
         tests=(f"{FOREST}::test_every_leaf_holds_the_mean_of_its_samples_at_every_budget",
                f"{FOREST}::test_a_full_tree_predicts_the_mean_of_equal_rows",
+               f"{FOREST}::test_a_chain_of_cuts_is_walked_to_its_end",
                f"{FOREST}::test_neighbouring_numbers_and_the_smallest_are_separated",
                f"{FOREST}::test_small_and_empty_problems"),
         hints=("Keep the number of the node where each row is; in every round those that are not in a leaf go one "

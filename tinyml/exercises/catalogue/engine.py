@@ -8,15 +8,15 @@ def _op_tests(name, *more):
     """The laws of a primitive: its row of the table in test_ops."""
     laws = ("test_value_is_that_of_numpy", "test_gradient_is_the_slope_in_a_random_direction",
             "test_float32_stays_float32_whatever_the_constants", "test_nothing_is_written_to",
-            "test_vjp_is_linear_in_g", *more)
-    return tuple(f"test_ops.py::{law}[{name}]" for law in laws)
+            "test_vjp_is_linear_in_g")
+    return tuple(f"test_ops.py::{law}[{name}]" for law in laws) + tuple(f"test_ops.py::{law}" for law in more)
 
 
 CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
     Exercise(
         name="tanh", target=f"{OPS}:tanh", level=1, minutes=5,
         task="Give tanh(x) and its vjp: from the gradient g of the result to that of x",
-        tests=_op_tests("tanh"),
+        tests=_op_tests("tanh", "test_nothing_overflows"),
         hints=("The function returns two things: the value y, and a tuple with one function of g.",
                "tanh'(x) = 1 - tanh(x)^2, so the gradient of x is g (1 - y^2), entry by entry.",
                "y = np.tanh(x), then return y, (lambda g: g * ...,) - mind the comma: a tuple of one."),
@@ -25,11 +25,15 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
             Mistake("(1 - y * y)", "(1 - x * x)",
                     "The slope is 1 - y^2 with y = tanh(x) the value, not 1 - x^2 with the input."),
             Mistake("(1 - y * y)", "(1 - y)", "The slope is 1 - y^2: y is to be squared."),
-            Mistake("(1 - y * y)", "(1 + y * y)", "The sign: tanh flattens out, its slope is 1 - y^2."))),
+            Mistake("(1 - y * y)", "(1 + y * y)", "The sign: tanh flattens out, its slope is 1 - y^2."),
+            Mistake("y = np.tanh(x)", "y = (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))",
+                    "e^x overflows for large x, and infinity / infinity is NaN: np.tanh knows better."),
+            Mistake("(lambda g: g * (1 - y * y),)", "lambda g: g * (1 - y * y)",
+                    "The vjps stand in a tuple, also if there is one only: mind the comma in (lambda g: ...,)."))),
     Exercise(
         name="mul", target=f"{OPS}:mul", level=1, minutes=5, after=("tanh",),
         task="Give the product x y and its two vjps, one for each factor",
-        tests=_op_tests("mul", "test_euler_s_identity"),
+        tests=_op_tests("mul", "test_euler_s_identity[mul]"),
         hints=("Hold y fixed: how does x y change with x? Then the other way round.",
                "The gradient of x is g y and that of y is g x. Broadcasting is undone by the engine.",
                "return x * y, (lambda g: ..., lambda g: ...) with g times the other factor in each."),
@@ -46,7 +50,7 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
         name="max", target="tinyml.ops.reductions:max", level=2, minutes=15, after=("mul",),
         task="Give the largest entry over an axis, and its vjp: entries that tie share the gradient equally",
         hide=("_extreme",), keep=1,
-        tests=_op_tests("max", "test_euler_s_identity") + ("test_ops.py::test_slope_at_a_tie_or_kink",),
+        tests=_op_tests("max", "test_euler_s_identity[max]", "test_slope_at_a_tie_or_kink"),
         hints=("Only the entries that attain the maximum get a gradient. Compare x with the maximum to find them.",
                "hit = (x == y) with y expanded back to the axes of x (see _expand); share = hit / (number of hits "
                "along the axis); the gradient is g, expanded, times share.",
@@ -67,14 +71,14 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
         name="unbroadcast", target="tinyml.tensor:unbroadcast", level=2, minutes=15, after=("mul",),
         task="Sum a gradient down to the shape that its argument had before NumPy broadcast it",
         tests=("test_tensor.py::test_unbroadcast_is_the_adjoint_of_broadcast_to",
+               "test_tensor.py::test_unbroadcast_of_what_was_stretched_to_nothing_is_zero",
                "test_tensor.py::test_unbroadcast_refuses_what_no_broadcasting_gives",
                "test_tensor.py::test_gradients_of_random_graphs"),
         hints=("An entry that was copied gets the sum of the gradients of its copies. Which axes are copies?",
                "First the axes that NumPy added in front: there are g.ndim - len(shape), they are summed away. "
-               "Then those where shape has 1 and g has more: they are summed with keepdims=True.",
+               "Then those where shape has 1 and g has another length, 0 too: they are summed with keepdims=True.",
                "g.sum(axis=tuple(range(g.ndim - len(shape)))), then g.sum(axis=those i with shape[i] == 1, "
-               "keepdims=True), then raise ValueError(f\"unbroadcast: g must have a shape that {shape} broadcasts "
-               "to, got {its shape at first}\") unless g.shape == shape."),
+               "keepdims=True), then raise a ValueError unless g.shape == shape."),
         mistakes=(
             Mistake("        g = g.sum(axis=tuple(range(added)))", "        g = g.mean(axis=tuple(range(added)))",
                     "Copies add up: sum over the axes in front, do not average."),
@@ -84,6 +88,8 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
                     "A stretched axis had length 1 and must have it again: keepdims=True."),
             Mistake("tuple(range(added))", "tuple(range(g.ndim - added, g.ndim))",
                     "NumPy adds axes in front, not at the end: sum the first ones."),
+            Mistake("g.shape[i] != 1)", "g.shape[i] > 1)",
+                    "NumPy stretches an axis of length 1 to 0 as well: then its sum is 0, and it has length 1 again."),
             Mistake("    if g.shape != shape:\n        raise", "    if False:\n        raise",
                     "A shape that no broadcasting gives must be refused with a ValueError."))),
     Exercise(
@@ -91,6 +97,9 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
         task="Walk back from an output to all that it was computed from, and hand each tensor its complete gradient",
         tests=("test_tensor.py::test_gradients_of_random_graphs",
                "test_tensor.py::test_the_walk_meets_every_tensor_once_the_newest_first",
+               "test_tensor.py::test_every_tensor_gets_an_array_of_its_own_shape_and_dtype",
+               "test_tensor.py::test_parts_without_axes_add_up_to_an_array_without_axes",
+               "test_tensor.py::test_a_watcher_is_told_of_every_part_and_the_parts_are_the_whole",
                "test_tensor.py::test_every_backward_adds_the_gradients_once_more",
                "test_tensor.py::test_backward_of_a_leaf_and_from_a_given_gradient",
                "test_tensor.py::test_only_tensors_that_need_a_gradient_are_recorded",
@@ -101,8 +110,9 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
                "it with its gradient; then for each (parent, vjp) in tensor.edges add vjp(g) to the parent's. A leaf "
                "(no edges) has nothing to hand on: it may wait in the dict, and be yielded at the end.",
                "while queue: pop; g = grads.pop(tensor); yield tensor, g; for parent, vjp in tensor.edges: "
-               "part = _conform(vjp(g), parent, tensor); if parent in grads: add, else: set, and push the parent "
-               "if it has edges; the leaves are left over, in grads, and come last."),
+               "part = _conform(vjp(g), parent, tensor); tell mode.watcher, unless it is None; if parent in grads: "
+               "np.asarray(grads[parent] + part), for the sum of arrays without axes is no array; else: set, and "
+               "push the parent if it has edges. The leaves are left over, in grads, and come last."),
         mistakes=(
             Mistake("np.asarray(grads[parent] + part)", "part",
                     "A tensor with several users gets the sum of their parts; yours keeps the last one only."),
@@ -112,7 +122,11 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
                     "Each vjp wants the gradient of its own tensor, not the one that the walk began with."),
             Mistake("grads[parent] = np.asarray(grads[parent] + part)", "grads[parent] += part",
                     "Adding in place writes into an array that others may share (a vjp may return its g): write "
-                    "grads[parent] = grads[parent] + part."),
+                    "grads[parent] = np.asarray(grads[parent] + part)."),
+            Mistake("np.asarray(grads[parent] + part)", "grads[parent] + part",
+                    "The sum of two arrays without axes is a NumPy number, and no array: np.asarray(...) around it."),
+            Mistake("            if watcher is not None:", "            if False:",
+                    "mode.watcher, if there is one, is told of every part: watcher.passed_back(tensor, parent, part)."),
             Mistake("                part = _conform(part, parent, tensor)", "                pass",
                     "A vjp may ignore broadcasting and dtypes: _conform its result to the parent."))),
 ))

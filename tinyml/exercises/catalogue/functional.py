@@ -39,7 +39,8 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
         name="logsumexp", target=f"{OPS}:logsumexp", level=2, minutes=20, after=("softmax",), keep=1, examples=300,
         task="Compute ln sum e^x over an axis, with its vjp, for numbers of any size",
         tests=_op_tests("logsumexp") + (
-            "test_ops.py::test_nothing_overflows", "test_ops.py::test_logsumexp_of_nothing_but_minus_infinity"),
+            "test_ops.py::test_nothing_overflows", "test_ops.py::test_logsumexp_of_nothing_but_minus_infinity",
+            "test_ops.py::test_logsumexp_with_infinity_is_infinity"),
         hints=("Take the largest entry out of the sum: e^x = e^m e^(x - m).",
                "y = m + ln sum e^(x - m) with m = max x along the axis. The gradient of x is g times softmax(x).",
                "Keep the axis (keepdims=True) while you compute, use 0 for m where it is infinite, take the logarithm "
@@ -49,6 +50,8 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "e^x overflows for large x: the maximum has to come out of the sum."),
             Mistake("    m = np.where(np.isfinite(m), m, 0)\n", "",
                     "Where all entries are -inf, x - max x is -inf - (-inf), a NaN: use 0 for such a maximum."),
+            Mistake("np.where(np.isfinite(m), m, 0)", "np.where(m > -np.inf, m, 0)",
+                    "An infinite entry is a maximum too, and infinity - infinity is NaN: use 0 for it as well."),
             Mistake("y = np.log(total) + m", "y = np.log(total)",
                     "The maximum that was taken out of the sum has to be added again: y = m + ln sum e^(x - m)."),
             Mistake("* (e / total)", "* e", "The gradient is g times softmax(x): divide e by the total."),
@@ -77,6 +80,17 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             Mistake("(e / total - onehot)", "(e - onehot)",
                     "The gradient has the probabilities in it: e divided by its sum."),
             Mistake("(g[..., None] / n)", "(1 / n)", "The vjp multiplies by the gradient g from above."),
+            Mistake("(g[..., None] / n)", "g[..., None]",
+                    "The mean has a factor 1 / n in its gradient as well: g / n."),
+            Mistake("y = np.log(total)[..., 0] - z[onehot].reshape(labels.shape)",
+                    "y = -np.log((e / total)[onehot].reshape(labels.shape))",
+                    "A probability may underflow to 0, and its logarithm is infinite: ln sum e^z - z_y has no such "
+                    "step."),
+            Mistake("y = np.log(total)[..., 0] - z[onehot].reshape(labels.shape)",
+                    "e = np.exp(logits)\n    total = e.sum(axis=-1, keepdims=True)\n"
+                    "    y = -np.log((e / total)[onehot].reshape(labels.shape))",
+                    "e^z overflows for large z, and the logarithm of a probability of 0 is infinite: subtract the "
+                    "maximum of the row, and compute ln sum e^z - z_y."),
             Mistake("y.sum() / n", "y.sum() / logits.size",
                     "The mean is over the rows: divide by how many there are, not by the number of all logits."))),
     Exercise(
@@ -84,13 +98,18 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
         after=("label_cross_entropy",),
         task="Compute the cross-entropy for labels as well as for probabilities as targets",
         tests=(f"{TESTS}::test_cross_entropy_is_minus_log_softmax_at_the_label",
+               f"{TESTS}::test_cross_entropy_of_rows_with_many_axes_is_that_of_the_rows_in_a_line",
+               f"{TESTS}::test_cross_entropy_refuses_what_it_says",
+               f"{TESTS}::test_mean_is_sum_over_count_is_the_mean_of_none[cross_entropy]",
                f"{TESTS}::test_cross_entropy_is_at_least_the_entropy",
                f"{TESTS}::test_cross_entropy_of_ignorance_is_log_c_and_of_huge_logits_exact"),
         hints=("The shape of the target tells which kind it is: that of the logits, or one axis less.",
-               "Probabilities: -sum over classes of t ln softmax(z), with log_softmax. Labels: "
-               "ops.label_cross_entropy(logits, labels=..., reduction=...).",
+               "Probabilities: -sum over classes of t ln softmax(z), with log_softmax, handed to _reduce. Labels: "
+               "ops.label_cross_entropy(logits, labels=..., reduction=...), checked before and after.",
                "losses = -ops.sum(target * log_softmax(logits), axis=-1), and _reduce(\"cross_entropy\", losses, "
-               "reduction, logits=logits, target=target); for labels check_labels first, then _refuse_nan."),
+               "reduction, logits=logits, target=target). For labels: labels = check_labels(\"cross_entropy\", "
+               "\"target\", target, C); _check_reduction(\"cross_entropy\", reduction, labels.shape); the loss; "
+               "_refuse_nan(\"cross_entropy\", loss, logits=logits). Of any other shape: a ValueError."),
         mistakes=(
             Mistake("losses = -ops.sum(", "losses = ops.sum(",
                     "The sign: the logarithm of a probability is negative, the loss is not."),
@@ -100,12 +119,19 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "ln softmax(z) is -inf where softmax underflows to 0: log_softmax computes it in one step."),
             Mistake("log_softmax(logits)", "logits", "The logits are no log-probabilities yet: log_softmax makes them so."),
             Mistake("labels=labels, reduction=reduction", "labels=labels, reduction=\"mean\"",
-                    "The reduction is an argument: for labels you always average."))),
+                    "The reduction is an argument: for labels you always average."),
+            Mistake("log_softmax(logits), axis=-1)", "log_softmax(logits, 1), axis=1)",
+                    "The classes are on the last axis, which is axis 1 only if there are two."),
+            Mistake("_refuse_nan(\"cross_entropy\", loss, logits=logits)", "loss",
+                    "NaN among the logits must be refused for labels too: hand the loss through _refuse_nan."),
+            Mistake("shape == logits.shape[:-1]:", "shape != logits.shape:",
+                    "A target that has neither the shape of the logits nor one axis less must be refused."))),
     Exercise(
         name="normalize", target="tinyml.functional.distances:normalize", level=2, minutes=15, keep=2,
         hide=("_norm",), after=("mul",),
         task="Divide vectors by their lengths, so that a zero vector stays zero with a finite gradient",
         tests=(f"{TESTS}::test_normalize_gives_length_one_in_the_same_direction",
+               f"{TESTS}::test_normalize_divides_along_its_axis", f"{TESTS}::test_a_length_below_eps_is_eps",
                f"{TESTS}::test_a_zero_vector_stays_zero_with_a_finite_gradient",
                f"{TESTS}::test_gradient_is_the_slope[normalize]"),
         hints=("The root has an infinite slope at 0, and infinity times 0 is NaN: keep 0 away from the root.",
@@ -124,6 +150,15 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "ops.clip(total, low=floor)", "The length is the p-th root of the sum."),
             Mistake("ops.sum(x * x if p == 2 else ops.abs(x) ** p, axis=axis, keepdims=True)",
                     "ops.sum(x * x, axis=axis, keepdims=True)", "The order p of the norm is an argument: yours is always 2."),
+            Mistake("max(eps ** p, float(np.finfo(total.dtype).tiny))", "float(np.finfo(total.dtype).tiny)",
+                    "A length below eps counts as eps: clip the sum at eps^p."),
+            Mistake("max(eps ** p, float(np.finfo(total.dtype).tiny))", "max(eps, float(np.finfo(total.dtype).tiny))",
+                    "It is the sum that is clipped, the p-th power of the length: at eps^p."),
+            Mistake("max(eps ** p, float(np.finfo(total.dtype).tiny))", "eps ** p",
+                    "eps^p may underflow to 0, where the root's slope is infinite: the smallest float of the dtype "
+                    "is the least to clip at."),
+            Mistake("return x / _norm(x, p, axis, eps)", "return x / (_norm(x, p, axis, eps) + eps)",
+                    "eps is the least that is divided by, max(||x||, eps); it is not added to the length."),
             Mistake("axis=axis, keepdims=True)\n", "keepdims=True)\n",
                     "Each vector along the axis has a length of its own: pass the axis to the sum."))),
     Exercise(
@@ -131,6 +166,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
         keep=1, after=("normalize",),
         task="Compute the cosine of the angle between vectors along an axis",
         tests=(f"{TESTS}::test_cosine_is_bounded_symmetric_and_blind_to_length",
+               f"{TESTS}::test_cosine_is_along_its_axis", f"{TESTS}::test_a_length_below_eps_is_eps",
                f"{TESTS}::test_a_zero_vector_stays_zero_with_a_finite_gradient",
                f"{TESTS}::test_gradient_is_the_slope[cosine_similarity]"),
         hints=("It is the scalar product of two vectors of length one.",
@@ -146,5 +182,11 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             Mistake("unit1 * unit2, axis=axis)", "unit1 * unit2, axis=axis, keepdims=True)",
                     "The result has lost the axis: no keepdims."),
             Mistake("normalize(x, axis=axis, eps=eps)", "normalize(x, p=1, axis=axis, eps=eps)",
-                    "The length is the Euclidean one, p = 2."))),
+                    "The length is the Euclidean one, p = 2."),
+            Mistake("normalize(x, axis=axis, eps=eps)", "normalize(x, axis=axis)",
+                    "normalize has another eps of its own: hand yours on."),
+            Mistake("normalize(x, axis=axis, eps=eps)", "normalize(x, eps=eps)",
+                    "The vectors lie along `axis`: hand it on to normalize too."),
+            Mistake("unit1 * unit2, axis=axis)", "unit1 * unit2, axis=-1)",
+                    "The sum is over `axis`, which need not be the last one."))),
 ))

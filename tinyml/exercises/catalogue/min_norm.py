@@ -11,7 +11,9 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
         tests=(f"{TESTS}::test_the_three_regimes_and_the_pseudoinverse_agree",
                f"{TESTS}::test_the_residual_is_orthogonal_to_every_column[min_norm]",
                f"{TESTS}::test_any_other_minimiser_is_longer_by_pythagoras[min_norm]",
-               f"{TESTS}::test_many_problems_at_once_are_the_problems_one_by_one"),
+               f"{TESTS}::test_many_problems_at_once_are_the_problems_one_by_one",
+               f"{TESTS}::test_without_samples_features_or_values_the_fit_is_zero",
+               f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result"),
         hints=("Which directions of beta change X beta at all? Along the singular vectors of X each is a number "
                "apart.",
                "With U, s, Vh = svd(X), of shapes (n, rank), (rank,), (rank, p) and without zeros in s: "
@@ -38,17 +40,20 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
         tests=(f"{TESTS}::test_ridge_makes_the_gradient_of_its_objective_zero",
                f"{TESTS}::test_ridge_tends_to_the_minimum_norm",
                f"{TESTS}::test_many_problems_at_once_are_the_problems_one_by_one",
+               f"{TESTS}::test_without_samples_features_or_values_the_fit_is_zero",
                f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result"),
         hints=("It is the shortest fit with each direction shrunk: by which factor, and where does n come in?",
                "beta = V diag(f / s) U'y with f = s^2 / (s^2 + n lam), which is ridge_filter(s, lam, n_samples=n), "
                "a float64: give f the dtype of s.",
-               "U, s, Vh = svd(X); f = ridge_filter(s, lam, n_samples=max(len(X), 1)).astype(...); return (Vh.T * "
-               "...) @ (U.T @ y)"),
+               "U, s, Vh = svd(X); f = ridge_filter(s, lam, n_samples=max(len(X), 1)).astype(s.dtype), as n_samples "
+               "must be 1 or more; return (Vh.T * ...) @ (U.T @ y)"),
         mistakes=(
             Mistake("n_samples=max(len(X), 1)", "n_samples=1",
                     "The objective is the mean over n samples, so the penalty in X'X + n lam I is n lam, not lam."),
             Mistake("n_samples=max(len(X), 1)", "n_samples=max(X.shape[1], 1)",
                     "n lam has the number of samples in it, the rows of X, not that of the features."),
+            Mistake("max(len(X), 1)", "len(X)",
+                    "n = 0 is allowed, the answer is zeros; ridge_filter wants n_samples of 1 or more."),
             Mistake("(Vh.T * (f / s))", "(Vh.T * f)",
                     "The filter multiplies the coordinates of X^+ y, and those are divided by s: f / s."),
             Mistake("(Vh.T * (f / s))", "(Vh.T * (f / s ** 2))",
@@ -90,14 +95,15 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
         name="descent_filter", target=f"{MODULE}:descent_filter", level=2, minutes=15, after=("gradient_descent",),
         keep=6,
         task="Compute the share of each singular direction that t steps of descent from zero have learned",
-        tests=(f"{TESTS}::test_the_share_learned_is_exact_however_small_the_step",
+        tests=(f"{TESTS}::test_many_tiny_steps_learn_what_gradient_flow_learns",
+               f"{TESTS}::test_the_share_learned_is_exact_however_small_the_step",
                f"{TESTS}::test_the_share_learned_is_that_of_the_engine_s_descent"),
         hints=("Each step leaves 1 - lr s^2 of what a direction still lacks. What is left after t of them?",
                "f = 1 - (1 - step)^t, where step = lr s^2 has shape (rank,) and t has got an axis for it. For "
                "small steps the difference from 1 loses digits: there it is -expm1(t log1p(-step)), which in turn "
                "needs step < 1.",
-               "small = step < 0.5; return np.where(small, ..., ...): the first with np.where(small, step, 0) for "
-               "step, so that no logarithm fails, the second as it stands in the equation."),
+               "small = step < 0.5; return np.where(small, A, B): A = -np.expm1(t * np.log1p(-np.where(small, step, "
+               "0))), so that no logarithm fails, and B = 1 - (1 - step) ** t."),
         mistakes=(
             Mistake("np.where(small, slowly, 1 - (1 - step) ** t)", "1 - (1 - step) ** t",
                     "Where lr s^2 is tiny, 1 - lr s^2 rounds to 1 and the digits are lost: use expm1 and log1p "

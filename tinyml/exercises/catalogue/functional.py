@@ -42,7 +42,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             "test_ops.py::test_nothing_overflows", "test_ops.py::test_logsumexp_of_nothing_but_minus_infinity",
             "test_ops.py::test_logsumexp_with_infinity_is_infinity"),
         hints=("Take the largest entry out of the sum: e^x = e^m e^(x - m).",
-               "y = m + ln sum e^(x - m) with m = max x along the axis. The gradient of x is g times softmax(x).",
+               "y = m + ln sum e^(x - m) with m = max x along the axis. The gradient of x is g times the softmax of x.",
                "Keep the axis (keepdims=True) while you compute, use 0 for m where it is infinite, take the logarithm "
                "inside np.errstate(divide=\"ignore\"), squeeze at the end; the vjp is _expand(g, ...) * e / total."),
         mistakes=(

@@ -94,7 +94,7 @@ def static_faults(exercise):
         faults.append("there must be three mistakes or more, each with its diagnosis")
     faults += [f"after: there is no exercise {name!r} before it" for name in exercise.after
                if name not in exercises() or list(exercises()).index(name) >= list(exercises()).index(exercise.name)]
-    faults += [f"a hint calls {name}, which no answer may use" for name in sorted(called(exercise))]
+    faults += [f"the last hint calls {name}, which no answer may use" for name in sorted(called(exercise))]
     for mistake in exercise.mistakes:
         try:
             ast.parse(answer_text(exercise, mistake))
@@ -104,9 +104,9 @@ def static_faults(exercise):
 
 
 def called(exercise):
-    """The pieces of the library that some hint calls, though an answer that does is refused."""
-    words = {word for hint in exercise.hints for word in re.findall(r"(?<![\w.])([^\W\d]\w*)(?=[\w.]*\()", hint)}
-    return words & source(exercise.module).names - needed(exercise) - {exercise.path[-1]} - set(dir(builtins))
+    """The pieces of the library that the last hint, almost the code, calls, though an answer that does is refused."""
+    words = re.findall(r"(?<![\w.])([^\W\d]\w*)(?=[\w.]*\()", exercise.hints[-1])
+    return set(words) & source(exercise.module).names - needed(exercise) - {exercise.path[-1]} - set(dir(builtins))
 
 
 def leaks(exercise):

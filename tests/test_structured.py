@@ -64,6 +64,8 @@ def test_the_smaller_model_computes_what_the_masked_one_computes(name, rng):
     model, X, _ = problem(name, rng)
     keep = random_keep(model, rng)
     masked, small = mask_units(model, keep), remove_units(model, keep)
+    assert [type(m) for m in small] == [type(m) for m in model]
+    assert [m.training for m in (small, *small)] == [m.training for m in (model, *model)]
     assert_allclose(small(Tensor(X)).data, masked(Tensor(X)).data, rtol=1e-12, atol=1e-12)
     for layer, mask in keep.items():
         assert len(small[layer].weight) == mask.sum()
@@ -188,12 +190,15 @@ def test_normalized_scores_have_length_one_and_keep_their_order(rng, size):
 def test_the_lowest_go_and_a_unit_of_each_layer_stays(rng, sizes, data):
     scores = {i: rng.integers(0, 4, size).astype(float) for i, size in enumerate(sizes)}
     k = data.draw(st.integers(0, sum(sizes) - len(sizes)))
+    scores = {i: scores[i] for i in data.draw(st.permutations(range(len(sizes))))}    # keys in any order
     keep = lowest(scores, k)
+    assert list(keep) == list(scores) and {mask.dtype for mask in keep.values()} == {np.dtype(bool)}
     assert sum((~mask).sum() for mask in keep.values()) == k
     assert all(mask.any() for mask in keep.values())
-    units = [(scores[i][unit], i, unit) for i in keep for unit in range(sizes[i])]    # in the order of going
-    gone = [(s, i, unit) for s, i, unit in units if not keep[i][unit]]
-    could_go = [(s, i, unit) for s, i, unit in units if keep[i][unit] and keep[i].sum() > 1]
+    units = [(scores[i][unit], place, unit) for place, i in enumerate(keep) for unit in range(sizes[i])]
+    masks = list(keep.values())
+    gone = [(s, i, unit) for s, i, unit in units if not masks[i][unit]]
+    could_go = [(s, i, unit) for s, i, unit in units if masks[i][unit] and masks[i].sum() > 1]
     assert max(gone, default=(0,)) < min(could_go, default=(9,))
     if k:    # masks nest
         assert all((more | ~less).all() for more, less in zip(lowest(scores, k - 1).values(), keep.values()))

@@ -1,7 +1,7 @@
 """The laws of pruning: exactly as many zeros as asked for, the smallest weights, and no resurrection."""
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
@@ -23,6 +23,7 @@ def mlp(rng):
 # ------------------------------------------------------------ masks
 
 @given(weights, amounts)
+@example(np.arange(5, dtype=np.float32), 0.5)    # 2.5 is rounded to 2
 def test_exactly_the_amount_goes_and_it_is_the_smallest(weight, amount):
     before = weight.copy()
     mask = magnitude_mask(weight, amount=amount)
@@ -78,6 +79,7 @@ def test_a_threshold_keeps_what_is_as_large_or_larger_of_either_sign(rng, tau):
 
 
 @given(rngs, SHAPES, amounts)
+@example(np.random.default_rng(0), (5,), 0.5)
 def test_a_random_mask_has_as_many_zeros(rng, shape, amount):
     mask = random_mask(shape, amount=amount, rng=rng)
     assert mask.shape == shape and (~mask).sum() == round(amount * mask.size)

@@ -115,6 +115,8 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "the copy."),
             Mistake("rng.permutation(mask.size)", "np.random.default_rng().permutation(mask.size)",
                     "Draw from the rng that is given: with a generator of your own nobody can repeat the mask."),
+            Mistake("round(amount * mask.size)", "int(amount * mask.size + 0.5)",
+                    "Half a weight is rounded to the even number, as Python's round does, not always up."),
             Mistake("round(amount * mask.size)", "int(amount * mask.size)",
                     "The number to prune is rounded to the nearest, and int() cuts off."))),
     Exercise(

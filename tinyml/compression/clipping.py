@@ -71,8 +71,8 @@ def optimal_clip(bits, *, density):
         Laplace:     alpha e^alpha = 3 4^M
         Gaussian:    erfc(alpha / sqrt(2)) - sqrt(2/pi) e^(-alpha^2/2) / alpha + 1 / (3 4^M) = 0
 
-    found by halving an interval, to nine digits or more. (Banner et al. 2019 give 2.83, 3.89, 5.03 and 1.71, 2.15, 2.55 for M = 2,
-    3, 4.)
+    found by halving an interval, to nine digits or more. (Banner et al. 2019 give 2.83, 3.89, 5.03 and 1.71,
+    2.15, 2.55 for M = 2, 3, 4.)
 
     Parameters
     ----------
@@ -320,6 +320,7 @@ def quantize_repaired(model, *, bits, density=None, corrected=False, allocated=F
 
 
 def _check(function, bits, density):
+    """Raise ValueError unless bits is in range and the density is known."""
     if not isinstance(bits, (int, np.integer)) or not 1 <= bits <= MAX_BITS:
         raise ValueError(f"{function}: bits must be an int in 1..{MAX_BITS}, got {bits!r}")
     if density not in DENSITIES:

@@ -71,6 +71,7 @@ def _constant(function, name, x):
 
 @primitive
 def _cast(x, *, dtype):
+    """A Tensor in another dtype; its gradient comes back in its own."""
     return x.astype(dtype), (lambda g: g,)    # the engine gives g the dtype of x
 
 
@@ -242,5 +243,6 @@ def shift_bias(model, class_index, by):
 
 
 def _check_class(function, class_index, n_classes):
+    """Raise ValueError unless it is a class."""
     if not isinstance(class_index, (int, np.integer)) or not 0 <= class_index < n_classes:
         raise ValueError(f"{function}: class_index must be an int in 0..{n_classes - 1}, got {class_index!r}")

@@ -137,6 +137,7 @@ def requantize(accumulator, multiplier, shift, *, zero_point, quant_min, quant_m
 
 
 def _int32(function, name, value):
+    """The value as an array of int32, or an error."""
     value = np.asarray(value)
     if value.dtype != np.int32:
         raise TypeError(f"{function}: {name} must be of int32, got {value.dtype}")

@@ -382,6 +382,7 @@ def input_covariances(model, X):
 
 
 def _check_layer(function, layer, kind):
+    """Raise TypeError unless the layer is of that class."""
     if not isinstance(layer, kind):
         raise TypeError(f"{function}: layer must be a {kind.__name__}, got {type(layer).__name__}")
 
@@ -395,5 +396,6 @@ def _warn_unless_cheaper(function, rank, U, V):
 
 
 def _check_rank(function, rank, most):
+    """Raise ValueError unless it is an int in 1..most."""
     if not isinstance(rank, (int, np.integer)) or not 1 <= rank <= most:
         raise ValueError(f"{function}: rank must be an int in 1..{most}, got {rank!r}")

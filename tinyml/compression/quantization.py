@@ -41,8 +41,9 @@ def notes_codes(theta, *, k):
 
         q_j = round(theta_j / Delta),    Delta = max |theta| / K
 
-    round is to the nearest, of two as near to the even one. The codes are meant to be 0 ... K - 1. Half of the weights of a network are negative, and so are
-    their codes; and the largest weight has the code K. `choose_qparams` repairs both.
+    round is to the nearest, of two as near to the even one. The codes are meant to be 0 ... K - 1. Half of the
+    weights of a network are negative, and so are their codes; and the largest weight has the code K.
+    `choose_qparams` repairs both.
 
     Parameters
     ----------
@@ -424,6 +425,7 @@ def fold_batch_norm(model):
 
 
 def _filled(function, name, value):
+    """The value as a real array with an entry at least, or an error."""
     value = check_real(function, name, value)
     if not value.size:
         raise ValueError(f"{function}: {name} must hold at least one number, got shape {value.shape}")

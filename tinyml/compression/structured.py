@@ -152,6 +152,7 @@ def lowest(scores, k):
 
 
 def _units_first(function, name, value):
+    """The value as a real array (units, ...), or an error."""
     value = check_real(function, name, value)
     if value.ndim < 1:
         raise ValueError(f"{function}: {name} must have a row for each unit, got shape {value.shape}")

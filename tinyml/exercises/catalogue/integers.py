@@ -139,8 +139,8 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
                "Laplace: 1 / (3 4^M) - e^-alpha / alpha. Gaussian: 1 / (3 4^M) + erfc(alpha / sqrt(2)) - "
                "sqrt(2/pi) e^(-alpha^2/2) / alpha. Start with an interval such as 1e-6 ... 50, and halve it "
                "until it is 1e-12 of its place long.",
-               "low, high = 1e-6, 50.0; while high - low > 1e-12 * high: middle = (low + high) / 2; low, high = (middle, high) if "
-               "slope(middle) < 0 else (low, middle); return the middle"),
+               "low, high = 1e-6, 50.0; while high - low > 1e-12 * high: middle = (low + high) / 2; "
+               "low, high = (middle, high) if slope(middle) < 0 else (low, middle); return the middle"),
         mistakes=(
             Mistake("slope(middle) < 0", "slope(middle) > 0",
                     "You keep the wrong half: where the slope is still negative, the minimum lies to the "

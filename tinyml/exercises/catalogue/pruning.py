@@ -46,6 +46,8 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "The number to prune is rounded to the nearest, and int() cuts off."),
             Mistake("round(amount * weight.size)", "int(amount * weight.size + 0.5)",
                     "Half a weight is rounded to the even number, as Python's round does, not always up."),
+            Mistake(', kind="stable"', "",
+                    "np.argsort is not stable by itself: of equal magnitudes later ones may go first."),
             Mistake("np.abs(weight).ravel()", "(weight ** 2).ravel()",
                     "The squares of very small or large weights are no float32 any more, and tie: sort the "
                     "magnitudes."),
@@ -110,6 +112,10 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "Places drawn with replacement repeat, and too few weights go: use a permutation."),
             Mistake("rng.permutation(mask.size)", "np.arange(mask.size)",
                     "Always the first places go: their order has to come from the rng."),
+            Mistake("    mask.ravel()[rng.permutation(mask.size)[:round(amount * mask.size)]] = False\n",
+                    "    mask.ravel()[:round(amount * mask.size)] = False\n"
+                    "    mask = rng.permutation(mask) if mask.ndim else mask\n",
+                    "A permutation of a matrix moves whole rows: draw places of the flat mask."),
             Mistake("mask.ravel()[", "mask.flatten()[",
                     "flatten() makes a copy, and the mask itself stays full: write through ravel(), or keep "
                     "the copy."),

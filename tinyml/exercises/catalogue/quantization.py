@@ -156,9 +156,9 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                "factor = gamma / sqrt(var + eps). Row o of the weight times factor_o; bias factor (b - mean) "
                "+ beta, b = 0 if the layer has none. Go through a copy of the model and leave those batch "
                "norms out.",
-               "folded = []; for module in copy.deepcopy(model): before = folded[-1]; if module is a BatchNorm1d "
-               "and before a Linear or Conv2d: before.weight = Parameter(factor.reshape(-1, 1, ...) * "
-               "before.weight.data), before.bias = Parameter(...); else folded.append(module); return "
+               "folded = []; for module in copy.deepcopy(model): before = folded[-1] if folded else None; if "
+               "module is a BatchNorm1d and before a Linear or Conv2d: before.weight = "
+               "Parameter(factor.reshape(-1, 1, ...) * before.weight.data), before.bias = Parameter(...); else folded.append(module); return "
                "Sequential(*folded).eval()"),
         mistakes=(
             Mistake("np.sqrt(module.running_var.data + module.eps)", "(module.running_var.data + module.eps)",
@@ -211,8 +211,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
         after=("round_ste", "quantize"),
         task="Move numbers to the nearest value that a code stands for; backward 1 where the code was not "
              "clipped",
-        tests=_op_tests("fake_quantize") + ("test_ops.py::test_fake_quantize_is_a_projection_onto_its_grid",
-                                           f"{TESTS}::test_of_two_codes_as_near_it_is_that_of_the_even_number_of_steps"),
+        tests=(*_op_tests("fake_quantize"), "test_ops.py::test_fake_quantize_is_a_projection_onto_its_grid",
+               f"{TESTS}::test_of_two_codes_as_near_it_is_that_of_the_even_number_of_steps"),
         hints=("Quantize and dequantize in one; keep the code before clipping to see where it was clipped.",
                "code = round(x / S) + Z, clipped = clip(code, quant_min, quant_max), y = S (clipped - Z). "
                "The vjp is g where code == clipped, else 0.",
@@ -248,8 +248,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                "ratio = v / s, inside = quant_min <= ratio <= quant_max, code = clip(round(ratio)). Value "
                "code s. For v: g inside, else 0. For s: g (code - ratio) inside, g code outside (there code "
                "is quant_min or quant_max).",
-               "return code * s, (lambda g: g * inside, lambda g: g * np.where(inside, ..., ...)) - the engine sums "
-               "the gradient of s over what s was broadcast to"),
+               "return code * s, (lambda g: g * inside, lambda g: g * np.where(inside, ..., ...)) - the "
+               "engine sums the gradient of s over what s was broadcast to"),
         mistakes=(
             Mistake("lambda g: g * inside,", "lambda g: g,",
                     "Outside of the range of the codes v changes nothing: its gradient is 0 there."),

@@ -68,8 +68,8 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                "_take(module, index, axis=0) keeps rows: for the layer, and for its norm if units.norm is "
                "not None. axis=1 keeps columns: for the reader, where a unit has reader.weight.shape[1] // "
                "len(kept) of them, side by side (np.repeat the mask). index is np.flatnonzero of a mask.",
-               "small = copy.deepcopy(model); for layer, (units, kept) in groups.items(): _take(small[layer], ...), "
-               "_take(small[units.norm], ...), _take(small[units.reader], ...); return small"),
+               "small = copy.deepcopy(model); for layer, (units, kept) in groups.items(): "
+               "_take(small[layer], ...), _take(small[units.norm], ...), _take(small[units.reader], ...); return small"),
         mistakes=(
             Mistake("np.repeat(kept, per_unit)", "np.tile(kept, per_unit)",
                     "Flatten puts the H W pixels of a unit side by side: repeat each entry of the mask, do "
@@ -96,8 +96,9 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                "each row?",
                "starts = 0 and the running sums of the counts per row, int32, shape (m + 1,): also rows of "
                "zeros have one. columns has the smallest unsigned dtype for 0 ... n - 1: np.min_scalar_type.",
-               "counts = np.bincount(rows, minlength=m); return CSR(matrix[rows, columns], "
-               "columns.astype(...), np.concatenate([[0], np.cumsum(counts)]).astype(np.int32), matrix.shape)"),
+               "rows, columns = np.nonzero(matrix); counts = np.bincount(rows, minlength=len(matrix)); "
+               "return CSR(matrix[rows, columns], columns.astype(...), np.concatenate([[0], "
+               "np.cumsum(counts)]).astype(np.int32), matrix.shape)"),
         mistakes=(
             Mistake("np.bincount(rows, minlength=len(matrix))", "np.bincount(rows)",
                     "Rows of zeros at the end have a start too: count with minlength=m."),
@@ -129,8 +130,8 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                "terms = values times x[csr.columns], shape (nnz, ...): give the values axes of 1 for those "
                "of x. np.add.reduceat(terms, starts of the rows, axis=0) sums stretches, but gives an empty "
                "row the next term.",
-               "y = np.zeros((m, *x.shape[1:]), terms.dtype); filled = np.flatnonzero(np.diff(csr.starts)); "
-               "if there are any: y[filled] = np.add.reduceat(terms, csr.starts[filled], axis=0)"),
+               "y = np.zeros((csr.shape[0], *x.shape[1:]), terms.dtype); filled = "
+               "np.flatnonzero(np.diff(csr.starts)); if there are any: y[filled] = np.add.reduceat(terms, csr.starts[filled], axis=0)"),
         mistakes=(
             Mistake("filled = np.flatnonzero(np.diff(csr.starts))",
                     "filled = np.flatnonzero(csr.starts[:-1] < len(terms))",

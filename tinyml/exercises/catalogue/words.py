@@ -70,7 +70,8 @@ CHAPTER = Chapter("words", "10.2.2 Huffman codes: short words for frequent symbo
         hide=("_intervals",), after=("huffman_lengths",),
         task="Give symbols their words from the lengths alone: sorted, each starts where the last one ended",
         tests=(f"{TESTS}::test_no_word_begins_another_and_they_rise",
-               f"{TESTS}::test_the_longest_words_lose_no_bit", f"{TESTS}::test_what_is_encoded_is_decoded_in_as_many_bytes_as_its_words_take"),
+               f"{TESTS}::test_the_longest_words_lose_no_bit",
+               f"{TESTS}::test_what_is_encoded_is_decoded_in_as_many_bytes_as_its_words_take"),
         hints=("Sort the symbols that have a word by length, then by symbol. The first word is all zeros; "
                "and the next?",
                "As fractions in units of 2^-56: word j starts at the sum of 2^(56 - l) over all before it, "

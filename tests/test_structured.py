@@ -65,7 +65,6 @@ def test_the_smaller_model_computes_what_the_masked_one_computes(name, rng):
     keep = random_keep(model, rng)
     masked, small = mask_units(model, keep), remove_units(model, keep)
     assert [type(m) for m in small] == [type(m) for m in model]
-    assert [m.training for m in (small, *small)] == [m.training for m in (model, *model)]
     assert_allclose(small(Tensor(X)).data, masked(Tensor(X)).data, rtol=1e-12, atol=1e-12)
     for layer, mask in keep.items():
         assert len(small[layer].weight) == mask.sum()
@@ -93,6 +92,9 @@ def test_nothing_is_removed_from_the_model_itself(name):
     mask_units(model, keep)
     assert all((array == before[key]).all() for key, array in model.state_dict().items())
     assert not any(np.shares_memory(a.data, b.data) for a in model.parameters() for b in small.parameters())
+    for mode in (True, False):
+        small = remove_units(model.train(mode), keep)
+        assert {m.training for m in (model, *model, small, *small)} == {mode}
     same = remove_units(model, {})
     assert same(Tensor(X)).data.tobytes() == model(Tensor(X)).data.tobytes()
 
@@ -195,11 +197,12 @@ def test_the_lowest_go_and_a_unit_of_each_layer_stays(rng, sizes, data):
     assert list(keep) == list(scores) and {mask.dtype for mask in keep.values()} == {np.dtype(bool)}
     assert sum((~mask).sum() for mask in keep.values()) == k
     assert all(mask.any() for mask in keep.values())
-    units = [(scores[i][unit], place, unit) for place, i in enumerate(keep) for unit in range(sizes[i])]
-    masks = list(keep.values())
-    gone = [(s, i, unit) for s, i, unit in units if not masks[i][unit]]
-    could_go = [(s, i, unit) for s, i, unit in units if masks[i][unit] and masks[i].sum() > 1]
-    assert max(gone, default=(0,)) < min(could_go, default=(9,))
+    left = [list(range(len(s))) for s in scores.values()]
+    for _ in range(k):    # one after the other: the least that may go, of those as low the first
+        _, place, unit = min((s[unit], place, unit) for place, s in enumerate(scores.values())
+                             for unit in left[place] if len(left[place]) > 1)
+        left[place].remove(unit)
+    assert [np.flatnonzero(mask).tolist() for mask in keep.values()] == left
     if k:    # masks nest
         assert all((more | ~less).all() for more, less in zip(lowest(scores, k - 1).values(), keep.values()))
 

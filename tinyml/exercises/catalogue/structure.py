@@ -79,6 +79,8 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
             Mistake("        if units.norm is not None:\n", "        if False:\n",
                     "The batch norm behind a layer has an entry for each unit as well, and must lose the "
                     "same ones."),
+            Mistake("    return small", "    return small.eval()",
+                    "The smaller model is in the mode that the model is in; yours is never in training mode."),
             Mistake("np.repeat(kept, per_unit)", "kept",
                     "Behind a Flatten the reader has H W columns for each unit, not one."),
             Mistake("_take(small[layer], np.flatnonzero(kept), axis=0)",

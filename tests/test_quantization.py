@@ -37,6 +37,8 @@ def test_the_notes_formula_errs_by_half_a_step_and_leaves_its_codes(theta, k):
     codes, delta = notes_codes(theta, k=k)
     assert codes.dtype == np.int64 and (np.abs(delta * codes - theta) <= delta / 2 * (1 + 4 * k * EPS)).all()
     assert delta == (np.abs(theta).max() / k or 1)
+    ties = np.arange(-k, k) + 0.5    # of two as near the even code
+    assert_array_equal(notes_codes(np.append(ties, k), k=k)[0], [*map(round, ties.tolist()), k])
     zeros, one = notes_codes(0 * theta, k=k)
     assert one == 1 and not zeros.any()
     size = np.abs(theta).max()

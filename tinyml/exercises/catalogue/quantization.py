@@ -26,6 +26,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                     "The largest weight in magnitude may be negative: take the maximum of |theta|."),
             Mistake("np.round(theta / delta)", "(theta / delta)",
                     "astype cuts the fraction off; round to the nearest code first."),
+            Mistake("np.round(theta / delta)", "np.floor(theta / delta + 0.5)",
+                    "Half a step is rounded to the even code, as np.round does, not always up."),
             Mistake("/ k or 1.0", "/ k",
                     "If all weights are 0, so is the step, and 0 / 0 has no code: use 1 then."),
             Mistake("float(np.abs(theta).max()) / k", "float(np.abs(theta).max()) / max(k - 1, 1)",

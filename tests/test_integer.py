@@ -171,7 +171,7 @@ def test_a_whole_model_is_bit_for_bit_that_of_whole_numbers(make, rng):
     model[0].weight.data = model[0].weight.data * (rng.random(model[0].weight.shape) < 0.7)    # pruned as well
     for layer in model:
         if isinstance(layer, (nn.Conv2d, nn.Linear)):    # no ReLU is silent on all of X
-            layer.bias.data = layer.bias.data + np.float32(0.5)
+            layer.bias.data = layer.bias.data + np.float32(2)
     X = rng.standard_normal(shape).astype(np.float32)
     integer = IntegerModel.from_float(model, X)
     codes = integer.quantize_input(2 * X[:2])    # some beyond the calibrated range

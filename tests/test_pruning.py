@@ -90,6 +90,7 @@ def test_every_place_of_a_random_mask_and_every_two_are_as_likely():
     """2,000 masks of 10 with 3 zeros: each count is binomial, within 5 standard deviations."""
     rng = np.random.default_rng(0)
     zeros = np.array([~random_mask((2, 5), amount=0.3, rng=rng) for _ in range(2000)]).reshape(-1, 10).astype(int)
+    assert (zeros.sum(axis=1) == 3).all()
     both = zeros.T @ zeros    # how often two places go together; on its diagonal, how often each goes
     p = np.where(np.eye(10), 3 / 10, 3 / 10 * 2 / 9)
     assert (np.abs(both - 2000 * p) < 5 * np.sqrt(2000 * p * (1 - p))).all()

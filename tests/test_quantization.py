@@ -78,8 +78,11 @@ def test_of_two_codes_as_near_it_is_that_of_the_even_number_of_steps(power, zero
     S, ties = 2.0 ** power, np.arange(-20, 20) + 0.5
     codes = [min(max(round(tie) + zero, -8), 7) for tie in ties.tolist()]
     assert_array_equal(quantize(S * ties, QParams(S, zero, -8, 7)), codes)
-    fake = ops.fake_quantize(Tensor(S * ties), scale=S, zero_point=zero, quant_min=-8, quant_max=7)
+    x = Tensor(S * ties, requires_grad=True)
+    fake = ops.fake_quantize(x, scale=S, zero_point=zero, quant_min=-8, quant_max=7)
     assert_array_equal(fake.data, S * (np.array(codes) - zero))
+    fake.backward(np.ones(len(ties)))
+    assert_array_equal(x.grad, [-8 <= round(tie) + zero <= 7 for tie in ties.tolist()])    # the ends are codes
 
 
 @given(numbers, bits, signs)

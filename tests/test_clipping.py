@@ -1,7 +1,9 @@
 """The laws of clipping: its error in expectation, its best place, and what the other repairs put back."""
+import math
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
@@ -26,6 +28,19 @@ def test_the_best_clips_are_those_of_the_paper(density):
     """To half a unit of the last digit printed, and the error of its own numerical search."""
     ours = [optimal_clip(bits, density=density) for bits in range(2, 9)]
     assert_allclose(ours, TABLE[density], atol=0.015)
+
+
+@densities
+@pytest.mark.parametrize("bits", [1, 4, 8, 16])
+def test_the_derivative_changes_its_sign_at_the_best_clip(density, bits):
+    """From below to above 0 within a relative 1e-9: its own rounding is some eps of its terms, which are
+    proportional to 1 / 4^M there."""
+    def slope(alpha):    # d expected_error / d alpha, times 3 4^M / (2 alpha)
+        tail = {"laplace": math.exp(-alpha), "gaussian": math.sqrt(2 / math.pi) * math.exp(-alpha ** 2 / 2)
+                - alpha * math.erfc(alpha / math.sqrt(2))}[density]
+        return 1 - 3 * 4 ** bits * tail / alpha
+    best = optimal_clip(bits, density=density)
+    assert slope(best * (1 - 1e-9)) < 0 < slope(best * (1 + 1e-9))
 
 
 @densities
@@ -54,6 +69,7 @@ P = {"laplace": lambda x: np.exp(-x) / 2, "gaussian": lambda x: np.exp(-x * x / 
 
 @densities
 @given(bits=st.integers(1, 16), alpha=st.floats(0.1, 9))
+@example(bits=16, alpha=6.5)    # 1 - erf has six digits left
 def test_the_expected_error_is_the_integral_of_the_tails_and_a_step_squared_over_12(density, bits, alpha):
     """By the trapezoidal rule, up to where nothing is left; its error is that of h^4, for the slope is 0 at alpha."""
     beyond = np.linspace(0, 40, 8001)
@@ -110,8 +126,9 @@ def test_corrected_channels_have_their_mean_and_norm_back(rng, channels, size, b
     factor = np.linalg.norm(centred(W), axis=1)[varied] / np.linalg.norm(centred(Q), axis=1)[varied]
     assert_allclose(C[varied], (Q + shift[:, None])[varied] * factor[:, None], rtol=1e-9, atol=1e-12)
     assert_allclose(correct_bias(W, W), W)
-    filters = [a.reshape(channels, 1, size) for a in (Q, W, C)]    # a channel is whatever is behind axis 0
-    assert_allclose(correct_bias(*filters[:2]), filters[2], atol=1e-12)
+    for axes in ((1, size), (1, size, 1)):    # a channel is whatever is behind axis 0
+        filters = [a.reshape(channels, *axes) for a in (Q, W, C)]
+        assert_allclose(correct_bias(*filters[:2]), filters[2], atol=1e-12)
     flat = np.full_like(W, 0.7)    # nothing to stretch: only shifted
     assert_allclose(correct_bias(flat, W), W.mean(axis=1, keepdims=True) + 0 * flat)
 

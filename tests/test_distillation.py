@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
@@ -171,6 +171,18 @@ def test_a_hotter_softmax_is_the_same_order_nearer_to_uniform(problem, T, factor
     assert (np.abs(soften(z, temperature=1e4) * z.shape[1] - 1) <= np.expm1(spread) + 1e-14).all()
 
 
+@given(problem=batches_of_logits(), T=temperatures)
+def test_softened_are_the_last_axis_in_float64_and_then_rounded(problem, T):
+    z = problem[0]
+    p = soften(z, temperature=T)
+    assert_array_equal(soften(z[0], temperature=T), p[0], strict=True)
+    assert_array_equal(soften(np.stack([z, z]), temperature=T), np.stack([p, p]), strict=True)
+    for large in (1, 3e37):    # divided by T it is no float32
+        z = (problem[0] / np.abs(problem[0]).max() * large).astype(np.float32)
+        exact = soften(z.astype(float), temperature=T)
+        assert_allclose(soften(z, temperature=T), exact, rtol=1e-7, atol=np.finfo(np.float32).tiny)
+
+
 # ------------------------------------------------------------ training
 
 def mlp(sizes, rng):
@@ -250,16 +262,19 @@ def votes(draw):
     """Logits in quarters, exact in every sum here, of n rows and C classes; a class; a share."""
     rng, n, n_classes = draw(rngs), draw(st.integers(1, 12)), draw(st.integers(2, 5))
     logits = rng.integers(-40, 41, (n, n_classes)) / 4
-    return logits, draw(st.integers(0, n_classes - 1)), draw(st.floats(0, 1))
+    return logits, draw(st.integers(0, n_classes - 1)), draw(st.floats(0, 1) | st.sampled_from([0, 0.5, 1]))
 
 
 @given(vote=votes())
+@example(vote=(np.array([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0], [0.0, 4.0], [0.0, 5.0]]), 0, 0.5))    # 2.5 rows: 2
 def test_the_solved_bias_names_the_class_as_often_as_asked(vote):
     logits, c, share = vote
     b = solve_bias(logits, c, share=share)
     moved = logits + b * np.eye(logits.shape[1])[c]
     margins = np.sort(np.delete(logits, c, axis=1).max(axis=1) - logits[:, c])
     k = round(share * len(logits))
+    assert b == (margins[0] - 1 if k == 0 else margins[-1] + 1 if k == len(logits) else
+                 (margins[k - 1] + margins[k]) / 2)
     if 0 < k < len(logits) and margins[k - 1] == margins[k]:
         assert b == margins[k]    # rows that tie are on the edge together
     else:

@@ -39,6 +39,17 @@ def test_the_high_half_of_a_doubled_product_is_the_rounded_fraction(a, b):
     assert rounding_doubling_high_mul(*as32(a, b)) == min(exact, 2 ** 31 - 1)
 
 
+@given(st.lists(st.integers(2 ** 28, 2 ** 30 - 1), min_size=1, max_size=5), st.integers(-2, 2))
+def test_large_products_next_to_a_half_are_rounded_as_whole_numbers_are(halves, off):
+    """a b = 2^30 + off modulo 2^31, of up to 62 bits: a float64 takes some of them for a half."""
+    b = [sign * (2 * half + 1) for half in halves for sign in (1, -1)]
+    a = [(2 ** 30 + off) * pow(k, -1, 2 ** 31) % 2 ** 31 for k in b]
+    exact = [nearest(Fraction(x * y, 2 ** 31), up=True) for x, y in zip(a, b)]
+    assert_array_equal(rounding_doubling_high_mul(*as32(a, b)), np.array(exact, np.int32), strict=True)
+    column = rounding_doubling_high_mul(np.reshape(as32(a), (-1, 1)), *as32(b))    # they broadcast
+    assert_array_equal(np.diag(column), exact)
+
+
 @given(int32s, st.integers(0, 40))
 @example(-3, 1)
 @example(-2 ** 31, 31)
@@ -46,8 +57,9 @@ def test_a_right_shift_rounds_half_away_from_zero(x, shift):
     assert rounding_right_shift(as32(x)[0], shift) == nearest(Fraction(x, 2 ** shift), up=False)
 
 
-@given(st.floats(2.0 ** -31, 1, exclude_min=True))
+@given(st.floats(2.0 ** -31, 1, exclude_min=True) | st.floats(0, 1, exclude_min=True))
 @example(1.0)
+@example(2.0 ** -40)
 @example(np.nextafter(1.0, 0))
 @example(np.nextafter(0.5, 0))
 def test_a_multiplier_has_31_bits(M):
@@ -55,6 +67,14 @@ def test_a_multiplier_has_31_bits(M):
     assert 2 ** 30 <= M0 <= 2 ** 31 - 1 and shift >= 0 and M0.dtype == shift.dtype == np.int32
     unit = Fraction(1, 2 ** 31 << int(shift))    # rounded to the nearest; only the largest M0 may be a unit off
     assert abs(int(M0) * unit - Fraction(M)) <= (unit if M0 == 2 ** 31 - 1 else unit / 2)
+
+
+@given(st.lists(st.floats(2.0 ** -40, 1) | st.just(1.0), max_size=6))
+def test_multipliers_of_an_array_are_those_of_its_entries(multipliers):
+    column = np.reshape(multipliers, (-1, 1))
+    for found, one in zip(quantize_multiplier(column), (0, 1)):
+        each = [[quantize_multiplier(M)[one]] for M in multipliers]
+        assert_array_equal(found, np.reshape(np.array(each, np.int32), column.shape), strict=True)
 
 
 @given(int32s, st.floats(1e-8, 1))
@@ -66,6 +86,22 @@ def test_multiplying_is_within_one_of_the_real_product(x, M):
     assert abs(int(y) - x * M) <= 1 + 1e-3 and y.dtype == np.int32
     byte = requantize(as32(x)[0], M0, shift, zero_point=7, quant_min=0, quant_max=255)
     assert byte == min(max(int(y) + 7, 0), 255) and byte.dtype == np.uint8
+
+
+@settings(max_examples=settings().max_examples * 2)
+@given(st.lists(int32s | st.sampled_from([-2 ** 31, 2 ** 31 - 1]), min_size=1, max_size=5),
+       st.lists(st.tuples(st.integers(2 ** 30, 2 ** 31 - 1) | st.sampled_from([2 ** 30, 2 ** 31 - 1]),
+                          st.integers(0, 34)), min_size=1, max_size=3),
+       st.integers(-128, 255), st.sampled_from([(0, 255), (-128, 127), (0, 15), (-2 ** 31, 2 ** 31 - 1)]))
+@example([2 ** 31 - 1, -2 ** 31], [(2 ** 31 - 1, 0)], 128, (0, 255))    # plus Z it is no int32
+@example([-2 ** 31, -2 ** 31 + 1], [(2 ** 31 - 1, 0)], -9, (-128, 127))
+@example([1, 3, 5, -1, -3, -5], [(2 ** 30, 0), (2 ** 30, 1)], 0, (-128, 127))    # halves
+def test_codes_of_an_output_are_bit_for_bit_those_of_whole_numbers(sums, multipliers, zero, limits):
+    M0, shift = np.array(multipliers, np.int32).T[..., None]
+    codes = requantize(*as32(sums), M0, shift, zero_point=zero, quant_min=limits[0], quant_max=limits[1])
+    expected = [[code_of(acc, M, n, zero, *limits) for acc in sums] for M, n in multipliers]
+    kind = {(0, 255): np.uint8, (-128, 127): np.int8, (0, 15): np.uint8}.get(limits, np.int32)
+    assert_array_equal(codes, np.array(expected).astype(kind), strict=True)
 
 
 # ------------------------------------------------------------ layers against whole numbers
@@ -82,15 +118,19 @@ def test_a_product_of_codes_in_float32_is_exact_however_long_its_sums(rng, k, la
     assert not fits or (exact_matmul(x, w, largest) == exact).all()
 
 
+def code_of(acc, M0, shift, zero, low, high):
+    """The code of a sum in Python's whole numbers."""
+    high_half = min(nearest(Fraction(acc * M0, 2 ** 31), up=True), 2 ** 31 - 1)
+    return min(max(nearest(Fraction(high_half, 2 ** shift), up=False) + zero, low), high)
+
 
 def reference(layer, window):
     """One output code of unit k in Python's whole numbers, from the codes that the unit sees."""
     def unit(k):
         acc = int(layer.bias[k]) + sum((int(q) - layer.zero_in) * int(w)
                                        for q, w in zip(window, layer.weight[k].ravel()))
-        high = nearest(Fraction(acc * int(layer.multiplier[k]), 2 ** 31), up=True)
-        code = nearest(Fraction(high, 2 ** int(layer.shift[k])), up=False) + layer.zero_out
-        return min(max(code, layer.quant_min), layer.quant_max)
+        return code_of(acc, int(layer.multiplier[k]), int(layer.shift[k]), layer.zero_out, layer.quant_min,
+                       layer.quant_max)
     return [unit(k) for k in range(len(layer.weight))]
 
 
@@ -141,6 +181,9 @@ def whole_numbers(layer, image):
 def test_a_whole_model_is_bit_for_bit_that_of_whole_numbers(make, rng):
     model, shape = (cnn(rng), (6, 1, 6, 6)) if make == "cnn" else (mlp(rng), (6, 36))
     model[0].weight.data = model[0].weight.data * (rng.random(model[0].weight.shape) < 0.7)    # pruned as well
+    for layer in model:
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):    # no ReLU is silent on all of X
+            layer.bias.data = layer.bias.data + np.float32(2)
     X = rng.standard_normal(shape).astype(np.float32)
     integer = IntegerModel.from_float(model, X)
     codes = integer.quantize_input(2 * X[:2])    # some beyond the calibrated range

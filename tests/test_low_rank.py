@@ -3,7 +3,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from strategies import rngs
@@ -54,6 +54,7 @@ def test_full_rank_is_exact(rng, m, n):
     for covariance in (None, np.eye(n)):
         U, V = truncated_svd(W, min(m, n), covariance=covariance)
         assert_allclose(U @ V.T, W, atol=1e-12 * np.linalg.norm(W))
+        assert {a.dtype for a in truncated_svd(W.astype("f4"), 1, covariance=covariance)} == {np.dtype("f4")}
 
 
 @given(rngs, sizes, sizes, st.integers(0, 3))
@@ -94,9 +95,19 @@ def test_energy_is_not_missed_by_a_rounding_nor_by_an_overflow():
 def test_the_rank_for_a_budget_is_the_largest(m, n, share):
     rank = rank_for_budget(m, n, share=share)
     assert 1 <= rank <= min(m, n)
+    assert type(rank) is int
     assert rank * (m + n) <= share * m * n * (1 + 1e-6) or rank == 1
-    assert (rank + 1) * (m + n) > share * m * n or rank == min(m, n)
+    assert (rank + 1) * (m + n) > share * m * n * (1 - 1e-12) or rank == min(m, n)
     assert (rank * (m + n) < m * n) == (rank < break_even(m, n))
+
+
+@given(st.integers(1, 8), st.integers(0, 2 ** 8))
+@example(3, 3)
+def test_a_budget_that_is_met_exactly_is_met(power, k):
+    """For sides that are powers of 2 a share of r (m + n) / (m n) is no rounded number."""
+    side = 2 ** power
+    rank = 1 + k % side
+    assert rank_for_budget(side, side, share=2 * rank / side) == rank
 
 
 # ------------------------------------------------------------ layers
@@ -135,6 +146,12 @@ def test_two_convolutions_compute_the_reconstructed_one(rng, method, C, O, kerne
     rank = data.draw(st.integers(1, most))
     sides = (C * kh, O * kw) if method == "separable" else (O, C * kh * kw)
     pair = warned(lambda: factorize_conv(layer, rank, method=method), rank >= break_even(*sides))
+    (sh, sw), p = stride, padding
+    assert [(tuple(m.stride), tuple(m.padding)) for m in pair] == (
+        [((sh, 1), (p, 0)), ((1, sw), (0, p))] if method == "separable" else [((sh, sw), (p, p)), ((1, 1), (0, 0))])
+    assert pair[0].bias is None and layer.bias is not pair[1].bias
+    with pytest.raises(ValueError):
+        factorize_conv(layer, rank, method="diagonal")
     first, second = (m.weight.data for m in pair)
     W = (np.einsum("rci,orj->ocij", first[..., 0], second[:, :, 0]) if method == "separable"
          else np.einsum("rcij,or->ocij", first, second[..., 0, 0]))

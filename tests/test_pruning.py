@@ -1,7 +1,7 @@
 """The laws of pruning: exactly as many zeros as asked for, the smallest weights, and no resurrection."""
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
@@ -13,7 +13,7 @@ from tinyml.compression.pruning import (apply_masks, cubic_sparsity, global_mask
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 weights = hnp.arrays(np.float32, SHAPES, elements=st.integers(-4, 4))    # with many ties
-amounts = st.floats(0, 1)
+amounts = st.floats(0, 1) | st.sampled_from([0.25, 0.5, 0.75])    # half a weight now and then
 
 
 def mlp(rng):
@@ -23,6 +23,8 @@ def mlp(rng):
 # ------------------------------------------------------------ masks
 
 @given(weights, amounts)
+@example(np.arange(5, dtype=np.float32), 0.5)    # 2.5 is rounded to 2
+@example(np.tile(np.float32([1, 0, 2]), 90), 0.5)    # so many ties that only a stable sort leaves them in order
 def test_exactly_the_amount_goes_and_it_is_the_smallest(weight, amount):
     before = weight.copy()
     mask = magnitude_mask(weight, amount=amount)
@@ -40,15 +42,17 @@ def test_masks_nest_as_the_amount_grows(weight, a, b):
     assert (less | ~more).all()
 
 
-@given(weights, st.integers(1, 9), amounts)
-def test_scale_and_sign_do_not_matter(weight, c, amount):
-    scaled = magnitude_mask(-weight * np.float32(c), amount=amount)
+@given(weights, st.integers(1, 9), st.integers(-100, 100), amounts)
+def test_scale_and_sign_do_not_matter(weight, c, power, amount):
+    """Of numbers so small or large, too, that a float32 does not hold their squares."""
+    scaled = magnitude_mask(-weight * np.float32(c) * np.float32(2.0) ** power, amount=amount)
     assert_array_equal(scaled, magnitude_mask(weight, amount=amount))
 
 
 @given(st.lists(weights, min_size=1, max_size=3), amounts)
 def test_global_masks_are_those_of_all_weights_in_a_row(arrays, amount):
     parts = global_masks(arrays, amount=amount)
+    assert isinstance(parts, list)
     assert [m.shape for m in parts] == [a.shape for a in arrays]
     sizes, keep = (np.concatenate([a.ravel() for a in some]) for some in (map(np.abs, arrays), parts))
     assert (~keep).sum() == round(amount * keep.size)
@@ -70,19 +74,32 @@ def test_a_threshold_keeps_what_is_as_large_or_larger_of_either_sign(rng, tau):
     weight = rng.permutation(np.arange(-6, 6)).reshape(3, 4)
     mask = threshold_mask(weight, threshold=tau)
     assert_array_equal(mask, [[w >= tau or w <= -tau for w in row] for row in weight.tolist()], strict=True)
+    near = [np.nextafter(tau + 1, 0), tau + 1, np.nextafter(tau + 1, 9)]    # a neighbour is not the same
+    assert threshold_mask(near, threshold=tau + 1).tolist() == [False, True, True]
+    assert threshold_mask(-tau - 1, threshold=tau + 1).shape == ()
 
 
 @given(rngs, SHAPES, amounts)
+@example(np.random.default_rng(0), (5,), 0.5)
 def test_a_random_mask_has_as_many_zeros(rng, shape, amount):
     mask = random_mask(shape, amount=amount, rng=rng)
     assert mask.shape == shape and (~mask).sum() == round(amount * mask.size)
 
 
-def test_every_place_of_a_random_mask_is_as_likely():
+def test_every_place_of_a_random_mask_and_every_two_are_as_likely():
     """2,000 masks of 10 with 3 zeros: each count is binomial, within 5 standard deviations."""
     rng = np.random.default_rng(0)
-    zeros = sum(~random_mask(10, amount=0.3, rng=rng) for _ in range(2000))
-    assert (np.abs(zeros - 600) < 5 * np.sqrt(2000 * 0.3 * 0.7)).all()
+    zeros = np.array([~random_mask((2, 5), amount=0.3, rng=rng) for _ in range(2000)]).reshape(-1, 10).astype(int)
+    assert (zeros.sum(axis=1) == 3).all()
+    both = zeros.T @ zeros    # how often two places go together; on its diagonal, how often each goes
+    p = np.where(np.eye(10), 3 / 10, 3 / 10 * 2 / 9)
+    assert (np.abs(both - 2000 * p) < 5 * np.sqrt(2000 * p * (1 - p))).all()
+
+
+@given(st.integers(0, 2 ** 32), amounts)
+def test_a_random_mask_comes_from_its_rng_alone(seed, amount):
+    first, again = (random_mask((6, 9), amount=amount, rng=np.random.default_rng(seed)) for _ in range(2))
+    assert_array_equal(first, again)
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(-5, 5), st.floats(0.1, 10))
@@ -107,6 +124,8 @@ def test_the_schedule_is_that_of_the_paper_step_by_step(rng):
                 else final + (initial - final) * (1 - (step - start) / length) ** 3 for step in t.tolist()]
     s = cubic_sparsity(t, initial=initial, final=final, t_start=start, t_end=start + length)
     np.testing.assert_allclose(s, expected, atol=1e-12)
+    again = cubic_sparsity(t.tolist(), initial=initial, final=final, t_start=start, t_end=start + length)
+    assert_array_equal(again, s, strict=True)
 
 
 # ------------------------------------------------------------ models

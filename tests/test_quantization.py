@@ -1,7 +1,9 @@
 """The laws of quantization: half a step at most, 0 exactly, and codes that are small integers."""
+from fractions import Fraction
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
@@ -34,6 +36,9 @@ def there_and_back(x, qparams):
 def test_the_notes_formula_errs_by_half_a_step_and_leaves_its_codes(theta, k):
     codes, delta = notes_codes(theta, k=k)
     assert codes.dtype == np.int64 and (np.abs(delta * codes - theta) <= delta / 2 * (1 + 4 * k * EPS)).all()
+    assert delta == (np.abs(theta).max() / k or 1)
+    ties = np.arange(-k, k) + 0.5    # of two as near the even code
+    assert_array_equal(notes_codes(np.append(ties, k), k=k)[0], [*map(round, ties.tolist()), k])
     zeros, one = notes_codes(0 * theta, k=k)
     assert one == 1 and not zeros.any()
     size = np.abs(theta).max()
@@ -43,6 +48,42 @@ def test_the_notes_formula_errs_by_half_a_step_and_leaves_its_codes(theta, k):
 
 
 # ------------------------------------------------------------ numbers and codes
+
+@given(rngs, st.integers(-300, 308), bits, signs)
+@example(np.random.default_rng(0), 308, 8, False)    # high - low is beyond all floats
+@example(np.random.default_rng(0), -300, 8, True)
+def test_step_and_zero_are_those_of_the_formula(rng, power, b, symmetric):
+    """In fractions: for ranges below 0, above it and around it, of any size."""
+    low, high = np.sort(rng.uniform(-1.7, 1.7, (2, 4)), axis=0) * 10.0 ** power
+    scale, zero_point, quant_min, quant_max = choose_qparams(low, high, bits=b, symmetric=symmetric)
+    assert (quant_min, quant_max) == code_range(b, symmetric=symmetric)
+    for S, Z, least, most in zip(scale, zero_point, low, high):
+        least, most = min(Fraction(least), 0), max(Fraction(most), 0)
+        exact = max(-least, most) / (2 ** (b - 1) - 1) if symmetric else (most - least) / (2 ** b - 1)
+        assert abs(Fraction(S) / exact - 1) <= 4 * EPS
+        assert Z == 0 if symmetric else abs(Z + least / exact) <= 0.5 + 1e-9
+
+
+@given(bits, st.integers(-9, 9), st.integers(0, 2 ** 10))
+def test_a_zero_between_two_codes_has_the_even_one(b, power, code):
+    code, S = code % (2 ** b - 1), 2.0 ** power
+    low = -(code + 0.5) * S
+    qparams = choose_qparams(low, low + S * (2 ** b - 1), bits=b, symmetric=False)
+    assert qparams.scale == S and qparams.zero_point == round(code + 0.5)
+
+
+@given(st.integers(-9, 9), st.integers(-5, 5))
+@example(0, 1)
+def test_of_two_codes_as_near_it_is_that_of_the_even_number_of_steps(power, zero):
+    S, ties = 2.0 ** power, np.arange(-20, 20) + 0.5
+    codes = [min(max(round(tie) + zero, -8), 7) for tie in ties.tolist()]
+    assert_array_equal(quantize(S * ties, QParams(S, zero, -8, 7)), codes)
+    x = Tensor(S * ties, requires_grad=True)
+    fake = ops.fake_quantize(x, scale=S, zero_point=zero, quant_min=-8, quant_max=7)
+    assert_array_equal(fake.data, S * (np.array(codes) - zero))
+    fake.backward(np.ones(len(ties)))
+    assert_array_equal(x.grad, [-8 <= round(tie) + zero <= 7 for tie in ties.tolist()])    # the ends are codes
+
 
 @given(numbers, bits, signs)
 def test_inside_the_range_the_error_is_at_most_half_a_step(x, b, symmetric):
@@ -115,6 +156,9 @@ def test_the_range_of_a_slice_is_that_of_its_numbers_along_any_axis(rng, ndim, d
     assert_array_equal(low.ravel(), [s.min() for s in slices])
     assert_array_equal(high.ravel(), [s.max() for s in slices])
     assert channel_range(x) == (x.min(), x.max())
+    for none in (ndim, -ndim - 1):
+        with pytest.raises(ValueError):
+            channel_range(x, axis=none)
 
 
 @given(rngs, bits, signs)
@@ -127,7 +171,7 @@ def test_the_engine_s_fake_quantization_is_there_and_back(rng, b, symmetric):
 
 
 @pytest.mark.parametrize("x", [np.zeros(3), np.full(4, 2.5), np.full(4, -2.5), [0.0], [1e300, -1e300],
-                               [5e-324]])
+                               [1.7e308, -1.7e308], [5e-324]])
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_ranges_at_the_edge_give_the_right_answer(x, symmetric):
     x = np.asarray(x)
@@ -214,18 +258,22 @@ def test_a_shared_weight_stays_shared_and_a_computed_one_is_left_alone():
 @settings(max_examples=15)
 @given(rngs)
 def test_folding_a_batch_norm_changes_nothing_in_evaluation(rng):
-    model = cnn(rng)
+    model = nn.Sequential(nn.BatchNorm2d(1), *cnn(rng)[:3], nn.BatchNorm2d(3), *cnn(rng)[3:], nn.ReLU(),
+                          nn.BatchNorm1d(2))    # of the five norms two are behind a layer
     for module in model:
         if hasattr(module, "running_var"):
+            module.eps = 0.1
             for name in ("weight", "bias", "running_mean", "running_var"):
                 getattr(module, name).data = rng.uniform(0.5, 2, module.num_features).astype(np.float32)
     folded = fold_batch_norm(model)
+    assert model.training and not any(m.training for m in (folded, *folded)) and len(model) == 11
     x = Tensor(rng.standard_normal((5, 1, 6, 6)).astype(np.float32))
-    assert [type(m) for m in folded] == [nn.Conv2d, nn.ReLU, nn.Flatten, nn.Linear, nn.Linear]
+    assert [type(m) for m in folded] == [nn.BatchNorm2d, nn.Conv2d, nn.ReLU, nn.BatchNorm2d, nn.Flatten,
+                                         nn.Linear, nn.Linear, nn.ReLU, nn.BatchNorm1d]
     assert {p.dtype for p in folded.parameters()} == {np.dtype(np.float32)}
+    assert not any(np.shares_memory(p.data, q.data) for p in model.parameters() for q in folded.parameters())
     expected = model.eval()(x).data    # sums of up to 48 products in float32, of numbers up to some 100
     assert_allclose(folded(x).data, expected, atol=1e-5 * max(1, np.abs(expected).max()))
-    assert len(model) == 7 and not folded.training
 
 
 # ------------------------------------------------------------ errors

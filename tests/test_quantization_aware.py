@@ -120,6 +120,19 @@ def test_a_learned_step_begins_as_in_the_paper_and_its_gradient_is_scaled(rng, b
     assert_allclose(step, factor * learned.raw.data, rtol=1e-6)
 
 
+@given(b=bits, power=st.integers(-5, 5))
+def test_the_ends_are_inside_and_between_two_codes_it_is_the_even_one(b, power):
+    low, high, s = -2 ** (b - 1), 2 ** (b - 1) - 1, Tensor(np.array([[2.0 ** power]]), requires_grad=True)
+    ends, ties = np.array([low, high]), np.arange(low, high) + 0.5
+    for ratio, slope in ((ends, [0, 0]), (ties, np.round(ties) - ties)):
+        v, s.grad = Tensor((s.data * ratio).ravel(), requires_grad=True), None
+        value = learned_step(v, s, quant_min=low, quant_max=high)
+        value.backward(g := np.arange(1.0, len(ratio) + 1)[None])
+        assert_array_equal(value.data, s.data * np.round(ratio))
+        assert_array_equal(v.grad, g[0])
+        assert_array_equal(s.grad, [[g[0] @ slope]])
+
+
 def test_where_all_is_clipped_the_gradient_of_the_step_is_the_slope():
     """There rounding plays no part, and v^ is linear in s."""
     v, s = Tensor(np.array([10.0, -10.0, 30.0, 20.0])), Tensor(np.array(1.0), requires_grad=True)

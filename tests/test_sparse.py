@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn
-from tinyml.compression.sparse import SparseLinear, matmul, rows_of, to_csr, to_dense
+from tinyml.compression.sparse import CSR, SparseLinear, matmul, rows_of, to_csr, to_dense
 from tinyml.nn.skeleton import describe, rebuild
 
 EPS = np.finfo(np.float64).eps
@@ -37,15 +37,28 @@ def test_columns_are_as_small_as_the_matrix_allows(n, kind):
     matrix[0, -1] = 3
     assert to_csr(matrix).columns.dtype == kind
     assert_array_equal(to_dense(to_csr(matrix)), matrix, strict=True)
+    matrix[0] = [4, *[0] * (n - 1)]    # wherever its values are
+    assert to_csr(matrix).columns.dtype == to_csr(0 * matrix).columns.dtype == kind
 
 
-@given(matrices(), rngs, st.sampled_from([(), (1,), (3,), (0,)]))
-def test_the_product_is_the_dense_one(matrix, rng, k):
+floats = st.sampled_from([np.float32, np.float64])
+
+
+@given(matrices(), rngs, st.sampled_from([(), (1,), (3,), (0,)]), floats, floats)
+def test_the_product_is_the_dense_one(matrix, rng, k, kind, other):
     """Sums of at most 6 products, in whatever order: 6 eps of the sum of their sizes."""
-    x = rng.standard_normal((matrix.shape[1], *k))
+    matrix, x = matrix.astype(kind), rng.standard_normal((matrix.shape[1], *k)).astype(other)
     y = matmul(to_csr(matrix), x)
-    assert y.shape == (len(matrix), *k)
-    assert_allclose(y, matrix @ x, atol=6 * EPS * 24 * max(1, np.abs(x).max(initial=0)))
+    assert y.shape == (len(matrix), *k) and y.dtype == np.result_type(kind, other)
+    assert_allclose(y, matrix @ x, atol=6 * np.finfo(y.dtype).eps * 24 * max(1, np.abs(x).max(initial=0)))
+
+
+def test_what_is_zero_takes_no_room():
+    """The dense matrix would have 480 GB."""
+    m, n = 200_000, 300_000
+    starts = np.repeat(np.array([0, 1, 3], np.int32), [10, m - 20, 11])    # a value in row 9, two in row m - 11
+    y = matmul(CSR(np.array([2.0, 3.0, 4.0]), np.array([n - 1, 0, 5], np.uint32), starts, (m, n)), np.arange(n))
+    assert np.flatnonzero(y).tolist() == [9, m - 11] and y[[9, m - 11]].tolist() == [2.0 * (n - 1), 20.0]
 
 
 @given(rngs, st.floats(0, 1), st.booleans())

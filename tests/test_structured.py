@@ -64,6 +64,7 @@ def test_the_smaller_model_computes_what_the_masked_one_computes(name, rng):
     model, X, _ = problem(name, rng)
     keep = random_keep(model, rng)
     masked, small = mask_units(model, keep), remove_units(model, keep)
+    assert [type(m) for m in small] == [type(m) for m in model]
     assert_allclose(small(Tensor(X)).data, masked(Tensor(X)).data, rtol=1e-12, atol=1e-12)
     for layer, mask in keep.items():
         assert len(small[layer].weight) == mask.sum()
@@ -91,6 +92,9 @@ def test_nothing_is_removed_from_the_model_itself(name):
     mask_units(model, keep)
     assert all((array == before[key]).all() for key, array in model.state_dict().items())
     assert not any(np.shares_memory(a.data, b.data) for a in model.parameters() for b in small.parameters())
+    for mode in (True, False):
+        small = remove_units(model.train(mode), keep)
+        assert {m.training for m in (model, *model, small, *small)} == {mode}
     same = remove_units(model, {})
     assert same(Tensor(X)).data.tobytes() == model(Tensor(X)).data.tobytes()
 
@@ -188,13 +192,17 @@ def test_normalized_scores_have_length_one_and_keep_their_order(rng, size):
 def test_the_lowest_go_and_a_unit_of_each_layer_stays(rng, sizes, data):
     scores = {i: rng.integers(0, 4, size).astype(float) for i, size in enumerate(sizes)}
     k = data.draw(st.integers(0, sum(sizes) - len(sizes)))
+    scores = {i: scores[i] for i in data.draw(st.permutations(range(len(sizes))))}    # keys in any order
     keep = lowest(scores, k)
+    assert list(keep) == list(scores) and {mask.dtype for mask in keep.values()} == {np.dtype(bool)}
     assert sum((~mask).sum() for mask in keep.values()) == k
     assert all(mask.any() for mask in keep.values())
-    units = [(scores[i][unit], i, unit) for i in keep for unit in range(sizes[i])]    # in the order of going
-    gone = [(s, i, unit) for s, i, unit in units if not keep[i][unit]]
-    could_go = [(s, i, unit) for s, i, unit in units if keep[i][unit] and keep[i].sum() > 1]
-    assert max(gone, default=(0,)) < min(could_go, default=(9,))
+    left = [list(range(len(s))) for s in scores.values()]
+    for _ in range(k):    # one after the other: the least that may go, of those as low the first
+        _, place, unit = min((s[unit], place, unit) for place, s in enumerate(scores.values())
+                             for unit in left[place] if len(left[place]) > 1)
+        left[place].remove(unit)
+    assert [np.flatnonzero(mask).tolist() for mask in keep.values()] == left
     if k:    # masks nest
         assert all((more | ~less).all() for more, less in zip(lowest(scores, k - 1).values(), keep.values()))
 

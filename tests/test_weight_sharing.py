@@ -43,6 +43,26 @@ def test_the_three_starts_lie_among_the_values(values, k):
         assert drawn == sorted(drawn)
 
 
+def test_random_starts_are_any_of_the_values_by_the_rng_alone():
+    """2,000 times 3 of 10: how often a value is drawn is binomial, and two together: within 5 deviations."""
+    values, rng = np.arange(10.0), np.random.default_rng(0)
+    draw = lambda rng: initial_centroids(values, 3, init="random", rng=rng)
+    drawn = (np.array([draw(rng) for _ in range(2000)])[..., None] == values).sum(axis=1)
+    p = np.where(np.eye(10), 3 / 10, 3 / 10 * 2 / 9)
+    assert (np.abs(drawn.T @ drawn - 2000 * p) < 5 * np.sqrt(2000 * p * (1 - p))).all()
+    for seed in range(20):
+        assert_array_equal(draw(np.random.default_rng(seed)), draw(np.random.default_rng(seed)))
+
+
+def test_a_start_that_there_is_not_is_refused():
+    rng = np.random.default_rng(0)
+    for bad in ({"k": 3, "init": "random", "rng": rng}, {"k": 1, "init": "best", "rng": rng}):
+        with pytest.raises(ValueError):
+            initial_centroids([1.0, 2.0], **bad)
+    with pytest.raises(TypeError):
+        initial_centroids([1.0, 2.0], 1, init="random")
+
+
 @given(rngs, st.integers(1, 60), st.integers(1, 9), st.sampled_from(INITS))
 def test_lloyd_never_raises_the_error_and_ends_at_a_fixed_point(rng, n, k, init):
     values = rng.standard_normal(n) * rng.choice([1e-3, 1, 1e3], n)
@@ -78,8 +98,16 @@ def test_between_two_centroids_a_value_moves_the_smaller():
     assert kmeans([0, 1, 2], 2)[0].tolist() == [0.5, 2]
 
 
-def test_it_ends_where_no_code_changes():
-    assert kmeans([0, 1, 10, 11], 2) == (pytest.approx([0.5, 10.5]), [2.0, 1.0])    # one move, and no more
+@pytest.mark.parametrize("values, centroids, errors", [
+    ([0, 1, 10, 11], [0.5, 10.5], [2.0, 1.0]),    # the first move is the last
+    ([[3, 9], [0, 1]], [4 / 3, 9], [10.0, 14 / 3]),    # in any order and shape
+    ([0, 8, 4, 0, 5], [0, 17 / 3], [25.0, 515 / 36, 26 / 3]),    # two moves
+    ([7], [7], [0.0, 0.0]),
+])
+def test_it_ends_after_the_first_move_that_changes_no_code(values, centroids, errors):
+    found = kmeans(values, len(centroids))
+    assert_allclose(found[0], centroids)
+    assert found[1] == pytest.approx(errors)
 
 
 @pytest.mark.parametrize("k, kind", [(255, np.uint8), (256, np.uint16)])

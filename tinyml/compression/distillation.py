@@ -34,11 +34,12 @@ def soften(logits, *, temperature):
 
     (Hinton et al. 2015, equation 1; MATH5836 week 10, section 10.2.4.) T = 1 is the usual softmax. A larger T
     moves all p_c towards 1/C, a smaller one that of the largest logit towards 1. The order of the classes
-    stays, and adding a constant to all logits of a row changes nothing.
+    stays, and adding a constant to all logits of a row changes nothing. Computed in float64, since z / T may be
+    beyond all float32.
 
     Parameters
     ----------
-    logits : array_like or Tensor, shape (..., C), C >= 1
+    logits : array_like or Tensor, shape (..., C), C >= 1: one or more axes, the classes last
     temperature : float in [1e-4, 1e4], T
 
     Returns
@@ -70,6 +71,7 @@ def _constant(function, name, x):
 
 @primitive
 def _cast(x, *, dtype):
+    """A Tensor in another dtype; its gradient comes back in its own."""
     return x.astype(dtype), (lambda g: g,)    # the engine gives g the dtype of x
 
 
@@ -82,7 +84,9 @@ def distillation_loss(student_logits, teacher_logits, target=None, *, temperatur
 
     (MATH5836 week 10, section 10.2.4; Hinton et al. 2015, section 2.) The second part has the gradient
     alpha T (p_s - p_t) / N in z_s, and at any T it lies between 0 and alpha r^2 / 8, with r the range of
-    z_s - z_t over the classes. T and T^2 would magnify the rounding of float32: it is computed in float64.
+    z_s - z_t over the classes. T and T^2 would magnify the rounding of float32: so the second part is computed
+    in float64, from logits to T^2 KL, and rounded once, to the student's dtype. With alpha = 1 the labels play no
+    part.
 
     Parameters
     ----------
@@ -167,8 +171,9 @@ def solve_bias(logits, class_index, *, share):
 
         row i is named c  <=>  b > m_i = max_(j != c) z_ij - z_ic
 
-    So b lies half-way between the k-th and the (k+1)-th smallest of the margins m_i, k = round(share n), and
-    1 beyond the last of them where k = 0 or k = n. Margins that tie are named together or not at all.
+    So b lies half-way between the k-th and the (k+1)-th smallest of the margins m_i, k = round(share n), of two as
+    near the even one. For k = 0 it is 1 below the smallest, for k = n 1 above the largest. Margins that tie are
+    named together or not at all.
 
     A student that never saw class c has learned from its teacher what c looks like, but also that it never
     occurs: "the learned bias for the 3 class is much too low" (Hinton et al. 2015, section 3, who choose the
@@ -238,5 +243,6 @@ def shift_bias(model, class_index, by):
 
 
 def _check_class(function, class_index, n_classes):
+    """Raise ValueError unless it is a class."""
     if not isinstance(class_index, (int, np.integer)) or not 0 <= class_index < n_classes:
         raise ValueError(f"{function}: class_index must be an int in 0..{n_classes - 1}, got {class_index!r}")

@@ -54,9 +54,10 @@ def entropy(counts):
 def huffman_lengths(counts):
     """Word lengths of an optimal code: join the two rarest until one is left (Huffman 1952).
 
-    A symbol's length is how often it was part of a joining. One symbol alone needs no bits: length 0. The
-    total of the counts is at least the Fibonacci number F(longest + 2), so a word of more than 56 bits would
-    take more symbols than any memory holds.
+    A symbol's length is how often it was part of a joining; which of equal counts are joined first is free. One
+    symbol alone needs no bits: length 0. Words of more than 56 bits are refused. The total of the counts is at
+    least the Fibonacci number F(longest + 2), so they would take more symbols than any memory holds; but counts
+    need not come from symbols.
 
     Parameters
     ----------
@@ -105,7 +106,8 @@ def canonical_codes(lengths):
 
     Returns
     -------
-    ndarray of int64, shape (K,) : the word of each symbol, its l bits as an integer, first bit highest
+    ndarray of int64, shape (K,) : the word of each symbol, its l bits as an integer, first bit highest; 0 for
+        symbols without a word
 
     Raises
     ------

@@ -43,12 +43,13 @@ def quantize_multiplier(multiplier):
 
     Parameters
     ----------
-    multiplier : array_like, each > 0 and finite, and at most 1; 2^-31 and below is as good as 0
+    multiplier : array_like, any shape, each in (0, 1]; 2^-31 and below is as good as 0, and is written as any other
 
     Returns
     -------
-    M0 : ndarray of int32, in 2^30 ... 2^31 - 1
-    shift : ndarray of int32, n >= 0
+    M0 : ndarray of int32, the shape of multiplier, in 2^30 ... 2^31 - 1; a fraction that rounds up to 1, and M = 1,
+        have the largest, 2^31 - 1
+    shift : ndarray of int32, of this shape, n >= 0; 0 for M = 1
 
     Raises
     ------
@@ -72,7 +73,8 @@ def quantize_multiplier(multiplier):
 def rounding_doubling_high_mul(a, b):
     """round(a b / 2^31), of two as near the larger: the product of two 31-bit fractions.
 
-    The upper half of twice the product; only a = b = -2^31 does not fit, and gives 2^31 - 1.
+    The upper half of twice the product; only a = b = -2^31 does not fit, and gives 2^31 - 1. In whole numbers:
+    a float64 does not hold all 62 bits of a product.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def rounding_right_shift(x, shift):
     Parameters
     ----------
     x : ndarray of int32
-    shift : ndarray of integers >= 0 that broadcasts to it; 31 and more give 0 for all but -2^31
+    shift : ndarray of integers >= 0 that broadcasts to it; 33 and more give 0
 
     Returns
     -------
@@ -116,15 +118,18 @@ def rounding_right_shift(x, shift):
 def requantize(accumulator, multiplier, shift, *, zero_point, quant_min, quant_max):
     """q3 = clip(Z3 + round(2^-n M0 acc), quant_min, quant_max) (Jacob et al. 2018, equations 5 to 7).
 
+    Rounded twice, as integers alone can: M0 acc by `rounding_doubling_high_mul`, and that times 2^-n by
+    `rounding_right_shift`. No step wraps around, whatever the int32 sum: the codes are those of whole numbers.
+
     Parameters
     ----------
     accumulator : ndarray of int32
-    multiplier, shift : ndarrays of int32 that broadcast to it, from `quantize_multiplier`
+    multiplier, shift : ndarrays of int32 that broadcast to it, M0 and n from `quantize_multiplier`
     zero_point, quant_min, quant_max : int, of the output
 
     Returns
     -------
-    ndarray of the smallest dtype that holds quant_min ... quant_max
+    ndarray, the shape of accumulator, of the `smallest_dtype` that holds quant_min ... quant_max
     """
     scaled = rounding_right_shift(rounding_doubling_high_mul(accumulator, multiplier), shift)
     codes = np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max)
@@ -154,6 +159,7 @@ def exact_matmul(x, w, largest):
 
 
 def _int32(function, name, value):
+    """The value as an array of int32, or an error."""
     value = np.asarray(value)
     if value.dtype != np.int32:
         raise TypeError(f"{function}: {name} must be of int32, got {value.dtype}")

@@ -48,8 +48,8 @@ def truncated_svd(weight, rank, *, covariance=None):
 
     Returns
     -------
-    U : ndarray, shape (m, r)
-    V : ndarray, shape (n, r)
+    U : ndarray, shape (m, r), of the dtype of weight
+    V : ndarray, shape (n, r), of the dtype of weight
 
     Raises
     ------
@@ -112,6 +112,9 @@ def break_even(m, n):
 def rank_for_energy(s, *, energy):
     """The least rank whose singular values hold a share of the whole: sum_{i<=r} s_i^2 >= energy sum s_i^2.
 
+    What is missed by 1e-12 of the share or less is put down to rounding, and held. A float need not hold the
+    squares, only the singular values: their ratios to the largest do as well. The rank for zeros is 1.
+
     Parameters
     ----------
     s : array_like, shape (k,), singular values, >= 0, decreasing
@@ -134,7 +137,7 @@ def rank_for_energy(s, *, energy):
 
 
 def rank_for_budget(m, n, *, share):
-    """The largest rank with r (m + n) <= share m n, and 1 at least.
+    """The largest rank with r (m + n) <= share m n, up to rounding; 1 at least, and min(m, n) at most.
 
     Parameters
     ----------
@@ -195,7 +198,9 @@ def factorize_conv(layer, rank, *, method="separable"):
         "separable"    (kh x 1) C -> r, then (1 x kw) r -> O:   W[o,c,i,j] ~ sum_r H[o,r,j] V[r,c,i]
         "channel"      (kh x kw) C -> r, then (1 x 1) r -> O:   W[o,c,i,j] ~ sum_r U[o,r] V[r,c,i,j]
 
-    (Tai et al. 2016, equation 4, whose SVD is of W as a (C kh, O kw) matrix; Denton et al. 2014.)
+    (Tai et al. 2016, equation 4, whose SVD is of W as a (C kh, O kw) matrix; Denton et al. 2014.) Stride and
+    padding (h, w) are split: "separable" has h in the first and w in the second, "channel" all in the first. Only
+    the second has the layer's bias.
 
     Parameters
     ----------
@@ -205,11 +210,12 @@ def factorize_conv(layer, rank, *, method="separable"):
 
     Returns
     -------
-    Sequential; stride and padding are split between the two
+    Sequential of the two, with arrays of their own
 
     Raises
     ------
-    TypeError, ValueError : not a Conv2d, an unknown method, or rank out of range
+    TypeError : not a Conv2d
+    ValueError : an unknown method, or rank out of range
 
     Warns
     -----
@@ -376,6 +382,7 @@ def input_covariances(model, X):
 
 
 def _check_layer(function, layer, kind):
+    """Raise TypeError unless the layer is of that class."""
     if not isinstance(layer, kind):
         raise TypeError(f"{function}: layer must be a {kind.__name__}, got {type(layer).__name__}")
 
@@ -389,5 +396,6 @@ def _warn_unless_cheaper(function, rank, U, V):
 
 
 def _check_rank(function, rank, most):
+    """Raise ValueError unless it is an int in 1..most."""
     if not isinstance(rank, (int, np.integer)) or not 1 <= rank <= most:
         raise ValueError(f"{function}: rank must be an int in 1..{most}, got {rank!r}")

@@ -28,7 +28,8 @@ LAYERS = (Linear, Conv2d)
 def magnitude_mask(weight, *, amount):
     """Keep the weights of largest magnitude: m_j = 0 for exactly round(amount d) of the d weights.
 
-    Of weights that are equal in magnitude the earlier ones, in reading order, go first.
+    Of weights that are equal in magnitude the earlier ones, in reading order, go first. The rounding is that of
+    Python: of two numbers as near to the even one.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def global_masks(weights, *, amount):
 
     Returns
     -------
-    list of ndarray of bool, the shapes of the weights, True for the weights to keep
+    list of ndarray of bool, the shapes of the weights in their order, True for the weights to keep
 
     Raises
     ------
@@ -105,17 +106,20 @@ def threshold_mask(weight, *, threshold):
     TypeError, ValueError : weight is not real or not finite, or the threshold is negative
     """
     check_number("threshold_mask", "threshold", threshold, at_least=0)
-    return np.abs(check_real("threshold_mask", "weight", weight)) >= threshold
+    weight = check_real("threshold_mask", "weight", weight)
+    return np.abs(weight) >= threshold
 
 
 def random_mask(shape, *, amount, rng):
     """The baseline: exactly round(amount d) of the d weights go, whichever they are.
 
+    Every choice of so many places is as likely. The rounding is as in `magnitude_mask`.
+
     Parameters
     ----------
     shape : int or tuple of int
     amount : float in [0, 1], the fraction to prune
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator, the only source of chance; it may be used in any way
 
     Returns
     -------
@@ -139,7 +143,7 @@ def cubic_sparsity(t, *, final, t_end, t_start=0, initial=0.0):
 
     Parameters
     ----------
-    t : float or array_like, the step
+    t : float or array_like, the step, or many of them
     final, initial : float in [0, 1], s_f and s_i
     t_start, t_end : float, t_0 and t_end, t_start < t_end
 

@@ -41,8 +41,9 @@ def notes_codes(theta, *, k):
 
         q_j = round(theta_j / Delta),    Delta = max |theta| / K
 
-    Its codes are meant to be 0 ... K - 1. Half of the weights of a network are negative, and so are
-    their codes; and the largest weight has the code K. `choose_qparams` repairs both.
+    round is to the nearest, of two as near to the even one. The codes are meant to be 0 ... K - 1. Half of the
+    weights of a network are negative, and so are their codes; and the largest weight has the code K.
+    `choose_qparams` repairs both.
 
     Parameters
     ----------
@@ -75,8 +76,9 @@ def choose_qparams(low, high, *, bits, symmetric):
         symmetric:   S = max(|low|, |high|) / (2^(b-1) - 1),    Z = 0,    codes -(2^(b-1) - 1) ... 2^(b-1) - 1
         affine:      S = (high - low) / (2^b - 1),    Z = round(-low / S),    codes 0 ... 2^b - 1
 
-    The range is widened to hold 0 first; and as Z is rounded, both its ends move by up to S / 2. A range
-    of the single number 0 has S = 1.
+    The range is widened to hold 0 first; and as Z is rounded (of two as near to the even one), both its ends
+    move by up to S / 2. S = 1 where the formula gives 0: a range of the single number 0, or of the smallest
+    numbers there are. A float64 holds S for all ends, also those whose difference high - low it does not hold.
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ def code_range(bits, *, symmetric):
 def quantize(x, qparams):
     """q = clip(round(x / S) + Z, quant_min, quant_max): the code of every number (Jacob et al. 2018, eq. 1).
 
-    Rounding is to the nearest, of two as near to the even one.
+    x / S is rounded to the nearest integer, of two as near to the even one; then Z is added.
 
     Parameters
     ----------
@@ -185,11 +187,12 @@ def channel_range(x, *, axis=None):
 
     Returns
     -------
-    low, high : ndarrays
+    low, high : ndarrays, of the axes of x; numbers if axis is None
 
     Raises
     ------
-    TypeError, ValueError : x is not real, not finite, or empty, or has no such axis
+    TypeError : x is not real
+    ValueError : x is not finite or is empty; it has no such axis
     """
     x = _filled("channel_range", "x", x)
     if axis is None:
@@ -390,15 +393,16 @@ def fold_batch_norm(model):
         W' = gamma / sqrt(var + eps) W,    b' = gamma / sqrt(var + eps) (b - mean) + beta
 
     per output channel, with the running mean and variance (Jacob et al. 2018, section 3.2). In
-    evaluation mode the outputs agree to rounding; the folded model has no training mode of its own.
+    evaluation mode the outputs agree to rounding; the folded model has no training mode of its own. A batch
+    norm that is first, or behind anything else, stays where it is.
 
     Parameters
     ----------
-    model : Sequential
+    model : Sequential; neither it nor its mode is changed
 
     Returns
     -------
-    Sequential, in evaluation mode
+    Sequential, in evaluation mode, shorter by the batch norms that were folded
 
     Raises
     ------
@@ -421,6 +425,7 @@ def fold_batch_norm(model):
 
 
 def _filled(function, name, value):
+    """The value as a real array with an entry at least, or an error."""
     value = check_real(function, name, value)
     if not value.size:
         raise ValueError(f"{function}: {name} must hold at least one number, got shape {value.shape}")

@@ -81,7 +81,7 @@ def learned_step(v, s, *, quant_min, quant_max):
 
         dv^/dv = 1 inside, 0 outside        dv^/ds = round(v/s) - v/s inside, quant_min or quant_max outside
 
-    inside being quant_min <= v/s <= quant_max.
+    inside being quant_min <= v/s <= quant_max, and round(v/s) the nearest integer, of two as near the even one.
 
     Parameters
     ----------

@@ -44,11 +44,11 @@ def to_csr(matrix):
 
     Parameters
     ----------
-    matrix : array_like, shape (m, n), real and finite
+    matrix : array_like, shape (m, n), real and finite; m or n may be 0
 
     Returns
     -------
-    CSR, values of the dtype of the matrix
+    CSR, values of the dtype of the matrix; the dtype of the columns follows from n alone
 
     Raises
     ------
@@ -81,7 +81,7 @@ def rows_of(csr):
 def matmul(csr, x):
     """W x for a sparse W: y_i = sum over the values of row i of value x[column].
 
-    Only the values that are there are multiplied: nnz k products in place of m n k.
+    Only the values that are there are multiplied: nnz k products in place of m n k. There is no dense (m, n).
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def matmul(csr, x):
 
     Returns
     -------
-    ndarray, shape (m,) or (m, k)
+    ndarray, shape (m,) or (m, k), of the dtype of a product of a value and an entry of x
 
     Raises
     ------

@@ -115,11 +115,12 @@ def normalized(scores):
 def lowest(scores, k):
     """Which units to keep when the k of lowest score go, over all layers together.
 
-    Ties go to the first layer, then to the first unit. The last unit of a layer never goes.
+    Of equal scores the first layer, in the order of the dict, loses its unit first, and in it the first unit.
+    The last unit that is left in a layer never goes.
 
     Parameters
     ----------
-    scores : dict of layer to array_like, shape (units,)
+    scores : dict of layer, any key, to array_like, shape (units,)
     k : int >= 0, at most the number of units less one for each layer
 
     Returns
@@ -151,6 +152,7 @@ def lowest(scores, k):
 
 
 def _units_first(function, name, value):
+    """The value as a real array (units, ...), or an error."""
     value = check_real(function, name, value)
     if value.ndim < 1:
         raise ValueError(f"{function}: {name} must have a row for each unit, got shape {value.shape}")
@@ -351,7 +353,7 @@ def remove_units(model, keep):
 
     Returns
     -------
-    Sequential of the same layers, smaller
+    Sequential of the same layers, smaller, in the mode that the model is in; it shares no array with the model
 
     Raises
     ------
@@ -359,15 +361,15 @@ def remove_units(model, keep):
     ValueError : keep names a layer without prunable units, has another shape, or keeps no unit
     """
     groups = _checked("remove_units", model, keep)
-    modules = [copy.deepcopy(module) for module in model]
+    small = copy.deepcopy(model)
     for layer, (units, kept) in groups.items():
-        _take(modules[layer], np.flatnonzero(kept), axis=0)
+        _take(small[layer], np.flatnonzero(kept), axis=0)
         if units.norm is not None:
-            _take(modules[units.norm], np.flatnonzero(kept), axis=0)
-        reader = modules[units.reader]
+            _take(small[units.norm], np.flatnonzero(kept), axis=0)
+        reader = small[units.reader]
         per_unit = reader.weight.shape[1] // len(kept)    # H W behind a Flatten, else 1
         _take(reader, np.flatnonzero(np.repeat(kept, per_unit)), axis=1)
-    return Sequential(*modules)
+    return small
 
 
 def _checked(function, model, keep):

@@ -29,9 +29,9 @@ SHARING = (Conv2d, Embedding, Linear)    # layers whose weight may be computed
 def initial_centroids(values, k, *, init="linear", rng=None):
     """Where k-means starts: three rules of Han et al. 2016, section 3.2.
 
-        "linear"    k points at equal distances from the smallest to the largest value
-        "density"   the quantiles (j + 1/2) / k, j = 0..k-1: as many values to each
-        "random"    k of the values, drawn without replacement (Forgy)
+        "linear"    k points at equal distances from the smallest to the largest value; the smallest if k = 1
+        "density"   the quantiles (j + 1/2) / k, j = 0..k-1, as np.quantile has them: as many values to each
+        "random"    k of the values, drawn without replacement, every choice as likely (Forgy)
 
     Large weights are few, yet they matter most: the linear rule alone is sure to have a level near them.
 
@@ -40,7 +40,7 @@ def initial_centroids(values, k, *, init="linear", rng=None):
     values : array_like of float, at least one, any shape
     k : int >= 1, number of centroids
     init : "linear", "density" or "random"
-    rng : numpy.random.Generator, for "random" only
+    rng : numpy.random.Generator, for "random" only; it may be used in any way
 
     Returns
     -------
@@ -76,7 +76,7 @@ def assign(values, centroids):
     Parameters
     ----------
     values : array_like of float, any shape
-    centroids : array_like of float, shape (k,), k >= 1, increasing (not strictly)
+    centroids : array_like of float, shape (k,), k >= 1, increasing (not strictly; of equal centroids either)
 
     Returns
     -------
@@ -104,9 +104,10 @@ def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
 
         a_i = argmin_j |w_i - c_j|,      c_j = mean of the w_i with a_i = j
 
-    Neither step raises the sum of squares, so it ends, where no code changes. A centroid without values stays
-    where it is. The values are sorted once: then the k groups are k stretches, and their sums differences of
-    running sums.
+    Of two centroids as near a value has the smaller, as in `assign`. A centroid without values stays where it is.
+    Neither step raises the sum of squares, so it ends: after the first move that changes no code, or max_iter
+    moves. The values are sorted once: then the k groups are k stretches, and their sums differences of running
+    sums.
 
     Parameters
     ----------
@@ -118,8 +119,8 @@ def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
     Returns
     -------
     centroids : ndarray of float64, shape (k,), increasing (not strictly)
-    errors : list of float, sum_i (w_i - c_(a_i))^2 before each move and at the end; it never rises, up to
-        rounding of the running sums
+    errors : list of float, sum_i (w_i - c_(a_i))^2 before each move and after the last: one more than there were
+        moves; it never rises, up to rounding of the running sums
 
     Raises
     ------

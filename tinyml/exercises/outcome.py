@@ -93,7 +93,8 @@ def flatten(what, value, args=None, depth=0):
         return [(what or "result", np.asarray(value))]
     ours = type(value).__module__.startswith("tinyml") and not isinstance(value, types.FunctionType)
     if ours and hasattr(value, "__dict__"):
-        return flatten(what, vars(value), None, depth + 1)
+        own = {key: item for key, item in vars(value).items() if key != "training"}    # there after train() only
+        return flatten(what, own, None, depth + 1)
     return [(what or "result", np.array("None" if value is None else type(value).__name__))]
 
 
@@ -132,7 +133,7 @@ def agree(first, second, times=1):
 
 def equal(a, b, times=1):
     """Whether two arrays of outcomes are equal but for rounding; errors are, if they are of one type."""
-    if a.shape != b.shape or a.dtype.kind != b.dtype.kind or a.dtype != b.dtype and "f" == a.dtype.kind:
+    if a.shape != b.shape or a.dtype.kind != b.dtype.kind or a.dtype != b.dtype and (a.ndim or a.dtype.kind == "f"):
         return False
     if a.dtype.kind == "U" and ":" in str(a):
         return str(a).partition(":")[0] == str(b).partition(":")[0]

@@ -38,8 +38,8 @@ def fake_quantize(x, *, scale, zero_point, quant_min, quant_max):
 
         q = clip(round(x / S) + Z, quant_min, quant_max),        y = S (q - Z)
 
-    (Jacob et al. 2018, equations 1 and 12). Backward the identity where the code was not clipped,
-    and 0 where it was.
+    (Jacob et al. 2018, equations 1 and 12). x / S is rounded as in `round_ste`, then Z is added. Backward
+    the identity where the code was not clipped, and 0 where it was.
 
     Parameters
     ----------

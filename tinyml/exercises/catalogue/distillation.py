@@ -8,6 +8,7 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: what the teacher says", 
         name="soften", target=f"{DISTILLATION}:soften", level=1, minutes=5, keep=3, after=("softmax",),
         task="Turn logits into probabilities at a temperature",
         tests=(f"{TESTS}::test_a_hotter_softmax_is_the_same_order_nearer_to_uniform",
+               f"{TESTS}::test_softened_are_the_last_axis_in_float64_and_then_rounded",
                f"{TESTS}::test_a_constant_added_to_all_logits_changes_nothing"),
         hints=("A softmax of what? And mind the dtype: 1e38 / T is no float32.",
                "softmax(z / T) over the last axis, computed in float64, given back in the dtype of z, as an "
@@ -18,6 +19,12 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: what the teacher says", 
                     "A high temperature makes the classes more alike: divide the logits by T."),
             Mistake("z.astype(np.float64) / temperature", "z.astype(np.float64)",
                     "The temperature plays no part in yours."),
+            Mistake("z.astype(np.float64) / temperature).data.astype(z.dtype)",
+                    "(z / temperature).astype(z.dtype)).data",
+                    "A float32 overflows where z / T is large, and rounds z / T: compute in float64, and cast the "
+                    "result."),
+            Mistake("/ temperature)", "/ temperature, axis=1)",
+                    "Logits may have one axis, or three: the classes are the last one, axis -1."),
             Mistake("/ temperature)", "/ temperature, axis=0)",
                     "Each row is a sample: softmax goes over the classes, the last axis."),
             Mistake(".data.astype(z.dtype)", ".data",
@@ -38,7 +45,8 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: what the teacher says", 
                "ln p_s = F.log_softmax(student / T), in float64 by _cast and back; without a target the "
                "second part alone.",
                "p_t = soften(teacher, temperature=T); log_p_s = F.log_softmax(_cast(student, "
-               "dtype=np.float64) / T); soft = _cast(T ** 2 * ..., dtype=student.dtype)"),
+               "dtype=np.float64) / T); soft = _cast(T ** 2 * ..., dtype=student.dtype); return soft if target is "
+               "None else (1 - alpha) * ... + alpha * soft"),
         mistakes=(
             Mistake("T ** 2 * F.kl_div", "F.kl_div",
                     "The gradient of the soft part shrinks with T^2: the factor T^2 keeps it on one scale."),
@@ -51,6 +59,12 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: what the teacher says", 
             Mistake("_cast(student, dtype=np.float64) / T", "_cast(student, dtype=np.float64)",
                     "The student is compared with the teacher at the same temperature: divide its logits by "
                     "T."),
+            Mistake("_cast(student, dtype=np.float64) / T", "student / T",
+                    "In float32 the factor T^2 magnifies the rounding: cast the student's logits to float64 before "
+                    "you divide, and the soft part back."),
+            Mistake('F.kl_div(log_p_s, p_t, "batchmean")', "(p_t * -log_p_s).sum() / len(teacher)",
+                    "This is the cross-entropy between the two; KL is less than that by the teacher's entropy, and "
+                    "0 where both agree."),
             Mistake("F.cross_entropy(student, target)", "F.cross_entropy(student / T, target)",
                     "The labels are learned at temperature 1: only the soft part has T."),
             Mistake('p_t, "batchmean"', 'p_t, "mean"',
@@ -65,7 +79,8 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: what the teacher says", 
                "next, k = round(share n). Put m_1 - 2 in front and m_n + 2 behind, and k = 0 and k = n need "
                "no case of their own.",
                "margins = np.sort(np.delete(logits, class_index, axis=1).max(axis=1) - ...); ends = "
-               "np.concatenate([...]); return float(ends[k] + ends[k + 1]) / 2"),
+               "np.concatenate([margins[:1] - 2, margins, margins[-1:] + 2]); k = round(...); return "
+               "float(ends[k] + ends[k + 1]) / 2"),
         mistakes=(
             Mistake("np.sort(np.delete(logits, class_index, axis=1).max(axis=1) - logits[:, class_index])",
                     "np.delete(logits, class_index, axis=1).max(axis=1) - logits[:, class_index]",
@@ -75,6 +90,11 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: what the teacher says", 
             Mistake("max(axis=1) - logits[:, class_index]", "max(axis=1) * -1 + logits[:, class_index]",
                     "The sign: c is named where b is above the largest other logit less its own."),
             Mistake("round(share * n)", "int(share * n)", "k is share n rounded to the nearest."),
+            Mistake("round(share * n)", "int(share * n + 0.5)",
+                    "Half a row is rounded to the even number, as Python's round does, not always up."),
+            Mistake("ends = np.concatenate([margins[:1] - 2, margins, margins[-1:] + 2])",
+                    "ends = np.concatenate([margins[:1] - 1, margins, margins[-1:] + 1])",
+                    "Where no row or every row is wanted, b is 1 beyond the margins, and yours is half of that."),
             Mistake("float(ends[k] + ends[k + 1]) / 2", "float(ends[k])",
                     "On a margin itself the row is undecided: go half-way to the next one."),
             Mistake("float(ends[k] + ends[k + 1]) / 2", "float(ends[n - k] + ends[n - k + 1]) / 2",

@@ -9,12 +9,14 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
         after=("quantize",),
         task="Write a multiplier in (0, 1] as 2^-n M0 with M0 an integer of 31 bits",
         tests=("test_integer.py::test_a_multiplier_has_31_bits",
+               "test_integer.py::test_multipliers_of_an_array_are_those_of_its_entries",
                "test_integer.py::test_multiplying_is_within_one_of_the_real_product"),
         hints=("np.frexp takes a number apart into a fraction in [0.5, 1) and a power of 2.",
                "M0 = round(2^31 fraction), n = -exponent. Two corners: a fraction that rounds up to 2^31 "
                "does not fit (2^31 - 1 is as near as can be), and M = 1 has exponent 1: M0 = 2^31 - 1, n = 0.",
                "fraction, exponent = np.frexp(M); fixed = np.minimum(np.round(fraction * 2.0 ** 31), "
-               "INT32.max); where exponent > 0 take INT32.max and 0; both .astype(np.int32)"),
+               "INT32.max); return fixed and -exponent, but INT32.max and 0 where exponent > 0 (np.where), both "
+               ".astype(np.int32)"),
         mistakes=(
             Mistake("np.where(one, 0, -exponent)", "np.where(one, 0, exponent)",
                     "M = 2^-n M0: n is minus the exponent that frexp gives."),
@@ -31,6 +33,7 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
         keep=1, after=("quantize_multiplier",),
         task="Multiply two 31-bit fractions held as int32, rounded, without a float",
         tests=("test_integer.py::test_the_high_half_of_a_doubled_product_is_the_rounded_fraction",
+               "test_integer.py::test_large_products_next_to_a_half_are_rounded_as_whole_numbers_are",
                "test_integer.py::test_multiplying_is_within_one_of_the_real_product"),
         hints=("A product of two int32 needs int64. To round a right shift, add half of what it divides by "
                "first.",
@@ -44,17 +47,25 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
                     "A shift rounds down: add half of 2^31 before it."),
             Mistake("np.minimum((product + (1 << 30)) >> 31, INT32.max)", "((product + (1 << 30)) >> 31)",
                     "-2^31 times -2^31 gives 2^31, which wraps around in an int32: take 2^31 - 1 at most."),
+            Mistake("np.minimum((product + (1 << 30)) >> 31, INT32.max)",
+                    "np.minimum(np.floor(product / 2 ** 31 + 0.5), INT32.max)",
+                    "A quotient is a float64 of 53 bits, and takes numbers next to a half for a half: shift "
+                    "whole numbers."),
+            Mistake("np.minimum((product + (1 << 30)) >> 31, INT32.max)",
+                    "np.minimum(np.sign(product) * (np.abs(product) + (1 << 30) >> 31), INT32.max)",
+                    "Of two as near the larger is taken, for negative products too: no absolute value."),
             Mistake(">> 31", ">> 32", "The product is doubled: of 2 a b the upper half is a b / 2^31."),
             Mistake("(1 << 30)", "(1 << 31)", "Half of what the shift divides by, 2^31, is 2^30."))),
     Exercise(
         name="requantize", target=f"{INTEGER}:requantize", level=2, minutes=15,
         after=("rounding_doubling_high_mul",),
         task="Turn int32 sums into codes of the output: times M, plus Z, clipped, in a small dtype",
-        tests=("test_integer.py::test_multiplying_is_within_one_of_the_real_product",
+        tests=("test_integer.py::test_codes_of_an_output_are_bit_for_bit_those_of_whole_numbers",
+               "test_integer.py::test_multiplying_is_within_one_of_the_real_product",
                "test_integer.py::test_a_linear_layer_is_bit_for_bit_that_of_whole_numbers"),
         hints=("Both roundings have functions of their own here: the product with M0, then the shift by n.",
-               "rounding_right_shift(rounding_doubling_high_mul(acc, M0), n), plus zero_point, clipped, of "
-               "the dtype that smallest_dtype names.",
+               "rounding_right_shift(rounding_doubling_high_mul(acc, M0), n), plus zero_point in int64, where "
+               "no sum wraps around, clipped, of the dtype that smallest_dtype names.",
                "scaled = ...; codes = np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max); "
                "codes.astype(...)"),
         mistakes=(
@@ -69,6 +80,17 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
             Mistake("rounding_right_shift(rounding_doubling_high_mul(accumulator, multiplier), shift)",
                     "rounding_doubling_high_mul(accumulator, multiplier) >> shift",
                     "A plain shift rounds down: rounding_right_shift rounds to the nearest."),
+            Mistake("scaled.astype(np.int64) + zero_point", "scaled + np.int32(zero_point)",
+                    "With Z added, a large int32 wraps around: add in int64, and clip before you cast."),
+            Mistake("rounding_right_shift(rounding_doubling_high_mul(accumulator, multiplier), shift)",
+                    "np.round(accumulator * (multiplier / 2 ** 31) / 2.0 ** shift)",
+                    "This rounds once, in floats, and now and then to another code: first the product, then the "
+                    "shift, each rounded in whole numbers."),
+            Mistake("rounding_right_shift(rounding_doubling_high_mul(accumulator, multiplier), shift)",
+                    "rounding_doubling_high_mul(rounding_right_shift(accumulator, shift), multiplier)",
+                    "The shift comes after the product: shifted first, the sum loses the digits that count."),
+            Mistake("codes.astype(smallest_dtype(quant_min, quant_max))", "codes",
+                    "Codes are of the smallest dtype that holds them; yours still have eight bytes."),
             Mistake("codes.astype(smallest_dtype(quant_min, quant_max))", "codes.astype(float)",
                     "Codes are integers of the smallest dtype: no float belongs here."),
             Mistake("np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max)",
@@ -94,6 +116,11 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
                     "The step is 2 alpha / 2^M, and its square over 12 is alpha^2 / (3 4^M)."),
             Mistake("2 * math.exp(-alpha) + rounding", "math.exp(-alpha) + rounding",
                     "Both tails of the Laplace density are clipped: 2 e^-alpha."),
+            Mistake("math.erfc(alpha / math.sqrt(2))", "(1 - math.erf(alpha / math.sqrt(2)))",
+                    "Where erf is next to 1, the difference 1 - erf has lost its digits: math.erfc keeps them."),
+            Mistake("alpha ** 2 / (3 * 4 ** bits)", "alpha ** 2 / (3 * (2 ** bits - 1) ** 2)",
+                    "Here [-alpha, alpha] is cut into 2^M cells, each rounded to its middle: the step is 2 alpha / "
+                    "2^M."),
             Mistake("math.erfc(alpha / math.sqrt(2))", "math.erfc(alpha)",
                     "erfc is not yet the Gaussian's tail: its argument is alpha / sqrt(2)."),
             Mistake("math.sqrt(2 / math.pi) * alpha *", "math.sqrt(2 / math.pi) *",
@@ -105,14 +132,15 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
         after=("expected_error",),
         task="Find the clip of least expected error, where the derivative is zero, by halving an interval",
         tests=("test_clipping.py::test_the_best_clips_are_those_of_the_paper",
+               "test_clipping.py::test_the_derivative_changes_its_sign_at_the_best_clip",
                "test_clipping.py::test_no_other_clip_has_a_smaller_expected_error"),
         hints=("Write the slope as a function of alpha that grows through its only zero. Where it is "
                "negative, the zero lies further right.",
                "Laplace: 1 / (3 4^M) - e^-alpha / alpha. Gaussian: 1 / (3 4^M) + erfc(alpha / sqrt(2)) - "
-               "sqrt(2/pi) e^(-alpha^2/2) / alpha. Start with an interval such as 1e-6 ... 50, and halve "
-               "until it is 1e-12 long.",
-               "while high - low > 1e-12 * high: middle = (low + high) / 2; low, high = (middle, high) if "
-               "slope(middle) < 0 else (low, middle)"),
+               "sqrt(2/pi) e^(-alpha^2/2) / alpha. Start with an interval such as 1e-6 ... 50, and halve it "
+               "until it is 1e-12 of its place long.",
+               "low, high = 1e-6, 50.0; while high - low > 1e-12 * high: middle = (low + high) / 2; "
+               "low, high = (middle, high) if slope(middle) < 0 else (low, middle); return the middle"),
         mistakes=(
             Mistake("slope(middle) < 0", "slope(middle) > 0",
                     "You keep the wrong half: where the slope is still negative, the minimum lies to the "
@@ -120,6 +148,8 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
             Mistake("1 / (3 * 4 ** bits)", "1 / (3 * 2 ** bits)", "The share of the rounding is 1 / (3 4^M)."),
             Mistake("low, high = 1e-6, 50.0", "low, high = 1e-6, 10.0",
                     "Your interval ends before the zero: with 16 bits it lies near 20 for Laplace."),
+            Mistake("1e-12 * high", "1e-3",
+                    "You stop too early: halve until the digits of a float are used up."),
             Mistake("share - math.exp(-alpha) / alpha", "share - math.exp(-alpha)",
                     "The condition for Laplace is alpha e^alpha = 3 4^M: divide e^-alpha by alpha."),
             Mistake("math.erfc(alpha / math.sqrt(2))", "math.erf(alpha / math.sqrt(2))",
@@ -132,8 +162,9 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
         hints=("All means and norms are per channel: over all axes but the first, with keepdims.",
                "(W_q + mean(W) - mean(W_q)) * ||W - mean(W)|| / ||W_q - mean(W_q)||, and the factor is 1 "
                "where the second norm is next to 0 beside the first.",
-               "mean = lambda a: a.mean(axis=others, keepdims=True); norm likewise, of a - mean(a); factor = "
-               "np.divide(norm(W), norm(Q), out=ones, where=norm(Q) > 1e-12 * norm(W))"),
+               "others = tuple(range(1, W.ndim)); mean = lambda a: a.mean(axis=others, keepdims=True); norm = the "
+               "root of the sum of (a - mean(a)) ** 2 over others; factor = np.divide(norm(W), norm(Q), "
+               "out=np.ones_like(norm(W)), where=norm(Q) > 1e-12 * norm(W)); return (Q + ...) * factor"),
         mistakes=(
             Mistake("others = tuple(range(1, W.ndim))", "others = tuple(range(W.ndim))",
                     "Each channel has a mean and a norm of its own: leave axis 0 out."),
@@ -143,6 +174,10 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
                     "In the paper the shift comes first and the factor scales all of it, the mean too."),
             Mistake("((a - mean(a)) ** 2).sum(", "(a ** 2).sum(",
                     "The norms are those of the deviations from the mean: subtract it first."),
+            Mistake("np.sqrt(((a - mean(a)) ** 2).sum(axis=others, keepdims=True))",
+                    "np.linalg.norm(a - mean(a), axis=others, keepdims=True)",
+                    "np.linalg.norm goes over two axes at most, and filters have three: take the root of the sum "
+                    "of squares."),
             Mistake("(Q + shift) * factor", "Q + shift",
                     "Only the mean is put back here; the factor gives the norm back."),
             Mistake("where=norm(Q) > 1e-12 * norm(W))", "where=norm(Q) >= 0)",

@@ -32,16 +32,22 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
         name="rank_for_energy", target=f"{LOW_RANK}:rank_for_energy", level=2, minutes=10, keep=3,
         after=("truncated_svd",),
         task="Find the least rank whose singular values hold a share of the sum of all squares",
-        tests=(f"{TESTS}::test_the_rank_for_an_energy_is_the_least",),
+        tests=(f"{TESTS}::test_the_rank_for_an_energy_is_the_least",
+               f"{TESTS}::test_energy_is_not_missed_by_a_rounding_nor_by_an_overflow"),
         hints=("Running sums of the squares rise. Which is the first that is large enough?",
-               "held = np.cumsum of s^2; the least r with held_r >= energy times the last of them. "
-               "np.searchsorted counts those that are smaller.",
-               "return int(np.searchsorted(held, energy * held[-1] * (1 - 1e-12))) + 1, the last factor for "
-               "rounding"),
+               "held = np.cumsum of (s / the largest)^2, or of zeros if all are 0; the least r with held_r >= "
+               "energy times the last of them. np.searchsorted counts those that are smaller.",
+               "held = np.cumsum((s / (s.max() or 1)) ** 2); return int(np.searchsorted(held, energy * held[-1] * "
+               "(1 - 1e-12))) + 1, the last factor for rounding"),
         mistakes=(
             Mistake("** 2)", "** 1)", "Energy is the sum of the squares of singular values."),
             Mistake("(1 - 1e-12))) + 1", "(1 - 1e-12)))",
                     "searchsorted counts those before the first that is enough: the rank is one more."),
+            Mistake(" * (1 - 1e-12)", "",
+                    "0.07 of 100 is 7, and a little more in floats: what is missed by 1e-12 of the share counts "
+                    "as held."),
+            Mistake("(s / (s.max() or 1)) ** 2", "s ** 2",
+                    "The square of 1e200 is no float: divide by the largest singular value first."),
             Mistake("energy * held[-1]", "energy",
                     "The share is of the whole: multiply it by the sum of all squares."),
             Mistake("int(np.searchsorted(held, energy * held[-1] * (1 - 1e-12))) + 1",
@@ -54,12 +60,17 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
         name="rank_for_budget", target=f"{LOW_RANK}:rank_for_budget", level=1, minutes=5, keep=2,
         after=("truncated_svd",),
         task="Find the largest rank at which two factors take no more than a share of the multiplications",
-        tests=(f"{TESTS}::test_the_rank_for_a_budget_is_the_largest",),
+        tests=(f"{TESTS}::test_the_rank_for_a_budget_is_the_largest",
+               f"{TESTS}::test_a_budget_that_is_met_exactly_is_met"),
         hints=("Solve r (m + n) <= share m n for r. See break_even.",
                "floor(share m n / (m + n)), with a little added against rounding, kept within 1 ... min(m, "
                "n).",
                "max(1, min(m, n, math.floor(share * break_even(m, n) + 1e-9)))"),
         mistakes=(
+            Mistake("math.floor(share * break_even(m, n) + 1e-9)", "math.ceil(share * break_even(m, n) - 1e-9) - 1",
+                    "A rank that takes just the share is allowed: <=, not <."),
+            Mistake("math.floor(share * break_even(m, n) + 1e-9)", "round(share * break_even(m, n))",
+                    "Rounded to the nearest, the work may be above the share: take the floor."),
             Mistake("math.floor(", "math.ceil(", "Rounded up, the work is above the share: take the floor."),
             Mistake("max(1, min(m, n, math.floor(share * break_even(m, n) + 1e-9)))",
                     "min(m, n, math.floor(share * break_even(m, n) + 1e-9))",
@@ -80,12 +91,19 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
                "C, kh, 1) with stride (sh, 1) and padding (ph, 0), no bias, then H (O, r, 1, kw) with (1, "
                "sw) and (0, pw). channel: W.reshape(O, -1) gives U (O, r) and V (C kh kw, r), filters V (r, "
                "C, kh, kw), then U (O, r, 1, 1).",
-               "_conv(layer, filters, stride, padding, bias=False) makes a layer; V.T.reshape(rank, C, kh, "
-               "1); H.reshape(O, kw, rank).transpose(0, 2, 1)[:, :, None]; return Sequential(first, second); "
-               "a ValueError for another method"),
+               'if method == "separable": V, H = truncated_svd(_matrix(layer), rank); '
+               '_warn_unless_cheaper("factorize_conv", rank, V, H); first = _conv(layer, V.T.reshape(rank, C, kh, '
+               "1), (sh, 1), (ph, 0), bias=False); second = _conv(layer, H.reshape(O, kw, rank).transpose(0, 2, "
+               "1)[:, :, None], ...); return Sequential(first, second). The same for channel with U[:, :, None, "
+               "None]; a ValueError for another method"),
         mistakes=(
             Mistake("(sh, 1), (ph, 0), bias=False)", "(sh, sw), (ph, 0), bias=False)",
                     "The vertical half moves by the vertical stride only: its stride is (sh, 1)."),
+            Mistake("    if method != \"channel\":\n", "    if False:\n",
+                    "A method that there is not must be refused with a ValueError."),
+            Mistake("_warn_unless_cheaper(\"factorize_conv\", rank, V, H)", "pass",
+                    "Factors that take as many multiplications as the whole, or more, need a warning: "
+                    "_warn_unless_cheaper gives it."),
             Mistake("H.reshape(O, kw, rank).transpose(0, 2, 1)", "H.reshape(O, rank, kw)",
                     "The rows of H count outputs and columns of the kernel: reshape to (O, kw, r), then "
                     "exchange the axes."),

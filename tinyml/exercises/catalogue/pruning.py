@@ -5,27 +5,26 @@ PRUNING, TESTS = "tinyml.compression.pruning", "test_pruning.py"
 
 CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
     Exercise(
-        name="threshold_mask", target=f"{PRUNING}:threshold_mask", level=1, minutes=5, keep=1,
+        name="threshold_mask", target=f"{PRUNING}:threshold_mask", level=1, minutes=5, keep=2,
         task="Keep the weights whose magnitude is at least the threshold",
         tests=(f"{TESTS}::test_a_threshold_keeps_what_is_as_large_or_larger_of_either_sign",
                f"{TESTS}::test_without_ties_the_notes_threshold_gives_the_same_mask"),
         hints=("Compare the whole array with the threshold at once: that gives an array of bool.",
                "m_j = |theta_j| >= tau, of the shape of the weight.",
-               'return np.abs(check_real("threshold_mask", "weight", weight)) ... threshold'),
+               "return np.abs(weight) ... threshold, with the sign that keeps the threshold itself"),
         mistakes=(
-            Mistake('np.abs(check_real("threshold_mask", "weight", weight))',
-                    'check_real("threshold_mask", "weight", weight)',
+            Mistake("np.abs(weight)", "weight",
                     "Large negative weights matter as much as positive ones: compare |theta|, with np.abs."),
             Mistake(">= threshold", "> threshold",
                     "A weight whose magnitude is the threshold itself is kept: >=, not >."),
             Mistake(">= threshold", "< threshold",
                     "True marks the weights to keep, which are the large ones; your mask is the other way "
                     "round."),
-            Mistake('np.abs(check_real("threshold_mask", "weight", weight)) >= threshold',
-                    'weight * (np.abs(check_real("threshold_mask", "weight", weight)) >= threshold)',
+            Mistake("np.abs(weight) >= threshold", "weight * (np.abs(weight) >= threshold)",
                     "What is asked for is the mask alone, not the weights times the mask."),
-            Mistake('np.abs(check_real("threshold_mask", "weight", weight)) >= threshold',
-                    '(np.abs(check_real("threshold_mask", "weight", weight)) >= threshold).astype(float)',
+            Mistake("np.abs(weight) >= threshold", "weight ** 2 >= threshold",
+                    "A square is not the magnitude: compare |theta| itself with the threshold."),
+            Mistake("np.abs(weight) >= threshold", "(np.abs(weight) >= threshold).astype(float)",
                     "A mask is an array of bool: leave the comparison as it is."))),
     Exercise(
         name="magnitude_mask", target=f"{PRUNING}:magnitude_mask", level=2, minutes=15, keep=2,
@@ -45,6 +44,13 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "You prune the largest and keep the smallest: the first places of the sorted order go."),
             Mistake("round(amount * weight.size)", "int(amount * weight.size)",
                     "The number to prune is rounded to the nearest, and int() cuts off."),
+            Mistake("round(amount * weight.size)", "int(amount * weight.size + 0.5)",
+                    "Half a weight is rounded to the even number, as Python's round does, not always up."),
+            Mistake(', kind="stable"', "",
+                    "np.argsort is not stable by itself: of equal magnitudes later ones may go first."),
+            Mistake("np.abs(weight).ravel()", "(weight ** 2).ravel()",
+                    "The squares of very small or large weights are no float32 any more, and tie: sort the "
+                    "magnitudes."),
             Mistake('    keep[np.argsort(np.abs(weight).ravel(), kind="stable")[:round(amount * '
                     "weight.size)]] = False\n",
                     "    keep = np.abs(weight).ravel() >= (np.quantile(np.abs(weight), amount) if weight.size "
@@ -90,7 +96,8 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
         after=("magnitude_mask",),
         task="Let exactly round(amount d) weights go, whichever they are",
         tests=(f"{TESTS}::test_a_random_mask_has_as_many_zeros",
-               f"{TESTS}::test_every_place_of_a_random_mask_is_as_likely"),
+               f"{TESTS}::test_every_place_of_a_random_mask_and_every_two_are_as_likely",
+               f"{TESTS}::test_a_random_mask_comes_from_its_rng_alone"),
         hints=("Draw places, not coins: the number that goes is fixed.",
                "The first round(amount d) entries of a random permutation of the d places become False.",
                "mask = np.ones(shape, bool); mask.ravel()[rng.permutation(mask.size)[:k]] = False; ravel is "
@@ -105,9 +112,17 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "Places drawn with replacement repeat, and too few weights go: use a permutation."),
             Mistake("rng.permutation(mask.size)", "np.arange(mask.size)",
                     "Always the first places go: their order has to come from the rng."),
+            Mistake("    mask.ravel()[rng.permutation(mask.size)[:round(amount * mask.size)]] = False\n",
+                    "    mask.ravel()[:round(amount * mask.size)] = False\n"
+                    "    mask = rng.permutation(mask) if mask.ndim else mask\n",
+                    "A permutation of a matrix moves whole rows: draw places of the flat mask."),
             Mistake("mask.ravel()[", "mask.flatten()[",
                     "flatten() makes a copy, and the mask itself stays full: write through ravel(), or keep "
                     "the copy."),
+            Mistake("rng.permutation(mask.size)", "np.random.default_rng().permutation(mask.size)",
+                    "Draw from the rng that is given: with a generator of your own nobody can repeat the mask."),
+            Mistake("round(amount * mask.size)", "int(amount * mask.size + 0.5)",
+                    "Half a weight is rounded to the even number, as Python's round does, not always up."),
             Mistake("round(amount * mask.size)", "int(amount * mask.size)",
                     "The number to prune is rounded to the nearest, and int() cuts off."))),
     Exercise(
@@ -118,12 +133,13 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                f"{TESTS}::test_the_schedule_goes_from_one_end_to_the_other_ever_slower"),
         hints=("How much of the way is left, from 1 at t_start to 0 at t_end, and no more or less outside?",
                "left = 1 - clip((t - t_0) / (t_end - t_0), 0, 1) and s = s_f + (s_i - s_f) left^3.",
-               "left = 1 - np.clip((np.asarray(t, float) - t_start) / ..., 0, 1); return final + ... * left "
-               "** 3"),
+               "left = 1 - np.clip((np.asarray(t, float) - t_start) / ..., 0, 1); return final + ... * left ** 3"),
         mistakes=(
             Mistake("1 - np.clip((np.asarray(t, float) - t_start) / (t_end - t_start), 0, 1)",
                     "1 - (np.asarray(t, float) - t_start) / (t_end - t_start)",
                     "Before t_start the share is s_i and after t_end it is s_f: clip the way gone to [0, 1]."),
+            Mistake("np.asarray(t, float) - t_start", "t - t_start",
+                    "t may be a list: make an array of it first, with np.asarray."),
             Mistake("left ** 3", "left ** 2", "The schedule is cubic: the third power."),
             Mistake("left ** 3", "left", "This goes down a straight line; the third power makes it slow down."),
             Mistake("left = 1 - np.clip(", "left = np.clip(",

@@ -26,6 +26,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                     "The largest weight in magnitude may be negative: take the maximum of |theta|."),
             Mistake("np.round(theta / delta)", "(theta / delta)",
                     "astype cuts the fraction off; round to the nearest code first."),
+            Mistake("np.round(theta / delta)", "np.floor(theta / delta + 0.5)",
+                    "Half a step is rounded to the even code, as np.round does, not always up."),
             Mistake("/ k or 1.0", "/ k",
                     "If all weights are 0, so is the step, and 0 / 0 has no code: use 1 then."),
             Mistake("float(np.abs(theta).max()) / k", "float(np.abs(theta).max()) / max(k - 1, 1)",
@@ -37,7 +39,9 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
         name="choose_qparams", target=f"{QUANTIZATION}:choose_qparams", level=3, minutes=25, keep=3,
         after=("notes_codes",),
         task="Choose the step S and the code Z of zero for a range of numbers, symmetric or affine",
-        tests=(f"{TESTS}::test_inside_the_range_the_error_is_at_most_half_a_step",
+        tests=(f"{TESTS}::test_step_and_zero_are_those_of_the_formula",
+               f"{TESTS}::test_a_zero_between_two_codes_has_the_even_one",
+               f"{TESTS}::test_inside_the_range_the_error_is_at_most_half_a_step",
                f"{TESTS}::test_zero_is_exact_and_codes_are_few_small_and_idempotent",
                f"{TESTS}::test_ranges_at_the_edge_give_the_right_answer",
                f"{TESTS}::test_a_step_per_channel_is_that_of_each_channel_alone"),
@@ -46,8 +50,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                "S = high / (quant_max - quant_min) - low / (quant_max - quant_min), which cannot overflow, 1 "
                "where that is 0. Z = round(-low / S), or 0 if symmetric, of int64. All for arrays of one "
                "shape.",
-               "low, high = np.minimum(low, 0), np.maximum(high, 0); if symmetric: high = max(-low, high), "
-               "low = -high; scale = np.where(step > 0, step, 1.0); return QParams(scale, np.asarray(..., "
+               "low, high = np.minimum(low, 0), np.maximum(high, 0); if symmetric: high = np.maximum(-low, high) "
+               "and then low = -high; scale = np.where(step > 0, step, 1.0); return QParams(scale, np.asarray(..., "
                "np.int64), quant_min, quant_max)"),
         mistakes=(
             Mistake("low, high = np.minimum(low, 0), np.maximum(high, 0)", "low, high = low + 0.0, high + 0.0",
@@ -63,6 +67,23 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             Mistake("np.where(step > 0, step, 1.0)", "step",
                     "The range of the single number 0 has no width: a step of 0 would divide by zero, so use "
                     "1."),
+            Mistake("np.where(step > 0, step, 1.0)",
+                    "np.where(step > 0, step * (quant_max / (quant_max + 1) if symmetric else 1), 1.0)",
+                    "From 0 to the largest symmetric code it is 2^(b-1) - 1 steps, not 2^(b-1)."),
+            Mistake("np.where(step > 0, step, 1.0)",
+                    "np.where(step > 0, step * (1 if symmetric else quant_max / (quant_max + 1)), 1.0)",
+                    "Between 2^b affine codes there are 2^b - 1 steps, not 2^b."),
+            Mistake("np.where(step > 0, step, 1.0)",
+                    "np.where(step > 0, step * (2 * quant_max / (2 * quant_max + 1) if symmetric else 1), 1.0)",
+                    "Symmetric codes are one fewer than 2^b, as -2^(b-1) is left out: from end to end it is "
+                    "2^b - 2 steps, not 2^b - 1."),
+            Mistake("np.zeros(low.shape) if symmetric else np.round(-low / scale)", "np.round(-low / scale)",
+                    "Symmetric codes lie around 0: there Z is 0."),
+            Mistake("np.round(-low / scale)", "np.floor(-low / scale + 0.5)",
+                    "Of two codes as near to 0, Z is the even one, as np.round has it."),
+            Mistake("high / (quant_max - quant_min) - low / (quant_max - quant_min)",
+                    "(high - low) / (quant_max - quant_min)",
+                    "high - low may be beyond the largest float, where S is not: divide both ends first."),
             Mistake("np.asarray(zero_point, np.int64)", "np.asarray(zero_point)",
                     "Z is a code, and codes are integers: make it int64."),
             Mistake("np.round(-low / scale)", "np.round(low / scale)",
@@ -75,6 +96,7 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
         tests=(f"{TESTS}::test_inside_the_range_the_error_is_at_most_half_a_step",
                f"{TESTS}::test_the_engine_s_fake_quantization_is_there_and_back",
                f"{TESTS}::test_zero_is_exact_and_codes_are_few_small_and_idempotent",
+               f"{TESTS}::test_of_two_codes_as_near_it_is_that_of_the_even_number_of_steps",
                f"{TESTS}::test_codes_are_monotone"),
         hints=("Divide, round, shift, clip, and cast at the very end.",
                "q = clip(round(x / S) + Z, quant_min, quant_max); smallest_dtype(quant_min, quant_max) names "
@@ -87,6 +109,10 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                     "around."),
             Mistake("np.round(x / scale) +", "np.floor(x / scale) +",
                     "Round to the nearest code; floor is off by half a step on average."),
+            Mistake("np.round(x / scale) + zero_point,", "np.round(x / scale + zero_point),",
+                    "Round the number of steps before Z is added: if Z is odd, a half goes the other way."),
+            Mistake("np.round(x / scale) +", "np.floor(x / scale + 0.5) +",
+                    "Of two codes as near it is that of the even number of steps, as np.round has it."),
             Mistake("np.round(x / scale) + zero_point,", "np.round(x / scale),",
                     "The codes are shifted by Z, the code of 0: add the zero point."),
             Mistake("np.clip(np.round(x / scale) + zero_point, quant_min, quant_max)",
@@ -104,8 +130,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
         hints=("Each slice keeps its own numbers: reduce all axes but that one.",
                "others = all i but axis % x.ndim, as a tuple; x.min(axis=others, keepdims=True), and max. "
                "Without an axis plainly x.min(), x.max().",
-               "if axis is None: return x.min(), x.max(); others = tuple(i for i in range(x.ndim) if i != "
-               "...)"),
+               "if axis is None: return x.min(), x.max(); a ValueError unless -x.ndim <= axis < x.ndim; others = "
+               "tuple(i for i in range(x.ndim) if i != ...)"),
         mistakes=(
             Mistake("others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)", "others = axis",
                     "You reduce the axis that is to stay: a range for each channel reduces all the other "
@@ -115,6 +141,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                     "The reduced axes stay as 1, so that the ranges broadcast against x: keepdims=True."),
             Mistake("axis % x.ndim", "axis",
                     "A negative axis counts from the end: compare with axis % x.ndim."),
+            Mistake("    if not -x.ndim <= axis < x.ndim:\n", "    if False:\n",
+                    "An axis that x does not have must be refused with a ValueError."),
             Mistake("axis % x.ndim", "0", "The axis is an argument: yours is always the first one."),
             Mistake("x.min(axis=others, keepdims=True), x.max",
                     "-np.abs(x).max(axis=others, keepdims=True), x.max",
@@ -130,9 +158,10 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                "factor = gamma / sqrt(var + eps). Row o of the weight times factor_o; bias factor (b - mean) "
                "+ beta, b = 0 if the layer has none. Go through a copy of the model and leave those batch "
                "norms out.",
-               "for module in copy.deepcopy(model): if it is a BatchNorm1d behind a Linear or Conv2d: "
-               "before.weight = Parameter(factor.reshape(-1, 1, ...) * before.weight.data); before.bias = "
-               "Parameter(...); else append; return Sequential(*folded).eval()"),
+               "folded = []; for module in copy.deepcopy(model): before = folded[-1] if folded else None; if "
+               "module is a BatchNorm1d and before a Linear or Conv2d: before.weight = "
+               "Parameter(factor.reshape(-1, 1, ...) * before.weight.data), before.bias = Parameter(...); else folded.append(module); return "
+               "Sequential(*folded).eval()"),
         mistakes=(
             Mistake("np.sqrt(module.running_var.data + module.eps)", "(module.running_var.data + module.eps)",
                     "A batch norm divides by the standard deviation, the root of var + eps."),
@@ -142,6 +171,17 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             Mistake("factor * (bias - module.running_mean.data) + module.bias.data",
                     "factor * (bias - module.running_mean.data)",
                     "beta, the bias of the batch norm, is missing."),
+            Mistake("np.sqrt(module.running_var.data + module.eps)", "np.sqrt(module.running_var.data)",
+                    "eps is part of the divisor: sqrt(var + eps)."),
+            Mistake("np.sqrt(module.running_var.data + module.eps)",
+                    "(np.sqrt(module.running_var.data) + module.eps)",
+                    "eps is added to the variance, below the root: sqrt(var + eps)."),
+            Mistake("        else:\n", "        elif not isinstance(module, BatchNorm1d):\n",
+                    "A batch norm that is not behind a Linear or Conv2d is not folded, and must stay."),
+            Mistake("before = folded[-1] if folded else None",
+                    "before = next((m for m in folded[::-1] if isinstance(m, (Linear, Conv2d))), None)",
+                    "Only the module right before counts: through a ReLU between them a batch norm cannot be "
+                    "folded."),
             Mistake("copy.deepcopy(model)", "model", "Fold a copy: the model that was given stays as it is."),
             Mistake("module.weight.data / np.sqrt", "1 / np.sqrt",
                     "gamma, the weight of the batch norm, belongs to the factor."),
@@ -173,7 +213,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
         after=("round_ste", "quantize"),
         task="Move numbers to the nearest value that a code stands for; backward 1 where the code was not "
              "clipped",
-        tests=_op_tests("fake_quantize") + ("test_ops.py::test_fake_quantize_is_a_projection_onto_its_grid",),
+        tests=(*_op_tests("fake_quantize"), "test_ops.py::test_fake_quantize_is_a_projection_onto_its_grid",
+               f"{TESTS}::test_of_two_codes_as_near_it_is_that_of_the_even_number_of_steps"),
         hints=("Quantize and dequantize in one; keep the code before clipping to see where it was clipped.",
                "code = round(x / S) + Z, clipped = clip(code, quant_min, quant_max), y = S (clipped - Z). "
                "The vjp is g where code == clipped, else 0.",
@@ -189,6 +230,10 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                     "x is divided by S and multiplied by S again: the slope is 1, without a factor."),
             Mistake("g * (code == clipped)", "g * (code != clipped)",
                     "The gradient flows where the code was not clipped."),
+            Mistake("g * (code == clipped)", "g * ((quant_min < code) & (code < quant_max))",
+                    "The smallest and the largest code are codes like others: clipped is what lies beyond."),
+            Mistake("np.round(x / scale) + zero_point", "np.round(x / scale + zero_point)",
+                    "Round the number of steps before Z is added: if Z is odd, a half goes the other way."),
             Mistake("np.round(x / scale) + zero_point", "np.round(x / scale + zero_point) + zero_point",
                     "The zero point is added once, after rounding."))),
     Exercise(
@@ -198,13 +243,15 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
              "step",
         tests=("test_quantization_aware.py::test_value_and_gradients_of_a_learned_step_are_those_of_the_paper",
                "test_quantization_aware.py::test_scaling_weights_and_steps_scales_the_result_and_leaves_the_codes",
+               "test_quantization_aware.py::test_the_ends_are_inside_and_between_two_codes_it_is_the_even_one",
                "test_quantization_aware.py::test_where_all_is_clipped_the_gradient_of_the_step_is_the_slope"),
         hints=("Inside v^ = s round(v / s): differentiate the product, with the slope of the rounding taken "
                "for 1.",
                "ratio = v / s, inside = quant_min <= ratio <= quant_max, code = clip(round(ratio)). Value "
                "code s. For v: g inside, else 0. For s: g (code - ratio) inside, g code outside (there code "
                "is quant_min or quant_max).",
-               "return code * s, (lambda g: g * inside, lambda g: g * np.where(inside, ..., ...))"),
+               "return code * s, (lambda g: g * inside, lambda g: g * np.where(inside, ..., ...)) - the "
+               "engine sums the gradient of s over what s was broadcast to"),
         mistakes=(
             Mistake("lambda g: g * inside,", "lambda g: g,",
                     "Outside of the range of the codes v changes nothing: its gradient is 0 there."),
@@ -213,6 +260,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             Mistake("code - ratio, code)", "ratio - code, code)", "The sign inside: round(v/s) - v/s."),
             Mistake("code - ratio, code)", "code - ratio, 0)",
                     "Outside v^ is s quant_min or s quant_max, so the slope in s is that code, not 0."),
+            Mistake("(quant_min <= ratio) & (ratio <= quant_max)", "(quant_min < ratio) & (ratio < quant_max)",
+                    "The ends are inside: quant_min <= v/s <= quant_max."),
             Mistake("(quant_min <= ratio) & (ratio <= quant_max)",
                     "(quant_min <= np.round(ratio)) & (np.round(ratio) <= quant_max)",
                     "Inside is meant of v/s itself, before it is rounded."),

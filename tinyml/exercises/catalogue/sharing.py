@@ -7,17 +7,26 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
     Exercise(
         name="initial_centroids", target=f"{SHARING}:initial_centroids", level=1, minutes=10, keep=2,
         task="Place k centroids before k-means starts, by three rules",
-        tests=(f"{TESTS}::test_the_three_starts_lie_among_the_values",),
+        tests=(f"{TESTS}::test_the_three_starts_lie_among_the_values",
+               f"{TESTS}::test_random_starts_are_any_of_the_values_by_the_rng_alone",
+               f"{TESTS}::test_a_start_that_there_is_not_is_refused"),
         hints=("NumPy has a function for equal distances, one for quantiles, and the rng one for drawing.",
                "linear: np.linspace from the smallest to the largest. density: the quantiles (j + 1/2) / k. "
                "random: k of the values without replacement, sorted.",
                "np.linspace(values.min(), values.max(), k); np.quantile(values, (np.arange(k) + ...) / k); "
-               "np.sort(rng.choice(values, k, replace=...)), after check_rng and a ValueError if k > "
-               "values.size"),
+               "np.sort(rng.choice(values, k, replace=...)), after check_rng(\"initial_centroids\", rng) and a "
+               "ValueError if k > values.size; a ValueError for any other init"),
         mistakes=(
             Mistake("np.linspace(values.min(), values.max(), k)",
                     "np.linspace(values.min(), values.max(), k, endpoint=False)",
                     "The last centroid lies at the largest value: the largest weights matter most."),
+            Mistake("np.sort(rng.choice(values, k, replace=False))", "np.sort(values[:k])",
+                    "The first k values are no random ones: draw them, with rng."),
+            Mistake("    check_rng(\"initial_centroids\", rng)\n",
+                    "    rng = np.random.default_rng(0) if rng is None else rng\n",
+                    "A missing rng is refused with a TypeError, by check_rng: do not make up one of your own."),
+            Mistake("    if init != \"random\":\n", "    if False:\n",
+                    "Any other init must be refused with a ValueError; yours takes it for random."),
             Mistake("(np.arange(k) + 0.5) / k", "np.linspace(0, 1, k)",
                     "Quantiles from 0 to 1 give the two outer centroids half as many values: take (j + 1/2) "
                     "/ k."),
@@ -55,18 +64,20 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
         name="kmeans", target=f"{SHARING}:kmeans", level=3, minutes=30, keep=2, after=("assign",),
         task="Alternate the two steps of Lloyd until no code changes, and keep the errors",
         tests=(f"{TESTS}::test_lloyd_never_raises_the_error_and_ends_at_a_fixed_point",
+               f"{TESTS}::test_it_ends_after_the_first_move_that_changes_no_code",
                f"{TESTS}::test_two_groups_end_where_no_single_border_is_better_nearby_and_one_group_at_the_mean",
                f"{TESTS}::test_a_centroid_without_values_stays_where_it_is",
                f"{TESTS}::test_between_two_centroids_a_value_moves_the_smaller",
                f"{TESTS}::test_the_number_of_moves_is_bounded_and_the_last_error_is_that_of_the_centroids"),
-        hints=("assign, note the error, stop if no code changed, else move each centroid to the mean of its "
-               "values. Running sums only make it fast.",
+        hints=("Give codes, note the error, stop if no code changed, else move each centroid to the mean of its "
+               "values. Running sums only make it fast; `assign` is not at hand, but takes one line here.",
                "errors has the sum of squares before each move and at the end: one more than there were "
                "moves. counts = np.bincount(codes, minlength=k), sums = np.bincount(codes, values, k); a "
                "centroid without values stays.",
-               "for move in range(max_iter + 1): codes = assign(values, centroids); "
-               "errors.append(float(...)); if move == max_iter or codes are those before: break; centroids = "
-               "np.where(counts > 0, sums / np.maximum(counts, 1), centroids)"),
+               'values = _values("kmeans", values); for move in range(max_iter + 1): codes = '
+               "np.searchsorted(centroids[:-1] / 2 + centroids[1:] / 2, values); errors.append(float(...)); if "
+               "move == max_iter or codes are those before: break; centroids = np.where(counts > 0, sums / "
+               "np.maximum(counts, 1), centroids); after the loop return centroids, errors"),
         mistakes=(
             Mistake("np.where(counts > 0, totals / np.maximum(counts, 1), centroids)",
                     "np.sort(totals / np.maximum(counts, 1))",
@@ -74,6 +85,12 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
             Mistake("** 2).sum()))", "** 2).mean()))", "The error is the sum of squares, not their mean."),
             Mistake("if move == max_iter or before is not None and (ends == before).all():", "if move == 1:",
                     "One move is not the end: go on until no code changes."),
+            Mistake("if move == max_iter or before is not None and (ends == before).all():", "if move == max_iter:",
+                    "It ends after the first move that changes no code; yours goes on to max_iter."),
+            Mistake("errors.append(", "move and errors.append(",
+                    "errors begins with that of the first centroids, before any move."),
+            Mistake("(ends == before).all():\n", "(ends == before).all():\n            errors.pop()\n",
+                    "errors ends with that of the last centroids: note it before you stop."),
             Mistake("range(max_iter + 1)", "range(max_iter)",
                     "After the last move the error is taken once more: errors has an entry more than there "
                     "were moves."),

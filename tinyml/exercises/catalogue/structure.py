@@ -33,10 +33,11 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
         task="Choose the k units of lowest score over all layers, and leave every layer one unit",
         tests=("test_structured.py::test_the_lowest_go_and_a_unit_of_each_layer_stays",),
         hints=("Go through all units of all layers from the lowest score on, and take away what may be taken.",
-               "Sort tuples (score, number of the layer, unit): ties fall to the first layer, then to the "
-               "first unit. Skip a unit that is the last one kept in its layer; stop after k.",
+               "Sort tuples (score, i, unit, layer), i the place of the layer in the dict: that settles ties. "
+               "Skip a unit that is the last one kept in its layer; stop when k are gone. The dict keep is there "
+               "already.",
                "for _, _, unit, layer in sorted(...): if k and keep[layer].sum() > 1: keep[layer][unit] = "
-               "False; k -= 1"),
+               "False; k -= 1; at the end return keep"),
         mistakes=(
             Mistake("keep[layer].sum() > 1", "keep[layer].sum() > 0",
                     "The last unit of a layer never goes, or the network is cut in two."),
@@ -46,7 +47,16 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
             Mistake("sorted((score, i, unit, layer)", "sorted((i, score, unit, layer)",
                     "All layers compete: you empty the first layer before you look at the second."),
             Mistake("sorted((score, i, unit, layer)", "sorted((score, -i, unit, layer)",
-                    "Of equal scores the first layer loses its unit first, and in yours the last."))),
+                    "Of equal scores the first layer loses its unit first, and in yours the last."),
+            Mistake("enumerate(s.tolist()))", "enumerate(s.tolist()))\n"
+                    "    order.sort(key=lambda one: (one[0], one[1], -one[2]))",
+                    "Of equal scores in a layer the first unit goes first, and in yours the last."),
+            Mistake("sorted((score, i, unit, layer)", "sorted((score, unit, i, layer)",
+                    "Of equal scores the first layer loses all its units before the next one; you go by the "
+                    "unit first."),
+            Mistake("if k and keep[layer].sum() > 1:\n            keep[layer][unit] = False\n            k -= 1",
+                    "if k and keep[layer].sum() > 1:\n            keep[layer][unit] = False\n        k -= k > 0",
+                    "A unit that may not go does not count: go on until k units went."))),
     Exercise(
         name="remove_units", target=f"{STRUCTURED}:remove_units", level=3, minutes=30, keep=1,
         after=("lowest",),
@@ -54,25 +64,27 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
         tests=("test_structured.py::test_the_smaller_model_computes_what_the_masked_one_computes",
                "test_structured.py::test_nothing_is_removed_from_the_model_itself",
                "test_structured.py::test_settings_shrink_with_the_arrays"),
-        hints=("Copy the modules. For each layer in groups: which arrays have an entry for each of its units?",
+        hints=("Copy the model. For each layer in groups: which arrays have an entry for each of its units?",
                "_take(module, index, axis=0) keeps rows: for the layer, and for its norm if units.norm is "
                "not None. axis=1 keeps columns: for the reader, where a unit has reader.weight.shape[1] // "
                "len(kept) of them, side by side (np.repeat the mask). index is np.flatnonzero of a mask.",
-               "modules = [copy.deepcopy(m) for m in model]; for layer, (units, kept) in groups.items(): "
-               "_take(...) two or three times; return Sequential(*modules)"),
+               "small = copy.deepcopy(model); for layer, (units, kept) in groups.items(): "
+               "_take(small[layer], ...), _take(small[units.norm], ...), _take(small[units.reader], ...); return small"),
         mistakes=(
             Mistake("np.repeat(kept, per_unit)", "np.tile(kept, per_unit)",
                     "Flatten puts the H W pixels of a unit side by side: repeat each entry of the mask, do "
                     "not tile it."),
-            Mistake("copy.deepcopy(module) for module in model", "module for module in model",
-                    "The model that was given must stay as it is: shrink copies of its modules."),
+            Mistake("copy.deepcopy(model)", "model",
+                    "The model that was given must stay as it is: shrink a copy, with arrays of its own."),
             Mistake("        if units.norm is not None:\n", "        if False:\n",
                     "The batch norm behind a layer has an entry for each unit as well, and must lose the "
                     "same ones."),
+            Mistake("    return small", "    return small.eval()",
+                    "The smaller model is in the mode that the model is in; yours is never in training mode."),
             Mistake("np.repeat(kept, per_unit)", "kept",
                     "Behind a Flatten the reader has H W columns for each unit, not one."),
-            Mistake("_take(modules[layer], np.flatnonzero(kept), axis=0)",
-                    "_take(modules[layer], np.flatnonzero(~kept), axis=0)",
+            Mistake("_take(small[layer], np.flatnonzero(kept), axis=0)",
+                    "_take(small[layer], np.flatnonzero(~kept), axis=0)",
                     "keep is True for the units that stay: these are the rows to take."),
             Mistake("// len(kept)", "// kept.sum()",
                     "The reader still has the columns of all units: divide by how many there were, not by "
@@ -86,8 +98,9 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                "each row?",
                "starts = 0 and the running sums of the counts per row, int32, shape (m + 1,): also rows of "
                "zeros have one. columns has the smallest unsigned dtype for 0 ... n - 1: np.min_scalar_type.",
-               "counts = np.bincount(rows, minlength=m); return CSR(matrix[rows, columns], "
-               "columns.astype(...), np.concatenate([[0], np.cumsum(counts)]).astype(np.int32), matrix.shape)"),
+               "rows, columns = np.nonzero(matrix); counts = np.bincount(rows, minlength=len(matrix)); "
+               "return CSR(matrix[rows, columns], columns.astype(...), np.concatenate([[0], "
+               "np.cumsum(counts)]).astype(np.int32), matrix.shape)"),
         mistakes=(
             Mistake("np.bincount(rows, minlength=len(matrix))", "np.bincount(rows)",
                     "Rows of zeros at the end have a start too: count with minlength=m."),
@@ -99,6 +112,11 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "Negative entries are not zero either: they stay."),
             Mistake("columns.astype(np.min_scalar_type(max(matrix.shape[1] - 1, 0)))", "columns",
                     "np.nonzero gives int64: 8 bytes for each column where mostly one is enough."),
+            Mistake("np.min_scalar_type(max(matrix.shape[1] - 1, 0))",
+                    "np.min_scalar_type(columns.max(initial=0))",
+                    "The dtype of the columns follows from n, whatever columns there are: it holds 0 ... n - 1."),
+            Mistake("np.min_scalar_type(max(matrix.shape[1] - 1, 0))", "np.min_scalar_type(matrix.shape[1])",
+                    "The largest column is n - 1: 256 columns still have one byte each."),
             Mistake("    counts =",
                     "    rows, columns = (rows[np.argsort(columns, kind='stable')],\n"
                     "                     np.sort(columns))\n"
@@ -108,13 +126,14 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
         name="sparse_matmul", target=f"{SPARSE}:matmul", level=3, minutes=25, keep=2, after=("to_csr",),
         task="Multiply a sparse matrix and a vector or a matrix, with one product for each value that is there",
         tests=("test_sparse.py::test_the_product_is_the_dense_one",
+               "test_sparse.py::test_what_is_zero_takes_no_room",
                "test_sparse.py::test_a_sparse_layer_computes_what_the_dense_one_does_with_a_product_per_weight"),
         hints=("First all products value x[column], then sums over the stretches of the rows.",
                "terms = values times x[csr.columns], shape (nnz, ...): give the values axes of 1 for those "
                "of x. np.add.reduceat(terms, starts of the rows, axis=0) sums stretches, but gives an empty "
                "row the next term.",
-               "y = np.zeros((m, *x.shape[1:]), terms.dtype); filled = np.flatnonzero(np.diff(csr.starts)); "
-               "if there are any: y[filled] = np.add.reduceat(terms, csr.starts[filled], axis=0)"),
+               "y = np.zeros((csr.shape[0], *x.shape[1:]), terms.dtype); filled = "
+               "np.flatnonzero(np.diff(csr.starts)); if there are any: y[filled] = np.add.reduceat(terms, csr.starts[filled], axis=0)"),
         mistakes=(
             Mistake("filled = np.flatnonzero(np.diff(csr.starts))",
                     "filled = np.flatnonzero(csr.starts[:-1] < len(terms))",
@@ -125,6 +144,8 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "If x is a matrix, each value multiplies a whole row of it: give the values a second "
                     "axis."),
             Mistake(", terms.dtype)", ")", "np.zeros is float64: a float32 product must stay float32."),
+            Mistake("terms.dtype)", "csr.values.dtype)",
+                    "If x has more digits than the values, so has the result: it has the dtype of the products."),
             Mistake("np.add.reduceat(terms, csr.starts[filled], axis=0)", "terms[csr.starts[filled]]",
                     "Row i is the sum of all its terms, and you take the first one only."))),
 ))

@@ -29,15 +29,16 @@ CHAPTER = Chapter("words", "10.2.2 Huffman codes: short words for frequent symbo
         task="Find the word lengths of an optimal code by joining the two rarest again and again",
         tests=(f"{TESTS}::test_the_words_fill_the_tree_and_those_that_occur_have_one",
                f"{TESTS}::test_the_mean_length_is_within_a_bit_of_the_entropy",
-               f"{TESTS}::test_no_other_full_code_is_shorter",
+               f"{TESTS}::test_no_other_full_code_is_shorter", f"{TESTS}::test_words_have_up_to_56_bits",
                f"{TESTS}::test_one_symbol_takes_no_bits_and_none_takes_no_bytes"),
         hints=("A heap of (count, members): who is joined lies one level deeper than before.",
                "Pop the two rarest, add 1 to the lengths of all members of both, push their union with the "
                "sum of the counts; until one is left. Symbols that never occur are not in the heap and have "
                "NO_WORD.",
                "heap = [(int(counts[i]), 0, [i]) for i where counts > 0]; heapq.heapify(heap); while "
-               "len(heap) > 1: two heappop; lengths[members] += 1; heappush((n + m, height, members)) - the "
-               "height before the members, so that lists are compared last"),
+               "len(heap) > 1: two heappop; members = both lists; lengths[members] += 1; heappush(heap, (n + m, "
+               "height, members)), height 1 + the larger of both, or leave it out; a ValueError if a length is "
+               "above LONGEST"),
         mistakes=(
             Mistake("(int(counts[i]), 0, [i])", "(-int(counts[i]), 0, [i])",
                     "The two rarest are joined; yours joins the most frequent, which gives them the longest "
@@ -48,6 +49,11 @@ CHAPTER = Chapter("words", "10.2.2 Huffman codes: short words for frequent symbo
                     "A joining puts one bit in front of the words of both sides, of the rarest too."),
             Mistake("(n + m,", "(max(n, m),",
                     "The union is as frequent as both sides together: add the counts."),
+            Mistake("(n + m,", "(n,",
+                    "The union is as frequent as both sides together: add the counts, or it goes on as rare as its "
+                    "rarer half."),
+            Mistake("    if lengths.max(initial=0) > LONGEST:\n", "    if False:\n",
+                    "A word of more than 56 bits must be refused with a ValueError."),
             Mistake("np.where(counts > 0, 0, NO_WORD)",
                     "np.where(counts > 0, int((counts > 0).sum() == 1), NO_WORD)",
                     "A symbol that is all alone needs no bits: its length is 0."),
@@ -64,6 +70,7 @@ CHAPTER = Chapter("words", "10.2.2 Huffman codes: short words for frequent symbo
         hide=("_intervals",), after=("huffman_lengths",),
         task="Give symbols their words from the lengths alone: sorted, each starts where the last one ended",
         tests=(f"{TESTS}::test_no_word_begins_another_and_they_rise",
+               f"{TESTS}::test_the_longest_words_lose_no_bit",
                f"{TESTS}::test_what_is_encoded_is_decoded_in_as_many_bytes_as_its_words_take"),
         hints=("Sort the symbols that have a word by length, then by symbol. The first word is all zeros; "
                "and the next?",
@@ -89,14 +96,15 @@ CHAPTER = Chapter("words", "10.2.2 Huffman codes: short words for frequent symbo
         name="encode", target=f"{HUFFMAN}:encode", level=2, minutes=20, keep=3, after=("canonical_codes",),
         task="Write the words of the symbols one after the other, eight bits to a byte",
         tests=(f"{TESTS}::test_what_is_encoded_is_decoded_in_as_many_bytes_as_its_words_take",
+               f"{TESTS}::test_the_longest_words_lose_no_bit",
                f"{TESTS}::test_one_symbol_takes_no_bits_and_none_takes_no_bytes"),
         hints=("Make an array of all bits, 0 or 1 each; np.packbits makes bytes of it, and fills up the last "
                "one.",
                "The word of symbol s is the number codes[s], written with lengths[s] binary digits, the "
                "highest first.",
-               'bits = "".join(f"{codes[s]:0{lengths[s]}b}" ... if lengths[s]), as an array of 0 and 1; '
-               "return np.packbits(bits).tobytes(). The library's way goes over the bits of a word instead "
-               "of the symbols."),
+               'bits = "".join(f"{codes[s]:0{lengths[s]}b}" for s in symbols if lengths[s]); return '
+               "np.packbits(np.array(list(bits), np.uint8)).tobytes(). The library's way goes over the bits of a "
+               "word instead of the symbols."),
         mistakes=(
             Mistake("codes[has] >> (back - 1) & 1", "codes[has] >> (lengths[has] - back) & 1",
                     "The first bit of a word is its highest; yours are written backwards."),
@@ -106,6 +114,10 @@ CHAPTER = Chapter("words", "10.2.2 Huffman codes: short words for frequent symbo
                     "A short word has no further bits: yours overwrites the end of the word before it."),
             Mistake("range(1, lengths.max(initial=0) + 1)", "range(1, lengths.max(initial=0))",
                     "The longest words lose their first bit: range ends before its end."),
+            Mistake("np.packbits(bits)", "np.packbits(np.append(bits, np.ones(-len(bits) % 8, np.uint8)))",
+                    "The last byte is filled up with zeros, not with ones."),
+            Mistake("np.packbits(bits)", "np.packbits(np.append(np.zeros(-len(bits) % 8, np.uint8), bits))",
+                    "The zeros that fill up a byte come after the last word, not before the first."),
             Mistake("np.packbits(bits).tobytes()", "bits.tobytes()",
                     "Eight bits go into a byte; yours takes a byte for each bit."))),
     Exercise(
@@ -113,14 +125,16 @@ CHAPTER = Chapter("words", "10.2.2 Huffman codes: short words for frequent symbo
         after=("encode",),
         task="Read the first symbols of a stream back, word after word",
         tests=(f"{TESTS}::test_what_is_encoded_is_decoded_in_as_many_bytes_as_its_words_take",
-               f"{TESTS}::test_a_stream_cut_short_is_refused"),
+               f"{TESTS}::test_the_longest_words_lose_no_bit", f"{TESTS}::test_a_stream_cut_short_is_refused"),
         hints=("The simple way is a loop: read bits until what was read is a word, note its symbol, begin "
                "again.",
                "bits = np.unpackbits(np.frombuffer(data, np.uint8)). The word at a place: take the 56 bits "
                "from there (zeros behind the end) as a number; it is the last word j whose start[j] is not "
                "above it. Its symbol is order[j], and length[j] bits later the next word begins.",
-               'for each of count symbols: j = np.searchsorted(start, number, side="right") - 1; note '
-               "order[j]; at += length[j]; a ValueError if at goes beyond 8 len(data)"),
+               "number = padded[at:at + LONGEST] @ (np.int64(1) << np.arange(LONGEST)[::-1]), padded in int64: a "
+               'float loses bits. For each of count symbols: j = np.searchsorted(start, number, side="right") - 1; '
+               "note order[j]; at += length[j]; a ValueError if at goes beyond 8 len(data), each time. Return an "
+               "array of int64"),
         mistakes=(
             Mistake('side="right") - 1', 'side="left") - 1',
                     "A number that is the start of a word belongs to this word, not to the one before: side "

@@ -31,7 +31,7 @@ EPOCHS = 10 if demo.quick else 25             # of training, and again after or 
 LEFT = np.array([0.2, 0.05, 0.02] if demo.quick else
                 [0.5, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01])    # shares of the weights that stay
 SHARE = 0.05                                   # the one of the claims
-BATCH, EVERY = 64, 10                          # steps after which masks grow little by little
+BATCH, CHANGES = 64, 100                       # little by little: how often the masks grow
 WAYS = {    # name: (how masks are chosen, when, colour, marker)
     "little by little, trained": ("global", "gradual", BLUE, "o"),
     "at once, then trained": ("global", "tuned", GREEN, "s"),
@@ -61,7 +61,7 @@ def train(model, X_train, y_train, rng, masks=None, final=None):
 
         def grow():
             t = next(growth)
-            if t % EVERY == 0:
+            if t % max(1, steps // CHANGES) == 0:
                 masks.update(prune(model, amount=float(cubic_sparsity(t, final=final, t_end=2 * steps // 3))))
         optimizer.projections.append(grow)
     schedule = LambdaLR(optimizer, lambda t: cosine_decay(t, steps))

@@ -82,8 +82,10 @@ def test_an_object_may_keep_its_state_in_any_form(old, new, why):
 
 
 @pytest.mark.parametrize("text, words", [
-    ("return np.tnah(x), (lambda g: g,)", "no attribute 'tnah' (line 15 of your file)"), ("return None", "None")])
+    ("return np.tnah(x), (lambda g: g,)", "no attribute 'tnah' (line {line} of your file)"), ("return None", "None")])
 def test_what_came_is_said_in_the_students_terms(text, words):
-    verdict = check("tanh", written("tanh", text), seed=SEED)
+    file = written("tanh", text)
+    verdict = check("tanh", file, seed=SEED)
+    words = words.format(line=file.splitlines().index(f"    {text}") + 1)
     assert verdict.status == "failed" and words in verdict.tutor["example"]["got"]
     assert verdict.tutor["example"]["input"][0].startswith("x = ")

@@ -1,12 +1,12 @@
 """Run the demos, one on each processor, and build the gallery page: ``python demos --quick``."""
 import json
 import os
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import _warm
 from common import describe, options, plain_console, question, write
 from gallery import passed, write_page
 
@@ -37,13 +37,11 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THRE
 
 
 def run(source, *, quick, seed, out):
-    """Run one demo in a Python of its own; return its results, or why there are none."""
+    """Run one demo in a process of its own; return its results, or why there are none."""
     for suffix in (".json", ".png"):    # what an earlier run left must not pass for this one's
         (out / source.stem).with_suffix(suffix).unlink(missing_ok=True)
     begun = time.perf_counter()
-    child = subprocess.run(
-        [sys.executable, source, *["--quick"] * quick, "--seed", str(seed), "--out", out],
-        capture_output=True, text=True, errors="replace", env={**ONE_THREAD, **os.environ})
+    child = _warm.run(source, [*["--quick"] * quick, "--seed", seed, "--out", out])
     written = out / f"{source.stem}.json"
     result = json.loads(written.read_text(encoding="utf-8")) if written.exists() else None
     if not (result and result["claims"] and child.returncode == (0 if passed(result) else 1)):
@@ -84,6 +82,7 @@ def main():
     plain_console()
     stems = list(dict.fromkeys(arguments.stems)) or list(SOURCES)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    os.environ.update({**ONE_THREAD, **os.environ})
     one = lambda stem: run(SOURCES[stem], quick=arguments.quick, seed=arguments.seed, out=arguments.out)
     good = 0
     with ThreadPoolExecutor(AT_ONCE) as pool:    # a thread has nothing to do but to wait for its demo

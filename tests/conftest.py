@@ -7,9 +7,9 @@ import os
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import subprocess  # noqa: E402
 import sys  # noqa: E402
 from concurrent.futures import ThreadPoolExecutor  # noqa: E402
+from importlib import import_module  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
@@ -41,12 +41,11 @@ def quick_demos(request, tmp_path_factory):
     if not stems:
         yield None
         return
-    folder = tmp_path_factory.mktemp("quick")
+    folder = tmp_path_factory.mktemp("quick") / "out"
+    sys.path.append(str(DEMOS))
+    warm = import_module("_warm")
     # A number that overflows and a character that the figure's font lacks are mistakes as well.
-    strict = ["-W", "error::RuntimeWarning", "-W", "error::UserWarning"]
-    run = lambda stem: subprocess.run(
-        [sys.executable, *strict, DEMOS / f"{stem}.py", "--quick", "--out", "out"], cwd=folder,
-        capture_output=True, text=True, errors="replace", timeout=300)
+    run = lambda stem: warm.run(DEMOS / f"{stem}.py", ["--quick", "--out", folder], strict=True, seconds=300)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield folder / "out", {stem: pool.submit(run, stem) for stem in stems}
+        yield folder, {stem: pool.submit(run, stem) for stem in stems}
         pool.shutdown(cancel_futures=True)

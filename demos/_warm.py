@@ -1,0 +1,50 @@
+"""Processes that begin warm: NumPy and Matplotlib are loaded once, and every demo starts from there.
+
+To load them takes half a second, as long as many a quick demo. So a server loads them, and forks: each demo still
+has a process of its own, and may crash alone. Where a system has no such server (Windows), every process loads
+them itself: all is the same, but slower.
+"""
+import multiprocessing
+import runpy
+import sys
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+CONTEXT = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+if FORKS:
+    CONTEXT.set_forkserver_preload(["matplotlib.pyplot", "matplotlib.backends.backend_agg", "tinyml.nn"])
+
+
+class Ended(NamedTuple):
+    """What became of a process: its exit code, and what it printed."""
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(source, arguments, *, strict=False, seconds=None):
+    """Run a demo as ``python source arguments`` would, in a process of its own; return how it `Ended`.
+
+    With `strict`, a RuntimeWarning or UserWarning is an error; after so many `seconds` it is killed.
+    """
+    with TemporaryDirectory() as folder:
+        files = [str(Path(folder, name)) for name in ("out", "err")]
+        child = CONTEXT.Process(target=_perform, args=(str(source), [*map(str, arguments)], files, strict))
+        child.start()
+        child.join(seconds)
+        if child.exitcode is None:
+            child.kill()
+            child.join()
+        texts = [Path(file).read_text(encoding="utf-8") if Path(file).exists() else "" for file in files]
+        return Ended(child.exitcode, *texts)
+
+
+def _perform(source, arguments, files, strict):
+    sys.stdout, sys.stderr = (open(file, "w", encoding="utf-8", buffering=1) for file in files)
+    sys.argv = [source, *arguments]
+    for category in (RuntimeWarning, UserWarning) if strict else ():
+        warnings.simplefilter("error", category)
+    runpy.run_path(source, run_name="__main__")

@@ -575,7 +575,7 @@ def tensor(*shape):
 
 RNG = np.random.default_rng(0)
 ERRORS = {    # message -> (kind of error, call)
-    "Linear: x must have shape (..., in_features=784), got (128, 256)":
+    "linear: x must have shape (..., in_features) and weight (out_features, in_features), got (128, 256) and (3, 784)":
         (ValueError, lambda: nn.Linear(784, 3, rng=RNG)(tensor(128, 256))),
     "Linear: in_features must be an int >= 1, got 0":
         (ValueError, lambda: nn.Linear(0, 3, rng=RNG)),

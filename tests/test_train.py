@@ -245,7 +245,7 @@ def test_predict_leaves_no_graph_and_every_mode_as_it_was():
     assert type(y) is np.ndarray and y.shape == (5, 2)
     assert model.modes == [False] * 3 and model.recorded == [False] * 3
     assert model.training and not model.inner.training
-    with pytest.raises(ValueError, match="^Linear: x must have shape"):
+    with pytest.raises(ValueError, match="^linear: x must have shape"):
         predict(model, np.ones((5, 2), np.float32))
     assert model.training and not model.inner.training
     assert model.inner(np.ones((1, 1), np.float32)).requires_grad    # recording is on again

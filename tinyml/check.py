@@ -92,6 +92,14 @@ def check_pair(function, name, value, least):
     return pair
 
 
+def check_integers(function, name, values):
+    """Return `values` as an int64 array, or raise TypeError if they are no integers."""
+    values = np.asarray(values)
+    if values.size and values.dtype.kind not in "iu":
+        raise TypeError(f"{function}: {name} must be integers, got dtype {values.dtype}")
+    return values.astype(np.int64, copy=False)
+
+
 def check_labels(function, name, labels, n_classes):
     """Return `labels` as an int64 array with entries in 0..n_classes-1, or say what is wrong with it.
 
@@ -100,10 +108,7 @@ def check_labels(function, name, labels, n_classes):
     TypeError : the labels are not integers
     ValueError : a label is negative or n_classes or more
     """
-    labels = np.asarray(labels)
-    if labels.size and labels.dtype.kind not in "iu":
-        raise TypeError(f"{function}: {name} must be integers, got dtype {labels.dtype}")
-    labels = labels.astype(np.int64, copy=False)
+    labels = check_integers(function, name, labels)
     if labels.size and labels.view(np.uint64).max() >= min(n_classes, 2 ** 63):    # as unsigned, -1 is large
         worst = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(f"{function}: {name} must be in 0..{n_classes - 1}, got {worst}")

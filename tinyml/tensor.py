@@ -304,7 +304,7 @@ class Tensor:
         for tensor, g in walk(self, g):
             if not tensor.edges:
                 tensor.grad = (g if tensor.grad is None else np.asarray(tensor.grad + g)).view()
-                tensor.grad.flags.writeable = False
+                tensor.grad.setflags(write=False)
 
     def detach(self):
         """The same array as a constant: no gradient flows through it."""

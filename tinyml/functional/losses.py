@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from tinyml import ops
-from tinyml.check import check_labels
+from tinyml.check import check_integers, check_labels
 from tinyml.functional.activations import log_softmax
 from tinyml.tensor import as_tensor
 
@@ -69,9 +69,13 @@ def cross_entropy(logits, target, reduction="mean"):
         losses = -ops.sum(target * log_softmax(logits), axis=-1)
         return _reduce("cross_entropy", losses, reduction, logits=logits, target=target)
     if logits.ndim > 0 and shape == logits.shape[:-1]:
-        labels = check_labels("cross_entropy", "target", target, logits.shape[-1])
+        labels = check_integers("cross_entropy", "target", target)
         _check_reduction("cross_entropy", reduction, shape)
-        loss = ops.label_cross_entropy(logits, labels=labels, reduction=reduction)
+        try:
+            loss = ops.label_cross_entropy(logits, labels=labels, reduction=reduction)
+        except ValueError:    # a row without a logit of its label: say which label is no class
+            check_labels("cross_entropy", "target", target, logits.shape[-1])
+            raise
         return _refuse_nan("cross_entropy", loss, logits=logits)
     raise ValueError("cross_entropy: logits must have shape (..., C) and target (...) or (..., C), "
                      f"got {logits.shape} and {shape}")

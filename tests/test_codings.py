@@ -116,6 +116,15 @@ def test_noise_is_an_array_in_proportion_or_refused(data, framed):
     assert array.size <= DENSEST * len(data)
 
 
+def test_whole_numbers_are_not_written_as_halves():
+    """A NaN among them would become a number of chance, with a warning."""
+    frame = bytearray(encode_array(np.float16([[np.nan]]).astype(np.float32)))
+    assert np.isnan(decode_array(Reader(bytes(frame)))[0]).all()
+    frame[0] = 2 * DTYPES.index(np.dtype(np.uint8))
+    with pytest.raises(ValueError, match="half numbers of uint8"):
+        decode_array(Reader(bytes(frame)))
+
+
 @pytest.mark.parametrize("log2_size, refused", [(16, False), (17, True), (60, True)])
 def test_no_array_is_made_that_is_out_of_proportion(log2_size, refused):
     coding = bytes([2, 0, 0, 0]) + pack_lengths([0, NO_WORD])    # a mask that keeps nothing, in Huffman words

@@ -271,16 +271,16 @@ def _read_numbers(reader, n, dtype):
     kind = NUMBERS[reader.byte()]
     if kind == "raw":
         values = np.frombuffer(reader.take(n * dtype.itemsize), dtype)
-    elif kind == "half":
+    elif kind == "half" and dtype.kind == "f":
         values = np.frombuffer(reader.take(2 * n), "<f2").astype(dtype)
     elif kind == "deflate":
         planes = inflate(reader.take(reader.varint()), n * dtype.itemsize)
         values = np.frombuffer(planes, np.uint8).reshape(-1, n).T.copy().view(dtype).ravel()
-    elif n <= LARGEST_CODEBOOK:
+    elif kind == "consecutive" and n <= LARGEST_CODEBOOK:
         half, odd = divmod(reader.varint(), 2)
         values = np.array(_consecutive(-half - 1 if odd else half, n), dtype)
     else:
-        raise ValueError(f"{n} consecutive numbers")
+        raise ValueError(f"{n} {kind} numbers of {dtype}")
     return values, kind
 
 

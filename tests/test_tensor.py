@@ -54,6 +54,15 @@ def test_the_walk_meets_every_tensor_once_the_newest_first(root):
     assert all(place[parent] > place[tensor] for tensor in met for parent, _ in tensor.edges)
 
 
+def test_a_leaf_comes_last_however_new_it_is():
+    a = leaf(2.0)
+    b = 3 * a
+    c = leaf(5.0)    # newer than b
+    root = b * c
+    met = [tensor for tensor, _ in walk(root, np.ones(()))]
+    assert met[:2] == [root, b] and set(met[2:]) == {a, c}
+
+
 @given(graphs())
 def test_every_tensor_gets_an_array_of_its_own_shape_and_dtype(root):
     for tensor, g in walk(root, np.ones(root.shape, root.dtype)):

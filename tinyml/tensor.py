@@ -158,10 +158,10 @@ def walk(root, gradient):
     """Yield (tensor, its gradient) for `root` and all that it was computed from: newest first, leaves last.
 
     A tensor has a `serial`, a number that rises as tensors are made, and `edges`, a list of (parent, vjp), one for
-    each argument that wants a gradient; a leaf has none. It passes the part vjp(g) of its gradient g back to a
-    parent, brought into the parent's shape and dtype by `_conform`. Parts of the same parent add up in new arrays,
-    for a vjp may return its g itself. Of every part, `mode.watcher` is told, unless it is None, by its method
-    ``passed_back(tensor, parent, part)``.
+    each argument that wants a gradient; a leaf has none. A tensor can be a key of a dict. It passes the part vjp(g)
+    of its gradient g back to a parent, brought into the parent's shape and dtype by `_conform`. Parts of the same
+    parent add up in new arrays, for a vjp may return its g itself. `mode.watcher`, unless it is None, is told of
+    every part, as it comes from `_conform`, by its method ``passed_back(tensor, parent, part)``.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def walk(root, gradient):
 
 
 def _conform(g, parent, user):
-    """The gradient `g` in the shape and dtype of the tensor that it belongs to."""
+    """The gradient `g` in the shape and dtype of its tensor `parent`; `user`, computed from it, is named in errors."""
     g = np.asarray(g)    # NumPy gives scalars where arrays have no axes
     if g.shape != parent.data.shape:
         try:

@@ -78,7 +78,7 @@ def choose_qparams(low, high, *, bits, symmetric):
 
     The range is widened to hold 0 first; and as Z is rounded (of two as near to the even one), both its ends
     move by up to S / 2. S = 1 where the formula gives 0: a range of the single number 0, or of the smallest
-    numbers there are. A float64 holds S for all ends, also those whose difference high - low it does not hold.
+    numbers there are. From 2 bits on a float64 holds S for all ends, also where it does not hold high - low.
 
     Parameters
     ----------

@@ -104,10 +104,10 @@ def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
 
         a_i = argmin_j |w_i - c_j|,      c_j = mean of the w_i with a_i = j
 
-    Of two centroids as near a value has the smaller, as in `assign`. A centroid without values stays where it is.
-    Neither step raises the sum of squares, so it ends: after the first move that changes no code, or max_iter
-    moves. The values are sorted once: then the k groups are k stretches, and their sums differences of running
-    sums.
+    Of two centroids as near a value has the smaller, of equal ones the first. A centroid without values stays where
+    it is. Neither step raises the sum of squares, so it ends: after the first move that changes no code, or
+    max_iter moves. (To be fast, the values are sorted once: then the k groups are k stretches, and their sums
+    differences of running sums.)
 
     Parameters
     ----------

@@ -96,8 +96,8 @@ class KeyQueue:
         """Take in keys, in this order, as copies; each one beyond K pushes out the oldest.
 
         Place `next` of `ring` and `ids`, in 0..K-1, is where the next key goes and its number, and after the last
-        place comes place 0; `keys` reads the `filled` places before `next`. At the end all is as if the keys had
-        come one by one, also where B > K.
+        place comes place 0. What counts is what the method `keys` reads: the `filled` places before `next`, oldest
+        first. There all is as if the keys had come one by one, also where B > K.
 
         Parameters
         ----------

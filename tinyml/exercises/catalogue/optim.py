@@ -57,8 +57,8 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                "and v of parameter number i in self.state[i].",
                "t starts at 1. m^ = m / (1 - beta1^t), v^ = v / (1 - beta2^t), p = p - lr m^ / (sqrt(v^) + eps). If "
                "self.decoupled (AdamW), the decay does not enter g: p = p (1 - lr weight_decay) comes first.",
-               "t, m, v = self.state.get(i, (0, 0, 0)); t += 1; m = beta1 * m + (1 - beta1) * g; v likewise with g * g; "
-               "self.state[i] = t, m, v; p.data = np.asarray(p_first - lr * m_hat / (np.sqrt(v_hat) + eps)), where "
+               "t, m, v = self.state.get(i, [0, 0, 0]); t += 1; m = beta1 * m + (1 - beta1) * g; v likewise with g * g; "
+               "self.state[i] = [t, m, v]; p.data = np.asarray(p_first - lr * m_hat / (np.sqrt(v_hat) + eps)), where "
                "p_first is p.data, or p.data * (1 - lr * weight_decay) with self.decoupled, lr and so on are "
                "attributes of self, and beta1, beta2 = self.betas."),
         mistakes=(

@@ -47,7 +47,7 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                f"{TESTS}::test_a_step_per_channel_is_that_of_each_channel_alone"),
         hints=("First widen the range to hold 0. For symmetric codes make it symmetric; then both kinds have "
                "one formula for the step.",
-               "S = high / (quant_max - quant_min) - low / (quant_max - quant_min), which cannot overflow, 1 "
+               "S = high / (quant_max - quant_min) - low / (quant_max - quant_min), which cannot overflow from 2 bits on, 1 "
                "where that is 0. Z = round(-low / S), or 0 if symmetric, of int64. All for arrays of one "
                "shape.",
                "low, high = np.minimum(low, 0), np.maximum(high, 0); if symmetric: high = np.maximum(-low, high) "

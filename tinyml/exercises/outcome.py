@@ -116,13 +116,17 @@ def _primitive(value, vjps):
 
 
 def _tensor(what, value, args):
-    """The data of a tensor; where it was computed from the arguments, it is differentiated."""
-    pairs = [(what or "result", value.data)]
+    """The data of a tensor and its gradient; where it was computed from the arguments, it is differentiated."""
+    what = what or "result"
     if value.edges and args is not None:
         value.backward(np.random.default_rng(0).uniform(0.5, 2, value.shape))
-    if value.grad is not None:
-        pairs.append((f"gradient of {what or 'result'}", np.asarray(value.grad)))
-    return pairs
+    held = {what: value.data, f"gradient of {what}": value.grad}
+    return [pair for name, array in held.items() if array is not None for pair in (
+        (name, np.asarray(array)), (f"what {name} is", np.array(_kind(array))))]
+
+
+def _kind(array):
+    return "an array" if isinstance(array, np.ndarray) else "a NumPy number, and no array: write np.asarray(...)"
 
 
 def agree(first, second, times=1):

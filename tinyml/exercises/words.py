@@ -1,4 +1,4 @@
-"""Values in words, for people: short, on one line, and such that they can be typed again where they are small."""
+"""Values in words, for people: short, on one line, arrays of few numbers with all of them."""
 import numpy as np
 
 SHOWN = 12           # entries of an array that are shown

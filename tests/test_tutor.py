@@ -5,7 +5,9 @@ import pytest
 from tinyml.exercises import guard, tutor
 from tinyml.exercises.catalogue import find
 from tinyml.exercises.check import check
+from tinyml.exercises.outcome import outcome
 from tinyml.exercises.stub import stub_text
+from tinyml.selfsupervised.moco import KeyQueue
 
 SEED = 2025
 
@@ -79,6 +81,20 @@ def test_an_object_may_keep_its_state_in_any_form(old, new, why):
         assert find("adam").mistakes[verdict.tutor["diagnosis"]].why.startswith(why)
         words = " ".join(verdict.tutor["example"]["input"])
         assert "lr=" in words and "p = Parameter" in words and verdict.tutor["example"]["where"] == "p after the call"
+
+
+def test_a_call_of_a_method_is_lived_through_from_the_first_one(monkeypatch):
+    monkeypatch.setattr(guard, "records", [])
+    monkeypatch.setattr(guard, "lives", {})
+    queue = KeyQueue(3)
+    for keys in ([[1.0]], [[2.0], [3.0]]):
+        arguments = queue, np.array(keys), np.arange(len(keys))
+        guard.record(arguments, {}, method=True)
+        queue.push(*arguments[1:])
+    first, second = guard.records
+    assert first.args[0].filled == second.args[0].filled == 0 and second.earlier == (first,)
+    shown = dict(outcome(find("key_queue"), KeyQueue.push, second))["keys() after the call"]
+    assert shown.tolist() == [[1], [2], [3]]
 
 
 @pytest.mark.parametrize("text, words", [

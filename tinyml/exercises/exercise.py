@@ -76,3 +76,8 @@ class Chapter:
     name: str
     title: str
     exercises: tuple
+
+
+def laws_of(file, *laws):
+    """The graders of those names in tests/test_<file>.py, a tuple of str."""
+    return tuple(f"test_{file}.py::{law}" for law in laws)

@@ -1,19 +1,14 @@
 """Contrastive learning: views of one thing, and the losses that draw them together."""
-from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
 SSL = "tinyml.selfsupervised"
-
-
-def _tests(file, *laws):
-    return tuple(f"test_{file}.py::{law}" for law in laws)
-
 
 CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one thing", (
     Exercise(
         name="affine", target=f"{SSL}.augmentations:affine", level=3, minutes=30, keep=1, hide=("_positions",),
         task="Rotate, stretch and shift images: for every new pixel, find where it comes from",
-        tests=_tests("augmentations", "test_affine_is_the_weighted_mean_of_four_pixels", "test_whole_steps_are_exact",
-                     "test_a_quarter_turn_is_that_of_numpy"),
+        tests=laws_of("augmentations", "test_affine_is_the_weighted_mean_of_four_pixels", "test_whole_steps_are_exact",
+                      "test_a_quarter_turn_is_that_of_numpy"),
         hints=("Do not ask where an old pixel goes, but where each new one q comes from: p = c + A^-1 (q - c - "
                "t). Then _bilinear(images, rows, columns) reads the images at these positions.",
                "_per_image('matrix', matrix, (n, 2, 2)) is one matrix for each image, _per_image('shift', shift, "
@@ -52,8 +47,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
     Exercise(
         name="alignment", target=f"{SSL}.contrastive:alignment", level=1, minutes=5, keep=1,
         task="Give the mean squared distance between the directions of two views",
-        tests=_tests("contrastive", "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
-                     "test_nt_xent_is_alignment_and_a_softer_uniformity"),
+        tests=laws_of("contrastive", "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
+                      "test_nt_xent_is_alignment_and_a_softer_uniformity"),
         hints=("Directions first: _unit scales every row to length 1. Compute with Tensors, so that gradients "
                "follow.",
                "u - v has shape (B, D); its squares are summed over D and averaged over B.",
@@ -74,8 +69,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
     Exercise(
         name="uniformity", target=f"{SSL}.contrastive:uniformity", level=2, minutes=15, keep=3, after=("alignment",),
         task="Give the logarithm of the mean Gaussian kernel over all pairs of different directions",
-        tests=_tests("contrastive", "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
-                     "test_uniformity_knows_the_circle_and_the_sphere"),
+        tests=laws_of("contrastive", "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
+                      "test_uniformity_knows_the_circle_and_the_sphere"),
         hints=("Of unit vectors ||u - v||^2 = 2 - 2 u.v, so one matrix product gives all distances. The "
                "logarithm of a sum of exponentials has an operation of its own.",
                "-2 ||u_i - u_j||^2 = 4 u_i.u_j - 4, shape (N, N). A pair i = i is no pair: give it -inf, whose "
@@ -101,12 +96,12 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
     Exercise(
         name="unit", target=f"{SSL}.contrastive:_unit", level=2, minutes=20, after=("alignment", "mul"),
         task="Scale every row to length 1, and give the vjp",
-        tests=_tests("contrastive", "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
-                     "test_lengths_order_and_which_view_comes_first_do_not_matter",
-                     "test_the_gradient_is_orthogonal_to_each_embedding",
-                     "test_zero_vectors_are_orthogonal_to_all_and_do_not_move",
-                     "test_a_second_backward_adds_the_same_gradients_again",
-                     "test_float32_stays_near_float64_at_any_temperature"),
+        tests=laws_of("contrastive", "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
+                      "test_lengths_order_and_which_view_comes_first_do_not_matter",
+                      "test_the_gradient_is_orthogonal_to_each_embedding",
+                      "test_zero_vectors_are_orthogonal_to_all_and_do_not_move",
+                      "test_a_second_backward_adds_the_same_gradients_again",
+                      "test_float32_stays_near_float64_at_any_temperature"),
         hints=("A step along z changes its length and not its direction: that part of g has no effect. A step "
                "across z turns u, the less the longer z is. Neither 1 / 0 nor 0 / 0 may come up.",
                "The gradient of z is (g - u (u.g)) / ||z||, row by row. With 1 / ||z|| replaced by 0 in short "
@@ -139,10 +134,10 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
         name="nt_xent", target=f"{SSL}.contrastive:nt_xent", level=2, minutes=25, keep=2, after=("alignment",),
         hide=("_pair_cross_entropy",),
         task="Write NT-Xent: find the other view of the same thing among all 2B - 1 others",
-        tests=_tests("contrastive", "test_nt_xent_is_equation_10_1_in_a_slow_loop", "test_its_gradient_is_its_slope",
-                     "test_it_is_the_logarithm_of_the_batch_where_all_coincide", "test_values_that_paper_and_pencil_give",
-                     "test_it_keeps_its_bounds_at_any_temperature",
-                     "test_a_batch_of_one_has_no_negatives_and_nothing_to_learn"),
+        tests=laws_of("contrastive", "test_nt_xent_is_equation_10_1_in_a_slow_loop", "test_its_gradient_is_its_slope",
+                      "test_it_is_the_logarithm_of_the_batch_where_all_coincide", "test_values_that_paper_and_pencil_give",
+                      "test_it_keeps_its_bounds_at_any_temperature",
+                      "test_a_batch_of_one_has_no_negatives_and_nothing_to_learn"),
         hints=("It is a classification of 2B rows into 2B classes, of which one, the row itself, is forbidden. "
                "So there is a cross-entropy in it.",
                "u = _unit of all 2B views, s = u @ u.T of shape (2B, 2B), -inf on the diagonal, over T. The "
@@ -207,13 +202,13 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
         name="pair_cross_entropy", target=f"{SSL}.contrastive:_pair_cross_entropy", level=3, minutes=45,
         after=("nt_xent", "unit", "softmax"),
         task="Fuse NT-Xent of unit rows into one primitive with its vjp, in a single array of 2B x 2B",
-        tests=_tests("contrastive", "test_nt_xent_is_equation_10_1_in_a_slow_loop", "test_its_gradient_is_its_slope",
-                     "test_the_gradient_is_orthogonal_to_each_embedding",
-                     "test_it_keeps_its_bounds_at_any_temperature",
-                     "test_a_batch_of_one_has_no_negatives_and_nothing_to_learn",
-                     "test_float32_stays_near_float64_at_any_temperature",
-                     "test_a_second_backward_adds_the_same_gradients_again",
-                     "test_one_large_array_is_all_that_it_needs"),
+        tests=laws_of("contrastive", "test_nt_xent_is_equation_10_1_in_a_slow_loop", "test_its_gradient_is_its_slope",
+                      "test_the_gradient_is_orthogonal_to_each_embedding",
+                      "test_it_keeps_its_bounds_at_any_temperature",
+                      "test_a_batch_of_one_has_no_negatives_and_nothing_to_learn",
+                      "test_float32_stays_near_float64_at_any_temperature",
+                      "test_a_second_backward_adds_the_same_gradients_again",
+                      "test_one_large_array_is_all_that_it_needs"),
         hints=("Compute s in one array, and turn it into exponentials in place. What the vjp needs is the "
                "exponentials and the sum of each row. s is u u^T, so u gets a gradient from both factors.",
                "e = exp((s - max) / T) with e_ii = 0, total its row sums; P = e / total. The loss is the mean "
@@ -250,11 +245,11 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
         name="info_nce", target=f"{SSL}.contrastive:info_nce", level=2, minutes=20, keep=3, after=("nt_xent",),
         task="Write InfoNCE: find the key of a query among negatives that are given, or the other keys of the "
              "batch",
-        tests=_tests("contrastive", "test_info_nce_is_its_formula_in_a_slow_loop",
-                     "test_info_nce_keeps_its_bounds_at_any_temperature",
-                     "test_its_gradients_are_slopes_in_all_three",
-                     "test_nt_xent_is_info_nce_with_all_other_views_for_negatives",
-                     "test_more_negatives_never_help_and_lengths_and_order_do_not_matter"),
+        tests=laws_of("contrastive", "test_info_nce_is_its_formula_in_a_slow_loop",
+                      "test_info_nce_keeps_its_bounds_at_any_temperature",
+                      "test_its_gradients_are_slopes_in_all_three",
+                      "test_nt_xent_is_info_nce_with_all_other_views_for_negatives",
+                      "test_more_negatives_never_help_and_lengths_and_order_do_not_matter"),
         hints=("A classification again: logits (B, number of keys), and for each query the number of its own "
                "key. query and positive are of unit length already, negatives are not.",
                "Without negatives the logits are query @ positive.T, (B, B), and the label of row i is i. With "

@@ -1,21 +1,16 @@
 """Contrastive learning with two networks, one of which follows slowly: momentum, a queue of keys, BYOL."""
-from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
 SSL = "tinyml.selfsupervised"
-
-
-def _tests(file, *laws):
-    return tuple(f"test_{file}.py::{law}" for law in laws)
-
 
 CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo and BYOL", (
     Exercise(
         name="update_momentum", target=f"{SSL}.moco:update_momentum", level=2, minutes=15, keep=4,
         task="Let a slow copy of a model follow it, parameters and buffers",
-        tests=_tests("moco", "test_the_update_is_the_convex_combination_of_parameters_and_buffers",
-                     "test_momentum_0_copies_and_1_freezes_to_the_bit_integers_too",
-                     "test_a_still_model_is_approached_geometrically",
-                     "test_the_update_writes_into_no_array_that_a_graph_may_need"),
+        tests=laws_of("moco", "test_the_update_is_the_convex_combination_of_parameters_and_buffers",
+                      "test_momentum_0_copies_and_1_freezes_to_the_bit_integers_too",
+                      "test_a_still_model_is_approached_geometrically",
+                      "test_the_update_writes_into_no_array_that_a_graph_may_need"),
         hints=("old and new are dicts of copies of all arrays, parameters and buffers. Make a third one, and load "
                "it.",
                "Arrays of floats (dtype.kind is \"f\") become m old + (1 - m) new, in this form (old + (1 - m) "
@@ -51,8 +46,8 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
     Exercise(
         name="key_queue", target=f"{SSL}.moco:KeyQueue.push", level=2, minutes=20, keep=3, view="keys",
         task="Put keys into a ring of K places, each one beyond K over the oldest",
-        tests=_tests("moco", "test_the_queue_is_a_deque_of_bounded_length_also_for_batches_beyond_it",
-                     "test_the_queue_keeps_copies"),
+        tests=laws_of("moco", "test_the_queue_is_a_deque_of_bounded_length_also_for_batches_beyond_it",
+                      "test_the_queue_keeps_copies"),
         hints=("self.next is where the next key goes. Which places do B keys get, when the ring is closed?",
                "Key i goes to (self.next + i) mod K. If B > K only the last K of them are written, or one "
                "place would get two. Then self.next moves on by B, mod K, and self.filled grows, up to K.",
@@ -90,11 +85,11 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
         name="moco_loss", target=f"{SSL}.moco:MoCo.loss", level=2, minutes=20, view="queue.keys",
         after=("info_nce", "update_momentum", "key_queue"),
         task="Take one batch through MoCo: move the key network, make keys, compare, and queue them",
-        tests=_tests("moco", "test_a_batch_goes_through_the_algorithm_of_the_paper",
-                     "test_no_gradient_reaches_a_key_and_the_keys_still_move",
-                     "test_a_frozen_key_encoder_stays_as_it_was",
-                     "test_without_other_images_there_is_nothing_to_learn",
-                     "test_query_and_key_see_a_view_each_of_every_image_and_both_networks_are_in_one_mode"),
+        tests=laws_of("moco", "test_a_batch_goes_through_the_algorithm_of_the_paper",
+                      "test_no_gradient_reaches_a_key_and_the_keys_still_move",
+                      "test_a_frozen_key_encoder_stays_as_it_was",
+                      "test_without_other_images_there_is_nothing_to_learn",
+                      "test_query_and_key_see_a_view_each_of_every_image_and_both_networks_are_in_one_mode"),
         hints=("Four steps in the order of the docstring. Which of them must know nothing of this batch?",
                "update_momentum(self.key, self.query, momentum=self.momentum), the key network in the mode of "
                "the query network (self.key.train(self.query.training)). Keys (B, D) are made without a graph. "
@@ -138,9 +133,9 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
     Exercise(
         name="byol_loss", target=f"{SSL}.byol:byol_loss", level=1, minutes=5, keep=2, after=("alignment",),
         task="Give BYOL's loss: 2 minus twice the mean cosine",
-        tests=_tests("byol", "test_the_loss_is_the_squared_distance_of_the_directions",
-                     "test_the_gradient_is_that_of_the_loss_and_orthogonal_to_each_row",
-                     "test_zero_vectors_have_a_finite_loss_and_gradient"),
+        tests=laws_of("byol", "test_the_loss_is_the_squared_distance_of_the_directions",
+                      "test_the_gradient_is_that_of_the_loss_and_orthogonal_to_each_row",
+                      "test_zero_vectors_have_a_finite_loss_and_gradient"),
         hints=("The squared distance of two unit vectors is 2 - 2 cos.",
                "F.cosine_similarity(p, z) gives B cosines, ops.mean their mean.",
                "return 2 - 2 * ops.mean(...), of the cosines"),
@@ -163,7 +158,7 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
     Exercise(
         name="target_momentum", target=f"{SSL}.byol:target_momentum", level=1, minutes=10, keep=3,
         task="Let tau rise from base to 1 on half a cosine",
-        tests=_tests("byol", "test_tau_rises_from_the_base_to_one_like_half_a_cosine"),
+        tests=laws_of("byol", "test_tau_rises_from_the_base_to_one_like_half_a_cosine"),
         hints=("At k = 0 the cosine is 1, at k = K it is -1. And beyond K?",
                "(cos(pi k / K) + 1) / 2 falls from 1 to 0; k / K is cut off at 1, so that tau stays 1.",
                "return 1 - (1 - base) * (math.cos(math.pi * min(step / n_steps, ...)) + 1) / 2"),
@@ -186,8 +181,8 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
         name="spread", target=f"{SSL}.byol:spread", level=1, minutes=10, keep=2,
         task="Measure whether embeddings have collapsed: the mean deviation of the coordinates of their "
              "directions",
-        tests=_tests("byol", "test_spread_is_bounded_by_that_of_the_sphere_and_knows_no_length",
-                     "test_on_the_sphere_the_spread_is_that_of_the_formula"),
+        tests=laws_of("byol", "test_spread_is_bounded_by_that_of_the_sphere_and_knows_no_length",
+                      "test_on_the_sphere_the_spread_is_that_of_the_formula"),
         hints=("Directions first (F.normalize, which takes arrays and gives a Tensor), then the deviation of "
                "each coordinate.",
                "The standard deviation is over the n rows, axis 0, and gives D numbers; the result is their "

@@ -1,22 +1,17 @@
 """After pre-training: neighbours, the probe's solver, a picture of the features; and series."""
-from tinyml.exercises.exercise import Chapter, Exercise, Mistake
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
 SSL = "tinyml.selfsupervised"
-
-
-def _tests(file, *laws):
-    return tuple(f"test_{file}.py::{law}" for law in laws)
-
 
 CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of sensors", (
     Exercise(
         name="knn", target=f"{SSL}.downstream:knn", level=2, minutes=25, keep=5, hide=("_distances",),
         task="Name each query after the majority of its k nearest features",
-        tests=_tests("downstream", "test_neighbours_are_those_of_a_slow_loop",
-                     "test_ties_go_to_the_earlier_row_and_to_the_nearer_voter",
-                     "test_one_neighbour_knows_every_training_point_and_cosine_knows_no_length",
-                     "test_by_cosines_a_zero_vector_is_at_distance_1_from_all",
-                     "test_distances_are_computed_in_float64", "test_another_metric_is_refused"),
+        tests=laws_of("downstream", "test_neighbours_are_those_of_a_slow_loop",
+                      "test_ties_go_to_the_earlier_row_and_to_the_nearer_voter",
+                      "test_one_neighbour_knows_every_training_point_and_cosine_knows_no_length",
+                      "test_by_cosines_a_zero_vector_is_at_distance_1_from_all",
+                      "test_distances_are_computed_in_float64", "test_another_metric_is_refused"),
         examples=100,
         hints=("Three steps: a matrix of distances (m, n), the k nearest of each row, a vote among them.",
                "Of a query a and features b only the order of distances counts: -a.b / ||b|| for cosine, 0 where b "
@@ -55,8 +50,8 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
     Exercise(
         name="inverse_hessian", target=f"{SSL}.downstream:inverse_hessian", level=3, minutes=40,
         task="Multiply with L-BFGS's estimate of the inverse Hessian, in two loops and without a matrix",
-        tests=_tests("downstream", "test_the_estimate_of_the_inverse_hessian_is_the_recursion_of_bfgs_and_keeps_the_secant",
-                     "test_the_solver_finds_the_minimum_of_any_convex_quadratic"),
+        tests=laws_of("downstream", "test_the_estimate_of_the_inverse_hessian_is_the_recursion_of_bfgs_and_keeps_the_secant",
+                      "test_the_solver_finds_the_minimum_of_any_convex_quadratic"),
         hints=("Read the recursion from the right: (I - y s'/s'y) acts on g first, that of the newest pair "
                "before all others; then the scaling; then the factors on the left, the oldest pair first.",
                "Down: alpha = s'g / s'y, g - alpha y, newest first, and keep the alphas. Middle: times s'y / "
@@ -89,8 +84,8 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
         name="principal_components", target=f"{SSL}.simclr:principal_components", level=2, minutes=20, keep=3,
         task="Draw vectors in the directions in which they vary most, and say how much of the variance is in "
              "each",
-        tests=_tests("simclr", "test_principal_components_diagonalise_the_covariance",
-                     "test_the_picture_does_not_depend_on_where_and_the_sign_is_chosen"),
+        tests=laws_of("simclr", "test_principal_components_diagonalise_the_covariance",
+                      "test_the_picture_does_not_depend_on_where_and_the_sign_is_chosen"),
         hints=("The singular value decomposition of the centred vectors has all that is needed: directions, "
                "lengths, coordinates.",
                "U (n, r), s (r,), Vh (r, d) with full_matrices=False: coordinates U s, a direction is a row of "
@@ -120,10 +115,10 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
     Exercise(
         name="pieces", target=f"{SSL}.series:_pieces", level=3, minutes=30,
         task="Cut the time of each series into pieces at random places, and shuffle the pieces",
-        tests=_tests("series", "test_a_permutation_moves_the_times_of_a_sample_for_all_sensors_alike",
-                     "test_a_permutation_has_any_number_of_pieces_in_any_order",
-                     "test_every_sample_has_a_draw_of_its_own[permute]",
-                     "test_a_view_keeps_dtype_and_input_and_follows_its_generator[permute]"),
+        tests=laws_of("series", "test_a_permutation_moves_the_times_of_a_sample_for_all_sensors_alike",
+                      "test_a_permutation_has_any_number_of_pieces_in_any_order",
+                      "test_every_sample_has_a_draw_of_its_own[permute]",
+                      "test_a_view_keeps_dtype_and_input_and_follows_its_generator[permute]"),
         hints=("Give every time the number of the piece that it is in, every piece a random key, and sort the "
                "times by the key of their piece.",
                "Mark where pieces start, (n, length) of 0 and 1: in each row m - 1 of 1..length-1. Its "
@@ -156,9 +151,9 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
         name="temporal_contrast", target=f"{SSL}.ts_tcc:temporal_contrast", level=1, minutes=10, keep=3,
         after=("info_nce",),
         task="Contrast predictions of K future steps with what came, step by step",
-        tests=_tests("ts_tcc", "test_temporal_contrast_is_the_sum_of_its_docstring_in_a_slow_loop",
-                     "test_its_gradient_is_its_slope_and_needs_no_lengths",
-                     "test_at_chance_it_is_the_logarithm_of_the_batch"),
+        tests=laws_of("ts_tcc", "test_temporal_contrast_is_the_sum_of_its_docstring_in_a_slow_loop",
+                      "test_its_gradient_is_its_slope_and_needs_no_lengths",
+                      "test_at_chance_it_is_the_logarithm_of_the_batch"),
         hints=("Each step k is an InfoNCE of its own. Who are its queries, who its keys?",
                "predicted[:, k] and future[:, k] have shape (B, D): row i of both belongs together, and the "
                "other rows of future[:, k] are the negatives. The mean of K losses.",

@@ -11,7 +11,8 @@ PACKAGE = ROOT / "tinyml"
 
 # A module may import those of a lower rank, and its own family; a lesson never imports another lesson.
 RANKS = [
-    {"tensor", "check", "progress"}, {"ops", "idx"}, {"gradcheck", "debug", "data", "sweep"}, {"functional"},
+    {"tensor", "check", "progress"}, {"ops", "idx", "pictures", "ucr"}, {"gradcheck", "debug", "data", "sweep"},
+    {"functional"},
     {"nn", "optim"}, {"train"}, {"interpolation", "compression", "selfsupervised"}, {"exercises"},
 ]
 LESSONS = RANKS[6]

@@ -1,4 +1,4 @@
-"""The laws of series: classes that are known, files that come back as they were, views that keep what matters."""
+"""The laws of series: classes that are known, views that keep what matters."""
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
-from tinyml.selfsupervised.series import (ACTIVITIES, crop, jitter, load_ucr, make_activities, permute,
-                                          resized_crop, scale, zero)
+from tinyml.selfsupervised.series import (ACTIVITIES, crop, jitter, make_activities, permute, resized_crop, scale,
+                                          zero)
 
 EPS32 = np.finfo(np.float32).eps
 sizes = st.integers(1, 5)
@@ -186,64 +186,6 @@ def test_the_turns_differ_in_the_phase_between_sensors_alone(rng):
         assert np.median(np.abs(quarter[rows] - sign * np.pi / 2)) < 0.2         # drift blurs some of them
         assert np.median(np.pi - np.abs(half[rows])) < 0.2
     assert np.median(np.abs(quarter[y == 0])) < 0.2 and np.median(np.abs(half[y == 0])) < 0.2
-
-
-# ------------------------------------------------------------ files
-
-def written(tmp_path_factory, text):
-    path = tmp_path_factory.mktemp("ucr") / "x_TRAIN.tsv"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-@settings(max_examples=25)
-@given(rng=rngs, n=sizes, length=sizes, separator=st.sampled_from(["\t", ",", " ", "  ", ", "]),
-       labels=st.lists(st.sampled_from([-1, 1, 2, 7]), min_size=1, max_size=4, unique=True))
-def test_a_file_comes_back_as_it_was_written(tmp_path_factory, rng, n, length, separator, labels):
-    X, y = rng.standard_normal((n, length)).astype(np.float32), rng.choice(labels, n)
-    lines = [separator.join([f"{label:.7e}", *map(repr, row.tolist())]) for label, row in zip(y, X)]
-    X2, y2, classes = load_ucr(written(tmp_path_factory, "\n".join(lines) + "\n\n"))
-    assert_array_equal(X2, X[:, None], strict=True)
-    assert_array_equal(classes[y2], y)
-    assert_array_equal(classes, np.unique(y))
-    assert y2.dtype == np.int64
-
-
-def test_gaps_are_filled_and_missing_values_at_the_end_are_not_values(tmp_path_factory):
-    text = "1\tNaN\t2\t\t?\t5\tNaN\n3,4,4,nan,7,7,\n"
-    X, y, classes = load_ucr(written(tmp_path_factory, text))
-    assert_array_equal(X[:, 0], [[2, 2, 3, 4, 5], [4, 4, 5.5, 7, 7]])
-    assert y.tolist() == [0, 1] and classes.tolist() == [1, 3]
-
-
-def test_series_of_unequal_lengths_are_stretched_on_request(tmp_path_factory):
-    path = written(tmp_path_factory, "1 0 2\n2 0 1 2 3 4\n")
-    with pytest.raises(ValueError, match="must hold series of one length, got 2 to 5; write length=5 to"):
-        load_ucr(path)
-    X, _, _ = load_ucr(path, length=5)
-    assert_array_equal(X[:, 0], [[0, 0.5, 1, 1.5, 2], [0, 1, 2, 3, 4]])
-    assert_array_equal(load_ucr(path, length=2)[0][:, 0], [[0, 2], [0, 4]])
-
-
-def test_a_test_file_is_read_with_the_classes_of_its_training_file(tmp_path_factory):
-    path = written(tmp_path_factory, "5,1,2\n3,0,0\n")
-    assert load_ucr(path, classes=[1, 3, 5])[1].tolist() == [2, 1]
-    with pytest.raises(ValueError, match=r"^load_ucr: classes must hold every label of .*, got no 5 in \[1"):
-        load_ucr(path, classes=[1, 3])
-
-
-@pytest.mark.parametrize("text, message", [
-    ("", "must hold a series, got an empty file"), ("\n \n", "must hold a series, got an empty file"),
-    ("1,2\n1,two\n", "line 2 must hold numbers, got could not convert string to float: 'two'"),
-    ("1\n", "line 1 must hold a label and finite values, got '1'"),
-    ("1,NaN,NaN\n", "line 1 must hold a label and finite values"),
-    (",1,2\n", "line 1 must hold a label and finite values"),
-    ("1,2,inf\n", "line 1 must hold a label and finite values"),
-])
-def test_a_file_that_is_no_set_of_series_is_refused(tmp_path_factory, text, message):
-    with pytest.raises(ValueError) as error:
-        load_ucr(written(tmp_path_factory, text))
-    assert message in str(error.value) and str(error.value).startswith("load_ucr: ")
 
 
 # ------------------------------------------------------------ what is refused

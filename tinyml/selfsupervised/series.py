@@ -1,4 +1,4 @@
-"""Series: what several sensors say over time, as data with known classes, as files, and as random views.
+"""Series: what several sensors say over time, as data with known classes, and as random views.
 
 Problem: to learn without labels, a network needs two views of one series that differ in what does not matter.
 What does not matter is known of sensors: how strong a signal is, its noise, when it begins. What does matter is
@@ -12,18 +12,16 @@ made by a factory that has the strengths:
     x1, x2 = weak(x, rng), strong(x, rng)
 
 Every sample gets its own draw, and at zero strength a view is exactly the identity. `make_activities` draws
-series whose classes only such joint movement tells apart, and `load_ucr` reads series from files.
+series whose classes only such joint movement tells apart; `tinyml.ucr.load_ucr` reads series from files.
 
 Sources: Eldele et al. 2021, Time-series representation learning via temporal and contextual contrasting (weak
 and strong views, section 3.1); Um et al. 2017, Data augmentation of wearable sensor data (jitter, scaling,
-permutation, cropping); Dau et al. 2019, The UCR time series archive; MATH5836 week 10, section 10.3.
+permutation, cropping); MATH5836 week 10, section 10.3.
 """
-import re
-from pathlib import Path
-
 import numpy as np
 
 from tinyml.check import check_number, check_real, check_rng, check_sizes
+from tinyml.ucr import load_ucr  # noqa: F401, importable from here as well
 
 # ------------------------------------------------------------ synthetic data
 
@@ -87,73 +85,6 @@ def make_activities(n_samples, *, length=128, noise=0.5, rng):
     x *= np.exp(0.3 * normal(3, 1))
     x += np.sqrt(0.5) * (normal(3, 1) * (t - 0.5) + normal(3, 1) * np.sin(2 * np.pi * (t + uniform(3, 1))))
     return (x + noise * normal(3, length)).astype(np.float32), y
-
-
-# ------------------------------------------------------------ files
-
-def load_ucr(path, *, classes=None, length=None):
-    """Read series from a file of the UCR archive: on each line a label, then the values, one series a line.
-
-    Values are separated by tabs, commas or spaces (the archive's .tsv and .txt). "NaN", "?" or nothing between
-    two tabs or commas is a missing value: at the end of a line, missing values mean that the series ends
-    earlier; elsewhere the gap is filled on a straight line between its neighbours, or with the nearest value
-    at the start.
-
-    Parameters
-    ----------
-    path : path-like
-    classes : array_like, or None for the labels of this file in ascending order
-        Which label becomes 0, 1, 2 ... To read a test file, pass the classes of its training file.
-    length : int >= 2, or None
-        T, to which every series is stretched or shrunk, linearly in time: value j is read at the time
-        j (T_i - 1)/(T - 1) of a series of T_i values. None: all series must be equally long, and stay as they are.
-
-    Returns
-    -------
-    X : ndarray of float32, shape (N, 1, T), one sensor
-    y : ndarray of int64, shape (N,), 0..k-1, so that classes[y] are the labels of the file
-    classes : ndarray of float64, shape (k,)
-
-    Raises
-    ------
-    FileNotFoundError : there is no such file
-    ValueError : no series, a field that is not a number, an infinite value, a line without a label or without
-        values, series of unequal lengths while length is None, length < 2, or a label that is not in classes
-    """
-    if length is not None:
-        check_number("load_ucr", "length", length, at_least=2)
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    rows = [_numbers(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
-    if not rows:
-        raise ValueError(f"load_ucr: {path} must hold a series, got an empty file")
-    labels, series = np.array([row[0] for row in rows]), [row[1:] for row in rows]
-    if length is not None:
-        series = [_at(row[None, None], np.linspace(0, len(row) - 1, length)[None])[0, 0] for row in series]
-    lengths = sorted({len(row) for row in series})
-    if len(lengths) > 1:
-        raise ValueError(f"load_ucr: {path} must hold series of one length, got {lengths[0]} to {lengths[-1]}; "
-                         f"write length={lengths[-1]} to stretch them")
-    classes = np.unique(labels if classes is None else classes).astype(np.float64)
-    if not np.isin(labels, classes).all():
-        raise ValueError(f"load_ucr: classes must hold every label of {path}, got no "
-                         f"{labels[~np.isin(labels, classes)][0]:g} in {classes.tolist()}")
-    return np.stack(series)[:, None].astype(np.float32), np.searchsorted(classes, labels), classes
-
-
-def _numbers(line, where):
-    """The label of a line and its values, gaps filled, missing values at its end cut off."""
-    fields = re.split(r"[,\t]", line.strip(" \r\n")) if re.search(r"[,\t]", line) else line.split()
-    missing = ("", "?", "nan")
-    try:
-        row = np.array([np.nan if f.strip().lower() in missing else float(f) for f in fields])
-    except ValueError as error:
-        raise ValueError(f"load_ucr: {where} must hold numbers, got {error}") from None
-    there = np.flatnonzero(~np.isnan(row))
-    if np.isinf(row).any() or len(there) < 2 or there[0] != 0:
-        raise ValueError(f"load_ucr: {where} must hold a label and finite values, got {line[:40]!r}")
-    row = row[:there[-1] + 1]
-    row[1:] = np.interp(np.arange(1, len(row)), there[1:], row[there[1:]])
-    return row
 
 
 def _at(x, times):

@@ -1,4 +1,6 @@
 """The laws of structured pruning: scores are what the papers say, and a smaller model computes the same."""
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from strategies import rngs
 
 from tinyml import Tensor, nn
 from tinyml import functional as F
+from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.structured import (activation_scores, feature_maps, lowest, mask_units, norm_scores,
                                            normalized, oracle_scores, prunable, remove_units, taylor_scores,
                                            unit_scores)
@@ -36,8 +39,26 @@ def cnn(rng):
         nn.Linear(3 * 4, 5, rng=rng), nn.ReLU(), nn.Dropout(rng=rng), nn.Linear(5, 3, rng=rng)))
 
 
-MODELS = {"mlp": (mlp, (6,)), "cnn": (cnn, (1, 6, 6))}
-both = pytest.mark.parametrize("name", MODELS)
+def flat(rng):
+    """Norm and activation behind the Flatten: each filter has 4 x 4 entries there."""
+    return double(nn.Sequential(nn.Conv2d(1, 3, 3, rng=rng), nn.Flatten(), nn.BatchNorm1d(48), nn.ReLU(),
+                                nn.Linear(48, 3, rng=rng)))
+
+
+def tokens(rng):
+    """Units of a Linear are last, behind the tokens, also in what a Flatten makes of them."""
+    return double(nn.Sequential(nn.Linear(3, 5, rng=rng), nn.Tanh(), nn.Linear(5, 4, rng=rng), nn.Flatten(),
+                                nn.ReLU(), nn.Linear(4 * 7, 3, rng=rng)))
+
+
+def series(rng):
+    return double(nn.Sequential(nn.Conv1d(2, 4, 3, rng=rng), nn.BatchNorm1d(4), nn.ReLU(), nn.MaxPool1d(2),
+                                nn.Conv1d(4, 3, 2, rng=rng), nn.ReLU(), nn.Flatten(), nn.Linear(6, 3, rng=rng)))
+
+
+MODELS = {"mlp": (mlp, (6,)), "cnn": (cnn, (1, 6, 6)), "flat": (flat, (1, 6, 6)), "tokens": (tokens, (7, 3)),
+          "series": (series, (2, 8))}
+every = pytest.mark.parametrize("name", MODELS)
 
 
 def problem(name, rng, n=4):
@@ -54,9 +75,17 @@ def random_keep(model, rng):
     return {layer: mask for layer, mask in keep.items() if rng.random() < 0.8}
 
 
+def units_of(layer, z):
+    """A view of z with the units of the layer first, whichever axis they are on."""
+    n = len(layer.weight)
+    if isinstance(layer, nn.Linear):
+        return np.moveaxis(z.reshape(len(z), -1, n), 2, 0)
+    return np.moveaxis(z.reshape(len(z), n, -1), 1, 0)
+
+
 # ------------------------------------------------------------ removal
 
-@both
+@every
 @settings(max_examples=15)
 @given(rng=rngs)
 def test_the_smaller_model_computes_what_the_masked_one_computes(name, rng):
@@ -70,7 +99,7 @@ def test_the_smaller_model_computes_what_the_masked_one_computes(name, rng):
         assert len(small[layer].weight) == mask.sum()
 
 
-@both
+@every
 @settings(max_examples=10)
 @given(rng=rngs)
 def test_a_masked_unit_is_silent_and_the_others_are_untouched(name, rng):
@@ -83,7 +112,7 @@ def test_a_masked_unit_is_silent_and_the_others_are_untouched(name, rng):
                        before[first][0][:, keep.get(first, slice(None))])
 
 
-@both
+@every
 def test_nothing_is_removed_from_the_model_itself(name):
     model, X, _ = problem(name, np.random.default_rng(0))
     before = model.state_dict()
@@ -119,7 +148,7 @@ def test_norms_are_those_of_rows_and_filters(rng, order):
     assert_allclose(norm_scores(-2 * weight, order=order), 2 * np.array(expected), rtol=1e-14)
 
 
-@both
+@every
 @settings(max_examples=10)
 @given(rng=rngs)
 def test_a_taylor_score_is_the_slope_of_the_cost_in_a_gate(name, rng):
@@ -131,10 +160,15 @@ def test_a_taylor_score_is_the_slope_of_the_cost_in_a_gate(name, rng):
         k = int(rng.integers(z.shape[1]))
 
         def cost(gate):
+            def gates(z):
+                of_unit = np.zeros(z.shape)
+                positions = units_of(model[layer], of_unit)    # a view
+                positions[k] = gate - 1
+                return 1 + of_unit
+
             def scaled(module, x, z):
                 if module is model[units.output]:
-                    gates = np.where(np.arange(z.shape[1]) == k, gate, 1.0)
-                    return z * gates.reshape(-1, *[1] * (z.ndim - 2))
+                    return z * gates(z)
             with nn.forward_hook(scaled):
                 return F.cross_entropy(model(Tensor(X)), y, reduction="none").data
         slope = np.abs(cost(1 + h) - cost(1 - h)) / (2 * h)
@@ -142,7 +176,7 @@ def test_a_taylor_score_is_the_slope_of_the_cost_in_a_gate(name, rng):
         assert_allclose(taylor_scores(z, d_z)[k], slope.mean() / positions, rtol=1e-5, atol=1e-9)
 
 
-@both
+@every
 @settings(max_examples=5)
 @given(rng=rngs)
 def test_the_oracle_is_the_cost_of_the_model_without_the_unit(name, rng):
@@ -172,10 +206,57 @@ def test_data_scores_are_means_over_samples(rng, n, m):
     assert_allclose(taylor_scores(np.tile(z, (2, 1, 1)), np.tile(d_z, (2, 1, 1))), loop, rtol=1e-12)
 
 
-def test_feature_maps_leave_no_gradient_behind():
-    model, X, y = problem("cnn", np.random.default_rng(0))
-    feature_maps(model, X, y)
-    assert all(p.grad is None for p in model.parameters())
+# ------------------------------------------------------------ a module at several positions
+
+def reused(rng):
+    """A model whose square layers, norms and activations are drawn from a few, and one with all its own."""
+    layers = [nn.Linear(4, 4, rng=rng) for _ in range(2)]
+    norms = [nn.BatchNorm1d(4) for _ in range(2)]
+    layers[1].weight = layers[rng.integers(2)].weight    # in one case of two, a shared weight of two layers
+    activations = [nn.ReLU(), nn.Tanh(), nn.Dropout(rng=rng)]
+    chosen = []
+    for _ in range(rng.integers(2, 5)):
+        chosen.append(layers[rng.integers(2)])
+        chosen += [norms[rng.integers(2)]] * int(rng.integers(2))
+        chosen += [activations[i] for i in rng.integers(0, 3, rng.integers(3))]
+    double(nn.Sequential(*layers, *norms))
+    model = nn.Sequential(*chosen, double(nn.Sequential(nn.Linear(4, 3, rng=rng)))[0])
+    return model, nn.Sequential(*(copy.deepcopy(module) for module in model))
+
+
+@given(rng=rngs)
+def test_modules_at_several_positions_are_scored_and_cut_as_if_each_were_its_own(rng):
+    model, own = reused(rng)
+    X, y = rng.standard_normal((6, 4)), rng.integers(0, 3, 6)
+    assert prunable(model) == prunable(own)
+    for criterion in ("norm", "activation", "taylor", "oracle"):
+        scores, expected = (unit_scores(m, X, y, criterion=criterion) for m in (model, own))
+        assert list(scores) == list(expected)
+        for layer in expected:
+            assert_array_equal(scores[layer], expected[layer])
+    keep, before = random_keep(model, rng), model.state_dict()
+    outputs = [cut(m, keep).eval()(Tensor(X)).data for cut in (mask_units, remove_units) for m in (model, own)]
+    for y in outputs[1:]:
+        assert_allclose(y, outputs[0], rtol=1e-12, atol=1e-12)
+    assert all((array == before[name]).all() for name, array in model.state_dict().items())
+
+
+def test_places_that_are_not_cut_stay_shared():
+    layer = nn.Linear(4, 4, rng=np.random.default_rng(0))
+    model = nn.Sequential(layer, nn.ReLU(), layer, nn.ReLU(), layer, nn.ReLU(), layer)
+    assert len(set(map(id, remove_units(model, {})))) == 4
+    small = remove_units(model, {0: np.array([1, 0, 1, 1], bool)})
+    assert small[4] is small[6] is not small[0] and [m.out_features for m in list(small)[::2]] == [3, 4, 4, 4]
+    masked = mask_units(model, {0: np.array([1, 0, 1, 1], bool)})
+    assert masked[2] is masked[4] is masked[6] is not masked[0]
+
+
+def test_a_frozen_parameter_stays_frozen():
+    model, _, _ = problem("mlp", np.random.default_rng(0))
+    model[0].weight.requires_grad = False
+    for cut in (mask_units, remove_units):
+        small = cut(model, {0: np.arange(5) > 0})
+        assert not small[0].weight.requires_grad and small[0].bias.requires_grad
 
 
 @given(rng=rngs, size=st.integers(1, 6))
@@ -209,7 +290,13 @@ def test_the_lowest_go_and_a_unit_of_each_layer_stays(rng, sizes, data):
 
 # ------------------------------------------------------------ errors
 
+class Doubled(nn.Sequential):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
 MODEL, X, Y = problem("mlp", np.random.default_rng(0))
+CONV, LINEAR = nn.Conv2d(1, 2, 3, rng=np.random.default_rng(0)), nn.Linear(2, 3, rng=np.random.default_rng(0))
 ERRORS = {
     "norm_scores: order must be 1 or 2, got 3": (ValueError, lambda: norm_scores([[1.0]], order=3)),
     "norm_scores: weight must be finite": (ValueError, lambda: norm_scores([[np.nan]])),
@@ -223,15 +310,30 @@ ERRORS = {
     "lowest: k must be an int in 0..2, so that every layer keeps a unit, got 1.5":
         (ValueError, lambda: lowest({0: [1, 2, 3]}, 1.5)),
     "prunable: model must be a Sequential, got Linear": (TypeError, lambda: prunable(MODEL[0])),
-    "prunable: model must have only units that 0 switches off between its layers, got Sigmoid at position 1":
+    "prunable: model must be a Sequential, got Doubled": (TypeError, lambda: prunable(Doubled(*MODEL))),
+    "prunable: model must have behind each layer at most one batch norm, then only ReLU, GELU, Tanh, Dropout, "
+    "pooling and Flatten, which map 0 to 0, got Sigmoid at position 1":
         (TypeError, lambda: prunable(nn.Sequential(MODEL[0], nn.Sigmoid()))),
+    "prunable: model must have behind each layer at most one batch norm, then only ReLU, GELU, Tanh, Dropout, "
+    "pooling and Flatten, which map 0 to 0, got Sequential at position 1; write its layers one by one":
+        (TypeError, lambda: prunable(nn.Sequential(MODEL[0], nn.Sequential()))),
+    "prunable: the Linear at position 1 must read the 2 units of the Conv2d at position 0, got 2 inputs":
+        (ValueError, lambda: prunable(nn.Sequential(CONV, LINEAR))),
+    "prunable: the Conv2d at position 1 must read the 3 units of the Linear at position 0, got 1 inputs":
+        (ValueError, lambda: prunable(nn.Sequential(LINEAR, CONV))),
+    "prunable: the Linear at position 2 must read the 3 units of the Linear at position 0, got 2 inputs":
+        (ValueError, lambda: prunable(nn.Sequential(LINEAR, nn.Flatten(), LINEAR))),
+    "prunable: the batch norm at position 1 must have an entry for each of the 3 units of the layer at position 0, "
+    "got 6": (ValueError, lambda: prunable(nn.Sequential(LINEAR, nn.BatchNorm1d(6)))),
     "unit_scores: criterion must be": (ValueError, lambda: unit_scores(MODEL, X, Y, criterion="luck")),
-    "remove_units: keep[0] must be 5 booleans of one of the layers [0, 3], at least one of them True, got "
-    "shape (5,), 0 True": (ValueError, lambda: remove_units(MODEL, {0: np.zeros(5, bool)})),
-    "mask_units: keep[0] must be 5 booleans":
+    "remove_units: keep[0] must be 5 booleans, at least one of them True, got dtype bool, shape (5,), 0 True":
+        (ValueError, lambda: remove_units(MODEL, {0: np.zeros(5, bool)})),
+    "mask_units: keep[0] must be 5 booleans, at least one of them True, got dtype bool, shape (4,), 4 True":
         (ValueError, lambda: mask_units(MODEL, {0: np.ones(4, bool)})),
-    "remove_units: keep[5] must be 0 booleans of one of the layers [0, 3]":
+    "remove_units: keep must name layers with prunable units, of [0, 3], got 5":
         (ValueError, lambda: remove_units(MODEL, {5: np.ones(3, bool)})),
+    "remove_units: 0.weight must be a Parameter, got a DequantizedWeight": (ValueError, lambda: remove_units(
+        quantize_weights(MODEL, bits=8), {0: np.ones(5, bool)})),
 }
 
 

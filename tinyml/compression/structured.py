@@ -1,7 +1,7 @@
 """Structured pruning: whole units and filters leave, and the arrays of the model shrink with them.
 
-Problem: a single zero inside a weight matrix saves nothing that a matrix product would notice. To be faster,
-a network needs smaller matrices; but which units can it do without?
+Problem: a single zero inside a weight matrix does not make a matrix product faster. To be faster, a network
+needs smaller matrices; but which units can it do without?
 
 Idea: unit k of a layer writes feature map z_k. To remove it is to set z_k = 0, which changes the cost C by
 C(z_k = 0) - C; the *oracle* computes this, one forward pass per unit. Its first-order Taylor expansion in
@@ -25,8 +25,9 @@ import numpy as np
 
 from tinyml import functional as F
 from tinyml.check import check_real
-from tinyml.nn import (AvgPool2d, BatchNorm1d, Conv2d, Dropout, Flatten, GELU, Linear, MaxPool2d,
-                       Parameter, ReLU, Sequential, Tanh, forward_hook)
+from tinyml.nn import (AvgPool2d, BatchNorm1d, Conv1d, Conv2d, Dropout, Flatten, GELU, Linear, MaxPool1d,
+                       MaxPool2d, Module, ReLU, Tanh, forward_hook)
+from tinyml.nn.places import is_chain, untied
 from tinyml.tensor import Tensor, no_grad
 
 
@@ -169,26 +170,30 @@ def _samples_first(function, name, value):
 
 # ------------------------------------------------------------ the units of a model
 
+LAYERS = (Linear, Conv1d, Conv2d)
+
+# What may stand between two layers: each works on single units and maps zeros to zeros.
+BETWEEN = (ReLU, GELU, Tanh, Dropout, MaxPool1d, MaxPool2d, AvgPool2d, Flatten)
+
+
 class Units(NamedTuple):
     """Where the units of one layer live in a `Sequential`: positions of modules."""
 
-    layer: int           # the Linear or Conv2d that computes them
+    layer: int           # the Linear, Conv1d or Conv2d that computes them
     norm: int | None     # a batch norm behind it
     output: int          # the module whose output is z: the activation, if there is one
-    reader: int          # the next Linear or Conv2d
-
-
-# What may stand between two layers: each works on single units and maps zeros to zeros.
-BETWEEN = (ReLU, GELU, Tanh, Dropout, MaxPool2d, AvgPool2d, Flatten)
+    reader: int          # the next Linear, Conv1d or Conv2d
 
 
 def prunable(model):
     """The units of every layer but the last, which belongs to the classes.
 
+    What counts is the position, not the module: one ReLU, or one layer, may stand at several positions.
+
     Parameters
     ----------
-    model : Sequential of Linear, Conv2d, and between them at most one batch norm, then activations with
-        f(0) = 0, pooling, Dropout, Flatten
+    model : Sequential of Linear, Conv1d, Conv2d, and between them at most one batch norm, then activations
+        with f(0) = 0, pooling, Dropout, Flatten
 
     Returns
     -------
@@ -197,44 +202,98 @@ def prunable(model):
     Raises
     ------
     TypeError : the model is not a Sequential, or has another module between two layers
+    ValueError : a layer does not read the units of the one before
     """
-    if not isinstance(model, Sequential):
+    if not is_chain(model):
         raise TypeError(f"prunable: model must be a Sequential, got {type(model).__name__}")
     found, layer, norm, output = {}, None, None, None
     for i, module in enumerate(model):
-        if isinstance(module, (Linear, Conv2d)):
+        if isinstance(module, LAYERS):
             if layer is not None:
+                _check_reader(model, layer, i)
                 found[layer] = Units(layer, norm, output, reader=i)
             layer, norm, output = i, None, i
         elif isinstance(module, BatchNorm1d) and output == layer is not None:
+            _check_norm(model, layer, i)
             norm = output = i
         elif isinstance(module, (ReLU, GELU, Tanh)):
             output = i
         elif not isinstance(module, BETWEEN):
-            raise TypeError(f"prunable: model must have only units that 0 switches off between its layers, "
-                            f"got {type(module).__name__} at position {i}")
+            raise TypeError("prunable: model must have behind each layer at most one batch norm, then only "
+                            "ReLU, GELU, Tanh, Dropout, pooling and Flatten, which map 0 to 0, got "
+                            f"{type(module).__name__} at position {i}"
+                            + "; write its layers one by one in the outer Sequential" * is_chain(module))
     return found
+
+
+def _check_reader(model, layer, reader):
+    """Raise ValueError unless the layer at `reader` has columns for the units of the one at `layer`."""
+    source, target = model[layer], model[reader]
+    columns, units = _inputs(target), _units(source)
+    if any(isinstance(module, Flatten) for module in list(model)[layer:reader]):
+        fits = isinstance(target, Linear) and columns % units == 0
+    else:
+        fits = isinstance(target, Linear) == isinstance(source, Linear) and columns == units
+    if not fits:
+        raise ValueError(f"prunable: the {type(target).__name__} at position {reader} must read the {units} units "
+                         f"of the {type(source).__name__} at position {layer}, got {columns} inputs")
+
+
+def _check_norm(model, layer, norm):
+    """Raise ValueError unless the batch norm has an entry for each unit, or for each of its pixels."""
+    features, units = model[norm].num_features, _units(model[layer])
+    if features % units or isinstance(model[layer], Linear) and features != units:
+        raise ValueError(f"prunable: the batch norm at position {norm} must have an entry for each of the "
+                         f"{units} units of the layer at position {layer}, got {features}")
+
+
+def _units(layer):
+    """How many units a layer computes."""
+    return layer.out_features if isinstance(layer, Linear) else layer.out_channels
+
+
+def _inputs(layer):
+    """How many units, or pixels of them, a layer reads."""
+    return layer.in_features if isinstance(layer, Linear) else layer.in_channels
+
+
+def _entries(kept, layer, n):
+    """The mask of the layer's units as a mask of n entries, several for each unit behind a Flatten.
+
+    The pixels of a filter stand side by side; the numbers of a Linear's unit, one for each token, in turn.
+    """
+    times = n // len(kept)
+    return np.tile(kept, times) if isinstance(layer, Linear) else np.repeat(kept, times)
+
+
+def _by_unit(z, layer):
+    """The outputs of a layer, perhaps flattened, as an array (N, units, positions)."""
+    if isinstance(layer, Linear):
+        return z.reshape(len(z), -1, _units(layer)).swapaxes(1, 2)    # units are last, behind tokens
+    return z.reshape(len(z), _units(layer), -1)
 
 
 def feature_maps(model, X, y):
     """The feature maps of all prunable layers, and the gradients of each sample's cross-entropy.
 
-    Adding a tensor of zeros to z changes nothing, and its gradient is dC/dz.
+    Adding a tensor of zeros to z changes nothing, and its gradient is dC/dz. The model stays as it is, its
+    mode and its gradients too: a copy is run, in evaluation mode.
 
     Parameters
     ----------
-    model : Sequential, used in evaluation mode
+    model : Sequential, as in `prunable`
     X : ndarray, shape (N, ...)
     y : ndarray of int, shape (N,), labels
 
     Returns
     -------
-    dict of int to (z, d_z), ndarrays of shape (N, units, ...)
+    dict of int to (z, d_z), ndarrays of shape (N, units, M), M positions of each unit
 
     Raises
     ------
     TypeError, ValueError : as `prunable`, and for inputs that the model does not take
     """
+    model = untied(model).eval()
     outputs = {id(model[units.output]): layer for layer, units in prunable(model).items()}
     maps, probes = {}, {}
 
@@ -244,13 +303,11 @@ def feature_maps(model, X, y):
             return None
         maps[layer], probes[layer] = z.data, Tensor(np.zeros_like(z.data), requires_grad=True)
         return z + probes[layer]
-    model.eval()
     with forward_hook(probe):
         cost = F.cross_entropy(model(Tensor(X)), y, reduction="sum")
     cost.backward()
-    for parameter in model.parameters():    # of the probes alone the gradients are wanted
-        parameter.grad = None
-    return {layer: (maps[layer], probes[layer].grad) for layer in maps}
+    return {layer: (_by_unit(maps[layer], model[layer]), _by_unit(probes[layer].grad, model[layer]))
+            for layer in maps}
 
 
 @no_grad()
@@ -269,24 +326,29 @@ def oracle_scores(model, X, y):
     ------
     TypeError, ValueError : as `feature_maps`
     """
-    model.eval()
-    cost = lambda: F.cross_entropy(model(Tensor(X)), y).item()
+    model = untied(model).eval()
 
-    def without(output, k):
+    def cost():
+        return F.cross_entropy(model(Tensor(X)), y).item()
+
+    def without(units, k):
+        layer, output = model[units.layer], model[units.output]
+        others = np.arange(_units(layer)) != k
+
         def ablate(module, x, z):
             if module is output:
-                gates = np.arange(z.shape[1]) != k
-                return z * gates.reshape(-1, *[1] * (z.ndim - 2))    # (units, 1, ...)
+                axis = -1 if isinstance(layer, Linear) else 1
+                gates = _entries(others, layer, z.shape[axis])
+                return z * (gates if axis == -1 else gates.reshape(-1, *[1] * (z.ndim - 2)))
         with forward_hook(ablate):
             return cost()
     full = cost()
-    return {layer: np.array([abs(without(model[units.output], k) - full)
-                             for k in range(len(model[layer].weight))])
+    return {layer: np.array([abs(without(units, k) - full) for k in range(_units(model[layer]))])
             for layer, units in prunable(model).items()}
 
 
 def unit_scores(model, X, y, *, criterion):
-    """The normalised scores of all prunable units.
+    """The normalised scores of all prunable units; the model stays as it is.
 
     Parameters
     ----------
@@ -302,7 +364,7 @@ def unit_scores(model, X, y, *, criterion):
     TypeError, ValueError : as `feature_maps`; an unknown criterion
     """
     if criterion == "norm":
-        scores = {layer: norm_scores(model[layer].weight.data) for layer in prunable(model)}
+        scores = {layer: norm_scores(_weight(model[layer]).data) for layer in prunable(model)}
     elif criterion == "oracle":
         scores = oracle_scores(model, X, y)
     elif criterion == "taylor":
@@ -315,12 +377,18 @@ def unit_scores(model, X, y, *, criterion):
     return {layer: normalized(s) for layer, s in scores.items()}
 
 
+def _weight(layer):
+    """The weight of a layer, also one that is computed."""
+    return layer.weight() if isinstance(layer.weight, Module) else layer.weight
+
+
 # ------------------------------------------------------------ removal
 
 def mask_units(model, keep):
     """A copy of the model with its shapes as they are, and the units that are not kept switched off.
 
-    Their weights, biases and batch norm entries are zero: z_k = 0 for every input.
+    Their weights, biases and batch norm entries are zero: z_k = 0 for every input. A module or a parameter
+    that stands at other places too stays as it is there: the changed place gets one of its own.
 
     Parameters
     ----------
@@ -331,20 +399,25 @@ def mask_units(model, keep):
     ------
     TypeError, ValueError : as `remove_units`
     """
-    model, groups = copy.deepcopy(model), _checked("mask_units", model, keep)
+    groups, masked = _checked("mask_units", model, keep), copy.deepcopy(model)
     for layer, (units, kept) in groups.items():
-        for module in (model[layer], *([model[units.norm]] if units.norm is not None else [])):
-            for parameter in (module.weight, module.bias):
+        for place in (layer, units.norm) if units.norm is not None else (layer,):
+            module = _own(masked, place)
+            for name in ("weight", "bias"):
+                parameter = getattr(module, name)
                 if parameter is not None:
-                    parameter.data = parameter.data * kept.reshape(-1, *[1] * (parameter.ndim - 1))
-    return model
+                    on = _entries(kept, model[layer], len(parameter))
+                    on = on.reshape(-1, *[1] * (parameter.ndim - 1))
+                    vars(module)[name] = _like(parameter, parameter.data * on)
+    return masked
 
 
 def remove_units(model, keep):
     """A new, smaller model without the units that are not kept. It computes what `mask_units` computes.
 
     Rows leave the layer's weight and bias and its batch norm; the next layer loses the columns that
-    read them: one for a Linear, a channel for a Conv2d, H W columns for a Linear behind a Flatten.
+    read them: one for a Linear, a channel for a convolution, H W columns for a Linear behind a Flatten.
+    A layer that stands at other places too keeps its size there.
 
     Parameters
     ----------
@@ -358,17 +431,17 @@ def remove_units(model, keep):
     Raises
     ------
     TypeError : as `prunable`
-    ValueError : keep names a layer without prunable units, has another shape, or keeps no unit
+    ValueError : keep names a layer without prunable units, has another shape, or keeps no unit; a weight is
+        computed, such as a quantized one
     """
     groups = _checked("remove_units", model, keep)
     small = copy.deepcopy(model)
     for layer, (units, kept) in groups.items():
-        _take(small[layer], np.flatnonzero(kept), axis=0)
+        _take(small, layer, kept, axis=0)
         if units.norm is not None:
-            _take(small[units.norm], np.flatnonzero(kept), axis=0)
-        reader = small[units.reader]
-        per_unit = reader.weight.shape[1] // len(kept)    # H W behind a Flatten, else 1
-        _take(reader, np.flatnonzero(np.repeat(kept, per_unit)), axis=1)
+            _take(small, units.norm, _entries(kept, model[layer], model[units.norm].num_features), axis=0)
+        columns = model[units.reader].weight.shape[1]    # H W for each unit behind a Flatten
+        _take(small, units.reader, _entries(kept, model[layer], columns), axis=1)
     return small
 
 
@@ -377,22 +450,45 @@ def _checked(function, model, keep):
     groups, checked = prunable(model), {}
     for layer, mask in keep.items():
         mask = np.asarray(mask)
-        n_units = len(model[layer].weight) if layer in groups else 0
-        if mask.shape != (n_units,) or mask.dtype != bool or not mask.any():
-            raise ValueError(f"{function}: keep[{layer!r}] must be {n_units} booleans of one of the layers "
-                             f"{list(groups)}, at least one of them True, got shape {mask.shape}, "
-                             f"{np.count_nonzero(mask)} True")
+        if layer not in groups:
+            raise ValueError(f"{function}: keep must name layers with prunable units, of {list(groups)}, got "
+                             f"{layer!r}")
+        units = _units(model[layer])
+        if mask.shape != (units,) or mask.dtype != bool or not mask.any():
+            raise ValueError(f"{function}: keep[{layer!r}] must be {units} booleans, at least one of them True, "
+                             f"got dtype {mask.dtype}, shape {mask.shape}, {np.count_nonzero(mask)} True")
+        for i in (layer, groups[layer].reader):
+            if isinstance(model[i].weight, Module):
+                raise ValueError(f"{function}: {i}.weight must be a Parameter, got a "
+                                 f"{type(model[i].weight).__name__}; remove units first, then quantize or share")
         checked[layer] = groups[layer], mask
     return checked
 
 
-def _take(module, index, *, axis):
-    """Keep only these rows (axis 0: units that it computes) or columns (axis 1: units that it reads)."""
-    module.weight = Parameter(np.take(module.weight.data, index, axis=axis))
+def _own(model, place):
+    """The module at a position of a Sequential, as a module of its own, whatever else it stood for."""
+    name, module = list(model.named_children())[place]
+    vars(model)[name] = copy.copy(module)
+    return vars(model)[name]
+
+
+def _take(model, place, kept, *, axis):
+    """Keep only these rows (axis 0: units that it computes) or columns (axis 1) of the module at a position."""
+    module, index = _own(model, place), np.flatnonzero(kept)
+    module.weight = _like(module.weight, np.take(module.weight.data, index, axis=axis))
     if axis == 0:
         for name in ("bias", "running_mean", "running_var"):
             tensor = getattr(module, name, None)
             if tensor is not None:
-                vars(module)[name] = type(tensor)(tensor.data[index])
-    size = {Linear: ("out_features", "in_features"), Conv2d: ("out_channels", "in_channels")}
-    vars(module)[size.get(type(module), ("num_features",))[axis]] = len(index)
+                vars(module)[name] = _like(tensor, tensor.data[index])
+    if isinstance(module, BatchNorm1d):
+        module.num_features = len(index)
+    elif isinstance(module, Linear):
+        vars(module)[("out_features", "in_features")[axis]] = len(index)
+    else:
+        vars(module)[("out_channels", "in_channels")[axis]] = len(index)
+
+
+def _like(tensor, array):
+    """A tensor or parameter of this array, which wants a gradient if the other does."""
+    return type(tensor)(array, requires_grad=tensor.requires_grad)

@@ -65,14 +65,16 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                "test_structured.py::test_nothing_is_removed_from_the_model_itself",
                "test_structured.py::test_settings_shrink_with_the_arrays"),
         hints=("Copy the model. For each layer in groups: which arrays have an entry for each of its units?",
-               "_take(module, index, axis=0) keeps rows: for the layer, and for its norm if units.norm is "
-               "not None. axis=1 keeps columns: for the reader, where a unit has reader.weight.shape[1] // "
-               "len(kept) of them, side by side (np.repeat the mask). index is np.flatnonzero of a mask.",
-               "small = copy.deepcopy(model); for layer, (units, kept) in groups.items(): "
-               "_take(small[layer], ...), _take(small[units.norm], ...), _take(small[units.reader], ...); return small"),
+               "_take(small, place, mask, axis=0) keeps rows: of the layer, and of its norm if units.norm is "
+               "not None. axis=1 keeps columns, of the reader. _entries(kept, model[layer], n) is the mask of "
+               "units as a mask of n entries: behind a Flatten a unit has several.",
+               "small = copy.deepcopy(model); for layer, (units, kept) in groups.items(): _take(small, layer, kept, "
+               "axis=0), _take(small, units.norm, ...), _take(small, units.reader, _entries(...), axis=1); return "
+               "small"),
         mistakes=(
-            Mistake("np.repeat(kept, per_unit)", "np.tile(kept, per_unit)",
-                    "Flatten puts the H W pixels of a unit side by side: repeat each entry of the mask, do "
+            Mistake("_take(small, units.reader, _entries(kept, model[layer], columns), axis=1)",
+                    "_take(small, units.reader, np.tile(kept, columns // len(kept)), axis=1)",
+                    "Flatten puts the H W pixels of a filter side by side: repeat each entry of the mask, do "
                     "not tile it."),
             Mistake("copy.deepcopy(model)", "model",
                     "The model that was given must stay as it is: shrink a copy, with arrays of its own."),
@@ -81,14 +83,12 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "same ones."),
             Mistake("    return small", "    return small.eval()",
                     "The smaller model is in the mode that the model is in; yours is never in training mode."),
-            Mistake("np.repeat(kept, per_unit)", "kept",
+            Mistake("_entries(kept, model[layer], columns)", "kept",
                     "Behind a Flatten the reader has H W columns for each unit, not one."),
-            Mistake("_take(small[layer], np.flatnonzero(kept), axis=0)",
-                    "_take(small[layer], np.flatnonzero(~kept), axis=0)",
+            Mistake("_take(small, layer, kept, axis=0)", "_take(small, layer, ~kept, axis=0)",
                     "keep is True for the units that stay: these are the rows to take."),
-            Mistake("// len(kept)", "// kept.sum()",
-                    "The reader still has the columns of all units: divide by how many there were, not by "
-                    "how many stay."))),
+            Mistake("_entries(kept, model[layer], model[units.norm].num_features)", "kept",
+                    "A batch norm behind a Flatten has H W entries for each unit, not one."))),
     Exercise(
         name="to_csr", target=f"{SPARSE}:to_csr", level=2, minutes=15, keep=1, after=("threshold_mask",),
         task="Store a matrix as its values that are not zero, their columns, and where each row starts",

@@ -1,0 +1,79 @@
+"""Places: one module may stand at several places of a model.
+
+Problem: one ReLU serves two layers, one layer is used twice, one block stands in two branches. What "the output
+of the ReLU" is then depends on the place, and a method that looks it up by the module mixes the two.
+
+Idea: run a copy of the model in which every place has a module of its own. In the copy a module *is* its place,
+so a hook can tell places apart; and whatever the run does to modes, gradients and buffers, it does to the copy.
+"""
+import copy
+
+from tinyml.nn.module import Module, Sequential
+
+
+def untied(model):
+    """A copy of the model, with equal outputs, in which no module stands at two places.
+
+    A place is a path of `Module.named_modules`. If `forward` calls the module of one path twice, that stays one
+    module. Parameters that two modules share stay shared, unless the modules are copies of one.
+
+    Parameters
+    ----------
+    model : Module
+
+    Returns
+    -------
+    Module, with arrays of its own
+
+    Examples
+    --------
+    >>> from tinyml.nn import ReLU
+    >>> relu = ReLU()
+    >>> a, b = untied(Sequential(relu, relu))
+    >>> a is b
+    False
+    """
+    return _apart(copy.deepcopy(model), seen=set())
+
+
+def _apart(value, seen):
+    """The value of an attribute, where each module that was seen before is replaced by a copy of it."""
+    if isinstance(value, Module):
+        value = copy.deepcopy(value) if id(value) in seen else value
+        seen.add(id(value))
+        vars(value).update({name: _apart(entry, seen) for name, entry in vars(value).items()})
+        return value
+    if type(value) in (list, tuple):
+        return type(value)([_apart(entry, seen) for entry in value])
+    if type(value) is dict:
+        return {key: _apart(entry, seen) for key, entry in value.items()}
+    return value
+
+
+def is_chain(module):
+    """Whether it is a Sequential that applies its layers one after the other, and does nothing else."""
+    return isinstance(module, Sequential) and type(module).forward is Sequential.forward
+
+
+def opened(model):
+    """The layers of a Sequential in the order of their calls, those of Sequentials inside of it in their place.
+
+    Parameters
+    ----------
+    model : Sequential
+
+    Returns
+    -------
+    list of (path, Module)
+
+    Examples
+    --------
+    >>> from tinyml.nn import ReLU, Tanh
+    >>> [path for path, _ in opened(Sequential(Sequential(ReLU(), Tanh()), ReLU()))]
+    ['0.0', '0.1', '1']
+    """
+    layers = []
+    for path, layer in model.named_children():
+        inside = [(f"{path}.{rest}", inner) for rest, inner in opened(layer)] if is_chain(layer) else None
+        layers += [(path, layer)] if inside is None else inside
+    return layers

@@ -171,3 +171,21 @@ def test_the_state_before_is_restored(error):
     assert mode.watcher is None and np.geterr() == settings
     with np.errstate(invalid="ignore"):
         assert np.isnan(ops.log(-1.0).data), "outside, a NaN is a NaN"
+
+
+def test_one_object_is_entered_again_and_each_entry_has_a_watcher_of_its_own():
+    block, settings = detect_anomaly(), np.geterr()
+    for _ in range(2):
+        with block:
+            outer = mode.watcher
+            with block:
+                assert mode.watcher not in (None, outer)
+            assert mode.watcher is outer
+        assert mode.watcher is None and np.geterr() == settings
+
+
+def test_a_generator_function_is_refused():
+    def steps():
+        yield leaf(0.0).log()
+    with pytest.raises(TypeError, match="^detect_anomaly: the decorated function must compute its result"):
+        detect_anomaly()(steps)

@@ -661,6 +661,16 @@ def test_what_a_hook_returns_takes_the_place_of_the_output():
     model(x)
 
 
+def test_one_hook_object_is_entered_twice():
+    model, x, seen = make("Linear"), Tensor(np.ones((2, 4), np.float32)), []
+    block = nn.forward_hook(lambda module, x, y: seen.append(module))
+    for _ in range(2):
+        with block, block:
+            model(x)
+        model(x)
+    assert seen == [model] * 4
+
+
 class Twice(nn.Module):
     """A weight that is computed: twice its half."""
 

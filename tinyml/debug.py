@@ -2,12 +2,11 @@
 import linecache
 import os
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from tinyml.tensor import mode, walk
+from tinyml.tensor import mode, scope, walk
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
@@ -74,7 +73,7 @@ def graph(output, names=None):
     return "\n".join(f"{left:<{width}}   {right}".rstrip() for left, right in lines)
 
 
-@contextmanager
+@scope
 def detect_anomaly():
     """Raise at the first NaN or infinity that an operation inside makes, forward or backward.
 

@@ -10,12 +10,15 @@ tensors are numbered as they are made, *an operation can only use tensors that a
 newest to oldest every tensor is met after all its users, and its gradient is complete.
 """
 import functools
+import inspect
 import itertools
 import threading
 from contextlib import contextmanager
 from heapq import heappop, heappush
 
 import numpy as np
+
+from tinyml.phrasebook import WRITE, check_keywords, numpy_words
 
 
 class _Mode(threading.local):
@@ -87,8 +90,8 @@ def primitive(f):
             _check_metadata(metadata, name)
         try:
             value, vjps = f(*arrays, **metadata)
-        except (ValueError, IndexError, AttributeError) as error:
-            raise _explained(error, name, arrays) from None
+        except (ValueError, IndexError, AttributeError, TypeError) as error:
+            raise _explained(error, name, arrays, metadata) from None
         if type(vjps) is not tuple or len(vjps) < len(args):
             raise TypeError(f"{name}: a primitive must return its value and a tuple of {len(args)} "
                             f"vjps, one per argument, got {vjps!r}")
@@ -113,15 +116,27 @@ def _constant(value, args, name):
 
 def _check_metadata(metadata, name):
     for key, value in metadata.items():
+        if isinstance(value, Tensor) and key == "index":
+            raise TypeError("getitem: index must hold integers or bool, got a Tensor, which holds floats; "
+                            "write x[index.data.astype(int)], or x[x.data > 0]")
         if isinstance(value, Tensor):
             raise TypeError(f"{name}: a tensor must be a positional argument, got {key}=Tensor; "
                             "a gradient flows to positional arguments only")
 
 
-def _explained(error, name, arrays):
+def _explained(error, name, arrays, metadata):
     """The error with the name of the operation and the shapes of its arguments in front."""
     if str(error).startswith(name + ":"):
         return error
+    if isinstance(error, (AttributeError, TypeError)):
+        check_keywords(name, metadata)
+        if "argument" in str(error) and f"{name}()" in str(error):    # missing or unexpected
+            return error
+        strays = [a for a in arrays if type(a) is not np.ndarray]    # a number or None, no array
+        if strays:
+            write = "x * y for the product with a number" if name == "matmul" else "Tensor([...])"
+            return TypeError(f"{name}: arguments must be tensors or arrays with axes, got {strays[0]!r}; "
+                             f"write {write}")
     shapes = " and ".join(str(np.shape(a)) for a in arrays if a is not None)
     return type(error)(f"{name}: arguments must fit together, got shapes {shapes or 'of nothing'}; {error}")
 
@@ -206,7 +221,61 @@ def _conform(g, parent, user):
     return np.asarray(g, parent.data.dtype)
 
 
-@contextmanager
+class _Scope(threading.local):
+    """The context manager and decorator that `scope` makes: each thread has its own stack of entries."""
+
+    def __init__(self, name, enter):
+        self.name, self.enter, self.entered = name, enter, []
+
+    def __enter__(self):
+        block = self.enter()
+        value = block.__enter__()
+        self.entered.append(block)
+        return value
+
+    def __exit__(self, *error):
+        return self.entered.pop().__exit__(*error)
+
+    def __call__(self, function):
+        kinds = (inspect.isclass, inspect.isgeneratorfunction, inspect.iscoroutinefunction,
+                 inspect.isasyncgenfunction)
+        if not callable(function) or any(is_kind(function) for is_kind in kinds):
+            self._refuse(function)
+
+        @functools.wraps(function)
+        def inside(*args, **kwargs):
+            with self:
+                result = function(*args, **kwargs)
+            if inspect.isgenerator(result) or inspect.isawaitable(result) or inspect.isasyncgen(result):
+                self._refuse(function)    # it has not run yet
+            return result
+        return inside
+
+    def _refuse(self, function):
+        raise TypeError(f"{self.name}: the decorated function must compute its result when it is called, "
+                        f"got {function!r}, whose lines run later; write `with {self.name}(...):` "
+                        "around these lines")
+
+
+def scope(function):
+    """Make a context manager and decorator of a generator function that yields once.
+
+    As `contextlib.contextmanager`, but one object may be entered again, one block in another or one
+    after the other, and by several threads: each entry runs the function anew.
+    """
+    @functools.wraps(function)
+    def make(*args, **kwargs):
+        try:
+            function(*args, **kwargs)    # a generator that never runs: do the arguments fit?
+        except TypeError as error:
+            raise TypeError(f"{function.__name__}: {error}; as a decorator write "
+                            f"@{function.__name__}(...), with brackets") from None
+        return _Scope(function.__name__, lambda: entry(*args, **kwargs))
+    entry = contextmanager(function)
+    return make
+
+
+@scope
 def no_grad():
     """Record nothing inside: results have no edges, and memory is freed at once.
 
@@ -234,6 +303,52 @@ def _refuse(message):
     return method
 
 
+class _Size(int):
+    """The number of entries. PyTorch's size() is the shape: whoever calls this one is told."""
+
+    def __call__(self, *axis):
+        raise TypeError("Tensor: size is a number; write x.size, or x.shape for the lengths of the axes")
+
+
+# What NumPy says of a tensor that carries a gradient without looking at its values.
+_OF_THE_SHAPE = {"shape", "ndim", "size", "zeros_like", "ones_like", "empty_like", "full_like", "result_type"}
+# Answers without a gradient: bool and indices.
+_OF_NO_SLOPE = {"isnan", "isinf", "isfinite", "signbit", "equal", "not_equal", "less", "less_equal", "greater",
+                "greater_equal", "array_equal", "argmax", "argmin", "argsort", "shares_memory"}
+_OPERATORS = {np.add: "add", np.subtract: "sub", np.multiply: "mul", np.divide: "div", np.power: "power",
+              np.matmul: "matmul"}
+
+
+def _write(name):
+    """What to write for a function of this name."""
+    if name in WRITE:
+        return WRITE[name]
+    if hasattr(Tensor, name):
+        return f"x.{name}()"
+    return f"tinyml.ops.{name}(x)" if hasattr(ops, name) else "x.data for the array, which has no gradient"
+
+
+def _arrays(x):
+    """x with arrays in place of tensors, also in lists, tuples and dicts."""
+    if isinstance(x, (list, tuple)):
+        return (list if isinstance(x, list) else tuple)(map(_arrays, x))
+    return {key: _arrays(value) for key, value in x.items()} if isinstance(x, dict) else _array(x)
+
+
+def _holds_gradient(x):
+    """Whether x, or an entry of a list, tuple or dict, is a tensor that requires a gradient."""
+    if isinstance(x, (list, tuple, dict)):
+        return any(map(_holds_gradient, x.values() if isinstance(x, dict) else x))
+    return isinstance(x, Tensor) and x.requires_grad
+
+
+def _of_numpy(function, name, args, options):
+    """A function of NumPy on the arrays of tensors, unless it would lose a gradient."""
+    if name not in _OF_THE_SHAPE | _OF_NO_SLOPE and mode.recording and _holds_gradient([args, options]):
+        raise TypeError(f"Tensor: NumPy's {name} would lose the gradient; write {_write(name)}")
+    return function(*_arrays(args), **_arrays(options))
+
+
 class Tensor:
     """An n-dimensional array that can carry a gradient.
 
@@ -242,7 +357,7 @@ class Tensor:
     data : array_like of real numbers
         Floating arrays keep their dtype and are not copied; integers, booleans and lists become
         float32.
-    requires_grad : bool, whether `backward` shall leave a gradient here
+    requires_grad : bool, whether `backward` leaves a gradient here
 
     Attributes
     ----------
@@ -257,7 +372,7 @@ class Tensor:
 
     Raises
     ------
-    TypeError : `data` does not hold real numbers
+    TypeError : `data` does not hold real numbers, or is a Tensor whose gradient would be lost
 
     Examples
     --------
@@ -267,9 +382,14 @@ class Tensor:
     array([2., 4.], dtype=float32)
     """
     __slots__ = ("data", "grad", "requires_grad", "op", "edges", "serial", "__weakref__")
-    __array_ufunc__ = None    # array * tensor is the tensor's business: __rmul__
 
     def __init__(self, data, requires_grad=False):
+        if not isinstance(requires_grad, (bool, np.bool_)):
+            raise TypeError(f"Tensor: requires_grad must be True or False, got {requires_grad!r}; "
+                            "for another dtype write Tensor(np.asarray(data, dtype))")
+        if isinstance(data, Tensor) and data.requires_grad and mode.recording:
+            raise TypeError("Tensor: a copy would lose the gradient of data; write x itself, or "
+                            "x.detach() for a constant")
         self.data = as_float(data)
         self.grad, self.requires_grad = None, requires_grad
         self.op, self.edges, self.serial = None, (), _next_serial()
@@ -318,7 +438,7 @@ class Tensor:
 
     shape = property(lambda self: self.data.shape)
     ndim = property(lambda self: self.data.ndim)
-    size = property(lambda self: self.data.size)
+    size = property(lambda self: _Size(self.data.size))
     dtype = property(lambda self: self.data.dtype)
     T = property(lambda self: ops.transpose(self))
 
@@ -327,17 +447,47 @@ class Tensor:
         made = f", op={self.op}" if self.op else ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({values}, shape={self.shape}, dtype={self.dtype}{made})"
 
+    def __format__(self, spec):
+        """f"{loss:.3f}" formats the one number; f"{x}" is str(x)."""
+        if not spec:
+            return str(self)
+        if self.data.size != 1:
+            raise TypeError(f"Tensor: a format needs one element, got {spec!r} for shape {self.shape}; "
+                            "write np.array2string(x.data, precision=3)")
+        return format(self.item(), spec)
+
     def __deepcopy__(self, memo):
+        self._check_leaf("copy.deepcopy")
         return type(self)(self.data.copy(), requires_grad=self.requires_grad)
 
+    def __reduce__(self):
+        self._check_leaf("a copy")
+        return type(self), (self.data, self.requires_grad)
+
+    def _check_leaf(self, copy):
+        if self.edges:
+            raise TypeError(f"Tensor: {copy} of the result of {self.op} would lose its gradient; write "
+                            "x itself, no operation writes into it, or x.detach()")
+
     def __len__(self):
+        if self.data.ndim == 0:
+            raise TypeError("Tensor: a tensor without axes has no length or entries; write x.item()")
         return len(self.data)
+
+    def __contains__(self, value):
+        return bool((self.data == _array(value)).any())
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
 
-    def __float__(self):
+    def __float__(self):    # math.exp(x), round(x) and "%f" % x come here too
+        if self.requires_grad and mode.recording:
+            raise TypeError("Tensor: a Python number would lose the gradient; write x.item() for the number, "
+                            "or the method, such as x.exp() for math.exp(x)")
         return float(self.item())
+
+    def __int__(self):
+        return int(float(self))
 
     def __bool__(self):
         if self.data.size != 1:
@@ -348,8 +498,32 @@ class Tensor:
     def __array__(self, dtype=None, copy=None):
         if self.requires_grad:
             raise TypeError("Tensor: NumPy cannot carry a gradient; write x.data for the array, "
-                            "or use the function of this name in tinyml.ops")
+                            "tinyml.stack(list) for tensors in a list, or the function of this "
+                            "name in tinyml.ops")
         return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        """array * tensor is a Tensor; NumPy's other functions take constants only."""
+        if method == "__call__" and ufunc in _OPERATORS and not options:
+            return getattr(ops, _OPERATORS[ufunc])(*inputs)
+        if "out" in options:
+            raise TypeError(f"Tensor: NumPy's {ufunc.__name__} cannot write a tensor into an array; "
+                            "write a = a + x for a += x")
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        return _of_numpy(function, ufunc.__name__, inputs, options)
+
+    def __array_function__(self, function, types, args, options):
+        return _of_numpy(function, function.__name__, args, options)
+
+    def __getattr__(self, name):
+        message = f"Tensor: no attribute {name!r}"
+        if name in WRITE or name[:-1] in WRITE or hasattr(ops, name):
+            message += f"; write {_write(name if name in WRITE or not name.endswith('_') else name[:-1])}"
+        elif name.endswith("_") and hasattr(Tensor, name[:-1]):
+            message += f", results computed before may need x; write x = x.{name[:-1]}()"
+        elif hasattr(np, name) or hasattr(np.ndarray, name):
+            message += f"; write x.data.{name} or np.{name}(x.data), which have no gradient"
+        raise AttributeError(message, name=name, obj=self)
 
     __setitem__ = _refuse("x[i] = v would change a value that a gradient may need; write "
                           "y = tinyml.where(mask, v, x), or build y with tinyml.concatenate")
@@ -360,6 +534,14 @@ class Tensor:
     __ipow__ = _refuse("x **= y is refused, results computed before may need x; write x = x ** y")
     __imatmul__ = _refuse("x @= y is refused, results computed before may need x; write x = x @ y")
 
+    __round__ = _refuse("round(x) has no gradient; write round(x.item(), n), or tinyml.ops.round_ste(x)")
+    __floordiv__ = __rfloordiv__ = _refuse("x // y has no gradient; write x.data // y")
+    __mod__ = __rmod__ = _refuse("x % y has no gradient; write x.data % y")
+    __divmod__ = __rdivmod__ = _refuse("divmod(x, y) has no gradient; write divmod(x.data, y)")
+    __and__ = __rand__ = _refuse("x & y needs bool; write (x.data > 0) & (y.data > 0)")
+    __or__ = __ror__ = _refuse("x | y needs bool; write (x.data > 0) | (y.data > 0)")
+    __invert__ = _refuse("~x needs bool; write ~(x.data > 0)")
+
     # Comparisons answer with a Boolean array: there is nothing to differentiate.
     __hash__ = object.__hash__
     def __eq__(self, other): return self.data == _array(other)
@@ -368,6 +550,7 @@ class Tensor:
     def __le__(self, other): return self.data <= _array(other)
     def __gt__(self, other): return self.data > _array(other)
     def __ge__(self, other): return self.data >= _array(other)
+    @numpy_words
     def argmax(self, axis=None): return self.data.argmax(axis)
 
     def __add__(self, other): return ops.add(self, other)
@@ -393,13 +576,20 @@ class Tensor:
     def tanh(self): return ops.tanh(self)
     def sigmoid(self): return ops.sigmoid(self)
     def relu(self): return ops.relu(self)
+
+    @numpy_words
     def clip(self, low=None, high=None): return ops.clip(self, low=low, high=high)
 
+    @numpy_words
     def sum(self, axis=None, keepdims=False): return ops.sum(self, axis=axis, keepdims=keepdims)
+    @numpy_words
     def mean(self, axis=None, keepdims=False): return ops.mean(self, axis=axis, keepdims=keepdims)
+    @numpy_words
     def max(self, axis=None, keepdims=False): return ops.max(self, axis=axis, keepdims=keepdims)
+    @numpy_words
     def min(self, axis=None, keepdims=False): return ops.min(self, axis=axis, keepdims=keepdims)
 
+    @numpy_words
     def var(self, axis=None, keepdims=False, correction=0):
         return ops.var(self, axis=axis, keepdims=keepdims, correction=correction)
 

@@ -1,10 +1,9 @@
 """What every layer is: an object that finds the parameters among its attributes."""
 import threading
-from contextlib import contextmanager
 
 import numpy as np
 
-from tinyml.tensor import Tensor
+from tinyml.tensor import Tensor, scope
 
 
 class _Active(threading.local):
@@ -14,7 +13,7 @@ class _Active(threading.local):
 _active = _Active()
 
 
-@contextmanager
+@scope
 def forward_hook(hook):
     """Inside the block, hook(module, x, y) is called whenever a module has computed y from x.
 

@@ -26,8 +26,9 @@ import tinyml
 from tinyml import nn
 from tinyml.data import digits, train_test_split
 from tinyml.optim import Adam, LambdaLR, cosine_decay
+from tinyml.pictures import write_pgm
 from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
-from tinyml.selfsupervised.deploy import Classifier, write_pgm
+from tinyml.selfsupervised.deploy import Classifier
 from tinyml.selfsupervised.downstream import UnitLength, extract_features, linear_probe
 from tinyml.selfsupervised.label_efficiency import draw_labels
 from tinyml.selfsupervised.simclr import mlp_encoder, projection_head, train_simclr

@@ -12,9 +12,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn
+from tinyml.compression.storage import save_compressed
 from tinyml.data import digits
 from tinyml.nn import save_model
-from tinyml.selfsupervised.deploy import Classifier, classify_file, main, read_pgm, write_pgm
+from tinyml.pictures import write_pgm
+from tinyml.selfsupervised.deploy import Classifier, classify_file, find_class, load_classifier, main
 from tinyml.selfsupervised.downstream import UnitLength
 from tinyml.train import predict
 
@@ -137,7 +139,7 @@ def test_the_command_line_names_every_picture_and_says_what_is_wrong(tmp_path, c
     paths = [str(tmp_path / name) for name in ("m.npz", "0.pgm", "1.pgm", "9.pgm")]
     main(paths[:3])
     assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()] == paths[1:3]
-    for arguments, error in ((paths[:1], "usage"), ([paths[0], paths[3]], r"shape \(n, 8, 8\), got \(1, 9, 8\)"),
+    for arguments, error in ((paths[:1], "2"), ([paths[0], paths[3]], r"shape \(n, 8, 8\), got \(1, 9, 8\)"),
                              ([paths[1], paths[1]], "load: path must name"), ([paths[0], "none"], "none")):
         with pytest.raises(SystemExit, match=error):
             main(arguments)
@@ -155,56 +157,61 @@ def test_a_picture_of_any_maximum_is_the_same_picture(path, rng, maximum):
     assert label == p.argmax()
 
 
-# ------------------------------------------------------------ pictures
-
-@given(rng=rngs, h=st.integers(1, 5), w=st.integers(1, 5), maximum=maxima)
-def test_what_was_written_is_read_and_the_file_is_as_the_format_says(path, rng, h, w, maximum):
-    image = rng.integers(0, maximum + 1, (h, w))
-    write_pgm(image, path, maximum=maximum)
-    again, top = read_pgm(path)
-    assert_array_equal(again, image)
-    assert again.dtype == np.int64 and top == maximum
-    assert path.read_text().split() == ["P2", str(w), str(h), str(maximum), *map(str, image.ravel())]
-    assert max(map(len, path.read_text().splitlines())) <= 70    # the limit of the format, for small images
-
-
 @settings(max_examples=20)
-@given(rng=rngs, h=st.integers(1, 5), w=st.integers(1, 5))
-def test_comments_space_and_bytes_make_no_difference(path, rng, h, w):
-    image = rng.integers(0, 17, (h, w))
-    numbers = b"\t".join(str(v).encode() for v in image.ravel())
-    for data in (b"P2 # drawn by hand\n%d\n\n# rows:\n%d 16\n" % (w, h) + numbers,
-                 b"P2\r\n%d %d\r\n16\r\n" % (w, h) + numbers + b"\r\n",
-                 b"P5 %d %d 16\n" % (w, h) + image.astype(np.uint8).tobytes()):
-        path.write_bytes(data)
-        assert_array_equal(read_pgm(path)[0], image)
+@given(rng=rngs, maximum=st.floats(0.01, 100), white=st.integers(1, 65535))
+def test_white_of_any_picture_is_the_maximum_of_any_classifier(path, rng, maximum, white):
+    write_pgm(np.full((8, 8), white), path, maximum=white)
+    classify_file(classifier(rng, maximum=maximum), path)    # rounding must not pass the maximum
 
 
-@pytest.mark.parametrize("data, error", [
-    (b"", "begins like"), (b"\x89PNG\r\n", "begins like"), (b"P6 1 1 255\n\0\0\0", "begins like"),
-    (b"P2 2 -1 16\n0 0", "begins like"), (b"P2 0 1 16\n", "width and height must be >= 1"),
-    (b"P2 1 1 0\n0", "maximum in range"), (b"P5 1 1 256\n0", "maximum in range"),
-    (b"P2 1 1 65536\n0", "maximum in range"), (b"P2 2 1 16\n3", "must have 2 pixels, got 1"),
-    (b"P2 1 1 16\n3 4", "must have 1 pixels, got 2"), (b"P5 2 1 16\n\1", "must have 2 pixels, got 1"),
-    (b"P2 1 1 16\n17", r"in 0..16, got b'17'"), (b"P5 1 1 16\n\x11", "in 0..16, got 17"),
-    (b"P2 1 1 16\n-1", "got b'-1'"), (b"P2 1 1 16\n0.5", "got b'0.5'"), (b"P2 1 1 16\nink", "got b'ink'"),
-])
-def test_what_is_no_picture_is_refused_with_a_sentence(data, error, tmp_path):
-    (tmp_path / "x.pgm").write_bytes(data)
-    with pytest.raises(ValueError, match=error):
-        read_pgm(tmp_path / "x.pgm")
+MINE = """
+from tinyml import nn
+
+class Mine(nn.Linear):
+    pass
+
+class Other:
+    pass
+"""
 
 
-@pytest.mark.parametrize("image, maximum, kind, error", [
-    ([[17]], 16, ValueError, "in 0..16, got 17"), ([[-1]], 16, ValueError, "in 0..16, got -1"),
-    ([1, 2], 16, ValueError, "must have shape"), (np.zeros((0, 2), int), 16, ValueError, "must have shape"),
-    ([[0.5]], 16, TypeError, "must hold integers"), ([[0]], 0, ValueError, "maximum must be"),
-    ([[0]], 65536, ValueError, "maximum must be"),
-])
-def test_what_cannot_be_written_is_refused(image, maximum, kind, error, tmp_path):
-    with pytest.raises(kind, match=error):
-        write_pgm(image, tmp_path / "x.pgm", maximum=maximum)
-    assert not (tmp_path / "x.pgm").exists()
+def test_the_command_takes_compressed_files_and_classes_of_ones_own(tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_layers.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    Mine = find_class("my_layers:Mine")
+    head = Mine(64, 3, rng=np.random.default_rng(0))
+    model = Classifier(nn.Flatten(), head, labels="abc", shape=(8, 8), maximum=16)
+    write_pgm(raw_digits(1)[0][0], tmp_path / "0.pgm", maximum=16)
+    files = [str(tmp_path / name) for name in ("m.npz", "m.tmz", "0.pgm")]
+    save_model(model, files[0])
+    save_compressed(model, files[1])
+    said = []
+    for file in files[:2]:
+        main(["--classes", "my_layers:Mine", file, files[2]])
+        said.append(capsys.readouterr().out)
+        with pytest.raises(SystemExit, match="my_layers"):
+            main([file, files[2]])
+    assert said[0] == said[1] and files[2] in said[0]
+    served = python("-m", "tinyml.selfsupervised.deploy", files[1], files[2], "--classes", "my_layers:Mine")
+    assert served.returncode == 1 and "find_class: " in served.stderr    # not on that process's path
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    served = python("-m", "tinyml.selfsupervised.deploy", files[1], files[2], "--classes", "my_layers:Mine")
+    assert (served.returncode, served.stdout) == (0, said[0]), served.stderr
+
+
+@pytest.mark.parametrize("name", ["nothing", "", ":", "no_such_module:Mine", "tinyml.nn:NoSuch", "tinyml.nn:save",
+                                  "tinyml.data:np", "..:a", "tinyml.nn:"])
+def test_what_names_no_class_is_refused(name):
+    with pytest.raises(ValueError, match="^find_class: name must be"):
+        find_class(name)
+
+
+def test_a_file_of_another_model_is_refused(tmp_path):
+    layer = nn.Linear(2, 2, rng=np.random.default_rng(0))
+    for save in (save_model, save_compressed):
+        save(layer, tmp_path / "m")
+        with pytest.raises(ValueError, match="must name the file of a Classifier, got .* of a Linear; write"):
+            load_classifier(tmp_path / "m")
 
 
 def test_a_tensor_is_an_image_too():

@@ -12,27 +12,22 @@ It knows the form of its input and refuses any other; `tinyml.nn.save_model` wri
 
     python -m tinyml.selfsupervised.deploy classifier.npz seven.pgm
 
-The image file is a PGM, the simplest picture format there is. A digit of 8 x 8 pixels with ink from 0 to 16, as
-the data set has them, is a text that one can type; 0 is the background, 16 is full ink (white, in a viewer):
+The picture is a PGM or PNG file (`tinyml.pictures`) of the classifier's size; 0 is the background, white is full
+ink. The model may also be a file of `tinyml.compression.storage.save_compressed`. If it has classes of your own,
+name each of them: `--classes my_module:MyEncoder`.
 
-    P2
-    8 8
-    16
-    0 0 5 13 9 1 0 0
-    ...                    (8 rows of 8 numbers)
-
-Sources: MATH5836 week 10, section 10.3, phase 2, step 3; the PGM format of Netpbm,
-https://netpbm.sourceforge.net/doc/pgm.html.
+Source: MATH5836 week 10, section 10.3, phase 2, step 3.
 """
-import re
+import argparse
 import sys
-from pathlib import Path
+from importlib import import_module
 
 import numpy as np
 
 from tinyml import functional as F
 from tinyml.check import check_number, check_real, check_sizes
 from tinyml.nn import Module, load_model
+from tinyml.pictures import read_image
 from tinyml.tensor import Tensor
 from tinyml.train import predict
 
@@ -100,78 +95,6 @@ class Classifier(Module):
         return f"{h} x {w} in 0..{self.maximum:g}, {len(self.labels)} labels"
 
 
-# ------------------------------------------------------------ image files
-
-def write_pgm(image, path, *, maximum):
-    """Write a grey image as a plain PGM, a text that people can read and write.
-
-    Parameters
-    ----------
-    image : array_like of int, shape (H, W), H and W >= 1, in 0..maximum
-    path : path-like
-    maximum : int in 1..65535, the value of white
-
-    Raises
-    ------
-    TypeError : image does not hold integers
-    ValueError : another shape, or a value out of range
-    """
-    image = np.asarray(image)
-    check_sizes("write_pgm", maximum=maximum)
-    check_number("write_pgm", "maximum", maximum, at_most=65535)
-    if image.dtype.kind not in "iu":
-        raise TypeError(f"write_pgm: image must hold integers, got dtype {image.dtype}")
-    if image.ndim != 2 or not image.size:
-        raise ValueError(f"write_pgm: image must have shape (H, W), H and W >= 1, got {image.shape}")
-    if image.min() < 0 or image.max() > maximum:
-        raise ValueError(f"write_pgm: image must be in 0..{maximum}, got {image.min()}..{image.max()}")
-    rows = [" ".join(map(str, row)) for row in image.tolist()]
-    Path(path).write_text("\n".join(["P2", f"{image.shape[1]} {image.shape[0]}", f"{maximum}", *rows, ""]))
-
-
-HEADER = re.compile(rb"(P[25])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d+)" + rb"\s")    # then the pixels
-
-
-def read_pgm(path):
-    """Read a grey image from a PGM file, plain (P2, numbers as text) or raw (P5, one byte per pixel).
-
-    Between P2 or P5, the width, the height and the maximum is white space, and comments from # to the end of
-    the line. The pixels follow, row by row from the top.
-
-    Parameters
-    ----------
-    path : path-like
-
-    Returns
-    -------
-    image : ndarray of int64, shape (H, W), in 0..maximum
-    maximum : int, the value of white
-
-    Raises
-    ------
-    FileNotFoundError : there is no such file
-    ValueError : not a PGM file, no pixels, too few, too many, or beyond the maximum; a raw one of maximum > 255
-    """
-    data = Path(path).read_bytes()
-    header = HEADER.match(data)
-    if not header:
-        raise ValueError(f"read_pgm: path must name a PGM file, which begins like \"P2 8 8 16\", got {path} with "
-                         f"{data[:16]!r}")
-    kind, (width, height, maximum) = header[1], map(int, header.groups()[1:])
-    body = data[header.end():]
-    if not (width and height and 1 <= maximum <= (65535 if kind == b"P2" else 255)):
-        raise ValueError(f"read_pgm: width and height must be >= 1 and the maximum in range, got {width}, "
-                         f"{height} and {maximum} in {path}")
-    words = list(body) if kind == b"P5" else body.split()
-    if len(words) != width * height:
-        raise ValueError(f"read_pgm: a picture of {width} x {height} must have {width * height} pixels, got "
-                         f"{len(words)} in {path}")
-    odd = [word for word in words if kind == b"P2" and not word.isdigit() or int(word) > maximum]
-    if odd:
-        raise ValueError(f"read_pgm: pixels must be integers in 0..{maximum}, got {odd[0]!r} in {path}")
-    return np.array(list(map(int, words)), np.int64).reshape(height, width), maximum
-
-
 # ------------------------------------------------------------ the command line
 
 def classify_file(model, path):
@@ -180,7 +103,7 @@ def classify_file(model, path):
     Parameters
     ----------
     model : Classifier
-    path : path-like, a PGM file of the classifier's H x W pixels; its own maximum becomes the classifier's
+    path : path-like, a PGM or PNG file of the classifier's H x W pixels; its white becomes the classifier's maximum
 
     Returns
     -------
@@ -189,25 +112,83 @@ def classify_file(model, path):
 
     Raises
     ------
-    FileNotFoundError, ValueError : as in `read_pgm` and `Classifier`
+    FileNotFoundError, ValueError : as in `tinyml.pictures.read_image` and `Classifier`
     """
-    image, maximum = read_pgm(path)
-    p = model.probabilities(image[None] * (model.maximum / maximum))[0]
+    image, white = read_image(path)
+    raw = np.minimum(image * model.maximum / white, model.maximum)
+    p = model.probabilities(raw[None])[0]
     return model.labels[p.argmax()], p
 
 
-def main(arguments):
-    """classifier.npz image.pgm ...: print the name, the label and its probability of each image."""
-    if len(arguments) < 2:
-        sys.exit("usage: python -m tinyml.selfsupervised.deploy classifier.npz image.pgm ...")
+def load_classifier(path, classes=()):
+    """Read a Classifier from a file of `save_model` or of `save_compressed`.
+
+    Parameters
+    ----------
+    path : path-like
+    classes : iterable of Module subclasses of your own that the model has
+
+    Returns
+    -------
+    Classifier
+
+    Raises
+    ------
+    FileNotFoundError : there is no such file
+    ValueError : as in `load_model` and `load_compressed`, or the file holds another model
+    """
+    storage = import_module("tinyml.compression.storage")    # of another lesson, for its files alone
+    with open(path, "rb") as file:
+        is_compressed = file.read(len(storage.MAGIC)) == storage.MAGIC
+    model = (storage.load_compressed if is_compressed else load_model)(path, classes)
+    if not isinstance(model, Classifier):
+        raise ValueError(f"load_classifier: path must name the file of a Classifier, got {path} of a "
+                         f"{type(model).__name__}; write save_model(Classifier(encoder, head, ...), path)")
+    return model
+
+
+def find_class(name):
+    """The class that "module:Name" names.
+
+    Parameters
+    ----------
+    name : str, the module to import, a colon, and a Module subclass in it
+
+    Returns
+    -------
+    type
+
+    Raises
+    ------
+    ValueError : there is no such module, or no such Module subclass in it
+    """
+    module, _, attribute = name.partition(":")
     try:
-        model = load_model(arguments[0])
-        for path in arguments[1:]:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ValueError(f"find_class: name must be module:Name of a class that can be imported, got {name!r}: "
+                         f"{error}") from error
+    if not (isinstance(found, type) and issubclass(found, Module)):
+        raise ValueError(f"find_class: name must be that of a Module subclass, got {name!r}, which is {found!r}")
+    return found
+
+
+def main(arguments):
+    """Print the name of each picture, its label and the label's probability."""
+    parser = argparse.ArgumentParser(prog="python -m tinyml.selfsupervised.deploy", description=main.__doc__)
+    parser.add_argument("--classes", action="append", default=[], metavar="MODULE:NAME",
+                        help="a class of your own that the model has; may be given several times")
+    parser.add_argument("model", help="a file of save_model or save_compressed that holds a Classifier")
+    parser.add_argument("pictures", nargs="+", metavar="picture", help="a PGM or PNG file")
+    given = parser.parse_args(arguments)
+    try:
+        model = load_classifier(given.model, [find_class(name) for name in given.classes])
+        for path in given.pictures:
             label, p = classify_file(model, path)
             print(f"{path}  {label}  {p.max():.4f}")
     except (OSError, ValueError) as error:
         sys.exit(str(error))
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+if __name__ == "__main__":    # by its full name, so that files find the same Classifier
+    import_module("tinyml.selfsupervised.deploy").main(sys.argv[1:])

@@ -33,6 +33,7 @@ class Exercise:
     mistakes : tuple of Mistake, three or more
     after : tuple of str, names of the exercises to do before
     hide : tuple of str, private functions of the module that would give the answer away
+    also : tuple of str, what the graders ask beyond the docstring; the stub lists it below
     keep : int, how many statements at the head of the body stay in the stub (checks of arguments)
     examples : int, how many inputs hypothesis draws for a law (where a test does not say itself): more, if
         a mistake shows on few of them
@@ -48,6 +49,7 @@ class Exercise:
     mistakes: tuple
     after: tuple = ()
     hide: tuple = ()
+    also: tuple = ()
     keep: int = 0
     examples: int = 50
     view: str = ""

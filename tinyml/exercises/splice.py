@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from tinyml.exercises import guard
 from tinyml.exercises.screen import helpers, piece
-from tinyml.exercises.stub import assigned, bound, imported, source, unannotated, used
+from tinyml.exercises.stub import (assigned, body_start, bound, definition, imported, source, unannotated,
+                                   used)
 
 FAR = 1_000_000    # added to the line numbers of a student's code, to tell it from the library's
 
@@ -112,6 +113,7 @@ def put(tree, part, number=1):
     names, before = _names(part)
     mine = copy.deepcopy([*helpers(part.tree, exercise), piece(part.tree, exercise)])
     mine = [_Renamer(names).visit(node) for node in mine]
+    document(mine[-1], definition(tree, exercise.path))
     for node in mine:
         ast.increment_lineno(node, FAR * number)
     word, alias = "checked" if part.watched else "bare", f"_guard_{exercise.name}"
@@ -124,6 +126,12 @@ def put(tree, part, number=1):
         owner[_place(owner, exercise.path[1])] = mine.pop()
         mine.append(body[place])
     body[place:place + 1] = [*before, *mine]
+
+
+def document(node, reference):
+    """Give a definition the docstring of the library's: what `contract.checked` enforces is the library's."""
+    node.body = node.body[body_start(node):] or [ast.Pass()]
+    node.body[:0] = copy.deepcopy(reference.body[:body_start(reference)])
 
 
 def _place(body, name):

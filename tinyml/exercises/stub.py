@@ -127,8 +127,9 @@ def stub_text(exercise):
     """The file that a student starts from."""
     head, gone = cut(exercise)
     indent = " " * gone[0].col_offset
-    end = f'{indent}raise NotImplementedError("{exercise.name}: {NOT_WRITTEN}; replace this line")'
-    return _file(exercise, f"{head}\n{end}")
+    also = ["# The tests also ask:", *(f"# - {line}" for line in exercise.also)] if exercise.also else []
+    end = f'raise NotImplementedError("{exercise.name}: {NOT_WRITTEN}; replace this line")'
+    return _file(exercise, "\n".join([head, *(indent + line for line in [*also, end])]))
 
 
 def answer_text(exercise, mistake=None):

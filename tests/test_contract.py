@@ -1,0 +1,311 @@
+"""The laws of contracts: what a docstring promises is accepted and converted, everything else is refused by name."""
+import importlib
+import inspect
+import math
+import pkgutil
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinyml
+from tinyml import Tensor
+from tinyml.contract import NAME, Contract, checked, read_parameters
+from tinyml.nn import Linear, Module
+
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0)
+NUMBERS = st.floats(-100, 100, width=32)
+
+
+def with_contract(*lines):
+    """A function of x, y and z that returns them, with these lines as its contract."""
+    def f(x, y=None, z=None):
+        return x, y, z
+    f.__doc__ = "A function.\n\nParameters\n----------\n" + "\n".join(lines)
+    return checked(f)
+
+
+def refuses(kind, message):
+    return pytest.raises(kind, match="^" + re.escape(message))
+
+
+# ------------------------------------------------------------ what the body gets
+
+@given(x=hnp.arrays(st.sampled_from([np.float32, np.float64, np.float16, np.int8, np.uint64, bool]), SHAPES,
+                    elements=st.sampled_from([0, 1])))
+def test_an_array_like_arrives_as_an_array_of_floats(x):
+    f = with_contract("x : array_like")
+    for given_as in (x, x.tolist(), Tensor(x)):
+        got, _, _ = f(given_as)
+        as_array = np.asarray(getattr(given_as, "data", given_as))
+        assert got.dtype == (np.float32 if as_array.dtype == np.float32 else np.float64)
+        assert got.shape == as_array.shape and (got == as_array).all()
+    if x.dtype in (np.float32, np.float64):
+        assert f(x)[0] is x    # not copied
+
+
+@given(x=hnp.arrays(st.sampled_from([np.int8, np.uint16, np.int64]), SHAPES))
+def test_integers_arrive_as_int64_and_floats_are_refused(x):
+    got, _, _ = with_contract("x : array_like of int")(x)
+    assert got.dtype == np.int64 and (got == x).all()
+    with refuses(TypeError, "f: x must be array_like of int, got dtype float64"):
+        with_contract("x : array_like of int")(np.ones((2,) + x.shape[:1]) + 0.5 if x.size else [0.5])
+
+
+@pytest.mark.parametrize("number", [2, 2.0, np.float32(2), np.float64(2), np.int16(2), np.array(2.0)])
+def test_numbers_arrive_as_those_of_python(number):
+    assert type(with_contract("x : float")(number)[0]) is float
+    if isinstance(number, (int, np.integer)):
+        assert type(with_contract("x : int")(number)[0]) is int
+    else:
+        with refuses(TypeError, f"f: x must be int, got {number!r}"):
+            with_contract("x : int")(number)
+
+
+@pytest.mark.parametrize("line, bad", [
+    ("float", True), ("float", "1"), ("float", None), ("float", [1.0]), ("float", Tensor(1.0)), ("float", 1j),
+    ("int", True), ("int", 1.5), ("int", None), ("bool", 1), ("bool", None), ("str", 1), ("bytes", "a"),
+    ("path-like", 3), ("numpy.random.Generator", 0), ("numpy.random.Generator", None),
+    ("function (x, rng) -> x", 3), ("Module", Linear), ("dict of str to array", [1]), ("list of Module", 3),
+    ("sequence of int", 3), ("Linear", Module()), ("array_like", "a"), ("array_like", [None]),
+    ("array_like", [1j]), ("array_like of bool", [1]), ("ndarray of int", [1.5]), ("Tensor", "a")])
+def test_another_type_is_refused(line, bad):
+    with refuses(TypeError, f"f: x must be {line}, got "):
+        with_contract(f"x : {line}, prose")(bad)
+
+
+def test_objects_of_a_class_and_of_its_subclasses_pass():
+    layer = Linear(2, 3, rng=np.random.default_rng(0))
+    for line in ("Module", "Linear", "function", "Module, or None"):
+        assert with_contract(f"x : {line}, what it is")(layer)[0] is layer
+
+
+def test_none_passes_only_where_the_line_says_so():
+    for kind in ("float >= 0", "int", "array_like, shape (n,)", "Module", '"a" or "b"', "Tensor", "bool"):
+        assert with_contract(f"x : {kind}, or None")(None)[0] is None
+        with pytest.raises((TypeError, ValueError), match="^f: x must be "):
+            with_contract(f"x : {kind}")(None)
+
+
+# ------------------------------------------------------------ ranges
+
+@given(x=NUMBERS, a=NUMBERS, b=NUMBERS)
+def test_a_range_holds_for_numbers_and_for_every_entry(x, a, b):
+    holds = {f"in [{a}, {b}]": a <= x <= b, f"in ({a}, {b}]": a < x <= b, f"in [{a}, {b})": a <= x < b,
+             f"in ({a}, {b})": a < x < b, f">= {a}": x >= a, f"> {a}": x > a, f"<= {a}": x <= a, f"< {a}": x < a}
+    for text, right in holds.items():
+        for line, value in ((f"float {text}", x), (f"array_like, shape (n,), {text}", [x])):
+            if right:
+                with_contract(f"x : {line}, prose >= 7")(value)
+            else:
+                with refuses(ValueError, f"f: x must be {line}"):
+                    with_contract(f"x : {line}, prose >= 7")(value)
+
+
+@given(k=st.integers(-3, 8), n=st.integers(0, 5))
+def test_bounds_may_be_sizes_and_other_arguments(k, n):
+    for line in ("int in 1..n", "int in 1..min(n, 9)", "int >= 1, <= n", "int in 1..n+1, <= n"):
+        f = with_contract("x : array_like, shape (n, p)", f"y : {line}")
+        if 1 <= k <= n:
+            f(np.ones((n, 2)), k)
+        else:
+            with refuses(ValueError, f"f: y must be {line}"):
+                f(np.ones((n, 2)), k)
+    f = with_contract("x : int >= 0, n", "y : int >= x", "z : int < n")
+    if n <= k:
+        assert f(n, k, n - 1) == (n, k, n - 1)
+    else:
+        with refuses(ValueError, "f: y must be int >= x"):
+            f(n, k)
+    with refuses(ValueError, f"f: z must be int < n with n = {n}, got {n}"):
+        f(n, n, n)
+
+
+@pytest.mark.parametrize("line", ["float", "float >= 0", "array_like", "array_like, shape (n,)", "ndarray"])
+def test_numbers_are_finite_unless_the_line_says_otherwise(line):
+    for bad in (np.inf, np.nan):
+        value = bad if line.startswith("float") else np.array([bad])
+        with refuses(ValueError, f"f: x must be {line}"):
+            with_contract(f"x : {line}, prose")(value)
+        f = with_contract(f"x : {line}, or inf, prose")
+        if math.isnan(bad):
+            with refuses(ValueError, f"f: x must be {line}, or inf"):
+                f(value)
+        else:
+            f(value)
+
+
+def test_words_for_arrays():
+    assert with_contract("x : array_like, increasing")([1, 1, 2])[0].tolist() == [1, 1, 2]
+    for line, bad in (("array_like, increasing", [2, 1]), ("array_like, decreasing", [1, 2]),
+                      ("array_like, not empty", []), ("array_like, shape (n, d), n and d >= 1", np.ones((3, 0)))):
+        with refuses(ValueError, f"f: x must be {line}"):
+            with_contract(f"x : {line}, prose")(bad)
+
+
+def test_one_of_several_words():
+    f = with_contract('x : "norm", "taylor" or "oracle", the criterion')
+    assert f("taylor")[0] == "taylor"
+    for bad in ("Norm", 1, None, ["norm"], np.array(["norm"])):
+        with refuses(ValueError, 'f: x must be "norm", "taylor" or "oracle", got '):
+            f(bad)
+
+
+# ------------------------------------------------------------ shapes
+
+@given(shape=SHAPES, other=SHAPES)
+def test_a_letter_is_one_size_in_the_whole_call(shape, other):
+    f = with_contract("x : array_like, shape (n, p)", "y : array_like, shape (n,) or (n, k), the targets")
+    x, y = np.ones(shape), np.ones(other)
+    if len(shape) == 2 and len(other) in (1, 2) and other[0] == shape[0]:
+        f(x, y)
+    elif len(shape) == 2:
+        with refuses(ValueError, f"f: y must be array_like, shape (n,) or (n, k) with n = {shape[0]}, "
+                                 f"got shape {other}"):
+            f(x, y)
+    else:
+        with refuses(ValueError, f"f: x must be array_like, shape (n, p), got shape {shape}"):
+            f(x, y)
+
+
+@given(shape=SHAPES, other=SHAPES)
+def test_dots_are_any_axes_and_a_star_gives_them_a_name(shape, other):
+    x, y = np.ones(shape), np.ones(other)
+    f = with_contract("x : array_like, shape (*S, d)", "y : array_like, shape (*S)")
+    if len(shape) >= 1 and other == shape[:-1]:
+        f(x, y)
+    else:
+        with refuses(ValueError, "f: x must be" if not shape else "f: y must be"):
+            f(x, y)
+    f = with_contract("x : array_like, shape (n, ..., 2)")
+    if len(shape) >= 2 and shape[-1] == 2:
+        f(x)
+    else:
+        with refuses(ValueError, f"f: x must be array_like, shape (n, ..., 2), got shape {shape}"):
+            f(x)
+
+
+def test_an_integer_argument_gives_a_size_also_by_default():
+    def f(x, size=3):
+        """F.
+
+        Parameters
+        ----------
+        x : array_like, shape (K,)
+        size : int >= 1, K
+        """
+        return x
+    checked(f)(np.ones(3)), checked(f)(np.ones(4), 4)
+    with refuses(ValueError, "f: x must be array_like, shape (K,) with K = 3, got shape (4,)"):
+        checked(f)(np.ones(4))
+    with refuses(ValueError, "f: size must be int >= 1, got 4"):
+        checked(f)(np.ones(3), 4)
+
+
+# ------------------------------------------------------------ functions, classes, references
+
+def test_a_class_checks_its_constructor():
+    @checked
+    class Layer:
+        """A layer.
+
+        Parameters
+        ----------
+        size : int >= 1
+        *more : int >= 1, as many as you like
+        """
+
+        def __init__(self, size, *more):
+            self.sizes = (size, *more)
+    assert Layer(np.int64(1), 2, 3).sizes == (1, 2, 3)
+    with refuses(ValueError, "Layer: size must be int >= 1, got 0"):
+        Layer(0)
+    with refuses(ValueError, "Layer: *more must be int >= 1, got 0"):
+        Layer(1, 2, 0)
+
+
+def outer(x):
+    """F.
+
+    Parameters
+    ----------
+    x, y : float in [0, 1], both
+    """
+
+
+@checked
+def refers(y):
+    """G.
+
+    Parameters
+    ----------
+    y : as in `outer`
+    """
+    return y
+
+
+def test_a_line_may_refer_to_another_function():
+    assert refers(1) == 1.0
+    with refuses(ValueError, "refers: y must be float in [0, 1], got 2"):
+        refers(2)
+
+
+def test_python_names_missing_and_superfluous_arguments():
+    f = with_contract("x : float")
+    for args, kwargs in (((), {}), ((1, 2, 3, 4), {}), ((1,), {"w": 1}), ((1,), {"x": 1})):
+        with pytest.raises(TypeError, match="argument"):
+            f(*args, **kwargs)
+
+
+def test_a_line_that_cannot_be_read_is_an_error_of_its_author():
+    with pytest.raises(ValueError, match="contract: the prose must follow a comma"):
+        with_contract("x : array_like of real numbers, shape (n,)")(1)
+
+
+# ------------------------------------------------------------ the contracts of the library
+
+def contracts():
+    """(name, Contract) of everything that is decorated with `checked`."""
+    for module in pkgutil.walk_packages(tinyml.__path__, "tinyml."):
+        if "exercises" in module.name or module.name == "tinyml.contract":
+            continue
+        members = vars(importlib.import_module(module.name))
+        for name, member in list(members.items()):
+            if getattr(member, "__module__", None) != module.name:
+                continue
+            inner = [member, *vars(member).values()] if inspect.isclass(member) else [member]
+            for f in inner:
+                call = f.__init__ if inspect.isclass(f) else f
+                if getattr(call, "__globals__", {}).get("__name__") == "tinyml.contract":
+                    yield f"{module.name}.{name}", Contract(call.__wrapped__, f)
+
+
+CONTRACTS = dict(contracts())
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_every_name_in_a_contract_means_something(name):
+    contract = CONTRACTS[name]
+    texts = " ".join(line.text for line in contract.lines.values())
+    letters = set(re.findall(NAME, " ".join(re.findall(r"shape ((?:\([^)]*\)(?: or )?)+)", texts))))
+    known = letters | {symbol for line in contract.lines.values() for symbol in line.symbols}
+    for parameter, line in contract.lines.items():
+        bounds = re.findall(r"(?:>=|<=|>|<) ([^,;]+)|in [\[(]([^\])]*)|in (\S+\.\.\S+)", line.text)
+        used = set(re.findall(NAME, " ".join(" ".join(bound) for bound in bounds)))
+        assert used <= known | {"or", "min", "max", "inf", "e", "None"}, (parameter, line.text)
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_no_requirement_hides_in_the_prose(name):
+    for parameter, line in CONTRACTS[name].lines.items():
+        assert not re.search(r"\bshape \(|\bor None\b|[<>]=? -?\d", line.prose), (parameter, line.prose)
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_every_parameter_has_its_line(name):
+    contract = CONTRACTS[name]
+    for parameter in contract.names:
+        assert parameter == "self" or parameter in contract.lines, parameter

@@ -1,0 +1,479 @@
+"""Contracts: what a docstring says about its parameters is what is checked.
+
+A lesson reads better without argument checks, and a requirement should be written once. So `checked` reads
+the section `Parameters` of a docstring and enforces it at every call. A line of it is
+
+    names : kind, condition, condition, ..., prose
+
+and everything before the prose is executed. For example:
+
+    X : array_like, shape (n, p), n >= 1, the samples
+    y : array_like, shape (n,) or (n, k)                    the n of X
+    amount : float in [0, 1], fraction to prune
+    k : int in 1..n
+    method : "global", "layer" or "random"
+    rng : numpy.random.Generator, or None
+    lr, n_steps : as in `gradient_descent`
+
+The body gets what it can compute with. An `array_like` arrives as an array: float32 stays float32, all other
+numbers become float64; `array_like of float64` and `of int` become float64 and int64; an `ndarray` keeps its dtype; `float` and `int` are
+Python's. Numbers are finite, unless the line says "or inf". A value out of range or of another shape raises
+ValueError, another type TypeError. Python's option -OO strips docstrings, and with them these checks and
+conversions.
+"""
+import ast
+import functools
+import importlib
+import inspect
+import math
+import numbers
+import operator
+import os
+import re
+from collections import defaultdict
+
+import numpy as np
+
+from tinyml.tensor import Tensor
+
+
+def checked(f):
+    """Make the calls of a function or class obey the `Parameters` of its docstring.
+
+    Examples
+    --------
+    >>> @checked
+    ... def double(x):
+    ...     '''Twice x.
+    ...
+    ...     Parameters
+    ...     ----------
+    ...     x : float in [0, 1]
+    ...     '''
+    ...     return 2 * x
+    >>> double(3)
+    Traceback (most recent call last):
+    ValueError: double: x must be float in [0, 1], got 3
+    """
+    if f.__doc__ is None:    # python -OO
+        return f
+    if isinstance(f, type):
+        f.__init__ = _obeying(f.__init__, f)
+        return f
+    return _obeying(f, f)
+
+
+def _obeying(function, documented):
+    contract = None    # read at the first call, when everything that it refers to is defined
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        nonlocal contract
+        if contract is None:
+            contract = Contract(function, documented)
+        args, kwargs = contract.apply(args, kwargs)
+        return function(*args, **kwargs)
+    return call
+
+
+class Contract:
+    """What the docstring of a function or class says about the parameters of `function`."""
+
+    def __init__(self, function, documented):
+        self.name = documented.__name__
+        self.lines = defaultdict(Line, read_parameters(documented))    # nothing is said of the others
+        parameters = list(inspect.signature(function).parameters.values())
+        self.names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        self.rest = [f"*{p.name}" for p in parameters if p.kind is p.VAR_POSITIONAL]
+        used = set(re.findall(NAME, " ".join(line.text for line in self.lines.values())))
+        self.defaults = {p.name: p.default for p in parameters if type(p.default) in (int, float)
+                         and used & set(self.lines[p.name].symbols)}    # that others refer to
+
+    def apply(self, args, kwargs):
+        """The arguments as the body gets them; raises an error that names the one that is wrong."""
+        names = self.names + self.rest * (len(args) - len(self.names))
+        if len(names) < len(args):
+            return args, kwargs    # too many: Python itself says so
+        given, values = [*zip(names, args), *kwargs.items()], []
+        sizes = {}    # of the letters in shapes, and of the numbers that bounds may refer to
+        for name, default in self.defaults.items():
+            if name not in kwargs and name not in names[:len(args)]:
+                sizes |= dict.fromkeys(self.lines[name].symbols, default)
+        try:
+            for name, value in given:
+                values.append(self.lines[name].converted(value, sizes))
+            for (name, value), converted in zip(given, values):
+                if converted is not None:
+                    for condition in self.lines[name].conditions:
+                        condition(converted, sizes)
+        except Refused as refused:
+            raise self.error(name, value, refused, sizes) from None
+        return values[:len(args)], dict(zip(kwargs, values[len(args):]))
+
+    def error(self, name, value, refused, sizes):
+        line, got = self.lines[name], refused.got or _shown(value)
+        letters = dict.fromkeys(re.findall(NAME, line.text))
+        known = [f"{letter} = {sizes[letter]}" for letter in letters if letter in sizes and letter != name]
+        where = f" with {', '.join(known)}" if known and refused.kind is ValueError else ""
+        return refused.kind(f"{self.name}: {name} must be {line.text}{where}, got {got}")
+
+
+class Refused(Exception):
+    """A value that the contract does not allow: the type of the error, and what is shown instead of the value."""
+
+    def __init__(self, kind, got=None):
+        self.kind, self.got = kind, got
+
+
+# ------------------------------------------------------------ kinds: the value that the body gets
+
+def _instance(*classes, advice=""):
+    def convert(value):
+        if not isinstance(value, classes):
+            raise Refused(TypeError, advice and _shown(value) + advice)
+        return value
+    return convert
+
+
+def _class_named(name):
+    """Objects of a class of this name or of a subclass, such as Module, without an import of it."""
+    def convert(value):
+        if not any(c.__name__ == name for c in type(value).__mro__):
+            raise Refused(TypeError)
+        return value
+    return convert
+
+
+def _choice(words):
+    def convert(value):
+        if not (isinstance(value, str) and value in words):
+            raise Refused(ValueError)
+        return value
+    return convert
+
+
+def _float(value):
+    if type(value) is float:
+        return value
+    is_number = isinstance(value, numbers.Real) or getattr(value, "shape", None) == ()
+    if not is_number or isinstance(value, (bool, np.bool_, Tensor)):
+        raise Refused(TypeError)
+    return float(value)
+
+
+def _int(value):
+    try:
+        if not isinstance(value, (bool, np.bool_)):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise Refused(TypeError)
+
+
+def _array(value, kinds="biuf", dtype=None):
+    try:
+        array = np.asarray(value.data if isinstance(value, Tensor) else value)
+    except ValueError:
+        raise Refused(ValueError, "rows of different lengths") from None
+    if array.dtype.kind not in kinds and array.size:
+        raise Refused(TypeError, f"dtype {array.dtype}")
+    return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def _float_array(value):
+    array = _array(value)
+    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+
+
+def _tensor(value):
+    return value if isinstance(value, Tensor) else Tensor(_array(value))
+
+
+def _callable(value):
+    if not callable(value):
+        raise Refused(TypeError)
+    return value
+
+
+KINDS = {
+    "float": _float,
+    "int": _int,
+    "bool": _instance(bool, np.bool_),
+    "str": _instance(str),
+    "bytes": _instance(bytes, bytearray, memoryview),
+    "path-like": _instance(str, os.PathLike),
+    "array_like": _float_array,
+    "array_like of float64": functools.partial(_array, dtype=np.float64),
+    "array_like of int": functools.partial(_array, kinds="iu", dtype=np.int64),
+    "array_like of bool": functools.partial(_array, kinds="b", dtype=bool),
+    "ndarray": _array,
+    "ndarray of int": functools.partial(_array, kinds="iu"),
+    "ndarray of bool": functools.partial(_array, kinds="b"),
+    "Tensor": _tensor,
+    "function": _callable,
+    "dict": _instance(dict),
+    "list": _instance(list, tuple),
+    "sequence": _instance(list, tuple, range, np.ndarray),
+    "numpy.random.Generator": _instance(np.random.Generator,
+                                        advice="; write rng=np.random.default_rng(0)"),
+}
+
+
+def _shown(value):
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]} ..., of type {type(value).__name__}"
+
+
+# ------------------------------------------------------------ conditions, once all sizes are known
+
+def _entries(value):
+    return value.data if isinstance(value, Tensor) else value
+
+
+def _finite(value, sizes):
+    if isinstance(value, (int, float)):
+        if not math.isfinite(value):
+            raise Refused(ValueError)
+    elif value.dtype.kind == "f" and not np.isfinite(value).all():
+        n_bad = np.count_nonzero(~np.isfinite(value))
+        raise Refused(ValueError, f"{n_bad} NaN or infinite values")
+
+
+def _not_nan(value, sizes):
+    if np.isnan(value).any():
+        raise Refused(ValueError, "NaN")
+
+
+def _not_empty(value, sizes):
+    if np.size(_entries(value)) == 0:
+        raise Refused(ValueError, "no entries")
+
+
+def _in_order(sign):
+    def condition(value, sizes):
+        if (sign * np.diff(value) < 0).any():
+            raise Refused(ValueError)
+    return condition
+
+
+NAME = r"[A-Za-z_]\w*"
+COMPARISONS = {">=": (operator.ge, np.min), ">": (operator.gt, np.min),
+               "<=": (operator.le, np.max), "<": (operator.lt, np.max)}
+ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
+              ast.Div: operator.truediv, ast.Pow: operator.pow}
+FUNCTIONS = {"min": min, "max": max}
+
+
+def _compared(sign, bound):
+    """The condition that all entries are, say, >= bound, an expression in sizes such as n - 1."""
+    holds, extreme = COMPARISONS[sign]
+    expression = ast.parse(bound.replace("^", "**"), mode="eval").body
+    constant = None if re.search(NAME, re.sub(r"\de|inf", "", bound)) else _evaluate(expression, {})
+
+    def condition(value, sizes):
+        is_number = isinstance(value, (int, float))
+        if not is_number and _entries(value).size == 0:
+            return
+        worst = value if is_number else extreme(_entries(value))
+        try:
+            limit = _evaluate(expression, sizes) if constant is None else constant
+        except KeyError:    # an argument that is not given
+            return
+        if not holds(worst, limit):
+            raise Refused(ValueError, "" if is_number else f"{worst:g}")
+    return condition
+
+
+def _evaluate(node, sizes):
+    """The value of an expression of sizes and numbers."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Name):
+        return math.inf if node.id == "inf" else sizes[node.id]
+    if isinstance(node, ast.UnaryOp):
+        return -_evaluate(node.operand, sizes)
+    if isinstance(node, ast.Call):
+        return FUNCTIONS[node.func.id](*(_evaluate(a, sizes) for a in node.args))
+    return ARITHMETIC[type(node.op)](_evaluate(node.left, sizes), _evaluate(node.right, sizes))
+
+
+def _letter_compared(letter, least):
+    def condition(value, sizes):
+        if sizes.get(letter, least) < least:
+            raise Refused(ValueError, f"{letter} = {sizes[letter]}")
+    return condition
+
+
+# ------------------------------------------------------------ shapes: letters stand for sizes
+
+def _fits(shape, pattern, sizes):
+    """Whether a shape is of a pattern; the letters that the pattern adds are put into `sizes`.
+
+    >>> sizes = {"n": 5}
+    >>> _fits((5, 3), ("n", "p"), sizes), sizes
+    (True, {'n': 5, 'p': 3})
+    """
+    if len(shape) != len(pattern):
+        return False
+    new = {}
+    for size, letter in zip(shape, pattern):
+        expected = sizes.get(letter, letter)    # a size, or 2, or a letter that is met for the first time
+        if type(expected) is str:
+            expected = new.setdefault(letter, size)
+        if size != expected:
+            return False
+    sizes.update(new)
+    return True
+
+
+def _fits_run(shape, pattern, sizes):
+    """The same with any number of axes in one place of the pattern: "...", or "*S" if they have a name."""
+    run = next(i for i, letter in enumerate(pattern) if str(letter).startswith(("...", "*")))
+    n_after = len(pattern) - run - 1
+    stop = max(len(shape) - n_after, run)
+    axes, letter = shape[run:stop], pattern[run]
+    if letter != "...":
+        if sizes.get(letter, axes) != axes:
+            return False
+        sizes[letter] = axes
+    return _fits(shape[:run] + shape[stop:], pattern[:run] + pattern[run + 1:], sizes)
+
+
+# ------------------------------------------------------------ the grammar
+
+HEAD = re.compile(r"""
+    (?P<choice> "[^"]*" (?: (?:,[ ]or[ ]|,[ ]|[ ]or[ ]) "[^"]*" )* )
+  | (?P<kind> (?:array_like|ndarray)(?:[ ]of[ ](?:int|bool|float64))? | float | int | bool | str | bytes | path-like
+            | function | dict | list | sequence | numpy\.random\.Generator | [A-Z]\w* )
+    (?: (?<=function)[ ](?:of[ ][^,;]+|\([^)]*\)(?:[ ]->[ ][^,;]+)?) )?       # function (x, rng) -> x
+    (?: (?<=dict|list)[ ]of[ ][^,;]+ | (?<=sequence)[ ]of[ ][^,;]+ )?         # dict of str to array
+    (?= [ ,;]|$ ) (?! [ ]or[ ](?!None|inf) )""", re.X)
+BOUND = r"-?[\w.^]+(?:\([^)]*\))?(?:[-+]\d+)?"
+
+
+class Line:
+    """A line of `Parameters`, read up to its prose. `kind` is None if it is prose from the beginning.
+
+    Attributes
+    ----------
+    kind : function (value) -> what the body gets
+    conditions : list of function (value, sizes); each raises Refused
+    shapes : list of list of str, the shapes allowed; none means any
+    symbols : list of str, the names of a number in bounds and shapes: its own, and n in "int >= 1, n"
+    optional, infinite : bool, whether None and infinity are allowed
+    text, prose : str, what was read, and the rest
+    """
+
+    def __init__(self, text=""):
+        self.kind, self.conditions, self.shapes, self.symbols = None, [], [], []
+        self.optional = self.infinite = self.is_number = False
+        self.text, self.prose = "", text
+        head = HEAD.match(text)
+        if head:
+            self.read(head, text)
+
+    def read(self, head, text):
+        word = head["kind"]
+        choices = re.findall('"([^"]*)"', head[0])
+        self.kind = _choice(choices) if word is None else KINDS.get(word) or _class_named(word)
+        end, clause = head.end(), self.next_clause(text, head.end())
+        while clause:
+            end = clause.end()
+            clause = self.next_clause(text, end)
+        self.text, self.prose = text[:end], text[end:]
+        if self.prose and not self.prose.startswith((", ", "; ")):
+            raise ValueError(f"contract: the prose must follow a comma, got {text!r}; read was {self.text!r}")
+        is_number = word in ("float", "int")
+        if is_number or word and word.startswith(("array_like", "ndarray")):
+            self.conditions.insert(0, _not_nan if self.infinite else _finite)
+        symbols = re.match(r"[,;] (\w\w?(?:(?:, | and )\w\w?)*)(?=[:;,]|$)", self.prose)
+        self.symbols = re.split(", | and ", symbols[1]) if symbols and is_number else []
+        self.is_number = is_number
+
+    def next_clause(self, text, start):
+        """Read one more condition at `start`; None where the prose begins."""
+        for pattern, read in self.CLAUSES:
+            clause = pattern.match(text, start)
+            if clause:
+                read(self, *clause.groups())
+                return clause
+        return None
+
+    def read_shapes(self, shapes):
+        for shape in re.findall(r"\(([^)]*)\)", shapes):
+            parts = re.findall(r"[^\s,]+", shape)
+            pattern = tuple(int(part) if part.isdigit() else part for part in parts)
+            has_run = any(str(part).startswith(("...", "*")) for part in pattern)
+            self.shapes.append((_fits_run if has_run else _fits, pattern))
+
+    def read_interval(self, left, low, high, right):
+        self.conditions += [_compared(">=" if left == "[" else ">", low),
+                            _compared("<=" if right == "]" else "<", high)]
+
+    def read_range(self, first, last):
+        self.conditions += [_compared(">=", first), _compared("<=", last)]
+
+    def read_bound(self, sign, bound):
+        self.conditions.append(_compared(sign, bound))
+
+    def read_letters(self, letters, least):
+        self.conditions += [_letter_compared(letter, int(least)) for letter in re.findall(NAME, letters)
+                            if letter != "and"]
+
+    def read_word(self, word):
+        self.optional |= word == "or None"
+        self.infinite |= word == "or inf"
+        self.conditions += {"not empty": [_not_empty], "increasing": [_in_order(1)],
+                            "decreasing": [_in_order(-1)]}.get(word, [])
+
+    CLAUSES = [(re.compile(pattern), read) for pattern, read in (
+        (r",? shape (\([^)]*\)(?: or \([^)]*\))*)", read_shapes),
+        (rf",? in ([\[(])({BOUND}), ([^\])]+(?:\([^)]*\))?)([\])])", read_interval),
+        (rf",? in ({BOUND}?)\.\.({BOUND})", read_range),
+        (rf",? (>=|<=|>|<) ({BOUND})", read_bound),
+        (r", ([A-Za-z](?:(?:, | and )[A-Za-z])*) >= (\d+)", read_letters),
+        (r",? (any shape|or None|or inf|not empty|increasing|decreasing)\b", read_word))]
+
+    def converted(self, value, sizes):
+        """The value that the body gets; its sizes are put into `sizes`."""
+        if self.kind is None or (value is None and self.optional):
+            return value
+        value = self.kind(value)
+        for symbol in self.symbols:
+            if sizes.setdefault(symbol, value) != value:
+                raise Refused(ValueError)
+        if self.shapes:
+            for fits, pattern in self.shapes:
+                if fits(value.shape, pattern, sizes):
+                    return value
+            raise Refused(ValueError, f"shape {value.shape}")
+        return value
+
+
+def read_parameters(documented):
+    """{parameter: Line} of the section `Parameters` in the docstring of a function or class."""
+    doc = inspect.getdoc(documented)
+    section = re.search(r"Parameters\n-+\n(.*?)(?=\n\n[^\n]+\n-+\n|\Z)", doc, re.S)
+    entries = re.findall(r"^(\S[^\n]* : [^\n]*(?:\n +[^\n]*)*)", section[1] if section else "", re.M)
+    lines = {}
+    for entry in entries:
+        names, _, text = re.sub(r"\s+", " ", entry).partition(" : ")
+        names = names.split(", ")
+        other = re.match(r"as in `([\w.]+)`", text)
+        known = read_parameters(_lookup(documented, other[1])) if other else {}
+        for i, name in enumerate(names):
+            line = lines[name] = known[name] if other else Line(text)
+            if line.is_number and not other and not name.startswith("*"):    # "n_samples, n_features : int >= 1, n and p"
+                line.symbols = [name, *line.symbols[i:i + 1]]
+    return lines
+
+
+def _lookup(documented, path):
+    """The function or class that a docstring calls `path`: of its own module, or module.name beside it."""
+    module = importlib.import_module(documented.__module__)
+    head, _, last = path.rpartition(".")
+    if head and not hasattr(module, head):
+        module = importlib.import_module(f"{module.__package__}.{head}")
+    elif head:
+        module = getattr(module, head)
+    return getattr(module, last)

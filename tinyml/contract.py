@@ -112,7 +112,7 @@ class Contract:
 
     def error(self, name, value, refused, sizes):
         line, got = self.lines[name], refused.got or _shown(value)
-        letters = dict.fromkeys(re.findall(NAME, line.text))
+        letters = dict.fromkeys(re.findall(rf"\*?{NAME}", line.text))
         known = [f"{letter} = {sizes[letter]}" for letter in letters if letter in sizes and letter != name]
         where = f" with {', '.join(known)}" if known and refused.kind is ValueError else ""
         return refused.kind(f"{self.name}: {name} must be {line.text}{where}, got {got}")

@@ -1,76 +1,86 @@
 """Bias, variance, noise: the three parts of the test risk.
 
-Problem: a fit is wrong on new data. Because the model cannot say what is true, because it hangs on
-the accidents of one training set, or because the new data are noisy themselves?
+Problem: a fit is wrong on new data. Is it because the model cannot represent the truth, because the fit depends
+on the particular training set, or because the new data are noisy themselves?
 
-Idea: train on many training sets from one distribution and look at the crowd of predictions
-f_1 ... f_R: how far its centre is from the truth f*, and how far it is scattered.
+Idea: train on many training sets from one distribution. Compare the mean of the predictions f_1 ... f_R with the
+truth f*, and look at their scatter around that mean:
 
     E (f(x) - y)^2  =  (E f(x) - f*(x))^2  +  Var f(x)  +  sigma^2,      y = f*(x) + noise
                        bias^2                 variance      noise
 
-More complex models have less bias and more variance: the U-shaped curve of the textbooks. Beyond
-the interpolation threshold the variance falls again: the second descent.
+More complex models have less bias and more variance: the U-shaped curve of the textbooks. Beyond the
+interpolation threshold the variance falls again: the second descent.
 
-Sources: Geman, Bienenstock and Doursat 1992, Neural networks and the bias/variance dilemma;
-MATH5836 week 10, section 10.1.1.
+Sources: Geman, Bienenstock and Doursat 1992, Neural networks and the bias/variance dilemma; MATH5836 week 10,
+section 10.1.1.
 """
 from typing import NamedTuple
 
 import numpy as np
 
-from tinyml.check import check_real
+from tinyml.contract import checked
 
 
-class Parts(NamedTuple):
-    """bias2 + variance is the risk of the predictions, as far as noise is not to blame."""
+class BiasVariance(NamedTuple):
+    """The two parts of the risk that depend on the model."""
 
     bias2: float
     variance: float
 
 
+@checked
 def bias_variance(predictions, target):
-    """Split the mean squared distance of R predictions from f* into bias^2 and variance.
+    """Split the mean squared error of R predictors into squared bias and variance.
 
         bias^2   = mean over x of ||mean_r f_r(x) - f*(x)||^2
-        variance = mean over x of mean_r ||f_r(x) - mean_s f_s(x)||^2
+        variance = mean over x and r of ||f_r(x) - mean_s f_s(x)||^2
 
-    (MATH5836 week 10, section 10.1.1, with means over R training sets for expectations.) Because
-    the variance divides by R, the identity is exact, whatever the predictions are:
-
-        mean over r and x of ||f_r(x) - f*(x)||^2 = bias^2 + variance
-
-    Against noisy targets y = f*(x) + noise, independent of the predictions, sigma^2 is added in
-    expectation. As estimates of the true parts, bias^2 is too large by Var / R and variance too
-    small by as much: the centre of R predictions is itself scattered. With R = 1 all is bias.
+    (MATH5836 week 10, section 10.1.1, with means over R training sets for expectations.) Their sum is exactly
+    the mean of ||f_r(x) - f*(x)||^2, because the variance divides by R and not by R - 1. As estimates for
+    R -> infinity, bias^2 is too large by variance / R, and the variance is too small by the same amount.
 
     Parameters
     ----------
-    predictions : array_like, shape (R, n_test) or (R, n_test, k), f_r(x) after training on set r
-    target : array_like, shape (n_test,) or (n_test, k), the true f*(x), without noise
+    predictions : array_like of float64, shape (R, n_test, *k), not empty; f_r(x) after training on set r
+    target : array_like of float64, shape (n_test, *k), the true f*(x), without noise
 
     Returns
     -------
-    Parts : bias2 and variance, floats >= 0; for k outputs the sums over them
-
-    Raises
-    ------
-    TypeError : predictions or target are not real numbers
-    ValueError : the shapes do not fit together, an axis is empty, or a value is NaN or infinite
+    BiasVariance : bias2 and variance, floats >= 0; if f has several outputs, the sums over them
 
     Examples
     --------
     >>> bias_variance([[1, 2], [3, 2]], [2, 4])
-    Parts(bias2=2.0, variance=0.5)
+    BiasVariance(bias2=2.0, variance=0.5)
     """
-    predictions = check_real("bias_variance", "predictions", predictions).astype(np.float64)
-    target = check_real("bias_variance", "target", target).astype(np.float64)
-    shape = predictions.shape
-    if len(shape) not in (2, 3) or target.shape != shape[1:] or 0 in shape:
-        raise ValueError("bias_variance: predictions and target must have shapes (R, n_test) and "
-                         "(n_test,), or (R, n_test, k) and (n_test, k), not empty, got "
-                         f"{shape} and {target.shape}")
-    centre = predictions.mean(axis=0)    # (n_test,) or (n_test, k)
-    bias2 = ((centre - target) ** 2).sum() / shape[1]
-    variance = ((predictions - centre) ** 2).sum() / (shape[0] * shape[1])
-    return Parts(float(bias2), float(variance))
+    R, n_test = predictions.shape[:2]
+    mean = predictions.mean(axis=0)                                # E f(x)
+    bias2 = np.sum((mean - target) ** 2) / n_test                  # notes 10.1.1, squared bias
+    variance = np.sum((predictions - mean) ** 2) / (R * n_test)    # notes 10.1.1, variance
+    return BiasVariance(float(bias2), float(variance))
+
+
+@checked
+def expected_risk(predictions, target, *, sigma2):
+    """The expected squared error on new, noisy data: bias^2 + variance + sigma^2.
+
+    The noise of the new data is independent of the predictions, so it adds its own variance (MATH5836 week 10,
+    section 10.1.1). No model can be better than sigma^2.
+
+    Parameters
+    ----------
+    predictions, target : as in `bias_variance`
+    sigma2 : float >= 0, variance of the noise; for several outputs, the sum of theirs
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> expected_risk([[1, 2], [3, 2]], [2, 4], sigma2=0.25)
+    2.75
+    """
+    bias2, variance = bias_variance(predictions, target)
+    return bias2 + variance + sigma2    # notes 10.1.1, risk

@@ -5,36 +5,37 @@ FOREST, WAVES = "test_forest.py", "test_random_features.py"
 
 CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, waves, trees", (
     Exercise(
-        name="bias_variance", target="tinyml.interpolation.bias_variance:bias_variance", level=1, minutes=10, keep=4,
-        task="Split the risk of a crowd of predictions into bias^2 and variance, exactly",
+        name="bias_variance", target="tinyml.interpolation.bias_variance:bias_variance", level=1, minutes=10,
+        task="Split the mean squared error of R predictors into bias^2 and variance, exactly",
         tests=tuple(f"test_bias_variance.py::{law}" for law in (
             "test_the_mean_squared_error_is_bias2_plus_variance_exactly",
             "test_far_from_zero_both_parts_keep_their_digits",
             "test_the_estimates_are_off_by_a_share_of_one_in_R", "test_outputs_are_summed_and_points_averaged",
-            "test_the_variance_does_not_know_the_truth_and_a_perfect_crowd_has_no_bias")),
-        hints=("Find the centre of the crowd first: at each point, the mean over the R training sets.",
-               "centre = predictions.mean(axis=0). Both parts sum squares, over the outputs too; bias^2 is divided "
-               "by the n_test points, variance by the R n_test predictions.",
-               "bias2 = ((centre - target) ** 2).sum() / shape[1]; variance likewise, of predictions - centre and "
-               "with shape[0] in the divisor; return Parts(float(bias2), float(variance))"),
+            "test_the_variance_does_not_know_the_truth_and_a_perfect_crowd_has_no_bias",
+            "test_any_real_dtype_is_welcome_and_inputs_are_kept")),
+        hints=("First compute the mean prediction at each point, over the R training sets.",
+               "mean = predictions.mean(axis=0). Both parts sum squares, over the outputs too. bias^2 is divided by "
+               "the n_test points, the variance by the R n_test predictions.",
+               "bias2 = np.sum((mean - target) ** 2) / n_test; the variance likewise, of predictions - mean and "
+               "with R in the divisor; return BiasVariance(float(bias2), float(variance))"),
+        also=("Predictions far from 0 must keep their digits: square differences, do not subtract squares.",),
         mistakes=(
             Mistake("predictions.mean(axis=0)", "predictions.mean(axis=1, keepdims=True)",
-                    "The centre is a mean over the training sets, axis 0, at "
-                    "each point; yours is over the points."),
-            Mistake("(shape[0] * shape[1])", "(max(shape[0] - 1, 1) * shape[1])",
-                    "Divide by R, not R - 1: then bias^2 + variance is the mean squared distance exactly."),
-            Mistake("(shape[0] * shape[1])", "shape[1]",
+                    "The mean at each point is over the training sets, axis 0; yours is over the points."),
+            Mistake("(R * n_test)", "(max(R - 1, 1) * n_test)",
+                    "Divide by R, not R - 1: then bias^2 + variance is the mean squared error exactly."),
+            Mistake("(R * n_test)", "n_test",
                     "The variance is a mean over the R predictions too: divide by R."),
-            Mistake("((centre - target) ** 2).sum() / shape[1]", "((centre - target) ** 2).mean()",
+            Mistake("np.sum((mean - target) ** 2) / n_test", "np.mean((mean - target) ** 2)",
                     "Several outputs are summed and points are averaged: divide by n_test only."),
-            Mistake("((centre - target) ** 2).sum() / shape[1]", "((centre - target).mean(axis=0) ** 2).sum()",
+            Mistake("np.sum((mean - target) ** 2) / n_test", "np.sum((mean - target).mean(axis=0) ** 2)",
                     "Square first, then average over the points: errors of opposite sign must not cancel."),
-            Mistake("((predictions - centre) ** 2).sum()", "(predictions ** 2 - centre ** 2).sum()",
+            Mistake("np.sum((predictions - mean) ** 2)", "np.sum(predictions ** 2 - mean ** 2)",
                     "The mean square minus the square of the mean loses all digits where both are large: square the "
-                    "distances from the centre."),
-            Mistake("(predictions - centre)", "(predictions - target)",
-                    "The variance is the distance from the crowd's own centre; from the target it is the whole "
-                    "risk."))),
+                    "distances from the mean."),
+            Mistake("(predictions - mean)", "(predictions - target)",
+                    "The variance is the distance from the mean prediction; from the target it is the whole "
+                    "error."))),
     Exercise(
         name="fourier_features", target="tinyml.interpolation.random_features:fourier_features", level=2, minutes=15,
         after=("bias_variance",), keep=5,

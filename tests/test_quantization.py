@@ -1,4 +1,5 @@
 """The laws of quantization: half a step at most, 0 exactly, and codes that are small integers."""
+import copy
 from fractions import Fraction
 
 import numpy as np
@@ -12,8 +13,9 @@ from strategies import rngs
 from tinyml import Tensor, nn, ops
 from tinyml.compression.quantization import (DequantizedWeight, MinMaxObserver, MovingAverageObserver,
                                              MSEObserver, PercentileObserver, QParams, channel_range,
-                                             choose_qparams, code_range, dequantize, fold_batch_norm,
+                                             choose_qparams, code_range, dequantize, fold_batch_norm, fold_norm,
                                              notes_codes, quantize, quantize_weights)
+from tinyml.nn.places import opened
 from tinyml.nn.skeleton import describe, rebuild
 
 EPS = np.finfo(np.float64).eps
@@ -265,6 +267,8 @@ def test_folding_a_batch_norm_changes_nothing_in_evaluation(rng):
             module.eps = 0.1
             for name in ("weight", "bias", "running_mean", "running_var"):
                 getattr(module, name).data = rng.uniform(0.5, 2, module.num_features).astype(np.float32)
+    weight = model[1].weight.data
+    assert fold_norm(model[1], model[2]) is not model[1] and model[1].weight.data is weight
     folded = fold_batch_norm(model)
     assert model.training and not any(m.training for m in (folded, *folded)) and len(model) == 11
     x = Tensor(rng.standard_normal((5, 1, 6, 6)).astype(np.float32))
@@ -274,6 +278,66 @@ def test_folding_a_batch_norm_changes_nothing_in_evaluation(rng):
     assert not any(np.shares_memory(p.data, q.data) for p in model.parameters() for q in folded.parameters())
     expected = model.eval()(x).data    # sums of up to 48 products in float32, of numbers up to some 100
     assert_allclose(folded(x).data, expected, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+def normed(rng, norm):
+    """The norm with scales and statistics that were never its own."""
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        getattr(norm, name).data = rng.uniform(0.5, 2, norm.num_features).astype(np.float32)
+    return norm
+
+
+def of_few(rng):
+    """A model of a few layers and norms, drawn with repetition, some in Sequentials that stand twice."""
+    layers, norms = ([make() for _ in range(2)] for make in (lambda: nn.Linear(4, 4, rng=rng),
+                                                             lambda: normed(rng, nn.BatchNorm1d(4))))
+    layers[1].weight = layers[rng.integers(2)].weight
+    few = [*layers, *norms, nn.ReLU()]
+    few += [nn.Sequential(*[few[i] for i in rng.integers(0, 5, 2)]) for _ in range(2)]
+    return nn.Sequential(*[few[i] for i in rng.integers(0, 7, 6)])
+
+
+@given(rngs)
+def test_folding_works_by_place_whatever_stands_at_several(rng):
+    model, x = of_few(rng), Tensor(rng.standard_normal((5, 4)).astype(np.float32))
+    before = model.state_dict()
+    folded, expected = fold_batch_norm(model), copy.deepcopy(model).eval()(x).data
+    assert_allclose(folded(x).data, expected, atol=1e-4 * max(1, np.abs(expected).max()))
+    assert all(np.array_equal(array, before[name]) for name, array in model.state_dict().items())
+    follows = [layer for _, layer in opened(folded)]
+    for layer, behind in zip(follows, follows[1:]):
+        if isinstance(layer, nn.Linear) and isinstance(behind, nn.BatchNorm1d):
+            inner = [m for _, m in folded.named_children() if isinstance(m, nn.Sequential) and len(m)]
+            assert any(m[0] is behind for m in inner)    # first in its Sequential, which may stand elsewhere
+
+
+class Block(nn.Module):
+    """x + body(x), with a norm of its own in front."""
+
+    def __init__(self, rng):
+        self.norm, self.body = normed(rng, nn.BatchNorm1d(2)), nn.Sequential(
+            nn.Conv1d(2, 2, 3, padding=1, rng=rng), normed(rng, nn.BatchNorm1d(2)), nn.ReLU())
+
+    def forward(self, x):
+        return x + self.body(self.norm(x))
+
+
+def test_norms_inside_of_other_modules_are_folded_or_named():
+    rng = np.random.default_rng(0)
+    block, x = Block(rng), Tensor(rng.standard_normal((4, 2, 6)).astype(np.float32))
+    model = nn.Sequential(block, block)
+    with pytest.warns(UserWarning, match="fold_batch_norm: left 0.norm, 1.norm; write"):
+        folded = fold_batch_norm(model)
+    assert [type(m) for m in folded[0].body] == [nn.Conv1d, nn.ReLU] and folded[0] is folded[1]
+    assert_allclose(folded(x).data, model.eval()(x).data, atol=1e-5)
+
+
+def test_a_norm_of_other_features_is_not_folded():
+    """Behind a Linear on tokens a norm scales tokens, not units."""
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(4, 3, rng=rng), normed(rng, nn.BatchNorm1d(5)))
+    x = Tensor(rng.standard_normal((2, 5, 4)).astype(np.float32))
+    assert_array_equal(fold_batch_norm(model)(x).data, model.eval()(x).data)
 
 
 # ------------------------------------------------------------ errors
@@ -306,7 +370,11 @@ ERRORS = {
     "PercentileObserver: percent must be > 0 and <= 100, got 101":
         (ValueError, lambda: PercentileObserver(101)),
     "code_range: bits must be an int in 1..16, got 17": (ValueError, lambda: MSEObserver(bits=17)),
-    "fold_batch_norm: model must be a Sequential, got ReLU": (TypeError, lambda: fold_batch_norm(nn.ReLU())),
+    "fold_batch_norm: model must be a Sequential, or have one inside, got ReLU":
+        (TypeError, lambda: fold_batch_norm(nn.ReLU())),
+    "fold_batch_norm: the weight in front of 0.1 must be a Parameter, got a DequantizedWeight; fold first":
+        (ValueError, lambda: fold_batch_norm(nn.Sequential(quantize_weights(nn.Sequential(nn.Linear(
+            2, 2, rng=np.random.default_rng(0)), nn.BatchNorm1d(2)), bits=8)))),
     "channel_range: x must be finite": (ValueError, lambda: DequantizedWeight.from_weight(
         Tensor(np.array([[np.nan]])), bits=8)),
 }

@@ -16,12 +16,14 @@ Sources: MATH5836 week 10, section 10.2.2; Jacob et al. 2018, Quantization and t
 efficient integer-arithmetic-only inference (equation 1, sections 2.1 and 3).
 """
 import copy
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 
 from tinyml.check import check_number, check_real, check_sizes
-from tinyml.nn import BatchNorm1d, Conv2d, Linear, Module, Parameter, Sequential
+from tinyml.nn import BatchNorm1d, BatchNorm2d, Conv1d, Conv2d, Linear, Module, Parameter
+from tinyml.nn.places import is_chain
 from tinyml.tensor import Tensor
 
 MAX_BITS = 16
@@ -386,42 +388,117 @@ def replace_weights(function, model, make):
     return model
 
 
-def fold_batch_norm(model):
-    """A copy of a Sequential in which every batch norm behind a Linear or Conv2d has become part of it.
+NORMS = {Linear: BatchNorm1d, Conv1d: BatchNorm1d, Conv2d: BatchNorm2d}    # what can become part of a layer
+
+
+def fold_norm(layer, norm):
+    """One layer that computes, in evaluation mode, what a layer and the batch norm behind it compute.
 
         gamma (W x + b - mean) / sqrt(var + eps) + beta  =  W' x + b',
         W' = gamma / sqrt(var + eps) W,    b' = gamma / sqrt(var + eps) (b - mean) + beta
 
-    per output channel, with the running mean and variance (Jacob et al. 2018, section 3.2). In
-    evaluation mode the outputs agree to rounding; the folded model has no training mode of its own. A batch
-    norm that is first, or behind anything else, stays where it is.
+    per output channel, with the running mean and variance (Jacob et al. 2018, section 3.2).
 
     Parameters
     ----------
-    model : Sequential; neither it nor its mode is changed
+    layer : Linear, Conv1d or Conv2d; it is not changed
+    norm : BatchNorm1d or BatchNorm2d, with a feature for each output channel
 
     Returns
     -------
-    Sequential, in evaluation mode, shorter by the batch norms that were folded
+    a layer of the same class, with a weight and a bias of its own
+    """
+    factor = norm.weight.data / np.sqrt(norm.running_var.data + norm.eps)
+    per_row = factor.reshape(-1, *[1] * (layer.weight.ndim - 1))
+    bias = 0 if layer.bias is None else layer.bias.data
+    folded = copy.copy(layer)
+    folded.weight = Parameter(per_row * layer.weight.data)
+    folded.bias = Parameter(factor * (bias - norm.running_mean.data) + norm.bias.data)
+    return folded
+
+
+def fold_batch_norm(model):
+    """A copy of the model in which every batch norm right behind a layer has become part of it (`fold_norm`).
+
+    This is done in every Sequential of the model, also for a norm behind a Sequential that ends with a layer.
+    Behind a Linear, x must be (N, features). In evaluation mode the outputs agree to rounding; the folded model
+    has no training mode of its own. A batch norm that is first, or behind anything else, stays where it is. A
+    layer, or a weight, that stands at several places is folded where a norm follows, and stays as it is
+    elsewhere.
+
+    Parameters
+    ----------
+    model : Module, a Sequential or one that has Sequentials inside; neither it nor its mode is changed
+
+    Returns
+    -------
+    Module of the class of model, in evaluation mode, without the batch norms that were folded
 
     Raises
     ------
-    TypeError : the model is not a Sequential
+    TypeError : the model is no Sequential, and has none
+    ValueError : the weight in front of a batch norm is computed, such as a quantized one
+
+    Warns
+    -----
+    UserWarning : a batch norm stands outside of a Sequential, where what precedes it is not known
     """
-    if not isinstance(model, Sequential):
-        raise TypeError(f"fold_batch_norm: model must be a Sequential, got {type(model).__name__}")
-    folded = []
-    for module in copy.deepcopy(model):
-        before = folded[-1] if folded else None
-        if isinstance(module, BatchNorm1d) and isinstance(before, (Linear, Conv2d)):
-            factor = module.weight.data / np.sqrt(module.running_var.data + module.eps)
-            bias = 0 if before.bias is None else before.bias.data
-            per_row = factor.reshape(-1, *[1] * (before.weight.ndim - 1))
-            before.weight = Parameter(per_row * before.weight.data)
-            before.bias = Parameter(factor * (bias - module.running_mean.data) + module.bias.data)
+    model = copy.deepcopy(model)
+    modules = list(model.named_modules())
+    chains = [(path, module) for path, module in modules if is_chain(module)]
+    if not chains:
+        raise TypeError("fold_batch_norm: model must be a Sequential, or have one inside, got "
+                        f"{type(model).__name__}")
+    for path, chain in reversed(chains):    # inner ones first
+        layers = dict(chain.named_children())
+        for name in layers:
+            del vars(chain)[name]
+        prefix = f"{path}." if path else ""
+        folded = fold_layers({f"{prefix}{name}": layer for name, layer in layers.items()})
+        vars(chain).update({str(i): layer for i, layer in enumerate(folded.values())})
+    outside = [f"{path}.{name}".strip(".") for path, module in modules if not is_chain(module)
+               for name, child in module.named_children() if isinstance(child, BatchNorm1d)]
+    if outside:
+        warnings.warn(f"fold_batch_norm: left {', '.join(outside)}; write layer and norm into one Sequential",
+                      stacklevel=2)
+    return model.eval()
+
+
+def fold_layers(layers):
+    """The same layers, which are applied one after the other, without the batch norms that could be folded.
+
+    Parameters
+    ----------
+    layers : dict of path to Module, in the order of their calls
+
+    Returns
+    -------
+    dict of path to Module
+    """
+    folded = {}
+    for path, module in layers.items():
+        before = next(reversed(folded), None)
+        merged = None if before is None else _with_norm(folded[before], module, path)
+        if merged is None:
+            folded[path] = module
         else:
-            folded.append(module)
-    return Sequential(*folded).eval()
+            folded[before] = merged
+    return folded
+
+
+def _with_norm(layer, norm, path):
+    """The layer, or the Sequential that ends with it, with the norm at `path` folded into it; None if it cannot be."""
+    if is_chain(layer) and len(layer):
+        *_, (name, last) = layer.named_children()
+        merged, layer = _with_norm(last, norm, path), copy.copy(layer)
+        vars(layer)[name] = merged
+        return None if merged is None else layer
+    if type(norm) is not NORMS.get(type(layer)):
+        return None
+    if not isinstance(layer.weight, Parameter):
+        raise ValueError(f"fold_batch_norm: the weight in front of {path} must be a Parameter, got a "
+                         f"{type(layer.weight).__name__}; fold first, then quantize or share weights")
+    return fold_norm(layer, norm) if norm.num_features == len(layer.weight) else None
 
 
 def _filled(function, name, value):

@@ -149,46 +149,38 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                     "The range begins at the smallest number; symmetric ends are made later, in "
                     "choose_qparams."))),
     Exercise(
-        name="fold_batch_norm", target=f"{QUANTIZATION}:fold_batch_norm", level=3, minutes=25, keep=1,
+        name="fold_norm", target=f"{QUANTIZATION}:fold_norm", level=3, minutes=20,
         after=("channel_range",),
-        task="Fold every batch norm into the Linear or Conv2d before it, so that evaluation gives the same",
+        task="Fold a batch norm into the Linear or convolution before it, so that evaluation gives the same",
         tests=(f"{TESTS}::test_folding_a_batch_norm_changes_nothing_in_evaluation",),
         hints=("In evaluation a batch norm is y = factor x + constant per channel. So is a layer with other "
                "weights.",
                "factor = gamma / sqrt(var + eps). Row o of the weight times factor_o; bias factor (b - mean) "
-               "+ beta, b = 0 if the layer has none. Go through a copy of the model and leave those batch "
-               "norms out.",
-               "folded = []; for module in copy.deepcopy(model): before = folded[-1] if folded else None; if "
-               "module is a BatchNorm1d and before a Linear or Conv2d: before.weight = "
-               "Parameter(factor.reshape(-1, 1, ...) * before.weight.data), before.bias = Parameter(...); else folded.append(module); return "
-               "Sequential(*folded).eval()"),
+               "+ beta, b = 0 if the layer has none. Change a copy of the layer.",
+               "folded = copy.copy(layer); folded.weight = Parameter(factor.reshape(-1, 1, ...) * layer.weight.data); "
+               "folded.bias = Parameter(...); return folded"),
         mistakes=(
-            Mistake("np.sqrt(module.running_var.data + module.eps)", "(module.running_var.data + module.eps)",
+            Mistake("np.sqrt(norm.running_var.data + norm.eps)", "(norm.running_var.data + norm.eps)",
                     "A batch norm divides by the standard deviation, the root of var + eps."),
-            Mistake("factor * (bias - module.running_mean.data) + module.bias.data",
-                    "bias - module.running_mean.data + module.bias.data",
+            Mistake("factor * (bias - norm.running_mean.data) + norm.bias.data",
+                    "bias - norm.running_mean.data + norm.bias.data",
                     "The mean and the layer's bias are scaled by the factor as well."),
-            Mistake("factor * (bias - module.running_mean.data) + module.bias.data",
-                    "factor * (bias - module.running_mean.data)",
+            Mistake("factor * (bias - norm.running_mean.data) + norm.bias.data",
+                    "factor * (bias - norm.running_mean.data)",
                     "beta, the bias of the batch norm, is missing."),
-            Mistake("np.sqrt(module.running_var.data + module.eps)", "np.sqrt(module.running_var.data)",
+            Mistake("np.sqrt(norm.running_var.data + norm.eps)", "np.sqrt(norm.running_var.data)",
                     "eps is part of the divisor: sqrt(var + eps)."),
-            Mistake("np.sqrt(module.running_var.data + module.eps)",
-                    "(np.sqrt(module.running_var.data) + module.eps)",
+            Mistake("np.sqrt(norm.running_var.data + norm.eps)",
+                    "(np.sqrt(norm.running_var.data) + norm.eps)",
                     "eps is added to the variance, below the root: sqrt(var + eps)."),
-            Mistake("        else:\n", "        elif not isinstance(module, BatchNorm1d):\n",
-                    "A batch norm that is not behind a Linear or Conv2d is not folded, and must stay."),
-            Mistake("before = folded[-1] if folded else None",
-                    "before = next((m for m in folded[::-1] if isinstance(m, (Linear, Conv2d))), None)",
-                    "Only the module right before counts: through a ReLU between them a batch norm cannot be "
-                    "folded."),
-            Mistake("copy.deepcopy(model)", "model", "Fold a copy: the model that was given stays as it is."),
-            Mistake("module.weight.data / np.sqrt", "1 / np.sqrt",
+            Mistake("copy.copy(layer)", "layer", "Change a copy: the layer that was given stays as it is."),
+            Mistake("norm.weight.data / np.sqrt", "1 / np.sqrt",
                     "gamma, the weight of the batch norm, belongs to the factor."),
-            Mistake("(bias - module.running_mean.data)", "(bias + module.running_mean.data)",
+            Mistake("(bias - norm.running_mean.data)", "(bias + norm.running_mean.data)",
                     "The sign: a batch norm subtracts the mean."),
-            Mistake("Sequential(*folded).eval()", "Sequential(*folded)",
-                    "The folded model has no training mode of its own: give it back in evaluation mode."))),
+            Mistake("factor.reshape(-1, *[1] * (layer.weight.ndim - 1))", "factor",
+                    "One factor for each output channel, axis 0 of the weight: give it axes of length 1 for the "
+                    "others."))),
     Exercise(
         name="round_ste", target=f"{STRAIGHT}:round_ste", level=1, minutes=5, after=("notes_codes",),
         task="Round to the nearest integer, and pretend on the way back that nothing was rounded",

@@ -219,7 +219,7 @@ ERRORS = {
         lambda: channel_codes(np.ones((0, 3)), bits=4, allocated=True),
     "channel_codes: weight must be finite": lambda: channel_codes([[np.nan]], bits=4),
     "channel_codes: bits must be an int in 1..16, got 0": lambda: channel_codes([[1.0]], bits=0),
-    "quantize_repaired: model must have a Linear or Conv2d, got ReLU without":
+    "quantize_repaired: model must have a weight, a parameter with two or more axes, got ReLU without":
         lambda: quantize_repaired(nn.ReLU(), bits=4),
 }
 

@@ -13,6 +13,7 @@ from tinyml.compression.codings import encode_array
 from tinyml.compression.deep_compression import (deep_compress, expected_bits, prune_gradually, round_off,
                                                  share_and_tune, tune)
 from tinyml.compression.pruning import cubic_sparsity, prunable_weights
+from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.report import file_bytes
 from tinyml.compression.storage import load_compressed, save_compressed
 from tinyml.train import predict
@@ -254,7 +255,7 @@ def test_a_layer_may_lose_everything():
 
 
 class Own(nn.Module):
-    """A layer that the pipeline does not know, before one that it does."""
+    """A matrix of its own, before a layer."""
 
     def __init__(self, rng):
         self.own, self.inner = nn.Parameter(rng.standard_normal((16, 16))), nn.Linear(16, 3, rng=rng)
@@ -276,8 +277,9 @@ class Own(nn.Module):
     (dict(weight_decay=-1), "Adam: weight_decay must be >= 0, got -1"),
     (dict(batch_size=0), "prune_gradually: batch_size must be an int >= 1, got 0"),
     (dict(alpha=2), "distillation_loss: alpha must be >= 0 and <= 1, got 2"),
-    (dict(model=Own(np.random.default_rng(0))), "deep_compress: model must keep its matrices .* own else"),
-    (dict(model=nn.Sequential(nn.ReLU())), "prunable_weights: model must have a Linear or Conv2d"),
+    (dict(model=quantize_weights(Own(np.random.default_rng(0)), bits=4)),
+     "deep_compress: model must have a weight.*; own is computed already, by DequantizedWeight"),
+    (dict(model=nn.Sequential(nn.ReLU())), "deep_compress: model must have a weight, a parameter with two or"),
 ])
 def test_wrong_arguments_are_named(arguments, message):
     model, X, y = problem(np.random.default_rng(0))

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn, optim
 from tinyml.compression.pruning import (apply_masks, cubic_sparsity, global_masks, hold, magnitude_mask,
                                         prunable_weights, prune, random_mask, sparsity, threshold_mask)
+from tinyml.compression.quantization import quantize_weights
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 weights = hnp.arrays(np.float32, SHAPES, elements=st.integers(-4, 4))    # with many ties
@@ -189,12 +190,33 @@ def test_new_masks_in_the_dict_are_obeyed_at_the_next_step():
     assert sparsity(model) == 26 / 32
 
 
-@given(rngs, st.lists(st.floats(0, 0.95), min_size=2, max_size=5))
-def test_pruning_in_steps_of_growing_amounts_brings_nothing_back(rng, steps):
-    model = mlp(rng)
-    masks = [prune(model, amount=amount) for amount in sorted(steps)]
-    for less, more in zip(masks, masks[1:]):
-        assert all((less[path] | ~more[path]).all() for path in less)
+@given(rngs, st.lists(st.floats(0, 0.95), min_size=2, max_size=5), st.data())
+def test_pruning_in_steps_brings_nothing_back_and_counts_all_weights(rng, steps, data):
+    model, dead = mlp(rng), np.zeros(2, int)
+    before = {path: np.ones(p.shape, bool) for path, p in prunable_weights(model).items()}
+    for amount in steps:
+        method = data.draw(st.sampled_from(["global", "layer", "random"]))
+        masks = prune(model, amount=amount, method=method, rng=rng)
+        assert all((before[path] | ~mask).all() for path, mask in masks.items())
+        gone = np.array([(~mask).sum() for mask in masks.values()])
+        if method == "global":
+            assert gone.sum() == max(round(amount * 32), dead.sum())
+        else:
+            assert_array_equal(gone, np.maximum([round(amount * 20), round(amount * 12)], dead))
+        before, dead = masks, gone
+
+
+@settings(max_examples=20)
+@given(rngs)
+def test_a_random_choice_among_the_living_is_fair(rng):
+    """Of the weights that an earlier step left, each goes with the same probability."""
+    gone = np.zeros(20)
+    for _ in range(200):
+        model = nn.Linear(20, 1, bias=False, rng=rng)
+        model.weight.data[:, :8] = 0
+        gone += ~prune(model, amount=0.7, method="random", rng=rng)["weight"][0]
+    assert (gone[:8] == 200).all()    # of the other 12 half, 100 times of 200 +- 7.1
+    assert (np.abs(gone[8:] - 100) < 6 * 7.1).all()
 
 
 def test_convolutions_are_pruned_shared_weights_once_and_computed_ones_not():
@@ -202,8 +224,14 @@ def test_convolutions_are_pruned_shared_weights_once_and_computed_ones_not():
     model = nn.Sequential(nn.Conv2d(1, 2, 3, rng=rng), nn.Linear(3, 3, rng=rng), nn.Linear(3, 3, rng=rng))
     model[2].weight = model[1].weight
     assert list(prunable_weights(model)) == ["0.weight", "1.weight"]
-    model[0].weight = nn.Sequential()
+    quantized = quantize_weights(nn.Sequential(model[0]), bits=4)[0].weight
+    model[0].weight = quantized
     assert list(prunable_weights(model)) == ["1.weight"]
+    codes, zeros = quantized.codes.copy(), np.count_nonzero(quantized.codes == 0)
+    with pytest.warns(UserWarning, match=r"^prune: left as they are: 0.weight \(computed already, by Deq"):
+        prune(model, amount=5 / 9)
+    assert_array_equal(quantized.codes, codes)
+    assert_allclose(sparsity(model), (zeros + 5) / 27)
 
 
 def test_a_layer_may_lose_all_its_weights():
@@ -217,7 +245,6 @@ def test_a_layer_may_lose_all_its_weights():
 # ------------------------------------------------------------ errors
 
 MODEL = mlp(np.random.default_rng(0))
-REFUSED = "apply_masks: masks must have the shape of a parameter of the model, got (2,) for "
 ERRORS = {
     "magnitude_mask: amount must be >= 0 and <= 1, got 1.5":
         (ValueError, lambda: magnitude_mask([1.0], amount=1.5)),
@@ -237,11 +264,15 @@ ERRORS = {
     "prune: amount must be >= 0 and < 1, got 1": (ValueError, lambda: prune(MODEL, amount=1)),
     """prune: method must be "global", "layer" or "random", got 'luck'""":
         (ValueError, lambda: prune(MODEL, amount=0.5, method="luck")),
-    "prunable_weights: model must have a Linear or Conv2d, got ReLU":
+    "prune: model must have a weight, a parameter with two or more axes, got ReLU without":
         (ValueError, lambda: prune(nn.ReLU(), amount=0)),
-    REFUSED + "'0.weight' of shape (4, 5)":
+    "prunable_weights: model must have a weight": (ValueError, lambda: prunable_weights(nn.ReLU())),
+    "sparsity: model must have a weight": (ValueError, lambda: sparsity(nn.BatchNorm1d(2))),
+    "prune: rng must be": (TypeError, lambda: prune(MODEL, amount=0.5, method="random")),
+    "apply_masks: masks['0.weight'] must have shape (4, 5), got (2,)":
         (ValueError, lambda: apply_masks(MODEL, {"0.weight": np.ones(2, bool)})),
-    REFUSED + "'none'": (ValueError, lambda: apply_masks(MODEL, {"none": np.ones(2, bool)})),
+    "apply_masks: masks must have paths of parameters of the model, got 'none'; it has 0.weight, 0.bias":
+        (ValueError, lambda: apply_masks(MODEL, {"none": np.ones(2, bool)})),
 }
 
 

@@ -213,9 +213,12 @@ def test_the_whole_model_is_shared_once():
     assert share_weights(model, bits=3) is model
     assert [model[i].weight.codebook.size for i in (0, 1, 3)] == [8, 8, 8]
     assert model[4].weight is model[3].weight and model[2].weight is norm and model[1].bias is bias
-    before = model[1].weight
-    share_weights(model, bits=1)
-    assert model[1].weight is before    # what is computed already is left alone
+    before, vars(model)["0"] = model[1].weight, nn.Embedding(5, 4, rng=rng)
+    with pytest.warns(UserWarning, match="^share_weights: left as they are: 1.weight .computed already, by Sha"):
+        share_weights(model, bits=1)
+    assert model[1].weight is before and model[0].weight.codebook.size == 2
+    with pytest.raises(ValueError, match="^share_weights: model must have a weight.*; 3.weight is computed"):
+        share_weights(model, bits=1)
     assert "8 values" in repr(model)
 
 

@@ -85,7 +85,10 @@ def primitive(f):
 
     @functools.wraps(f)
     def op(*args, **metadata):
-        arrays = [a.data if isinstance(a, Tensor) else _constant(a, args, name) for a in args]
+        try:
+            arrays = [a.data if isinstance(a, Tensor) else _constant(a, args, name) for a in args]
+        except _Computed:    # an argument is a module that computes a tensor
+            return op(*(a.__tensor__() if hasattr(a, "__tensor__") else a for a in args), **metadata)
         if metadata:
             _check_metadata(metadata, name)
         try:
@@ -107,9 +110,15 @@ def primitive(f):
     return op
 
 
+class _Computed(Exception):
+    """An argument is no tensor, but has the method ``__tensor__`` that gives one."""
+
+
 def _constant(value, args, name):
     if type(value) in (float, int) or value is None:
         return value    # NumPy 2 fits a Python number to the dtype of the array it meets
+    if hasattr(value, "__tensor__"):
+        raise _Computed
     dtype = next((a.data.dtype for a in args if isinstance(a, Tensor)), None)
     return as_float(value, dtype, name=name)
 
@@ -289,8 +298,10 @@ def no_grad():
 
 
 def as_tensor(x):
-    """x itself if it is a Tensor, else a constant Tensor of it."""
-    return x if isinstance(x, Tensor) else Tensor(x)
+    """x itself if it is a Tensor, what it computes if it has ``__tensor__``, else a constant Tensor of it."""
+    if isinstance(x, Tensor):
+        return x
+    return x.__tensor__() if hasattr(x, "__tensor__") else Tensor(x)
 
 
 def _array(x):

@@ -17,13 +17,14 @@ Sources: Banner, Nahshan and Soudry 2019, Post training 4-bit quantization of co
 rapid-deployment (section 3 with equations 5 and 6, section 4, section 5 with equation 14); MATH5836 week 10,
 section 10.2.2.
 """
+import copy
 import math
 
 import numpy as np
 
 from tinyml.check import check_real
-from tinyml.compression.quantization import MAX_BITS, choose_qparams, quantize, replace_weights
-from tinyml.nn import Module
+from tinyml.compression.quantization import MAX_BITS, choose_qparams, quantize
+from tinyml.nn.weights import ComputedWeight, replace_weights
 from tinyml.tensor import Tensor
 
 DENSITIES = ("laplace", "gaussian")
@@ -277,30 +278,32 @@ def _one_channel(row, bits, density):
 
 # ------------------------------------------------------------ of a model
 
-class ScaledCodes(Module):
+class ScaledCodes(ComputedWeight):
     """A weight that is stored as codes, and computed when a layer asks for it: scale q + offset per channel.
 
-    It takes the place of a layer's `weight`. Nothing in it is trained.
+    It takes the place of a weight (`tinyml.nn.weights`). Nothing in it is trained.
 
     Parameters
     ----------
     codes : ndarray of unsigned integers, the shape of the weight
-    scale, offset : ndarrays that broadcast to it; float32 is what is stored
+    scale, offset : ndarrays that broadcast to it
+    dtype : of the weight, and of scale and offset as they are stored
     """
 
-    def __init__(self, codes, scale, offset):
-        self.codes, self.scale, self.offset = codes, np.float32(scale), np.float32(offset)
+    def __init__(self, codes, scale, offset, *, dtype=np.float32):
+        self.codes = codes
+        self.scale, self.offset = np.asarray(scale, dtype), np.asarray(offset, dtype)
 
     def forward(self):
-        return Tensor(self.scale * self.codes.astype(np.float32) + self.offset)
+        return Tensor(self.scale * self.codes.astype(self.scale.dtype) + self.offset)
 
     def extra_repr(self):
         return f"codes 0..{self.codes.max(initial=0)}"
 
 
 def quantize_repaired(model, *, bits, density=None, corrected=False, allocated=False):
-    """Post-training quantization with the repairs: a copy of the model, the weights of its Linear and Conv2d
-    as `channel_codes`. Biases and norms stay as they are.
+    """Post-training quantization with the repairs: a copy of the model, its weights (`tinyml.nn.weights`) as
+    `channel_codes`. Biases and norms stay as they are, and so do weights that are computed already.
 
     Parameters
     ----------
@@ -313,10 +316,15 @@ def quantize_repaired(model, *, bits, density=None, corrected=False, allocated=F
 
     Raises
     ------
-    TypeError, ValueError : as `channel_codes`; the model has no Linear or Conv2d with a weight of its own
+    TypeError, ValueError : as `channel_codes`; the model has no weight
+
+    Warns
+    -----
+    UserWarning : a weight is computed already
     """
-    return replace_weights("quantize_repaired", model, lambda weight: ScaledCodes(*channel_codes(
-        weight.data, bits=bits, density=density, corrected=corrected, allocated=allocated)))
+    _check("quantize_repaired", bits, density or "laplace")
+    return replace_weights("quantize_repaired", copy.deepcopy(model), lambda weight: ScaledCodes(*channel_codes(
+        weight.data, bits=bits, density=density, corrected=corrected, allocated=allocated), dtype=weight.dtype))
 
 
 def _check(function, bits, density):

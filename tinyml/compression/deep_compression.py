@@ -41,8 +41,9 @@ import numpy as np
 
 from tinyml.check import check_number, check_real, check_rng, check_sizes
 from tinyml.compression.distillation import distill
-from tinyml.compression.pruning import apply_masks, cubic_sparsity, prunable_weights, prune
-from tinyml.compression.weight_sharing import SHARING, share_biases, share_weights
+from tinyml.compression.pruning import apply_masks, cubic_sparsity, prune
+from tinyml.compression.weight_sharing import share_biases, share_weights
+from tinyml.nn.weights import computed_weights, nothing_to_do, weights
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 
 PRUNING_ENDS = 0.6    # of the training: the rest is for the weights that stay
@@ -60,11 +61,11 @@ def deep_compress(model, X, y, *, keep, bits, bias_bits=4, epochs=(40, 8), lr=(2
 
     Parameters
     ----------
-    model : Module, trained, outputs logits of shape (n, C); all its matrices are weights of Linear, Conv2d or
-        Embedding layers, with at least one Linear or Conv2d
+    model : Module, trained, outputs logits of shape (n, ..., C), with a weight (`tinyml.nn.weights`) and none
+        that is computed already
     X : ndarray, shape (n, ...), inputs
-    y : ndarray of int, shape (n,), labels
-    keep : float in (0, 1], the fraction of the Linear and Conv2d weights that stay
+    y : ndarray of int, shape (n, ...), labels
+    keep : float in (0, 1], the fraction of the weights that stay
     bits : int in 1..15, log2 of the number of values that the weights of a layer share
     bias_bits : int in 1..15, the same for every vector, such as a bias
     epochs : (int, int), each >= 1, of pruning, and of tuning the shared values
@@ -81,8 +82,8 @@ def deep_compress(model, X, y, *, keep, bits, bias_bits=4, epochs=(40, 8), lr=(2
 
     Raises
     ------
-    ValueError : a number is out of range, a parameter with 2 or more axes belongs to another layer, the
-        model has nothing to prune, or what `distill` raises
+    ValueError : a number is out of range, the model has no weight or one that is computed already, or what
+        `distill` raises
     TypeError : rng is not a Generator, or a number is none
     """
     stages = {"dense": model}
@@ -110,7 +111,7 @@ def prune_gradually(model, X, y, *, keep, epochs, lr=2e-3, weight_decay=3e-4, ba
 
     Parameters
     ----------
-    model : Module with a Linear or Conv2d
+    model : Module with a weight (`tinyml.nn.weights`)
     X, y : ndarrays, inputs and labels
     keep : float in (0, 1]: of d weights, exactly round((1 - keep) d) or more are 0 at the end
     epochs : int >= 1
@@ -209,7 +210,7 @@ def tune(model, X, y, *, teacher, epochs, lr, rng, temperature=2.0, alpha=0.9, b
     ----------
     model : Module; its parameters are trained
     X : ndarray, shape (n, ...), inputs
-    y : ndarray of int, shape (n,), labels
+    y : ndarray of int, shape (n, ...), labels
     teacher : Module with outputs as the model's
     epochs, batch_size : int >= 1
     lr : float > 0
@@ -286,9 +287,7 @@ def _check(function, model, keep, bits, epochs, lr):
     for n, rate in zip(epochs, lr, strict=True):
         check_sizes(function, epochs=n)
         check_number(function, "lr", rate, above=0)
-    prunable_weights(model)
-    known = {id(m.weight) for _, m in model.named_modules() if isinstance(m, SHARING)}
-    unknown = [path for path, p in model.named_parameters() if p.ndim > 1 and id(p) not in known]
-    if unknown:
-        raise ValueError(f"{function}: model must keep its matrices in Linear, Conv2d or Embedding layers, "
-                         f"got {', '.join(unknown)} elsewhere")
+    computed = {path: f"computed already, by {type(one).__name__}"
+                for path, one in computed_weights(model).items()}
+    if computed or not weights(model):
+        raise ValueError(nothing_to_do(function, model, computed))

@@ -8,8 +8,11 @@ Idea: a mask m in {0, 1}^d chooses the weights that stay:
 
 No one can try all masks. The cheap answer is surprisingly good: keep the k weights that are largest in
 magnitude, then train the survivors on. Training is projected descent: after every step theta goes back to
-theta * m, so that no momentum and no weight decay brings a pruned weight back to life. To prune a little,
-train, and prune a little more, along a schedule that slows down, reaches sparsities that one cut does not.
+theta * m. Without that the next gradient, or momentum, would move a pruned weight away from 0. Pruning in
+rounds with training between them, fast at first and then ever slower, reaches a higher sparsity than one cut.
+
+Which arrays of a model are weights is said in one place, `tinyml.nn.weights`: every parameter of two or more
+axes but those of norms. What is not pruned is in `tinyml.nn.left_out`.
 
 A mask alone saves no byte and no millisecond: see `storage` for the bytes, `sparse` for the milliseconds.
 
@@ -20,16 +23,14 @@ Cheng, Wang, Zhou and Zhang 2017, A survey of model compression and acceleration
 import numpy as np
 
 from tinyml.check import check_number, check_real, check_rng
-from tinyml.nn import Conv2d, Linear
-
-LAYERS = (Linear, Conv2d)
+from tinyml.nn.weights import computed_weights, left_out, nothing_to_do, warn_left, weights
 
 
 def magnitude_mask(weight, *, amount):
     """Keep the weights of largest magnitude: m_j = 0 for exactly round(amount d) of the d weights.
 
-    Of weights that are equal in magnitude the earlier ones, in reading order, go first. The rounding is that of
-    Python: of two numbers as near to the even one.
+    Of weights that are equal in magnitude the earlier ones, in reading order, go first. round is Python's:
+    halves round to even.
 
     Parameters
     ----------
@@ -60,8 +61,8 @@ def magnitude_mask(weight, *, amount):
 def global_masks(weights, *, amount):
     """Keep the weights of largest magnitude of several arrays together: one threshold for all.
 
-    The `magnitude_mask` of all the weights in a row, cut into pieces: a layer whose weights are small loses
-    more of them. Exactly round(amount d) go, d the number of weights in all.
+    The weights are concatenated, masked once by `magnitude_mask`, and split again: a layer whose weights are
+    small loses more of them. Exactly round(amount d) go, d the number of weights in all.
 
     Parameters
     ----------
@@ -170,27 +171,35 @@ def cubic_sparsity(t, *, final, t_end, t_start=0, initial=0.0):
 # ------------------------------------------------------------ of a model
 
 def prunable_weights(model):
-    """{path: Parameter} of the weights of every Linear and Conv2d; biases are few, and stay.
+    """{path: Parameter} of the weights of a model (`tinyml.nn.weights`), one that layers share once.
 
-    Raises ValueError if the model has none. A weight that two layers share is named once.
+    Raises ValueError if the model has none.
     """
-    layers = {path for path, module in model.named_modules() if isinstance(module, LAYERS)}
-    found = {path: parameter for path, parameter in model.named_parameters()
-             if path.rpartition(".")[::2] in {(layer, "weight") for layer in layers}}
+    return _prunable("prunable_weights", model)
+
+
+def _prunable(function, model):
+    found = weights(model)
     if not found:
-        raise ValueError(f"prunable_weights: model must have a Linear or Conv2d, got {type(model).__name__} "
-                         "without")
+        raise ValueError(nothing_to_do(function, model, _fixed(model)))
     return found
+
+
+def _fixed(model):
+    """{path: why} of the computed weights that cannot be pruned: there are no real numbers behind them."""
+    return {path: why for path, why in left_out(model).items() if path in computed_weights(model)}
 
 
 def prune(model, *, amount, method="global", rng=None):
     """Set a fraction of the weights of a model to zero, in place.
 
+    The fraction is of all weights, those that are 0 already included: they are pruned first, and stay
+    pruned, also if they are more than that. So pruning in steps of 0.5 and 0.6 leaves 0.6 pruned.
+
     Parameters
     ----------
-    model : Module with a Linear or Conv2d
-    amount : float in [0, 1), the fraction to prune, of what is there, zeros included: pruning in steps
-        of growing amounts prunes ever more, and nothing comes back
+    model : Module with a weight (`tinyml.nn.weights`)
+    amount : float in [0, 1), the fraction to prune
     method : "global" (the smallest of all layers), "layer" (the smallest of each layer), or "random"
         (of each layer)
     rng : numpy.random.Generator, for "random"
@@ -203,21 +212,37 @@ def prune(model, *, amount, method="global", rng=None):
     ------
     TypeError, ValueError : amount is not in [0, 1), a weight is not finite, the method is unknown, the model
         has nothing to prune, or rng is missing
+
+    Warns
+    -----
+    UserWarning : a weight is computed already, from codes, say, and left as it is
     """
     check_number("prune", "amount", amount, at_least=0, below=1)
-    weights = prunable_weights(model)
-    arrays = [weight.data for weight in weights.values()]
+    found = _prunable("prune", model)
+    warn_left("prune", _fixed(model))
+    arrays = [weight.data for weight in found.values()]
     if method == "global":
         masks = global_masks(arrays, amount=amount)
     elif method == "layer":
         masks = [magnitude_mask(array, amount=amount) for array in arrays]
     elif method == "random":
-        masks = [random_mask(array.shape, amount=amount, rng=rng) for array in arrays]
+        masks = [_random_mask_of(array, amount, rng) for array in arrays]
     else:
         raise ValueError(f'prune: method must be "global", "layer" or "random", got {method!r}')
-    masks = dict(zip(weights, masks))
+    masks = {path: mask & (array != 0) for path, mask, array in zip(found, masks, arrays)}
     apply_masks(model, masks)
     return masks
+
+
+def _random_mask_of(weight, amount, rng):
+    """The mask of a random choice in which all zeros of the weight go first."""
+    check_rng("prune", rng)
+    alive = np.flatnonzero(weight)
+    n_dead = weight.size - alive.size
+    n_more = max(round(amount * weight.size) - n_dead, 0)
+    keep = weight != 0
+    keep.ravel()[rng.permutation(alive)[:n_more]] = False
+    return keep
 
 
 def apply_masks(model, masks):
@@ -237,18 +262,20 @@ def apply_masks(model, masks):
 
 def _mask(parameters, masks):
     for path, mask in masks.items():
-        parameter = parameters.get(path)
-        if parameter is None or parameter.shape != np.shape(mask):
-            raise ValueError(f"apply_masks: masks must have the shape of a parameter of the model, got "
-                             f"{np.shape(mask)} for {path!r}"
-                             + (f" of shape {parameter.shape}" if parameter is not None else ""))
+        if path not in parameters:
+            raise ValueError(f"apply_masks: masks must have paths of parameters of the model, got {path!r}; "
+                             f"it has {', '.join(parameters) or 'none'}")
+        parameter = parameters[path]
+        if parameter.shape != np.shape(mask):
+            raise ValueError(f"apply_masks: masks[{path!r}] must have shape {parameter.shape}, got "
+                             f"{np.shape(mask)}")
         parameter.data = np.where(mask, parameter.data, parameter.data.dtype.type(0))
 
 
 def hold(optimizer, model, masks):
     """Keep pruned weights at zero: after every step of the optimizer, `apply_masks`.
 
-    The dict stays in use: replace its masks, as in gradual pruning, and the next step obeys the new ones.
+    The dict is kept by reference: change it, as gradual pruning does, and the next step uses the new masks.
 
     Parameters
     ----------
@@ -266,6 +293,14 @@ def hold(optimizer, model, masks):
 
 
 def sparsity(model):
-    """The fraction of the prunable weights that are zero, a float in [0, 1]."""
-    arrays = [weight.data for weight in prunable_weights(model).values()]
+    """The fraction of all weights of a model that are zero, a float in [0, 1]; computed ones count, too.
+
+    A weight that stands in several places counts once. Raises ValueError if the model has no weight.
+    """
+    computed = computed_weights(model)
+    inside = {id(p) for one in computed.values() for p in one.parameters()}
+    found = [w for w in (*weights(model).values(), *computed.values()) if id(w) not in inside]
+    if not found:
+        raise ValueError(nothing_to_do("sparsity", model, {}))
+    arrays = [weight.data for weight in found]
     return 1 - sum(np.count_nonzero(a) for a in arrays) / max(sum(a.size for a in arrays), 1)

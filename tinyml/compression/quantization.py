@@ -22,8 +22,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyml.check import check_number, check_real, check_sizes
-from tinyml.nn import BatchNorm1d, BatchNorm2d, Conv1d, Conv2d, Linear, Module, Parameter
+from tinyml.nn import BatchNorm1d, BatchNorm2d, Conv1d, Conv2d, Linear, Parameter
 from tinyml.nn.places import is_chain
+from tinyml.nn.weights import ComputedWeight, replace_weights
 from tinyml.tensor import Tensor
 
 MAX_BITS = 16
@@ -105,7 +106,7 @@ def choose_qparams(low, high, *, bits, symmetric):
                  for name, end in (("low", low), ("high", high)))
     if low.shape != high.shape or (low > high).any():
         raise ValueError(f"choose_qparams: low must be <= high and of its shape, got {low} and {high}")
-    quant_min, quant_max = code_range(bits, symmetric=symmetric)
+    quant_min, quant_max = code_range(bits, symmetric=symmetric, function="choose_qparams")
     low, high = np.minimum(low, 0), np.maximum(high, 0)
     if symmetric:
         low, high = -np.maximum(-low, high), np.maximum(-low, high)
@@ -115,11 +116,11 @@ def choose_qparams(low, high, *, bits, symmetric):
     return QParams(scale, np.asarray(zero_point, np.int64), quant_min, quant_max)
 
 
-def code_range(bits, *, symmetric):
-    """The smallest and the largest code: see `choose_qparams`, also for the errors."""
+def code_range(bits, *, symmetric, function="code_range"):
+    """The smallest and the largest code: see `choose_qparams`, also for the errors, which name `function`."""
     least = 2 if symmetric else 1
     if not isinstance(bits, (int, np.integer)) or not least <= bits <= MAX_BITS:
-        raise ValueError(f"code_range: bits must be an int in {least}..{MAX_BITS}"
+        raise ValueError(f"{function}: bits must be an int in {least}..{MAX_BITS}"
                          f"{' for symmetric codes' * symmetric}, got {bits!r}")
     return (1 - 2 ** (bits - 1), 2 ** (bits - 1) - 1) if symmetric else (0, 2 ** bits - 1)
 
@@ -136,7 +137,8 @@ def quantize(x, qparams):
 
     Returns
     -------
-    ndarray, the shape of x, of the smallest integer dtype that holds all codes, int8 for 8 bits and less
+    ndarray, the shape of x, of the smallest integer dtype that holds all codes: up to 8 bits int8 if they
+        are symmetric, uint8 if affine
 
     Raises
     ------
@@ -209,7 +211,7 @@ class MinMaxObserver:
     """The smallest and the largest number ever seen: nothing is clipped, outliers decide."""
 
     def __init__(self):
-        self.low, self.high = np.inf, -np.inf
+        self.low, self.high = np.inf, -np.inf    # nothing seen yet
 
     def update(self, x):
         """Look at an array of numbers; an empty one changes nothing."""
@@ -245,8 +247,39 @@ class MovingAverageObserver(MinMaxObserver):
         self.high += self.rate * (float(x.max()) - self.high)
 
 
-class PercentileObserver(MinMaxObserver):
+class SamplingObserver(MinMaxObserver):
+    """Base of observers that ask more of the numbers than their ends: it keeps a sample of them.
+
+    Up to 65,536 numbers it keeps them all, and its answer is exact. Of more it keeps a uniform sample of so
+    many: every number draws a key from U(0, 1), and those with the smallest keys stay (reservoir sampling;
+    Efraimidis and Spirakis 2006). So an update takes time in proportion to its own numbers, the memory
+    is bounded, and a share p of all numbers is a share p +- sqrt(p (1 - p) / 65536) of the sample (one standard
+    deviation). The keys come from a generator of its own with a fixed seed. Both ends stay exact.
+    """
+    capacity = 2 ** 16
+
+    def __init__(self):
+        super().__init__()
+        self.rng = np.random.default_rng(0)
+        self.sample, self.keys = np.zeros(0, np.float32), np.zeros(0)
+
+    def look(self, x):
+        super().look(x)
+        self._add(x.ravel())
+
+    def _add(self, x):
+        for part in np.array_split(x, -(-x.size // self.capacity)):    # never more than two capacities
+            self.sample = np.concatenate([self.sample, part])
+            self.keys = np.concatenate([self.keys, self.rng.random(part.size)])
+            if self.sample.size > self.capacity:
+                smallest = np.argpartition(self.keys, self.capacity)[:self.capacity]
+                self.sample, self.keys = self.sample[smallest], self.keys[smallest]
+
+
+class PercentileObserver(SamplingObserver):
     """The range that holds the middle `percent` % of all the numbers seen: a few outliers are clipped.
+
+    Beyond 65,536 numbers they are those of a sample (`SamplingObserver`); 100 % is exact at any number.
 
     percent : float in (0, 100]
     """
@@ -254,57 +287,63 @@ class PercentileObserver(MinMaxObserver):
     def __init__(self, percent=99.9):
         super().__init__()
         check_number("PercentileObserver", "percent", percent, above=0, at_most=100)
-        self.percent, self.seen = percent, []
+        self.percent = percent
 
-    def look(self, x):
-        self.seen.append(x.ravel())
+    def range(self):
+        ends = super().range()
+        if self.percent == 100:
+            return ends
         tail = (100 - self.percent) / 2
-        self.low, self.high = np.percentile(np.concatenate(self.seen), [tail, 100 - tail]).tolist()
+        low, high = np.percentile(self.sample, [tail, 100 - tail]).tolist()
+        return low, high
 
 
-class MSEObserver(MinMaxObserver):
-    """The range whose codes have the smallest mean squared error, of 100 that shrink the full one evenly.
+class MSEObserver(SamplingObserver):
+    """The range whose codes have the smallest mean squared error: it tries 1 %, 2 % ... 100 % of the full one.
+
+    Beyond 65,536 numbers the errors are those of a sample (`SamplingObserver`).
 
     bits, symmetric : as in `choose_qparams`
     """
 
     def __init__(self, *, bits, symmetric=False):
         super().__init__()
-        code_range(bits, symmetric=symmetric)
-        self.bits, self.symmetric, self.seen = bits, symmetric, []
+        code_range(bits, symmetric=symmetric, function="MSEObserver")
+        self.bits, self.symmetric = bits, symmetric
 
-    def look(self, x):
-        self.seen.append(x.ravel())
-        x = np.concatenate(self.seen)
+    def range(self):
+        low, high = super().range()
         shares = np.linspace(0.01, 1, 100)
-        errors = [self._error(x, share) for share in shares]
-        share = shares[int(np.argmin(errors))]
-        self.low, self.high = float(share * x.min()), float(share * x.max())
+        errors = [self._error(share * low, share * high) for share in shares]
+        best = shares[int(np.argmin(errors))]
+        return float(best * low), float(best * high)
 
-    def _error(self, x, share):
-        qparams = choose_qparams(share * x.min(), share * x.max(), bits=self.bits, symmetric=self.symmetric)
-        return ((dequantize(quantize(x, qparams), qparams, dtype=np.float64) - x) ** 2).mean()
+    def _error(self, low, high):
+        qparams = choose_qparams(low, high, bits=self.bits, symmetric=self.symmetric)
+        rounded = dequantize(quantize(self.sample, qparams), qparams, dtype=np.float64)
+        return ((rounded - self.sample) ** 2).mean()
 
 
 # ------------------------------------------------------------ models
 
-class DequantizedWeight(Module):
+class DequantizedWeight(ComputedWeight):
     """A weight that is stored as integer codes, and computed from them when a layer asks for it.
 
         W = S (q - Z)
 
-    It takes the place of a layer's `weight`. The arithmetic of the layer stays in float32: this makes
-    models small, not fast (`integer` computes with integers). Nothing in it is trained.
+    It takes the place of a weight (`tinyml.nn.weights`). The arithmetic of the layer stays in floats: this
+    makes models small, not fast (`integer` computes with integers). Nothing in it is trained.
 
     Parameters
     ----------
     codes : ndarray of an integer dtype, the shape of the weight
     qparams : QParams that broadcast to it
+    dtype : of W, and of S as it is stored
     """
 
-    def __init__(self, codes, qparams):
+    def __init__(self, codes, qparams, *, dtype=np.float32):
         self.codes = codes
-        self.scale = np.asarray(qparams.scale, np.float32)
+        self.scale = np.asarray(qparams.scale, dtype)
         zero_point = np.asarray(qparams.zero_point)
         self.zero_point = zero_point.astype(smallest_dtype(zero_point.min(), zero_point.max()))
         self.quant_min, self.quant_max = qparams.quant_min, qparams.quant_max
@@ -316,34 +355,40 @@ class DequantizedWeight(Module):
         Raises ValueError for an empty weight, one that is not finite, and bits out of range.
         """
         low, high = channel_range(weight.data, axis=axis)
-        qparams = choose_qparams(low, high, bits=bits, symmetric=symmetric)
-        qparams = qparams._replace(scale=_float32(qparams.scale))
-        return cls(quantize(weight.data.astype(np.float64), qparams), qparams)
+        qparams = stored(choose_qparams(low, high, bits=bits, symmetric=symmetric), weight.dtype)
+        exact = qparams._replace(scale=qparams.scale.astype(np.float64))
+        return cls(quantize(weight.data.astype(np.float64), exact), qparams, dtype=weight.dtype)
 
     @property
     def qparams(self):
-        """The QParams of the codes, the scale as the float32 that is stored."""
+        """The QParams of the codes, the scale as the number that is stored."""
         return QParams(self.scale.astype(np.float64), self.zero_point.astype(np.int64), self.quant_min,
                        self.quant_max)
 
     def forward(self):
-        return Tensor(dequantize(self.codes, self.qparams))
+        return Tensor(dequantize(self.codes, self.qparams, dtype=self.scale.dtype))
 
     def extra_repr(self):
         return f"codes {self.quant_min}..{self.quant_max}"
 
 
-def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
-    """Post-training quantization: a copy of the model with the weights of its Linear and Conv2d as codes.
+def stored(qparams, dtype):
+    """The same, with the step in the dtype of the weights, still > 0."""
+    scale = np.maximum(qparams.scale, np.finfo(dtype).tiny).astype(dtype)
+    return qparams._replace(scale=scale)
 
-    Biases and norms, which are few, stay as they are.
+
+def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
+    """Post-training quantization: a copy of the model with its weights (`tinyml.nn.weights`) as codes.
+
+    Biases and norms, which are few, stay as they are, and so do weights that are computed already.
 
     Parameters
     ----------
     model : Module
     bits : int, as in `choose_qparams`
     symmetric : bool
-    per_channel : bool, a step for each output channel, or one for each layer
+    per_channel : bool, a step for each output channel, or one for each weight
 
     Returns
     -------
@@ -352,40 +397,15 @@ def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
     Raises
     ------
     ValueError : bits is out of range, a weight is empty or not finite, or the model has none to quantize
+
+    Warns
+    -----
+    UserWarning : a weight is computed already
     """
-    code_range(bits, symmetric=symmetric)
-    return replace_weights("quantize_weights", model, lambda weight: DequantizedWeight.from_weight(
-        weight, bits=bits, symmetric=symmetric, axis=0 if per_channel else None))
-
-
-def replace_weights(function, model, make):
-    """A copy of the model with the module make(weight) in place of the weight of each Linear and Conv2d.
-
-    A weight that two layers share stays shared; one that is computed already is left alone.
-
-    Parameters
-    ----------
-    function : str, whom an error names
-    model : Module
-    make : function of a Parameter that returns a Module
-
-    Returns
-    -------
-    Module
-
-    Raises
-    ------
-    ValueError : the model has no such weight
-    """
-    model, made = copy.deepcopy(model), {}
-    for _, module in model.named_modules():
-        if isinstance(module, (Linear, Conv2d)) and isinstance(module.weight, Parameter):
-            if module.weight not in made:
-                made[module.weight] = make(module.weight)
-            module.weight = made[module.weight]
-    if not made:
-        raise ValueError(f"{function}: model must have a Linear or Conv2d, got {type(model).__name__} without")
-    return model
+    code_range(bits, symmetric=symmetric, function="quantize_weights")
+    return replace_weights("quantize_weights", copy.deepcopy(model), lambda weight: (
+        DequantizedWeight.from_weight(weight, bits=bits, symmetric=symmetric,
+                                      axis=0 if per_channel else None)))
 
 
 NORMS = {Linear: BatchNorm1d, Conv1d: BatchNorm1d, Conv2d: BatchNorm2d}    # what can become part of a layer
@@ -507,8 +527,3 @@ def _filled(function, name, value):
     if not value.size:
         raise ValueError(f"{function}: {name} must hold at least one number, got shape {value.shape}")
     return value
-
-
-def _float32(scale):
-    """The scale as the float32 that will be stored, still > 0."""
-    return np.maximum(scale, np.finfo(np.float32).tiny).astype(np.float32).astype(np.float64)

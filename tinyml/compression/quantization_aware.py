@@ -14,7 +14,8 @@ too: in v^ = s clip(round(v / s)) the derivative in s is that of the clipping, r
 
     dv^/ds = round(v/s) - v/s  inside,    quant_min or quant_max  outside            (LSQ, equation 3)
 
-Here a weight of a layer is *computed*: a module that holds theta takes the place of the weight.
+Here a weight is *computed* (`tinyml.nn.weights`): in its place stands a module that holds theta and whose
+forward() returns Q(theta). The layer asks for its weight, and gets Q(theta): the loss is l(f(x; Q(theta)), y).
 
 Sources: MATH5836 week 10, section 10.2.2; Bengio, Leonard and Courville 2013, Estimating or propagating
 gradients through stochastic neurons; Jacob et al. 2018 (section 3); Esser, McKinstry, Bablani, Appuswamy and
@@ -28,12 +29,13 @@ import numpy as np
 from tinyml import ops
 from tinyml.check import check_number
 from tinyml.compression.quantization import (DequantizedWeight, QParams, channel_range, choose_qparams,
-                                             code_range, replace_weights, smallest_dtype)
-from tinyml.nn import Module, Parameter
+                                             code_range, smallest_dtype, stored)
+from tinyml.nn import Parameter
+from tinyml.nn.weights import ComputedWeight, computed_weights, replace_weights, swap
 from tinyml.tensor import primitive
 
 
-class FakeQuantizedWeight(Module):
+class FakeQuantizedWeight(ComputedWeight):
     """S (clip(round(theta / S) + Z) - Z), with S and Z from the range of theta at every call.
 
     Parameters
@@ -45,7 +47,7 @@ class FakeQuantizedWeight(Module):
     """
 
     def __init__(self, weight, *, bits, symmetric=True, share=1.0, gradient="identity"):
-        code_range(bits, symmetric=symmetric)
+        code_range(bits, symmetric=symmetric, function="FakeQuantizedWeight")
         if gradient not in ("identity", "inside"):
             raise ValueError('FakeQuantizedWeight: gradient must be "identity" or "inside", got '
                              f"{gradient!r}")
@@ -57,8 +59,8 @@ class FakeQuantizedWeight(Module):
     def qparams(self):
         """The `QParams` of theta as it is now, a step for each channel."""
         low, high = channel_range(self.weight.data, axis=0)
-        return _stored(choose_qparams(self.share * low, self.share * high, bits=self.bits,
-                                      symmetric=self.symmetric), self.weight.dtype)
+        return stored(choose_qparams(self.share * low, self.share * high, bits=self.bits,
+                                     symmetric=self.symmetric), self.weight.dtype)
 
     def forward(self):
         scale, zero_point, quant_min, quant_max = self.qparams
@@ -104,14 +106,15 @@ def learned_step(v, s, *, quant_min, quant_max):
                       lambda g: g * np.where(inside, code - ratio, code))
 
 
-class LearnedStepWeight(Module):
+class LearnedStepWeight(ComputedWeight):
     """A weight whose codes and steps are learned together: `learned_step` (Esser et al. 2020).
 
     Codes -2^(b-1) ... 2^(b-1) - 1, a step s for each output channel, at first 2 mean|v| / sqrt(quant_max)
-    (section 2.1), 1 for a channel of zeros. A step has the gradients of N weights, and would learn too fast
-    beside them. So the paper multiplies its gradient with factor = 1 / sqrt(N quant_max) (section 2.2), which
-    slows SGD, but not Adam, whose moves do not depend on the size of gradients. Here the parameter is raw, with
-    s = factor * raw: that slows both, and moves of s are factor times those of Adam.
+    (section 2.1), 1 for a channel of zeros. A step adds up the gradients of N weights, and would learn too
+    fast beside them. So the paper multiplies its gradient by factor = 1 / sqrt(N quant_max) (section 2.2).
+    That slows SGD, but not Adam, whose moves do not depend on the size of gradients. Here the parameter is raw,
+    with s = factor * raw. So Adam's moves of s become factor times as large. SGD's become factor^2 times as
+    large, because the gradient in raw is factor times smaller, too: the paper's rule with the rate factor lr.
 
     Parameters
     ----------
@@ -120,32 +123,35 @@ class LearnedStepWeight(Module):
     """
 
     def __init__(self, weight, *, bits):
-        _, self.quant_max = code_range(bits, symmetric=True)
+        _, self.quant_max = code_range(bits, symmetric=True, function="LearnedStepWeight")
         self.quant_min, self.weight = -self.quant_max - 1, weight
         low, high = channel_range(weight.data, axis=0)    # for its checks
         size = np.abs(weight.data).reshape(len(weight), -1).mean(axis=1).reshape(low.shape)
         step = np.where(size > 0, 2 * size / math.sqrt(self.quant_max), 1)
         self.factor = 1 / math.sqrt(max(weight.size / len(weight) * self.quant_max, 1))
-        self.raw = Parameter((step / self.factor).astype(weight.dtype))
+        self.raw = Parameter((step / self.factor).astype(weight.dtype).ravel())    # (channels,), no weight
+
+    def step(self):
+        """s, shape (channels, 1, ...)."""
+        return (self.raw * self.factor).reshape(-1, *[1] * (self.weight.ndim - 1))
 
     @property
     def qparams(self):
         """The `QParams` of the codes as they are now."""
-        scale = (self.raw * self.factor).data
+        scale = self.step().data
         return QParams(scale, np.zeros(scale.shape, np.int64), self.quant_min, self.quant_max)
 
     def forward(self):
-        return learned_step(self.weight, self.raw * self.factor, quant_min=self.quant_min,
-                            quant_max=self.quant_max)
+        return learned_step(self.weight, self.step(), quant_min=self.quant_min, quant_max=self.quant_max)
 
     def extra_repr(self):
         return f"codes {self.quant_min}..{self.quant_max}"
 
 
 def prepare(model, *, bits, method="straight-through", **options):
-    """A copy of the model whose Linear and Conv2d compute with quantized weights, ready to be trained.
+    """A copy of the model that computes with quantized weights (`tinyml.nn.weights`), ready to be trained.
 
-    Make the optimizer of the copy's parameters().
+    Make the optimizer of the copy's parameters(). Weights that are computed already stay as they are.
 
     Parameters
     ----------
@@ -161,11 +167,17 @@ def prepare(model, *, bits, method="straight-through", **options):
     Raises
     ------
     ValueError : an unknown method, bits out of range, an empty or infinite weight, or nothing to quantize
+
+    Warns
+    -----
+    UserWarning : a weight is computed already
     """
     kinds = {"straight-through": FakeQuantizedWeight, "learned step": LearnedStepWeight}
     if method not in kinds:
         raise ValueError(f'prepare: method must be "straight-through" or "learned step", got {method!r}')
-    return replace_weights("prepare", model, lambda weight: kinds[method](weight, bits=bits, **options))
+    code_range(bits, symmetric=options.get("symmetric", True), function="prepare")
+    return replace_weights("prepare", copy.deepcopy(model),
+                           lambda weight: kinds[method](weight, bits=bits, **options))
 
 
 def convert(model):
@@ -184,15 +196,13 @@ def convert(model):
     ------
     ValueError : the model has no prepared weight
     """
-    model, done = copy.deepcopy(model), {}
-    for _, module in model.named_modules():
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, (FakeQuantizedWeight, LearnedStepWeight)):
-            if weight not in done:
-                done[weight] = DequantizedWeight(codes_of(weight), weight.qparams)
-            module.weight = done[weight]
-    if not done:
+    model = copy.deepcopy(model)
+    prepared = [weight for weight in computed_weights(model).values()
+                if isinstance(weight, (FakeQuantizedWeight, LearnedStepWeight))]
+    if not prepared:
         raise ValueError("convert: model must come from prepare, got none of its weights")
+    swap(model, {weight: DequantizedWeight(codes_of(weight), weight.qparams, dtype=weight.weight.dtype)
+                 for weight in prepared})
     return model
 
 
@@ -201,9 +211,3 @@ def codes_of(weight):
     scale, zero_point, quant_min, quant_max = weight.qparams
     codes = np.round(weight().data.astype(np.float64) / scale) + zero_point
     return codes.astype(smallest_dtype(quant_min, quant_max))
-
-
-def _stored(qparams, dtype):
-    """The same, with the step in the dtype of the weights, still > 0."""
-    scale = np.maximum(qparams.scale, np.finfo(dtype).tiny).astype(dtype)
-    return qparams._replace(scale=scale)

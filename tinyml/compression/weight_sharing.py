@@ -20,10 +20,9 @@ Compression, section 3; Lloyd 1982, Least squares quantization in PCM, for the t
 import numpy as np
 
 from tinyml.check import check_real, check_rng, check_sizes
-from tinyml.nn import Conv2d, Embedding, Linear, Module, Parameter
+from tinyml.nn import Parameter
+from tinyml.nn.weights import ComputedWeight, computed_weights, replace_weights, weights
 from tinyml.tensor import primitive
-
-SHARING = (Conv2d, Embedding, Linear)    # layers whose weight may be computed
 
 
 def initial_centroids(values, k, *, init="linear", rng=None):
@@ -171,7 +170,7 @@ def lookup(codebook, *, codes):
     return with_zero[codes], (d_codebook,)
 
 
-class SharedWeight(Module):
+class SharedWeight(ComputedWeight):
     """A weight of few distinct values: in a layer it takes the place of the weight (`lookup`).
 
     Parameters
@@ -232,7 +231,7 @@ class SharedWeight(Module):
 
 
 def share_weights(model, *, bits, init="linear", rng=None):
-    """Give every Linear, Conv2d and Embedding of a model a `SharedWeight` of 2^bits values, in place.
+    """Put a `SharedWeight` of 2^bits values in the place of every weight (`tinyml.nn.weights`), in place.
 
     Afterwards make a new optimizer of model.parameters(): what it trains is the codebooks. A weight that two
     layers share stays shared; a weight that is computed already is left alone.
@@ -249,24 +248,24 @@ def share_weights(model, *, bits, init="linear", rng=None):
 
     Raises
     ------
-    ValueError : bits is outside its range, a weight is not finite, or what `SharedWeight.from_weight` raises
+    ValueError : bits is outside its range, a weight is not finite, the model has none, or what
+        `SharedWeight.from_weight` raises
+
+    Warns
+    -----
+    UserWarning : a weight is computed already
     """
     _check_bits("share_weights", bits)
-    shared = {}
-    for _, module in list(model.named_modules()):
-        if isinstance(module, SHARING) and isinstance(module.weight, Parameter):
-            weight = module.weight
-            if weight not in shared:
-                shared[weight] = SharedWeight.from_weight(weight, k=1 << bits, init=init, rng=rng)
-            module.weight = shared[weight]
-    return model
+    return replace_weights("share_weights", model, lambda weight: SharedWeight.from_weight(
+        weight, k=1 << bits, init=init, rng=rng))
 
 
 def share_biases(model, *, bits, init="linear", rng=None):
-    """Move the entries of every bias, and of other vectors, to the nearest of 2^bits shared values each.
+    """Move the entries of every bias, and of every other parameter that is no weight, to the nearest of 2^bits
+    shared values each.
 
     They stay plain parameters, so this comes after all training, and pays in the file alone. Codebooks, and
-    vectors of no more distinct entries, are left as they are.
+    parameters of no more distinct entries, are left as they are.
 
     Parameters
     ----------
@@ -280,12 +279,13 @@ def share_biases(model, *, bits, init="linear", rng=None):
 
     Raises
     ------
-    ValueError : bits is outside its range, or a vector is not finite
+    ValueError : bits is outside its range, or a parameter is not finite
     """
     _check_bits("share_biases", bits)
-    codebooks = {id(m.codebook) for _, m in model.named_modules() if isinstance(m, SharedWeight)}
+    kept = {id(weight) for weight in weights(model).values()}
+    kept |= {id(p) for one in computed_weights(model).values() for p in one.parameters()}    # codebooks
     for p in model.parameters():
-        if p.ndim == 1 and id(p) not in codebooks and len(np.unique(p.data)) > 1 << bits:
+        if id(p) not in kept and len(np.unique(p.data)) > 1 << bits:
             p.data = SharedWeight.from_weight(p, k=1 << bits, init=init, rng=rng)().data
     return model
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from tinyml import functional as F
 from tinyml.check import check_number, check_rng, check_sizes
-from tinyml.nn.layers import GELU, Dropout, Linear, ReLU
+from tinyml.nn.layers import GELU, Dropout, Linear, ReLU, value_of
 from tinyml.nn.module import Module, Parameter
 from tinyml.nn.norms import LayerNorm
 
@@ -24,7 +24,8 @@ class MultiheadAttention(Module):
     rng : numpy.random.Generator
 
     The weights of q, k and v stand above one another in `in_proj_weight` (3 D, D), drawn from
-    U(-k, k) with k = sqrt(6 / (4 D)) (Glorot and Bengio 2010); biases start at 0.
+    U(-k, k) with k = sqrt(6 / (4 D)) (Glorot and Bengio 2010); biases start at 0. A Module may take the
+    place of `in_proj_weight`, as in `Linear`.
     """
 
     def __init__(self, embed_dim, num_heads, dropout=0.0, bias=True, *, rng):
@@ -64,12 +65,12 @@ class MultiheadAttention(Module):
         return self.out_proj(y.swapaxes(1, 2).reshape(query.shape))
 
     def _project(self, query, key, value):
-        D = self.embed_dim
+        D, weight = self.embed_dim, value_of(self.in_proj_weight)
         if query is key is value:    # self-attention: one product instead of three
-            qkv = F.linear(query, self.in_proj_weight, self.in_proj_bias)
+            qkv = F.linear(query, weight, self.in_proj_bias)
             return (qkv[..., i * D:(i + 1) * D] for i in range(3))
         part = lambda p, i: None if p is None else p[i * D:(i + 1) * D]
-        return (F.linear(x, part(self.in_proj_weight, i), part(self.in_proj_bias, i))
+        return (F.linear(x, part(weight, i), part(self.in_proj_bias, i))
                 for i, x in enumerate((query, key, value)))
 
     def _heads(self, x):

@@ -9,7 +9,7 @@ from tinyml.check import check_number, check_pair, check_rng, check_sizes
 from tinyml.nn.module import Module, Parameter
 
 
-def _value(weight):
+def value_of(weight):
     """The weight tensor: the weight itself, or what it computes if it is a module (shared, quantized ...)."""
     return weight() if isinstance(weight, Module) else weight
 
@@ -49,7 +49,7 @@ class Linear(Module):
         self.bias = _uniform(rng, out_features, in_features) if bias else None
 
     def forward(self, x):
-        return F.linear(x, _value(self.weight), self.bias)
+        return F.linear(x, value_of(self.weight), self.bias)
 
     def macs(self, x, y):
         return y.size * self.in_features
@@ -89,7 +89,7 @@ class Conv2d(Module):
         if len(shape) != 4 or shape[1] != self.in_channels:
             raise ValueError(f"Conv2d: x must have shape (N, in_channels={self.in_channels}, H, W), "
                              f"got {shape}")
-        return F.conv2d(x, _value(self.weight), self.bias, self.stride, self.padding)
+        return F.conv2d(x, value_of(self.weight), self.bias, self.stride, self.padding)
 
     def macs(self, x, y):
         return y.size * self.in_channels * math.prod(check_pair("Conv2d", "kernel_size", self.kernel_size, 1))
@@ -125,7 +125,7 @@ class Conv1d(Module):
         shape = np.shape(x)
         if len(shape) != 3 or shape[1] != self.in_channels:
             raise ValueError(f"Conv1d: x must have shape (N, in_channels={self.in_channels}, L), got {shape}")
-        return F.conv1d(x, _value(self.weight), self.bias, self.stride, self.padding)
+        return F.conv1d(x, value_of(self.weight), self.bias, self.stride, self.padding)
 
     def macs(self, x, y):
         return y.size * self.in_channels * self.kernel_size
@@ -229,7 +229,7 @@ class Embedding(Module):
         self.weight = Parameter(rng.standard_normal((num_embeddings, embedding_dim), dtype=np.float32))
 
     def forward(self, indices):
-        return F.embedding(indices, _value(self.weight))
+        return F.embedding(indices, value_of(self.weight))
 
     def extra_repr(self):
         return f"{self.num_embeddings}, {self.embedding_dim}"

@@ -1,0 +1,329 @@
+"""The laws of what a model's weights are: none is passed over, whatever the tree of modules looks like."""
+import copy
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import rngs
+
+from tinyml import Tensor, concatenate, nn, ops, primitive, stack, where
+from tinyml import functional as F
+from tinyml.compression.clipping import ScaledCodes, quantize_repaired
+from tinyml.compression.pruning import hold, prune, sparsity
+from tinyml.compression.quantization import DequantizedWeight, quantize_weights
+from tinyml.compression.quantization_aware import FakeQuantizedWeight, LearnedStepWeight, convert, prepare
+from tinyml.compression.storage import load_compressed, save_compressed
+from tinyml.compression.weight_sharing import SharedWeight, share_biases, share_weights
+from tinyml.nn.weights import ComputedWeight, computed_weights, left_out, swap, weights
+from tinyml.optim import SGD
+
+T, D = 3, 4    # every module below maps (N, T, D) to (N, T, D)
+few = settings(max_examples=25)
+
+
+# ------------------------------------------------------------ random trees of modules
+
+class Residual(nn.Module):
+    """A reader's own block: x + f(x), and a norm with two axes."""
+
+    def __init__(self, inner):
+        self.inner, self.norm = inner, nn.LayerNorm((T, D))
+
+    def forward(self, x):
+        return self.norm(x + self.inner(x))
+
+
+class Convolution(nn.Module):
+    def __init__(self, rng):
+        self.conv = nn.Conv1d(D, D, 3, padding=1, bias=False, rng=rng)
+
+    def forward(self, x):
+        return self.conv(x.swapaxes(1, 2)).swapaxes(1, 2)
+
+
+class Matrices(nn.Module):
+    """Bare parameters, as attributes and in a list, each used in another way."""
+
+    def __init__(self, rng):
+        make = lambda *shape: nn.Parameter(rng.standard_normal(shape).astype(np.float32) / 2)
+        self.matrix, self.place = make(D, D), make(1, T, D)
+        self.more = [make(D, D), make(D, D), make(D, D)]
+
+    def forward(self, x):
+        x = x @ self.matrix + self.place
+        x = F.linear(x, self.more[0])
+        x = x @ self.more[1].T
+        return x @ (2 * self.more[2] - 0.5)
+
+
+class OwnLinear(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class Heads(nn.Module):
+    """Modules in a list and a tuple."""
+
+    def __init__(self, first, second, third):
+        self.heads, self.rest = [first, second], (third,)
+
+    def forward(self, x):
+        return self.heads[0](x) + self.heads[1](x) + self.rest[0](x)
+
+
+class Tied(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self, rng):
+        self.one, self.two = nn.Linear(D, D, rng=rng), nn.Linear(D, D, rng=rng)
+        self.two.weight = self.one.weight
+
+    def forward(self, x):
+        return self.two(self.one(x))
+
+
+@st.composite
+def trees(draw, depth=3):
+    """A module (N, T, D) -> (N, T, D), nested up to three levels."""
+    rng = draw(rngs)
+    leaves = [lambda: nn.Linear(D, D, bias=bool(rng.integers(2)), rng=rng), lambda: Convolution(rng),
+              lambda: Matrices(rng), lambda: OwnLinear(D, D, rng=rng), lambda: Tied(rng),
+              lambda: nn.MultiheadAttention(D, 2, rng=rng),
+              lambda: nn.TransformerEncoderLayer(D, 2, 5, dropout=0.0, rng=rng)]
+
+    def tree(depth):
+        kind = draw(st.integers(0, len(leaves) + (3 if depth else -1)))
+        if kind < len(leaves):
+            return leaves[kind]()
+        parts = [tree(depth - 1) for _ in range(3)]
+        return [lambda: nn.Sequential(parts[0], nn.ReLU(), nn.LayerNorm(D), parts[1]),
+                lambda: Residual(parts[0]), lambda: Heads(*parts),
+                lambda: nn.Sequential(nn.Sequential(parts[0]), nn.Sequential(nn.Sequential(parts[1])))
+                ][kind - len(leaves)]()
+    model = tree(depth)
+    if draw(st.booleans()):
+        for parameter in model.parameters():
+            parameter.data = parameter.data.astype(np.float64)
+    return model.eval()
+
+
+def inputs(model, n=2):
+    """X (n, T, D), in the dtype of the model."""
+    dtype = model.parameters()[0].dtype
+    return Tensor(np.random.default_rng(0).standard_normal((n, T, D)).astype(dtype))
+
+
+def found(value, norm=False, seen=None):
+    """An independent count: {id: Parameter} with two or more axes outside of norms, by walking all attributes."""
+    seen = {} if seen is None else seen
+    if isinstance(value, nn.Module):
+        for child in vars(value).values():
+            found(child, isinstance(value, (nn.LayerNorm, nn.BatchNorm1d)), seen)
+    elif isinstance(value, (list, tuple, dict)):
+        for child in value.values() if isinstance(value, dict) else value:
+            found(child, norm, seen)
+    elif isinstance(value, nn.Parameter) and value.ndim >= 2 and not norm:
+        seen[id(value)] = value
+    return seen
+
+
+# ------------------------------------------------------------ what is a weight
+
+@few
+@given(trees())
+def test_every_parameter_is_a_weight_or_named_as_left_out(model):
+    treated, left = weights(model), left_out(model)
+    assert {id(w) for w in treated.values()} == set(found(model))
+    assert not treated.keys() & left.keys()
+    assert treated.keys() | left.keys() == dict(model.named_parameters()).keys()
+    assert all(p.ndim < 2 or left[path] == "part of a norm"
+               for path, p in model.named_parameters() if path in left)
+
+
+@few
+@given(trees(), st.sampled_from(["global", "layer", "random"]), st.floats(0, 0.9), st.floats(0, 0.9))
+def test_pruning_reaches_every_weight_and_sparsity_counts_each_once(model, method, first, second):
+    rng, parts = np.random.default_rng(0), found(model).values()
+    d, dead = sum(w.size for w in parts), 0
+    for amount in (first, second):
+        masks = prune(model, amount=amount, method=method, rng=rng)
+        assert masks.keys() == weights(model).keys()
+        zeros = sum((w.data == 0).sum() for w in parts)
+        wanted = (round(amount * d) if method == "global" else sum(round(amount * w.size) for w in parts))
+        assert zeros == max(wanted, dead) or method != "global" and zeros >= wanted
+        assert_allclose(sparsity(model), zeros / d, atol=1e-12)
+        dead = zeros
+    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
+    hold(optimizer, model, masks)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (model(inputs(model)) ** 2).mean().backward()
+        optimizer.step()
+    assert all(not w.data[~masks[path]].any() for path, w in weights(model).items())
+
+
+METHODS = {
+    "quantize": (lambda m: quantize_weights(m, bits=16), DequantizedWeight),
+    "affine, one step": (lambda m: quantize_weights(m, bits=16, symmetric=False, per_channel=False),
+                         DequantizedWeight),
+    "repaired": (lambda m: quantize_repaired(m, bits=16), ScaledCodes),
+    "straight-through": (lambda m: prepare(m, bits=16), FakeQuantizedWeight),
+    "inside": (lambda m: prepare(m, bits=16, gradient="inside"), FakeQuantizedWeight),
+    "learned step": (lambda m: prepare(m, bits=16, method="learned step"), LearnedStepWeight),
+    "share": (lambda m: share_weights(copy.deepcopy(m), bits=15), SharedWeight),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+@settings(max_examples=12)
+@given(trees())
+def test_every_weight_of_every_tree_is_treated_and_the_model_still_computes(name, model):
+    method, kind = METHODS[name]
+    n_weights, state, x = len(found(model)), model.state_dict(), inputs(model)
+    small = method(model)
+    computed = computed_weights(small).values()
+    assert len(computed) == n_weights and all(type(one) is kind for one in computed)    # ties stay ties
+    inside = {id(p) for one in computed for p in one.parameters()}
+    assert not set(found(small)) - inside
+    for path, array in model.state_dict().items():
+        assert_array_equal(array, state[path])
+    y, expected = small(x), model(x)
+    assert y.dtype == expected.dtype
+    if name not in ("learned step", "share"):    # the one clips at first, k-means ends where it likes
+        assert_allclose(y.data, expected.data, atol=0.02 * max(1, np.abs(expected.data).max()))
+    if kind is not DequantizedWeight and kind is not ScaledCodes:
+        (y * np.random.default_rng(1).standard_normal(y.shape)).sum().backward()
+        assert all(p.grad is not None for one in computed for p in one.parameters())
+    with pytest.raises(ValueError, match="must have a weight, .*computed already"):    # a second time
+        method(small)
+
+
+@pytest.mark.parametrize("method", ["straight-through", "learned step"])
+@settings(max_examples=12)
+@given(trees(), st.integers(2, 8))
+def test_converted_weights_are_the_prepared_ones_bit_for_bit(method, model, bits):
+    prepared = prepare(model, bits=bits, method=method)
+    small, x = convert(prepared), inputs(model)
+    assert all(type(one) is DequantizedWeight for one in computed_weights(small).values())
+    assert small(x).data.tobytes() == prepared(x).data.tobytes()
+
+
+@settings(max_examples=12)
+@given(trees(), st.sampled_from(sorted(METHODS)), st.floats(0, 0.9))
+def test_a_file_gives_every_small_model_back(tmp_path_factory, model, name, amount):
+    prune(model, amount=amount)
+    small = METHODS[name][0](model)
+    assert sparsity(small) >= sparsity(model) - 1e-12 or name == "repaired"    # zeros stay zeros
+    path = tmp_path_factory.getbasetemp() / "small"
+    save_compressed(share_biases(small, bits=4), path)
+    again = load_compressed(path, classes=[Residual, Convolution, Matrices, OwnLinear, Heads, Tied])
+    assert again(inputs(model)).data.tobytes() == small(inputs(model)).data.tobytes()
+    assert len(computed_weights(again)) == len(computed_weights(small))
+
+
+@settings(max_examples=12)
+@given(trees(), st.floats(0, 0.9))
+def test_a_model_that_trains_through_rounding_can_be_pruned(model, amount):
+    prepared = prepare(model, bits=4)
+    masks = prune(prepared, amount=amount)
+    d = sum(w.size for w in found(model).values())
+    assert sum((~mask).sum() for mask in masks.values()) == round(amount * d)
+    assert sparsity(convert(prepared)) >= round(amount * d) / d - 1e-12    # the code of 0 is exact
+
+
+def test_what_is_computed_already_is_left_and_named():
+    rng = np.random.default_rng(0)
+    shared = share_weights(nn.Linear(D, D, rng=rng), bits=2)
+    model = nn.Sequential(shared, nn.ReLU(), nn.Linear(D, D, rng=rng))
+    named = r": left as they are: 0.weight \(computed already, by SharedWeight\)$"
+    for name, method in {"prune": lambda m: prune(m, amount=0.5), "prepare": lambda m: prepare(m, bits=4),
+                         "quantize_weights": lambda m: quantize_weights(m, bits=4),
+                         "quantize_repaired": lambda m: quantize_repaired(m, bits=4),
+                         "share_weights": lambda m: share_weights(m, bits=4)}.items():
+        with pytest.warns(UserWarning, match=f"^{name}{named}"):
+            method(copy.deepcopy(model))
+    assert left_out(model)["0.weight"] == "computed already, by SharedWeight"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert 0 <= sparsity(model) <= 1
+
+
+# ------------------------------------------------------------ computed weights, and what takes their place
+
+class Twice(ComputedWeight):
+    def __init__(self, half):
+        self.half = half
+
+    def forward(self):
+        return 2 * self.half
+
+
+USES = {
+    "x @ w": lambda x, w: x @ w, "w @ x": lambda x, w: w @ x, "x + w": lambda x, w: x + w,
+    "w + x": lambda x, w: w + x, "x - w": lambda x, w: x - w, "w - x": lambda x, w: w - x,
+    "x * w": lambda x, w: x * w, "w * x": lambda x, w: w * x, "x / w": lambda x, w: x / w,
+    "w / x": lambda x, w: w / x, "w ** 2": lambda x, w: w ** 2, "-w": lambda x, w: -w,
+    "abs": lambda x, w: abs(w), "number - w": lambda x, w: 1 - w, "array @ w": lambda x, w: x.data @ w,
+    "array * w": lambda x, w: x.data * w, "w * array": lambda x, w: w * x.data, "2 / w": lambda x, w: 2 / w,
+    "w[1]": lambda x, w: w[1], "rows": lambda x, w: sum(iter(w)), "w.T": lambda x, w: w.T,
+    "method": lambda x, w: w.reshape(-1).exp(), "op": lambda x, w: ops.exp(w),
+    "einsum": lambda x, w: ops.einsum(x, w, subscripts="ij,jk->ik"), "linear": lambda x, w: F.linear(x, w),
+    "concatenate": lambda x, w: concatenate([x, w]), "stack": lambda x, w: stack([x, w]),
+    "where": lambda x, w: where(x.data > 1, x, w), "softmax": lambda x, w: F.softmax(w),
+    "cosine": lambda x, w: F.cosine_similarity(x, w), "loss": lambda x, w: F.mse_loss(w, x),
+    "attention": lambda x, w: F.scaled_dot_product_attention(x, x, w),
+    "layer_norm": lambda x, w: F.layer_norm(w, (3,)),
+    "length": lambda x, w: x * len(w), "shape": lambda x, w: x * w.shape[0] * w.ndim * w.size,
+    "embedding": lambda x, w: F.embedding(np.array([1, 0, 1]), w),
+    "conv1d": lambda x, w: F.conv1d(x.reshape(1, 3, 3), w.reshape(3, 3, 1), None),
+}
+
+
+@pytest.mark.parametrize("name", USES)
+@given(rngs)
+@settings(max_examples=5)
+def test_a_computed_weight_acts_as_its_tensor(name, rng):
+    half = nn.Parameter(rng.uniform(0.5, 2, (3, 3)))
+    x, use, w = Tensor(rng.uniform(0.5, 2, (3, 3))), USES[name], Twice(half)
+    expected, y = use(x, w()), use(x, w)
+    assert type(y) is Tensor and y.data.tobytes() == expected.data.tobytes()
+    gradients = []
+    for result in (expected, y):
+        half.grad = None
+        if result.requires_grad:
+            result.sum().backward()
+        gradients.append(half.grad)
+    assert (gradients[0] is None) == (gradients[1] is None)
+    if gradients[0] is not None:
+        assert_array_equal(*gradients)
+
+
+def test_a_computed_weight_is_a_module_first():
+    w = Twice(nn.Parameter(np.ones((2, 2))))
+    assert [path for path, _ in nn.Sequential(w).named_parameters()] == ["0.half"]
+    assert copy.deepcopy(w).half is not w.half and w.training
+    with pytest.raises(AttributeError):
+        w.data = np.zeros((2, 2))
+    with pytest.raises(AttributeError, match="Twice has no attribute 'codes'"):
+        w.codes
+    with pytest.raises(TypeError, match="Tensor: NumPy cannot carry a gradient"):
+        np.asarray(w)
+
+    @primitive
+    def double(x):
+        return 2 * x, (lambda g: 2 * g,)
+    double(w).sum().backward()
+    assert_array_equal(w.half.grad, np.full((2, 2), 4))
+
+
+def test_swapping_reaches_every_place_and_keeps_containers():
+    old, new, entries = nn.Parameter(np.ones((2, 2))), nn.Parameter(np.zeros((2, 2))), []
+    module = nn.Module()
+    entries.append({"a": (old, 3)})
+    module.here, module.there, module.both = old, entries, entries
+    swap(module, {old: new})
+    assert module.here is new and entries[0]["a"][0] is new and entries[0]["a"][1] == 3
+    assert module.there is module.both is entries

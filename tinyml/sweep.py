@@ -20,11 +20,12 @@ scheduler:8786 --nthreads 1 --nworkers 8``. Workers need tinyml, and the modules
 what stands in the script itself travels with it. With an executor of MPI the script differs in one line,
 ``with MPIPoolExecutor() as executor:``, and is run by ``mpiexec -n 9 python -m mpi4py.futures risk.py``.
 """
-from concurrent.futures import as_completed
+from concurrent.futures import BrokenExecutor, as_completed
+from contextlib import closing, contextmanager
 
 import numpy as np
 
-from tinyml.check import check_sizes
+from tinyml.check import check_number, check_sizes
 from tinyml.progress import progress
 
 
@@ -36,12 +37,12 @@ def sweep(experiment, capacities, *, repeats, seed, executor=None, label="sweep"
 
     Parameters
     ----------
-    experiment : function (capacity, rng) -> float, or array of one shape at all points. With a process
+    experiment : function (capacity, rng) -> number, or array of numbers, of one shape at all points. With a process
         pool or a cluster it must be importable: at the top of a module, or a `functools.partial` of such.
     capacities : sequence, what the experiment takes: a number, a tuple of settings ...
     repeats : int >= 1
     seed : int >= 0
-    executor : concurrent.futures.Executor or None
+    executor : concurrent.futures.Executor, or any object whose submit returns a concurrent.futures.Future; or None
         None runs the points here, one after the other. ``ProcessPoolExecutor()`` uses every core (give each
         worker one BLAS thread: OPENBLAS_NUM_THREADS=1); those of Dask and MPI use a cluster, as above.
     label : str, in front of the progress line
@@ -52,9 +53,12 @@ def sweep(experiment, capacities, *, repeats, seed, executor=None, label="sweep"
 
     Raises
     ------
-    RuntimeError : an experiment failed; the message names its capacity and repeat, the cause is attached,
-        and points that have not begun are cancelled
-    ValueError : repeats < 1 or no capacities
+    RuntimeError : an experiment failed; the message names its capacity and repeat, the cause is attached. Or a
+        worker process died; the message names the points that were in the hands of the workers.
+    ValueError : repeats < 1, no capacities, or results of different shapes, with the points that gave them
+    TypeError : a result that is not numbers
+
+    However a sweep ends early, by such an error or by Ctrl-C, points that have not begun are cancelled.
 
     Examples
     --------
@@ -64,25 +68,34 @@ def sweep(experiment, capacities, *, repeats, seed, executor=None, label="sweep"
     (5, 3)
     """
     check_sizes("sweep", repeats=repeats)
-    if not len(capacities):
+    check_number("sweep", "seed", seed, at_least=0)
+    capacities = list(capacities)
+    if not capacities:
         raise ValueError("sweep: capacities must hold at least one, got none")
     points = [(repeat, i) for repeat in range(repeats) for i in range(len(capacities))]
-    jobs = {point: (experiment, capacities[point[1]], [seed, *point]) for point in points}
+    names = {(repeat, i): f"capacity {capacities[i]!r}, repeat {repeat}" for repeat, i in points}
+    jobs = {names[point]: (experiment, capacities[point[1]], [seed, *point]) for point in points}
     results = {}
-    try:
-        for point, result in progress(_run(jobs, executor), label, total=len(points)):
-            results[point] = result
-    except _Failure as failure:
-        repeat, i = failure.point
-        raise RuntimeError(f"sweep: the experiment must not fail, got {failure.__cause__!r} at capacity "
-                           f"{capacities[i]!r}, repeat {repeat}") from failure.__cause__
-    rows = [[results[repeat, i] for i in range(len(capacities))] for repeat in range(repeats)]
+    with closing(_run(jobs, executor)) as run:
+        for name, result in progress(run, label, total=len(points)):
+            results[name] = _numbers(name, result)
+            first = next(iter(results))
+            if results[name].shape != results[first].shape:
+                raise ValueError(f"sweep: experiment must return arrays of one shape, got {results[first].shape} at "
+                                 f"{first} and {results[name].shape} at {name}")
+    rows = [[results[names[repeat, i]] for i in range(len(capacities))] for repeat in range(repeats)]
     return np.array(rows)
 
 
-class _Failure(Exception):
-    def __init__(self, point):
-        self.point = point
+def _numbers(name, result):
+    """What an experiment returned, as an array of numbers, or an error that names the point."""
+    try:
+        array = np.asarray(result)
+    except ValueError as error:    # lists of unequal lengths
+        raise ValueError(f"sweep: experiment must return an array, got {error} at {name}") from error
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"sweep: experiment must return numbers, got {result!r:.60} at {name}")
+    return array
 
 
 def _point(experiment, capacity, entropy):
@@ -90,19 +103,51 @@ def _point(experiment, capacity, entropy):
 
 
 def _run(jobs, executor):
-    """Yield (point, result) as the points end; the first failure cancels those not begun."""
+    """Yield (name, result) as the points end; when it is closed, cancel those that have not begun."""
     if executor is None:
-        for point, job in jobs.items():
-            try:
+        for name, job in jobs.items():
+            with _failures_named(name):
                 result = _point(*job)
-            except Exception as error:
-                raise _Failure(point) from error
-            yield point, result
+            yield name, result
         return
-    futures = {executor.submit(_point, *job): point for point, job in jobs.items()}
-    for future in as_completed(futures):
-        if future.exception() is not None:
-            for other in futures:
-                other.cancel()
-            raise _Failure(futures[future]) from future.exception()
-        yield futures[future], future.result()
+    futures, in_hand = {}, []
+
+    def note(future):
+        """Called when a future ends. When a pool breaks, the first to end finds the others as they were."""
+        broke = not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
+        if broke and not in_hand:
+            in_hand.extend(name for other, name in list(futures.items()) if other is future or other.running())
+
+    try:
+        for name, job in jobs.items():
+            try:
+                future = executor.submit(_point, *job)
+            except BrokenExecutor:    # a worker died already: its future says so
+                if not futures:
+                    raise
+                break
+            futures[future] = name
+            future.add_done_callback(note)
+            if future.done() and (future.cancelled() or future.exception()):
+                break
+        for future in as_completed(futures):
+            with _failures_named(futures[future], in_hand):
+                result = future.result()
+            yield futures[future], result
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+@contextmanager
+def _failures_named(name, in_hand=()):
+    """Turn a failure into a RuntimeError with the point's name, or the names of all that a dead worker may have run."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BrokenExecutor as error:
+        raise RuntimeError("sweep: workers must live until the end, got one that died (out of memory, killed, or by "
+                           f"os._exit) while it ran one of: {'; '.join(in_hand or [name])}") from error
+    except BaseException as error:    # SystemExit as well
+        raise RuntimeError(f"sweep: the experiment must not fail, got {error!r} at {name}") from error

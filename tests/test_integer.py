@@ -1,4 +1,5 @@
 """The laws of integer inference: bit for bit what whole numbers of any size would give."""
+import copy
 from fractions import Fraction
 from itertools import product
 
@@ -14,7 +15,8 @@ from tinyml.compression.integer import (IntegerConv2d, IntegerFlatten, IntegerLi
                                         IntegerModel, exact_matmul, quantize_multiplier, requantize,
                                         rounding_doubling_high_mul, rounding_right_shift)
 from tinyml.compression.quantization import (MinMaxObserver, MovingAverageObserver, PercentileObserver,
-                                             QParams, choose_qparams, dequantize, quantize)
+                                             QParams, choose_qparams, dequantize, quantize,
+                                             quantize_weights)
 from tinyml.nn.skeleton import describe, rebuild
 
 int32s = st.integers(-2 ** 31, 2 ** 31 - 1)
@@ -181,9 +183,7 @@ def whole_numbers(layer, image):
 def test_a_whole_model_is_bit_for_bit_that_of_whole_numbers(make, rng):
     model, shape = (cnn(rng), (6, 1, 6, 6)) if make == "cnn" else (mlp(rng), (6, 36))
     model[0].weight.data = model[0].weight.data * (rng.random(model[0].weight.shape) < 0.7)    # pruned as well
-    for layer in model:
-        if isinstance(layer, (nn.Conv2d, nn.Linear)):    # no ReLU is silent on all of X
-            layer.bias.data = layer.bias.data + np.float32(2)
+    awake(model)
     X = rng.standard_normal(shape).astype(np.float32)
     integer = IntegerModel.from_float(model, X)
     codes = integer.quantize_input(2 * X[:2])    # some beyond the calibrated range
@@ -245,6 +245,14 @@ def cnn(rng):
                          nn.Dropout(rng=rng), nn.Linear(18, 4, rng=rng))
 
 
+def awake(model):
+    """The model with larger biases: no ReLU is 0 on all of X, which would leave its range open."""
+    for layer in model:
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layer.bias.data = layer.bias.data + np.float32(2)
+    return model
+
+
 def mlp(rng):
     return nn.Sequential(nn.Linear(36, 12, rng=rng), nn.ReLU(), nn.Linear(12, 8, rng=rng),
                          nn.Linear(8, 4, rng=rng))
@@ -254,7 +262,7 @@ def mlp(rng):
 @settings(max_examples=8)
 @given(rng=rngs)
 def test_a_model_is_near_its_float_and_the_same_in_both_ways_and_in_a_file(make, rng):
-    model, shape = make(rng), (20, 1, 6, 6) if make is cnn else (20, 36)
+    model, shape = awake(make(rng)), (20, 1, 6, 6) if make is cnn else (20, 36)
     X = rng.standard_normal(shape).astype(np.float32)
     integer = IntegerModel.from_float(model, X)
     codes = integer.quantize_input(X)
@@ -360,6 +368,51 @@ def test_a_unit_with_next_to_no_weights_gives_its_bias(rng, size):
     assert np.abs(y - real).max() <= 0.1 * np.ptp(real)
 
 
+def copied(model):
+    """The model where each place has a module of its own."""
+    return nn.Sequential(*[copied(m) if isinstance(m, nn.Sequential) else copy.deepcopy(m) for m in model])
+
+
+@settings(max_examples=25)
+@given(rngs)
+def test_modules_at_several_places_have_a_range_at_each(rng):
+    """Bit for bit the integers of the copy without any module at two places."""
+    layers = awake([nn.Linear(6, 6, rng=rng) for _ in range(2)])
+    layers[1].weight = layers[rng.integers(2)].weight
+    few = [*layers, nn.Sequential(layers[0], nn.BatchNorm1d(6)), nn.Sequential(layers[1], nn.Dropout(rng=rng))]
+    relu = nn.ReLU()
+    model = nn.Sequential(*[m for i in rng.integers(0, 4, 4) for m in (few[i], relu)][:7])
+    X = rng.standard_normal((40, 6)).astype(np.float32)
+    own = copied(model)
+    model.train(bool(rng.integers(2)))
+    modes = [m.training for _, m in model.named_modules()]
+    found, expected = IntegerModel.from_float(model, X), IntegerModel.from_float(own, X)
+    assert {k: v.tobytes() for k, v in found.state_dict().items()} == {
+        k: v.tobytes() for k, v in expected.state_dict().items()}
+    assert found(Tensor(X)).data.tobytes() == expected(Tensor(X)).data.tobytes()
+    assert [m.training for _, m in model.named_modules()] == modes
+
+
+def test_one_relu_behind_two_layers_of_other_ranges_costs_nothing():
+    rng = np.random.default_rng(0)
+    relu, X = nn.ReLU(), rng.standard_normal((50, 6)).astype(np.float32)
+    model = nn.Sequential(nn.Linear(6, 8, rng=rng), relu, nn.Linear(8, 8, rng=rng), relu, nn.Linear(8, 3, rng=rng))
+    model[0].weight.data *= np.float32(100)
+    model[2].weight.data *= np.float32(0.01)
+    real = model(Tensor(X)).data
+    assert np.abs(IntegerModel.from_float(model, X)(Tensor(X)).data - real).max() < 0.02 * np.ptp(real)
+
+
+@pytest.mark.parametrize("n_tokens", [3, 5])
+def test_a_linear_layer_takes_tokens(n_tokens):
+    """Also where there are as many of them as units."""
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(4, 5, rng=rng), nn.ReLU(), nn.Linear(5, 5, rng=rng))
+    X = rng.standard_normal((20, n_tokens, 4)).astype(np.float32)
+    integer, flat = (IntegerModel.from_float(model, x) for x in (X, X.reshape(-1, 4)))
+    assert_array_equal(integer(Tensor(X)).data.reshape(-1, 5), flat(Tensor(X.reshape(-1, 4))).data)
+
+
 # ------------------------------------------------------------ errors
 
 X, MLP = np.ones((2, 36)), mlp(np.random.default_rng(0))
@@ -376,10 +429,17 @@ ERRORS = {
         (TypeError, lambda: rounding_doubling_high_mul(np.int32(1), np.array(0.5))),
     "IntegerModel.from_float: X must be finite":
         (ValueError, lambda: IntegerModel.from_float(MLP, X * np.nan)),
-    "batches: arrays must have one length >= 1": (ValueError, lambda: IntegerModel.from_float(MLP, X[:0])),
-    "fold_batch_norm: model must be a Sequential": (TypeError, lambda: IntegerModel.from_float(MLP[0], X)),
-    "IntegerModel.from_float: model must be of Linear and Conv2d, each with a ReLU or none, MaxPool2d and "
-    "Flatten, got Tanh": (TypeError, lambda: IntegerModel.from_float(nn.Sequential(*MLP, nn.Tanh()), X)),
+    "IntegerModel.from_float: X must hold at least one sample, got shape (0, 36)":
+        (ValueError, lambda: IntegerModel.from_float(MLP, X[:0])),
+    "IntegerModel.from_float: model must be a Sequential, got Linear":
+        (TypeError, lambda: IntegerModel.from_float(MLP[0], X)),
+    "IntegerModel.from_float: model must be of Linear, Conv2d with batch norms right behind them, ReLU, MaxPool2d, "
+    "Flatten and Dropout, got Tanh at 1.0":
+        (TypeError, lambda: IntegerModel.from_float(nn.Sequential(MLP, nn.Sequential(nn.Tanh())), X)),
+    "IntegerModel.from_float: the ReLU at 0 must be right behind a Linear or Conv2d, got it behind codes of numbers "
+    "below 0": (TypeError, lambda: IntegerModel.from_float(nn.Sequential(nn.ReLU(), *MLP), -X)),
+    "IntegerModel.from_float: 0.weight must be a Parameter, got a DequantizedWeight":
+        (ValueError, lambda: IntegerModel.from_float(quantize_weights(MLP, bits=8), X)),
     "IntegerModel.from_float: 0.weight must be finite": (ValueError, lambda: IntegerModel.from_float(NAN, X)),
     "IntegerLinear: a unit must have at most 33155 inputs, got 40000": (ValueError, lambda: IntegerLinear(
         nn.Linear(40000, 1, rng=np.random.default_rng(0)), QParams(1.0, 0, 0, 255), QParams(1.0, 0, 0, 255))),

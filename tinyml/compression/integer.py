@@ -20,15 +20,17 @@ Sources: Jacob et al. 2018, Quantization and training of neural networks for eff
 inference (sections 2.2 to 2.4, equations 2 to 7); Jacob and Warden 2017, gemmlowp (the two roundings);
 MATH5836 week 10, section 10.2.2.
 """
+import copy
 import math
 
 import numpy as np
 
 from tinyml.check import check_real
 from tinyml.compression.quantization import (MinMaxObserver, QParams, channel_range, choose_qparams,
-                                             dequantize, fold_batch_norm, quantize, smallest_dtype)
+                                             dequantize, fold_layers, quantize, smallest_dtype)
 from tinyml.data import batches
-from tinyml.nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU, forward_hook
+from tinyml.nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, Parameter, ReLU
+from tinyml.nn.places import is_chain, opened
 from tinyml.tensor import Tensor, no_grad
 
 INT32 = np.iinfo(np.int32)
@@ -179,8 +181,9 @@ class IntegerLayer(Module):
     layer : Linear or Conv2d with a finite float weight
     inputs, outputs : QParams of the activations before and behind it, one step for each tensor
 
-    A subclass has two ways from x = q1 - Z1, int32, to the int32 sums of the products with q2, units on axis 1:
-    accumulate(x), by integers alone, and accumulate_fast(x), through BLAS.
+    A subclass has two ways from x = q1 - Z1, int32, to the int32 sums of the products with q2: accumulate(x), by
+    integers alone, and accumulate_fast(x), through BLAS; and the shape `per_unit` of a vector, one number for each
+    unit, that broadcasts to them.
 
     Raises
     ------
@@ -215,17 +218,18 @@ class IntegerLayer(Module):
         """Codes of the inputs to codes of the outputs; fast and slow agree in every bit."""
         x = codes.astype(np.int32) - np.int32(self.zero_in)
         acc = self.accumulate_fast(x) if fast else self.accumulate(x)
-        per_unit = (-1, *[1] * (acc.ndim - 2))    # units are on axis 1
-        acc = acc + self.bias.reshape(per_unit)
-        return requantize(acc, self.multiplier.reshape(per_unit), self.shift.reshape(per_unit),
-                          zero_point=self.zero_out, quant_min=self.quant_min, quant_max=self.quant_max)
+        bias, multiplier, shift = (vector.reshape(self.per_unit)
+                                   for vector in (self.bias, self.multiplier, self.shift))
+        return requantize(acc + bias, multiplier, shift, zero_point=self.zero_out,
+                          quant_min=self.quant_min, quant_max=self.quant_max)
 
     def extra_repr(self):
         return f"codes {self.quant_min}..{self.quant_max}, zero {self.zero_out}"
 
 
 class IntegerLinear(IntegerLayer):
-    """acc = (q1 - Z1) W^T + q_b, codes (N, in) to codes (N, out)."""
+    """acc = (q1 - Z1) W^T + q_b, codes (N, ..., in) to codes (N, ..., out)."""
+    per_unit = (-1,)
 
     def accumulate(self, x):
         return x @ self.weight.T.astype(np.int32)
@@ -239,6 +243,7 @@ class IntegerLinear(IntegerLayer):
 
 class IntegerConv2d(IntegerLayer):
     """The same for images, codes (N, C, H, W) to (N, O, H', W'); the padding is 0, so its code is Z1."""
+    per_unit = (-1, 1, 1)
 
     def __init__(self, layer, inputs, outputs):
         super().__init__(layer, inputs, outputs)
@@ -290,20 +295,36 @@ class IntegerFlatten(Module):
 
 
 LAYERS = {Linear: IntegerLinear, Conv2d: IntegerConv2d}
+KNOWN = (*LAYERS, ReLU, MaxPool2d, Flatten, Dropout)
 
 
-def _activations(model, X, observer):
-    """The QParams of the inputs, by "inputs", and of the outputs of every module of a Sequential, by its id."""
-    seen = {key: observer() for key in ["inputs", *map(id, model)]}
+def _check_layers(function, layers):
+    """Raise an error with the path of a layer that cannot compute with integers."""
+    for path, layer in layers.items():
+        if type(layer) not in KNOWN:
+            raise TypeError(f"{function}: model must be of Linear, Conv2d with batch norms right behind them, ReLU, "
+                            f"MaxPool2d, Flatten and Dropout, got {type(layer).__name__} at {path}")
+        if type(layer) in LAYERS and not isinstance(layer.weight, Parameter):
+            raise ValueError(f"{function}: {path}.weight must be a Parameter, got a "
+                             f"{type(layer.weight).__name__}; convert the model of plain weights")
 
-    def observe(module, x, y):
-        if id(module) in seen:
-            seen[id(module)].update(y.data)
-    with forward_hook(observe):
-        for batch, in batches(X, batch_size=CALIBRATED, rng=None):
-            seen["inputs"].update(batch)
-            model(Tensor(batch))
-    return {key: choose_qparams(*one.range(), bits=8, symmetric=False) for key, one in seen.items()}
+
+def _ranges(layers, X, observer):
+    """The QParams of the inputs, by "", and of the outputs of each place, by its path.
+
+    Parameters
+    ----------
+    layers : dict of path to Module, applied one after the other, in evaluation mode; a module may have
+        several paths, each with a range of its own
+    """
+    seen = {path: observer() for path in ["", *layers]}
+    for (batch,) in batches(X, batch_size=CALIBRATED, rng=None):
+        x = Tensor(batch)
+        seen[""].update(x.data)
+        for path, layer in layers.items():
+            x = layer(x)
+            seen[path].update(x.data)
+    return {path: choose_qparams(*one.range(), bits=8, symmetric=False) for path, one in seen.items()}
 
 
 class IntegerModel(Module):
@@ -322,11 +343,13 @@ class IntegerModel(Module):
 
         Batch norms are folded. Weights are symmetric int8, a step for each output channel. Activations
         are affine uint8, their ranges what an observer makes of the numbers that X causes, 64 samples at a
-        time; a layer with a ReLU behind it takes the ReLU's range.
+        time; a layer with a ReLU behind it takes the ReLU's range. A module that stands at several places has
+        a range at each.
 
         Parameters
         ----------
-        model : Sequential of Linear, Conv2d, BatchNorm, ReLU, MaxPool2d, Flatten, Dropout
+        model : Sequential of Linear, Conv2d, BatchNorm, ReLU, MaxPool2d, Flatten, Dropout, and of such
+            Sequentials; it stays as it is, its mode too
         X : ndarray, shape (n, ...), n >= 1, calibration inputs: such as the model will meet
         observer : function without arguments that returns an observer of `quantization`, one for the inputs
             and one for each layer: a class such as MinMaxObserver, or lambda: PercentileObserver(99)
@@ -338,30 +361,37 @@ class IntegerModel(Module):
         Raises
         ------
         TypeError : the model is not a Sequential, or has a layer that integers do not know
-        ValueError : X is empty or not finite, a weight is not finite, or a sum might overflow int32
+        ValueError : X is empty or not finite, a weight is not finite or is computed, or a sum might overflow
+            int32
         """
-        X = check_real("IntegerModel.from_float", "X", X)
-        folded = fold_batch_norm(model)
-        for path, parameter in folded.named_parameters():
-            check_real("IntegerModel.from_float", path, parameter.data)
-        activations = _activations(folded, X, observer)
-        modules = [m for m in folded if not isinstance(m, Dropout)]
-        self, inputs = cls(), activations["inputs"]
+        name = "IntegerModel.from_float"
+        X = check_real(name, "X", X)
+        if not X.size:
+            raise ValueError(f"{name}: X must hold at least one sample, got shape {X.shape}")
+        if not is_chain(model):
+            raise TypeError(f"{name}: model must be a Sequential, got {type(model).__name__}")
+        model = copy.deepcopy(model).eval()
+        for path, parameter in model.named_parameters():
+            check_real(name, path, parameter.data)
+        layers = fold_layers(dict(opened(model)))
+        _check_layers(name, layers)
+        ranges = _ranges(layers, X, observer)
+        inputs = ranges[""]
+        self, self.layers = cls(), []
         self.input_scale, self.input_zero = float(inputs.scale), int(inputs.zero_point)
-        self.layers = []
-        for module, behind in zip(modules, modules[1:] + [None]):
-            if type(module) in LAYERS:
-                source = behind if isinstance(behind, ReLU) else module
-                outputs = activations[id(source)]
-                self.layers.append(LAYERS[type(module)](module, inputs, outputs))
+        places = [(path, layer) for path, layer in layers.items() if type(layer) is not Dropout]
+        for (path, layer), (next_path, behind) in zip(places, [*places[1:], ("", None)]):
+            if type(layer) in LAYERS:
+                outputs = ranges[next_path if type(behind) is ReLU else path]
+                self.layers.append(LAYERS[type(layer)](layer, inputs, outputs))
                 inputs = outputs
-            elif isinstance(module, MaxPool2d) and type(module) is MaxPool2d:
-                self.layers.append(IntegerMaxPool2d(module))
-            elif isinstance(module, Flatten):
+            elif type(layer) is MaxPool2d:
+                self.layers.append(IntegerMaxPool2d(layer))
+            elif type(layer) is Flatten:
                 self.layers.append(IntegerFlatten())
-            elif not (isinstance(module, ReLU) and inputs.zero_point == inputs.quant_min):
-                raise TypeError("IntegerModel.from_float: model must be of Linear and Conv2d, each with a "
-                                f"ReLU or none, MaxPool2d and Flatten, got {type(module).__name__}")
+            elif inputs.zero_point != inputs.quant_min:
+                raise TypeError(f"{name}: the ReLU at {path} must be right behind a Linear or Conv2d, got it "
+                                "behind codes of numbers below 0; move it there")
         self.output_scale, self.output_zero = float(inputs.scale), int(inputs.zero_point)
         return self
 

@@ -197,6 +197,62 @@ def test_cross_entropy_refuses_what_it_says(logits, target, error):
         F.cross_entropy(Tensor(logits), target)
 
 
+def reference_cross_entropy(z, target, reduction, ignore_index, eps, weight):
+    """The definition, row by row; the mean of labels is weighted, that of probabilities is plain."""
+    c, losses, total = z.shape[-1], [], 0
+    for row, t in zip(z.reshape(-1, c), target.reshape(-1, *target.shape[z.ndim - 1:])):
+        log_p = row - np.log(np.exp(row).sum())
+        is_label, ignored = np.ndim(t) == 0, np.ndim(t) == 0 and t == ignore_index
+        p = np.eye(c)[0 if ignored else t] if is_label else t
+        total += (0 if ignored else weight[t]) if is_label else 1
+        losses.append(0 if ignored else -(weight * ((1 - eps) * p + eps / c) * log_p).sum())
+    losses = np.array(losses)
+    return {"none": losses.reshape(z.shape[:-1]), "sum": losses.sum(), "mean": losses.sum() / (total or 1)}[reduction]
+
+
+@given(rng=rngs, batch=st.lists(st.integers(1, 4), min_size=1, max_size=2), c=sizes, soft=st.booleans(), data=st.data())
+def test_the_options_of_cross_entropy_are_those_of_its_definition(rng, batch, c, soft, data):
+    z, weight = rng.normal(size=(*batch, c)), rng.uniform(0.1, 2, c)
+    eps, reduction = data.draw(st.sampled_from([0.0, 0.1, 1.0])), data.draw(st.sampled_from(["mean", "sum", "none"]))
+    ignored = None if soft else data.draw(st.sampled_from([None, -100, 0]))
+    if soft:
+        target = probabilities(rng, *batch, c)
+    else:
+        target = rng.integers(0, c, batch)
+        if ignored is not None:
+            target[rng.random(batch) < 0.3] = ignored
+            target.ravel()[0] = c - 1
+    for given_weight, w in ((None, np.ones(c)), (weight, weight), (weight.tolist(), weight)):
+        options = dict(ignore_index=ignored, label_smoothing=eps, weight=given_weight)
+        f = lambda z: F.cross_entropy(z, target, reduction, **options)
+        if reduction == "mean" and ignored == 0 and c == 1:
+            continue    # all ignored: a row of ERRORS
+        assert_allclose(f(Tensor(z)).data, reference_cross_entropy(z, target, reduction, ignored, eps, w), atol=1e-13)
+        assert gradcheck(lambda z: f(z).sum(), z, rng=rng)
+        assert f(Tensor(z.astype(np.float32))).dtype == np.float32
+
+
+def test_an_ignored_row_has_no_gradient_whatever_stands_there():
+    z = np.array([[0.0, 1.0], [np.nan, np.inf], [2.0, -np.inf]])
+    loss = lambda z: F.cross_entropy(z, [1, 9, 0], ignore_index=9, weight=[2.0, 3.0])
+    g = gradient(loss, z)
+    assert not g[1:].any() and g[0].any()
+    assert loss(Tensor(z)).item() == pytest.approx(3 * math.log(1 + math.exp(-1)) / 5)
+    assert F.cross_entropy(Tensor(z), [9, 9, 9], "sum", ignore_index=9).item() == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("loss", [F.cross_entropy, lambda z, p: F.kl_div(F.log_softmax(z), p)], ids=["cross_entropy", "kl_div"])
+@given(rng=rngs, c=st.integers(1, 1000), scale=st.floats(0, 20))
+def test_a_softmax_of_any_dtype_is_a_target(loss, dtype, rng, c, scale):
+    z = (scale * rng.normal(size=(2, c))).astype(dtype)
+    p = F.softmax(Tensor(z))
+    loss(Tensor(z.astype(np.float64)), p)
+    loss(Tensor(z.astype(np.float64)), p.data)
+    with pytest.raises(ValueError, match="must be >= 0 and sum to 1"):
+        loss(Tensor(z.astype(np.float64)), 1.1 * p.data.astype(np.float64))
+
+
 @given(rng=rngs, n=sizes, c=sizes)
 def test_cross_entropy_is_at_least_the_entropy(rng, n, c):
     """Gibbs' inequality, with equality at softmax(z) = t; and the difference is the divergence."""
@@ -535,12 +591,47 @@ ERRORS = {    # message -> (kind of error, call)
         (ValueError, lambda: F.binary_cross_entropy_with_logits(Z, np.zeros(3))),
     "binary_cross_entropy_with_logits: logits must not be NaN, got 2 NaN":
         (ValueError, lambda: F.binary_cross_entropy_with_logits(Tensor(NAN), np.zeros((2, 3)))),
-    "kl_div: p must be >= 0, got -0.5":
+    "kl_div: p must be >= 0 and sum to 1 over the last axis, got -0.5; write softmax":
         (ValueError, lambda: F.kl_div(Z, np.full((2, 3), -0.5))),
     "kl_div: p must have the shape of log_q (2, 3), got (3,)":
         (ValueError, lambda: F.kl_div(Z, np.zeros(3))),
     "kl_div: log_q must not be NaN, got 2 NaN":
-        (ValueError, lambda: F.kl_div(Tensor(NAN), np.ones((2, 3)))),
+        (ValueError, lambda: F.kl_div(Tensor(NAN), np.full((2, 3), 1 / 3))),
+    "kl_div: p must have shape (N, ..., C), got (3,); write p[None]":
+        (ValueError, lambda: F.kl_div(Z[0], np.full(3, 1 / 3), "batchmean")),
+    "kl_div: p must have shape (N, ..., C), got ()":
+        (ValueError, lambda: F.kl_div(Tensor(0.0), 1.0)),
+    "cross_entropy: target must be >= 0 and sum to 1 over the last axis, got a sum of 0.75; write softmax":
+        (ValueError, lambda: F.cross_entropy(Z, np.full((2, 3), 1 / 4))),
+    "cross_entropy: target must be >= 0 and sum to 1 over the last axis, got -0.5":
+        (ValueError, lambda: F.cross_entropy(Z, [[1.5, -0.5, 0], [1, 0, 0]], label_smoothing=0.1)),
+    "cross_entropy: target must be in 0..2, got 7":
+        (ValueError, lambda: F.cross_entropy(Z, [7, -100], ignore_index=-100)),
+    "cross_entropy: target must have a label of positive weight to average over, got 0 labels other than "
+    "ignore_index=5":
+        (ValueError, lambda: F.cross_entropy(Z, [5, 5], ignore_index=5)),
+    "cross_entropy: target must have a label of positive weight to average over, got 2 labels":
+        (ValueError, lambda: F.cross_entropy(Z, [0, 0], weight=[0, 1, 1])),
+    "cross_entropy: ignore_index must be None for probabilities, got 5":
+        (ValueError, lambda: F.cross_entropy(Z, np.eye(3)[:2], ignore_index=5)),
+    "cross_entropy: ignore_index must be an int or None, got 1.0":
+        (TypeError, lambda: F.cross_entropy(Z, [0, 1], ignore_index=1.0)),
+    "cross_entropy: weight must have shape (C,) = (3,), got (1,)":
+        (ValueError, lambda: F.cross_entropy(Z, [0, 1], weight=[1])),
+    "cross_entropy: weight must be >= 0, got -1":
+        (ValueError, lambda: F.cross_entropy(Z, [0, 1], weight=[1, -1, 1])),
+    "cross_entropy: label_smoothing must be >= 0 and <= 1, got 1.5":
+        (ValueError, lambda: F.cross_entropy(Z, [0, 1], label_smoothing=1.5)),
+    "cross_entropy: label_smoothing must be a number, got False":
+        (TypeError, lambda: F.cross_entropy(Z, [0, 1], label_smoothing=False)),
+    "cross_entropy: target must be integers, got dtype float32":
+        (TypeError, lambda: F.cross_entropy(Z, np.float32([0, 1]), weight=[1, 1, 1])),
+    """cross_entropy: reduction must be "mean", "sum" or "none", got [1, 1, 1]""":
+        (ValueError, lambda: F.cross_entropy(Z, [0, 1], [1, 1, 1])),
+    "binary_cross_entropy_with_logits: target must be in [0, 1], got 2.0":
+        (ValueError, lambda: F.binary_cross_entropy_with_logits(Z, np.full((2, 3), 2))),
+    "binary_cross_entropy_with_logits: target must be in [0, 1], got -0.5":
+        (ValueError, lambda: F.binary_cross_entropy_with_logits(Z, Tensor(np.full((2, 3), -0.5)))),
     "normalize: p must be > 0, got -1":
         (ValueError, lambda: F.normalize(Z, p=-1)),
     "normalize: eps must be > 0, got 0":

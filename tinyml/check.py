@@ -68,7 +68,7 @@ def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_m
 
     Raises TypeError if `value` is not a real number.
     """
-    if not isinstance(value, numbers.Real):
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{function}: {name} must be a number, got {value!r}")
     if not (at_least <= value <= at_most and above < value < below):
         bounds = [f"{sign} {bound:g}" for sign, bound in
@@ -80,14 +80,15 @@ def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_m
 def check_sizes(function, **sizes):
     """Raise ValueError unless every one of the named `sizes` is an integer >= 1."""
     for name, size in sizes.items():
-        if not isinstance(size, (int, np.integer)) or size < 1:
+        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
             raise ValueError(f"{function}: {name} must be an int >= 1, got {size!r}")
 
 
 def check_pair(function, name, value, least):
     """Return `value`, an integer or two of them, as (height, width), both >= `least`, or raise ValueError."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= least for v in pair):
+    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool)
+                                 and v >= least for v in pair):
         raise ValueError(f"{function}: {name} must be an int >= {least} or two of them, got {value!r}")
     return pair
 

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from tinyml import ops
-from tinyml.check import check_integers, check_labels
+from tinyml.check import check_integers, check_labels, check_number, check_real
 from tinyml.functional.activations import log_softmax
-from tinyml.tensor import as_tensor
+from tinyml.tensor import Tensor, as_tensor
 
 
 def _reduce(name, losses, reduction, **inputs):
@@ -21,7 +21,7 @@ def _reduce(name, losses, reduction, **inputs):
 
 def _check_reduction(name, reduction, shape):
     """Refuse a reduction of another name, and losses of a shape that has nothing to reduce."""
-    if reduction not in ("mean", "sum", "none"):
+    if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
     if 0 in shape:
         raise ValueError(f"{name}: the batch must have at least one sample, got losses of shape {shape}")
@@ -46,8 +46,23 @@ def _same_shape(name, first, second):
                          f"got {np.shape(value2)}")
 
 
-def cross_entropy(logits, target, reduction="mean"):
-    """-sum_c t_c ln softmax(z)_c for each row z of logits; t is one-hot for an integer target.
+def _check_probabilities(name, argument, value):
+    """Refuse what is not a distribution over the last axis. NaN is left to `_refuse_nan`.
+
+    The sum may miss 1 by the root of the dtype's eps: half of its digits, and of float32's at most.
+    """
+    p = as_tensor(value).data
+    total = p.sum(axis=-1)
+    tolerance = math.sqrt(max(np.finfo(p.dtype).eps, np.finfo(np.float32).eps))
+    off = np.abs(total - 1) > tolerance
+    if (p < 0).any() or off.any():
+        got = f"{p.min()}" if (p < 0).any() else f"a sum of {total[off].ravel()[0]}"
+        raise ValueError(f"{name}: {argument} must be >= 0 and sum to 1 over the last axis, got {got}; "
+                         "write softmax(logits)")
+
+
+def cross_entropy(logits, target, reduction="mean", *, ignore_index=None, label_smoothing=0.0, weight=None):
+    """-sum_c w_c t_c ln softmax(z)_c for each row z of logits; t is one-hot for an integer target.
 
     The loss l of MATH5836 week 10, sections 10.2.4 and 10.3. Classes are on the last axis (PyTorch has
     them on axis 1: the same for the usual (N, C)).
@@ -57,15 +72,24 @@ def cross_entropy(logits, target, reduction="mean"):
     logits : Tensor, shape (..., C), any real numbers
     target : ndarray of int, shape (...), in 0..C-1; or Tensor or array of probabilities, shape (..., C)
     reduction : "mean" over all rows, "sum", or "none" for shape (...)
+        the mean for labels and class weights is the weighted one, the sum over that of the rows' w_y
+    ignore_index : int, the label of rows that count for nothing, or None
+    label_smoothing : float in [0, 1], the share eps of t that is spread evenly over the classes,
+        (1 - eps) t + eps / C (Szegedy et al. 2016, section 7)
+    weight : array_like, shape (C,), the class weights w >= 0, or None for 1
 
     Raises
     ------
     TypeError : integer targets of another dtype
-    ValueError : shapes that do not fit, a label outside 0..C-1, an empty batch, NaN, another reduction
+    ValueError : shapes that do not fit, a label outside 0..C-1, probabilities that are negative or do not
+        sum to 1, an empty batch, NaN, another reduction
     """
+    if ignore_index is not None or weight is not None or label_smoothing != 0 or label_smoothing is False:
+        return _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoothing, weight)
     logits = as_tensor(logits)
     shape = np.shape(target)
     if logits.ndim > 0 and shape == logits.shape:
+        _check_probabilities("cross_entropy", "target", target)
         losses = -ops.sum(target * log_softmax(logits), axis=-1)
         return _reduce("cross_entropy", losses, reduction, logits=logits, target=target)
     if logits.ndim > 0 and shape == logits.shape[:-1]:
@@ -81,6 +105,48 @@ def cross_entropy(logits, target, reduction="mean"):
                      f"got {logits.shape} and {shape}")
 
 
+def _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoothing, weight):
+    """`cross_entropy` with its options: a label is a row of probabilities, an ignored one a row of zeros."""
+    name = "cross_entropy"
+    check_number(name, "label_smoothing", label_smoothing, at_least=0, at_most=1)
+    if ignore_index is not None and (isinstance(ignore_index, bool)
+                                     or not isinstance(ignore_index, (int, np.integer))):
+        raise TypeError(f"{name}: ignore_index must be an int or None, got {ignore_index!r}")
+    logits, shape = as_tensor(logits), np.shape(target)
+    if logits.ndim == 0 or shape not in (logits.shape, logits.shape[:-1]):
+        raise ValueError(f"{name}: logits must have shape (..., C) and target (...) or (..., C), "
+                         f"got {logits.shape} and {shape}")
+    _check_reduction(name, reduction, logits.shape[:-1])
+    n_classes = logits.shape[-1]
+    w = np.ones(n_classes) if weight is None else check_real(name, "weight", weight, ndim=1, at_least=0)
+    if len(w) != n_classes:
+        raise ValueError(f"{name}: weight must have shape (C,) = ({n_classes},), got {w.shape}")
+    if shape == logits.shape:
+        if ignore_index is not None:
+            raise ValueError(f"{name}: ignore_index must be None for probabilities, got {ignore_index}")
+        _check_probabilities(name, "target", target)
+        kept, total = np.ones(logits.shape[:-1], bool), math.prod(logits.shape[:-1])
+    else:
+        labels = check_integers(name, "target", target)
+        kept = np.ones(shape, bool) if ignore_index is None else labels != ignore_index
+        check_labels(name, "target", labels[kept], n_classes)
+        target = labels[..., None] == np.arange(n_classes)    # (..., C), one-hot
+        total = w[labels[kept]].sum()
+        if total == 0 and reduction == "mean":
+            raise ValueError(f"{name}: target must have a label of positive weight to average over, got "
+                             f"{kept.sum()} labels other than ignore_index={ignore_index}"
+                             + ("" if weight is None else f" and weight={w.tolist()}"))
+    logits = ops.where(kept[..., None], logits, 0.0)
+    target = target if isinstance(target, Tensor) else np.asarray(target)
+    smooth = w * kept[..., None] * ((1 - label_smoothing) * target + label_smoothing / n_classes)
+    log_p = log_softmax(logits)
+    if not isinstance(smooth, Tensor):
+        log_p = ops.where(smooth != 0, log_p, 0.0)    # 0 ln 0 = 0
+    losses = -ops.sum(smooth * log_p, axis=-1)
+    loss = losses if reduction == "none" else ops.sum(losses) / (total if reduction == "mean" else 1)
+    return _refuse_nan(name, loss, logits=logits, target=target)
+
+
 def binary_cross_entropy_with_logits(logits, target, reduction="mean"):
     """-t ln s(z) - (1 - t) ln(1 - s(z)) with s the sigmoid, computed as ln(e^0 + e^z) - t z.
 
@@ -92,11 +158,14 @@ def binary_cross_entropy_with_logits(logits, target, reduction="mean"):
 
     Raises
     ------
-    ValueError : the shapes differ, an empty batch, NaN
+    ValueError : the shapes differ, a target outside [0, 1], an empty batch, NaN
     """
     name = "binary_cross_entropy_with_logits"
-    logits = as_tensor(logits)
+    logits, target = as_tensor(logits), as_tensor(target)
     _same_shape(name, ("logits", logits), ("target", target))
+    outside = (target.data < 0) | (target.data > 1)
+    if outside.any():
+        raise ValueError(f"{name}: target must be in [0, 1], got {target.data[outside][0]}")
     softplus = ops.logsumexp(ops.stack([logits, np.zeros(logits.shape)], axis=-1), axis=-1)
     losses = softplus - target * logits
     return _reduce(name, losses, reduction, logits=logits, target=target)
@@ -136,16 +205,20 @@ def kl_div(log_q, p, reduction="mean"):
 
     Raises
     ------
-    ValueError : the shapes differ, a probability is negative, a logarithm positive, an empty batch, NaN
+    ValueError : the shapes differ, a probability is negative, those of a sample do not sum to 1, a
+        logarithm is positive, an empty batch, NaN
     """
     log_q, p = as_tensor(log_q), as_tensor(p)
     _same_shape("kl_div", ("log_q", log_q), ("p", p))
-    if (p.data < 0).any():
-        raise ValueError(f"kl_div: p must be >= 0, got {p.data.min()}; write softmax(logits)")
+    if reduction == "batchmean" and p.ndim < 2 or p.ndim < 1:
+        raise ValueError(f"kl_div: p must have shape (N, ..., C), got {p.shape}; write p[None]")
+    _check_probabilities("kl_div", "p", p)
+    if np.isnan(log_q.data).any():
+        _refuse_nan("kl_div", ops.sum(log_q), log_q=log_q)
     if (log_q.data > 1e-3).any():    # beyond rounding
         raise ValueError(f"kl_div: log_q must be <= 0, got {log_q.data.max()}; write log_softmax(logits)")
     log_p = ops.log(ops.where(p.data > 0, p, 1.0))
     terms = p * ops.where(p.data > 0, log_p - log_q, 0.0)
     if reduction == "batchmean":
-        return _reduce("kl_div", terms, "sum", log_q=log_q, p=p) / max(len(terms) if terms.ndim else 1, 1)
+        return _reduce("kl_div", terms, "sum", log_q=log_q, p=p) / len(terms)
     return _reduce("kl_div", terms, reduction, log_q=log_q, p=p)

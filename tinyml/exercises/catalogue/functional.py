@@ -95,7 +95,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "The mean is over the rows: divide by how many there are, not by the number of all logits."))),
     Exercise(
         name="cross_entropy", target="tinyml.functional.losses:cross_entropy", level=2, minutes=20,
-        after=("label_cross_entropy",),
+        after=("label_cross_entropy",), keep=1,
         task="Compute the cross-entropy for labels as well as for probabilities as targets",
         tests=(f"{TESTS}::test_cross_entropy_is_minus_log_softmax_at_the_label",
                f"{TESTS}::test_cross_entropy_of_rows_with_many_axes_is_that_of_the_rows_in_a_line",

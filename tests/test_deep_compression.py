@@ -12,10 +12,11 @@ from tinyml import nn
 from tinyml.compression.codings import encode_array
 from tinyml.compression.deep_compression import (deep_compress, expected_bits, prune_gradually, round_off,
                                                  share_and_tune, tune)
-from tinyml.compression.pruning import cubic_sparsity, prunable_weights
+from tinyml.compression.pruning import cubic_sparsity, prunable_weights, sparsity
 from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.report import file_bytes
 from tinyml.compression.storage import load_compressed, save_compressed
+from tinyml.nn.weights import computed_weights
 from tinyml.train import predict
 
 KEEPS = st.sampled_from([0.02, 0.1, 0.3, 0.5])
@@ -252,6 +253,36 @@ def test_a_layer_may_lose_everything():
     small, stages = compress(np.random.default_rng(1), model, X, y, keep=1e-4)
     assert zeros(stages["pruned"]).all() and zeros(small).all()
     assert np.isfinite(predict(small, X)).all()
+
+
+class Tokens(nn.Module):
+    """Labels for each token: indices (N, T) to logits (N, T, C), by layers of every kind, in a block of its own."""
+
+    def __init__(self, rng):
+        self.embedding, self.attention = nn.Embedding(9, 8, rng=rng), nn.MultiheadAttention(8, 2, rng=rng)
+        self.convolution, self.norm = nn.Conv1d(8, 8, 3, padding=1, rng=rng), nn.LayerNorm((5, 8))
+        self.place = nn.Parameter(0.1 * rng.standard_normal((1, 5, 8)).astype(np.float32))
+        self.head = nn.Linear(8, 9, rng=rng)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, tokens):
+        x = self.embedding(tokens) + self.place
+        x = self.norm(x + self.attention(x))
+        return self.head(x + self.convolution(x.swapaxes(1, 2)).swapaxes(1, 2))
+
+
+@settings(max_examples=4)
+@given(rngs, st.floats(0.1, 0.6), st.integers(2, 4))
+def test_logits_for_every_token_and_layers_of_every_kind(rng, keep, bits):
+    model, X = Tokens(rng), rng.integers(0, 9, (12, 5))
+    small, stages = compress(rng, model, X, X, keep=keep, bits=bits)
+    d = sum(p.size for p in (model.embedding.weight, model.attention.in_proj_weight, model.place,
+                             model.attention.out_proj.weight, model.convolution.weight))
+    assert sparsity(stages["pruned"]) >= round((1 - keep) * d) / d - 1e-12
+    assert sparsity(small) >= sparsity(stages["pruned"]) - 1e-12
+    assert small.head.weight is small.embedding.weight
+    assert all(one.codebook.size <= 2 ** bits for one in computed_weights(small).values())
+    assert len(computed_weights(small)) == 5 and predict(small, X).shape == (12, 5, 9)
 
 
 class Own(nn.Module):

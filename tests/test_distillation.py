@@ -134,6 +134,22 @@ def test_without_the_teacher_it_is_cross_entropy_bit_for_bit(problem, T):
     assert_array_equal(gradient, z.grad)
 
 
+@given(problem=batches_of_logits(), T=usual, alpha=st.floats(0, 1), data=st.data())
+def test_logits_of_more_axes_are_rows(problem, T, alpha, data):
+    """(N, ..., C) is as good as (M, C): loss and gradient, with labels, probabilities and none."""
+    student, teacher, labels = (np.concatenate([a, a[::-1]]) for a in problem)
+    n, n_classes = student.shape
+    batch = data.draw(st.sampled_from([(n, 1), (2, n // 2), (1, n // 2, 2), (n // 2, 2, 1)]))
+    for target in (labels, np.eye(n_classes)[labels], None):
+        share = 1 if target is None else alpha
+        expected = loss_and_gradient(student, teacher, target, temperature=T, alpha=share)
+        shaped = None if target is None else target.reshape(*batch, *target.shape[1:])
+        found = loss_and_gradient(student.reshape(*batch, -1), teacher.reshape(*batch, -1), shaped,
+                                  temperature=T, alpha=share)
+        assert_allclose(found[0], expected[0], rtol=1e-12, atol=1e-13)
+        assert_allclose(found[1].reshape(n, -1), expected[1], rtol=1e-12, atol=1e-13)
+
+
 @given(problem=batches_of_logits(), T=temperatures, shift=st.floats(-50, 50))
 def test_a_constant_added_to_all_logits_changes_nothing(problem, T, shift):
     """z + shift is rounded by eps (|z| + 50); the slope of the loss in it is at most 1, or the range of z."""

@@ -17,6 +17,7 @@ Sources: Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural net
 2.1: large T; 3: the omitted digit and its bias); MATH5836 week 10, section 10.2.4.
 """
 import copy
+import math
 
 import numpy as np
 
@@ -90,10 +91,10 @@ def distillation_loss(student_logits, teacher_logits, target=None, *, temperatur
 
     Parameters
     ----------
-    student_logits : Tensor, shape (N, C), z_s
-    teacher_logits : array_like or Tensor, shape (N, C), z_t; no gradient flows to them
-    target : ndarray of int, shape (N,), labels in 0..C-1, or probabilities, shape (N, C); None for samples
-        without labels, only with alpha = 1
+    student_logits : Tensor, shape (N, C), z_s; or (N, ..., C), whose N ... rows count as samples
+    teacher_logits : array_like or Tensor, shape of student_logits, z_t; no gradient flows to them
+    target : ndarray of int, shape (N, ...), labels in 0..C-1, or probabilities, shape (N, ..., C); None for
+        samples without labels, only with alpha = 1
     temperature : float in [1e-4, 1e4], T
     alpha : float in [0, 1], the weight of the teacher; 0 is plain cross-entropy
 
@@ -109,16 +110,32 @@ def distillation_loss(student_logits, teacher_logits, target=None, *, temperatur
     check_number("distillation_loss", "alpha", alpha, at_least=0, at_most=1)
     student, T = as_tensor(student_logits), temperature
     teacher = _constant("distillation_loss", "teacher_logits", teacher_logits).astype(np.float64)
-    if student.ndim != 2 or student.shape != teacher.shape:
-        raise ValueError("distillation_loss: student_logits and teacher_logits must both have shape (N, C), "
-                         f"got {student.shape} and {teacher.shape}")
+    if student.ndim < 2 or student.shape != teacher.shape:
+        raise ValueError("distillation_loss: student_logits and teacher_logits must both have shape "
+                         f"(N, ..., C), got {student.shape} and {teacher.shape}")
     if target is None and alpha != 1:
         raise ValueError(f"distillation_loss: target must be given where alpha < 1, got None and alpha = "
                          f"{alpha!r}; write alpha=1 for samples without labels")
+    student, teacher, target = _as_rows(student, teacher, target)
     p_t = soften(teacher, temperature=T)
     log_p_s = F.log_softmax(_cast(student, dtype=np.float64) / T)
     soft = _cast(T ** 2 * F.kl_div(log_p_s, p_t, "batchmean"), dtype=student.dtype)
     return soft if target is None else (1 - alpha) * F.cross_entropy(student, target) + alpha * soft
+
+
+def _as_rows(student, teacher, target):
+    """Logits (N, ..., C) as (M, C), and targets (N, ...) as (M,), those of (N, ..., C) as (M, C)."""
+    shape = student.shape
+    if target is not None and np.shape(target) not in (shape, shape[:-1]):
+        raise ValueError(f"distillation_loss: target must have shape {shape[:-1]}, or {shape} for "
+                         f"probabilities, got {np.shape(target)}")
+    if len(shape) == 2:
+        return student, teacher, target
+    rows = (math.prod(shape[:-1]), shape[-1])
+    if target is not None:
+        target = target if isinstance(target, Tensor) else np.asarray(target)
+        target = target.reshape(rows if target.shape == shape else rows[:1])
+    return student.reshape(rows), teacher.reshape(rows), target
 
 
 def distill(student, teacher, X, y=None, *, temperature, alpha, augment=None, **options):
@@ -130,10 +147,10 @@ def distill(student, teacher, X, y=None, *, temperature, alpha, augment=None, **
 
     Parameters
     ----------
-    student : Module, outputs logits of shape (n, C); it is trained, and in evaluation mode afterwards
+    student : Module, outputs logits of shape (n, ..., C); it is trained, and in evaluation mode afterwards
     teacher : Module, outputs logits of the same shape
     X : ndarray, shape (n, ...), n >= 1, inputs for both
-    y : ndarray of int, shape (n,), or of probabilities, shape (n, C); None with alpha = 1: no labels
+    y : ndarray of int, shape (n, ...), or of probabilities, shape (n, ..., C); None with alpha = 1: no labels
     temperature : float in [1e-4, 1e4], T
     alpha : float in [0, 1], the weight of the teacher
     augment : function (x_batch, rng) -> x_batch, or None, as in fit

@@ -33,7 +33,7 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: what the teacher says", 
                     "(F.softmax(z.astype(np.float64)).data / temperature)",
                     "The logits are divided, not the probabilities, which would no longer sum to 1."))),
     Exercise(
-        name="distillation_loss", target=f"{DISTILLATION}:distillation_loss", level=3, minutes=25, keep=5,
+        name="distillation_loss", target=f"{DISTILLATION}:distillation_loss", level=3, minutes=25, keep=6,
         after=("soften", "cross_entropy"),
         task="Compute the student's loss on labels and on soft targets, on one scale at every temperature",
         tests=(f"{TESTS}::test_the_loss_is_the_formula_of_the_notes_in_a_slow_loop",

@@ -312,6 +312,19 @@ def test_a_shifted_bias_moves_one_logit_of_a_copy(rng, by, nested):
     assert shift_bias(model, c, by)(x).dtype == before.dtype
 
 
+@given(rng=rngs, by=st.integers(-9, 9))
+def test_a_shifted_bias_moves_the_last_place_alone(rng, by):
+    """The last layer, its bias, or the Sequential around it stands at other places as well."""
+    layers = [nn.Linear(4, 4, rng=rng) for _ in range(2)]
+    layers[1].bias = layers[rng.integers(2)].bias
+    few = [*layers, nn.Sequential(nn.ReLU(), layers[0]), nn.Sequential(layers[0], nn.ReLU(), layers[1])]
+    model = nn.Sequential(*[few[i] for i in rng.integers(0, 4, 4)])
+    x, before = Tensor(rng.standard_normal((6, 4))), model.state_dict()
+    shifted, c = shift_bias(model, 1, by), by * np.eye(4)[1]
+    assert_allclose(shifted(x).data, model(x).data + c, atol=1e-5)
+    assert all((array == before[name]).all() for name, array in model.state_dict().items())
+
+
 # ------------------------------------------------------------ errors
 
 Z, LAYER = np.zeros((2, 3)), nn.Linear(2, 3, rng=np.random.default_rng(0))

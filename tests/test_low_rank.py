@@ -1,11 +1,12 @@
 """The laws of low rank: nothing of that rank is nearer, and two layers compute the product."""
+import copy
 import warnings
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn
@@ -270,12 +271,46 @@ def test_a_computed_weight_is_cut_as_it_is():
     assert_allclose(pair[1].weight.data @ pair[0].weight.data, U @ V.T, atol=1e-6)
 
 
-def test_a_layer_used_twice_has_the_inputs_of_both_uses():
-    twice = nn.Linear(3, 3, rng=R)
-    model, X = nn.Sequential(twice, nn.ReLU(), twice), R.standard_normal((5, 3)).astype(np.float32)
-    both = np.concatenate([X, model[:2](Tensor(X)).data]).astype(float)
+@settings(max_examples=20)
+@given(rngs)
+def test_layers_at_several_places_are_cut_as_if_each_were_its_own(rng):
+    """Each with the inputs of its place: those that reach it when the layers are called one by one."""
+    few = [nn.Linear(8, 8, rng=rng), nn.Linear(8, 8, rng=rng), nn.ReLU()]
+    few[1].weight = few[rng.integers(2)].weight
+    model = nn.Sequential(*[few[i] for i in rng.integers(0, 3, 5)], nn.Linear(8, 2, rng=rng))
+    own = nn.Sequential(*map(copy.deepcopy, model))
+    x = X = rng.standard_normal((30, 8)).astype(np.float32)
     found = input_covariances(model, X)
-    assert_allclose([found[0], found[2]], [both.T @ both / 10] * 2, rtol=1e-6, atol=1e-9)
+    for i, layer in enumerate(own):
+        assert (i in found) == isinstance(layer, nn.Linear)
+        if i in found:
+            assert_allclose(found[i], x.T.astype(float) @ x / 30, rtol=1e-5, atol=1e-9)
+        x = layer(Tensor(x)).data
+    for how in ({"share": 0.5}, {"energy": 0.8}):
+        small, expected = (factorize(m, X=X, **how)(Tensor(X)).data for m in (model, own))
+        assert_array_equal(small, expected)
+
+
+class Siamese(nn.Module):
+    """One place, called twice; one layer at two places; one place that is never called."""
+
+    def __init__(self, rng):
+        self.encoder = self.again = nn.Linear(3, 3, rng=rng)
+        self.idle = nn.Linear(3, 3, rng=rng)
+
+    def forward(self, x):
+        return self.encoder(x) + self.encoder(2 * x) + self.again(x * self.idle.weight[0])
+
+
+def test_places_are_known_inside_of_other_modules():
+    X = R.standard_normal((5, 3)).astype(np.float32)
+    branch = Siamese(R)
+    found = input_covariances(nn.Sequential(branch, nn.Linear(3, 2, rng=R)), X)
+    assert list(found) == ["0.encoder", "0.again", 1]
+    gram = X.T.astype(float) @ X
+    assert_allclose(found["0.encoder"], (gram + 4 * gram) / 10, rtol=1e-5, atol=1e-9)
+    scaled = np.outer(*[branch.idle.weight.data[0]] * 2) * gram / 5
+    assert_allclose(found["0.again"], scaled, rtol=1e-4, atol=1e-6)
 
 
 # ------------------------------------------------------------ errors

@@ -23,7 +23,8 @@ import numpy as np
 
 from tinyml import functional as F
 from tinyml.check import check_number, check_real
-from tinyml.nn import Linear, Sequential
+from tinyml.nn import Linear, Parameter
+from tinyml.nn.places import is_chain
 from tinyml.tensor import Tensor, as_tensor, primitive
 from tinyml.train import fit, predict
 
@@ -230,6 +231,8 @@ def solve_bias(logits, class_index, *, share):
 def shift_bias(model, class_index, by):
     """A copy of the model that adds `by` to the logit of one class, in the bias of its last layer.
 
+    A last layer, or a bias, that stands at other places too stays as it is there.
+
     Parameters
     ----------
     model : Linear, or a Sequential that ends with one, with a bias
@@ -246,8 +249,10 @@ def shift_bias(model, class_index, by):
     ValueError : class_index is out of range, or `by` is not finite
     """
     shifted = last = copy.deepcopy(model)
-    while isinstance(last, Sequential) and len(last):
-        last = last[-1]
+    while is_chain(last) and len(last):
+        *_, (name, layer) = last.named_children()
+        vars(last)[name] = copy.copy(layer)    # this place alone, where the layer stands at others too
+        last = vars(last)[name]
     if not isinstance(last, Linear) or last.bias is None:
         raise TypeError("shift_bias: model must end with a Linear layer that has a bias, got one that ends "
                         f"with {last!r}")
@@ -255,7 +260,7 @@ def shift_bias(model, class_index, by):
     check_number("shift_bias", "by", by)
     bias = last.bias.data.copy()
     bias[class_index] += by
-    last.bias.data = bias
+    last.bias = Parameter(bias, requires_grad=last.bias.requires_grad)
     return shifted
 
 

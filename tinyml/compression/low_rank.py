@@ -26,6 +26,8 @@ import numpy as np
 
 from tinyml.check import check_number, check_pair, check_real, check_sizes
 from tinyml.nn import Conv2d, Linear, Module, Parameter, Sequential, forward_hook
+from tinyml.nn.places import untied
+from tinyml.tensor import as_tensor
 from tinyml.train import accuracy, predict
 
 
@@ -326,8 +328,9 @@ def _thinner(layer, share, energy, covariance):
 def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
     """The least of some shares of work with which `factorize` keeps an accuracy.
 
-    All are tried from the least up, as accuracies need not grow with the rank. Choose by samples that are
-    neither trained on nor tested on: what was chosen by a set looks better on it than on any other.
+    They are tried from the least up, and the first that is enough is taken; a larger one need not be enough, as
+    accuracies need not grow with the rank. Choose by samples that are neither trained on nor tested on: what
+    was chosen by a set looks better on it than on any other.
 
     Parameters
     ----------
@@ -354,31 +357,39 @@ def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
 
 
 def input_covariances(model, X):
-    """X'X / N of what reaches each Linear of a Sequential, by its position.
+    """X'X / N of what reaches each Linear, at each place where one stands.
+
+    A layer that stands at two places has the inputs of each apart. If `forward` calls the layer of one place
+    several times, all of these inputs count.
 
     Parameters
     ----------
-    model : Sequential; its mode is put back afterwards
+    model : Module; it stays as it is, its mode too
     X : ndarray, shape (N, ...), N >= 1
 
     Returns
     -------
-    dict of int to ndarray of float64, shape (in_features, in_features)
+    dict of place to ndarray of float64, shape (in_features, in_features): the place is the position, an int, of
+        a layer of a Sequential, and the path, a str, of one further inside; layers that are not called are
+        left out
 
     Raises
     ------
     ValueError : X is empty
     """
-    sums = {layer: [0, 0] for layer in model if isinstance(layer, Linear)}    # X'X and N of each
+    model = untied(model)
+    paths = {module: path for path, module in model.named_modules() if isinstance(module, Linear)}
+    grams, rows = dict.fromkeys(paths, 0), dict.fromkeys(paths, 0)
 
     def look(module, x, y):
-        if module in sums:
-            rows = x.data.reshape(-1, x.shape[-1]).astype(np.float64)
-            sums[module][0] += rows.T @ rows
-            sums[module][1] += len(rows)
+        if module in paths:
+            inputs = as_tensor(x).data.reshape(-1, module.in_features).astype(np.float64)
+            grams[module] = grams[module] + inputs.T @ inputs
+            rows[module] += len(inputs)
     with forward_hook(look):
         predict(model, X)
-    return {i: sums[layer][0] / sums[layer][1] for i, layer in enumerate(model) if layer in sums}
+    return {int(path) if path.isdigit() else path: grams[module] / rows[module]
+            for module, path in paths.items() if rows[module]}
 
 
 def _check_layer(function, layer, kind):

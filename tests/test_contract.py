@@ -128,7 +128,7 @@ def test_bounds_may_be_sizes_and_other_arguments(k, n):
 def test_numbers_are_finite_unless_the_line_says_otherwise(line):
     for bad in (np.inf, np.nan):
         value = bad if line.startswith("float") else np.array([bad])
-        with refuses(ValueError, f"f: x must be {line}"):
+        with refuses(ValueError, "f: x must be finite, got "):
             with_contract(f"x : {line}, prose")(value)
         f = with_contract(f"x : {line}, or inf, prose")
         if math.isnan(bad):
@@ -300,8 +300,10 @@ def test_every_name_in_a_contract_means_something(name):
 
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_no_requirement_hides_in_the_prose(name):
+    """What the grammar cannot say, and the body checks, begins with "with"."""
     for parameter, line in CONTRACTS[name].lines.items():
-        assert not re.search(r"\bshape \(|\bor None\b|[<>]=? -?\d", line.prose), (parameter, line.prose)
+        prose = re.sub(r", with [^;,]*", "", line.prose)
+        assert not re.search(r"\bshape \(|\bor None\b|[<>]=? -?\d", prose), (parameter, line.prose)
 
 
 @pytest.mark.parametrize("name", CONTRACTS)

@@ -170,7 +170,7 @@ def test_with_scales_far_apart_the_fast_features_are_fitted_first_as_if_alone(rn
 
     A slow direction is learned by 1 - (1 - s^2)^t <= t s^2, and a fast one is left by exp(-t s^2).
     """
-    small = 1e-8
+    small = 1e-5
     X, y, _, scales = make_two_scales(12, n_fast=5, n_slow=3, slow_scale=small, noise=0.1,
                                       rng=rng)
     s = np.linalg.svd(X, compute_uv=False)

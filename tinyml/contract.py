@@ -112,6 +112,8 @@ class Contract:
 
     def error(self, name, value, refused, sizes):
         line, got = self.lines[name], refused.got or _shown(value)
+        if refused.must:
+            return refused.kind(f"{self.name}: {name} must be {refused.must}, got {got}")
         letters = dict.fromkeys(re.findall(rf"\*?{NAME}", line.text))
         known = [f"{letter} = {sizes[letter]}" for letter in letters if letter in sizes and letter != name]
         where = f" with {', '.join(known)}" if known and refused.kind is ValueError else ""
@@ -119,10 +121,11 @@ class Contract:
 
 
 class Refused(Exception):
-    """A value that the contract does not allow: the type of the error, and what is shown instead of the value."""
+    """A value that the contract does not allow: the type of the error, and what it shows in place of the value and
+    of the line's own words."""
 
-    def __init__(self, kind, got=None):
-        self.kind, self.got = kind, got
+    def __init__(self, kind, got=None, must=None):
+        self.kind, self.got, self.must = kind, got, must
 
 
 # ------------------------------------------------------------ kinds: the value that the body gets
@@ -233,10 +236,10 @@ def _entries(value):
 def _finite(value, sizes):
     if isinstance(value, (int, float)):
         if not math.isfinite(value):
-            raise Refused(ValueError)
+            raise Refused(ValueError, must="finite")
     elif value.dtype.kind == "f" and not np.isfinite(value).all():
         n_bad = np.count_nonzero(~np.isfinite(value))
-        raise Refused(ValueError, f"{n_bad} NaN or infinite values")
+        raise Refused(ValueError, f"{n_bad} NaN or infinite values", must="finite")
 
 
 def _not_nan(value, sizes):
@@ -440,7 +443,8 @@ class Line:
             return value
         value = self.kind(value)
         for symbol in self.symbols:
-            if sizes.setdefault(symbol, value) != value:
+            known = sizes.setdefault(symbol, value)
+            if known is not value and known != value:
                 raise Refused(ValueError)
         if self.shapes:
             for fits, pattern in self.shapes:

@@ -248,7 +248,7 @@ def _modes(function, X, t, lr):
     if s.max(initial=0) >= np.sqrt(2):
         raise ValueError(f"{function}: lr must keep s_max of X sqrt(lr) below sqrt(2), got {s.max():.6g}; "
                          "from sqrt(2) on, gradient descent does not converge")
-    return root, U, s, Vh, descent_filter(s, t, lr=1)
+    return root, U, s, Vh, descent_filter(s, t.astype(int), lr=1)
 
 
 def _positive(function, name, value, p):

@@ -2,11 +2,11 @@
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake
 
 MODULE, TESTS = "tinyml.interpolation.min_norm", "test_min_norm.py"
-SHORTEST = "    U, s, Vh = svd(X)\n    return (Vh.T / s) @ (U.T @ y)    # (p, rank) @ (rank, ...)"
+SHORTEST = "    U, s, Vh = svd(X)\n    return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm"
 
 CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gradient descent", (
     Exercise(
-        name="min_norm", target=f"{MODULE}:min_norm", level=2, minutes=10, after=("mul",), keep=1,
+        name="min_norm", target=f"{MODULE}:min_norm", level=2, minutes=10, after=("mul",),
         task="Compute the shortest of all least-squares fits, X^+ y, for an X of any shape and rank",
         tests=(f"{TESTS}::test_the_three_regimes_and_the_pseudoinverse_agree",
                f"{TESTS}::test_the_residual_is_orthogonal_to_every_column[min_norm]",
@@ -35,7 +35,7 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                     "X'X has an inverse only if the columns of X are independent, and XX' only if its rows are: go "
                     "by the singular values, which serve every X."))),
     Exercise(
-        name="ridge", target=f"{MODULE}:ridge", level=2, minutes=15, after=("min_norm",), keep=2,
+        name="ridge", target=f"{MODULE}:ridge", level=2, minutes=15, after=("min_norm",),
         task="Compute the ridge estimate for any penalty lam >= 0, with X^+ y as its limit at 0",
         tests=(f"{TESTS}::test_ridge_makes_the_gradient_of_its_objective_zero",
                f"{TESTS}::test_ridge_tends_to_the_minimum_norm",
@@ -43,30 +43,26 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                f"{TESTS}::test_without_samples_features_or_values_the_fit_is_zero",
                f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result"),
         hints=("It is the shortest fit with each direction shrunk: by which factor, and where does n come in?",
-               "beta = V diag(f / s) U'y with f = s^2 / (s^2 + n lam), which is ridge_filter(s, lam, n_samples=n), "
-               "a float64: give f the dtype of s.",
-               "U, s, Vh = svd(X); f = ridge_filter(s, lam, n_samples=max(len(X), 1)).astype(s.dtype), as n_samples "
-               "must be 1 or more; return (Vh.T * ...) @ (U.T @ y)"),
+               "beta = V diag(f / s) U'y with f = s^2 / (s^2 + n lam), which is ridge_filter(s, lam, n_samples=n).",
+               "U, s, Vh = svd(X); f = ridge_filter(s, lam, n_samples=len(X)); return (Vh.T * ...) @ (U.T @ y)"),
+        also=("lam = 0 and dependent columns are allowed: X'X + n lam I may have no inverse.",),
         mistakes=(
-            Mistake("n_samples=max(len(X), 1)", "n_samples=1",
+            Mistake("n_samples=len(X)", "n_samples=1",
                     "The objective is the mean over n samples, so the penalty in X'X + n lam I is n lam, not lam."),
-            Mistake("n_samples=max(len(X), 1)", "n_samples=max(X.shape[1], 1)",
+            Mistake("n_samples=len(X)", "n_samples=X.shape[1]",
                     "n lam has the number of samples in it, the rows of X, not that of the features."),
-            Mistake("max(len(X), 1)", "len(X)",
-                    "n = 0 is allowed, the answer is zeros; ridge_filter wants n_samples of 1 or more."),
             Mistake("(Vh.T * (f / s))", "(Vh.T * f)",
                     "The filter multiplies the coordinates of X^+ y, and those are divided by s: f / s."),
             Mistake("(Vh.T * (f / s))", "(Vh.T * (f / s ** 2))",
                     "s / (s^2 + n lam) is f / s; you divide by s twice."),
-            Mistake("ridge_filter(s, lam, n_samples=max(len(X), 1)).astype(s.dtype)",
-                    "ridge_filter(s, lam, n_samples=max(len(X), 1))",
-                    "float32 must stay float32: the filter is float64, give it the dtype of s."),
+            Mistake("(Vh.T * (f / s))", "(Vh.T / s)",
+                    "The penalty does not enter: multiply by the filter f as well."),
             Mistake("(Vh.T * (f / s)) @ (U.T @ y)",
                     "np.linalg.solve(X.T @ X + len(X) * lam * np.eye(X.shape[1]), X.T @ y)",
                     "For lam = 0, or nearly so, X'X + n lam I may have no inverse, and it squares the condition "
                     "number of X: go by the singular values."))),
     Exercise(
-        name="gradient_descent", target=f"{MODULE}:gradient_descent", level=2, minutes=15, after=("min_norm",), keep=1,
+        name="gradient_descent", target=f"{MODULE}:gradient_descent", level=2, minutes=15, after=("min_norm",),
         task="Walk down 1/2 ||X beta - y||^2 and return every iterate, with the gradient from the engine",
         tests=(f"{TESTS}::test_gradient_descent_equals_its_closed_form_at_every_step",
                f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result",
@@ -75,69 +71,67 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
         hints=("Each step makes a new Tensor of the current beta, computes the loss, and asks for its gradient.",
                "The loss is half the sum of the squared residuals; its gradient is X'(X beta - y), beta.grad after "
                "loss.backward(). The result has n_steps + 1 rows, the first is beta0, in the dtype of X.",
-               "beta = Tensor(iterates[t], requires_grad=True); loss = 0.5 * ((X @ beta - y) ** 2).sum(); "
-               "loss.backward(); iterates[t + 1] = iterates[t] - ..."),
+               "beta = Tensor(iterates[-1], requires_grad=True); loss = 0.5 * ((X @ beta - y) ** 2).sum(); "
+               "loss.backward(); iterates.append(iterates[-1] - ...); at the end np.stack(iterates)"),
+        also=("_start gives beta_0 in the right shape and dtype, _check_step refuses an lr that does not converge: "
+              "call both first, with svd(X)[1] for s.",),
         mistakes=(
             Mistake("0.5 * ((X @ beta - y) ** 2)", "((X @ beta - y) ** 2)",
                     "The loss is half the squared distance: without the half every step is twice too long."),
             Mistake("** 2).sum()", "** 2).mean()", "The loss is the sum over the samples, not their mean."),
-            Mistake("iterates[t] - lr * beta.grad", "iterates[t] + lr * beta.grad",
+            Mistake("iterates[-1] - lr * beta.grad", "iterates[-1] + lr * beta.grad",
                     "The sign: descent goes against the gradient."),
-            Mistake("iterates[t] - lr * beta.grad", "beta0 - lr * beta.grad",
+            Mistake("iterates[-1] - lr * beta.grad", "beta0 - lr * beta.grad",
                     "Each step starts from the last iterate, not from beta_0."),
-            Mistake("return iterates", "return iterates[1:]",
+            Mistake("np.stack(iterates)", "np.stack(iterates[1:])",
                     "The start beta_0 is the first of the n_steps + 1 iterates."),
-            Mistake("iterates[0] = beta0", "iterates[0] = 0",
+            Mistake("iterates = [beta0]", "iterates = [0 * beta0]",
                     "The descent starts at beta0, which need not be zero."),
-            Mistake("beta0.shape), X.dtype)", "beta0.shape))",
-                    "float32 must stay float32: allocate in the dtype of X."))),
+            Mistake("np.stack(iterates)", "np.stack(iterates).astype(np.float64)",
+                    "float32 must stay float32: the result has the dtype of X."))),
     Exercise(
-        name="descent_filter", target=f"{MODULE}:descent_filter", level=2, minutes=15, after=("gradient_descent",),
-        keep=6,
-        task="Compute the share of each singular direction that t steps of descent from zero have learned",
+        name="descent_filter", target=f"{MODULE}:descent_filter", level=1, minutes=10, after=("gradient_descent",),
+        task="Compute the fraction of each singular direction that t steps of descent from zero have learned",
         tests=(f"{TESTS}::test_many_tiny_steps_learn_what_gradient_flow_learns",
-               f"{TESTS}::test_the_share_learned_is_exact_however_small_the_step",
-               f"{TESTS}::test_the_share_learned_is_that_of_the_engine_s_descent"),
+               f"{TESTS}::test_the_share_learned_is_one_minus_what_every_step_leaves",
+               f"{TESTS}::test_the_share_learned_is_that_of_the_engine_s_descent",
+               f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result"),
         hints=("Each step leaves 1 - lr s^2 of what a direction still lacks. What is left after t of them?",
-               "f = 1 - (1 - step)^t, where step = lr s^2 has shape (rank,) and t has got an axis for it. For "
-               "small steps the difference from 1 loses digits: there it is -expm1(t log1p(-step)), which in turn "
-               "needs step < 1.",
-               "small = step < 0.5; return np.where(small, A, B): A = -np.expm1(t * np.log1p(-np.where(small, step, "
-               "0))), so that no logarithm fails, and B = 1 - (1 - step) ** t."),
+               "f = 1 - (1 - lr s^2)^t, where s has shape (rank,) and t needs a last axis of length 1 for it.",
+               "t = t[..., None].astype(s.dtype); return 1 - (1 - ...) ** t"),
+        also=("_check_step refuses an lr that does not converge: call it first.",),
         mistakes=(
-            Mistake("np.where(small, slowly, 1 - (1 - step) ** t)", "1 - (1 - step) ** t",
-                    "Where lr s^2 is tiny, 1 - lr s^2 rounds to 1 and the digits are lost: use expm1 and log1p "
-                    "there."),
-            Mistake("small = step < 0.5", "small = step < 2",
-                    "For lr s^2 >= 1 there is no logarithm of 1 - lr s^2: use the power there."),
-            Mistake("np.log1p(-np.where(small, step, 0))", "-np.where(small, step, 0)",
+            Mistake("1 - (1 - lr * s ** 2) ** t", "(1 - lr * s ** 2) ** t",
+                    "This is the fraction that is left; asked for is the fraction learned, 1 minus that."),
+            Mistake("1 - (1 - lr * s ** 2) ** t", "1 - np.exp(-lr * s ** 2 * t)",
                     "1 - exp(-t lr s^2) is gradient flow, infinitely small steps; a step of descent leaves 1 - lr "
                     "s^2."),
-            Mistake("slowly, 1 - (1 - step) ** t)", "1 - slowly, (1 - step) ** t)",
-                    "This is the share that is left; asked for is the share learned, 1 minus that."),
-            Mistake("np.where(small, slowly, 1 - (1 - step) ** t)", "np.minimum(t * step, 1)",
-                    "Each step learns a share of what is *left*, so the shares left multiply: 1 - (1 - lr s^2)^t, "
+            Mistake("1 - (1 - lr * s ** 2) ** t", "np.minimum(t * lr * s ** 2, 1)",
+                    "Each step learns a fraction of what is *left*, so what is left multiplies: 1 - (1 - lr s^2)^t, "
                     "not t lr s^2."),
-            Mistake("    slowly = ", "    t = t + 1\n    slowly = ",
-                    "t steps leave (1 - lr s^2)^t: you take one step too many."))),
+            Mistake("** t", "** (t + 1)", "t steps leave (1 - lr s^2)^t: you take one step too many."),
+            Mistake("lr * s ** 2", "lr * s", "X'X has the eigenvalues s^2, not s."),
+            Mistake("t = t[..., None].astype(s.dtype)", "t = t[..., None]",
+                    "The result has the dtype of s, float32 too: give t that dtype."))),
     Exercise(
         name="descent_closed_form", target=f"{MODULE}:gradient_descent_closed_form", level=3, minutes=25,
-        after=("descent_filter",), keep=1,
+        after=("descent_filter",),
         task="Write down every iterate of gradient descent without a loop, from any start",
         tests=(f"{TESTS}::test_gradient_descent_equals_its_closed_form_at_every_step",
                f"{TESTS}::test_iterates_never_leave_the_row_space_through_the_start[gradient_descent_closed_form]",
                f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result"),
         hints=("In the coordinates of the singular vectors every direction walks from where it starts to its "
                "limit, alone.",
-               "U, s, Vh = svd(X). The start is Vh @ beta0, the limit (U / s)' y, both (rank, ...); of the way "
-               "between them descent_filter(s, np.arange(n_steps + 1), lr=lr), (n_steps + 1, rank), is walked. "
-               "What X does not see of beta0 stays.",
-               "way = (U / s).T @ y - ...; return beta0 + np.einsum(\"ti,ip,i...->tp...\", filters, Vh, way), with "
-               "the filters in the dtype of X."),
+               "U, s, Vh = svd(X). The start is Vh @ beta0, the limit (U / s)' y, both (rank, ...); "
+               "descent_filter(s, np.arange(n_steps + 1), lr=lr), (n_steps + 1, rank), is the fraction of the way "
+               "between them that t steps cover. What X does not see of beta0 stays.",
+               "way = (U / s).T @ y - ...; np.stack of beta0 + Vh.T @ (way.T * f).T for every row f of the filters"),
+        also=("_start gives beta_0 in the right shape and dtype, _check_step refuses an lr that does not converge: "
+              "call both first.",),
         mistakes=(
             Mistake(" - Vh @ beta0", "",
                     "The way of a direction goes from its start to its limit: subtract V'beta_0."),
-            Mistake("return beta0 + np.einsum(", "return np.einsum(",
+            Mistake("beta0 + Vh.T", "Vh.T",
                     "The formula gives what is added to beta_0; what X does not see of beta_0 is kept."),
             Mistake("np.arange(n_steps + 1)", "np.arange(1, n_steps + 2)",
                     "Steps count from 0: the first of the n_steps + 1 rows is beta_0."),
@@ -145,9 +139,9 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                     "There are n_steps + 1 iterates, beta_0 included."),
             Mistake("(U / s).T @ y", "(U * s).T @ y",
                     "The limit is X^+ y, whose coordinates are U'y divided by s."),
-            Mistake("lr=lr).astype(X.dtype)", "lr=lr)",
-                    "float32 must stay float32: the filters are float64, cast them."),
-            Mistake("lr=lr)", "lr=lr / max(len(X), 1))",
+            Mistake("(way.T * f).T", "way",
+                    "After t steps only the fraction f of the way is done."),
+            Mistake("np.arange(n_steps + 1), lr=lr)", "np.arange(n_steps + 1), lr=lr / max(len(X), 1))",
                     "The loss is half the sum of squares, not their mean: lr is not divided by n."))),
     Exercise(
         name="kaczmarz", target="tinyml.interpolation.implicit_bias:kaczmarz", level=2, minutes=20,

@@ -1,13 +1,14 @@
 """Run the demos, one on each processor, and build the gallery page: ``python demos --quick``."""
 import json
 import os
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import _warm
-from common import describe, options, plain_console, question, write
+from common import describe, of_kind, options, plain_console, question, write
 from gallery import passed, write_page
 
 FOLDER = Path(__file__).resolve().parent
@@ -29,6 +30,7 @@ def place(path):
 
 SOURCES = {path.stem: path for path in sorted(FOLDER.glob("*.py"), key=place)
            if path.stem not in {"common", "gallery"} and not path.stem.startswith("_")}
+INTERRUPTED = 128 + signal.SIGINT    # the exit code that shells give
 TAIL = 12    # lines that are shown of a crash
 AT_ONCE = min(4, os.cpu_count() or 1)    # demos that run side by side; more would wait for the memory
 # On matrices as small as these, threads that wait for one another cost more time than they save; on a
@@ -37,11 +39,13 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THRE
 
 
 def run(source, *, quick, seed, out):
-    """Run one demo in a process of its own; return its results, or why there are none."""
+    """Run one demo in a process of its own; return its results, or why there are none; None after an interrupt."""
     for suffix in (".json", ".png"):    # what an earlier run left must not pass for this one's
         (out / source.stem).with_suffix(suffix).unlink(missing_ok=True)
     begun = time.perf_counter()
     child = _warm.run(source, [*["--quick"] * quick, "--seed", seed, "--out", out])
+    if _warm.ENDED.is_set():
+        return None
     written = out / f"{source.stem}.json"
     result = json.loads(written.read_text(encoding="utf-8")) if written.exists() else None
     if not (result and result["claims"] and child.returncode == (0 if passed(result) else 1)):
@@ -62,11 +66,12 @@ def title(source):
 
 
 def report(result):
-    """Verdict, claims held and seconds of one demo on a line; below it, what went wrong."""
-    held = sum(claim["holds"] for claim in result["claims"])
-    count = "" if "error" in result else f"{held} of {len(result['claims'])} claims hold"
+    """Verdict, laws and findings that held and seconds of one demo on a line; below it, what did not hold."""
+    laws, findings = (of_kind(result["claims"], kind) for kind in ("law", "finding"))
+    counts = [f"{sum(c['holds'] for c in claims)} of {len(claims)} {name}"
+              for name, claims in (("laws hold", laws), ("findings held", findings)) if claims]
     verdict = "passed" if passed(result) else "FAILED"
-    lines = [f"{verdict}  {count:<22}{result['seconds']:6.1f} s"]
+    lines = [f"{verdict}  {', '.join(counts):<40}{result['seconds']:6.1f} s"]
     lines += [describe(claim) for claim in result["claims"] if not claim["holds"]]
     lines += result.get("error", "").splitlines()
     return "\n        ".join(lines)
@@ -85,11 +90,20 @@ def main():
     os.environ.update({**ONE_THREAD, **os.environ})
     one = lambda stem: run(SOURCES[stem], quick=arguments.quick, seed=arguments.seed, out=arguments.out)
     good = 0
-    with ThreadPoolExecutor(AT_ONCE) as pool:    # a thread has nothing to do but to wait for its demo
+    pool = ThreadPoolExecutor(AT_ONCE)    # a thread has nothing to do but to wait for its demo
+    try:
         for number, (stem, result) in enumerate(zip(stems, pool.map(one, stems)), 1):
             print(f"{number:>3}/{len(stems)}  {stem:<{max(map(len, stems))}}  {report(result)}", flush=True)
             good += passed(result)
-    page = write_page(arguments.out, SOURCES.values())
+        page = write_page(arguments.out, SOURCES.values())
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)    # to end the demos takes a moment, and no second Ctrl-C
+        pool.shutdown(wait=False, cancel_futures=True)
+        _warm.end_all()
+        pool.shutdown()
+        page = write_page(arguments.out, SOURCES.values())
+        print(f"interrupted; what was finished is on {page.resolve()}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     print(f"{good} passed, {len(stems) - good} failed\n{page.resolve()}")
     sys.exit(not stems or good < len(stems))
 

@@ -10,12 +10,11 @@ THREADS = int(os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_
 FINE = time.get_clock_info("process_time").resolution < 1e-5
 CLOCK = time.process_time if THREADS == 1 and FINE else time.perf_counter
 BLOCK = 2e-3    # seconds that are timed at once, at least one step
-NOISE = 1.1     # limits are so much wider in the claims: machines are noisy
 
 
 def seconds(step):
     """Seconds per step: the best of about ten blocks, for a disturbance is not the step's."""
-    once = timeit.timeit(step, timer=CLOCK, number=1)    # and the caches are filled
+    once = max(timeit.timeit(step, timer=CLOCK, number=1), 1e-7)    # and the caches are filled
     n = max(1, round(BLOCK / once))
     blocks = max(3, round(10 * BLOCK / (n * once)))
     return min(timeit.repeat(step, timer=CLOCK, repeat=blocks, number=n)) / n

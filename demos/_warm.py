@@ -4,9 +4,14 @@ To load them takes half a second, as long as many a quick demo. So a server load
 has a process of its own, and may crash alone. Where a system has no such server (Windows), every process loads
 them itself: all is the same, but slower.
 """
+import contextlib
 import multiprocessing
+import os
 import runpy
+import signal
 import sys
+import threading
+import time
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +21,12 @@ FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 CONTEXT = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 if FORKS:
     CONTEXT.set_forkserver_preload(["matplotlib.pyplot", "matplotlib.backends.backend_agg", "tinyml.nn"])
+
+
+LOCK = threading.Lock()       # no process begins while end_all ends them
+ENDED = threading.Event()     # end_all was called
+ALIVE = set()                 # the processes that are running
+GRACE = 3                     # seconds that they have to end when they are interrupted
 
 
 class Ended(NamedTuple):
@@ -29,17 +40,37 @@ def run(source, arguments, *, strict=False, seconds=None):
     """Run a demo as ``python source arguments`` would, in a process of its own; return how it `Ended`.
 
     With `strict`, a RuntimeWarning or UserWarning is an error; after so many `seconds` it is killed.
+    After `end_all` no process begins any more.
     """
     with TemporaryDirectory() as folder:
         files = [str(Path(folder, name)) for name in ("out", "err")]
         child = CONTEXT.Process(target=_perform, args=(str(source), [*map(str, arguments)], files, strict))
-        child.start()
+        with LOCK:
+            if ENDED.is_set():
+                return Ended(-signal.SIGINT, "", "")
+            child.start()
+            ALIVE.add(child)
         child.join(seconds)
         if child.exitcode is None:
             child.kill()
             child.join()
+        ALIVE.discard(child)
         texts = [Path(file).read_text(encoding="utf-8") if Path(file).exists() else "" for file in files]
         return Ended(child.exitcode, *texts)
+
+
+def end_all():
+    """Interrupt every process, so that it ends its own children too; kill those that take too long."""
+    with LOCK:
+        ENDED.set()
+    for child in list(ALIVE):
+        with contextlib.suppress(ProcessLookupError):    # it ended just now
+            os.kill(child.pid, signal.SIGINT)
+    limit = time.monotonic() + GRACE
+    while ALIVE and time.monotonic() < limit:
+        time.sleep(0.02)
+    for child in list(ALIVE):
+        child.kill()
 
 
 def _perform(source, arguments, files, strict):

@@ -148,5 +148,5 @@ demo.claim("stronger is not always better: far beyond that, the digit is lost to
            same_digit[used] - same_digit[-1], at_least=0.1)
 demo.claim(f"a turn in {MOST_STEPS} steps loses contrast that one step keeps (ratio of what is left)",
            contrast[-1] / contrast[0], at_most=0.9)
-demo.claim("a view is made fast (images per second)", speed, at_least=30_000)
+demo.finding("a view is made fast (images per second)", speed, at_least=30_000)
 demo.finish(figure)

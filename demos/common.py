@@ -3,7 +3,11 @@
     demo = start(__file__, __doc__)
     demo.record("test accuracy", accuracy)
     demo.claim("the test accuracy is at least 96 %", accuracy, at_least=0.96)
+    demo.finding("an epoch takes at most so many seconds", seconds, at_most=2)
     demo.finish(figure)
+
+A claim is a *law*: it holds for any seed and on any machine, and a run in which it does not has failed. What
+depends on the machine, or was seen but is not promised, is a *finding*: it is reported beside what was expected.
 """
 import argparse
 import ast
@@ -79,6 +83,7 @@ def start(file, doc):
     del arguments.mine
     if not interactive:
         matplotlib.use("Agg")    # draws into files, on machines without a screen too
+        sys.excepthook = without_traceback(sys.excepthook)
     matplotlib.style.use(["default", STYLE])
     plain_console()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -86,7 +91,7 @@ def start(file, doc):
 
 
 class Demo:
-    """One run of a demo: its settings (quick, seed, out, rng), its findings (numbers, claims)."""
+    """One run of a demo: its settings (quick, seed, out, rng), its results (numbers, claims)."""
 
     progress = staticmethod(progress)    # for item in demo.progress(items, "label"):
 
@@ -110,20 +115,18 @@ class Demo:
                              for field, value in row._asdict().items()]
 
     def claim(self, text, value, **bound):
-        """State that `value` keeps one bound: at_least, at_most, above, below or within=(a, b).
+        """State a law: `value` keeps one bound, at_least, at_most, above, below or within=(a, b), or the run fails.
 
         Raises TypeError unless there is exactly one of these bounds.
         """
-        if len(bound) != 1 or not bound.keys() <= RULES.keys():
-            raise TypeError(f"claim: bound must be one of {', '.join(RULES)}, got "
-                            f"{', '.join(bound) or 'none'}; write claim(text, value, at_least=...)")
-        (name, limits), = bound.items()
-        (reads, rule), value, limits = RULES[name], float(value), np.ravel(limits).tolist()
-        self.claims.append({"text": text, "expected": reads.format(*map(show, limits)),
-                            "measured": plain(value), "holds": rule(value, *limits)})
+        self.claims.append(judged("claim", "law", text, value, bound))
+
+    def finding(self, text, value, **bound):
+        """Report `value` beside the bound that is expected of it, as in `claim`; no run fails by it."""
+        self.claims.append(judged("finding", "finding", text, value, bound))
 
     def finish(self, figure):
-        """Save <stem>.png, then <stem>.json, and print the claims; exit with 1 unless all hold."""
+        """Save <stem>.png, then <stem>.json, and print claims and findings; exit with 1 unless all laws hold."""
         image = io.BytesIO()
         figure.savefig(image, format="png")
         write(self.out / f"{self.stem}.png", image.getvalue())
@@ -142,16 +145,41 @@ class Demo:
                      "write demo.claim(text, value, at_least=...)")
 
 
+def judged(function, kind, text, value, bound):
+    """A law or a finding as the results hold it: what was expected, what was measured, and whether they agree."""
+    if len(bound) != 1 or not bound.keys() <= RULES.keys():
+        raise TypeError(f"{function}: bound must be one of {', '.join(RULES)}, got {', '.join(bound) or 'none'}; "
+                        f"write {function}(text, value, at_least=...)")
+    (name, limits), = bound.items()
+    reads, rule = RULES[name]
+    value, limits = float(value), np.ravel(limits).tolist()
+    return {"kind": kind, "text": text, "expected": reads.format(*map(show, limits)), "measured": plain(value),
+            "holds": rule(value, *limits)}
+
+
+VERDICTS = {("law", True): "holds", ("law", False): "DOES NOT HOLD",
+            ("finding", True): "held", ("finding", False): "did not hold here"}
+
+
+def verdict(claim):
+    """What is said of a law or a finding."""
+    return VERDICTS[claim["kind"], claim["holds"]]
+
+
+def of_kind(claims, kind):
+    """Those of the claims that are laws, or findings."""
+    return [claim for claim in claims if claim["kind"] == kind]
+
+
 def all_hold(claims):
-    """Whether there are claims, and each of them holds."""
-    return bool(claims) and all(claim["holds"] for claim in claims)
+    """Whether there are claims, and each law among them holds."""
+    return bool(claims) and all(law["holds"] for law in of_kind(claims, "law"))
 
 
 def describe(claim):
-    """A claim on one line; its verdict is in words, which any console can print."""
-    verdict = "holds:        " if claim["holds"] else "DOES NOT HOLD:"
+    """A law or a finding on one line; its verdict is in words, which any console can print."""
     numbers = f"expected {claim['expected']}, measured {show(claim['measured'])}"
-    return f"{verdict} {claim['text']} ({numbers})"
+    return f"{verdict(claim) + ':':<18} {claim['text']} ({numbers})"
 
 
 def question(source):
@@ -193,6 +221,16 @@ def write(path, data):
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def without_traceback(hook):
+    """The hook for errors that end Python, but for Ctrl-C one line: where it happened is chance."""
+    def report(kind, error, trace):
+        if issubclass(kind, KeyboardInterrupt):
+            print("interrupted", file=sys.stderr)
+        else:
+            hook(kind, error, trace)
+    return report
 
 
 def plain_console():

@@ -6,7 +6,7 @@ import struct
 from string import Template
 from urllib.parse import quote
 
-from common import all_hold, show, write
+from common import all_hold, of_kind, show, verdict, write
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -22,10 +22,12 @@ PAGE = Template("""<!doctype html>
 <h1>tinyml</h1>
 <p>A machine-learning framework in NumPy, small enough to read: why large models generalise,
 how to make them small, how they learn without labels. Every picture below was computed by a
-script of about a page, which states what it claims and checks it.</p>
+script of about a page, which states what it claims and checks it. A law holds for any seed, on any
+machine; a finding is what was measured here, beside what was expected.</p>
 <dl>
 <div><dt>Demos</dt><dd>$demos</dd></div>
-<div><dt>Claims that hold</dt><dd>$held</dd></div>
+<div><dt>Laws that hold</dt><dd>$laws</dd></div>
+<div><dt>Findings that held</dt><dd>$findings</dd></div>
 <div><dt>Time</dt><dd>$seconds</dd></div>
 </dl>
 <nav aria-label="Demos"><ul>
@@ -82,13 +84,14 @@ article { --pad: clamp(1.2rem, 4vw, 3rem); padding: var(--pad);
 .stem { display: flex; justify-content: space-between; gap: 1rem; margin: 0;
   font: 0.85rem/1.6 var(--mono); }
 .stem a { text-decoration: none; }
-.good, .bad { font-family: system-ui, sans-serif; font-weight: 600; white-space: nowrap; }
+.good, .bad, .open { font-family: system-ui, sans-serif; font-weight: 600; white-space: nowrap; }
 .good { color: var(--good); }
 .bad { color: var(--bad); }
+.open { color: var(--quiet); }
 img { display: block; width: 100%; height: auto; border-radius: 0.5rem; background: #fff; }
 @media (prefers-color-scheme: dark) { img { padding: 0.75rem; } }
 .claims { margin: 1.8rem 0 0; }
-.claims li { display: grid; grid-template-columns: 9.5rem 1fr; gap: 0 1rem; padding: 0.8rem 0;
+.claims li { display: grid; grid-template-columns: 11rem 1fr; gap: 0 1rem; padding: 0.8rem 0;
   border-top: 1px solid var(--line); }
 small { display: flex; flex-wrap: wrap; gap: 0 1.5rem; font-size: 0.9rem; color: var(--quiet);
   font-variant-numeric: tabular-nums; }
@@ -109,23 +112,37 @@ pre { padding: 1rem; border-left: 3px solid var(--bad); background: var(--paper)
 
 
 def passed(result):
-    """Whether a demo ran to its end, and all that it claims holds."""
+    """Whether a demo ran to its end, and every law that it claims holds."""
     return "error" not in result and all_hold(result["claims"])
 
 
 def write_page(out, sources):
     """Write `out`/index.html about the `sources` that have results in `out`; return its path."""
-    results = {source: json.loads((out / f"{source.stem}.json").read_text(encoding="utf-8"))
-               for source in sources if (out / f"{source.stem}.json").exists()}
-    held = [claim["holds"] for result in results.values() for claim in result["claims"]]
+    results = {source: read(out / f"{source.stem}.json") for source in sources
+               if (out / f"{source.stem}.json").exists()}
+    claimed = [claim for result in results.values() for claim in result["claims"]]
     page = PAGE.substitute(
-        style=STYLE, demos=len(results), held=f"{sum(held)} of {len(held)}",
+        style=STYLE, demos=len(results), laws=count(of_kind(claimed, "law")),
+        findings=count(of_kind(claimed, "finding")),
         seconds=f"{sum(result['seconds'] for result in results.values()):.0f} s",
         contents="\n".join(f'<li><a href="#{source.stem}">{source.stem}</a></li>'
                            for source in results),
         cards="\n".join(card(out, source, result) for source, result in results.items()))
     write(out / "index.html", page.encode())
     return out / "index.html"
+
+
+def read(path):
+    """The results of a demo; in files of earlier versions, every claim is a law."""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    for claim in result["claims"]:
+        claim.setdefault("kind", "law")
+    return result
+
+
+def count(claims):
+    """How many of the claims held, as "3 of 4"."""
+    return f"{sum(claim['holds'] for claim in claims)} of {len(claims)}"
 
 
 def card(out, source, result):
@@ -137,28 +154,31 @@ def card(out, source, result):
         body = figure(out, source.stem, result) + claims(result) + numbers(result)
     return CARD.substitute(
         stem=source.stem, question=html.escape(result["question"]), body=body,
-        verdict=mark(passed(result), "passed", "failed"),
+        verdict=mark("good", "passed") if passed(result) else mark("bad", "failed"),
         seconds=f"{result['seconds']:.1f} s" + ", quick run" * result["quick"],
         command=html.escape(f"python demos/{source.name}{quick}{seed}"), source=link(source, out))
 
 
-def mark(good, yes, no):
-    """A verdict as a sign, a word and a colour."""
-    kind, words = ("good", f"✓ {yes}") if good else ("bad", f"✗ {no}")
-    return f'<span class="{kind}">{words}</span>'
+def mark(kind, words):
+    """A verdict as a sign, words and a colour."""
+    sign = {"good": "✓", "bad": "✗", "open": "○"}[kind]
+    return f'<span class="{kind}">{sign} {words}</span>'
 
 
 def figure(out, stem, result):
     """The picture, with its size so that the page does not jump while it loads."""
+    if not (out / f"{stem}.png").exists():
+        return ""
     width, height = struct.unpack(">II", (out / f"{stem}.png").read_bytes()[16:24])
     return (f'<a class="figure" href="{stem}.png"><img src="{stem}.png" width="{width}" '
             f'height="{height}" loading="lazy" alt="{html.escape(result["finding"])}"></a>\n')
 
 
 def claims(result):
-    """What the demo claims, each with its verdict, what was expected and what was measured."""
-    items = [f'<li>{mark(claim["holds"], "holds", "does not hold")}'
-             f'<div>{html.escape(claim["text"])}<small>'
+    """The laws and findings of a demo, each with its verdict, what was expected and what was measured."""
+    kinds = {"holds": "good", "held": "good", "DOES NOT HOLD": "bad", "did not hold here": "open"}
+    items = [f'<li>{mark(kinds[verdict(claim)], verdict(claim).lower())}'
+             f'<div>{html.escape(claim["text"])}<small><span>{claim["kind"]}</span> '
              f'<span>expected {html.escape(claim["expected"])}</span> '
              f'<span>measured {show(claim["measured"])}</span></small></div></li>'
              for claim in result["claims"]]

@@ -87,10 +87,10 @@ for what, (sizes, power) in SIZES.items():
     demo.record(f"{what} (the work grows with power {power})", sizes)
     demo.record(f"{what}: a step or fit takes", 1e3 * seconds[what], "ms")
     demo.record(f"{what}: exponent between the two largest", slope[what])
-demo.claim("a small step is mostly cost per call: with 1/256 of the work it takes over 1/64 of the time (share)",
-           seconds["width D"][0] / seconds["width D"][2 if demo.quick else 4], above=1 / 64)
+demo.finding("a small step is mostly cost per call: with 1/256 of the work it takes over 1/64 of the time (share)",
+             seconds["width D"][0] / seconds["width D"][2 if demo.quick else 4], above=1 / 64)
 if not demo.quick:    # two rounds are too few to claim an exponent
     for what, (_, power) in SIZES.items():
-        demo.claim(f"{what}: time grows at most with the power of the work, and noise (exponent)", slope[what],
-                   at_most=power + 0.35)
+        demo.finding(f"{what}: time grows at most with the power of the work, and noise (exponent)", slope[what],
+                     at_most=power + 0.35)
 demo.finish(figure)

@@ -175,9 +175,9 @@ demo.claim("what a pair of filters loses is lost in the first layer (points won 
 demo.claim("at rank n/2 two square factors are as much work as the whole (share)",
            load[RANKS.index(WIDE // 2)], within=(1, 1))
 if not demo.quick:
-    demo.claim("rank 128 of 1,024, a quarter of the work, takes this share of the time", ratio[1],
-               at_most=0.6)
-    demo.claim("time is in proportion to work (time / work, each as a share, from rank 128 on, farthest from 1)",
-               np.exp(np.abs(np.log(ratio / load)[1:]).max()), at_most=1.7)
-    demo.claim("rank 768 takes longer than the whole (share of the time)", ratio[-1], above=1)
+    demo.finding("rank 128 of 1,024, a quarter of the work, takes this share of the time", ratio[1],
+                 at_most=0.6)
+    demo.finding("time is in proportion to work (time / work, each as a share, from rank 128 on, farthest from 1)",
+                 np.exp(np.abs(np.log(ratio / load)[1:]).max()), at_most=1.7)
+    demo.finding("rank 768 takes longer than the whole (share of the time)", ratio[-1], above=1)
 demo.finish(figure)

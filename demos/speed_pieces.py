@@ -15,7 +15,7 @@ Which of the small networks is faster than the large one that it was made of, fo
 import matplotlib.pyplot as plt
 import numpy as np
 from _blocks import pieces
-from _clock import NOISE, THREADS, race
+from _clock import THREADS, race
 from _peers import modules
 from common import BLUE, GREEN, ORANGE, PURPLE, start
 
@@ -28,7 +28,7 @@ from tinyml.train import predict
 
 demo = start(__file__, __doc__)
 ROUNDS = 3 if demo.quick else 15          # each round times all who take part, one after the other
-BY_HAND = (5, 1.15, 1.5)                  # limits of tinyml's time / that of the code by hand, for each piece
+BY_HAND = (5, 1.15, 1.5)                  # expected of tinyml's time / that of the code by hand, for each piece
 TO_PYTORCH = (0.7, 1.0, 1.5)              # and / PyTorch's
 BATCHES = (1, 256)
 SIZES = (784, 300, 100, 10)
@@ -138,17 +138,15 @@ for (name, who), hand, pytorch in zip(ratios.items(), BY_HAND, TO_PYTORCH):
     for label, values in who.items():
         demo.record(f"{name}: {label} / by hand", np.median(values))
     if not demo.quick:    # three rounds are too few to claim a ratio
-        demo.claim(f"{name}: time of tinyml / by hand (limit {hand:g}, and noise)", np.median(who["tinyml"]),
-                   at_most=NOISE * hand)
+        demo.finding(f"{name}: time of tinyml / by hand", np.median(who["tinyml"]), at_most=hand)
     if torch is not None:
-        demo.claim(f"{name}: time of tinyml / PyTorch (limit {pytorch:g}, and noise)",
-                   np.median(who["tinyml"] / who["PyTorch"]), at_most=NOISE * pytorch)
+        demo.finding(f"{name}: time of tinyml / PyTorch", np.median(who["tinyml"] / who["PyTorch"]), at_most=pytorch)
 for n in BATCHES:
     demo.record(f"inference, batch {n}: {', '.join(models)} / by hand", np.median(inference[n], axis=0))
 demo.claim("the dense network's outputs are those by hand (largest difference)", apart, at_most=1e-4)
 if not demo.quick:
-    demo.claim("in batches of 256 the framework costs inference next to nothing (ratio to by hand)",
-               np.median(inference[256][:, 0]), at_most=1.3)
-    demo.claim("in batches of 256 low rank is faster than dense (ratio of the times)",
-               np.median(inference[256][:, 2] / inference[256][:, 0]), below=1)
+    demo.finding("in batches of 256 the framework costs inference next to nothing (ratio to by hand)",
+                 np.median(inference[256][:, 0]), at_most=1.3)
+    demo.finding("in batches of 256 low rank is faster than dense (ratio of the times)",
+                 np.median(inference[256][:, 2] / inference[256][:, 0]), below=1)
 demo.finish(figure)

@@ -184,8 +184,8 @@ demo.claim(f"{THIRD} units at once: Taylor keeps more accuracy than random (lead
 demo.claim(f"removed in steps of {STEP}, with training, half of the units cost Taylor's network (points)",
            100 * (most - halved[0]), at_most=3)
 if not demo.quick:
-    demo.claim("time falls as the work does (correlation of the logarithms)",
-               np.corrcoef(np.log(share), np.log(ratio))[0, 1], at_least=0.9)
-    demo.claim("the smallest network takes this share of the time of the full one (batch of 256)",
-               ratio[-1], at_most=0.5)
+    demo.finding("time falls as the work does (correlation of the logarithms)",
+                 np.corrcoef(np.log(share), np.log(ratio))[0, 1], at_least=0.9)
+    demo.finding("the smallest network takes this share of the time of the full one (batch of 256)",
+                 ratio[-1], at_most=0.5)
 demo.finish(figure)

@@ -3,9 +3,11 @@ import json
 import os
 import runpy
 import shutil
+import signal
 import struct
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -38,7 +40,7 @@ def test_every_demo_keeps_its_claims(stem, quick_demos):
     child = runs[stem].result()
     assert child.returncode == 0, child.stdout + child.stderr
     result = results(out / f"{stem}.json")
-    assert result["claims"] and all(claim["holds"] for claim in result["claims"])
+    assert result["claims"] and all(claim["holds"] for claim in result["claims"] if claim["kind"] == "law")
     assert result["numbers"] and result["question"].endswith("?")
     assert result["finding"] != result["question"], "the figure's title must state the finding"
     assert_is_picture(out / f"{stem}.png")
@@ -61,6 +63,12 @@ demo.record("draw", demo.rng.random(3))
 demo.record("infinite <i>", float("inf"))
 demo.claim("one is <b>not</b> & never two", 1, below=2)
 demo.claim("X\\u207ay is printed everywhere", 1, within=(1, 2))
+demo.finish(figure)
+""",
+    "machine": BEGIN + """
+demo.claim("one is one", 1, within=(1, 1))
+demo.finding("a step takes no time", 1, at_most=0)
+demo.finding("a step takes time", 1, above=0)
 demo.finish(figure)
 """,
     "failing": BEGIN + """
@@ -103,12 +111,14 @@ def test_all_demos_run_and_failures_are_counted(scratch):
     folder, run = scratch
     assert run.returncode == 1 and run.stderr == ""
     *_, counts, page = run.stdout.splitlines()
-    assert (counts, Path(page)) == ("1 passed, 6 failed", (folder / "out" / "index.html").resolve())
-    lines = {line.split()[1]: line for line in run.stdout.splitlines() if line[:6].endswith("/7 ")}
+    assert (counts, Path(page)) == ("2 passed, 6 failed", (folder / "out" / "index.html").resolve())
+    lines = {line.split()[1]: line for line in run.stdout.splitlines() if line[:6].endswith("/8 ")}
     assert set(lines) == set(SCRATCH)
-    assert [stem for stem in lines if "passed" in lines[stem]] == ["good"]
-    assert "2 of 2 claims hold" in lines["good"] and "1 of 2 claims hold" in lines["failing"]
+    assert [stem for stem in lines if "passed" in lines[stem]] == ["good", "machine"]
+    assert "2 of 2 laws hold  " in lines["good"] and "1 of 2 laws hold" in lines["failing"]
+    assert "1 of 1 laws hold, 1 of 2 findings held" in lines["machine"]
     for words in ("one is two (expected at least 2, measured 1)", "ValueError: boom <b>",
+                  "did not hold here: a step takes no time (expected at most 0, measured 1)",
                   "must claim something", "ValueError: late", "exit code 0", "SyntaxError"):
         assert words in run.stdout
 
@@ -130,7 +140,7 @@ def test_the_results_of_a_demo(scratch):
     draw, infinite = result["numbers"]
     assert draw["value"] == np.random.default_rng(3).random(3).tolist()
     assert infinite["value"] is None
-    assert result["claims"][0] == {"text": "one is <b>not</b> & never two", "expected": "below 2",
+    assert result["claims"][0] == {"kind": "law", "text": "one is <b>not</b> & never two", "expected": "below 2",
                                    "measured": 1, "holds": True}
 
 
@@ -149,6 +159,74 @@ def test_one_demo_alone_keeps_the_others_on_the_page(scratch, tmp_path):
     assert run.returncode == 0 and "\n1 passed, 0 failed\n" in run.stdout
     assert Page(tmp_path / "out" / "index.html").ids == set(SCRATCH)
     assert python("demos", "absent", cwd=tmp_path).returncode == 2
+
+
+def alive(pid):
+    """Whether a process runs; one that ended, and is not asked for yet, does not."""
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+SLOW = BEGIN + """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+try:
+    demo.out.joinpath("pids.part").write_text(f"{os.getpid()} {child.pid}")
+    demo.out.joinpath("pids.part").rename(demo.out / "pids")
+    time.sleep(600)
+finally:
+    child.kill()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc which processes are alive")
+def test_an_interrupt_ends_all_in_one_line_and_the_page_shows_what_is_there(scratch, tmp_path):
+    folder, _ = scratch
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    out = tmp_path / "out"
+    for stem, before in (("slow", "good"), ("later", "good"), ("later2", "good"), ("later3", "good"), ("later4", "good")):
+        (tmp_path / "demos" / f"{stem}.py").write_text(HEAD.format(question="Slow?") + SLOW, encoding="utf-8")
+        for suffix in ("json", "png"):    # of an earlier run
+            shutil.copy(out / f"{before}.{suffix}", out / f"{stem}.{suffix}")
+    run = subprocess.Popen([sys.executable, "demos", "--out", "out", "machine", "slow", "later", "later2", "later3",
+                            "later4"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (out / "pids").exists():
+        assert run.poll() is None, run.communicate()
+        time.sleep(0.02)
+    pids = (out / "pids").read_text().split()
+    run.send_signal(signal.SIGINT)    # to it alone: its children must hear of it from it
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert errors.count("\n") == 1 and "interrupted" in errors
+    assert not [pid for pid in pids if alive(pid)]
+    page = Page(out / "index.html")
+    assert not (out / "slow.json").exists() and "slow" not in page.ids
+    assert {"good", "later4"} <= page.ids    # what had not begun shows its earlier run
+    for image in page.all("img", "src"):
+        assert (out / image).is_file()
+    assert not list(out.glob(".*"))
+
+
+def test_a_demo_that_is_interrupted_says_so_in_one_line(scratch, tmp_path):
+    folder, _ = scratch
+    (folder / "demos" / "interrupted.py").write_text(HEAD.format(question="?") + BEGIN + "raise KeyboardInterrupt",
+                                                     encoding="utf-8")
+    child = python(folder / "demos" / "interrupted.py", "--out", tmp_path, cwd=tmp_path)
+    (folder / "demos" / "interrupted.py").unlink()
+    assert child.returncode not in (0, 1) and child.stderr == "interrupted\n"
+
+
+def test_results_of_an_earlier_version_or_without_a_picture_are_shown(scratch, tmp_path):
+    folder, _ = scratch
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    result = results(tmp_path / "out" / "good.json")
+    for claim in result["claims"]:
+        del claim["kind"]
+    (tmp_path / "out" / "good.json").write_text(json.dumps(result))
+    (tmp_path / "out" / "good.png").unlink()
+    assert python("demos", "--out", "out", "machine", cwd=tmp_path).returncode == 0
+    page = Page(tmp_path / "out" / "index.html")
+    assert "4 of 5" in page.text and "good.png" not in page.all("img", "src")
 
 
 # The page.
@@ -186,7 +264,7 @@ class Page(HTMLParser):
 def test_the_page_shows_every_demo(scratch):
     page = Page(scratch[0] / "out" / "index.html")
     assert page.ids == set(SCRATCH)
-    for words in ("3 of 4", "one is <b>not</b> & never two", "does not hold", "not finite",
+    for words in ("4 of 5", "1 of 2", "did not hold here", "one is <b>not</b> & never two", "does not hold", "not finite",
                   "What does <crashing> do?", "boom <b>", "python demos/good.py --quick --seed 3"):
         assert words in page.text
     assert "an earlier run" not in page.text
@@ -200,7 +278,7 @@ def test_the_page_needs_no_network_and_its_links_lead_somewhere(scratch):
     for target in page.all("a", "href") + page.all("img", "src"):
         assert target[1:] in page.ids if target[0] == "#" else (path.parent / target).is_file()
     assert "../demos/good.py" in page.all("a", "href")
-    assert page.all("img", "alt") == ["One & two"] * 2
+    assert page.all("img", "alt") == ["One & two"] * 3
     for name, width in zip(page.all("img", "src"), page.all("img", "width")):
         assert struct.unpack(">I", (path.parent / name).read_bytes()[16:20]) == (int(width),)
 
@@ -224,7 +302,12 @@ def test_claims_follow_the_order_of_numbers(common, value, low, high):
     for bound in ({"at_least": low}, {"below": low}, {"at_most": low}, {"above": low},
                   {"at_most": high}, {"within": (low, high)}):
         demo.claim("text", np.float64(value), **bound)
-    at_least, below, at_most, above, at_most_high, within = (c["holds"] for c in demo.claims)
+        demo.finding("text", np.float64(value), **bound)
+    laws, findings = demo.claims[::2], demo.claims[1::2]
+    assert [{**law, "kind": "finding"} for law in laws] == findings
+    assert {law["kind"] for law in laws} == {"law"}
+    assert common["all_hold"](demo.claims) == all(law["holds"] for law in laws) and common["all_hold"](findings)
+    at_least, below, at_most, above, at_most_high, within = (law["holds"] for law in laws)
     known = not (np.isnan(value) or np.isnan(low))
     assert (at_least or below, at_most or above) == (known, known)
     assert not (at_least and below) and not (at_most and above)
@@ -235,8 +318,9 @@ def test_claims_follow_the_order_of_numbers(common, value, low, high):
 
 @pytest.mark.parametrize("bound", [{}, {"atleast": 1}, {"at_least": 1, "at_most": 2}])
 def test_a_claim_has_one_bound(common, bound):
-    with pytest.raises(TypeError, match="claim: bound must be one of at_least, .*, got"):
-        new(common).claim("text", 1, **bound)
+    for function in ("claim", "finding"):
+        with pytest.raises(TypeError, match=f"^{function}: bound must be one of at_least, .*, got"):
+            getattr(new(common), function)("text", 1, **bound)
 
 
 @given(st.recursive(NUMBERS | st.booleans(), lambda inner: st.lists(inner, max_size=3)))

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -28,3 +30,28 @@ def test_the_paths_of_the_readme_exist():
 
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= 160
+
+
+def stems(folder):
+    return sorted(path.stem for path in (ROOT / folder).glob("*.py") if not path.stem.startswith("_"))
+
+
+@pytest.mark.parametrize("topic", ["interpolation", "compression", "selfsupervised"])
+def test_every_lesson_is_on_the_map(topic):
+    listed = (ROOT / "tinyml" / topic / "__init__.py").read_text(encoding="utf-8")
+    for stem in stems(f"tinyml/{topic}"):
+        assert f"(tinyml/{topic}/{stem}.py" in README, f"the README's map lacks tinyml/{topic}/{stem}.py"
+        assert re.search(rf"^    {stem} ", listed, re.M), f"tinyml/{topic}/__init__.py does not list {stem}"
+
+
+def test_every_demo_is_linked():
+    for stem in set(stems("demos")) - {"common", "gallery"}:
+        assert f"(demos/{stem}.py)" in README, f"the README does not link demos/{stem}.py"
+
+
+def test_the_tests_that_contributors_are_told_about_exist():
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`tests/(\w+\.py)::(\w+)`", text)
+    assert len(named) >= 12
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file}::{test}"

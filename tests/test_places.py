@@ -2,12 +2,17 @@
 import copy
 
 import numpy as np
+import pytest
 from hypothesis import given
 from numpy.testing import assert_array_equal
 from strategies import rngs
 
-from tinyml import Tensor, nn
+from tinyml import Tensor, nn, optim
+from tinyml.compression import (clipping, distillation, integer, low_rank, quantization, quantization_aware, report,
+                                structured)
 from tinyml.nn.places import is_chain, opened, untied
+from tinyml.selfsupervised import downstream
+from tinyml.train import accuracy, predict
 
 
 class Pair(nn.Module):
@@ -73,3 +78,64 @@ def test_a_sequential_with_a_forward_of_its_own_is_no_chain():
 
     assert is_chain(nn.Sequential()) and is_chain(Named()) and not is_chain(Doubled()) and not is_chain(nn.ReLU())
     assert [path for path, _ in opened(nn.Sequential(Doubled(nn.ReLU())))] == ["0"]
+
+
+# ------------------------------------------------------------ what runs a model leaves it as it is
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.standard_normal((12, 4)).astype(np.float32), np.arange(12) % 3
+KEEP = {0: np.array([1, 0, 1, 1, 0], bool)}
+RUNS = {
+    "predict": lambda m: predict(m, X),
+    "accuracy": lambda m: accuracy(m, X, Y),
+    "macs": lambda m: report.macs(m, X),
+    "milliseconds": lambda m: report.milliseconds([m], X, rounds=1),
+    "compare": lambda m: report.compare({"m": m}, X, Y),
+    "feature_maps": lambda m: structured.feature_maps(m, X, Y),
+    "oracle_scores": lambda m: structured.oracle_scores(m, X, Y),
+    **{f"unit_scores, {criterion}": lambda m, criterion=criterion:
+        structured.unit_scores(m, X, Y, criterion=criterion)
+       for criterion in ("norm", "activation", "taylor", "oracle")},
+    "mask_units": lambda m: structured.mask_units(m, KEEP)(Tensor(X)),
+    "remove_units": lambda m: structured.remove_units(m, KEEP)(Tensor(X)),
+    "fold_batch_norm": lambda m: quantization.fold_batch_norm(m)(Tensor(X)),
+    "quantize_weights": lambda m: quantization.quantize_weights(m, bits=4)(Tensor(X)),
+    "quantize_repaired": lambda m: clipping.quantize_repaired(m, bits=4)(Tensor(X)),
+    "prepare": lambda m: quantization_aware.prepare(m, bits=4)(Tensor(X)),
+    "from_float": lambda m: integer.IntegerModel.from_float(m, X),
+    "input_covariances": lambda m: low_rank.input_covariances(m, X),
+    "factorize": lambda m: low_rank.factorize(m, share=0.5, X=X),
+    "share_for_accuracy": lambda m: low_rank.share_for_accuracy(m, X, Y, at_least=0, shares=[0.5], inputs=X),
+    "shift_bias": lambda m: distillation.shift_bias(m, 0, 1.0)(Tensor(X)),
+    "distill": lambda m: _taught(m),
+    "extract_features": lambda m: downstream.extract_features(m, X),
+}
+
+
+def _taught(teacher):
+    student = nn.Linear(4, 3, rng=np.random.default_rng(0))
+    distillation.distill(student, teacher, X, Y, temperature=2, alpha=0.5, epochs=1, batch_size=6, augment=lambda x, rng: x,
+                         optimizer=optim.SGD(student.parameters(), lr=0.1), rng=np.random.default_rng(0))
+
+
+def state_of(model):
+    """All that a run could change: modes, arrays, gradients, and what is drawn next."""
+    modules = [module for _, module in model.named_modules()]
+    return ([module.training for module in modules],
+            {name: array.tobytes() for name, array in model.state_dict().items()},
+            [(id(p.data), id(p.grad), p.grad.tobytes(), p.requires_grad) for p in model.parameters()],
+            [module.rng.bit_generator.state for module in modules if hasattr(module, "rng")])
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_what_runs_a_model_leaves_its_modes_gradients_buffers_and_generators(name):
+    """Modes are those of each module: a batch norm that is frozen in a model that trains stays frozen."""
+    rng = np.random.default_rng(1)
+    model = nn.Sequential(nn.Linear(4, 5, rng=rng), nn.BatchNorm1d(5), nn.ReLU(), nn.Dropout(rng=rng),
+                          nn.Linear(5, 3, rng=rng))
+    model[1].eval()
+    for parameter in model.parameters():
+        parameter.grad = rng.standard_normal(parameter.shape).astype(np.float32)
+    before = state_of(model)
+    RUNS[name](model)
+    assert state_of(model) == before

@@ -31,6 +31,14 @@ def test_work_of_a_convolution_counts_every_window():
     assert macs(model, np.zeros((2, 2, 5, 5), np.float32)) == 25 * 3 * 2 * 9 + 75 * 2
 
 
+def test_an_array_at_several_places_is_counted_once_and_its_work_at_each():
+    rng = np.random.default_rng(0)
+    layer, tied = nn.Linear(4, 4, rng=rng), nn.Linear(4, 4, rng=rng)
+    tied.weight = layer.weight
+    row = report(nn.Sequential(layer, layer, nn.Sequential(layer), tied), np.ones((2, 4), np.float32), [0, 1])
+    assert (row.numbers, row.nonzeros, row.macs) == (16 + 4 + 4, 16 + 4 + 4, 4 * 16)
+
+
 def test_looking_at_a_model_leaves_its_mode_alone():
     model = mlp(np.random.default_rng(0)).train()
     before = model.state_dict()

@@ -27,7 +27,7 @@ from tinyml.train import accuracy, predict
 class Report(NamedTuple):
     """One row: what a model is made of, what it weighs, what it does, and how well."""
 
-    numbers: int              # entries of all its arrays: parameters and buffers
+    numbers: int              # entries of all its arrays, parameters and buffers, each array once
     nonzeros: int             # those of them that are not zero
     file_bytes: int           # of its compressed file
     bits_per_number: float    # 8 file_bytes / numbers
@@ -148,12 +148,18 @@ def compare(models, X, y):
     ms_1, ms_256 = (np.median(milliseconds(list(models.values()), batch), axis=1) for batch in batches)
     reports = {}
     for i, (name, model) in enumerate(models.items()):
-        arrays, size = model.state_dict().values(), file_bytes(model)
+        arrays, size = _arrays(model), file_bytes(model)
         numbers = sum(array.size for array in arrays)
         reports[name] = Report(numbers, sum(np.count_nonzero(array) for array in arrays), size,
                                8 * size / max(numbers, 1), macs(model, X[:1]), ms_1[i], ms_256[i],
                                accuracy(model, X, y))
     return reports
+
+
+def _arrays(model):
+    """The arrays of a model, one that stands at several places once, as in its file."""
+    state, names = model.state_dict(), {id(tensor): name for name, tensor in model._named_tensors()}
+    return [state[name] for name in names.values()]
 
 
 def report(model, X, y):

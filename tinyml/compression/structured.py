@@ -26,7 +26,7 @@ import numpy as np
 from tinyml import functional as F
 from tinyml.check import check_real
 from tinyml.nn import (AvgPool2d, BatchNorm1d, Conv1d, Conv2d, Dropout, Flatten, GELU, Linear, MaxPool1d,
-                       MaxPool2d, Module, ReLU, Tanh, forward_hook)
+                       MaxPool2d, Parameter, ReLU, Tanh, forward_hook)
 from tinyml.nn.places import is_chain, untied
 from tinyml.tensor import Tensor, no_grad
 
@@ -364,7 +364,7 @@ def unit_scores(model, X, y, *, criterion):
     TypeError, ValueError : as `feature_maps`; an unknown criterion
     """
     if criterion == "norm":
-        scores = {layer: norm_scores(_weight(model[layer]).data) for layer in prunable(model)}
+        scores = {layer: norm_scores(model[layer].weight.data) for layer in prunable(model)}
     elif criterion == "oracle":
         scores = oracle_scores(model, X, y)
     elif criterion == "taylor":
@@ -375,11 +375,6 @@ def unit_scores(model, X, y, *, criterion):
         raise ValueError('unit_scores: criterion must be "norm", "activation", "taylor" or "oracle", got '
                          f"{criterion!r}")
     return {layer: normalized(s) for layer, s in scores.items()}
-
-
-def _weight(layer):
-    """The weight of a layer, also one that is computed."""
-    return layer.weight() if isinstance(layer.weight, Module) else layer.weight
 
 
 # ------------------------------------------------------------ removal
@@ -458,7 +453,7 @@ def _checked(function, model, keep):
             raise ValueError(f"{function}: keep[{layer!r}] must be {units} booleans, at least one of them True, "
                              f"got dtype {mask.dtype}, shape {mask.shape}, {np.count_nonzero(mask)} True")
         for i in (layer, groups[layer].reader):
-            if isinstance(model[i].weight, Module):
+            if not isinstance(model[i].weight, Parameter):
                 raise ValueError(f"{function}: {i}.weight must be a Parameter, got a "
                                  f"{type(model[i].weight).__name__}; remove units first, then quantize or share")
         checked[layer] = groups[layer], mask

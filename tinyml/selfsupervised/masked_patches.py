@@ -198,7 +198,7 @@ def masked_patch_loss(model, patches, *, mask_ratio=0.75, normalize=False, rng):
 
 
 def reconstruct(model, patches, *, mask_ratio=0.75, rng):
-    """What the model makes of images of which it sees a part.
+    """What the model makes of images of which it sees a part, in the mode that it is in and with a graph.
 
     Parameters are those of `masked_patch_loss`: model, patches, mask_ratio, rng.
 

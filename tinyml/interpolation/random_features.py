@@ -211,7 +211,7 @@ def _trusted(A, inverse):
 class Curves(NamedTuple):
     """What `fourier_sweep` measures at every width, each an ndarray of shape (len(sizes),)."""
 
-    test_error: np.ndarray    # share of the test rows where the largest output is the wrong one
+    test_error: np.ndarray    # share of the test rows where the largest of k >= 2 outputs is wrong, or NaN
     test_loss: np.ndarray     # ||f(x) - y||^2, mean over the test rows
     train_loss: np.ndarray    # the same, mean over the training rows
     norm: np.ndarray          # ||beta||, the root of the sum of squares over all outputs
@@ -225,7 +225,7 @@ def fourier_sweep(X, Y, X_test, Y_test, sizes, *, bandwidth, rng):
     Parameters
     ----------
     X : array_like, shape (n, d)
-    Y : array_like, shape (n, k), one-hot for k classes
+    Y : array_like, shape (n, k), one-hot for k classes, or one output, which has no test_error
     X_test, Y_test : array_likes, shapes (n_test, d) and (n_test, k), n_test >= 1
     sizes : sequence of ints >= 1, increasing, the widths N
     bandwidth : float > 0
@@ -259,8 +259,9 @@ def fourier_sweep(X, Y, X_test, Y_test, sizes, *, bandwidth, rng):
 def _measure(phi, Y, phi_test, Y_test, beta, scale):
     """One column of `Curves`; beta * scale are the coefficients of features of the right length."""
     output, fitted = phi_test @ beta, phi @ beta
-    return (np.mean(output.argmax(axis=1) != Y_test.argmax(axis=1)), _loss(output, Y_test),
-            _loss(fitted, Y), scale * np.linalg.norm(beta))
+    wrong = output.argmax(axis=1) != Y_test.argmax(axis=1)
+    error = wrong.mean() if output.shape[1] > 1 else np.nan    # one output names no class
+    return error, _loss(output, Y_test), _loss(fitted, Y), scale * np.linalg.norm(beta)
 
 
 def _loss(output, Y):

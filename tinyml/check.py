@@ -66,7 +66,7 @@ def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_m
                  below=np.inf):
     """Raise ValueError unless at_least <= value <= at_most and above < value < below, all finite.
 
-    Raises TypeError if `value` is not a real number.
+    Raises TypeError if `value` is not a real number; True and False are none.
     """
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{function}: {name} must be a number, got {value!r}")
@@ -77,11 +77,23 @@ def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_m
         raise ValueError(f"{function}: {name} must be {' and '.join(bounds)}, got {value!r}")
 
 
+def check_bool(function, name, value):
+    """Raise TypeError unless `value` is True or False: 1, "no" or None would pass in silence."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{function}: {name} must be True or False, got {value!r}")
+
+
 def check_sizes(function, **sizes):
     """Raise ValueError unless every one of the named `sizes` is an integer >= 1."""
     for name, size in sizes.items():
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
             raise ValueError(f"{function}: {name} must be an int >= 1, got {size!r}")
+
+
+def check_int(function, name, value, least):
+    """Raise ValueError unless `value` is an integer >= `least`."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{function}: {name} must be an int >= {least}, got {value!r}")
 
 
 def check_pair(function, name, value, least):

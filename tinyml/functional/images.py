@@ -1,7 +1,6 @@
 """Convolution and pooling of images (N, C, H, W) and of series (N, C, L), PyTorch's positional arguments."""
-import numpy as np
-
 from tinyml import ops
+from tinyml.check import check_int
 from tinyml.tensor import as_tensor
 
 
@@ -46,6 +45,8 @@ def conv1d(x, weight, bias=None, stride=1, padding=0):
         raise ValueError("conv1d: x must have shape (N, C, L) and weight (O, C, k), "
                          f"got {x.shape} and {weight.shape}")
     _check_window("conv1d", x, weight.shape[2], stride, padding)
+    if bias is not None and as_tensor(bias).shape != weight.shape[:1]:
+        raise ValueError(f"conv1d: bias must have shape (O,) = {weight.shape[:1]}, got {as_tensor(bias).shape}")
     return _narrow(ops.conv2d(_wide(x), _wide(weight), bias, stride=(stride, 1), padding=(padding, 0)))
 
 
@@ -79,8 +80,7 @@ def max_pool1d(x, kernel_size, stride=None, padding=0):
 
 def _check_window(function, x, kernel_size, stride, padding):
     for name, value, least in (("kernel_size", kernel_size, 1), ("stride", stride, 1), ("padding", padding, 0)):
-        if not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{function}: {name} must be an int >= {least}, got {value!r}")
+        check_int(function, name, value, least)
     if kernel_size > x.shape[2] + 2 * padding:
         raise ValueError(f"{function}: kernel_size must be at most the padded length "
                          f"{x.shape[2] + 2 * padding}, got {kernel_size}")

@@ -2,7 +2,8 @@
 import numpy as np
 
 from tinyml import ops
-from tinyml.tensor import as_tensor
+from tinyml.check import check_bool, check_number, check_sizes
+from tinyml.tensor import Tensor, as_tensor
 
 
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
@@ -13,20 +14,40 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     Parameters
     ----------
     x : Tensor, shape (..., *normalized_shape)
-    normalized_shape : tuple of int
+    normalized_shape : int or tuple of int, one or more, >= 1
     weight, bias : Tensor, shape normalized_shape, or None
     eps : float > 0
 
     Raises
     ------
-    ValueError : x does not end in normalized_shape
+    ValueError : x does not end in normalized_shape, weight or bias has another shape, eps <= 0
     """
-    x, normalized_shape = as_tensor(x), tuple(normalized_shape)
+    x, normalized_shape = as_tensor(x), sizes_of_axes("layer_norm", normalized_shape)
+    check_number("layer_norm", "eps", eps, above=0)
+    _check_shapes("layer_norm", normalized_shape, weight=weight, bias=bias)
     if x.shape[x.ndim - len(normalized_shape):] != normalized_shape or x.ndim < len(normalized_shape):
         raise ValueError(f"layer_norm: x must have shape (..., {', '.join(map(str, normalized_shape))}), "
                          f"got {x.shape}")
     axes = tuple(range(-len(normalized_shape), 0))
     return _affine(_standardise(x, axes, eps), weight, bias)
+
+
+def sizes_of_axes(name, normalized_shape):
+    """The lengths of the last axes, one int or several, as a tuple; ValueError for anything else."""
+    if not isinstance(normalized_shape, (int, np.integer, tuple, list)) or normalized_shape in ((), []):
+        raise ValueError(f"{name}: normalized_shape must be an int or a tuple of one or more, got "
+                         f"{normalized_shape!r}; write x.shape[-1]")
+    shape = tuple(normalized_shape) if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
+    for size in shape:
+        check_sizes(name, normalized_shape=size)
+    return shape
+
+
+def _check_shapes(name, shape, **tensors):
+    """Each of the tensors is None or has exactly this shape: none is broadcast."""
+    for argument, tensor in tensors.items():
+        if tensor is not None and np.shape(tensor) != shape:
+            raise ValueError(f"{name}: {argument} must have shape {shape}, got {np.shape(tensor)}")
 
 
 def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, training=False,
@@ -40,7 +61,7 @@ def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, t
     Parameters
     ----------
     x : Tensor, shape (N, C) or (N, C, ...)
-    running_mean, running_var : Tensor, shape (C,), or None; their `data` is rebound in training
+    running_mean, running_var : Tensor, shape (C,), or both None; their `data` is rebound in training
     weight, bias : Tensor, shape (C,), or None
     training : bool
     momentum : float in [0, 1]
@@ -48,15 +69,28 @@ def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, t
 
     Raises
     ------
-    ValueError : x has fewer than 2 axes, or a channel has a single value in training
+    ValueError : x has fewer than 2 axes, a channel has a single value in training, only one of the
+        running statistics is given, a variance is negative, a shape, momentum or eps does not fit
     """
     x = as_tensor(x)
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x must have shape (N, C, ...), got {x.shape}")
+    check_number("batch_norm", "momentum", momentum, at_least=0, at_most=1)
+    check_number("batch_norm", "eps", eps, above=0)
+    check_bool("batch_norm", "training", training)
+    _check_shapes("batch_norm", x.shape[1:2], running_mean=running_mean, running_var=running_var,
+                  weight=weight, bias=bias)
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("batch_norm: running_mean and running_var must both be given, or neither, got one")
+    if training and not all(isinstance(r, (Tensor, type(None))) for r in (running_mean, running_var)):
+        raise TypeError("batch_norm: running_mean and running_var must be Tensors in training, whose data "
+                        f"is rebound, got {type(running_mean).__name__} and {type(running_var).__name__}")
     channel = (1, -1) + (1,) * (x.ndim - 2)
     weight, bias = (None if p is None else ops.reshape(p, shape=channel) for p in (weight, bias))
     if not training and running_mean is not None:
-        mean, var = (r.data.reshape(channel) for r in (running_mean, running_var))
+        mean, var = (as_tensor(r).data.reshape(channel) for r in (running_mean, running_var))
+        if (var < 0).any():
+            raise ValueError(f"batch_norm: running_var must be >= 0, got {var.min()}")
         return _affine((x - mean) / np.sqrt(var + eps), weight, bias)
     axes = (0, *range(2, x.ndim))
     n = x.size // max(x.shape[1], 1)

@@ -2,6 +2,7 @@
 import copy
 import functools
 import gc
+import inspect
 import math
 import operator
 import pickle
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strategies import anything, arrays, broadcastable, programs, quarters, rngs, run
@@ -403,6 +404,7 @@ def test_repr_says_shape_dtype_and_origin():
     ("text", TypeError, "Tensor: data must hold real numbers, got str of dtype <U4"),
     (["a", "b"], TypeError, "Tensor: data must hold real numbers, got list of dtype <U1"),
     (1j, TypeError, "Tensor: data must hold real numbers, got complex of dtype complex128"),
+    (None, TypeError, "Tensor: data must hold real numbers, got None"),
     ([None], TypeError, "Tensor: data must hold real numbers, got list of dtype object"),
     (np.array([{}]), TypeError, "Tensor: data must hold real numbers, got ndarray of dtype object"),
     ([[1, 2], [3]], ValueError, "Tensor: data must be a regular array, got")], ids=repr)
@@ -498,7 +500,7 @@ SAYS = {    # expression -> words of its error
     "x.clip(min=0)": "write low=0", "ops.sum(x, dim=0)": "write axis=0", "ops.softmax(x, dim=0)": "write axis=0",
     "x.sum(colour=1)": "colour", "x.mean(axis='a')": "mean: ", "x.clip(max=2)": "write high=2",
     "x @ 2": "matmul: arguments must be tensors or arrays with axes, got 2; write x * y", "2 @ x": "matmul: ",
-    "x + None": "add: arguments must be tensors or arrays with axes, got None", "x * 'a'": "mul: data must hold real",
+    "x + None": "add: data must hold real numbers, got None", "x * 'a'": "mul: data must hold real",
     "x // 2": "write x.data // y", "x % 2": "write x.data % y", "divmod(x, 2)": "write divmod(x.data, y)",
     "7 % x": "write x.data % y", "~x": "write ~(x.data > 0)", "x & x": "write (x.data > 0) &", "x | x": "(x.data > 0) |",
     "x.size()": "write x.size, or x.shape", "x.size(0)": "write x.size, or x.shape", "x.numpy()": "write x.data",
@@ -514,7 +516,7 @@ SAYS = {    # expression -> words of its error
     "copy.copy(x * 2)": "write x itself", "copy.deepcopy(x * 2)": "x.detach()", "pickle.dumps(x * 2)": "x.detach()",
     "Tensor(x)": "write x itself, or x.detach()", "Tensor([loss, loss])": "write x.data",
     "Tensor([1.0], np.float64)": "write Tensor(np.asarray(data, dtype))", "setattr(x, 'name', 1)": "name",
-    "ops.relu(None)": "relu: arguments must be tensors or arrays with axes, got None", "ops.softmax(2.0)": "softmax: ",
+    "ops.relu(None)": "relu: data must hold real numbers, got None", "ops.softmax(2.0)": "softmax: ",
     "ops.softmax('a')": "softmax: data must hold real numbers", "ops.exp({})": "exp: data must hold real numbers",
 }
 NAMES = {name: globals()[name] for name in ("Tensor", "copy", "loss", "math", "no_grad", "np", "one", "ops", "pickle", "x")}
@@ -569,6 +571,84 @@ def test_a_copy_by_pickle_or_copy_is_a_leaf_of_its_kind():
         assert type(twin) is Parameter and twin.requires_grad and twin.grad is None and twin.serial != p.serial
         np.testing.assert_array_equal(twin.data, p.data, strict=True)
     assert copy.copy(p).data is p.data
+
+
+# ------------------------------------------------------------ what goes forward comes back
+
+ODD_SHAPES = [(), (1,), (2,), (3,), (0,), (1, 1), (2, 3), (3, 2), (2, 2), (1, 3), (2, 1), (0, 3), (2, 0),
+              (1, 2, 3), (2, 2, 3), (1, 1, 3, 3), (2, 1, 4, 4), (1, 1, 1, 1), (0, 1, 3, 3)]
+ODD_OPTIONS = dict(
+    axis=[None, 0, 1, -1, -2, (0,), (0, 1), (), (1, 0), 2, (0, 0), True, 1.0, np.int64(0), [0]],
+    keepdims=[True, False, 1, None], correction=[0, 1, 0.5, -1, 2], approximate=["none", "tanh"],
+    shape=[(), (1,), -1, 6, (2, 3), (3, 2), (-1,), (1, 6), (2, -1), [6], (2, 1, 3), (0,), (0, -1)],
+    axes=[None, (1, 0), (0, 1), (0,), (-1, 0), [1, 0], (0, 2, 1), 1], axis1=[0, 1, -1], axis2=[0, 1, -1],
+    index=[0, -1, slice(None), None, ..., (0, 0), [0, 0], [True, False], np.array([[0]]), slice(None, None, -1),
+           (slice(None), None), (..., 0), True, (None, True), ([0], slice(None)), (slice(None), [0, 0]), []],
+    pad_width=[0, 1, (1, 2), ((1, 2),), ((0, 1), (1, 0)), ((1,), (2,)), (1,)], value=[0.0, 1, np.float64(2), None],
+    low=[None, -1, 0.5, np.float64(0)], high=[None, 1, 0.6, -2], scale=[1.0, np.array([0.5, 1.0]), np.ones((2, 1))],
+    zero_point=[0, 1, np.array([0, 1])], quant_min=[-2, 0], quant_max=[3, -3], kernel_size=[1, 2, 3, (1, 2), [2, 2]],
+    stride=[None, 1, 2, (1, 2)], padding=[0, 1, (1, 0)], reduction=["mean", "sum", "none"],
+    subscripts=["ij,jk->ik", "i,i->", "ij->ji", "i,j->ij", "ij,j->i", ",->", "ij->ij", "ii,i->i", "ij,jk->kk"],
+    labels=[np.array([0, 1]), np.array(0), np.array([[0, 1, 2], [0, 0, 0]]), [0, 1], np.array([True, False])])
+
+
+def odd_call(rng, name):
+    """A call of an operation with arguments and options drawn without regard to one another."""
+    def tensor():
+        if rng.random() < 0.1:
+            return [2.0, 1, None][rng.integers(3)]
+        shape = ODD_SHAPES[rng.integers(len(ODD_SHAPES))]
+        return leaf(rng.uniform(0.1, 2, shape))
+    args, options = [], {}
+    for parameter in inspect.signature(getattr(ops, name)).parameters.values():
+        if parameter.default is not parameter.empty and rng.random() < 0.4:
+            continue
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            args += [tensor() for _ in range(rng.integers(4))]
+        elif parameter.name == "tensors":
+            args.append([tensor() for _ in range(rng.integers(4))])
+        elif parameter.name == "condition":
+            args.append(rng.random(ODD_SHAPES[rng.integers(len(ODD_SHAPES))]) < 0.5)
+        elif parameter.name in ODD_OPTIONS:
+            choices = ODD_OPTIONS[parameter.name]
+            options[parameter.name] = choices[rng.integers(len(choices))]
+        else:
+            args.append(tensor())
+    return lambda: getattr(ops, name)(*args, **options)
+
+
+@pytest.mark.parametrize("name", ops.__all__)
+@settings(max_examples=5)
+@given(rng=rngs)
+def test_whatever_an_operation_accepts_it_takes_back(name, rng):
+    """Forward refuses in the operation's name, or backward gives every argument a gradient of its shape."""
+    for _ in range(50):
+        call = odd_call(rng, name)
+        try:
+            with np.errstate(all="ignore"):
+                y = call()
+        except (TypeError, ValueError, IndexError) as error:
+            assert name in str(error)
+            continue
+        if y.requires_grad:
+            with np.errstate(all="ignore"):
+                y.backward(np.ones(y.shape))
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: ops.linear(np.ones((2, 3)), np.ones((4, 3)), np.ones(1)), "linear: bias must have shape (out_features,) = (4,)"),
+    (lambda: ops.linear(np.ones((2, 3)), np.ones((4, 3)), np.ones((2, 4))), "linear: bias must have shape (out_features,)"),
+    (lambda: ops.linear(np.ones((2, 3)), np.ones((4, 3)), 0.5), "linear: arguments must be tensors or arrays"),
+    (lambda: ops.conv2d(np.ones((1, 1, 3, 3)), np.ones((2, 1, 2, 2)), np.ones(1)), "conv2d: bias must have shape (O,) = (2,)"),
+    (lambda: ops.einsum(np.ones((2, 1)), np.ones((3, 2)), subscripts="ij,jk->ik"), "agree in the length of 'j', got 1 and 3"),
+    (lambda: ops.sum(np.ones(()), axis=0), "sum: arguments must fit together"),
+    (lambda: ops.stack([np.ones(2)], axis=True), "stack: axis must be an int, got True"),
+    (lambda: ops.concatenate([np.ones(2)], axis=None), "concatenate: axis must be an int, got None"),
+    (lambda: ops.power(np.ones(2), None), "power: data must hold real numbers"),
+])
+def test_what_only_broadcasts_is_refused(call, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        call()
 
 
 # ------------------------------------------------------------ blocks and decorators

@@ -47,8 +47,8 @@ def as_float(data, dtype=None, *, name="Tensor"):
     except ValueError as error:
         raise ValueError(f"{name}: data must be a regular array, got {error}") from None
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name}: data must hold real numbers, got {type(data).__name__} "
-                        f"of dtype {array.dtype}")
+        kind = None if data is None else f"{type(data).__name__} of dtype {array.dtype}"
+        raise TypeError(f"{name}: data must hold real numbers, got {kind}")
     if dtype is None:
         keeps = array.dtype.kind == "f" and isinstance(data, (np.ndarray, np.generic))
         dtype = array.dtype if keeps else np.float32
@@ -81,12 +81,13 @@ def primitive(f):
     >>> double(Tensor([1.0, 2.0])).data
     array([2., 4.], dtype=float32)
     """
-    name = f.__name__.lstrip("_")
+    name, may_be_none = f.__name__.lstrip("_"), _may_be_none(f)
 
     @functools.wraps(f)
     def op(*args, **metadata):
         try:
-            arrays = [a.data if isinstance(a, Tensor) else _constant(a, args, name) for a in args]
+            arrays = [a.data if isinstance(a, Tensor) else _constant(a, args, name, may_be_none)
+                  for a in args]
         except _Computed:    # an argument is a module that computes a tensor
             return op(*(a.__tensor__() if hasattr(a, "__tensor__") else a for a in args), **metadata)
         if metadata:
@@ -114,8 +115,15 @@ class _Computed(Exception):
     """An argument is no tensor, but has the method ``__tensor__`` that gives one."""
 
 
-def _constant(value, args, name):
-    if type(value) in (float, int) or value is None:
+def _may_be_none(f):
+    """Whether an argument of f may be left out, as a bias; f(*args) decides itself."""
+    parameters = inspect.signature(f).parameters.values()
+    return any(p.kind is p.VAR_POSITIONAL or p.kind is p.POSITIONAL_OR_KEYWORD and p.default is None
+               for p in parameters)
+
+
+def _constant(value, args, name, may_be_none):
+    if type(value) in (float, int) or value is None and may_be_none:
         return value    # NumPy 2 fits a Python number to the dtype of the array it meets
     if hasattr(value, "__tensor__"):
         raise _Computed

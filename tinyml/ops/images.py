@@ -81,6 +81,8 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0):
     filters = weight.reshape(n_out, c * area)               # (O, C kh kw)
     y = filters @ columns
     if bias is not None:
+        if bias.shape != weight.shape[:1]:
+            raise ValueError(f"conv2d: bias must have shape (O,) = {weight.shape[:1]}, got {bias.shape}")
         y += bias[:, None]
     rows = lambda g: g.transpose(1, 2, 3, 0).reshape(n_out, n_windows * n)    # (O, H' W' N)
 

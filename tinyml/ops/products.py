@@ -51,6 +51,8 @@ def linear(x, weight, bias=None):
                          f"in_features), got {x.shape} and {weight.shape}")
     y = x @ weight.T
     if bias is not None:
+        if bias.shape != weight.shape[:1]:
+            raise ValueError(f"linear: bias must have shape (out_features,) = {weight.shape[:1]}, got {bias.shape}")
         y += bias
     rows = _rows(x)
     return y, (lambda g: g @ weight,
@@ -82,6 +84,13 @@ def einsum(*operands, subscripts):
         if not arrow or "." in subscripts or len(set(term)) < len(term) or set(term) - set(elsewhere):
             raise ValueError('einsum: subscripts must be like "ij,jk->ik", each letter of an operand '
                              f"once there and once elsewhere, got {subscripts!r}")
+
+    lengths = {}
+    for term, operand in zip(terms, operands):
+        for letter, n in zip(term, np.shape(operand)):
+            if lengths.setdefault(letter, n) != n:    # NumPy would stretch a length of 1
+                raise ValueError(f"einsum: operands must agree in the length of {letter!r}, got "
+                                 f"{lengths[letter]} and {n} for {subscripts!r}")
 
     def vjp(k):
         others = [t for i, t in enumerate(terms) if i != k]

@@ -27,6 +27,8 @@ def _count(name, x, axis):
 @primitive
 def sum(x, *, axis=None, keepdims=False):
     """Sum over `axis`."""
+    if x.ndim == 0 and axis is not None:
+        normalize_axis_tuple(axis, 0)    # NumPy would take axis 0
     return (x.sum(axis=axis, keepdims=keepdims),
             (lambda g: np.broadcast_to(_expand(g, axis, x.ndim, keepdims), x.shape),))
 

@@ -77,7 +77,7 @@ def concatenate(tensors, axis=0):
     ------
     ValueError : no tensors, or their shapes do not fit
     """
-    return _concatenate(*tensors, axis=axis)
+    return _concatenate(*tensors, axis=_axis("concatenate", axis))
 
 
 @primitive
@@ -98,7 +98,13 @@ def stack(tensors, axis=0):
     ------
     ValueError : no tensors, or their shapes differ
     """
-    return _stack(*tensors, axis=axis)
+    return _stack(*tensors, axis=_axis("stack", axis))
+
+
+def _axis(name, axis):
+    if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
+        raise TypeError(f"{name}: axis must be an int, got {axis!r}")
+    return axis
 
 
 @primitive

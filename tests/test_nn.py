@@ -1,10 +1,16 @@
 """The laws of layers and models: a table of layers times what each must satisfy, then their own."""
+import copy
 import inspect
+import itertools
 import math
 import re
 import tempfile
+import weakref
 import zipfile
+from collections import deque
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +23,14 @@ from strategies import rngs
 import tinyml
 from tinyml import Tensor, gradcheck, load, nn, save
 from tinyml import functional as F
+from tinyml.compression.low_rank import factorize
+from tinyml.compression.quantization import fold_batch_norm, quantize_weights
+from tinyml.compression.quantization_aware import prepare
+from tinyml.compression.structured import mask_units, remove_units
+from tinyml.nn.skeleton import describe
+from tinyml.selfsupervised.byol import BYOL
+from tinyml.selfsupervised.downstream import fine_tune
+from tinyml.selfsupervised.moco import MoCo, momentum_copy
 
 EPS = np.finfo(np.float64).eps
 
@@ -266,7 +280,8 @@ def test_a_state_that_does_not_fit_names_every_key_and_changes_nothing(data):
         if role[key] == "misshapen":
             wrong.append(f"{key} must have shape {before[key].shape}, got (7, 7)")
     if not wrong:
-        return model.load_state_dict(state)
+        assert model.load_state_dict(state) == ([], [])
+        return
     with pytest.raises(ValueError, match="^load_state_dict: state must match Nested") as error:
         model.load_state_dict(state)
     told = str(error.value).partition("got ")[2].split("; ")
@@ -301,6 +316,331 @@ def test_sequential_is_a_list_that_composes():
     assert_array_equal(model(x).data, model[2](model[1](model[0](x))).data)
     assert len(model) == 3 and list(model)[-1] is model[-1] and model[1:][1] is model[2]
     assert_array_equal(model[:2](x).data, model[1](model[0](x)).data)
+
+
+# ------------------------------------------------------------ what a module holds
+
+def tree_of(rng, path, depth, expected):
+    """A random value, layers in containers in modules; `expected` takes the paths of its parameters."""
+    kind = rng.choice(["layer", "parameter", "module", "list", "tuple", "dict", "other"]) if depth else "layer"
+    if kind == "layer":
+        layer = nn.Linear(1, 2, rng=rng)
+        expected |= {f"{path}.weight": layer.weight, f"{path}.bias": layer.bias}
+        return layer
+    if kind == "parameter":
+        expected[path] = nn.Parameter(rng.normal(size=3))
+        return expected[path]
+    if kind == "other":
+        return rng.choice(np.array([None, 3, "note", {3: "x", "a.b": 1}], object))
+    inside = {name: tree_of(rng, f"{path}.{name}", depth - 1, expected)
+              for name in map(str, range(rng.integers(4)))}
+    if kind == "module":
+        module = nn.Module()
+        vars(module).update(inside)
+        return module
+    return inside if kind == "dict" else {"list": list, "tuple": tuple}[kind](inside.values())
+
+
+def model_of_trees(seed):
+    rng, model, expected = np.random.default_rng(seed), nn.Module(), {}
+    for name in ("a", "b", "c"):
+        setattr(model, name, tree_of(rng, name, 3, expected))
+    return model, expected
+
+
+def at(model, path):
+    """What a name leads to: attributes of modules, entries of containers."""
+    for part in path.split("."):
+        model = (model[part] if isinstance(model, dict) else model[int(part)] if isinstance(model, (list, tuple))
+                 else getattr(model, part))
+    return model
+
+
+@given(seed=st.integers(0, 2 ** 32))
+def test_every_parameter_of_a_tree_of_containers_is_found_once_by_a_name_that_leads_to_it(seed):
+    model, expected = model_of_trees(seed)
+    named = list(model.named_parameters())
+    assert len(named) == len(expected) and all(expected[name] is p for name, p in named)
+    assert all(at(model, name) is p for name, p in named)
+    assert all(at(model, path) is module for path, module in model.named_modules() if path)
+    assert repr(model).count("Linear(") == sum(isinstance(m, nn.Linear) for _, m in model.named_modules())
+    assert not any(m.training for _, m in model.eval().named_modules())
+    assert all(m.training for _, m in model.train().named_modules())
+    for p in model.parameters():
+        p.grad = np.ones(p.shape, p.dtype)
+    model.zero_grad()
+    assert all(p.grad is None for p in expected.values())
+
+
+@given(seed=st.integers(0, 2 ** 32))
+def test_the_state_of_a_tree_of_containers_goes_round(seed):
+    model, expected = model_of_trees(seed)
+    state, other = model.state_dict(), model_of_trees(seed)[0]
+    assert state.keys() == expected.keys()
+    other.load_state_dict({name: array + 1 for name, array in state.items()})
+    assert same_bits(other.state_dict(), {name: array + 1 for name, array in state.items()})
+    twin = copy.deepcopy(model)
+    assert same_bits(twin.state_dict(), state) and repr(twin) == repr(model)
+    assert not {id(p) for p in twin.parameters()} & {id(p) for p in model.parameters()}
+
+
+def test_a_layer_that_is_appended_later_is_found():
+    model = nn.Module()
+    model.layers = {"deep": [[]]}
+    assert model.parameters() == []
+    model.layers["deep"][0].append(make("Linear"))
+    assert [name for name, _ in model.named_parameters()] == ["layers.deep.0.0.weight", "layers.deep.0.0.bias"]
+
+
+class Plain:
+    """A class that forgot to inherit from Module."""
+
+    def __init__(self):
+        self.layer = make("Linear")
+
+
+class PlainList:
+    def __init__(self):
+        self.layers = [make("Linear")]
+
+
+NOT_FOUND = {    # what a module cannot hold, each with a word of the error
+    "set": (lambda layer: {layer}, "write a list"),
+    "frozenset in a list": (lambda layer: [frozenset([layer])], "write a list"),
+    "deque": (lambda layer: deque([layer]), "write a list"),
+    "values": (lambda layer: {"a": layer}.values(), "write a list"),
+    "mapping": (lambda layer: MappingProxyType({"a": layer}), "write a list"),
+    "namespace": (lambda layer: SimpleNamespace(a=layer), "write a list"),
+    "array of objects": (lambda layer: np.array([layer, None], object), "write a list"),
+    "partial": (lambda layer: partial(F.linear, weight=layer.weight), "write a list"),
+    "plain object": (lambda layer: Plain(), r"write class Plain\(Module\)"),
+    "plain object with a list": (lambda layer: {"a": PlainList()}, r"write class PlainList\(Module\)"),
+    "key": (lambda layer: {layer: 2.0}, "a Linear as a key"),
+    "int key": (lambda layer: {0: layer}, "under the key 0"),
+    "dotted key": (lambda layer: {"a": {"b": layer}, "a.b": layer}, "under the key 'a.b'"),
+    "empty key": (lambda layer: [{"": [layer]}], "under the key ''"),
+    "array under an int key": (lambda layer: {0: np.ones(2)}, "a ndarray under the key 0"),
+    "generator": (lambda layer: (layer for _ in range(2)), r"write list\(\.\.\.\)"),
+    "map": (lambda layer: map(abs, [layer]), r"write list\(\.\.\.\)"),
+    "iterator": (lambda layer: [iter([layer])], r"write list\(\.\.\.\)"),
+    "chain": (lambda layer: itertools.chain([layer]), r"write list\(\.\.\.\)"),
+}
+USES = {"parameters": nn.Module.parameters, "state_dict": nn.Module.state_dict, "eval": nn.Module.eval,
+        "repr": repr, "zero_grad": nn.Module.zero_grad, "copy": copy.deepcopy, "describe": describe,
+        "load": lambda model: model.load_state_dict({})}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("case", NOT_FOUND)
+def test_a_layer_that_no_name_leads_to_is_refused(case, use):
+    hold, words = NOT_FOUND[case]
+    model = nn.Module()
+    model.x = hold(make("Linear"))
+    with pytest.raises(TypeError, match=rf"^Module: x.* must .*{words}"):
+        USES[use](model)
+    assert "training" not in vars(model)    # eval changed nothing
+
+
+def test_what_holds_no_layers_may_be_anything():
+    """An optimizer of the model's own parameters, a counter, settings, a weak reference to a parent."""
+    model, layer = nn.Module(), make("Linear")
+    model.layer, model.count, model.rows = layer, itertools.count(), {3: "x", "a.b": {1, 2}}
+    model.optimizer, model.parent = tinyml.optim.SGD([layer.weight], lr=0.1), weakref.ref(layer)
+    model.rule, model.tags, model.day = F.softmax, deque([1]), SimpleNamespace(table=np.ones(2))
+    assert model.parameters() == [layer.weight, layer.bias] and model.eval() is model
+
+
+def cycles():
+    own, parent, box = nn.Module(), nn.Module(), []
+    own.me = own
+    parent.child = nn.Module()
+    parent.child.up = [{"parent": parent}]
+    box.append((box,))
+    listed = nn.Module()
+    listed.box = box
+    proxied = nn.Module()
+    proxied.me = weakref.proxy(proxied)
+    return {"me, which": own, "child.up.0.parent, which": parent, "box.0.0": listed, "me, which is": proxied}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("path", cycles())
+def test_a_model_that_contains_itself_is_refused(path, use):
+    model = cycles()[path]
+    with pytest.raises(ValueError, match=f"^Module: a (module|container) must not contain itself, got {path}"):
+        USES[use](model)
+
+
+def test_parameters_of_the_class_are_refused():
+    class OnClass(nn.Module):
+        layers, SIZES, MEAN = [make("Linear")], {3: np.ones(2)}, Tensor([0.5])
+    with pytest.raises(TypeError, match=r"^OnClass: layers must be an attribute of the object.*write self\.layers"):
+        OnClass().parameters()
+    model = OnClass()
+    model.layers = [make("Linear")]
+    assert len(model.parameters()) == 2 and list(model.state_dict()) == ["layers.0.weight", "layers.0.bias"]
+    with pytest.raises(TypeError, match="^Slotted: a Module must hold its parts in attributes"):
+        type("Slotted", (nn.Module,), {"__slots__": ("weight",)})
+    with pytest.raises(TypeError, match="^ModuleList: a Module must hold its parts in attributes"):
+        type("ModuleList", (nn.Module, list), {})
+
+
+def test_a_tensor_that_wants_a_gradient_must_be_a_parameter():
+    model = nn.Module()
+    model.scale, model.seen = Tensor([1.0], requires_grad=True), nn.Parameter(np.ones(2)) * 2
+    with pytest.raises(TypeError, match=r"^Module: scale must be a Parameter .*write nn\.Parameter\(array\)"):
+        model.parameters()
+    model.scale = nn.Parameter(np.ones(1))
+    assert model.parameters() == [model.scale]    # a result of the forward pass may be kept
+
+
+# ------------------------------------------------------------ copies draw for themselves
+
+COPIES = {    # every function of the library that trains or keeps a copy of a model
+    "deepcopy": copy.deepcopy,
+    "copy of a copy": lambda model: copy.deepcopy(copy.deepcopy(model)),
+    "in a tuple": lambda model: copy.deepcopy(({"model": [model]}, 1))[0]["model"][0],
+    "momentum_copy": momentum_copy,
+    "MoCo": lambda model: MoCo(model, queue_size=4, momentum=0.9, temperature=0.1).key,
+    "BYOL": lambda model: BYOL(model, make("Linear"), n_steps=2).target,
+    "fine_tune": lambda model: fine_tune(model, make("Linear"), np.ones((2, 4), np.float32), [0, 1],
+                                         encoder_lr=0.1, head_lr=0.1, epochs=0, batch_size=2,
+                                         rng=np.random.default_rng(0))[0],
+    "quantize_weights": lambda model: quantize_weights(model, bits=8),
+    "prepare": lambda model: prepare(model, bits=8),
+    "fold_batch_norm": fold_batch_norm,
+    "factorize": lambda model: factorize(model, share=0.5),
+    "mask_units": lambda model: mask_units(model, {}),
+    "remove_units": lambda model: remove_units(model, {}),
+}
+
+
+def with_dropout(seed=0):
+    rng = np.random.default_rng(seed)
+    return nn.Sequential(nn.Linear(4, 4, rng=rng), nn.Dropout(0.5, rng=rng), nn.Linear(4, 4, rng=rng))
+
+
+def masks(model, n=5000):
+    dropout = next(m for _, m in model.named_modules() if isinstance(m, nn.Dropout)).train()
+    return dropout(Tensor(np.ones((n, 4), np.float32))).data != 0
+
+
+def agree_by_chance(a, b):
+    """Masks with p = 1/2 agree in half of their n entries, within 6 standard errors sqrt(1/4 / n)."""
+    return abs((a == b).mean() - 0.5) <= 6 * 0.5 / math.sqrt(a.size)
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_a_copy_draws_masks_of_its_own_the_same_in_each_run(way):
+    model, again, untouched = with_dropout(), with_dropout(), with_dropout()
+    copies = [COPIES[way](m) for m in (model, again)] + [COPIES[way](model)]
+    first, same, second = map(masks, copies)
+    assert_array_equal(first, same)
+    own = masks(model)
+    assert_array_equal(own, masks(untouched))    # the original draws as if there were no copies
+    assert agree_by_chance(first, second) and agree_by_chance(first, own) and agree_by_chance(second, own)
+
+
+@given(seed=st.integers(0, 2 ** 32))
+def test_a_copy_of_a_transformer_draws_its_own_numbers_wherever_generators_are(seed):
+    model = nn.TransformerEncoderLayer(4, 2, 5, rng=np.random.default_rng(seed))
+    model.more, model.noise = [{"a": np.random.default_rng(1)}], partial(F.dropout, rng=np.random.default_rng(2))
+    model.view = SimpleNamespace(rng=np.random.default_rng(3))
+    twin = copy.deepcopy(model)
+    assert twin.dropout.rng is twin.self_attn.rng    # one generator stays one
+    for find in (lambda m: m.dropout.rng, lambda m: m.more[0]["a"], lambda m: m.noise.keywords["rng"],
+                 lambda m: m.view.rng):
+        assert find(twin).random() != find(model).random()
+
+
+def test_a_saved_model_draws_on_and_its_copies_are_those_of_the_original(tmp_path):
+    model = with_dropout()
+    masks(model), copy.deepcopy(model)
+    nn.save_model(model, tmp_path / "model.npz")
+    loaded = nn.load_model(tmp_path / "model.npz")
+    assert_array_equal(masks(copy.deepcopy(loaded)), masks(copy.deepcopy(model)))
+    assert_array_equal(masks(loaded), masks(model))
+
+
+# ------------------------------------------------------------ states from elsewhere
+
+def with_norm(seed=0):
+    rng = np.random.default_rng(seed)
+    model = nn.Sequential(nn.Linear(4, 4, rng=rng), nn.BatchNorm1d(4), nn.MultiheadAttention(4, 2, rng=rng))
+    model.note = np.array(["a", "bc"])
+    return model
+
+
+def test_weights_of_pytorch_load():
+    """Its batch norms count their batches; ours do not."""
+    model, state = with_norm(), with_norm(1).state_dict()
+    assert model.load_state_dict({**state, "1.num_batches_tracked": np.array(7)}) == ([], [])
+    assert same_bits(model.state_dict(), state)
+    with pytest.raises(ValueError, match=r"unexpected 0\.num_batches_tracked"):    # no batch norm is there
+        model.load_state_dict({**state, "0.num_batches_tracked": np.array(7)})
+    norm = nn.BatchNorm1d(4)
+    assert norm.load_state_dict({**norm.state_dict(), "num_batches_tracked": 0}) == ([], [])
+
+
+@given(data=st.data())
+def test_without_strict_the_keys_in_common_are_loaded_and_the_others_told(data):
+    model, state = with_norm(), with_norm(1).state_dict()
+    before, keys = model.state_dict(), sorted(state)
+    missing = data.draw(st.lists(st.sampled_from(keys), unique=True))
+    given_state = {key: state[key] for key in keys if key not in missing} | {"new": np.ones(3), "a.b": [1]}
+    loaded = model.load_state_dict(given_state, strict=False)
+    assert sorted(loaded.missing_keys) == sorted(missing) and loaded.unexpected_keys == ["new", "a.b"]
+    for key, array in model.state_dict().items():
+        assert_array_equal(array, (before if key in missing else state)[key])
+    with pytest.raises(ValueError, match="^load_state_dict: .* 0.bias must have shape"):
+        model.load_state_dict({"0.bias": np.ones(7)}, strict=False)
+
+
+def test_tensors_and_lists_are_states_too():
+    model, state = with_norm(), with_norm(1).state_dict()
+    values = {key: Tensor(a, requires_grad=True) if a.dtype.kind == "f" else a.tolist() for key, a in state.items()}
+    model.load_state_dict(values)
+    assert same_bits(model.state_dict(), state)
+
+
+TOLD = {    # what a state may be by mistake, and what to write
+    r"TypeError: .*got Sequential; write load_state_dict\(model\.state_dict\(\)\)": lambda s, m: m,
+    r"TypeError: .*got str; write load_state_dict\(load\(path\)\)": lambda s, m: "weights.npz",
+    r"TypeError: .*got list": lambda s, m: list(s.items()),
+    r"ValueError: .*write load_state_dict\(state\['model'\]\)": lambda s, m: {"model": s, "epoch": 3},
+    r"ValueError: .*write .*key\.removeprefix\('module\.'\)": lambda s, m: {f"module.{k}": v for k, v in s.items()},
+    r"ValueError: .*removeprefix\('a\.b\.'\)": lambda s, m: {f"a.b.{k}": v for k, v in s.items()} | {"c": np.ones(1)},
+    r"ValueError: .*0\.bias must be in the range of float32, got 1e\+300":
+        lambda s, m: {**s, "0.bias": np.full(4, 1e300)},
+    r"ValueError: .*0\.bias must .*inhomogeneous": lambda s, m: {**s, "0.bias": [[1, 2], [3]]},
+    r"ValueError: .*note must hold <U2, got dtype float64": lambda s, m: {**s, "note": np.ones(2)},
+}
+
+
+@pytest.mark.parametrize("words", TOLD)
+def test_a_state_of_another_kind_says_what_to_write_and_changes_nothing(words):
+    model, state = with_norm(), with_norm(1).state_dict()
+    before = model.state_dict()
+    with pytest.raises((TypeError, ValueError)) as error:
+        model.load_state_dict(TOLD[words](state, model))
+    assert re.match(words, f"{type(error.value).__name__}: {error.value}", re.DOTALL)
+    assert same_bits(model.state_dict(), before)
+
+
+def test_a_load_is_whole_or_not_at_all():
+    """A buffer that cannot be written to; a tied weight that would have two values."""
+    model = make("Linear")
+    model.codes = np.arange(3)
+    model.codes.setflags(write=False)
+    before = model.state_dict()
+    with pytest.raises(ValueError, match="codes must be writable"):
+        model.load_state_dict({key: array + 1 for key, array in before.items()})
+    assert same_bits(model.state_dict(), before)
+    tied = nested()
+    before = tied.state_dict()
+    with pytest.raises(ValueError, match=r"tied\.weight must equal single\.weight, which is the same tensor"):
+        tied.load_state_dict({**before, "single.weight": before["single.weight"] + 1})
+    assert same_bits(tied.state_dict(), before)
 
 
 # ------------------------------------------------------------ initial values

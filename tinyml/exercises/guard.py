@@ -129,7 +129,8 @@ def _copied(value):
 
 
 def _tensors(arguments):
-    """A memo for deepcopy: a tensor with a history stays itself, a leaf's copy keeps its gradient.
+    """A memo for deepcopy: a tensor with a history stays itself, a leaf's copy keeps its gradient, and the
+    generator of a copied module draws what the module's own would have drawn.
 
     Raises MemoryError if there are too many numbers in the arguments.
     """
@@ -143,6 +144,8 @@ def _tensors(arguments):
             memo[id(item)] = item if item.edges else copy.deepcopy(item)
             memo[id(item)].grad = item.grad
             item = item.data
+        if isinstance(item, np.random.Generator):
+            memo[id(item)] = copy.deepcopy(item)
         if isinstance(item, np.ndarray):
             total += item.size
         stack.extend(_inside(item))

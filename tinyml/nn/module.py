@@ -1,8 +1,11 @@
 """What every layer is: an object that finds the parameters among its attributes."""
+import copy
 import threading
 
 import numpy as np
 
+from tinyml.nn.contents import PLAIN, Owner, held
+from tinyml.nn.state import array_of, checked_arrays
 from tinyml.tensor import Tensor, scope
 
 
@@ -52,12 +55,19 @@ class Parameter(Tensor):
         super().__init__(data, requires_grad)
 
 
-class Module:
+class Module(Owner):
     """Base of all layers and models: assign parameters and modules as attributes, define `forward`.
 
-    Attributes are found wherever they are: a `Parameter` is trained; a plain `Tensor` or an ndarray is a
-    *buffer*, saved but not trained, such as batch norm's running mean; a `Module` is a child; each may be
-    in a list. Tensors hold floats; an ndarray keeps any dtype, such as the int8 of quantized weights.
+    A `Parameter` is trained; a plain `Tensor` or an ndarray is a *buffer*, saved but not trained, such as
+    batch norm's running mean; a `Module` is a child. Tensors hold floats; an ndarray keeps any dtype, such
+    as the int8 of quantized weights.
+
+    They are found as attributes and in lists, tuples and dicts, at any depth: ``self.heads = {"a": [layer]}``
+    gives the names ``heads.a.0.weight`` and ``heads.a.0.bias``. Keys must be str without a dot. A layer or
+    tensor in another place (a set, a generator, an object that is no Module, the class itself) is refused with
+    an error, as soon as anyone asks for the parameters or modules; so is a module that contains itself.
+
+    A copy (`copy.deepcopy`) has arrays and random generators of its own: see `__deepcopy__`.
 
     Examples
     --------
@@ -91,22 +101,54 @@ class Module:
         """
         return 0
 
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if vars(cls).get("__slots__") or issubclass(cls, (list, tuple, dict, set)):
+            raise TypeError(f"{cls.__name__}: a Module must hold its parts in attributes, got a class with __slots__ "
+                            "or of a container; write self.layers = [...]")
+
+    def __deepcopy__(self, memo):
+        """A copy with arrays of its own, whose random draws are independent of the original's.
+
+        Each generator of the copy is a child of the original's (`numpy.random.Generator.spawn`): another
+        for each copy, the same in each run of a program. The original draws on as if there were no copy.
+        """
+        for _, module in self.named_modules():
+            for _, rng in module._attributes(np.random.Generator):
+                if id(rng) not in memo:
+                    memo[id(rng)] = rng.spawn(1)[0]
+        copied = memo[id(self)] = object.__new__(type(self))
+        vars(copied).update(copy.deepcopy(vars(self), memo))
+        return copied
+
     def _attributes(self, kind):
-        """Yield (name, value) for the attributes of a kind, those in a list or tuple as "name.0"."""
+        """Yield (name, value) for what this module holds of a kind, entries of containers as "name.0"."""
         for name, value in vars(self).items():
-            entries = ([(f"{name}.{i}", v) for i, v in enumerate(value)]
-                       if isinstance(value, (list, tuple)) else [(name, value)])
-            yield from ((key, v) for key, v in entries if isinstance(v, kind))
+            if isinstance(value, (Module, Tensor)) and "." not in name:    # the quick way, for most
+                found = ((name, value),)
+            else:
+                found = () if type(value) in PLAIN else held({name: value}, "", type(self).__name__)
+            yield from ((path, x) for path, x in found if isinstance(x, kind))
 
     def named_children(self):
-        """Yield (name, module) for the modules directly below, list entries as "name.0"."""
+        """Yield (name, module) for the modules directly below, entries of containers as "name.0"."""
         yield from self._attributes(Module)
 
     def named_modules(self, prefix=""):
-        """Yield (path, module) for this module ("") and all below, parents first."""
-        yield prefix.rstrip("."), self
+        """Yield (path, module) for this module ("") and all below, parents first.
+
+        Raises ValueError where a module contains itself.
+        """
+        yield from self._modules(prefix.rstrip("."), ())
+
+    def _modules(self, path, around):
+        if any(self is outer for outer in around):
+            raise ValueError(f"{type(around[0]).__name__}: a module must not contain itself, got {path}, which is "
+                             "a module around it; pass it to forward, or keep a weakref.ref")
+        _check_class(self)
+        yield path, self
         for name, child in self.named_children():
-            yield from child.named_modules(f"{prefix}{name}.")
+            yield from child._modules(f"{path}.{name}" if path else name, (*around, self))
 
     def _named_tensors(self):
         """(path, Tensor or ndarray) of every parameter and buffer, each under every name that it has."""
@@ -118,6 +160,10 @@ class Module:
         """Yield (path, Parameter), a parameter shared by two layers once."""
         seen = set()
         for name, tensor in self._named_tensors():
+            if (isinstance(tensor, Tensor) and not isinstance(tensor, Parameter)
+                    and tensor.requires_grad and not tensor.edges):
+                raise TypeError(f"{type(self).__name__}: {name} must be a Parameter to be trained, got a Tensor "
+                                "with requires_grad=True; write nn.Parameter(array)")
             if isinstance(tensor, Parameter) and tensor not in seen:
                 seen.add(tensor)
                 yield name, tensor
@@ -133,7 +179,7 @@ class Module:
 
     def train(self, mode=True):
         """Set training mode (dropout drops, batch norm uses the batch) here and below; returns self."""
-        for _, module in self.named_modules():
+        for module in [module for _, module in self.named_modules()]:    # all, or none where one is refused
             module.training = mode
         return self
 
@@ -143,39 +189,37 @@ class Module:
 
     def state_dict(self):
         """{path: array}, a copy of every parameter and buffer."""
-        return {name: _array(tensor).copy() for name, tensor in self._named_tensors()}
+        return {name: array_of(tensor).copy() for name, tensor in self._named_tensors()}
 
-    def load_state_dict(self, state):
-        """Take over the arrays of `state`, which must have exactly the keys and shapes of `state_dict`.
+    def load_state_dict(self, state, strict=True):
+        """Take over the arrays of `state`, in the model's own dtypes: all of them, or none after an error.
+
+        Weights from PyTorch have the same names. Its count of batches, ``num_batches_tracked``, is skipped: a
+        batch norm needs it only to weigh all batches equally, which ours does not do.
 
         Parameters
         ----------
-        state : dict of path to array_like; what takes the place of integers must be integers they can hold
+        state : dict of path to array_like or Tensor, shapes as in `state_dict`; what takes the place of
+            integers must be integers they can hold
+        strict : bool, whether missing and unexpected keys are an error
+
+        Returns
+        -------
+        LoadedKeys : (missing_keys, unexpected_keys), lists of str; both empty if strict
 
         Raises
         ------
-        ValueError : missing, unexpected or misshapen keys, or values of another kind, all of them named;
-            the model is then unchanged
+        TypeError : state is no dict
+        ValueError : keys that are missing or unexpected, or arrays of another shape or kind, all of them named
         """
         own = dict(self._named_tensors())
-        problems = [f"missing {key}" for key in own if key not in state]
-        problems += [f"unexpected {key}" for key in state if key not in own]
-        problems += [f"{key} must have shape {own[key].shape}, got {np.shape(state[key])}"
-                     for key in own if key in state and np.shape(state[key]) != own[key].shape]
-        arrays = {key: np.asarray(state[key]) for key in own if key in state}
-        problems += [f"{key} must hold real numbers, got dtype {array.dtype}"
-                     for key, array in arrays.items() if array.dtype.kind not in "biuf"]
-        problems += [f"{key} must hold {_array(own[key]).dtype}, got dtype {array.dtype}"
-                     for key, array in arrays.items() if array.dtype.kind in "biuf"
-                     and not np.can_cast(array.dtype, _array(own[key]).dtype, _casting(own[key]))]
-        if problems:
-            raise ValueError(f"load_state_dict: state must match {type(self).__name__}, got "
-                             + "; ".join(problems))
-        for key, tensor in own.items():
-            if isinstance(tensor, Tensor):
-                tensor.data = np.array(arrays[key], tensor.dtype)
+        arrays, keys = checked_arrays(type(self).__name__, own, state, strict)
+        for key, array in arrays.items():
+            if isinstance(own[key], Tensor):
+                own[key].data = array
             else:
-                tensor[...] = arrays[key]
+                own[key][...] = array
+        return keys
 
     def extra_repr(self):
         """What the printed model shows in the brackets of this layer."""
@@ -188,14 +232,17 @@ class Module:
                          for title, count, shapes in rows)
 
 
-def _array(tensor):
-    """The array of a parameter or buffer."""
-    return tensor.data if isinstance(tensor, Tensor) else tensor
-
-
-def _casting(tensor):
-    """Floats take over any number; integers only what they can hold."""
-    return "safe" if _array(tensor).dtype.kind in "biu" else "unsafe"
+def _check_class(module):
+    """Refuse layers and parameters of the class itself, which all its objects would share."""
+    for cls in type(module).__mro__:
+        for name, value in vars(cls).items() if cls not in (Module, Owner, object) else ():
+            if not isinstance(value, (Module, Parameter, list, tuple, dict)) or name in vars(module):
+                continue
+            entries = [value] if isinstance(value, (Module, Parameter)) else value
+            entries = value.values() if isinstance(value, dict) else entries
+            if any(isinstance(x, (Module, Parameter)) for x in entries):
+                raise TypeError(f"{cls.__name__}: {name} must be an attribute of the object, got it on the class; "
+                                f"write self.{name} = ... in __init__")
 
 
 def _rows(module, name="", lead="", below=""):
@@ -233,7 +280,7 @@ class Sequential(Module):
         return (layer for layer in vars(self).values() if isinstance(layer, Module))
 
     def __len__(self):
-        return len(list(self.named_children()))
+        return sum(1 for _ in self)
 
     def __getitem__(self, index):
         layers = list(self)

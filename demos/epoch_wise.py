@@ -13,6 +13,8 @@ Predict first: the training loss falls all the way. If you stop when the test er
 far are you from the best? And if the labels had no noise at all, would it still rise?
 """
 # %% Constants
+from functools import partial
+
 import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
@@ -20,7 +22,7 @@ from matplotlib.colors import to_rgb
 
 from tinyml.interpolation.double_descent import min_norm_risk, subset_risk
 from tinyml.interpolation.epoch_wise import (descent, descent_bias, descent_variance, equal_speed_steps,
-                                             excess_risk, make_two_scales)
+                                             make_two_scales, population_risk, training_risk)
 from tinyml.interpolation.min_norm import gradient_descent
 from tinyml.nn import Linear, Module
 from tinyml.optim import SGD
@@ -46,14 +48,14 @@ NET_EARLY = NET_T < 60
 def measure(X, y, beta, scales, lr):
     """Over T: the training loss, and what the fast and the slow features and the noise add to the risk."""
     bias = descent_bias(X, beta, T, lr=lr, scales=scales)
-    variance = descent_variance(X, T, lr=lr, scales=scales, noise=NOISE).sum(axis=1)
-    loss = ((descent(X, y, T, lr=lr) @ X.T - y) ** 2).mean(axis=1)
+    variance = descent_variance(X, T, lr=lr, scales=scales, sigma2=NOISE).sum(axis=1)
+    loss = training_risk(X, y, descent(X, y, T, lr=lr))
     return loss, bias[:, :FAST].sum(axis=1), bias[:, FAST:].sum(axis=1), variance
 
 
 sets, plain, cured = [], [], []
 for number in demo.progress(range(SETS), "training sets"):
-    X, y, beta, scales = make_two_scales(N, n_fast=FAST, n_slow=SLOW, slow_scale=SLOW_SCALE, noise=NOISE,
+    X, y, beta, scales = make_two_scales(N, n_fast=FAST, n_slow=SLOW, slow_scale=SLOW_SCALE, sigma2=NOISE,
                                          rng=np.random.default_rng([demo.seed, number]))
     one_step, steps = 1 / np.linalg.norm(X, 2) ** 2, equal_speed_steps(X, scales=scales)
     plain.append(measure(X, y, beta, scales, one_step))
@@ -72,9 +74,8 @@ for name, lr in (("plain", np.full(FAST + SLOW, one_step)), ("cured", steps)):
     n_steps = ENGINE_STEPS if name == "plain" else ENGINE_STEPS // 10
     root, t = np.sqrt(lr), dots[dots <= n_steps]
     walked = gradient_descent(X * root, y, lr=1, n_steps=n_steps)[t] * root
-    walks[name] = (t, NOISE + excess_risk(walked, beta, scales=scales),
-                   NOISE + excess_risk(descent(X, y, t, lr=lr), beta, scales=scales),
-                   NOISE + excess_risk(descent(X, y, T, lr=lr), beta, scales=scales))
+    test_risk = partial(population_risk, beta=beta, scales=scales, sigma2=NOISE)
+    walks[name] = (t, test_risk(walked), test_risk(descent(X, y, t, lr=lr)), test_risk(descent(X, y, T, lr=lr)))
 
 
 
@@ -99,7 +100,7 @@ def train(number, factor):
     """Test error and training loss at NET_T, shape (2, len(NET_T)); steps of the slow layer times `factor`."""
     rng = np.random.default_rng([demo.seed, number])
     X, y, beta, scales = make_two_scales(N, n_fast=NET_FAST, n_slow=NET_SLOW, slow_scale=NET_SCALE,
-                                         noise=NOISE, rng=rng)
+                                         sigma2=NOISE, rng=rng)
     x, y = Tensor(X.astype(np.float32)), y.astype(np.float32)[:, None]
     model, curve = TwoSpeeds(rng), []
     optimizers = [SGD([model.fast.weight, model.out.weight], lr=NET_LR),
@@ -112,7 +113,7 @@ def train(number, factor):
         for optimizer in optimizers:
             optimizer.step()
         if t in NET_T:
-            curve.append((NOISE + excess_risk(model.beta(), beta, scales=scales), 2 * loss.item()))
+            curve.append((population_risk(model.beta(), beta, scales=scales, sigma2=NOISE), 2 * loss.item()))
     return np.transpose(curve)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, band, start
 
 from tinyml.data import digits, flip_labels, train_test_split
+from tinyml.interpolation.epoch_wise import turning_points
 from tinyml.nn import Linear, ReLU, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.train import accuracy, fit
@@ -117,8 +118,9 @@ def turns(name):
 
 
 def first_fit(name):
-    """The first epoch without a training error, median over the runs; EPOCHS + 1 where there is none."""
-    return np.median([np.append(np.flatnonzero(run[:, 1] == 0), EPOCHS)[0] + 1 for run in curves[name]])
+    """t_int, the first epoch without a training error: median over the runs, EPOCHS + 1 if there is none."""
+    found = [turning_points(train, test).t_int for test, train in np.moveaxis(curves[name], 2, 1)]
+    return np.median([EPOCHS + 1 if t is None else t + 1 for t in found])
 
 
 found = {name: turns(name) for name in SETTINGS}

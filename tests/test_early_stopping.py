@@ -102,7 +102,7 @@ def test_the_risk_is_the_mean_over_the_noise(X, rng, noise, lam):
 def test_for_descent_it_is_the_risk_of_the_epochs(X, rng, noise, share):
     beta, lr, t = rng.standard_normal(X.shape[1]), step(X, share), np.array([0, 1, 2, 10, 10**6])
     risk = filter_risk(X, beta, descent_filter(svd(X)[1], t, lr=lr), noise=noise)
-    expected = descent_risk(X, beta, t, lr=lr, scales=np.ones(len(beta)), noise=noise)
+    expected = descent_risk(X, beta, t, lr=lr, scales=np.ones(len(beta)), sigma2=noise)
     assert np.abs(risk - expected).max() <= rounding(X, beta) * (1 + expected.max())
 
 

@@ -8,7 +8,8 @@ from strategies import rngs
 from tinyml import Tensor
 from tinyml.interpolation.double_descent import min_norm_risk, subset_risk
 from tinyml.interpolation.epoch_wise import (descent, descent_bias, descent_risk, descent_variance,
-                                             equal_speed_steps, excess_risk, make_two_scales)
+                                             equal_speed_steps, excess_risk, make_two_scales, population_risk,
+                                             training_risk, turning_points)
 from tinyml.interpolation.min_norm import gradient_descent, gradient_descent_closed_form, min_norm
 
 TIMES = np.array([0, 1, 2, 3, 10, 100, 10**4, 10**9])
@@ -88,8 +89,8 @@ def test_bias_and_variance_add_up_to_the_expected_risk(setting, noise):
     expected = np.mean([excess_risk(end, beta, scales=scales) for end in ends], axis=0)
     by_feature = np.mean([(scales * (end - beta)) ** 2 for end in ends], axis=0)
     bias = descent_bias(X, beta, TIMES, lr=lr, scales=scales)
-    variance = descent_variance(X, TIMES, lr=lr, scales=scales, noise=noise)
-    risk = descent_risk(X, beta, TIMES, lr=lr, scales=scales, noise=noise)
+    variance = descent_variance(X, TIMES, lr=lr, scales=scales, sigma2=noise)
+    risk = descent_risk(X, beta, TIMES, lr=lr, scales=scales, sigma2=noise)
     tolerance = rounding(X, lr, beta, [noise]) * (1 + by_feature.max())
     assert np.abs(bias + variance - by_feature).max() <= tolerance
     assert np.abs(risk - expected).max() <= len(beta) * tolerance
@@ -108,13 +109,13 @@ def test_the_excess_risk_is_the_error_on_new_samples_without_their_noise(setting
 
 def test_monte_carlo_agrees_with_the_expectation():
     rng, noise, draws = np.random.default_rng(0), 0.25, 2000
-    X, _, beta, scales = make_two_scales(20, n_fast=8, n_slow=4, slow_scale=0.2, noise=noise,
+    X, _, beta, scales = make_two_scales(20, n_fast=8, n_slow=4, slow_scale=0.2, sigma2=noise,
                                          rng=rng)
     lr, t = equal_speed_steps(X, scales=scales), TIMES[1:]
     risks = np.array([
         excess_risk(descent(X, X @ beta + np.sqrt(noise) * rng.standard_normal(20), t, lr=lr), beta,
                     scales=scales) for _ in range(draws)])
-    z = risks.mean(axis=0) - descent_risk(X, beta, t, lr=lr, scales=scales, noise=noise)
+    z = risks.mean(axis=0) - descent_risk(X, beta, t, lr=lr, scales=scales, sigma2=noise)
     z /= risks.std(axis=0) / np.sqrt(draws)
     assert np.abs(z).max() <= 4    # seven correlated normal values: beyond 4 once in 2,000 seeds
 
@@ -148,7 +149,7 @@ def test_with_one_scale_the_bias_falls_and_the_variance_rises(setting, scale):
     steps = dict(lr=share / np.linalg.norm(Z, 2) ** 2, scales=scales)
     t = np.unique(np.geomspace(1, 1e9, 100).astype(int)) - 1
     bias = descent_bias(Z, beta, t, **steps).sum(axis=1)
-    variance = descent_variance(Z, t, noise=1, **steps).sum(axis=1)
+    variance = descent_variance(Z, t, sigma2=1, **steps).sum(axis=1)
     tolerance = rounding(Z, np.full(len(beta), steps["lr"])) * max(bias.max(), variance.max())
     assert np.diff(bias).max() <= tolerance and np.diff(variance).min() >= -tolerance
     assert bias[0] == pytest.approx(scale**2 * beta @ beta) and variance[0] == 0
@@ -171,11 +172,11 @@ def test_with_scales_far_apart_the_fast_features_are_fitted_first_as_if_alone(rn
     A slow direction is learned by 1 - (1 - s^2)^t <= t s^2, and a fast one is left by exp(-t s^2).
     """
     small = 1e-5
-    X, y, _, scales = make_two_scales(12, n_fast=5, n_slow=3, slow_scale=small, noise=0.1,
+    X, y, _, scales = make_two_scales(12, n_fast=5, n_slow=3, slow_scale=small, sigma2=0.1,
                                       rng=rng)
     s = np.linalg.svd(X, compute_uv=False)
     lr = 1 / s[0] ** 2
-    t = np.ceil(np.array([40 / s[4] ** 2, 40 / s[7] ** 2]) / lr)    # exp(-40) of either fit is left
+    t = np.ceil(np.array([40 / s[4] ** 2, 40 / s[7] ** 2]) / lr).astype(int)    # exp(-40) is left
     alone = np.append(min_norm(X[:, :5], y), [0, 0, 0])
     walked, kappa = descent(X, y, t, lr=lr), (s[0] / s[4]) ** 2
     # At the first time the slow features are learned by 40 (s_slow / s_fast)^2 or less; their
@@ -194,9 +195,9 @@ def test_the_two_plateaus_are_those_of_the_lesson_s_theory():
     risks = []
     for _ in range(300):
         X, _, beta, scales = make_two_scales(n, n_fast=fast, n_slow=slow, slow_scale=1e-5,
-                                             noise=noise, rng=rng)
+                                             sigma2=noise, rng=rng)
         lr = 1 / np.linalg.norm(X, 2) ** 2
-        risks.append(descent_risk(X, beta, [10**4, 10**14], lr=lr, scales=scales, noise=noise))
+        risks.append(descent_risk(X, beta, [10**4, 10**14], lr=lr, scales=scales, sigma2=noise))
     theory = [subset_risk(n, fast, signal_in=1, signal_out=1, noise=noise),
               min_norm_risk(n, fast + slow, signal=2, noise=noise)]
     z = (np.mean(risks, axis=0) - theory) / (np.std(risks, axis=0) / np.sqrt(len(risks)))
@@ -205,7 +206,7 @@ def test_the_two_plateaus_are_those_of_the_lesson_s_theory():
 
 @given(rngs, st.floats(0.01, 1), st.floats(0, 2))
 def test_both_groups_carry_the_same_signal(rng, slow_scale, noise):
-    X, y, beta, scales = make_two_scales(50, n_fast=3, n_slow=2, slow_scale=slow_scale, noise=noise,
+    X, y, beta, scales = make_two_scales(50, n_fast=3, n_slow=2, slow_scale=slow_scale, sigma2=noise,
                                          rng=rng)
     assert X.shape == (50, 5) and y.shape == (50,)
     assert scales.tolist() == [1] * 3 + [slow_scale] * 2
@@ -221,7 +222,7 @@ def test_both_groups_carry_the_same_signal(rng, slow_scale, noise):
 @pytest.mark.parametrize("shape", [(), (3,), (2, 1), (0,)])
 def test_times_have_any_shape_and_any_order(shape):
     rng = np.random.default_rng(0)
-    X, y, beta, scales = make_two_scales(6, n_fast=2, n_slow=2, slow_scale=0.5, noise=1, rng=rng)
+    X, y, beta, scales = make_two_scales(6, n_fast=2, n_slow=2, slow_scale=0.5, sigma2=1, rng=rng)
     t = rng.integers(0, 50, shape)
     all_of_them = dict(lr=0.01, scales=scales)
     every = descent(X, y, np.arange(50), lr=0.01)
@@ -229,8 +230,8 @@ def test_times_have_any_shape_and_any_order(shape):
     assert np.allclose(descent(X, y, t, lr=0.01), every[t], rtol=1e-12)
     assert np.array_equal(descent(X, y, t, lr=0.01), descent(X, y, t, lr=[0.01] * 4))
     assert descent_bias(X, beta, t, **all_of_them).shape == (*shape, 4)
-    assert descent_variance(X, t, noise=1, **all_of_them).shape == (*shape, 4)
-    assert np.shape(descent_risk(X, beta, t, noise=1, **all_of_them)) == shape
+    assert descent_variance(X, t, sigma2=1, **all_of_them).shape == (*shape, 4)
+    assert np.shape(descent_risk(X, beta, t, sigma2=1, **all_of_them)) == shape
 
 
 @pytest.mark.parametrize("X", [np.zeros((0, 2)), np.zeros((3, 2)), np.zeros((0, 0)),
@@ -243,41 +244,36 @@ def test_designs_at_the_edge_stay_finite(X):
     assert np.allclose(end[0], 0) and np.allclose(end[-1], limit, rtol=1e-12)
     bias = descent_bias(X, np.ones(p), [0], lr=0.1, scales=np.ones(p))
     assert np.allclose(bias, 1)
-    assert np.all(descent_variance(X, [0], lr=0.1, scales=np.ones(p), noise=1) == 0)
+    assert np.all(descent_variance(X, [0], lr=0.1, scales=np.ones(p), sigma2=1) == 0)
 
 
-X1, ONE = [[1.0]], [1.0]
+@given(settings(), rngs, st.floats(0, 2))
+def test_training_and_population_risk_are_the_errors_on_old_and_new_data(setting, rng, sigma2):
+    X, beta, scales, _ = setting
+    beta_t, y = rng.standard_normal((2, 3, len(beta))), rng.standard_normal(len(X))
+    errors = [[np.mean((X @ b - y) ** 2) for b in row] for row in beta_t]
+    np.testing.assert_allclose(training_risk(X, y, beta_t), errors, rtol=1e-12)
+    new = sphere_points(len(beta)) * scales
+    noise = np.sqrt(sigma2) * np.array([-1, 1])    # every pattern of the noise once
+    errors = [((beta_t @ new.T - new @ beta - eps) ** 2).mean(axis=-1) for eps in noise]
+    risk = population_risk(beta_t, beta, scales=scales, sigma2=sigma2)
+    np.testing.assert_allclose(risk, np.mean(errors, axis=0), rtol=1e-12)
 
 
-@pytest.mark.parametrize("call, error, message", [
-    (lambda: descent(X1, ONE, [1], lr=2), ValueError,
-     r"descent: lr must keep s_max of X sqrt\(lr\) below sqrt\(2\), got 1\.41421;"),
-    (lambda: descent([[1e200]], ONE, [1], lr=1), ValueError, r"s_max of X sqrt\(lr\) .*, got 1e\+200;"),
-    (lambda: descent(X1, ONE, [1], lr=0), ValueError, "descent: lr must be > 0, got 0"),
-    (lambda: descent(X1, ONE, [1], lr=[1, 1]), ValueError,
-     r"lr must have shape \(1,\), got \(2,\)"),
-    (lambda: descent(X1, ONE, [0.5], lr=1), ValueError, "t must hold whole numbers >= 0"),
-    (lambda: descent(X1, ONE, [-1], lr=1), ValueError, "t must hold whole numbers >= 0"),
-    (lambda: descent(X1, ONE, [np.inf], lr=1), ValueError, "t must be finite"),
-    (lambda: descent(X1, [1, 2], [1], lr=1), ValueError, r"y must have shape \(1,\), got \(2,\)"),
-    (lambda: descent([["a"]], ONE, [1], lr=1), TypeError, "X must hold real numbers"),
-    (lambda: descent_bias(X1, [1, 2], [1], lr=1, scales=ONE), ValueError,
-     r"descent_bias: beta must have shape \(1,\)"),
-    (lambda: descent_variance(X1, [1], lr=1, scales=[1, 2], noise=1), ValueError,
-     r"descent_variance: scales must have shape \(1,\)"),
-    (lambda: descent_variance(X1, [1], lr=1, scales=ONE, noise=-1), ValueError,
-     "descent_variance: noise must be >= 0"),
-    (lambda: excess_risk(1.0, ONE, scales=ONE), ValueError, r"beta must have shape \(0,\)"),
-    (lambda: equal_speed_steps([[0.0]], scales=ONE), ValueError, "X must not be zero"),
-    (lambda: equal_speed_steps([[1e200]], scales=ONE), ValueError, r"square is a number, got s_max = 1e\+200"),
-    (lambda: equal_speed_steps([[1e-200]], scales=ONE), ValueError, "square is a number, got s_max = 1e-200"),
-    (lambda: equal_speed_steps(X1, scales=[0]), ValueError, "scales must be > 0, got 0"),
-    (lambda: make_two_scales(1, n_fast=1, n_slow=1, slow_scale=2, noise=0,
-                             rng=np.random.default_rng(0)), ValueError,
-     "slow_scale must be > 0 and"),
-    (lambda: make_two_scales(1, n_fast=1, n_slow=1, slow_scale=1, noise=0, rng=0), TypeError,
-     "make_two_scales: rng must be"),
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1), st.floats(0, 0.5))
+def test_the_turning_points_are_the_first_fit_and_the_least_risk_before_it(curve, tolerance):
+    train, test = np.array(curve).T
+    t_min, t_int = turning_points(train, test, tolerance=tolerance)
+    end = len(train) if t_int is None else t_int + 1
+    assert (train[:end - (t_int is not None)] > tolerance).all()
+    assert t_int is None or train[t_int] <= tolerance
+    assert test[t_min] == test[:end].min() and (test[:t_min] > test[t_min]).all()
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: descent([[1.0]], [1], [1], lr=2), r"descent: lr must keep s_max\^2 of .* below 2, got 2;"),
+    (lambda: equal_speed_steps([[0.0]], scales=[1]), "equal_speed_steps: X must have an entry other than 0"),
 ])
-def test_wrong_arguments_are_named(call, error, message):
-    with pytest.raises(error, match=message):
+def test_what_no_contract_can_say_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
         call()

@@ -5,13 +5,15 @@ MODULE, TESTS = "tinyml.interpolation.epoch_wise", "test_epoch_wise.py"
 
 CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at every step", (
     Exercise(
-        name="descent", target=f"{MODULE}:descent", level=2, minutes=15, after=("descent_closed_form",), keep=2,
+        name="descent", target=f"{MODULE}:descent", level=2, minutes=15, after=("descent_closed_form",),
         task="Jump to any steps of gradient descent with a step size for each feature",
         tests=(f"{TESTS}::test_it_is_the_engine_s_descent_at_every_step_and_so_is_its_risk",
                f"{TESTS}::test_in_the_end_it_is_the_minimum_norm_fit_in_the_coordinates_of_the_steps",
                f"{TESTS}::test_times_have_any_shape_and_any_order"),
-        hints=("The first line of the stub has done the hard part: root is the diagonal of D, U, s, Vh are the "
-               "modes of X D, and f, one row per time, is the share learned.",
+        also=('root, U, s, Vh, f = _modes("descent", X, t, lr) gives the diagonal of D, the modes of X D, and the '
+              "fractions learned, (*t.shape, rank).",),
+        hints=("_modes does the hard part: root is the diagonal of D, U, s, Vh are the "
+               "modes of X D, and f, one row per time, is the fraction learned.",
                "beta_t = D V diag(f / s) U'y: f is (*t.shape, rank), U'y is (rank,), and a product with Vh on the "
                "right takes the last axis from (rank,) to (p,).",
                "return (f / s * (...)) @ Vh * ...: the coordinates of y inside, the diagonal of D at the end."),
@@ -22,12 +24,14 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
             Mistake("@ Vh * root", "@ Vh / root",
                     "beta = D times its coordinates: multiply by the root, do not divide."),
             Mistake("f / s *", "f *", "The limit divides the coordinates of y by the singular values: f / s."),
-            Mistake("f / s *", "(1 - f) / s *", "f is the share learned; 1 - f is what is still missing."))),
+            Mistake("f / s *", "(1 - f) / s *", "f is the fraction learned; 1 - f is what is still missing."))),
     Exercise(
-        name="descent_bias", target=f"{MODULE}:descent_bias", level=2, minutes=15, after=("descent",), keep=2,
+        name="descent_bias", target=f"{MODULE}:descent_bias", level=2, minutes=15, after=("descent",),
         task="Compute the squared bias that each feature contributes at any step of gradient descent",
         tests=(f"{TESTS}::test_bias_and_variance_add_up_to_the_expected_risk",
                f"{TESTS}::test_with_one_scale_the_bias_falls_and_the_variance_rises"),
+        also=('root, _, _, Vh, f = _modes("descent_bias", X, t, lr) gives the diagonal of D, V\', and the fractions '
+              "learned, (*t.shape, rank).",),
         hints=("On average over the noise, descent sees y = X beta. What has it learned of beta by step t?",
                "E beta_t = D V diag(f) V' D^-1 beta, shape (*t.shape, p); the bias of feature j is the square of "
                "scales_j (E beta_t - beta)_j.",
@@ -35,7 +39,7 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
         mistakes=(
             Mistake("beta / root", "beta",
                     "In the coordinates of the descent the truth is D^-1 beta: divide by the root."),
-            Mistake("@ Vh * root\n", "@ Vh\n", "Back from the coordinates of the descent: multiply by D."),
+            Mistake("@ Vh * root    #", "@ Vh    #", "Back from the coordinates of the descent: multiply by D."),
             Mistake("(scales * (expected - beta)) ** 2", "(expected - beta) ** 2",
                     "An error in a large feature costs more: multiply by its scale before you square."),
             Mistake("(scales * (expected - beta)) ** 2", "scales * (expected - beta) ** 2",
@@ -44,15 +48,17 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
             Mistake("(scales * (expected - beta)) ** 2", "((scales * (expected - beta)) ** 2).sum(axis=-1)",
                     "The features are not summed yet: the result has an axis of p of them."))),
     Exercise(
-        name="descent_variance", target=f"{MODULE}:descent_variance", level=2, minutes=15, after=("descent",), keep=3,
+        name="descent_variance", target=f"{MODULE}:descent_variance", level=2, minutes=15, after=("descent",),
         task="Compute the variance that the noise gives each feature at any step of gradient descent",
         tests=(f"{TESTS}::test_bias_and_variance_add_up_to_the_expected_risk",
                f"{TESTS}::test_times_have_any_shape_and_any_order"),
+        also=('root, _, s, Vh, f = _modes("descent_variance", X, t, lr) gives the diagonal of D, the singular '
+              "values, V', and the fractions learned, (*t.shape, rank).",),
         hints=("beta_t is linear in the noise: D V diag(f / s) U' eps. What is the variance of a sum of "
                "independent terms?",
-               "noise scales_j^2 lr_j sum_i V_ji^2 (f_i / s_i)^2, where lr is root ** 2, and the sum over the "
+               "sigma2 scales_j^2 lr_j sum_i V_ji^2 (f_i / s_i)^2, where lr is root ** 2, and the sum over the "
                "modes is a product of (f / s) ** 2, (*t.shape, rank), with Vh ** 2, (rank, p).",
-               "return noise * (scales * root) ** 2 * (... @ Vh ** 2)"),
+               "return sigma2 * (scales * root) ** 2 * (... @ Vh ** 2)"),
         mistakes=(
             Mistake("(f / s) ** 2 @ Vh ** 2", "((f / s) @ Vh) ** 2",
                     "Variances of independent terms add: square before you sum over the modes."),
@@ -61,8 +67,8 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
                     "The scale enters squared: a variance is scales_j^2 times."),
             Mistake("(scales * root) ** 2", "scales ** 2",
                     "D is missing: the variance of feature j has a factor lr_j."),
-            Mistake("return noise *", "return noise ** 2 *",
-                    "noise is the variance of eps already: do not square it."),
+            Mistake("return sigma2 *", "return sigma2 ** 2 *",
+                    "sigma2 is the variance of the noise already: do not square it."),
             Mistake("(f / s) ** 2 @ Vh ** 2", "f ** 2 @ Vh ** 2",
                     "The noise is divided by the singular values: f / s."))),
 ))

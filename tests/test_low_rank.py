@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn
-from tinyml.compression.low_rank import (break_even, factorize, factorize_conv, factorize_linear,
-                                         input_covariances, rank_for_budget, rank_for_energy,
+from tinyml.compression.low_rank import (break_even, factorize, factorize_conv, factorize_conv1d, factorize_linear,
+                                         input_covariances, rank_for_budget, rank_for_energy, ranks,
                                          share_for_accuracy, truncated_svd)
 from tinyml.compression.report import macs
 from tinyml.compression.weight_sharing import share_weights
@@ -277,7 +277,7 @@ def test_layers_at_several_places_are_cut_as_if_each_were_its_own(rng):
     """Each with the inputs of its place: those that reach it when the layers are called one by one."""
     few = [nn.Linear(8, 8, rng=rng), nn.Linear(8, 8, rng=rng), nn.ReLU()]
     few[1].weight = few[rng.integers(2)].weight
-    model = nn.Sequential(*[few[i] for i in rng.integers(0, 3, 5)], nn.Linear(8, 2, rng=rng))
+    model = nn.Sequential(few[0], *[few[i] for i in rng.integers(0, 3, 4)], nn.Linear(8, 2, rng=rng))
     own = nn.Sequential(*map(copy.deepcopy, model))
     x = X = rng.standard_normal((30, 8)).astype(np.float32)
     found = input_covariances(model, X)
@@ -313,6 +313,38 @@ def test_places_are_known_inside_of_other_modules():
     assert_allclose(found["0.again"], scaled, rtol=1e-4, atol=1e-6)
 
 
+def test_without_inputs_a_layer_at_several_places_stays_one():
+    twice = nn.Linear(30, 30, rng=R)
+    model = nn.Sequential(nn.Sequential(twice, nn.ReLU()), twice, nn.Linear(30, 2, rng=R))
+    small = factorize(model, share=0.3)
+    assert small[1] is small[0][0] and type(small[1]) is nn.Sequential
+    assert ranks(model, share=0.3) == {"0.0.weight": 4, "2.weight": "the last layer"}
+    X = R.standard_normal((50, 30)).astype(np.float32)
+    parted = factorize(model, share=0.3, X=X)
+    assert parted[1] is not parted[0][0] and type(parted[0][0]) is type(parted[1]) is nn.Sequential
+    assert ranks(model, share=0.3, X=X) == {"0.0.weight": 4, "1.weight": 4, "2.weight": "the last layer"}
+
+
+@given(rngs, sizes, sizes, st.integers(1, 4), st.integers(1, 3), st.integers(0, 3))
+def test_a_series_convolution_of_full_rank_is_the_same(rng, C, O, k, stride, padding):
+    layer, n = nn.Conv1d(C, O, k, stride, padding, bias=bool(rng.integers(2)), rng=rng), min(O, C * k)
+    x = Tensor(rng.standard_normal((2, C, 9)).astype(np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pair = factorize_conv1d(layer, n)
+    assert_allclose(pair(x).data, layer(x).data, atol=1e-4)
+    assert [p.shape for p in pair[0].parameters()] == [(n, C, k)]
+    y = layer(x)
+    assert macs(pair, x.data) == y.shape[2] * n * (C * k + O)
+    rank = int(rng.integers(1, n + 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pair = factorize_conv1d(layer, rank)
+    s = np.linalg.svd(layer.weight.data.reshape(O, -1).astype(float), compute_uv=False)
+    cut = np.einsum("or,rck->ock", pair[1].weight.data[:, :, 0], pair[0].weight.data)
+    assert_allclose(squared(cut - layer.weight.data), (s[rank:] ** 2).sum(), rtol=1e-4, atol=1e-6)
+
+
 # ------------------------------------------------------------ errors
 
 R = np.random.default_rng(0)
@@ -346,8 +378,13 @@ ERRORS = {
     "rank_for_budget: share must be > 0, got 0": (ValueError, lambda: rank_for_budget(2, 2, share=0)),
     "factorize_conv: method must be":
         (ValueError, lambda: factorize_conv(nn.Conv2d(1, 1, 3, rng=R), 1, method="?")),
-    "factorize: model must be a Sequential, got Linear":
-        (TypeError, lambda: factorize(nn.Linear(2, 2, rng=R), share=0.5)),
+    "factorize: model must have a Linear, Conv1d or Conv2d besides the last one, got Linear; weight is the la":
+        (ValueError, lambda: factorize(nn.Linear(2, 2, rng=R), share=0.5)),
+    "factorize: model must have a Linear, Conv1d or Conv2d besides the last one, got ReLU":
+        (ValueError, lambda: factorize(nn.ReLU(), share=0.5)),
+    "ranks: share must be > 0 and < 1, got 2": (ValueError, lambda: ranks(nn.ReLU(), share=2)),
+    "factorize_conv1d: layer must be a Conv1d, got Linear":
+        (TypeError, lambda: factorize_conv1d(nn.Linear(2, 2, rng=R), 1)),
     "factorize: share must be > 0 and < 1, got 1": (ValueError, lambda: factorize(nn.Sequential(), share=1)),
 }
 

@@ -12,6 +12,7 @@ from strategies import rngs
 from tinyml import Tensor, concatenate, nn, ops, primitive, stack, where
 from tinyml import functional as F
 from tinyml.compression.clipping import ScaledCodes, quantize_repaired
+from tinyml.compression.low_rank import factorize, ranks
 from tinyml.compression.pruning import hold, prune, sparsity
 from tinyml.compression.quantization import DequantizedWeight, quantize_weights
 from tinyml.compression.quantization_aware import FakeQuantizedWeight, LearnedStepWeight, convert, prepare
@@ -232,6 +233,54 @@ def test_a_model_that_trains_through_rounding_can_be_pruned(model, amount):
     d = sum(w.size for w in found(model).values())
     assert sum((~mask).sum() for mask in masks.values()) == round(amount * d)
     assert sparsity(convert(prepared)) >= round(amount * d) / d - 1e-12    # the code of 0 is exact
+
+
+def cuttable(model):
+    """An independent list: the layers that can be two, but the last, each once."""
+    layers = [module for _, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv1d))]
+    return {id(m): m for m in layers if m is not layers[-1] and type(m) is not OwnLinear}
+
+
+@few
+@given(trees(), st.booleans())
+def test_every_layer_of_low_rank_is_cut_and_the_rest_is_named(model, weighed):
+    for weight in found(model).values():    # of rank 1, so that two layers are cheaper and as good
+        rows = weight.data.reshape(len(weight), -1)
+        weight.data = (rows[:, :1] * rows[:1]).reshape(weight.shape)
+    wanted, X = cuttable(model), inputs(model, 60).data
+    options = dict(energy=0.999, X=X if weighed else None)
+    plan = ranks(model, **options)
+    paths = {f"{path}.weight".strip("."): id(m) for path, m in model.named_modules() if id(m) in wanted}
+    assert plan.keys() >= weights(model).keys()    # each is treated or named
+    assert {paths.get(path) for path, answer in plan.items() if answer == 1} == wanted.keys()
+    assert {type(answer) for answer in plan.values()} <= {int, str}
+    if not wanted:
+        with pytest.raises(ValueError, match="^factorize: model must have .* besides the last one"):
+            factorize(model, **options)
+        return
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        small = factorize(model, **options)
+    for path, answer in plan.items():
+        if type(answer) is str and answer not in ("the last layer", "no dearer than two layers"):
+            assert f"{path} ({answer})" in str(caught[-1].message)
+    cut = [m for m in found(model).values() if id(m) in {id(layer.weight) for layer in wanted.values()}]
+    layers = {id(m) for _, m in model.named_modules() if isinstance(m, nn.Linear)} - wanted.keys()
+    ties = [m.weight for _, m in model.named_modules() if id(m) in layers]    # a whole one is kept for these
+    gone = sum(w.size for w in cut if not any(w is other for other in ties))
+    come = sum(m.weight.size // len(m.weight) + len(m.weight) for m in wanted.values())
+    before, after = (sum(w.size for w in found(m).values()) for m in (model, small))
+    assert before - after == gone - come
+    y, expected = small(Tensor(X)), model(Tensor(X))
+    assert y.dtype == expected.dtype
+    assert_allclose(y.data, expected.data, atol=1e-3 * max(1, np.abs(expected.data).max()))
+
+
+def test_a_tie_is_named_whoever_holds_the_weight():
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Embedding(9, 8, rng=rng), nn.Linear(8, 9, rng=rng), nn.Linear(9, 9, rng=rng))
+    model[1].weight = model[0].weight
+    assert ranks(model, share=0.5) == {"1.weight": "one with 0.weight", "2.weight": "the last layer"}
 
 
 def test_what_is_computed_already_is_left_and_named():

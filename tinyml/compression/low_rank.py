@@ -21,12 +21,14 @@ Convolutional neural networks with low-rank regularization (equations 3 to 6).
 import copy
 import math
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 
 from tinyml.check import check_number, check_pair, check_real, check_sizes
-from tinyml.nn import Conv2d, Linear, Module, Parameter, Sequential, forward_hook
+from tinyml.nn import Conv1d, Conv2d, Linear, Module, Parameter, Sequential, forward_hook
 from tinyml.nn.places import untied
+from tinyml.nn.weights import all_weights, swap, warn_left
 from tinyml.tensor import as_tensor
 from tinyml.train import accuracy, predict
 
@@ -243,22 +245,59 @@ def factorize_conv(layer, rank, *, method="separable"):
     return Sequential(first, _conv(layer, U[:, :, None, None], (1, 1), (0, 0)))
 
 
+def factorize_conv1d(layer, rank):
+    """Two Conv1d layers in place of one: kernel k, C -> r, then kernel 1, r -> O.
+
+        W[o,c,i] ~ sum_r U[o,r] V[r,c,i]
+
+    "separable" and "channel" of `factorize_conv` are the same for a series. Stride and padding are those of the
+    first; only the second has the layer's bias.
+
+    Parameters
+    ----------
+    layer : Conv1d
+    rank : int in 1..min(O, C k)
+
+    Returns
+    -------
+    Sequential of the two, with arrays of their own
+
+    Raises
+    ------
+    TypeError : not a Conv1d
+    ValueError : rank out of range
+
+    Warns
+    -----
+    UserWarning : rank is `break_even` or more
+    """
+    _check_layer("factorize_conv1d", layer, Conv1d)
+    V, U = truncated_svd(_matrix(layer), rank)    # (C k, r), (O, r)
+    _warn_unless_cheaper("factorize_conv1d", rank, V, U)
+    first = _conv(layer, V.T.reshape(rank, layer.in_channels, -1), layer.stride, layer.padding, bias=False)
+    return Sequential(first, _conv(layer, U[:, :, None], 1, 0))
+
+
 def _weight(layer):
     """The array of a weight, also of one that is computed."""
-    return (layer.weight() if isinstance(layer.weight, Module) else layer.weight).data
+    return layer.weight.data
 
 
 def _matrix(layer):
-    """What is cut: the weight of a Linear, that of a Conv2d (O, C, kh, kw) as a matrix (C kh, O kw)."""
+    """What is cut: a Linear's weight (O, I), a Conv1d's (O, C, k) as (C k, O), a Conv2d's as (C kh, O kw)."""
     W = _weight(layer)
-    return W if W.ndim == 2 else W.transpose(1, 2, 0, 3).reshape(W.shape[1] * W.shape[2], -1)
+    if W.ndim == 2:
+        return W
+    W = W.reshape(*W.shape[:3], -1)    # a series has kw = 1
+    return W.transpose(1, 2, 0, 3).reshape(W.shape[1] * W.shape[2], -1)
 
 
 def _conv(layer, weight, stride, padding, bias=True):
-    """A Conv2d with this weight (O, C, kh, kw), and the layer's bias."""
+    """A convolution of the layer's class with this weight (O, C, ...), and the layer's bias."""
     conv = copy.copy(layer)
-    conv.out_channels, conv.in_channels = weight.shape[:2]
-    conv.kernel_size, conv.stride, conv.padding = weight.shape[2:], stride, padding
+    conv.out_channels, conv.in_channels, *kernel = weight.shape
+    conv.kernel_size = kernel[0] if isinstance(layer, Conv1d) else tuple(kernel)
+    conv.stride, conv.padding = stride, padding
     conv.weight = Parameter(np.ascontiguousarray(weight))
     conv.bias = Parameter(layer.bias.data.copy()) if bias and layer.bias is not None else None
     return conv
@@ -266,20 +305,29 @@ def _conv(layer, weight, stride, padding, bias=True):
 
 # ------------------------------------------------------------ models
 
+KINDS = (Linear, Conv1d, Conv2d)
+
+
 def factorize(model, *, share=None, energy=None, X=None):
-    """A copy of a Sequential in which every Linear and Conv2d but the last is two layers, if that is cheaper.
+    """A copy of a model in which every Linear, Conv1d and Conv2d but the last is two layers, if cheaper.
 
-    Either a layer keeps a share of its multiplications, with the rank of `rank_for_budget`, 1 at least; or a
-    share of the squares of its singular values, with that of `rank_for_energy`. Where the two factors take as
-    many multiplications as the whole, the layer stays; so does the last one, since C classes that are to be
-    told apart need all of their C - 1 directions; and so do layers inside of other modules.
+    It does so wherever layers stand, in Sequentials and in modules of your own. Either a layer keeps a share
+    of its multiplications, with the rank of `rank_for_budget`, 1 at least; or a share of the squares of its
+    singular values, with that of `rank_for_energy`.
 
-    A convolution of horizontal stride s takes its vertical half at s times as many places as the other: r
-    (s C kh + O kw) multiplications for each pixel of the output in place of O C kh kw (borders left aside).
+    `ranks` tells the rank of every weight, or why it stays as it is. It stays where two factors take as many
+    multiplications as the whole. So does the last layer, since C classes that are to be told apart need all
+    of their C - 1 directions. So do weights that are no product of their own, such as attention's
+    in_proj_weight, and those that an Embedding shares.
+
+    A convolution of horizontal stride s takes its vertical half at s times as many places as the other:
+    r (s C kh + O kw) multiplications for each pixel of the output in place of O C kh kw (borders left aside).
+    If a Linear stands at several places and X is given, each place is cut for its own inputs: then the modules
+    of all places become separate ones.
 
     Parameters
     ----------
-    model : Sequential
+    model : Module with a Linear, Conv1d or Conv2d besides the last
     share : float in (0, 1), of the multiplications of each layer, or None
     energy : float in (0, 1], of the squared singular values of each layer, or None
     X : ndarray, shape (N, ...), N >= 1, inputs: weigh the errors (and energies) of Linear layers by what
@@ -287,46 +335,132 @@ def factorize(model, *, share=None, energy=None, X=None):
 
     Returns
     -------
-    Sequential of plain layers, to be trained on or saved like any other
+    Module of the class of model, of plain layers, to be trained on or saved like any other
 
     Raises
     ------
-    TypeError, ValueError : the model is not a Sequential, not one of share and energy is given, it is out of
-        range, or X is empty
+    TypeError, ValueError : not exactly one of share and energy is given, it is out of range, X is empty, or
+        the model has no such layer
+
+    Warns
+    -----
+    UserWarning : a weight belongs to no layer that can be cut, such as attention's in_proj_weight
     """
-    if not isinstance(model, Sequential):
-        raise TypeError(f"factorize: model must be a Sequential, got {type(model).__name__}")
+    model, plan = _plan("factorize", model, share, energy, X)
+    if all(cut.why not in (None, DEAR) for cut in plan.values()):
+        raise ValueError("factorize: model must have a Linear, Conv1d or Conv2d besides the last one, got "
+                         f"{type(model).__name__}" + "".join(f"; {p} is {c.why}" for p, c in plan.items()))
+    warn_left("factorize", {path: cut.why for path, cut in plan.items()
+                            if cut.why not in (None, LAST, DEAR)})
+    swap(model, {cut.layer: _two_layers(cut) for cut in plan.values() if cut.why is None})
+    return model
+
+
+def ranks(model, *, share=None, energy=None, X=None):
+    """What `factorize` does to every weight of a model: the rank it gets, or why it stays as it is.
+
+    Parameters
+    ----------
+    model, share, energy, X : as in `factorize`
+
+    Returns
+    -------
+    dict of str to int or str, by the path of the weight
+
+    Raises
+    ------
+    TypeError, ValueError : as `factorize`, except that the model may have nothing to cut
+
+    Examples
+    --------
+    >>> from tinyml.nn import Embedding
+    >>> rng = np.random.default_rng(0)
+    >>> model = Sequential(Embedding(9, 8, rng=rng), Linear(8, 20, rng=rng), Linear(20, 2, rng=rng))
+    >>> plan = ranks(model, share=0.5)
+    >>> plan["1.weight"], plan["2.weight"], plan["0.weight"]
+    (2, 'the last layer', 'no weight of a Linear, Conv1d or Conv2d')
+    """
+    _, plan = _plan("ranks", model, share, energy, X)
+    return {path: cut.rank if cut.why is None else cut.why for path, cut in plan.items()}
+
+
+LAST = "the last layer"
+DEAR = "no dearer than two layers"    # as many multiplications
+
+
+class Cut(NamedTuple):
+    """What becomes of a weight."""
+
+    layer: Module = None
+    rank: int = None
+    covariance: np.ndarray = None    # of the layer's inputs
+    why: str = None                  # it stays as it is
+
+
+def _plan(function, model, share, energy, X):
+    """A copy of the model, and {path: Cut} of every weight in it."""
     if (share is None) == (energy is None):
-        raise ValueError(f"factorize: share or energy must be given, one of them, got share={share!r} and "
-                         f"energy={energy!r}; write factorize(model, share=0.25)")
+        raise ValueError(f"{function}: share or energy must be given, one of them, got share={share!r} and "
+                         f"energy={energy!r}; write {function}(model, share=0.25)")
     if energy is None:
-        check_number("factorize", "share", share, above=0, below=1)
-    covariances = {} if X is None else input_covariances(model, X)
-    layers = list(copy.deepcopy(model))
-    for i in [i for i, layer in enumerate(layers) if isinstance(layer, (Linear, Conv2d))][:-1]:
-        if type(layers[i]) in (Linear, Conv2d):    # a subclass may compute something else
-            layers[i] = _thinner(layers[i], share, energy, covariances.get(i))
-    return Sequential(*layers)
+        check_number(function, "share", share, above=0, below=1)
+    covariances = None if X is None else input_covariances(model, X)
+    model = copy.deepcopy(model) if X is None or not _reused(model) else untied(model)
+    places = [(path, layer) for path, layer in model.named_modules() if isinstance(layer, KINDS)]
+    owned = {f"{path}.weight".lstrip(".") for path, _ in places}
+    plan = {}
+    for first, paths, weight in all_weights(model):
+        others = [path for path in paths if path not in owned]
+        users = {layer: path for path, layer in reversed(places) if layer.weight is weight}    # first paths
+        if not users:
+            plan[first] = Cut(why="no weight of a Linear, Conv1d or Conv2d")
+        for layer, path in reversed(users.items()):
+            if others:
+                cut = Cut(why=f"one with {others[0]}")
+            elif layer is places[-1][1]:
+                cut = Cut(why=LAST)
+            elif not any(type(layer).forward is kind.forward for kind in KINDS):
+                cut = Cut(why=f"used by {type(layer).__name__}, which has a forward of its own")
+            else:
+                cut = _cut(layer, path, share, energy, covariances)
+            plan[f"{path}.weight".lstrip(".")] = cut
+    return model, plan
 
 
-def _thinner(layer, share, energy, covariance):
-    """Two layers, or the layer itself if they take as many multiplications."""
-    W, linear = _matrix(layer), type(layer) is Linear
+def _reused(model):
+    """Whether a Linear stands at several places."""
+    layers = [layer for _, layer in model.named_modules() if isinstance(layer, Linear)]
+    return len(set(layers)) < len(layers)
+
+
+def _cut(layer, path, share, energy, covariances):
+    """The rank of a layer, or why it stays."""
+    covariance = None
+    if covariances is not None and isinstance(layer, Linear):
+        covariance = covariances.get(int(path) if path.isdigit() else path)
+        if covariance is None:
+            return Cut(why="never called")
+    W = _matrix(layer)
     m, n = W.shape
-    stride = 1 if linear else check_pair("factorize", "stride", layer.stride, 1)[1]
+    stride = check_pair("factorize", "stride", layer.stride, 1)[1] if isinstance(layer, Conv2d) else 1
     cost = stride * m + n    # multiplications for each rank
     if energy is None:
         rank = rank_for_budget(m, n, share=share * (m + n) / cost)
     else:
         weighed = W if covariance is None else W.astype(np.float64) @ _root(covariance)
         rank = rank_for_energy(np.linalg.svd(weighed, compute_uv=False), energy=energy)
-    if rank * cost >= m * n:
-        return layer
-    return factorize_linear(layer, rank, covariance=covariance) if linear else factorize_conv(layer, rank)
+    return Cut(why=DEAR) if rank * cost >= m * n else Cut(layer, rank, covariance)
+
+
+def _two_layers(cut):
+    if isinstance(cut.layer, Linear):
+        return factorize_linear(cut.layer, cut.rank, covariance=cut.covariance)
+    make = factorize_conv1d if isinstance(cut.layer, Conv1d) else factorize_conv
+    return make(cut.layer, cut.rank)
 
 
 def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
-    """The least of some shares of work with which `factorize` keeps an accuracy.
+    """The smallest of some shares of work with which `factorize` keeps an accuracy.
 
     They are tried from the least up, and the first that is enough is taken; a larger one need not be enough, as
     accuracies need not grow with the rank. Choose by samples that are neither trained on nor tested on: what
@@ -334,7 +468,7 @@ def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
 
     Parameters
     ----------
-    model : Sequential
+    model : Module, as in `factorize`
     X : ndarray, shape (N, ...), held-out inputs
     y : ndarray of int, shape (N,), their labels
     at_least : float in [0, 1], accuracy

@@ -23,7 +23,8 @@ Cheng, Wang, Zhou and Zhang 2017, A survey of model compression and acceleration
 import numpy as np
 
 from tinyml.check import check_number, check_real, check_rng
-from tinyml.nn.weights import computed_weights, left_out, nothing_to_do, warn_left, weights
+from tinyml.nn.weights import (all_weights, computed_weights, left_out, nothing_to_do, warn_left,
+                               weights)
 
 
 def magnitude_mask(weight, *, amount):
@@ -297,10 +298,7 @@ def sparsity(model):
 
     A weight that stands in several places counts once. Raises ValueError if the model has no weight.
     """
-    computed = computed_weights(model)
-    inside = {id(p) for one in computed.values() for p in one.parameters()}
-    found = [w for w in (*weights(model).values(), *computed.values()) if id(w) not in inside]
-    if not found:
+    arrays = [weight.data for _, _, weight in all_weights(model)]
+    if not arrays:
         raise ValueError(nothing_to_do("sparsity", model, {}))
-    arrays = [weight.data for weight in found]
     return 1 - sum(np.count_nonzero(a) for a in arrays) / max(sum(a.size for a in arrays), 1)

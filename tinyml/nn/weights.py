@@ -93,6 +93,20 @@ def computed_weights(model):
     return found
 
 
+def all_weights(model):
+    """[(path, paths, weight)] of every weight of a model, a Parameter or computed, each once.
+
+    `path` is its first, `paths` are all under which it stands. Real weights inside of a `ComputedWeight` are no
+    others than that.
+    """
+    computed = computed_weights(model)
+    inside = {id(p) for one in computed.values() for p in one.parameters()}
+    own = {path: weight for path, weight in weights(model).items() if id(weight) not in inside}
+    names = [*model._named_tensors(), *model.named_modules()]
+    return [(path, [name for name, other in names if other is weight], weight)
+            for path, weight in (own | computed).items()]
+
+
 def left_out(model):
     """{path: why} of every parameter and computed weight that is not among the `weights` of a model.
 
@@ -143,8 +157,7 @@ def replace_weights(function, model, make):
     UserWarning : a weight is computed already
     """
     computed = computed_weights(model)
-    inside = {id(p) for one in computed.values() for p in one.parameters()}
-    own = [weight for weight in weights(model).values() if id(weight) not in inside]
+    own = [weight for _, _, weight in all_weights(model) if not isinstance(weight, ComputedWeight)]
     why = {path: f"computed already, by {type(one).__name__}" for path, one in computed.items()}
     if not own:
         raise ValueError(nothing_to_do(function, model, why))

@@ -46,18 +46,18 @@ class Convolution(nn.Module):
 
 
 class Matrices(nn.Module):
-    """Bare parameters, as attributes and in a list, each used in another way."""
+    """Bare parameters, as an attribute, in nested lists and in a dict of lists, each used in another way."""
 
     def __init__(self, rng):
         make = lambda *shape: nn.Parameter(rng.standard_normal(shape).astype(np.float32) / 2)
         self.matrix, self.place = make(D, D), make(1, T, D)
-        self.more = [make(D, D), make(D, D), make(D, D)]
+        self.more, self.table = [make(D, D), (make(D, D),)], {"a": [make(D, D)]}
 
     def forward(self, x):
         x = x @ self.matrix + self.place
         x = F.linear(x, self.more[0])
-        x = x @ self.more[1].T
-        return x @ (2 * self.more[2] - 0.5)
+        x = x @ self.more[1][0].T
+        return x @ (2 * self.table["a"][0] - 0.5)
 
 
 class OwnLinear(nn.Linear):
@@ -66,13 +66,13 @@ class OwnLinear(nn.Linear):
 
 
 class Heads(nn.Module):
-    """Modules in a list and a tuple."""
+    """Modules in a dict and in lists of lists."""
 
     def __init__(self, first, second, third):
-        self.heads, self.rest = [first, second], (third,)
+        self.heads, self.rest = {"a": first, "b": [second]}, [[third]]
 
     def forward(self, x):
-        return self.heads[0](x) + self.heads[1](x) + self.rest[0](x)
+        return self.heads["a"](x) + self.heads["b"][0](x) + self.rest[0][0](x)
 
 
 class Tied(nn.Module):

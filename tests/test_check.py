@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import rngs
 
-from tinyml.check import (check_labels, check_number, check_pair, check_real, check_regression,
+from tinyml.check import (check_count, check_labels, check_number, check_pair, check_real, check_regression,
                           check_rng, check_sizes)
 
 finite = st.floats(-1e6, 1e6)
@@ -65,7 +65,7 @@ def test_a_number_passes_exactly_inside_its_bounds(value, low, high):
             (dict(at_least=low), low <= value, f">= {low:g}"),
             (dict(below=high), value < high, f"< {high:g}")):
         if inside:
-            assert check_number("f", "x", value, **bounds) is None
+            assert check_number("f", "x", value, **bounds) == value
         else:
             with refuses(ValueError, f"f: x must be {words}, got {value!r}"):
                 check_number("f", "x", value, **bounds)
@@ -87,12 +87,23 @@ def test_a_number_is_finite(value):
         check_number("f", "x", value)
 
 
-@pytest.mark.parametrize("value", ["1", None, [1], 1j])
+@pytest.mark.parametrize("value", ["1", None, [1], 1j, True, np.array(0.5)])
 def test_a_number_is_a_number(value):
     with refuses(TypeError, f"f: x must be a number, got {value!r}"):
         check_number("f", "x", value, at_least=0)
-    for number in (1, True, 0.5, np.float32(0.5), np.int8(3)):
-        assert check_number("f", "x", number, at_least=0) is None
+    for number in (1, 0.5, np.float32(0.5), np.float64(0.5), np.int8(3)):
+        checked = check_number("f", "x", number, at_least=0)
+        assert type(checked) is float and checked == number    # NumPy's would turn float32 into float64
+
+
+@pytest.mark.parametrize("value", [True, 1.0, np.float64(2), "3", None, np.array(2)])
+def test_a_count_is_an_integer(value):
+    with refuses(TypeError, f"f: n must be an int, got {value!r}"):
+        check_count("f", "n", value)
+    for count in (2, np.int8(2)):
+        assert type(check_count("f", "n", count)) is int and check_count("f", "n", count, at_least=2) == 2
+        with refuses(ValueError, "f: n must be >= 3, got 2"):
+            check_count("f", "n", count, at_least=3)
 
 
 @given(size=st.integers(-5, 5), least=st.integers(-1, 3))

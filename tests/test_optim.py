@@ -201,6 +201,129 @@ def test_shape_and_dtype_stay(make, shape):
     assert (x.data < 1).all()    # and downhill
 
 
+NUMBERS = [np.float64, np.float32, np.float16, lambda x: np.int64(max(1, round(x)))]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=["float64", "float32", "float16", "int64"])
+@pytest.mark.parametrize("when", ["at the door", "later", "out of a schedule", "in a group"])
+def test_a_numpy_number_as_a_setting_changes_no_dtype(number, when):
+    """float32 times np.float64 is float64: the model's file would double."""
+    lr = number(0.1)
+    for kind, settings in ((optim.SGD, dict(weight_decay=number(0.25))),
+                           (optim.SGD, dict(momentum=np.float64(0.5), nesterov=np.True_)),
+                           (optim.Adam, dict(betas=(np.float64(0.5), np.float32(0.5)), eps=number(0.25))),
+                           (optim.Adam, dict(weight_decay=number(0.25))), (optim.AdamW, {})):
+        p = nn.Parameter(np.ones(3, np.float32))
+        optimizer = kind([p], lr=lr if when == "at the door" else 0.1, **settings)
+        if when == "out of a schedule":
+            optim.LambdaLR(optimizer, lambda t: number(0.5)).step()
+        if when == "in a group":
+            optimizer.param_groups[0] |= {"lr": lr, **settings}
+        for _ in range(2):
+            optimizer.lr = lr if when == "later" else optimizer.lr
+            p.grad = np.full(3, 0.5)    # a float64 gradient of the caller's
+            optimizer.step()
+        assert p.dtype == np.float32 and all(
+            value.dtype != np.float64 for kept in optimizer.keeps for value in vars(optimizer)[kept].values()
+            if isinstance(value, np.ndarray))
+
+
+@given(rng=rngs, decay=st.sampled_from([0.0, 0.1]), steps=st.integers(1, 5), cls=st.sampled_from([optim.Adam, optim.AdamW]))
+def test_adam_in_place_is_adam(rng, decay, steps, cls):
+    """From LARGE entries on the moments are updated in their own memory: the same but for rounding."""
+    large, entry = optim.LARGE, rng.integers(optim.LARGE)
+    start, gradients = rng.normal(size=large), rng.normal(size=(steps, large))
+    adams = cls([parameter(start)], 0.1, weight_decay=decay), cls([parameter(start[[entry]])], 0.1, weight_decay=decay)
+    whole, alone = trajectory(adams[0], gradients), trajectory(adams[1], gradients[:, [entry]])
+    assert_allclose(whole[:, [entry]], alone, rtol=1e-12, atol=1e-12)
+    for kept in "mv":
+        assert_allclose(vars(adams[0])[kept][0][[entry]], vars(adams[1])[kept][0], rtol=1e-12, atol=1e-15)
+    frozen = [array.copy() for array in gradients]
+    assert_array_equal(frozen, gradients)
+
+
+# ------------------------------------------------------------ groups, and what is kept
+
+@every_optimizer
+@given(rng=rngs)
+def test_a_group_moves_as_an_optimizer_of_its_own(make, rng):
+    starts, gradients = rng.normal(size=(3, 4)), rng.normal(size=(5, 3, 4))
+    kind = type(make([parameter([0.0])]))
+    settings = {"lr": 0.3, "weight_decay": 0.05}
+    together, apart = ([parameter(start) for start in starts] for _ in range(2))
+    grouped = kind([{"params": together[:1]}, {"params": iter(together[1:]), **settings}], lr=0.1)
+    alone = kind(apart[:1], lr=0.1), kind(apart[1:], **settings)
+    schedules = [optim.LambdaLR(o, lambda t: 1 / (1 + t)) for o in (grouped, *alone)]
+    assert grouped.params == together
+    for g in gradients:
+        for params in (together, apart):
+            for p, part in zip(params, g):
+                p.grad = part
+        for stepped in (grouped, *alone, *schedules):
+            stepped.step()
+    assert_array_equal([p.data for p in together], [p.data for p in apart])
+    with pytest.raises(RuntimeError, match="^.* lr must be one rate for all groups"):
+        grouped.lr
+    grouped.param_groups[1]["lr"] = grouped.param_groups[0]["lr"] = 0.5
+    assert grouped.lr == 0.5
+
+
+@every_optimizer
+@given(rng=rngs, k=st.integers(0, 3))
+def test_a_loaded_state_goes_on_as_the_saved_one(make, rng, k):
+    """Bit for bit, also where a parameter had no gradient yet; and the copies are nobody else's."""
+    starts, gradients = rng.normal(size=(2, 3)), rng.normal(size=(k + 3, 2, 3))
+    params = [parameter(start) for start in starts]
+    first = make(params)
+    schedule = optim.LambdaLR(first, lambda t: 1 / (1 + t))
+
+    def go(params, *stepped, steps):
+        for g in steps:
+            params[0].grad, params[1].grad = g[0], None if g is gradients[0] else g[1]
+            for part in stepped:
+                part.step()
+    go(params, first, schedule, steps=gradients[:k])
+    state, tempo = first.state_dict(), schedule.state_dict()
+    others = [parameter(p.data.copy()) for p in params]
+    go(params, first, schedule, steps=gradients[k:])
+    second = make(others)
+    later = optim.LambdaLR(second, lambda t: 1 / (1 + t))
+    second.lr = 7.0
+    second.load_state_dict(state)
+    later.load_state_dict(tempo)
+    go(others, second, later, steps=gradients[k:])
+    assert_array_equal([p.data for p in params], [p.data for p in others])
+    assert first.state_dict().keys() == second.state_dict().keys() and first.lr == second.lr
+
+
+def test_a_state_that_does_not_fit_is_refused_and_nothing_changes():
+    def adam(kind=optim.Adam, sizes=(3, 2)):
+        made = kind([parameter(np.ones(n)) for n in sizes])
+        for p in made.params:
+            p.grad = np.ones(p.shape)
+        made.step()
+        return made
+    good, mine = adam().state_dict(), adam()
+    before = mine.state_dict()
+    wrong = {
+        "class must be Adam, got AdamW": adam(optim.AdamW).state_dict(),
+        "unexpected m.0 of shape (4,)": adam(sizes=(4, 2)).state_dict(),
+        "groups.0.params must be [0 1], got [0]": adam(sizes=(3,)).state_dict(),
+        "missing groups.0.eps": {key: value for key, value in good.items() if key != "groups.0.eps"},
+        "missing v.1": {key: value for key, value in good.items() if key != "v.1"},
+        "unexpected t.-1": {**good, "t.-1": np.array(3)},
+        "unexpected other": {**good, "other": np.array(3)},
+        "Adam: lr must be >= 0": {**good, "groups.0.lr": np.array(-1.0)},
+    }
+    for message, state in wrong.items():
+        with pytest.raises(ValueError) as error:
+            mine.load_state_dict(state)
+        assert message in str(error.value)
+        assert all(np.array_equal(value, before[key]) for key, value in mine.state_dict().items())
+    with pytest.raises(ValueError, match='"t" alone'):
+        optim.LambdaLR(mine, lambda t: 1).load_state_dict({})
+
+
 # ------------------------------------------------------------ clipping
 
 @given(rng=rngs, bound=st.floats(0.01, 100), dtype=st.sampled_from([np.float32, np.float64]))
@@ -250,7 +373,39 @@ def test_clipping_says_what_it_refuses(bad):
         optim.clip_grad_norm_([p], 1.0)
 
 
+@given(rng=rngs, bound=st.floats(0.01, 1))
+def test_one_tensor_is_clipped_and_a_shared_one_once(rng, bound):
+    g = rng.normal(size=4) + 3
+    p = parameter(np.zeros(4))
+    for parameters in (p, [p, p], (q for q in [p])):
+        p.grad = g
+        assert optim.clip_grad_norm_(parameters, np.float64(bound)) == pytest.approx(np.linalg.norm(g))
+        assert np.linalg.norm(p.grad) == pytest.approx(bound)
+
+
 # ------------------------------------------------------------ schedules
+
+@given(lr=rates, steps=st.integers(0, 5), other=rates)
+def test_a_second_schedule_starts_where_the_first_one_did(lr, steps, other):
+    sgd = optim.SGD([parameter(0.0)], lr)
+    first = optim.LambdaLR(sgd, lambda t: optim.cosine_decay(t, 4))
+    for _ in range(steps):
+        first.step()
+    assert optim.LambdaLR(sgd, lambda t: 0.5).optimizer.lr == lr * 0.5
+    sgd.lr = other    # a rate that somebody sets is a new beginning
+    assert optim.LambdaLR(sgd, lambda t: 0.5).optimizer.lr == other * 0.5
+
+
+@pytest.mark.parametrize("factor, kind", [(math.nan, ValueError), (-0.1, ValueError), (math.inf, ValueError),
+                                          ("1", TypeError), (None, TypeError), ([1.0], TypeError)])
+def test_a_factor_is_a_finite_number(factor, kind):
+    sgd = optim.SGD([parameter(0.0)], 0.1)
+    with pytest.raises(kind, match=r"^LambdaLR: lr_lambda\(0\) must be"):
+        optim.LambdaLR(sgd, lambda t: factor)
+    schedule = optim.LambdaLR(sgd, lambda t: factor if t else 1)
+    with pytest.raises(kind, match=r"^LambdaLR: lr_lambda\(1\) must be"):
+        schedule.step()
+
 
 @given(t=st.integers(0, 200), t_max=st.integers(1, 150), final=st.floats(0, 1),
        size=st.integers(1, 30), gamma=st.floats(0.1, 1))
@@ -284,6 +439,18 @@ def test_a_schedule_multiplies_the_first_rate(lr, steps):
 # ------------------------------------------------------------ what is refused, and in which words
 
 P = [nn.Parameter(np.zeros(2))]
+Q = nn.Parameter(np.zeros(2))
+FROZEN = nn.Parameter(np.zeros(1), requires_grad=False)
+
+
+def one_step(**changes):
+    """A step of an SGD whose parameter has the gradient, or whose group the setting, that is asked for."""
+    sgd = optim.SGD([parameter([0.0, 0.0])])
+    sgd.params[0].grad = changes.pop("grad", np.zeros(2))
+    sgd.param_groups[0] |= changes
+    sgd.step()
+
+
 ERRORS = {    # message -> (kind of error, call)
     "SGD: params must hold at least one parameter, got none":
         (ValueError, lambda: optim.SGD([])),
@@ -293,6 +460,47 @@ ERRORS = {    # message -> (kind of error, call)
         (TypeError, lambda: optim.SGD(P[0])),
     "AdamW: params must be a list of parameters, got ReLU; write model.parameters()":
         (TypeError, lambda: optim.AdamW(nn.ReLU())),
+    "SGD: params must be Tensors with requires_grad=True, got Tensor([0.], shape=(1,), dtype=float64); write "
+    "[p for p in model.parameters() if p.requires_grad]":
+        (TypeError, lambda: optim.SGD([FROZEN])),
+    "SGD: params must hold each parameter once, got number 1 of shape (2,) before":
+        (ValueError, lambda: optim.SGD([P[0], P[0]])),
+    "SGD: params must hold each parameter once, got number 2 of shape (2,) before":
+        (ValueError, lambda: optim.SGD([{"params": [P[0]]}, {"params": [Q, P[0]]}])),
+    "SGD: params must hold at least one parameter, got none; an iterator that was used before is empty":
+        (ValueError, lambda: optim.SGD([{"params": P}, {"params": iter([])}])),
+    "SGD: params must be groups with the settings lr, momentum, weight_decay, nesterov, got rate":
+        (TypeError, lambda: optim.SGD([{"params": P, "rate": 1}])),
+    'SGD: params must be parameters alone, or a dict with "params" for each group, got Parameter':
+        (TypeError, lambda: optim.SGD([{"params": P}, Q])),
+    'SGD: params must be parameters alone, or a dict with "params" for each group, got dict':
+        (TypeError, lambda: optim.SGD([{"lr": 1}])),
+    "SGD: params must be a list of parameters, got dict":
+        (TypeError, lambda: optim.SGD({"params": P})),
+    "SGD: p.grad must have the shape of p (2,), got (1,)":
+        (ValueError, lambda: one_step(grad=np.zeros(1))),
+    "SGD: lr must be >= 0 and finite, got -inf":
+        (ValueError, lambda: one_step(lr=-math.inf)),
+    "Adam: betas must be two numbers, got (0.9,)":
+        (TypeError, lambda: optim.Adam(P, betas=(0.9,))),
+    "LambdaLR: arguments must be an Optimizer and a function of t, got SGD and float":
+        (TypeError, lambda: optim.LambdaLR(optim.SGD(P), 0.5)),
+    "clip_grad_norm_: parameters must hold at least one Tensor, got none; an iterator":
+        (ValueError, lambda: optim.clip_grad_norm_(iter([]), 1)),
+    "clip_grad_norm_: parameters must be Tensors, got tuple":
+        (TypeError, lambda: optim.clip_grad_norm_([("weight", P[0])], 1)),
+    "step_decay: t must be an int, got 1.5":
+        (TypeError, lambda: optim.step_decay(1.5, 2)),
+    "cosine_decay: t must be >= 0, got -1":
+        (ValueError, lambda: optim.cosine_decay(-1, 2)),
+    "linear_warmup: t must be an int, got nan":
+        (TypeError, lambda: optim.linear_warmup(math.nan, 2)),
+    "step_decay: step_size must be an int, got 2.5":
+        (TypeError, lambda: optim.step_decay(1, 2.5)),
+    "step_decay: gamma must be > 0, got 0":
+        (ValueError, lambda: optim.step_decay(1, 2, 0)),
+    "cosine_decay: final must be >= 0 and <= 1, got 1.5":
+        (ValueError, lambda: optim.cosine_decay(1, 2, 1.5)),
     "SGD: lr must be >= 0, got -1":
         (ValueError, lambda: optim.SGD(P, lr=-1)),
     "SGD: lr must be >= 0 and finite, got nan":

@@ -60,27 +60,27 @@ def test_a_generator_must_be_used(honest, monkeypatch):
 
 # ------------------------------------------------------------ what is said
 
-TEXTBOOK = """beta1, beta2 = self.betas
-        data = p.data * (1 - self.lr * self.weight_decay) if self.decoupled else p.data
-        g = g + self.weight_decay * p.data * (not self.decoupled)
-        t, m, v = self.state.get(i, (0, 0, 0))
+TEXTBOOK = """beta1, beta2 = betas
+        data = p.data * (1 - lr * weight_decay) if self.decoupled else p.data
+        g = g + weight_decay * p.data * (not self.decoupled)
+        t, m, v = self.m.get(i, (0, 0, 0))
         t, m, v = t + 1, beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
-        self.state[i] = t, m, v
+        self.m[i] = t, m, v
         m_hat, v_hat = m / (1 - beta1 ** t), v / (1 - beta2 ** t)
-        p.data = np.asarray(data - self.lr * m_hat / (np.sqrt(v_hat) + self.eps))
+        p.data = data - lr * m_hat / (np.sqrt(v_hat) + eps)
 """
 
 
 @pytest.mark.parametrize("old, new, why", [
     ("m / (1 - beta1 ** t)", "m", "m starts from zero"), ("", "", None)])
 def test_an_object_may_keep_its_state_in_any_form(old, new, why):
-    """The library's Adam keeps m / (1 - beta1), and could not go on from here: replays begin with a new object."""
+    """The library's Adam keeps t, m and v apart, and could not go on from here: replays begin with a new object."""
     verdict = check("adam", written("adam", TEXTBOOK.replace(old, new)), seed=SEED)
     assert verdict.solved == (why is None)
     if why:
         assert find("adam").mistakes[verdict.tutor["diagnosis"]].why.startswith(why)
         words = " ".join(verdict.tutor["example"]["input"])
-        assert "lr=" in words and "p = Parameter" in words and verdict.tutor["example"]["where"] == "p after the call"
+        assert "lr = " in words and "p = Parameter" in words and verdict.tutor["example"]["where"] == "p after the call"
 
 
 def test_a_call_of_a_method_is_lived_through_from_the_first_one(monkeypatch):

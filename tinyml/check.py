@@ -64,17 +64,32 @@ def check_regression(function, X, y):
 
 def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_most=np.inf,
                  below=np.inf):
-    """Raise ValueError unless at_least <= value <= at_most and above < value < below, all finite.
+    """Return `value` as a Python float, or raise an error.
 
-    Raises TypeError if `value` is not a real number; True and False are none.
+    A NumPy number among float32 arrays would make float64 of them, a Python float does not.
+
+    Raises
+    ------
+    TypeError : `value` is not a real number; True and False are none
+    ValueError : not at_least <= value <= at_most, not above < value < below, or not finite
     """
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+    if type(value) is not float and (not isinstance(value, numbers.Real) or isinstance(value, bool)):
         raise TypeError(f"{function}: {name} must be a number, got {value!r}")
     if not (at_least <= value <= at_most and above < value < below):
         bounds = [f"{sign} {bound:g}" for sign, bound in
                   ((">=", at_least), (">", above), ("<=", at_most), ("<", below))
                   if np.isfinite(bound)] + ["finite"] * (not math.isfinite(value))
         raise ValueError(f"{function}: {name} must be {' and '.join(bounds)}, got {value!r}")
+    return float(value)
+
+
+def check_count(function, name, value, *, at_least=0):
+    """Return `value` as an int, or raise TypeError if it is none, ValueError if it is too small."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        raise TypeError(f"{function}: {name} must be an int, got {value!r}")
+    if value < at_least:
+        raise ValueError(f"{function}: {name} must be >= {at_least}, got {value}")
+    return int(value)
 
 
 def check_bool(function, name, value):

@@ -290,23 +290,6 @@ def _distances(a, b, metric):
 
 # ------------------------------------------------------------ fine-tuning
 
-class Together:
-    """Several optimizers, or several schedules, that `tinyml.train.fit` uses as one."""
-
-    def __init__(self, *parts):
-        self.parts = parts
-
-    def zero_grad(self):
-        """Forget the gradients of all."""
-        for part in self.parts:
-            part.zero_grad()
-
-    def step(self):
-        """Step each, in the given order."""
-        for part in self.parts:
-            part.step()
-
-
 def fine_tune(encoder, head, X, y, *, encoder_lr, head_lr, epochs, batch_size, rng, **options):
     """Train copies of encoder and head together on labelled data: Adam at two rates, both on a cosine to 0.
 
@@ -336,9 +319,9 @@ def fine_tune(encoder, head, X, y, *, encoder_lr, head_lr, epochs, batch_size, r
     TypeError, ValueError : as in fit and Adam; an encoder or a head without parameters
     """
     model = copy.deepcopy(Sequential(encoder, head)).eval()
-    optimizers = [Adam(part.parameters(), lr=lr) for part, lr in zip(model, (encoder_lr, head_lr))]
+    optimizer = Adam([{"params": part.parameters(), "lr": lr} for part, lr in zip(model, (encoder_lr, head_lr))])
     steps = max(1, epochs * -(-len(X) // batch_size))
-    schedules = [LambdaLR(optimizer, lambda t: cosine_decay(t, steps)) for optimizer in optimizers]
-    fit(model, X, y, optimizer=Together(*optimizers), schedule=Together(*schedules), epochs=epochs,
-        batch_size=batch_size, rng=rng, **options)
+    schedule = LambdaLR(optimizer, lambda t: cosine_decay(t, steps))
+    fit(model, X, y, optimizer=optimizer, schedule=schedule, epochs=epochs, batch_size=batch_size, rng=rng,
+        **options)
     return model

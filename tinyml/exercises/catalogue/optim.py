@@ -16,34 +16,29 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
         hints=("Follow the three lines of the docstring. Each parameter has a velocity of its own, by its number i.",
                "g + weight_decay p first; then v = momentum v + g, which starts from zeros; then p - lr v, or with "
                "Nesterov p - lr (g + momentum v). Bind p.data to a new array, never write into the old one or into g.",
-               "v = self.momentum * self.velocity.get(i, 0) + g; self.velocity[i] = v; g = g + self.momentum * v if "
-               "self.nesterov else v; p.data = np.asarray(p.data - self.lr * g)"),
+               "v = momentum * self.velocity.get(i, 0) + g; self.velocity[i] = v; g = g + momentum * v if "
+               "nesterov else v; p.data = p.data - lr * g"),
         mistakes=(
-            Mistake("p.data = np.subtract(p.data, work, out=work)", "p.data = np.add(p.data, work, out=work)",
+            Mistake("p.data - lr * g", "p.data + lr * g",
                     "Descent goes against the gradient: subtract lr g."),
-            Mistake("            v += g\n", "            v += (1 - self.momentum) * g\n",
+            Mistake("            v += g\n", "            v += (1 - momentum) * g\n",
                     "This is an average of gradients; momentum here is v = momentum v + g, without a factor 1 - momentum."),
-            Mistake("g = g + self.momentum * v if self.nesterov else v", "g = v",
+            Mistake("g = g + momentum * v if nesterov else v", "g = v",
                     "Nesterov's step looks ahead: g + momentum v instead of v."),
-            Mistake("g + self.weight_decay * p.data", "g + self.weight_decay * np.square(p.data)",
+            Mistake("g + weight_decay * p.data", "g + weight_decay * np.square(p.data)",
                     "The gradient of the penalty weight_decay |p|^2 / 2 is weight_decay p."),
-            Mistake("g + self.weight_decay * p.data", "g - self.weight_decay * p.data",
+            Mistake("g + weight_decay * p.data", "g - weight_decay * p.data",
                     "The sign of the decay: its gradient is added to g, so that the step makes p smaller."),
-            Mistake("            g = g + self.momentum * v if", "            g = g - self.weight_decay * p.data + "
-                    "self.momentum * v if",
+            Mistake("            g = g + momentum * v if", "            g = g - weight_decay * p.data + momentum * v if",
                     "The decay belongs to g once and for all: Nesterov's g + momentum v has the g with the decay."),
-            Mistake("            v += g\n            g = g + self.momentum * v if self.nesterov else v\n"
-                    "        work = np.asarray(self.lr * g)",
-                    "            v += self.lr * g\n"
-                    "            g = self.lr * g + self.momentum * v if self.nesterov else v\n"
-                    "        work = np.asarray(g if self.momentum else self.lr * g)",
+            Mistake("            v += g\n            g = g + momentum * v if nesterov else v\n"
+                    "        p.data = p.data - lr * g",
+                    "            v += lr * g\n            g = lr * g + momentum * v if nesterov else v\n"
+                    "        p.data = p.data - (g if momentum else lr * g)",
                     "v is a sum of gradients without lr: the rate may have changed when v is used again."),
-            Mistake("work = np.asarray(self.lr * g)    # NumPy's scalars are no arrays\n"
-                    "        p.data = np.subtract(p.data, work, out=work)", "p.data = p.data - self.lr * g",
-                    "Where p has no axes, NumPy's difference is a number, and no array: np.asarray(...) around it."),
             Mistake("if i not in self.velocity:", "if True:",
                     "The velocity must live on from step to step; yours starts from zero every time."),
-            Mistake("p.data = np.subtract(p.data, work, out=work)", "p.data -= work",
+            Mistake("p.data = p.data - lr * g", "p.data -= lr * g",
                     "The old array may still be needed by a graph: bind p.data to a new one instead of writing into it."))),
     Exercise(
         name="adam", target="tinyml.optim:Adam.update", level=3, minutes=30, after=("sgd",),
@@ -53,38 +48,36 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                f"{TESTS}::test_decoupled_decay_shrinks_by_a_factor_and_stays_out_of_the_moments",
                f"{TESTS}::test_a_step_rebinds_the_data_and_writes_to_no_array_of_others",
                f"{TESTS}::test_parameters_do_not_meet", f"{TESTS}::test_shape_and_dtype_stay"),
-        hints=("Write the algorithm as the docstring prints it; the library's own way is only a faster order. Keep t, m "
-               "and v of parameter number i in self.state[i].",
+        hints=("Write the algorithm as the docstring prints it. Keep t, m and v of parameter number i in self.t[i], "
+               "self.m[i] and self.v[i].",
                "t starts at 1. m^ = m / (1 - beta1^t), v^ = v / (1 - beta2^t), p = p - lr m^ / (sqrt(v^) + eps). If "
                "self.decoupled (AdamW), the decay does not enter g: p = p (1 - lr weight_decay) comes first.",
-               "t, m, v = self.state.get(i, [0, 0, 0]); t += 1; m = beta1 * m + (1 - beta1) * g; v likewise with g * g; "
-               "self.state[i] = [t, m, v]; p.data = np.asarray(p_first - lr * m_hat / (np.sqrt(v_hat) + eps)), where "
-               "p_first is p.data, or p.data * (1 - lr * weight_decay) with self.decoupled, lr and so on are "
-               "attributes of self, and beta1, beta2 = self.betas."),
+               "t = self.t.get(i, 0) + 1; m = beta1 * self.m.get(i, 0) + (1 - beta1) * g; v likewise with g * g; "
+               "self.t[i], self.m[i], self.v[i] = t, m, v; p.data = first - lr * m_hat / (np.sqrt(v_hat) + eps), "
+               "where first is p.data, or p.data * (1 - lr * weight_decay) with self.decoupled, and beta1, beta2 = "
+               "betas."),
         mistakes=(
-            Mistake("math.sqrt((1 - beta2) / (1 - beta2 ** t))", "math.sqrt(1 - beta2)",
+            Mistake("v_hat = v / (1 - beta2 ** t)", "v_hat = v",
                     "v starts from zero and is too small at first: divide by 1 - beta2^t."),
-            Mistake("self.lr * (1 - beta1) / (1 - beta1 ** t) / scale", "self.lr * (1 - beta1) / scale",
+            Mistake("m_hat = m / (1 - beta1 ** t)", "m_hat = m",
                     "m starts from zero and is too small at first: divide by 1 - beta1^t."),
-            Mistake("work += self.eps / scale", "work = np.asarray(np.sqrt(np.square(work) + self.eps / scale ** 2))",
+            Mistake("(np.sqrt(v_hat) + eps)", "np.sqrt(v_hat + eps ** 2)",
                     "eps is added to the root, sqrt(v^) + eps, not to v^ under it."),
-            Mistake("if self.weight_decay and self.decoupled:", "if False:",
+            Mistake("if weight_decay and self.decoupled:", "if False:",
                     "With self.decoupled (AdamW) the decay multiplies p and never enters the gradient."),
-            Mistake("work = np.asarray(g * g)", "work = np.asarray(np.abs(g))",
+            Mistake("(1 - beta2) * g * g", "(1 - beta2) * np.abs(g)",
                     "v averages the squares of the gradient, not their sizes."),
-            Mistake("work = np.asarray(g * g)", "work = np.array(g)",
+            Mistake("(1 - beta2) * g * g", "(1 - beta2) * g",
                     "v averages the squares of the gradient, not the gradient itself: that is m."),
-            Mistake("work += self.eps / scale", "work += self.eps / math.sqrt(1 - beta2)",
+            Mistake("(np.sqrt(v_hat) + eps)", "((np.sqrt(v) + eps) / math.sqrt(1 - beta2 ** t))",
                     "v is corrected before eps is added: sqrt(v^) + eps, not sqrt(v) + eps over the correction."),
-            Mistake("        if self.weight_decay and self.decoupled:", "        if self.weight_decay:",
+            Mistake("if weight_decay and self.decoupled:", "if weight_decay:",
                     "Without self.decoupled the decay is a part of the gradient, g + weight_decay p."),
-            Mistake("beta1, beta2 = self.betas", "beta2, beta1 = self.betas",
-                    "The first of self.betas is beta1, the memory of m, and the second beta2, that of v."),
-            Mistake("p.data = np.subtract(data, work, out=work)", "p.data = (data - work)[()]",
-                    "Where p has no axes, NumPy's difference is a number, and no array: np.asarray(...) around it."),
-            Mistake("self.state[i][0] += 1", "self.state[i][0] = 1",
+            Mistake("beta1, beta2 = betas", "beta2, beta1 = betas",
+                    "The first of betas is beta1, the memory of m, and the second beta2, that of v."),
+            Mistake("t = self.t.get(i, 0) + 1", "t = 1",
                     "t counts the steps: it has to grow by one at each."),
-            Mistake("p.data = np.subtract(data, work, out=work)", "p.data = np.add(data, work, out=work)",
+            Mistake("data - lr * m_hat", "data + lr * m_hat",
                     "The sign: Adam too goes against the gradient."))),
     Exercise(
         name="clip_grad_norm_", target="tinyml.optim:clip_grad_norm_", level=2, minutes=15, keep=1, after=("sgd",),

@@ -23,7 +23,7 @@ RANKS = [
 LESSONS = RANKS[6]
 ALLOWED = {
     "tinyml": {"numpy", "tinyml"},
-    "tests": {"numpy", "tinyml", "pytest", "hypothesis", "strategies"},
+    "tests": {"numpy", "tinyml", "pytest", "hypothesis", "strategies", "equations"},
     "demos": {"numpy", "tinyml", "matplotlib", "common"},
 }
 

@@ -302,8 +302,9 @@ def _check_layers(function, layers):
     """Raise an error with the path of a layer that cannot compute with integers."""
     for path, layer in layers.items():
         if type(layer) not in KNOWN:
-            raise TypeError(f"{function}: model must be of Linear, Conv2d with batch norms right behind them, ReLU, "
-                            f"MaxPool2d, Flatten and Dropout, got {type(layer).__name__} at {path}")
+            raise TypeError(f"{function}: model must be of Linear, Conv2d with batch norms right "
+                            "behind them, ReLU, MaxPool2d, Flatten and Dropout, got "
+                            f"{type(layer).__name__} at {path}")
         if type(layer) in LAYERS and not isinstance(layer.weight, Parameter):
             raise ValueError(f"{function}: {path}.weight must be a Parameter, got a "
                              f"{type(layer.weight).__name__}; convert the model of plain weights")
@@ -314,8 +315,8 @@ def _ranges(layers, X, observer):
 
     Parameters
     ----------
-    layers : dict of path to Module, applied one after the other, in evaluation mode; a module may have
-        several paths, each with a range of its own
+    layers : dict of path to Module, applied one after the other, in evaluation mode; a module may
+        have several paths, each with a range of its own
     """
     seen = {path: observer() for path in ["", *layers]}
     for (batch,) in batches(X, batch_size=CALIBRATED, rng=None):
@@ -324,16 +325,18 @@ def _ranges(layers, X, observer):
         for path, layer in layers.items():
             x = layer(x)
             seen[path].update(x.data)
-    return {path: choose_qparams(*one.range(), bits=8, symmetric=False) for path, one in seen.items()}
+    return {path: choose_qparams(*one.range(), bits=8, symmetric=False)
+            for path, one in seen.items()}
 
 
 class IntegerModel(Module):
-    """A float model as integers: see `from_float`. Floats in, floats out, and nothing but integers between.
+    """A float model as integers: see `from_float`. Floats in, floats out, only integers between.
 
     Attributes
     ----------
     layers : list of the integer layers
-    input_scale, output_scale : float; input_zero, output_zero : int, what codes stand for at both ends
+    input_scale, output_scale : float; input_zero, output_zero : int, what codes stand for at both
+        ends
     """
 
     @classmethod
@@ -341,18 +344,19 @@ class IntegerModel(Module):
     def from_float(cls, model, X, *, observer=MinMaxObserver):
         """Quantize a trained model to 8 bits, weights and activations (Jacob et al. 2018).
 
-        Batch norms are folded. Weights are symmetric int8, a step for each output channel. Activations
-        are affine uint8, their ranges what an observer makes of the numbers that X causes, 64 samples at a
-        time; a layer with a ReLU behind it takes the ReLU's range. A module that stands at several places has
-        a range at each.
+        Batch norms are folded. Weights are symmetric int8, a step for each output channel.
+        Activations are affine uint8, their ranges what an observer makes of the numbers that X
+        causes, 64 samples at a time; a layer with a ReLU behind it takes the ReLU's range. A
+        module that stands at several places has a range at each.
 
         Parameters
         ----------
-        model : Sequential of Linear, Conv2d, BatchNorm, ReLU, MaxPool2d, Flatten, Dropout, and of such
-            Sequentials; it stays as it is, its mode too
+        model : Sequential of Linear, Conv2d, BatchNorm, ReLU, MaxPool2d, Flatten, Dropout, and of
+            such Sequentials; it stays as it is, its mode too
         X : ndarray, shape (n, ...), n >= 1, calibration inputs: such as the model will meet
-        observer : function without arguments that returns an observer of `quantization`, one for the inputs
-            and one for each layer: a class such as MinMaxObserver, or lambda: PercentileObserver(99)
+        observer : function without arguments that returns an observer of `quantization`, one for
+            the inputs and one for each layer: a class such as MinMaxObserver, or lambda:
+            PercentileObserver(99)
 
         Returns
         -------
@@ -361,8 +365,8 @@ class IntegerModel(Module):
         Raises
         ------
         TypeError : the model is not a Sequential, or has a layer that integers do not know
-        ValueError : X is empty or not finite, a weight is not finite or is computed, or a sum might overflow
-            int32
+        ValueError : X is empty or not finite, a weight is not finite or is computed, or a sum
+            might overflow int32
         """
         name = "IntegerModel.from_float"
         X = check_real(name, "X", X)
@@ -390,8 +394,8 @@ class IntegerModel(Module):
             elif type(layer) is Flatten:
                 self.layers.append(IntegerFlatten())
             elif inputs.zero_point != inputs.quant_min:
-                raise TypeError(f"{name}: the ReLU at {path} must be right behind a Linear or Conv2d, got it "
-                                "behind codes of numbers below 0; move it there")
+                raise TypeError(f"{name}: the ReLU at {path} must be right behind a Linear or "
+                                "Conv2d, got it behind codes of numbers below 0; move it there")
         self.output_scale, self.output_zero = float(inputs.scale), int(inputs.zero_point)
         return self
 

@@ -408,11 +408,12 @@ def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
                                       axis=0 if per_channel else None)))
 
 
-NORMS = {Linear: BatchNorm1d, Conv1d: BatchNorm1d, Conv2d: BatchNorm2d}    # what can become part of a layer
+# Which batch norm can become part of which layer.
+NORMS = {Linear: BatchNorm1d, Conv1d: BatchNorm1d, Conv2d: BatchNorm2d}
 
 
 def fold_norm(layer, norm):
-    """One layer that computes, in evaluation mode, what a layer and the batch norm behind it compute.
+    """One layer in place of a layer and the batch norm behind it, equal in evaluation mode.
 
         gamma (W x + b - mean) / sqrt(var + eps) + beta  =  W' x + b',
         W' = gamma / sqrt(var + eps) W,    b' = gamma / sqrt(var + eps) (b - mean) + beta
@@ -438,17 +439,19 @@ def fold_norm(layer, norm):
 
 
 def fold_batch_norm(model):
-    """A copy of the model in which every batch norm right behind a layer has become part of it (`fold_norm`).
+    """A copy of the model where each batch norm right behind a layer is part of it (`fold_norm`).
 
-    This is done in every Sequential of the model, also for a norm behind a Sequential that ends with a layer.
-    Behind a Linear, x must be (N, features). In evaluation mode the outputs agree to rounding; the folded model
-    has no training mode of its own. A batch norm that is first, or behind anything else, stays where it is. A
-    layer, or a weight, that stands at several places is folded where a norm follows, and stays as it is
-    elsewhere.
+    This is done in every Sequential of the model, also for a norm behind a Sequential that ends
+    with a layer. Behind a Linear, x must be (N, features). In evaluation mode the outputs agree to
+    rounding; the folded model has no training mode of its own. A batch norm that is first, or
+    behind anything else, stays where it is. A layer, or a weight, that stands at several places is
+    folded where a norm follows, and stays as it is elsewhere; so a `forward` that uses such a
+    weight itself, without the layer, would find another one.
 
     Parameters
     ----------
-    model : Module, a Sequential or one that has Sequentials inside; neither it nor its mode is changed
+    model : Module, a Sequential or one that has Sequentials inside; neither it nor its mode is
+        changed
 
     Returns
     -------
@@ -479,13 +482,13 @@ def fold_batch_norm(model):
     outside = [f"{path}.{name}".strip(".") for path, module in modules if not is_chain(module)
                for name, child in module.named_children() if isinstance(child, BatchNorm1d)]
     if outside:
-        warnings.warn(f"fold_batch_norm: left {', '.join(outside)}; write layer and norm into one Sequential",
-                      stacklevel=2)
+        warnings.warn(f"fold_batch_norm: left {', '.join(outside)}; write layer and norm into one "
+                      "Sequential", stacklevel=2)
     return model.eval()
 
 
 def fold_layers(layers):
-    """The same layers, which are applied one after the other, without the batch norms that could be folded.
+    """Layers that are applied one by one, without the batch norms that could be folded.
 
     Parameters
     ----------
@@ -507,7 +510,10 @@ def fold_layers(layers):
 
 
 def _with_norm(layer, norm, path):
-    """The layer, or the Sequential that ends with it, with the norm at `path` folded into it; None if it cannot be."""
+    """The layer, or the Sequential that ends with one, with the norm at `path` folded into it.
+
+    None if it cannot be.
+    """
     if is_chain(layer) and len(layer):
         *_, (name, last) = layer.named_children()
         merged, layer = _with_norm(last, norm, path), copy.copy(layer)
@@ -516,8 +522,8 @@ def _with_norm(layer, norm, path):
     if type(norm) is not NORMS.get(type(layer)):
         return None
     if not isinstance(layer.weight, Parameter):
-        raise ValueError(f"fold_batch_norm: the weight in front of {path} must be a Parameter, got a "
-                         f"{type(layer.weight).__name__}; fold first, then quantize or share weights")
+        raise ValueError(f"fold_batch_norm: the weight in front of {path} must be a Parameter, got "
+                         f"a {type(layer.weight).__name__}; fold first, then quantize or share")
     return fold_norm(layer, norm) if norm.num_features == len(layer.weight) else None
 
 

@@ -1,21 +1,22 @@
 """Structured pruning: whole units and filters leave, and the arrays of the model shrink with them.
 
-Problem: a single zero inside a weight matrix does not make a matrix product faster. To be faster, a network
-needs smaller matrices; but which units can it do without?
+Problem: a single zero inside a weight matrix does not make a matrix product faster. To be faster,
+a network needs smaller matrices; but which units can it do without?
 
-Idea: unit k of a layer writes feature map z_k. To remove it is to set z_k = 0, which changes the cost C by
-C(z_k = 0) - C; the *oracle* computes this, one forward pass per unit. Its first-order Taylor expansion in
-z_k needs one backward pass for all the units together:
+Idea: unit k of a layer writes feature map z_k. To remove it is to set z_k = 0, which changes the
+cost C by C(z_k = 0) - C; the *oracle* computes this, one forward pass per unit. Its first-order
+Taylor expansion in z_k needs one backward pass for all the units together:
 
-    |C(z_k = 0) - C|  ~  Theta_k = | 1/M sum_m dC/dz_km z_km |      m: the M positions of a feature map
+    |C(z_k = 0) - C|  ~  Theta_k = | 1/M sum_m dC/dz_km z_km |      m: the M positions of a map
 
-averaged over samples, divided by the layer's l2 norm, so that layers can be compared. The units of least
-Theta go: rows of the weight and bias, entries of a batch norm, columns of the next layer. Some training
-repairs what they did, and the next few go.
+averaged over samples, divided by the layer's l2 norm, so that layers can be compared. The units of
+least Theta go: rows of the weight and bias, entries of a batch norm, columns of the next layer.
+Some training repairs what they did, and the next few go.
 
-Sources: Molchanov, Tyree, Karras, Aila and Kautz 2016, Pruning convolutional neural networks for resource
-efficient inference (section 2.2: criteria; 2.3: normalisation); Li, Kadav, Durdanovic, Samet and Graf 2017,
-Pruning filters for efficient convnets (norms); MATH5836 week 10, section 10.2.1.
+Sources: Molchanov, Tyree, Karras, Aila and Kautz 2016, Pruning convolutional neural networks for
+resource efficient inference (section 2.2: criteria; 2.3: normalisation); Li, Kadav, Durdanovic,
+Samet and Graf 2017, Pruning filters for efficient convnets (norms); MATH5836 week 10, section
+10.2.1.
 """
 import copy
 import math
@@ -25,8 +26,8 @@ import numpy as np
 
 from tinyml import functional as F
 from tinyml.check import check_real
-from tinyml.nn import (AvgPool2d, BatchNorm1d, Conv1d, Conv2d, Dropout, Flatten, GELU, Linear, MaxPool1d,
-                       MaxPool2d, Parameter, ReLU, Tanh, forward_hook)
+from tinyml.nn import (AvgPool2d, BatchNorm1d, Conv1d, Conv2d, Dropout, Flatten, GELU, Linear,
+                       MaxPool1d, MaxPool2d, Parameter, ReLU, Tanh, forward_hook)
 from tinyml.nn.places import is_chain, untied
 from tinyml.tensor import Tensor, no_grad
 
@@ -47,7 +48,8 @@ def norm_scores(weight, *, order=2):
 
     Raises
     ------
-    TypeError, ValueError : weight is not real, not finite, or has no axis; order is neither 1 nor 2
+    TypeError, ValueError : weight is not real, not finite, or has no axis; order is neither 1 nor
+        2
     """
     weight = _units_first("norm_scores", "weight", weight)
     if order not in (1, 2):
@@ -57,7 +59,7 @@ def norm_scores(weight, *, order=2):
 
 
 def activation_scores(z):
-    """How large the feature maps of each unit are (Molchanov et al. 2016, section 2.2, after ReLU).
+    """How large the maps of each unit are (Molchanov et al. 2016, section 2.2, after ReLU).
 
         Theta_k = mean over samples and positions of |z_k|
 
@@ -87,7 +89,8 @@ def taylor_scores(z, d_z):
     Parameters
     ----------
     z : array_like, shape (N, units, ...), feature maps of N samples, M positions each
-    d_z : array_like, of the same shape, the gradient of each sample's own cost C_n with respect to z
+    d_z : array_like, of the same shape, the gradient of each sample's own cost C_n with respect to
+        z
 
     Returns
     -------
@@ -99,14 +102,16 @@ def taylor_scores(z, d_z):
     """
     z, d_z = _samples_first("taylor_scores", "z", z), _samples_first("taylor_scores", "d_z", d_z)
     if z.shape != d_z.shape:
-        raise ValueError(f"taylor_scores: d_z must have the shape of z, {z.shape}, got {d_z.shape}")
+        raise ValueError(f"taylor_scores: d_z must have the shape of z, {z.shape}, "
+                         f"got {d_z.shape}")
     return np.abs((z * d_z).mean(axis=2)).mean(axis=0)
 
 
 def normalized(scores):
-    """Theta / ||Theta||_2, so that the scores of layers of any scale can be compared; zeros stay zeros.
+    """Theta / ||Theta||_2, so that layers of any scale can be compared; zeros stay zeros.
 
-    (Molchanov et al. 2016, section 2.3.) scores : array_like, shape (units,); returns an ndarray of it.
+    (Molchanov et al. 2016, section 2.3.) scores : array_like, shape (units,); returns an ndarray
+    of it.
     """
     scores = check_real("normalized", "scores", scores, ndim=1)
     length = np.linalg.norm(scores)
@@ -116,8 +121,8 @@ def normalized(scores):
 def lowest(scores, k):
     """Which units to keep when the k of lowest score go, over all layers together.
 
-    Of equal scores the first layer, in the order of the dict, loses its unit first, and in it the first unit.
-    The last unit that is left in a layer never goes.
+    Of equal scores the first layer, in the order of the dict, loses its unit first, and in it the
+    first unit. The last unit that is left in a layer never goes.
 
     Parameters
     ----------
@@ -141,8 +146,8 @@ def lowest(scores, k):
     keep = {layer: np.ones(len(s), bool) for layer, s in scores.items()}
     most = sum(max(len(s) - 1, 0) for s in scores.values())
     if not isinstance(k, (int, np.integer)) or not 0 <= k <= most:
-        raise ValueError(f"lowest: k must be an int in 0..{most}, so that every layer keeps a unit, got "
-                         f"{k!r}")
+        raise ValueError(f"lowest: k must be an int in 0..{most}, so that every layer keeps a "
+                         f"unit, got {k!r}")
     order = sorted((score, i, unit, layer) for i, (layer, s) in enumerate(scores.items())
                    for unit, score in enumerate(s.tolist()))
     for _, _, unit, layer in order:
@@ -156,7 +161,8 @@ def _units_first(function, name, value):
     """The value as a real array (units, ...), or an error."""
     value = check_real(function, name, value)
     if value.ndim < 1:
-        raise ValueError(f"{function}: {name} must have a row for each unit, got shape {value.shape}")
+        raise ValueError(f"{function}: {name} must have a row for each unit, "
+                         f"got shape {value.shape}")
     return value
 
 
@@ -164,7 +170,8 @@ def _samples_first(function, name, value):
     """(N, units, ...) as (N, units, M)."""
     value = check_real(function, name, value)
     if value.ndim < 2 or 0 in value.shape:
-        raise ValueError(f"{function}: {name} must have shape (N, units, ...), not empty, got {value.shape}")
+        raise ValueError(f"{function}: {name} must have shape (N, units, ...), not empty, "
+                         f"got {value.shape}")
     return value.reshape(*value.shape[:2], -1)
 
 
@@ -188,12 +195,13 @@ class Units(NamedTuple):
 def prunable(model):
     """The units of every layer but the last, which belongs to the classes.
 
-    What counts is the position, not the module: one ReLU, or one layer, may stand at several positions.
+    What counts is the position, not the module: one ReLU, or one layer, may stand at several
+    positions.
 
     Parameters
     ----------
-    model : Sequential of Linear, Conv1d, Conv2d, and between them at most one batch norm, then activations
-        with f(0) = 0, pooling, Dropout, Flatten
+    model : Sequential of Linear, Conv1d, Conv2d, and between them at most one batch norm, then
+        activations with f(0) = 0, pooling, Dropout, Flatten
 
     Returns
     -------
@@ -219,15 +227,15 @@ def prunable(model):
         elif isinstance(module, (ReLU, GELU, Tanh)):
             output = i
         elif not isinstance(module, BETWEEN):
-            raise TypeError("prunable: model must have behind each layer at most one batch norm, then only "
-                            "ReLU, GELU, Tanh, Dropout, pooling and Flatten, which map 0 to 0, got "
-                            f"{type(module).__name__} at position {i}"
-                            + "; write its layers one by one in the outer Sequential" * is_chain(module))
+            advice = "; write its layers one by one in the outer Sequential" * is_chain(module)
+            raise TypeError("prunable: model must have behind each layer at most one batch norm, "
+                            "then only ReLU, GELU, Tanh, Dropout, pooling and Flatten, which map 0 "
+                            f"to 0, got {type(module).__name__} at position {i}{advice}")
     return found
 
 
 def _check_reader(model, layer, reader):
-    """Raise ValueError unless the layer at `reader` has columns for the units of the one at `layer`."""
+    """Raise ValueError unless the layer at `reader` reads the units of the one at `layer`."""
     source, target = model[layer], model[reader]
     columns, units = _inputs(target), _units(source)
     if any(isinstance(module, Flatten) for module in list(model)[layer:reader]):
@@ -235,16 +243,17 @@ def _check_reader(model, layer, reader):
     else:
         fits = isinstance(target, Linear) == isinstance(source, Linear) and columns == units
     if not fits:
-        raise ValueError(f"prunable: the {type(target).__name__} at position {reader} must read the {units} units "
-                         f"of the {type(source).__name__} at position {layer}, got {columns} inputs")
+        raise ValueError(f"prunable: the {type(target).__name__} at position {reader} must read the "
+                         f"{units} units of the {type(source).__name__} at position {layer}, "
+                         f"got {columns} inputs")
 
 
 def _check_norm(model, layer, norm):
-    """Raise ValueError unless the batch norm has an entry for each unit, or for each of its pixels."""
+    """Raise ValueError unless the norm has an entry for each unit, or for each of its pixels."""
     features, units = model[norm].num_features, _units(model[layer])
     if features % units or isinstance(model[layer], Linear) and features != units:
-        raise ValueError(f"prunable: the batch norm at position {norm} must have an entry for each of the "
-                         f"{units} units of the layer at position {layer}, got {features}")
+        raise ValueError(f"prunable: the batch norm at position {norm} must have an entry for each "
+                         f"of the {units} units of the layer at position {layer}, got {features}")
 
 
 def _units(layer):
@@ -258,9 +267,10 @@ def _inputs(layer):
 
 
 def _entries(kept, layer, n):
-    """The mask of the layer's units as a mask of n entries, several for each unit behind a Flatten.
+    """The mask of a layer's units as a mask of n entries, several of each unit behind a Flatten.
 
-    The pixels of a filter stand side by side; the numbers of a Linear's unit, one for each token, in turn.
+    The pixels of a filter stand side by side; the numbers of a Linear's unit, one for each token,
+    in turn.
     """
     times = n // len(kept)
     return np.tile(kept, times) if isinstance(layer, Linear) else np.repeat(kept, times)
@@ -269,15 +279,15 @@ def _entries(kept, layer, n):
 def _by_unit(z, layer):
     """The outputs of a layer, perhaps flattened, as an array (N, units, positions)."""
     if isinstance(layer, Linear):
-        return z.reshape(len(z), -1, _units(layer)).swapaxes(1, 2)    # units are last, behind tokens
+        return z.reshape(len(z), -1, _units(layer)).swapaxes(1, 2)    # (N, tokens, units) before
     return z.reshape(len(z), _units(layer), -1)
 
 
 def feature_maps(model, X, y):
     """The feature maps of all prunable layers, and the gradients of each sample's cross-entropy.
 
-    Adding a tensor of zeros to z changes nothing, and its gradient is dC/dz. The model stays as it is, its
-    mode and its gradients too: a copy is run, in evaluation mode.
+    Adding a tensor of zeros to z changes nothing, and its gradient is dC/dz. The model stays as it
+    is, its mode and its gradients too: a copy is run, in evaluation mode.
 
     Parameters
     ----------
@@ -306,8 +316,8 @@ def feature_maps(model, X, y):
     with forward_hook(probe):
         cost = F.cross_entropy(model(Tensor(X)), y, reduction="sum")
     cost.backward()
-    return {layer: (_by_unit(maps[layer], model[layer]), _by_unit(probes[layer].grad, model[layer]))
-            for layer in maps}
+    return {layer: tuple(_by_unit(array, model[layer]) for array in (z, probes[layer].grad))
+            for layer, z in maps.items()}
 
 
 @no_grad()
@@ -368,22 +378,25 @@ def unit_scores(model, X, y, *, criterion):
     elif criterion == "oracle":
         scores = oracle_scores(model, X, y)
     elif criterion == "taylor":
-        scores = {layer: taylor_scores(z, d_z) for layer, (z, d_z) in feature_maps(model, X, y).items()}
+        maps = feature_maps(model, X, y)
+        scores = {layer: taylor_scores(z, d_z) for layer, (z, d_z) in maps.items()}
     elif criterion == "activation":
-        scores = {layer: activation_scores(z) for layer, (z, _) in feature_maps(model, X, y).items()}
+        maps = feature_maps(model, X, y)
+        scores = {layer: activation_scores(z) for layer, (z, _) in maps.items()}
     else:
-        raise ValueError('unit_scores: criterion must be "norm", "activation", "taylor" or "oracle", got '
-                         f"{criterion!r}")
+        raise ValueError('unit_scores: criterion must be "norm", "activation", "taylor" or "oracle", '
+                         f"got {criterion!r}")
     return {layer: normalized(s) for layer, s in scores.items()}
 
 
 # ------------------------------------------------------------ removal
 
 def mask_units(model, keep):
-    """A copy of the model with its shapes as they are, and the units that are not kept switched off.
+    """A copy of the model, of the same shapes, with the units that are not kept switched off.
 
-    Their weights, biases and batch norm entries are zero: z_k = 0 for every input. A module or a parameter
-    that stands at other places too stays as it is there: the changed place gets one of its own.
+    Their weights, biases and batch norm entries are zero: z_k = 0 for every input. A module or a
+    parameter that stands at other places too stays as it is there: the changed place gets one of
+    its own.
 
     Parameters
     ----------
@@ -408,33 +421,36 @@ def mask_units(model, keep):
 
 
 def remove_units(model, keep):
-    """A new, smaller model without the units that are not kept. It computes what `mask_units` computes.
+    """A smaller model without the units that are not kept. It computes what `mask_units` computes.
 
-    Rows leave the layer's weight and bias and its batch norm; the next layer loses the columns that
-    read them: one for a Linear, a channel for a convolution, H W columns for a Linear behind a Flatten.
-    A layer that stands at other places too keeps its size there.
+    Rows leave the layer's weight and bias and its batch norm; the next layer loses the columns
+    that read them: one for a Linear, a channel for a convolution, H W columns for a Linear behind
+    a Flatten. A layer that stands at other places too keeps its size there.
 
     Parameters
     ----------
     model : Sequential, as in `prunable`; it is not changed
-    keep : dict of int to array_like of bool, shape (units,), True for the units to keep, at least one
+    keep : dict of int to array_like of bool, shape (units,), True for the units to keep, at least
+        one
 
     Returns
     -------
-    Sequential of the same layers, smaller, in the mode that the model is in; it shares no array with the model
+    Sequential of the same layers, smaller, in the mode that the model is in; it shares no array
+    with the model
 
     Raises
     ------
     TypeError : as `prunable`
-    ValueError : keep names a layer without prunable units, has another shape, or keeps no unit; a weight is
-        computed, such as a quantized one
+    ValueError : keep names a layer without prunable units, has another shape, or keeps no unit; a
+        weight is computed, such as a quantized one
     """
     groups = _checked("remove_units", model, keep)
     small = copy.deepcopy(model)
     for layer, (units, kept) in groups.items():
         _take(small, layer, kept, axis=0)
         if units.norm is not None:
-            _take(small, units.norm, _entries(kept, model[layer], model[units.norm].num_features), axis=0)
+            features = model[units.norm].num_features
+            _take(small, units.norm, _entries(kept, model[layer], features), axis=0)
         columns = model[units.reader].weight.shape[1]    # H W for each unit behind a Flatten
         _take(small, units.reader, _entries(kept, model[layer], columns), axis=1)
     return small
@@ -446,29 +462,31 @@ def _checked(function, model, keep):
     for layer, mask in keep.items():
         mask = np.asarray(mask)
         if layer not in groups:
-            raise ValueError(f"{function}: keep must name layers with prunable units, of {list(groups)}, got "
-                             f"{layer!r}")
+            raise ValueError(f"{function}: keep must name layers with prunable units, of "
+                             f"{list(groups)}, got {layer!r}")
         units = _units(model[layer])
         if mask.shape != (units,) or mask.dtype != bool or not mask.any():
-            raise ValueError(f"{function}: keep[{layer!r}] must be {units} booleans, at least one of them True, "
-                             f"got dtype {mask.dtype}, shape {mask.shape}, {np.count_nonzero(mask)} True")
+            raise ValueError(f"{function}: keep[{layer!r}] must be {units} booleans, at least one "
+                             f"of them True, got dtype {mask.dtype}, shape {mask.shape}, "
+                             f"{np.count_nonzero(mask)} True")
         for i in (layer, groups[layer].reader):
             if not isinstance(model[i].weight, Parameter):
                 raise ValueError(f"{function}: {i}.weight must be a Parameter, got a "
-                                 f"{type(model[i].weight).__name__}; remove units first, then quantize or share")
+                                 f"{type(model[i].weight).__name__}; remove units first, then "
+                                 "quantize or share")
         checked[layer] = groups[layer], mask
     return checked
 
 
 def _own(model, place):
-    """The module at a position of a Sequential, as a module of its own, whatever else it stood for."""
+    """The module at a position of a Sequential, made one that stands there alone."""
     name, module = list(model.named_children())[place]
     vars(model)[name] = copy.copy(module)
     return vars(model)[name]
 
 
 def _take(model, place, kept, *, axis):
-    """Keep only these rows (axis 0: units that it computes) or columns (axis 1) of the module at a position."""
+    """Keep only these rows (axis 0) or columns (axis 1) of the module at a position."""
     module, index = _own(model, place), np.flatnonzero(kept)
     module.weight = _like(module.weight, np.take(module.weight.data, index, axis=axis))
     if axis == 0:

@@ -1,10 +1,12 @@
 """Places: one module may stand at several places of a model.
 
-Problem: one ReLU serves two layers, one layer is used twice, one block stands in two branches. What "the output
-of the ReLU" is then depends on the place, and a method that looks it up by the module mixes the two.
+Problem: one ReLU serves two layers, one layer is used twice, one block stands in two branches.
+What "the output of the ReLU" is then depends on the place, and a method that looks it up by the
+module mixes the two.
 
-Idea: run a copy of the model in which every place has a module of its own. In the copy a module *is* its place,
-so a hook can tell places apart; and whatever the run does to modes, gradients and buffers, it does to the copy.
+Idea: run a copy of the model in which every place has a module of its own. In the copy a module
+*is* its place, so a hook can tell places apart; and whatever the run does to modes, gradients and
+buffers, it does to the copy.
 """
 import copy
 
@@ -14,8 +16,9 @@ from tinyml.nn.module import Module, Sequential
 def untied(model):
     """A copy of the model, with equal outputs, in which no module stands at two places.
 
-    A place is a path of `Module.named_modules`. If `forward` calls the module of one path twice, that stays one
-    module. Parameters that two modules share stay shared, unless the modules are copies of one.
+    A place is a path of `Module.named_modules`. If `forward` calls the module of one path twice,
+    that stays one module. Parameters that two modules share stay shared, unless the modules are
+    copies of one.
 
     Parameters
     ----------
@@ -37,7 +40,7 @@ def untied(model):
 
 
 def _apart(value, seen):
-    """The value of an attribute, where each module that was seen before is replaced by a copy of it."""
+    """An attribute, with a copy in the place of each module that was seen before."""
     if isinstance(value, Module):
         value = copy.deepcopy(value) if id(value) in seen else value
         seen.add(id(value))
@@ -51,12 +54,12 @@ def _apart(value, seen):
 
 
 def is_chain(module):
-    """Whether it is a Sequential that applies its layers one after the other, and does nothing else."""
+    """Whether it is a Sequential that applies its layers one by one, and does nothing else."""
     return isinstance(module, Sequential) and type(module).forward is Sequential.forward
 
 
 def opened(model):
-    """The layers of a Sequential in the order of their calls, those of Sequentials inside of it in their place.
+    """The layers of a Sequential, and of Sequentials inside of it, in the order of their calls.
 
     Parameters
     ----------
@@ -74,6 +77,8 @@ def opened(model):
     """
     layers = []
     for path, layer in model.named_children():
-        inside = [(f"{path}.{rest}", inner) for rest, inner in opened(layer)] if is_chain(layer) else None
-        layers += [(path, layer)] if inside is None else inside
+        if is_chain(layer):
+            layers += [(f"{path}.{rest}", inner) for rest, inner in opened(layer)]
+        else:
+            layers.append((path, layer))
     return layers

@@ -87,7 +87,7 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "Behind a Flatten the reader has H W columns for each unit, not one."),
             Mistake("_take(small, layer, kept, axis=0)", "_take(small, layer, ~kept, axis=0)",
                     "keep is True for the units that stay: these are the rows to take."),
-            Mistake("_entries(kept, model[layer], model[units.norm].num_features)", "kept",
+            Mistake("_entries(kept, model[layer], features)", "kept",
                     "A batch norm behind a Flatten has H W entries for each unit, not one."))),
     Exercise(
         name="to_csr", target=f"{SPARSE}:to_csr", level=2, minutes=15, keep=1, after=("threshold_mask",),

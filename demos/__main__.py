@@ -29,7 +29,7 @@ def place(path):
 
 
 SOURCES = {path.stem: path for path in sorted(FOLDER.glob("*.py"), key=place)
-           if path.stem not in {"common", "gallery"} and not path.stem.startswith("_")}
+           if path.stem not in {"common", "gallery", "panels"} and not path.stem.startswith("_")}
 INTERRUPTED = 128 + signal.SIGINT    # the exit code that shells give
 TAIL = 12    # lines that are shown of a crash
 AT_ONCE = min(4, os.cpu_count() or 1)    # demos that run side by side; more would wait for the memory

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 pytest.importorskip("matplotlib")
 
 DEMOS = Path(__file__).parents[1] / "demos"
-HARNESS = ["__main__", "_warm", "common", "gallery"]
+HARNESS = ["__main__", "_warm", "common", "gallery", "panels"]
 STEMS = sorted({path.stem for path in DEMOS.glob("[!_]*.py")} - set(HARNESS))
 NUMBERS = st.floats() | st.integers(-10**6, 10**6)
 

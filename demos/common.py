@@ -15,7 +15,6 @@ import builtins
 import io
 import json
 import math
-import os
 import sys
 import time
 from pathlib import Path
@@ -33,6 +32,7 @@ if MINE is not None:
     PIECES = use(MINE)
 
 from tinyml.compression.report import table  # noqa: E402
+from tinyml.files import write  # noqa: E402
 from tinyml.progress import progress  # noqa: E402
 
 # Eight colours that readers with any colour vision can tell apart (Okabe and Ito 2008).
@@ -211,16 +211,6 @@ def show(value):
     if 1e4 <= abs(value) < 1e9:
         return f"{value:,.0f}"
     return f"{value:,.4g}".replace("e-0", "e-")
-
-
-def write(path, data):
-    """Write bytes beside `path`, then rename: a reader never meets half a file."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(data)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def without_traceback(hook):

@@ -4,6 +4,7 @@ import hashlib
 import math
 import re
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,27 @@ BROKEN = {    # bytes of the file -> what the message says was found
     "not whole": (gzip.compress(encode(np.zeros(9)))[:-3], "a whole gzip file", "delete it"),
     "more behind": (gzip.compress(encode(np.zeros(9))) + b"more", "a whole gzip file", "delete it"),
 }
+
+
+BOMBS = {    # what is compressed -> what the message says
+    "more than promised": (encode(np.zeros(20_000_000, np.uint8), shape=(4,)), "12 bytes", "got 13 or more"),
+    "as promised": (encode(np.zeros(20_000_000, np.uint8)), "at most", "a promise of 20,000,008", "uncompressed"),
+    "far less": (encode(np.zeros(4), shape=(2**32 - 1,) * 3), "at most", "79,228,162,458,924,105,385,300,197,391"),
+    "no IDX": (bytes([1]) * 20_000_000, "magic"),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_bomb_is_refused_before_it_takes_memory(scratch, kind):
+    raw, *found = BOMBS[kind]
+    scratch.write_bytes(gzip.compress(raw))
+    tracemalloc.start()
+    try:
+        with refuses(ValueError, f"read_idx: {scratch} must ", *found):
+            read_idx(scratch)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kind", BROKEN)

@@ -27,6 +27,7 @@ from tinyml.compression.low_rank import factorize
 from tinyml.compression.quantization import fold_batch_norm, quantize_weights
 from tinyml.compression.quantization_aware import prepare
 from tinyml.compression.structured import mask_units, remove_units
+from tinyml.nn.npz import MANIFEST
 from tinyml.nn.skeleton import describe
 from tinyml.selfsupervised.byol import BYOL
 from tinyml.selfsupervised.downstream import fine_tune
@@ -794,7 +795,8 @@ def test_numpy_reads_the_file_too(tmp_path):
     state = make("Sequential").state_dict()
     save(state, tmp_path / "weights.npz")
     with np.load(tmp_path / "weights.npz", allow_pickle=False) as archive:
-        assert same_bits({key: archive[key] for key in archive.files}, state)
+        assert same_bits({key: archive[key] for key in state}, state)
+        assert archive.files == [*state, MANIFEST]
     np.savez(tmp_path / "other.npz", **state)
     assert same_bits(load(tmp_path / "other.npz"), state)
 
@@ -813,7 +815,6 @@ def test_a_truncated_file_is_refused(tmp_path):
 
 
 def test_no_damaged_byte_reaches_a_model_unseen(tmp_path):
-    """An array has a checksum; the directory has none, but a name it loses is a missing key."""
     path, model = tmp_path / "weights.npz", nn.Linear(3, 2, rng=np.random.default_rng(0))
     save(SMALL, path)
     whole = path.read_bytes()

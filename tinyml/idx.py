@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyml.files import check_ratio, writing
 from tinyml.progress import progress
 
 FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -56,9 +57,28 @@ def read_idx(path, *, ndim=None):
     ------
     FileNotFoundError : there is no such file
     ValueError : the gzip data is damaged, or what it holds is not IDX, has another type or number
-        of axes, or more or fewer values than its header says
+        of axes, more or fewer values than its header says, or far too many for its size
     """
-    raw = _uncompressed(path)
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        n_bytes = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        try:
+            content = gzip.GzipFile(fileobj=file) if packed else file
+            shape, raw = _content(path, content, ndim, n_bytes, packed)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise ValueError(f"read_idx: {path} must be a whole gzip file, got {error}; delete it "
+                             "and fetch it again") from None
+    try:
+        return np.frombuffer(raw, np.uint8).reshape(shape).copy()
+    except ValueError as error:    # 255 axes, or an axis of 0 beside axes of 2**32 - 1
+        raise ValueError(f"read_idx: {path} must have a shape that NumPy can hold, got "
+                         f"{shape}: {error}") from None
+
+
+def _content(path, file, ndim, n_bytes, packed):
+    """Shape, and bytes of the values; no more is inflated than the header promises."""
+    raw = file.read(4)
     if len(raw) < 4 or raw[:2] != b"\0\0":
         raise ValueError(f"read_idx: {path} must begin with two zero bytes, the magic number of "
                          f"IDX, got {raw[:4]!r}")
@@ -70,29 +90,20 @@ def read_idx(path, *, ndim=None):
         raise ValueError(f"read_idx: {path} must have {expected.get(ndim, f'{ndim} axes')}, got "
                          f"{raw[3]}")
     start = 4 + 4 * raw[3]
+    raw += file.read(start - 4)
     if len(raw) < start:
         raise ValueError(f"read_idx: {path} must have a header of {start} bytes, got {len(raw)}")
     shape = tuple(int.from_bytes(raw[i:i + 4], "big") for i in range(4, start, 4))
     whole = start + math.prod(shape)
-    if len(raw) != whole:    # asked before NumPy allocates what the header promises
+    if packed:
+        check_ratio(f"read_idx: {path}", whole, n_bytes)
+    values = file.read(whole - start if packed else n_bytes)
+    found = start + len(values) + len(file.read(1))    # at its end, gzip data is checked
+    if found != whole:
+        more = " or more" if packed and found > whole else ""
         raise ValueError(f"read_idx: {path} must hold {whole:,} bytes for shape {shape}, got "
-                         f"{len(raw):,}")
-    try:
-        return np.frombuffer(raw, np.uint8)[start:].reshape(shape).copy()
-    except ValueError as error:    # 255 axes, or an axis of 0 beside axes of 2**32 - 1
-        raise ValueError(f"read_idx: {path} must have a shape that NumPy can hold, got "
-                         f"{shape}: {error}") from None
-
-
-def _uncompressed(path):
-    raw = Path(path).read_bytes()
-    if raw[:2] != b"\x1f\x8b":
-        return raw
-    try:
-        return gzip.decompress(raw)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"read_idx: {path} must be a whole gzip file, got {error}; delete it and "
-                         "fetch it again") from None
+                         f"{found:,}{more}")
+    return shape, values
 
 
 def load_split(name, split, folder, download):
@@ -205,15 +216,12 @@ def fetch(url, path, digest):
     import urllib.request    # here, for it takes longer to import than the whole package
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with urllib.request.urlopen(url, timeout=60) as response, open(beside, "wb") as file:
-            blocks = math.ceil(int(response.headers.get("Content-Length") or 0) / 2**16) or None
-            for block in progress(iter(lambda: response.read(2**16), b""), path.name, total=blocks):
-                file.write(block)
-        if _digest(beside, digest) != digest:
+    found = hashlib.new(_kind(digest))
+    with urllib.request.urlopen(url, timeout=60) as response, writing(path) as file:
+        blocks = math.ceil(int(response.headers.get("Content-Length") or 0) / 2**16) or None
+        for block in progress(iter(lambda: response.read(2**16), b""), path.name, total=blocks):
+            file.write(block)
+            found.update(block)
+        if found.hexdigest() != digest:
             raise ValueError(f"fetch: {url} must have {_kind(digest)} {digest}, got "
-                             f"{_digest(beside, digest)}; try again")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+                             f"{found.hexdigest()}; try again")

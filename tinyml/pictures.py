@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyml.check import check_number, check_sizes
+from tinyml.files import write
 
 LUMA = 0.299, 0.587, 0.114    # of red, green and blue, BT.601
 LARGEST = 2**23               # bytes of pixels that a PNG may unpack to
@@ -86,7 +87,8 @@ def write_pgm(image, path, *, maximum):
     if image.min() < 0 or image.max() > maximum:
         raise ValueError(f"write_pgm: image must be in 0..{maximum}, got {image.min()}..{image.max()}")
     rows = [" ".join(map(str, row)) for row in image.tolist()]
-    Path(path).write_text("\n".join(["P2", f"{image.shape[1]} {image.shape[0]}", f"{maximum}", *rows, ""]))
+    lines = ["P2", f"{image.shape[1]} {image.shape[0]}", f"{maximum}", *rows, ""]
+    write(path, "\n".join(lines).encode())
 
 
 HEADER = re.compile(rb"(P[25])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,9})" + rb"\s")    # then the pixels

@@ -16,7 +16,6 @@ Compression, which stores codes, gaps and codebooks.
 """
 import json
 import math
-import os
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyml.compression.codings import Reader, decode_array, deflate, encode_array, inflate, varint
+from tinyml.files import write
 from tinyml.nn import Module
 from tinyml.nn.skeleton import MAKE, describe, rebuild
 
@@ -83,13 +83,7 @@ def save_compressed(model, path):
     text = deflate(json.dumps(skeleton, separators=(",", ":")).encode(), WORDS)
     records = [encode_array(np.asarray(array)) for array in arrays.values()]
     body = b"".join([MAGIC, bytes([VERSION]), varint(len(text)), text, *records])
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(body + zlib.crc32(body).to_bytes(4, "little"))
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write(path, body + zlib.crc32(body).to_bytes(4, "little"))
 
 
 def load_compressed(path, classes=()):

@@ -12,6 +12,7 @@ from pathlib import Path
 from tinyml.exercises.catalogue import CHAPTERS, exercises
 from tinyml.exercises.screen import Refused, load, piece, read
 from tinyml.exercises.stub import RUN, is_stub, stub_text
+from tinyml.files import write
 
 DEFAULT = "tinyml-exercises"
 CACHE = ".progress.json"
@@ -47,7 +48,7 @@ class Workspace:
         if path.exists():
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(stub_text(exercises()[name]), encoding="utf-8")
+        write(path, stub_text(exercises()[name]).encode())
         return True
 
     def reset(self, name):
@@ -56,7 +57,7 @@ class Workspace:
         if path.exists():
             kept = self._free(name)
             kept.parent.mkdir(exist_ok=True)
-            os.replace(path, kept)
+            path.rename(kept)
         self.start(name)
         return kept
 
@@ -132,11 +133,9 @@ class Workspace:
 
 
 def replace(path, text):
-    """Write a file beside `path`, then rename it: nobody meets half of it."""
+    """Write a text whole or not at all, in a folder that is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    write(path, text.encode())
 
 
 def _hash(text):

@@ -9,7 +9,8 @@ from tinyml.nn.layers import (GELU, AvgPool2d, Conv1d, Conv2d, Dropout, Embeddin
                               MaxPool2d, ReLU, Sigmoid, Tanh)
 from tinyml.nn.module import Module, Parameter, Sequential, forward_hook
 from tinyml.nn.norms import BatchNorm1d, BatchNorm2d, LayerNorm
-from tinyml.nn.saving import load, load_model, save, save_model
+from tinyml.nn.npz import load, save
+from tinyml.nn.saving import load_model, save_model
 
 __all__ = [
     "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d", "Dropout", "Embedding", "Flatten", "GELU",

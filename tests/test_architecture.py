@@ -16,7 +16,7 @@ RANKS = [
     {"gradcheck", "debug", "data", "sweep"},
     {"functional"},
     {"nn", "optim"},
-    {"train"},
+    {"train", "checkpoint"},
     {"interpolation", "compression", "selfsupervised"},
     {"exercises"},
 ]

@@ -7,6 +7,7 @@ The map, in reading order (an import points from a later line to an earlier one,
     functional     softmax, losses, normalisation, attention
     nn             layers and models                                  data        real digits, MNIST, batches
     optim, train   optimizers, schedules, one training loop           sweep       one experiment, many times
+    checkpoint     one file from which training goes on bit for bit
     interpolation  why a model with more parameters than samples can still generalise
     compression    making a trained network small, in bytes that are real
     selfsupervised learning without labels, from the pretext task to the deployed model

@@ -1,0 +1,97 @@
+"""One file from which training goes on as if it had never stopped, bit for bit.
+
+What a training step depends on is the model's arrays, what the optimizer keeps, the number of steps of
+the schedule, and the state of every generator. All of it goes into one .npz file of plain arrays, without
+pickle. Whoever loads it has made the same objects before, from the same code.
+
+>>> save_checkpoint("run.npz", model=model, optimizer=adam, schedule=schedule, rng=rng)    # doctest: +SKIP
+"""
+import json
+
+import numpy as np
+
+from tinyml.nn import Module, load, save
+from tinyml.optim import LambdaLR, Optimizer
+
+
+def save_checkpoint(path, *, model, optimizer=None, schedule=None, rng=None):
+    """Write all that training depends on to one file.
+
+    Parameters
+    ----------
+    path : path-like
+    model : Module; the generators in it, such as those of dropout, are saved too
+    optimizer : Optimizer over parameters of the model, or None
+    schedule : LambdaLR of this optimizer, or None
+    rng : numpy.random.Generator that training draws from, or None
+    """
+    parts, generators = _pieces("save_checkpoint", model, optimizer, schedule, rng)
+    state = {f"{name}.{key}": array for name, part in parts.items() for key, array in part.state_dict().items()}
+    state |= {f"generator.{name}": _as_bytes(generator) for name, generator in generators.items()}
+    save(state, path)
+
+
+def load_checkpoint(path, *, model, optimizer=None, schedule=None, rng=None):
+    """Bring fresh objects into the state of a file of `save_checkpoint`, which had the same ones.
+
+    Parameters
+    ----------
+    path : path-like
+    model, optimizer, schedule, rng : as in `save_checkpoint`; they are changed in place
+
+    Raises
+    ------
+    FileNotFoundError : there is no such file
+    ValueError : the file is damaged, or holds more, less or other things than are asked for; then
+        nothing is changed
+    """
+    parts, generators = _pieces("load_checkpoint", model, optimizer, schedule, rng)
+    states = {name: {} for name in [*parts, *["generator"] * bool(generators)]}
+    for key, array in load(path).items():
+        name, _, own = key.partition(".")
+        if name not in states:
+            raise ValueError(f"load_checkpoint: path must name a file with {', '.join(states)} alone, got {path} "
+                             f"with {key}; pass {name}=..., as when it was saved")
+        states[name][own] = array
+    saved = states.pop("generator", {})
+    if saved.keys() != generators.keys():
+        raise ValueError(f"load_checkpoint: generators must be {sorted(saved)} as in {path}, got "
+                         f"{sorted(generators)}")
+    before = {name: part.state_dict() for name, part in parts.items()}
+    draws = {name: _as_bytes(generator) for name, generator in generators.items()}
+    try:
+        _take_over(parts, states, generators, saved)
+    except Exception:
+        _take_over(parts, before, generators, draws)
+        raise
+
+
+def _pieces(function, model, optimizer, schedule, rng):
+    """The parts that have a state_dict, in the order of loading, and the generators, both by their names."""
+    kinds = {"model": (model, Module), "optimizer": (optimizer, Optimizer), "schedule": (schedule, LambdaLR),
+             "rng": (rng, np.random.Generator)}
+    for name, (part, kind) in kinds.items():
+        if not isinstance(part, kind) and (part is not None or name == "model"):
+            raise TypeError(f"{function}: {name} must be a {kind.__name__}, got {type(part).__name__}")
+    if optimizer is not None and not set(optimizer.params) <= set(model.parameters()):
+        raise ValueError(f"{function}: optimizer must train parameters of the model, got others; make it of "
+                         "model.parameters(), or let model be all that it trains, as in Sequential(encoder, head)")
+    if schedule is not None and schedule.optimizer is not optimizer:
+        raise ValueError(f"{function}: schedule must be that of the optimizer, got another's")
+    parts = {name: part for name, (part, kind) in kinds.items() if part is not None and name != "rng"}
+    inner = {f"model.{path}.{name}": generator for path, module in model.named_modules()
+             for name, generator in module._attributes(np.random.Generator)}
+    return parts, inner if rng is None else {**inner, "rng": rng}
+
+
+def _take_over(parts, states, generators, draws):
+    for name, part in parts.items():
+        part.load_state_dict(states[name])
+    for name, generator in generators.items():
+        generator.bit_generator.state = json.loads(draws[name].tobytes())
+
+
+def _as_bytes(generator):
+    """A generator's state as JSON, in an array of bytes: its integers have up to 128 bits."""
+    state = json.dumps(generator.bit_generator.state, default=lambda array: array.tolist())
+    return np.frombuffer(state.encode(), np.uint8)

@@ -20,7 +20,6 @@ Sources: Jacob et al. 2018, Quantization and training of neural networks for eff
 inference (sections 2.2 to 2.4, equations 2 to 7); Jacob and Warden 2017, gemmlowp (the two roundings);
 MATH5836 week 10, section 10.2.2.
 """
-import copy
 import math
 
 import numpy as np
@@ -30,7 +29,7 @@ from tinyml.compression.quantization import (MinMaxObserver, QParams, channel_ra
                                              dequantize, fold_layers, quantize, smallest_dtype)
 from tinyml.data import batches
 from tinyml.nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, Parameter, ReLU
-from tinyml.nn.places import is_chain, opened
+from tinyml.nn.places import is_chain, opened, untied
 from tinyml.tensor import Tensor, no_grad
 
 INT32 = np.iinfo(np.int32)
@@ -374,7 +373,7 @@ class IntegerModel(Module):
             raise ValueError(f"{name}: X must hold at least one sample, got shape {X.shape}")
         if not is_chain(model):
             raise TypeError(f"{name}: model must be a Sequential, got {type(model).__name__}")
-        model = copy.deepcopy(model).eval()
+        model = untied(model).eval()
         for path, parameter in model.named_parameters():
             check_real(name, path, parameter.data)
         layers = fold_layers(dict(opened(model)))

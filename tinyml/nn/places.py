@@ -10,6 +10,8 @@ buffers, it does to the copy.
 """
 import copy
 
+import numpy as np
+
 from tinyml.nn.module import Module, Sequential
 
 
@@ -36,7 +38,10 @@ def untied(model):
     >>> a is b
     False
     """
-    return _apart(copy.deepcopy(model), seen=set())
+    # Generators are copied as they are, not as new ones: the copy draws what the model would draw.
+    generators = {id(rng): copy.deepcopy(rng) for _, module in model.named_modules()
+                  for _, rng in module._attributes(np.random.Generator)}
+    return _apart(copy.deepcopy(model, generators), seen=set())
 
 
 def _apart(value, seen):
@@ -46,10 +51,13 @@ def _apart(value, seen):
         seen.add(id(value))
         vars(value).update({name: _apart(entry, seen) for name, entry in vars(value).items()})
         return value
-    if type(value) in (list, tuple):
-        return type(value)([_apart(entry, seen) for entry in value])
-    if type(value) is dict:
-        return {key: _apart(entry, seen) for key, entry in value.items()}
+    if isinstance(value, dict):
+        copied = copy.copy(value)
+        copied.update({key: _apart(entry, seen) for key, entry in value.items()})
+        return copied
+    if isinstance(value, (list, tuple)):
+        entries = [_apart(entry, seen) for entry in value]
+        return type(value)(*entries) if hasattr(value, "_fields") else type(value)(entries)
     return value
 
 

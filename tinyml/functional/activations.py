@@ -2,7 +2,8 @@
 import numpy as np
 
 from tinyml import ops
-from tinyml.check import check_labels, check_number, check_rng
+from tinyml.check import check_bool, check_labels, check_number, check_rng
+from tinyml.phrasebook import numpy_words
 from tinyml.tensor import as_tensor
 
 
@@ -11,6 +12,7 @@ def gelu(x, approximate="none"):
     return ops.gelu(x, approximate=approximate)
 
 
+@numpy_words
 def softmax(x, axis=-1):
     """e^x / sum e^x over `axis`: `tinyml.ops.softmax`, MATH5836 week 10, section 10.2.4."""
     return ops.softmax(x, axis=axis)
@@ -24,10 +26,12 @@ def leaky_relu(x, negative_slope=0.01):
     x : Tensor
     negative_slope : float
     """
+    check_number("leaky_relu", "negative_slope", negative_slope)
     x = as_tensor(x)
     return ops.where(x.data > 0, x, negative_slope * x)
 
 
+@numpy_words
 def log_softmax(x, axis=-1):
     """ln softmax(x) = x - ln sum e^x over `axis`; finite wherever x is.
 
@@ -58,6 +62,7 @@ def dropout(x, p=0.5, training=True, *, rng):
     """
     check_rng("dropout", rng)
     check_number("dropout", "p", p, at_least=0, at_most=1)
+    check_bool("dropout", "training", training)
     x = as_tensor(x)
     if not training or p == 0:
         return x
@@ -80,6 +85,9 @@ def embedding(indices, weight):
     Raises
     ------
     TypeError : the indices are not integers
-    ValueError : an index is outside the table
+    ValueError : an index is outside the table, or the weight is no table
     """
-    return as_tensor(weight)[check_labels("embedding", "indices", indices, len(weight))]
+    weight = as_tensor(weight)
+    if weight.ndim != 2:
+        raise ValueError(f"embedding: weight must have shape (num_embeddings, embedding_dim), got {weight.shape}")
+    return weight[check_labels("embedding", "indices", indices, len(weight))]

@@ -4,8 +4,9 @@ import math
 import numpy as np
 
 from tinyml import ops
-from tinyml.check import check_number, check_rng
+from tinyml.check import check_bool, check_number, check_rng
 from tinyml.functional.activations import dropout
+from tinyml.tensor import as_tensor
 
 
 def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *,
@@ -14,7 +15,7 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
 
     Parameters
     ----------
-    query : Tensor, shape (..., T, d)
+    query : Tensor, shape (..., T, d), d >= 1
     key : Tensor, shape (..., S, d)
     value : Tensor, shape (..., S, d_v)
     attn_mask : ndarray that broadcasts to (..., T, S), or None: bool, True where attention is allowed;
@@ -33,11 +34,14 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     TypeError : dropout_p > 0 without rng
     """
     name = "scaled_dot_product_attention"
-    if query.ndim < 2 or query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+    query, key, value = as_tensor(query), as_tensor(key), as_tensor(value)
+    if (min(query.ndim, key.ndim, value.ndim) < 2 or query.shape[-1] != key.shape[-1] or query.shape[-1] == 0
+            or key.shape[-2] != value.shape[-2] or not _broadcasts(query, key, value)):
         raise ValueError(f"{name}: query must have shape (..., T, d), key (..., S, d) "
                          f"and value (..., S, d_v), got {query.shape}, {key.shape} and {value.shape}")
+    check_number(name, "dropout_p", dropout_p, at_least=0, at_most=1)
+    check_bool(name, "is_causal", is_causal)
     if dropout_p:
-        check_number(name, "dropout_p", dropout_p, at_least=0, at_most=1)
         check_rng(name, rng)
     scores = query @ ops.swapaxes(key, axis1=-1, axis2=-2) / math.sqrt(query.shape[-1])    # (..., T, S)
     if attn_mask is not None or is_causal:
@@ -46,6 +50,14 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     if dropout_p:
         weights = dropout(weights, dropout_p, rng=rng)
     return weights @ value
+
+
+def _broadcasts(*tensors):
+    try:
+        np.broadcast_shapes(*(x.shape[:-2] for x in tensors))
+    except ValueError:
+        return False
+    return True
 
 
 def _bias(name, attn_mask, is_causal, shape):

@@ -3,8 +3,10 @@ import numpy as np
 
 from tinyml import ops
 from tinyml.check import check_number
+from tinyml.phrasebook import numpy_words
 
 
+@numpy_words
 def normalize(x, p=2.0, axis=1, eps=1e-12):
     """x / max(||x||_p, eps) along `axis`; a zero vector stays zero, with a finite gradient.
 
@@ -31,6 +33,7 @@ def _norm(x, p, axis, eps):
     return ops.clip(total, low=floor) ** (1 / p) if p != 2 else ops.sqrt(ops.clip(total, low=floor))
 
 
+@numpy_words
 def cosine_similarity(x1, x2, axis=1, eps=1e-8):
     """x1 . x2 / (max(||x1||, eps) max(||x2||, eps)) along `axis`: the sim(u, v) of equation 10.1.
 

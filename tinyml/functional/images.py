@@ -68,14 +68,23 @@ def max_pool1d(x, kernel_size, stride=None, padding=0):
     ------
     ValueError : a shape, size, stride or padding does not fit
     """
-    x, stride = as_tensor(x), kernel_size if stride is None else stride
+    x, stride = as_tensor(x), check_pooling1d("max_pool1d", kernel_size, stride, padding)
     if x.ndim != 3:
         raise ValueError(f"max_pool1d: x must have shape (N, C, L), got {x.shape}")
     _check_window("max_pool1d", x, kernel_size, stride, padding)
-    if 2 * padding > kernel_size:
-        raise ValueError(f"max_pool1d: padding must be at most half of kernel_size={kernel_size}, got {padding}")
     return _narrow(ops.max_pool2d(_wide(x), kernel_size=(kernel_size, 1), stride=(stride, 1),
                                   padding=(padding, 0)))
+
+
+def check_pooling1d(name, kernel_size, stride, padding):
+    """The stride of a pooling of series; ValueError for what `max_pool1d` excludes."""
+    check_int(name, "kernel_size", kernel_size, 1)
+    stride = kernel_size if stride is None else stride
+    check_int(name, "stride", stride, 1)
+    check_int(name, "padding", padding, 0)
+    if 2 * padding > kernel_size:
+        raise ValueError(f"{name}: padding must be at most half of kernel_size={kernel_size}, got {padding}")
+    return stride
 
 
 def _check_window(function, x, kernel_size, stride, padding):

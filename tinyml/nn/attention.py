@@ -4,10 +4,11 @@ import math
 import numpy as np
 
 from tinyml import functional as F
-from tinyml.check import check_number, check_rng, check_sizes
+from tinyml.check import check_bool, check_number, check_rng, check_sizes
 from tinyml.nn.layers import GELU, Dropout, Linear, ReLU, value_of
 from tinyml.nn.module import Module, Parameter
 from tinyml.nn.norms import LayerNorm
+from tinyml.tensor import as_tensor
 
 
 class MultiheadAttention(Module):
@@ -35,6 +36,7 @@ class MultiheadAttention(Module):
             raise ValueError(f"MultiheadAttention: embed_dim must be a multiple of num_heads={num_heads}, "
                              f"got {embed_dim}")
         check_number("MultiheadAttention", "dropout", dropout, at_least=0, at_most=1)
+        check_bool("MultiheadAttention", "bias", bias)
         self.embed_dim, self.num_heads, self.dropout, self.rng = embed_dim, num_heads, dropout, rng
         bound = math.sqrt(6 / (4 * embed_dim))
         in_proj = rng.uniform(-bound, bound, (3 * embed_dim, embed_dim))
@@ -53,8 +55,9 @@ class MultiheadAttention(Module):
 
         attn_mask: bool that broadcasts to (B, num_heads, T, S), True where attention is *allowed*.
         """
-        key = query if key is None else key
-        value = key if value is None else value
+        query = as_tensor(query)
+        key = query if key is None else as_tensor(key)
+        value = key if value is None else as_tensor(value)
         for name, x in (("query", query), ("key", key), ("value", value)):
             if x.ndim != 3 or x.shape[-1] != self.embed_dim:
                 raise ValueError(f"MultiheadAttention: {name} must have shape (B, T, embed_dim="
@@ -105,9 +108,12 @@ class TransformerEncoderLayer(Module):
         name = "TransformerEncoderLayer"
         check_sizes(name, d_model=d_model, nhead=nhead, dim_feedforward=dim_feedforward)
         check_rng(name, rng)
+        check_number(name, "dropout", dropout, at_least=0, at_most=1)
+        check_number(name, "layer_norm_eps", layer_norm_eps, above=0)
+        check_bool(name, "norm_first", norm_first)
         if d_model % nhead:
             raise ValueError(f"{name}: d_model must be a multiple of nhead={nhead}, got {d_model}")
-        if activation not in ("relu", "gelu") and not callable(activation):
+        if activation not in ("relu", "gelu") and (isinstance(activation, type) or not callable(activation)):
             raise ValueError(f'TransformerEncoderLayer: activation must be "relu", "gelu" or a function, '
                              f"got {activation!r}")
         self.activation = {"relu": ReLU(), "gelu": GELU()}.get(activation, activation)
@@ -119,6 +125,7 @@ class TransformerEncoderLayer(Module):
         self.dropout = Dropout(dropout, rng=rng)
 
     def forward(self, x, attn_mask=None, is_causal=False):
+        x = as_tensor(x)
         attend = lambda x: self.dropout(self.self_attn(x, attn_mask=attn_mask, is_causal=is_causal))
         feed = lambda x: self.dropout(self.linear2(self.dropout(self.activation(self.linear1(x)))))
         if self.norm_first:

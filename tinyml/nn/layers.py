@@ -5,8 +5,11 @@ import numpy as np
 
 from tinyml import functional as F
 from tinyml import ops
-from tinyml.check import check_number, check_pair, check_rng, check_sizes
+from tinyml.check import check_bool, check_int, check_number, check_pair, check_rng, check_sizes
+from tinyml.functional.images import check_pooling1d
 from tinyml.nn.module import Module, Parameter
+from tinyml.ops.images import check_pooling
+from tinyml.tensor import as_tensor
 
 
 def value_of(weight):
@@ -43,6 +46,7 @@ class Linear(Module):
 
     def __init__(self, in_features, out_features, bias=True, *, rng):
         check_sizes("Linear", in_features=in_features, out_features=out_features)
+        check_bool("Linear", "bias", bias)
         check_rng("Linear", rng)
         self.in_features, self.out_features = in_features, out_features
         self.weight = _uniform(rng, (out_features, in_features), in_features)
@@ -74,6 +78,7 @@ class Conv2d(Module):
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *, rng):
         check_sizes("Conv2d", in_channels=in_channels, out_channels=out_channels)
+        check_bool("Conv2d", "bias", bias)
         check_rng("Conv2d", rng)
         kernel = check_pair("Conv2d", "kernel_size", kernel_size, 1)
         check_pair("Conv2d", "stride", stride, 1)
@@ -114,6 +119,8 @@ class Conv1d(Module):
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *, rng):
         check_sizes("Conv1d", in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size,
                     stride=stride)
+        check_int("Conv1d", "padding", padding, 0)
+        check_bool("Conv1d", "bias", bias)
         check_rng("Conv1d", rng)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
@@ -171,14 +178,18 @@ class Flatten(Module):
     """All axes but the first as one: (N, ...) becomes (N, features)."""
 
     def forward(self, x):
-        return ops.reshape(x, shape=(len(x), -1) if len(x) else (0, math.prod(x.shape[1:])))
+        x = as_tensor(x)
+        if x.ndim == 0:
+            raise ValueError("Flatten: x must have shape (N, ...), got ()")
+        return ops.reshape(x, shape=(x.shape[0], math.prod(x.shape[1:])))
 
 
 class MaxPool2d(Module):
     """Largest pixel of each window (`tinyml.functional.max_pool2d`)."""
-    pool = staticmethod(F.max_pool2d)
+    pool, check = staticmethod(F.max_pool2d), staticmethod(check_pooling)
 
     def __init__(self, kernel_size, stride=None, padding=0):
+        self.check(type(self).__name__, kernel_size, stride, padding)
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
 
     def forward(self, x):
@@ -190,7 +201,7 @@ class MaxPool2d(Module):
 
 class MaxPool1d(MaxPool2d):
     """Largest value of each window of a series (`tinyml.functional.max_pool1d`)."""
-    pool = staticmethod(F.max_pool1d)
+    pool, check = staticmethod(F.max_pool1d), staticmethod(check_pooling1d)
 
 
 class AvgPool2d(MaxPool2d):

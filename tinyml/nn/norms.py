@@ -2,9 +2,10 @@
 import numpy as np
 
 from tinyml import functional as F
-from tinyml.check import check_sizes
+from tinyml.check import check_number, check_sizes
+from tinyml.functional.norms import sizes_of_axes
 from tinyml.nn.module import Module, Parameter
-from tinyml.tensor import Tensor
+from tinyml.tensor import Tensor, as_tensor
 
 
 class BatchNorm1d(Module):
@@ -14,7 +15,8 @@ class BatchNorm1d(Module):
     ----------
     num_features : int >= 1, the C of x
     eps : float > 0
-    momentum : float in [0, 1], weight of the newest batch in the running mean and variance
+    momentum : float in [0, 1], weight of the newest batch in the running mean and variance; PyTorch's
+        None, for the mean over all batches, is refused
 
     The keys of `state_dict` are PyTorch's but for its count of batches, num_batches_tracked.
     """
@@ -22,6 +24,8 @@ class BatchNorm1d(Module):
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1):
         check_sizes(type(self).__name__, num_features=num_features)
+        check_number(type(self).__name__, "eps", eps, above=0)
+        check_number(type(self).__name__, "momentum", momentum, at_least=0, at_most=1)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features, np.float32))
         self.bias = Parameter(np.zeros(num_features, np.float32))
@@ -29,6 +33,7 @@ class BatchNorm1d(Module):
         self.running_var = Tensor(np.ones(num_features, np.float32))
 
     def forward(self, x):
+        x = as_tensor(x)
         if x.ndim not in self.axes or x.shape[1] != self.num_features:
             raise ValueError(f"{type(self).__name__}: x must have {' or '.join(map(str, self.axes))} axes "
                              f"and num_features={self.num_features} on axis 1, got {x.shape}")
@@ -49,15 +54,13 @@ class LayerNorm(Module):
 
     Parameters
     ----------
-    normalized_shape : int or tuple of int
+    normalized_shape : int or tuple of int, one or more, >= 1
     eps : float > 0
     """
 
     def __init__(self, normalized_shape, eps=1e-5):
-        self.normalized_shape = ((normalized_shape,) if isinstance(normalized_shape, (int, np.integer))
-                                 else tuple(normalized_shape))
-        for size in self.normalized_shape:
-            check_sizes("LayerNorm", normalized_shape=size)
+        check_number("LayerNorm", "eps", eps, above=0)
+        self.normalized_shape = sizes_of_axes("LayerNorm", normalized_shape)
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape, np.float32))
         self.bias = Parameter(np.zeros(self.normalized_shape, np.float32))

@@ -120,7 +120,7 @@ def max_pool2d(x, *, kernel_size, stride=None, padding=0):
     ------
     ValueError : a shape, size, stride or padding does not fit
     """
-    window, stride, padding = _pooling("max_pool2d", kernel_size, stride, padding)
+    window, stride, padding = check_pooling("max_pool2d", kernel_size, stride, padding)
     framed, size = _frame("max_pool2d", x, window, stride, padding, fill=-np.inf)
     views = _views(framed, window, stride, size)
     y = views[0]
@@ -143,7 +143,7 @@ def avg_pool2d(x, *, kernel_size, stride=None, padding=0):
 
     Parameters, returns and errors are those of `max_pool2d`.
     """
-    window, stride, padding = _pooling("avg_pool2d", kernel_size, stride, padding)
+    window, stride, padding = check_pooling("avg_pool2d", kernel_size, stride, padding)
     framed, size = _frame("avg_pool2d", x, window, stride, padding)
     views = _views(framed, window, stride, size)
 
@@ -155,7 +155,8 @@ def avg_pool2d(x, *, kernel_size, stride=None, padding=0):
     return _images(sum(views) / len(views)), (d_x,)
 
 
-def _pooling(name, kernel_size, stride, padding):
+def check_pooling(name, kernel_size, stride, padding):
+    """Window, stride and padding of a pooling as pairs; ValueError for what `max_pool2d` excludes."""
     window = check_pair(name, "kernel_size", kernel_size, 1)
     stride = window if stride is None else check_pair(name, "stride", stride, 1)
     padding = check_pair(name, "padding", padding, 0)

@@ -604,13 +604,31 @@ def test_tensors_and_lists_are_states_too():
     assert same_bits(model.state_dict(), state)
 
 
+class Stubborn:
+    """An array of another library, which NumPy cannot read."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("write detach()")
+
+
+def test_the_state_of_a_part_says_which_prefix_is_missing():
+    whole = nn.Module()
+    whole.parts = {"body": with_norm()}
+    with pytest.raises(ValueError, match=r"write \{'parts\.body\.' \+ key: value for"):
+        whole.load_state_dict(with_norm(1).state_dict())
+    whole.load_state_dict({"parts.body." + key: value for key, value in with_norm(1).state_dict().items()})
+
+
 TOLD = {    # what a state may be by mistake, and what to write
     r"TypeError: .*got Sequential; write load_state_dict\(model\.state_dict\(\)\)": lambda s, m: m,
     r"TypeError: .*got str; write load_state_dict\(load\(path\)\)": lambda s, m: "weights.npz",
     r"TypeError: .*got list": lambda s, m: list(s.items()),
     r"ValueError: .*write load_state_dict\(state\['model'\]\)": lambda s, m: {"model": s, "epoch": 3},
     r"ValueError: .*write .*key\.removeprefix\('module\.'\)": lambda s, m: {f"module.{k}": v for k, v in s.items()},
-    r"ValueError: .*removeprefix\('a\.b\.'\)": lambda s, m: {f"a.b.{k}": v for k, v in s.items()} | {"c": np.ones(1)},
+    r"ValueError: .*removeprefix\('a\.b\.'\)":
+        lambda s, m: {f"a.b.{key}": value for key, value in s.items()} | {"c": np.ones(1)},
+    r"ValueError: .*0\.bias must be an array, got Stubborn: write detach\(\)":
+        lambda s, m: {**s, "0.bias": Stubborn()},
     r"ValueError: .*0\.bias must be in the range of float32, got 1e\+300":
         lambda s, m: {**s, "0.bias": np.full(4, 1e300)},
     r"ValueError: .*0\.bias must .*inhomogeneous": lambda s, m: {**s, "0.bias": [[1, 2], [3]]},
@@ -618,12 +636,13 @@ TOLD = {    # what a state may be by mistake, and what to write
 }
 
 
+@pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize("words", TOLD)
-def test_a_state_of_another_kind_says_what_to_write_and_changes_nothing(words):
+def test_a_state_of_another_kind_says_what_to_write_and_changes_nothing(words, strict):
     model, state = with_norm(), with_norm(1).state_dict()
     before = model.state_dict()
     with pytest.raises((TypeError, ValueError)) as error:
-        model.load_state_dict(TOLD[words](state, model))
+        model.load_state_dict(TOLD[words](state, model), strict=strict)
     assert re.match(words, f"{type(error.value).__name__}: {error.value}", re.DOTALL)
     assert same_bits(model.state_dict(), before)
 

@@ -187,9 +187,9 @@ def test_names_that_do_not_tell_classes_apart_are_refused(way, tmp_path):
         through(way, of(one, two), [one, two], tmp_path)
     with pytest.raises(ValueError, match=r"^describe: .* two called tinyml\.nn\.layers\.Linear"):
         through(way, of(class_called("Linear", "tinyml.nn.layers")), [], tmp_path)
-    with pytest.raises(ValueError, match=r"^rebuild: classes must hold one class called mine\.Own, got 2: .*and"):
+    with pytest.raises(ValueError, match=r"^rebuild: classes must hold one class called mine\.Own, got .*and"):
         through(way, of(one), [one, two], tmp_path)
-    with pytest.raises(ValueError, match=r"one class called tinyml\.nn\.layers\.Linear, got 2"):
+    with pytest.raises(ValueError, match=r"one class called tinyml\.nn\.layers\.Linear, got .*and"):
         through(way, of(one), [one, class_called("Linear", "tinyml.nn.layers")], tmp_path)
 
 
@@ -199,11 +199,11 @@ def test_a_class_that_has_moved_is_found_by_a_dict_and_one_of_the_script_by_its_
     assert type(through(way, of(script), [imported], tmp_path)[1]) is imported
     assert type(through(way, of(other), {"other.Own": imported}, tmp_path)[1]) is imported
     assert type(through(way, of(other), {"Own": imported}, tmp_path)[1]) is imported
-    with pytest.raises(ValueError, match=r"none called other\.Own but train\.Own.*classes=\{'other\.Own': Own\}"):
+    with pytest.raises(ValueError, match=r"none called other\.Own; write classes=\{'other\.Own': Own\} if train"):
         through(way, of(other), [imported], tmp_path)
-    with pytest.raises(ValueError, match=r"one class called __main__\.Own, got 2"):
+    with pytest.raises(ValueError, match=r"one class called __main__\.Own, got .*and"):
         through(way, of(script), [imported, other], tmp_path)
-    with pytest.raises(ValueError, match=r"alone for .*\.Own and .*\.Own"):
+    with pytest.raises(ValueError, match=r"for both .*\.Own and .*\.Own"):
         through(way, of(script, imported), [imported], tmp_path)
     with pytest.raises(ValueError, match=r"none called __main__\.Linear"):    # the library's is another
         through(way, of(class_called("Linear", "__main__")), [nn.Linear], tmp_path)

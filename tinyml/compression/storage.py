@@ -92,7 +92,7 @@ def load_compressed(path, classes=()):
     Parameters
     ----------
     path : path-like
-    classes : iterable of Module subclasses of your own that the model has; those of tinyml are known
+    classes : your own Module subclasses that the model has, as in `tinyml.nn.load_model`
 
     Returns
     -------
@@ -101,7 +101,9 @@ def load_compressed(path, classes=()):
     Raises
     ------
     FileNotFoundError : there is no such file
-    ValueError : it is not such a file, is damaged or cut short, is of a newer version, or a class is unknown
+    TypeError : classes holds something else
+    ValueError : it is not such a file, is damaged or cut short, is of a newer version, or a class is
+        unknown or ambiguous
     """
     skeleton, arrays, _ = _read("load_compressed", path)
     model = rebuild(skeleton, arrays, classes)

@@ -1,7 +1,7 @@
 """What a module holds: its modules, tensors, arrays and generators, in containers at any depth.
 
-Lists, tuples and dicts give what is in them a name, such as ``heads.a.0``. A layer or tensor in another place has
-none: it could be neither trained nor saved, so it is refused.
+Lists, tuples and dicts give a name to what is in them, such as ``heads.a.0``. A layer or tensor in
+another place has none. It could be neither trained nor saved, so it is refused.
 """
 import itertools
 from collections import UserList, deque
@@ -13,7 +13,8 @@ import numpy as np
 
 from tinyml.tensor import Tensor
 
-PLAIN = (type(None), bool, int, float, str)    # most attributes: nothing is in them
+PLAIN = (type(None), bool, int, float, str)    # types of most attributes: nothing is in them
+BUILTIN = ("builtins", "collections", "functools", "itertools", "numpy", "types")
 
 
 class Owner:
@@ -21,7 +22,11 @@ class Owner:
 
 
 def held(value, path, owner, around=()):
-    """Yield (name, x) for each module, tensor, array and generator in a value, through its containers."""
+    """Yield (name, x) for each module, tensor, array and generator in a value and its containers.
+
+    `path` is the name of the value, `owner` the class that an error names, and `around` the
+    containers that the value is in.
+    """
     if isinstance(value, (Owner, Tensor, np.random.Generator)) or _is_numeric(value):
         yield path, value
     else:
@@ -35,24 +40,22 @@ def held(value, path, owner, around=()):
                 if named or isinstance(x, np.random.Generator):
                     yield name, x
                 elif isinstance(x, (Owner, Tensor)) or isinstance(value, dict):
-                    raise TypeError(f"{owner}: {path or name} must hold modules, tensors and arrays in "
-                                    "lists, tuples and dicts, under str keys without a dot, "
-                                    f"got {_told(value, key, x)}")
+                    raise TypeError(
+                        f"{owner}: {path or name} must hold modules, tensors and arrays in lists, "
+                        f"tuples and dicts, under str keys without a dot, got {_told(value, key, x)}")
 
 
 def _entries(value, path, owner):
-    """(key, entry, whether the key is part of a name) for what is in a container; nothing if it is none."""
+    """(key, entry, whether the key can be part of a name) for all that is in a value."""
     if isinstance(value, dict):
         keys = [(0, key, False) for key in value if isinstance(key, (Owner, Tensor))]
-        return keys + [(key, entry, isinstance(key, str) and key != "" and "." not in key)
-                       for key, entry in value.items()]
+        return keys + [(key, entry, _is_name(key)) for key, entry in value.items()]
     if isinstance(value, (list, tuple)):
         return [(i, entry, True) for i, entry in enumerate(value)]
-    if isinstance(value, Iterator) and type(value).__module__ in ("builtins", "itertools"):
-        if isinstance(value, itertools.count):
-            return []
-        raise TypeError(f"{owner}: {path} must be a list, got a {type(value).__name__}, which can be "
-                        "read only once; write list(...)")
+    is_count = isinstance(value, itertools.count)    # the one iterator that cannot hold layers
+    if isinstance(value, Iterator) and type(value).__module__ in BUILTIN and not is_count:
+        raise TypeError(f"{owner}: {path} must be a list, got a {type(value).__name__}, which can "
+                        "be read only once; write list(...)")
     if isinstance(value, Mapping):
         inside = value.values()
     elif isinstance(value, (Set, ValuesView, deque, UserList)):
@@ -68,22 +71,28 @@ def _entries(value, path, owner):
     return [(i, entry, False) for i, entry in enumerate(inside)]
 
 
+def _is_name(key):
+    return isinstance(key, str) and key != "" and "." not in key
+
+
 def _told(value, key, x):
     """What stands where no name leads to it, and what to write."""
     kind, inner = type(value).__name__, type(x).__name__
     if isinstance(value, dict):
-        return f"a {inner} as a key" if any(x is k for k in value) else f"a {inner} under the key {key!r}"
-    known = type(value).__module__ in ("builtins", "collections", "functools", "numpy", "types")
+        is_key = any(x is key for key in value)
+        return f"a {inner} as a key" if is_key else f"a {inner} under the key {key!r}"
+    known = type(value).__module__ in BUILTIN
     return f"a {inner} in a {kind}; write " + ("a list" if known else f"class {kind}(Module)")
 
 
 def _parts(values):
-    """The modules, parameters and generators among the values, and the modules in containers of them.
+    """The modules, parameters and generators of a plain object, and the modules in its lists.
 
-    Of an object that is no Module: an optimizer, which has parameters in a list, may be an attribute.
+    Parameters in lists do not count, so that an optimizer may be an attribute.
     """
     for value in values:
-        if isinstance(value, (Owner, np.random.Generator)) or isinstance(value, Tensor) and value.requires_grad:
+        is_trained = isinstance(value, Tensor) and value.requires_grad
+        if is_trained or isinstance(value, (Owner, np.random.Generator)):
             yield value
         elif isinstance(value, (list, tuple, dict)):
             inside = value.values() if isinstance(value, dict) else value

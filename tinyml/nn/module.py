@@ -58,14 +58,15 @@ class Parameter(Tensor):
 class Module(Owner):
     """Base of all layers and models: assign parameters and modules as attributes, define `forward`.
 
-    A `Parameter` is trained; a plain `Tensor` or an ndarray is a *buffer*, saved but not trained, such as
-    batch norm's running mean; a `Module` is a child. Tensors hold floats; an ndarray keeps any dtype, such
-    as the int8 of quantized weights.
+    A `Parameter` is trained. A plain `Tensor` or an ndarray is a *buffer*, saved but not trained,
+    such as batch norm's running mean. A `Module` is a child. Tensors hold floats; an ndarray keeps
+    any dtype, such as the int8 of quantized weights.
 
-    They are found as attributes and in lists, tuples and dicts, at any depth: ``self.heads = {"a": [layer]}``
-    gives the names ``heads.a.0.weight`` and ``heads.a.0.bias``. Keys must be str without a dot. A layer or
-    tensor in another place (a set, a generator, an object that is no Module, the class itself) is refused with
-    an error, as soon as anyone asks for the parameters or modules; so is a module that contains itself.
+    They are found among the attributes and in lists, tuples and dicts of them, at any depth:
+    ``self.heads = {"a": [layer]}`` gives the names ``heads.a.0.weight`` and ``heads.a.0.bias``.
+    Keys must be str without a dot. A layer in another place (a set, a generator, an object that is
+    no Module, the class) is an error as soon as the modules or parameters are asked for, and so is
+    a module that contains itself. What a function closes over cannot be seen.
 
     A copy (`copy.deepcopy`) has arrays and random generators of its own: see `__deepcopy__`.
 
@@ -104,14 +105,15 @@ class Module(Owner):
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         if vars(cls).get("__slots__") or issubclass(cls, (list, tuple, dict, set)):
-            raise TypeError(f"{cls.__name__}: a Module must hold its parts in attributes, got a class with __slots__ "
-                            "or of a container; write self.layers = [...]")
+            raise TypeError(f"{cls.__name__}: a Module must hold its parts in attributes, got a "
+                            "class with __slots__ or of a container; write self.layers = [...]")
 
     def __deepcopy__(self, memo):
         """A copy with arrays of its own, whose random draws are independent of the original's.
 
-        Each generator of the copy is a child of the original's (`numpy.random.Generator.spawn`): another
-        for each copy, the same in each run of a program. The original draws on as if there were no copy.
+        Each generator of the copy is a child of the original's (`numpy.random.Generator.spawn`):
+        another one for each copy, and the same in each run of a program. The original draws on as
+        if there were no copy. A file (`save_model`), in contrast, keeps the state of a generator.
         """
         for _, module in self.named_modules():
             for _, rng in module._attributes(np.random.Generator):
@@ -122,16 +124,17 @@ class Module(Owner):
         return copied
 
     def _attributes(self, kind):
-        """Yield (name, value) for what this module holds of a kind, entries of containers as "name.0"."""
+        """Yield (name, value) for what this module holds of a kind, in containers as "name.0"."""
         for name, value in vars(self).items():
-            if isinstance(value, (Module, Tensor)) and "." not in name:    # the quick way, for most
-                found = ((name, value),)
-            else:
-                found = () if type(value) in PLAIN else held({name: value}, "", type(self).__name__)
+            if type(value) in PLAIN:
+                continue
+            found = ((name, value),)    # the quick way, for most
+            if not isinstance(value, (Module, Tensor)) or "." in name:
+                found = held({name: value}, "", type(self).__name__)
             yield from ((path, x) for path, x in found if isinstance(x, kind))
 
     def named_children(self):
-        """Yield (name, module) for the modules directly below, entries of containers as "name.0"."""
+        """Yield (name, module) for the modules directly below, in containers as "name.0"."""
         yield from self._attributes(Module)
 
     def named_modules(self, prefix=""):
@@ -143,15 +146,16 @@ class Module(Owner):
 
     def _modules(self, path, around):
         if any(self is outer for outer in around):
-            raise ValueError(f"{type(around[0]).__name__}: a module must not contain itself, got {path}, which is "
-                             "a module around it; pass it to forward, or keep a weakref.ref")
+            raise ValueError(f"{type(around[0]).__name__}: a module must not contain itself, got "
+                             f"{path}, which is a module around it; pass it to forward, or keep a "
+                             "weakref.ref")
         _check_class(self)
         yield path, self
         for name, child in self.named_children():
             yield from child._modules(f"{path}.{name}" if path else name, (*around, self))
 
     def _named_tensors(self):
-        """(path, Tensor or ndarray) of every parameter and buffer, each under every name that it has."""
+        """(path, Tensor or ndarray) of each parameter and buffer, under every name that it has."""
         for path, module in self.named_modules():
             for name, value in module._attributes((Tensor, np.ndarray)):
                 yield (f"{path}.{name}" if path else name), value
@@ -162,8 +166,8 @@ class Module(Owner):
         for name, tensor in self._named_tensors():
             if (isinstance(tensor, Tensor) and not isinstance(tensor, Parameter)
                     and tensor.requires_grad and not tensor.edges):
-                raise TypeError(f"{type(self).__name__}: {name} must be a Parameter to be trained, got a Tensor "
-                                "with requires_grad=True; write nn.Parameter(array)")
+                raise TypeError(f"{type(self).__name__}: {name} must be a Parameter to be trained, "
+                                "got a Tensor with requires_grad=True; write nn.Parameter(array)")
             if isinstance(tensor, Parameter) and tensor not in seen:
                 seen.add(tensor)
                 yield name, tensor
@@ -178,8 +182,9 @@ class Module(Owner):
             parameter.grad = None
 
     def train(self, mode=True):
-        """Set training mode (dropout drops, batch norm uses the batch) here and below; returns self."""
-        for module in [module for _, module in self.named_modules()]:    # all, or none where one is refused
+        """Set training mode (dropout drops, batch norm uses the batch) here and below; returns self.
+        """
+        for _, module in list(self.named_modules()):    # all, or none where one is refused
             module.training = mode
         return self
 
@@ -192,15 +197,16 @@ class Module(Owner):
         return {name: array_of(tensor).copy() for name, tensor in self._named_tensors()}
 
     def load_state_dict(self, state, strict=True):
-        """Take over the arrays of `state`, in the model's own dtypes: all of them, or none after an error.
+        """Take over the arrays of `state` in the model's dtypes: all, or none on an error.
 
-        Weights from PyTorch have the same names. Its count of batches, ``num_batches_tracked``, is skipped: a
-        batch norm needs it only to weigh all batches equally, which ours does not do.
+        Weights from PyTorch have the same names. The batch count of its batch norms,
+        ``num_batches_tracked``, is skipped: only an average of all batches needs it, and our
+        running statistics forget old batches.
 
         Parameters
         ----------
-        state : dict of path to array_like or Tensor, shapes as in `state_dict`; what takes the place of
-            integers must be integers they can hold
+        state : dict of path to array_like or Tensor, with the shapes of `state_dict`; integers are
+            replaced by integers of a dtype that fits
         strict : bool, whether missing and unexpected keys are an error
 
         Returns
@@ -210,7 +216,8 @@ class Module(Owner):
         Raises
         ------
         TypeError : state is no dict
-        ValueError : keys that are missing or unexpected, or arrays of another shape or kind, all of them named
+        ValueError : keys that are missing or unexpected, arrays of another shape or kind, or tied
+            weights that differ, all of them named
         """
         own = dict(self._named_tensors())
         arrays, keys = checked_arrays(type(self).__name__, own, state, strict)
@@ -236,18 +243,20 @@ def _check_class(module):
     """Refuse layers and parameters of the class itself, which all its objects would share."""
     for cls in type(module).__mro__:
         for name, value in vars(cls).items() if cls not in (Module, Owner, object) else ():
-            if not isinstance(value, (Module, Parameter, list, tuple, dict)) or name in vars(module):
+            is_held = isinstance(value, (Module, Parameter, list, tuple, dict))
+            if not is_held or name in vars(module):
                 continue
             entries = [value] if isinstance(value, (Module, Parameter)) else value
             entries = value.values() if isinstance(value, dict) else entries
             if any(isinstance(x, (Module, Parameter)) for x in entries):
-                raise TypeError(f"{cls.__name__}: {name} must be an attribute of the object, got it on the class; "
-                                f"write self.{name} = ... in __init__")
+                raise TypeError(f"{cls.__name__}: {name} must be an attribute of the object, got it "
+                                f"on the class; write self.{name} = ... in __init__")
 
 
 def _rows(module, name="", lead="", below=""):
-    """The module's tree, a row each: what it is, its parameters in all, the shapes of its own tensors."""
-    shapes = "  ".join(_shape(key, value) for key, value in module._attributes((Tensor, np.ndarray)))
+    """The module's tree, a row each: what it is, its number of parameters, its tensors' shapes."""
+    tensors = module._attributes((Tensor, np.ndarray))
+    shapes = "  ".join(_shape(key, value) for key, value in tensors)
     count = sum(p.size for p in module.parameters())
     title = f"{lead}{name + ': ' if name else ''}{type(module).__name__}({module.extra_repr()})"
     yield title, f"{count:,}" if count else "", shapes

@@ -23,8 +23,9 @@ def save_model(model, path):
 
     Raises
     ------
-    TypeError : an attribute of a module is neither a number, str, None, array, tensor, module, default_rng
-        generator, nor a list, tuple or dict of such
+    TypeError : an attribute cannot be described (`tinyml.nn.skeleton.describe`), such as a lambda; the
+        message names its path and says what to write
+    ValueError : two classes of the model have the same module and name
     """
     skeleton, arrays = describe(model)
     save({SKELETON: np.frombuffer(json.dumps(skeleton).encode(), np.uint8), **arrays}, path)
@@ -36,12 +37,15 @@ def load_model(path, classes=()):
     Parameters
     ----------
     path : path-like
-    classes : iterable of Module subclasses of your own that the model has; those of tinyml are known
+    classes : your own Module subclasses that the model has, one or a list; those of tinyml are known.
+        They are found by module and name. A class that has moved since needs a dict,
+        {"old.module.Name": Class}; a class of a script, ``__main__``, is found by its name alone.
 
     Raises
     ------
     FileNotFoundError : there is no such file
-    ValueError : the file is damaged or holds no model, or a class is unknown
+    TypeError : classes holds something else
+    ValueError : the file is damaged or holds no model, or a class is unknown or ambiguous
     """
     arrays = load(path)
     if SKELETON not in arrays:

@@ -1,4 +1,4 @@
-"""A state is taken over as a whole or not at all: its keys, shapes and dtypes are checked first."""
+"""A state is loaded as a whole or not at all: its keys, shapes and dtypes are checked first."""
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -30,23 +30,26 @@ def checked_arrays(name, own, state, strict):
     """
     if not isinstance(state, Mapping):
         write = "load(path)" if isinstance(state, str) else "model.state_dict()"
-        raise TypeError(f"load_state_dict: state must be a dict of path to array, got {type(state).__name__}; "
-                        f"write load_state_dict({write})")
+        raise TypeError("load_state_dict: state must be a dict of path to array, got "
+                        f"{type(state).__name__}; write load_state_dict({write})")
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own and not _is_count(key, own)]
-    problems = [f"missing {key}" for key in missing] + [f"unexpected {key}" for key in unexpected]
-    problems, arrays, first_name = problems if strict else [], {}, {}
+    problems, arrays, first_name = [], {}, {}
+    if strict:
+        problems += [f"missing {key}" for key in missing]
+        problems += [f"unexpected {key}" for key in unexpected]
     for key in (key for key in own if key in state):
         try:
             arrays[key] = _converted(own[key], state[key])
             first = first_name.setdefault(id(own[key]), key)
-            if arrays[key].tobytes() != arrays[first].tobytes():
+            if first != key and arrays[key].tobytes() != arrays[first].tobytes():
                 problems.append(f"{key} must equal {first}, which is the same tensor")
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             problems.append(f"{key} must {error}")
-    if problems:
-        raise ValueError(f"load_state_dict: state must match {name}, got {'; '.join(problems)}"
-                         + _advice(own, state))
+    advice = _advice(own, state) if problems or not arrays else ""
+    if problems or advice:
+        told = "; ".join(problems) or "no key in common"
+        raise ValueError(f"load_state_dict: state must match {name}, got {told}{advice}")
     return arrays, LoadedKeys(missing, unexpected)
 
 
@@ -62,8 +65,12 @@ def array_of(tensor):
 
 
 def _converted(tensor, value):
-    """The value as an array that can take the place of a tensor's, or an error that says what it must be."""
-    own, array = array_of(tensor), np.asarray(array_of(value))
+    """The value as an array that can replace a tensor's, or an error that says what it must be."""
+    own = array_of(tensor)
+    try:
+        array = np.asarray(array_of(value))
+    except Exception as error:    # the value may be of any library
+        raise ValueError(f"be an array, got {type(value).__name__}: {error}") from error
     if array.shape != own.shape:
         raise ValueError(f"have shape {own.shape}, got {array.shape}")
     if own.dtype.kind in "biuf" and array.dtype.kind not in "biuf":
@@ -75,20 +82,27 @@ def _converted(tensor, value):
         raise ValueError("be writable, got a read-only array; write array.copy() where it is made")
     with np.errstate(over="ignore"):
         new = np.array(array, own.dtype)
-    if own.dtype.kind == "f" and np.isinf(new).sum() > np.isinf(array).sum():
-        raise ValueError(f"be in the range of {own.dtype}, got {np.abs(array[np.isinf(new)]).max()}")
+    if new.dtype != array.dtype and new.dtype.kind == "f":
+        too_large = np.isinf(new) & ~np.isinf(array)
+        if too_large.any():
+            raise ValueError(f"be in the range of {own.dtype}, got {np.abs(array[too_large]).max()}")
     return new
 
 
 def _advice(own, state):
-    """What to write if the keys differ by a prefix, or `state` holds another one."""
+    """What to write if the keys differ by a prefix, or the state is an entry of `state`."""
     for key, value in state.items():
         if isinstance(value, Mapping):
             return f"; write load_state_dict(state[{key!r}])"
-    first = next(iter(own), None)
-    for key in state:
-        prefix = str(key).removesuffix(first) if first and str(key).endswith(f".{first}") else ""
-        if prefix and all(prefix + name in state for name in own):
-            return (f"; write load_state_dict({{key.removeprefix({prefix!r}): value for key, value in "
-                    "state.items()})")
+    first = next(iter(own), "")
+    for key in map(str, state):
+        if key.endswith(f".{first}") and first:
+            prefix = key.removesuffix(first)
+            if all(prefix + name in state for name in own):
+                return (f"; write {{key.removeprefix({prefix!r}): value "
+                        "for key, value in state.items()}")
+        if first.endswith(f".{key}"):
+            prefix = first.removesuffix(key)
+            if all(name.startswith(prefix) and name.removeprefix(prefix) in state for name in own):
+                return f"; write {{{prefix!r} + key: value for key, value in state.items()}}"
     return ""

@@ -132,6 +132,16 @@ def test_noise_is_decoded_to_codes_in_range_or_refused(data, k):
         assert codes.shape == (3, 7) and 0 <= codes.min() <= codes.max() <= k
 
 
+@given(matrices(), st.integers(1, 40))
+def test_the_answers_are_limited_to_those_that_there_are(case, lag):
+    codes, k = case
+    data, n = encode_matrix(codes, k=k, lag=lag), codes.size + np.count_nonzero(codes) * (k - 1).bit_length()
+    assert_array_equal(decode_matrix(data, codes.shape, k=k, lag=lag, at_most=n), codes)
+    if n:
+        with pytest.raises(ValueError, match="^Decoder: data must hold at most at_most answers"):
+            decode_matrix(data, codes.shape, k=k, lag=lag, at_most=n - 1)
+
+
 def test_both_directions_are_asked_the_same_questions():
     class Asked:
         def __init__(self, coder):

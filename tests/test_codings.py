@@ -1,5 +1,6 @@
 """Laws of the codings: every array comes back bit for bit, by the shortest way, and noise is refused."""
 import math
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -10,6 +11,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
 from strategies import rngs
+from tinyml.compression import codings
+from tinyml.compression.arithmetic import Decoder
 from tinyml.compression.codings import (CODES, DENSEST, DTYPES, Reader, absolute_indices, code_ways,
                                         decode_array, deflate, encode_array, inflate, relative_indices,
                                         varint)
@@ -147,6 +150,55 @@ def test_an_empty_array_takes_no_memory_however_long_its_axes_are(shape, way):
     assert decode_array(reader)[0].shape == shape
 
 
+def test_a_single_number_is_not_repeated():
+    array = np.float32([0, 0, 7, 0] * 20)
+    codes = code_ways((array != 0)[None].astype(int), 1)["Huffman"]
+    coding = bytes([2, 1, 0]) + np.float32([7]).tobytes() + bytes([CODES.index("Huffman")]) + codes
+    frame = bytes([2 * DTYPES.index(np.dtype(np.float32)), 1, 80, len(coding)]) + coding
+    with pytest.raises(ValueError, match="1 numbers for 20 places"):
+        decode_array(Reader(frame))
+
+
+@pytest.mark.parametrize("way, decisions", [("codebook of 4096", 1 + 12), ("mask", 1)])
+def test_arithmetic_coding_is_asked_no_more_than_its_writer_was(monkeypatch, way, decisions):
+    """Zeros are answered by yes: all is kept, and every kept code has 12 bits more."""
+    asked = []
+    real = Decoder.code
+
+    def code(self, bit, p):
+        asked.append(real(self, bit, p))
+        return asked[-1]
+
+    monkeypatch.setattr(Decoder, "code", code)
+    monkeypatch.setattr(codings, "MOST_DECISIONS", 5000)
+    start = bytes([1, *varint(4096), 3, 2]) if decisions > 1 else bytes([2, 0, 0])
+    coding = start + bytes([CODES.index("arithmetic"), 1]) + bytes(200)
+    head = [2 * DTYPES.index(np.dtype(np.uint16)), 1, *varint(4096), *varint(len(coding))]
+    frame = bytes(head) + coding
+    with pytest.raises(REFUSALS):
+        decode_array(Reader(frame))
+    assert len(asked) == min(5000, 4096 * decisions)
+
+
+def test_bombs_are_refused_before_they_take_memory():
+    bomb = deflate(bytes(10_000_000))
+    number = 2 * DTYPES.index(np.dtype(np.uint8))
+    deflated = bytes([0, 2, *varint(len(bomb))]) + bomb    # numbers, deflate
+    for axes in ([0], [4], [300, 300], [1 << 70], [1 << 40, 1 << 40]):
+        shape = bytes([len(axes)]) + b"".join(map(varint, axes))
+        frame = bytes([number]) + shape + varint(len(deflated)) + deflated
+        tracemalloc.start()
+        try:
+            with pytest.raises(REFUSALS):
+                decode_array(Reader(frame))
+            assert tracemalloc.get_traced_memory()[1] < 1_000_000
+        finally:
+            tracemalloc.stop()
+    with pytest.raises(ValueError, match="too large"):
+        decode_array(Reader(encode_array(np.zeros(100))), at_most=99)
+    assert decode_array(Reader(encode_array(np.zeros(100))), at_most=100)[0].size == 100
+
+
 def test_no_more_is_asked_of_arithmetic_coding_than_is_ever_written():
     coding = bytes([2, 0, 0, CODES.index("arithmetic"), 1]).ljust(2 ** 20 // DENSEST, b"\0")
     with pytest.raises(ValueError, match="1048576 codes"):
@@ -175,7 +227,12 @@ def test_integers_come_back_in_a_byte_for_each_seven_bits(n):
 def test_deflate_is_undone_and_words_known_beforehand_are_cheap(data):
     assert inflate(deflate(data), len(data)) == data
     assert inflate(deflate(data, data[:50]), 1000, data[:50]) == data
-    assert len(inflate(deflate(data), 10)) <= 10
+    for at_most in range(len(data)):
+        with pytest.raises(ValueError, match=f"must hold at most {at_most} bytes and be whole"):
+            inflate(deflate(data), at_most)
+    for length in range(len(deflate(data))):
+        with pytest.raises(ValueError, match="and be whole"):
+            inflate(deflate(data)[:length], len(data))
 
 
 @given(st.lists(st.integers(0, 5000), unique=True), st.integers(1, 16))

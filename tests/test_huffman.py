@@ -1,4 +1,6 @@
 """Laws of Huffman codes: full, prefix-free, optimal, lossless, and nothing read past the end."""
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from strategies import rngs
+from tinyml.compression import huffman
 from tinyml.compression.huffman import (NO_WORD, canonical_codes, decode, encode, entropy, huffman_lengths,
                                         pack_lengths, unpack_lengths)
 
@@ -154,6 +157,24 @@ def test_noise_is_decoded_to_symbols_or_refused(data, n, count):
     except ValueError:
         return
     assert symbols.shape == (count,) and (lengths[symbols] >= 0).all()
+
+
+def test_no_more_words_are_looked_for_than_the_data_has_bits(monkeypatch):
+    steps, walk = [], huffman._walk
+
+    def counted(*arguments):
+        steps.append(walk(*arguments))
+        return steps[-1]
+
+    monkeypatch.setattr(huffman, "_walk", counted)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="symbols too early"):
+            decode(bytes(1000), [1, 1], 10 ** 15)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+    assert sum(map(len, steps)) == 8000
 
 
 @pytest.mark.parametrize("call, message", [

@@ -1,6 +1,7 @@
 """Laws of compressed files: the same bits come back, every byte is accounted for, no damage goes unseen."""
 import json
 import os
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -12,7 +13,8 @@ from test_saving import Own
 
 from strategies import rngs
 from tinyml import Tensor, nn
-from tinyml.compression.codings import deflate, varint
+from tinyml.compression import storage
+from tinyml.compression.codings import deflate, encode_array, varint
 from tinyml.compression.storage import MAGIC, VERSION, WORDS, contents, load_compressed, save_compressed
 from tinyml.compression.weight_sharing import share_biases, share_weights
 
@@ -176,6 +178,40 @@ def test_with_a_right_check_damage_is_a_model_or_an_error_and_never_out_of_propo
 def test_a_file_that_contradicts_itself_is_refused(small, skeleton, arrays):
     text = deflate(json.dumps(skeleton).encode(), WORDS)
     refused(small[0], sealed(varint(len(text)) + text + arrays), "path must name a sound file")
+
+
+@pytest.mark.parametrize("character", [b" ", b"["])
+def test_a_skeleton_of_twenty_megabytes_is_not_inflated(small, character):
+    text = deflate(character * 20_000_000, WORDS)
+    tracemalloc.start()
+    try:
+        refused(small[0], sealed(varint(len(text)) + text), "path must name a sound file")
+        assert tracemalloc.get_traced_memory()[1] < 3 * 100 * len(text)    # 6 MB: the text, a copy, the rest
+    finally:
+        tracemalloc.stop()
+
+
+def test_many_arrays_do_not_hold_what_one_may_not(small):
+    zeros = encode_array(np.zeros(1 << 15, np.uint8))    # in 18 bytes
+    many = [{"array": f"{i}"} for i in range(1 << 10)]
+    text = deflate(json.dumps({"list": many}).encode(), WORDS)
+    body = varint(len(text)) + text + zeros * len(many)
+    refused(small[0], sealed(body), "path must name a sound file, got .* is too large")
+
+
+def test_all_arrays_together_are_in_proportion_to_the_file(small, monkeypatch):
+    """What a writer writes is long enough to be read."""
+    path, sizes = small[0].with_name("zeros"), []
+    for densest in (256, 1):
+        monkeypatch.setattr(storage, "PLENTY", 1000)
+        monkeypatch.setattr(storage, "DENSEST", densest)
+        model = pruned(np.random.default_rng(0), 0, sizes=(60, 60, 60))
+        save_compressed(model, path)
+        assert same(load_compressed(path), model)
+        sizes.append(path.stat().st_size)
+    assert sizes[0] < 1000 and sizes[1] > 2 * 60 * 60 - 1000
+    monkeypatch.setattr(storage, "DENSEST", 1 / 4)
+    refused(path, path.read_bytes(), "path must name a sound file, got .* is too large")
 
 
 def test_a_file_is_written_whole_or_not_at_all(small, tmp_path, monkeypatch):

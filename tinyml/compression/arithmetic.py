@@ -68,16 +68,23 @@ class Encoder:
 
 
 class Decoder:
-    """Bytes to answers: the same calls with the same p give the answers that `Encoder` was given."""
+    """Bytes to answers: the same calls with the same p give the answers that `Encoder` was given.
 
-    def __init__(self, data):
-        self.low, self.high, self.rest = 0, WHOLE, iter(data)
+    Few bytes can hold many answers, since one of probability 1 costs nothing. So a file that is not
+    trusted is given a limit, `at_most` answers; beyond it `code` raises ValueError.
+    """
+
+    def __init__(self, data, at_most=math.inf):
+        self.low, self.high, self.rest, self.left = 0, WHOLE, iter(data), at_most
         self.value = 0
         for _ in range(4):
             self.value = self.value << 8 | next(self.rest, 0)
 
     def code(self, bit, p):
         """The next answer; p is the probability of 1. What is given as `bit` plays no part."""
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError("Decoder: data must hold at most at_most answers, got more")
         split = _split(self.low, self.high, p)
         bit = int(self.value <= split)
         if bit:
@@ -130,7 +137,7 @@ def encode_matrix(codes, *, k, lag):
     return encoder.finish()
 
 
-def decode_matrix(data, shape, *, k, lag):
+def decode_matrix(data, shape, *, k, lag, at_most=math.inf):
     """The matrix that `encode_matrix` was given, with the same k and lag.
 
     Parameters
@@ -138,6 +145,8 @@ def decode_matrix(data, shape, *, k, lag):
     data : bytes
     shape : (int, int)
     k, lag : int, as in `encode_matrix`
+    at_most : float, questions that may be answered: one for each entry, and for each that is kept
+        one for each bit of k - 1
 
     Returns
     -------
@@ -145,10 +154,11 @@ def decode_matrix(data, shape, *, k, lag):
 
     Raises
     ------
-    ValueError : k or lag is outside its range, or a code is above k, so that the data is damaged for sure
+    ValueError : k or lag is outside its range, there are more answers than `at_most`, or a code is
+        above k, so that the data is damaged for sure
     """
     _check("decode_matrix", k, lag)
-    codes = code_matrix(Decoder(data), np.zeros(shape, np.int64), k=k, lag=lag)
+    codes = code_matrix(Decoder(data, at_most), np.zeros(shape, np.int64), k=k, lag=lag)
     if codes.max(initial=0) > k:
         raise ValueError(f"decode_matrix: data must come from encode_matrix with k={k}, got {codes.max()}")
     return codes

@@ -72,12 +72,13 @@ def encode_array(array):
     return bytes([2 * DTYPES.index(dtype) + columns_first]) + b"".join(map(varint, sizes)) + coding
 
 
-def decode_array(reader):
+def decode_array(reader, at_most=math.inf):
     """The next array of a file, bit for bit, and the words for its coding.
 
     Parameters
     ----------
     reader : Reader, at the first byte of what `encode_array` wrote; afterwards behind the last
+    at_most : float, entries that the array may have
 
     Returns
     -------
@@ -87,12 +88,12 @@ def decode_array(reader):
     Raises
     ------
     ValueError, LookupError, TypeError, OverflowError, zlib.error : the bytes are not of `encode_array`;
-        nothing is allocated that is larger than 4096 entries per byte
+        nothing is allocated that is larger than 4096 entries per byte, or than `at_most`
     """
     index, columns_first = divmod(reader.varint(), 2)
     shape = tuple(reader.varint() for _ in range(reader.varint()))
     coding = reader.take(reader.varint())
-    if math.prod(shape) > DENSEST * len(coding):
+    if math.prod(shape) > min(DENSEST * len(coding), at_most):
         raise ValueError(f"shape {shape} is too large for {len(coding)} bytes")
     values, words = _read_array(Reader(coding), math.prod(shape), shape, DTYPES[index])
     array = values.astype(values.dtype.newbyteorder("=")).reshape(shape)
@@ -235,7 +236,10 @@ def _read_array(reader, size, shape, dtype):
         with_zero = np.append(np.zeros(1, dtype), numbers)
         return with_zero[codes.ravel()], f"codebook of {n} ({as_numbers}), {as_codes}"
     values = np.zeros(size, dtype)
-    values[codes.ravel() != 0] = numbers
+    kept = codes.ravel() != 0
+    if np.count_nonzero(kept) != n:    # a single number would be repeated
+        raise ValueError(f"{n} numbers for {np.count_nonzero(kept)} places")
+    values[kept] = numbers
     return values, f"mask, {as_codes}, numbers {as_numbers}"
 
 
@@ -305,7 +309,7 @@ def _read_codes(reader, shape, k):
         lag = reader.varint()
         if lag > max(1, shape[1]) or size > MOST_DECISIONS:
             raise ValueError(f"lag {lag} in {shape[1]} columns, {size} codes")
-        codes = decode_matrix(reader.ahead(), shape, k=k, lag=lag)
+        codes = decode_matrix(reader.ahead(), shape, k=k, lag=lag, at_most=MOST_DECISIONS)
     return codes, kind
 
 
@@ -399,5 +403,9 @@ def deflate(data, words=b""):
 
 
 def inflate(data, at_most, words=b""):
-    """What `deflate` was given, if it is not longer than `at_most` bytes, else the beginning."""
-    return zlib.decompressobj(-15, zdict=words).decompress(data, at_most)
+    """What `deflate` was given; ValueError if it is longer than `at_most` bytes, or not whole."""
+    unpacker = zlib.decompressobj(-15, zdict=words)
+    content = unpacker.decompress(data, at_most + 1)    # one more, as 0 would mean no limit
+    if len(content) > at_most or not unpacker.eof:
+        raise ValueError(f"deflated data must hold at most {at_most:,} bytes and be whole")
+    return content

@@ -9,7 +9,7 @@ Idea: one file, whose length is the size of the model:
 
 Every array is in the shortest of several codings (`codings`); a `SharedWeight` is two arrays, its codebook
 and its codes. The check finds every single damaged byte, as CRC-32 misses no error within 32 bits; nothing is
-unpickled, and no array is made that is out of proportion to the bytes it is read from.
+unpickled, and nothing is made that is out of proportion to the bytes it is read from.
 
 Sources: MATH5836 week 10, section 10.2 (a smaller memory footprint is the aim); Han, Mao and Dally 2016, Deep
 Compression, which stores codes, gaps and codebooks.
@@ -28,6 +28,9 @@ from tinyml.nn import Module
 from tinyml.nn.skeleton import MAKE, describe, rebuild
 
 MAGIC, VERSION = b"tmz", 1
+RATIO = 100              # bytes of the skeleton for each of its deflated ones, at most
+PLENTY = 1 << 22         # entries of all arrays together; a file may hold so many,
+DENSEST = 256            # and so many more for each of its bytes
 WORDS = (                  # what skeletons are made of: deflate knows it beforehand; part of the format
     b'{"class":"tinyml.nn.layers.Embedding","has":{"num_embeddings":,"embedding_dim":,"num_heads":,'
     b'"embed_dim{"class":"tinyml.nn.norms.LayerNorm","has":{"normalized_shape":,"eps":1e-05,'
@@ -80,7 +83,10 @@ def save_compressed(model, path):
     if not isinstance(model, Module):
         raise TypeError(f"save_compressed: model must be a Module, got {type(model).__name__}")
     skeleton, arrays = describe(model)
-    text = deflate(json.dumps(skeleton, separators=(",", ":")).encode(), WORDS)
+    text = json.dumps(skeleton, separators=(",", ":")).encode()
+    n_entries = sum(np.size(array) for array in arrays.values())
+    shortest = max(-(-len(text) // RATIO), -(-(n_entries - PLENTY) // DENSEST))
+    text = deflate(text, WORDS).ljust(shortest, b"\0")    # so that a reader can refuse bombs
     records = [encode_array(np.asarray(array)) for array in arrays.values()]
     body = b"".join([MAGIC, bytes([VERSION]), varint(len(text)), text, *records])
     write(path, body + zlib.crc32(body).to_bytes(4, "little"))
@@ -151,12 +157,14 @@ def _read(function, path):
 def _parse(reader):
     """What `_read` returns, from the bytes between version and check."""
     text = reader.take(reader.varint())
-    skeleton, arrays = json.loads(inflate(text, 2000 * len(text), WORDS)), {}
+    skeleton, arrays = json.loads(inflate(text, RATIO * len(text), WORDS)), {}
+    left = PLENTY + DENSEST * len(reader.data)    # entries
     parts = [Part("(frame)", (), "", "", 8 + reader.at - len(text)),
              Part("(skeleton)", (), "", "deflate", len(text))]
     for name in _paths(skeleton):
         begin = reader.at
-        array, coding = decode_array(reader)
+        array, coding = decode_array(reader, left)
+        left -= array.size
         arrays[name] = array
         parts.append(Part(name, array.shape, array.dtype.name, coding, reader.at - begin))
     if reader.ahead():

@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn
-from tinyml.compression.integer import (IntegerConv2d, IntegerFlatten, IntegerLinear, IntegerMaxPool2d,
+from tinyml.compression.integer import (IntegerConv1d, IntegerConv2d, IntegerMaxPool1d, IntegerFlatten, IntegerLinear, IntegerMaxPool2d,
                                         IntegerModel, exact_matmul, quantize_multiplier, requantize,
                                         rounding_doubling_high_mul, rounding_right_shift)
 from tinyml.compression.quantization import (MinMaxObserver, MovingAverageObserver, PercentileObserver,
@@ -175,6 +175,38 @@ def whole_numbers(layer, image):
     codes = [[reference(layer, [code for p in framed for code in window(p, i, j)]) for j in columns]
              for i in rows]
     return [[[cell[k] for cell in row] for row in codes] for k in range(len(layer.weight))]
+
+
+@settings(max_examples=15)
+@given(rngs, st.integers(1, 3), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2))
+def test_a_series_is_an_image_of_one_row(rng, kernel, stride, padding, channels):
+    inputs, layer = activations(rng), nn.Conv1d(channels, 2, kernel, stride, padding, rng=rng)
+    codes = rng.integers(0, 256, (2, channels, 6)).astype(np.uint8)
+    y = layer(Tensor(dequantize(codes, inputs)))
+    wide = nn.Conv2d(channels, 2, (1, kernel), (1, stride), (0, padding), rng=rng)
+    wide.weight, wide.bias = nn.Parameter(layer.weight.data[:, :, None]), layer.bias
+    series, image = (make(one, inputs, outputs_for(y.data))
+                     for make, one in ((IntegerConv1d, layer), (IntegerConv2d, wide)))
+    for fast in (True, False):
+        found = series(codes, fast=fast)
+        assert found.shape == y.shape
+        assert_array_equal(found, image(codes[:, :, None], fast=fast)[:, :, 0])
+    assert series.macs(codes, y) == layer.macs(codes, y)
+    padding = min(padding, kernel // 2)
+    pool, wide = nn.MaxPool1d(kernel, stride, padding), nn.MaxPool2d((1, kernel), (1, stride), (0, padding))
+    assert_array_equal(IntegerMaxPool1d(pool)(codes), IntegerMaxPool2d(wide)(codes[:, :, None])[:, :, 0])
+
+
+@settings(max_examples=5)
+@given(rngs)
+def test_series_and_single_layers_become_integers(rng):
+    model = nn.Sequential(nn.Sequential(nn.Conv1d(2, 6, 3, padding=1, rng=rng), nn.BatchNorm1d(6), nn.ReLU()),
+                          nn.MaxPool1d(2), nn.Flatten(), nn.Linear(24, 3, rng=rng)).eval()
+    X = rng.standard_normal((100, 2, 8)).astype(np.float32)
+    for one, x in ((model, X), (model[0][0], X), (model[3], X.reshape(-1, 1, 16)[:, :, :1] * np.ones(24, "f4"))):
+        real = one(Tensor(x)).data
+        small = IntegerModel.from_float(one, x)
+        assert np.abs(small(Tensor(x)).data - real).max() < 0.06 * np.ptp(real)
 
 
 @pytest.mark.parametrize("make", ["cnn", "mlp"])
@@ -431,13 +463,15 @@ ERRORS = {
         (ValueError, lambda: IntegerModel.from_float(MLP, X * np.nan)),
     "IntegerModel.from_float: X must hold at least one sample, got shape (0, 36)":
         (ValueError, lambda: IntegerModel.from_float(MLP, X[:0])),
-    "IntegerModel.from_float: model must be a Sequential, got Linear":
-        (TypeError, lambda: IntegerModel.from_float(MLP[0], X)),
-    "IntegerModel.from_float: model must be of Linear, Conv2d with batch norms right behind them, ReLU, MaxPool2d, "
-    "Flatten and Dropout, got Tanh at 1.0":
+    "IntegerModel.from_float: model must be a Sequential, got LayerNorm; only there":
+        (TypeError, lambda: IntegerModel.from_float(nn.LayerNorm(36), X)),
+    "IntegerModel.from_float: model must have a Linear, Conv1d or Conv2d, got none":
+        (ValueError, lambda: IntegerModel.from_float(nn.Sequential(nn.Flatten()), X)),
+    "IntegerModel.from_float: model must be of Linear, Conv1d, Conv2d with batch norms right behind them, ReLU, max "
+    "pools, Flatten and Dropout, got Tanh at 1.0":
         (TypeError, lambda: IntegerModel.from_float(nn.Sequential(MLP, nn.Sequential(nn.Tanh())), X)),
-    "IntegerModel.from_float: the ReLU at 0 must be right behind a Linear or Conv2d, got it behind codes of numbers "
-    "below 0": (TypeError, lambda: IntegerModel.from_float(nn.Sequential(nn.ReLU(), *MLP), -X)),
+    "IntegerModel.from_float: the ReLU at 0 must be right behind a Linear or convolution, got it behind codes of "
+    "numbers below 0": (TypeError, lambda: IntegerModel.from_float(nn.Sequential(nn.ReLU(), *MLP), -X)),
     "IntegerModel.from_float: 0.weight must be a Parameter, got a DequantizedWeight":
         (ValueError, lambda: IntegerModel.from_float(quantize_weights(MLP, bits=8), X)),
     "IntegerModel.from_float: 0.weight must be finite": (ValueError, lambda: IntegerModel.from_float(NAN, X)),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from strategies import rngs
 
 from tinyml import nn
+from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.report import Report, clock, compare, file_bytes, macs, milliseconds, report, table
 from tinyml.compression.storage import save_compressed
 from tinyml.train import accuracy
@@ -29,6 +30,31 @@ def test_work_of_a_convolution_counts_every_window():
     model = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, rng=np.random.default_rng(0)), nn.ReLU(),
                           nn.Flatten(), nn.Linear(3 * 25, 2, rng=np.random.default_rng(0)))
     assert macs(model, np.zeros((2, 2, 5, 5), np.float32)) == 25 * 3 * 2 * 9 + 75 * 2
+
+
+class Squared(nn.Module):
+    """y = x W W, once without a count of its work, and once with it."""
+
+    def __init__(self, rng):
+        self.parts = {"w": nn.Parameter(rng.standard_normal((4, 4)).astype(np.float32))}
+
+    def forward(self, x):
+        return x @ self.parts["w"] @ self.parts["w"]
+
+
+class Counted(Squared):
+    def macs(self, x, y):
+        return 2 * 4 * y.size
+
+
+@pytest.mark.parametrize("small", [lambda m: m, lambda m: quantize_weights(m, bits=4)])
+def test_work_that_nothing_counts_is_named(small):
+    rng, X = np.random.default_rng(0), np.ones((2, 4), np.float32)
+    others = nn.LayerNorm((2, 4)), nn.Embedding(3, 4, rng=rng)
+    assert macs(small(nn.Sequential(Counted(rng), nn.Linear(4, 4, rng=rng))), X) == 32 + 16
+    with pytest.warns(UserWarning, match="^macs: weights of its own are not counted in Squared at '1';"):
+        assert macs(small(nn.Sequential(nn.Linear(4, 4, rng=rng), Squared(rng))), X) == 16
+    assert macs(nn.Sequential(*others[::-1]), np.zeros((1, 2), int)) == 0
 
 
 def test_an_array_at_several_places_is_counted_once_and_its_work_at_each():

@@ -8,6 +8,7 @@ from strategies import rngs
 
 from tinyml import Tensor, nn
 from tinyml.compression.sparse import CSR, SparseLinear, matmul, rows_of, to_csr, to_dense
+from tinyml.compression.weight_sharing import share_weights
 from tinyml.nn.skeleton import describe, rebuild
 
 EPS = np.finfo(np.float64).eps
@@ -73,6 +74,20 @@ def test_a_sparse_layer_computes_what_the_dense_one_does_with_a_product_per_weig
     assert not bias or not np.shares_memory(sparse.bias, layer.bias.data)
     again = rebuild(*describe(sparse))
     assert again(x).data.tobytes() == y.data.tobytes() and not sparse.parameters()
+
+
+def test_a_shared_weight_becomes_sparse_and_other_layers_are_refused():
+    rng = np.random.default_rng(0)
+    layer, x = nn.Linear(5, 4, rng=rng), Tensor(rng.standard_normal((3, 5)).astype(np.float32))
+    layer.weight.data[::2] = 0
+    share_weights(layer, bits=2)
+    sparse = SparseLinear.from_linear(layer)
+    assert len(sparse.values) == 10
+    assert_allclose(sparse(x).data, layer(x).data, atol=1e-6)
+    for other in (nn.Conv1d(2, 2, 1, rng=rng), nn.ReLU(), type("Own", (nn.Linear,), {"forward": lambda s, x: x})(
+            2, 2, rng=rng)):
+        with pytest.raises(TypeError, match="^SparseLinear.from_linear: layer must be a Linear that .*, got "):
+            SparseLinear.from_linear(other)
 
 
 ERRORS = {

@@ -12,14 +12,18 @@ from strategies import rngs
 from tinyml import Tensor, concatenate, nn, ops, primitive, stack, where
 from tinyml import functional as F
 from tinyml.compression.clipping import ScaledCodes, quantize_repaired
+from tinyml.compression.deep_compression import deep_compress
+from tinyml.compression.integer import IntegerModel
 from tinyml.compression.low_rank import factorize, ranks
 from tinyml.compression.pruning import hold, prune, sparsity
-from tinyml.compression.quantization import DequantizedWeight, quantize_weights
+from tinyml.compression.quantization import DequantizedWeight, fold_batch_norm, quantize_weights
 from tinyml.compression.quantization_aware import FakeQuantizedWeight, LearnedStepWeight, convert, prepare
+from tinyml.compression.report import file_bytes, macs
 from tinyml.compression.storage import load_compressed, save_compressed
 from tinyml.compression.weight_sharing import SharedWeight, share_biases, share_weights
 from tinyml.nn.weights import ComputedWeight, computed_weights, left_out, swap, weights
-from tinyml.optim import SGD
+from tinyml.optim import SGD, Adam
+from tinyml.train import accuracy, fit, predict
 
 T, D = 3, 4    # every module below maps (N, T, D) to (N, T, D)
 few = settings(max_examples=25)
@@ -276,6 +280,25 @@ def test_every_layer_of_low_rank_is_cut_and_the_rest_is_named(model, weighed):
     assert_allclose(y.data, expected.data, atol=1e-3 * max(1, np.abs(expected.data).max()))
 
 
+@few
+@given(trees(depth=1), st.sampled_from(sorted(METHODS)))
+def test_what_is_frozen_stays_frozen(model, name):
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    assert not any(p.requires_grad for p in METHODS[name][0](model).parameters())
+
+
+def test_low_rank_layers_of_frozen_ones_are_frozen():
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(20, 20, rng=rng), nn.Conv1d(20, 20, 3, rng=rng), nn.Conv2d(9, 9, 3, rng=rng),
+                          nn.Linear(2, 2, rng=rng))
+    for parameter in model.parameters()[:6]:
+        parameter.requires_grad = False
+    small = factorize(model, share=0.4)
+    assert [type(m) for m in small] == [nn.Sequential] * 3 + [nn.Linear]
+    assert not any(p.requires_grad for p in small[:3].parameters()) and small[3].weight.requires_grad
+
+
 def test_a_tie_is_named_whoever_holds_the_weight():
     rng = np.random.default_rng(0)
     model = nn.Sequential(nn.Embedding(9, 8, rng=rng), nn.Linear(8, 9, rng=rng), nn.Linear(9, 9, rng=rng))
@@ -376,3 +399,79 @@ def test_swapping_reaches_every_place_and_keeps_containers():
     swap(module, {old: new})
     assert module.here is new and entries[0]["a"][0] is new and entries[0]["a"][1] == 3
     assert module.there is module.both is entries
+
+
+# ------------------------------------------------------------ one model through everything
+
+class Encoder(nn.Module):
+    """A reader's own classifier of series: a convolution, attention with a residual, a dict and a list."""
+
+    def __init__(self, rng):
+        self.stem = nn.Sequential(nn.Conv1d(1, 8, 3, padding=1, rng=rng), nn.BatchNorm1d(8), nn.ReLU())
+        self.place = nn.Parameter(0.1 * rng.standard_normal((1, 8, 8)).astype(np.float32))
+        self.blocks = [{"norm": nn.LayerNorm(8), "attention": nn.MultiheadAttention(8, 2, rng=rng)}]
+        self.feed = nn.Sequential(nn.Linear(8, 16, rng=rng), nn.GELU(), nn.Linear(16, 8, rng=rng))
+        self.mix = nn.Parameter(np.eye(8, dtype=np.float32))
+        self.head = nn.Linear(8, 2, rng=rng)
+
+    def forward(self, x):
+        x = self.stem(x).swapaxes(1, 2) + self.place                     # (N, T, D)
+        for block in self.blocks:
+            x = x + block["attention"](block["norm"](x))
+        x = x @ self.mix + self.feed(x)
+        return self.head(x.mean(axis=1))
+
+
+WEIGHTS = ["stem.0.weight", "place", "blocks.0.attention.in_proj_weight", "blocks.0.attention.out_proj.weight",
+           "feed.0.weight", "feed.2.weight", "mix", "head.weight"]
+
+
+def test_a_reader_s_own_model_goes_through_every_method(tmp_path):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 128)
+    X = rng.standard_normal((128, 1, 8)).astype(np.float32)
+    X += np.where(y, 2, -2)[:, None, None] * np.sin(np.arange(8, dtype=np.float32))
+    train = lambda model, epochs=4: fit(model, X, y, optimizer=Adam(model.parameters(), lr=5e-3), epochs=epochs,
+                                        batch_size=32, rng=rng)
+    model = Encoder(rng)
+    train(model, 12)
+    right = accuracy(model, X, y)
+    assert right > 0.9 and sorted(weights(model)) == sorted(WEIGHTS)
+
+    pruned = copy.deepcopy(model)
+    optimizer = Adam(pruned.parameters(), lr=5e-3)
+    hold(optimizer, pruned, prune(pruned, amount=0.6))
+    fit(pruned, X, y, optimizer=optimizer, epochs=4, batch_size=32, rng=rng)
+    d = sum(w.size for w in weights(model).values())
+    assert sparsity(pruned) == round(0.6 * d) / d
+    prepared = prepare(model, bits=4)
+    train(prepared)
+    shared = share_weights(copy.deepcopy(pruned), bits=4)
+    train(shared)
+    with pytest.warns(UserWarning) as caught:
+        thin = factorize(model, energy=0.9, X=X)
+    assert all(path in str(caught[0].message) for path in ("place", "mix", "blocks.0.attention.in_proj_weight"))
+    train(thin)
+    with pytest.warns(UserWarning, match="^macs: weights of its own are not counted in Encoder at ''"):
+        assert macs(thin, X) <= macs(model, X)
+    small, _ = deep_compress(model, X, y, keep=0.4, bits=4, epochs=(10, 5), lr=(5e-3, 3e-3), batch_size=32,
+                             rng=rng)
+    ways = {"pruned": pruned, "quantized": quantize_weights(model, bits=8), "trained": convert(prepared),
+            "repaired": quantize_repaired(model, bits=6, corrected=True), "shared": shared, "thin": thin,
+            "folded": fold_batch_norm(model), "small": small}
+    size = file_bytes(model)
+    for name, way in ways.items():
+        assert accuracy(way, X, y) > right - 0.1, name
+        assert name == "thin" or file_bytes(way) < size, name
+        path = tmp_path / name
+        save_compressed(way, path)
+        again = load_compressed(path, classes=[Encoder])
+        assert predict(again, X).tobytes() == predict(way, X).tobytes(), name
+    assert file_bytes(small) < 0.5 * size    # some 700 bytes are settings
+    with pytest.raises(TypeError, match="^IntegerModel.from_float: model must be a Sequential, got Encoder"):
+        IntegerModel.from_float(model, X)
+    with pytest.raises(TypeError, match="^IntegerModel.from_float: model must be of .*, got Encoder at 1"):
+        IntegerModel.from_float(nn.Sequential(nn.Conv1d(1, 1, 1, rng=rng), model), X)
+    stem = IntegerModel.from_float(model.stem, X)    # what can be integers can
+    real = predict(model.stem, X)
+    assert np.abs(predict(stem, X) - real).max() < 0.03 * np.ptp(real)

@@ -28,7 +28,8 @@ from tinyml.check import check_real
 from tinyml.compression.quantization import (MinMaxObserver, QParams, channel_range, choose_qparams,
                                              dequantize, fold_layers, quantize, smallest_dtype)
 from tinyml.data import batches
-from tinyml.nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, Parameter, ReLU
+from tinyml.nn import (Conv1d, Conv2d, Dropout, Flatten, Linear, MaxPool1d, MaxPool2d, Module,
+                       Parameter, ReLU, Sequential)
 from tinyml.nn.places import is_chain, opened, untied
 from tinyml.tensor import Tensor, no_grad
 
@@ -170,14 +171,14 @@ def _int32(function, name, value):
 # ------------------------------------------------------------ layers
 
 class IntegerLayer(Module):
-    """What Linear and Conv2d have in common: codes in, codes out, an int32 accumulator between.
+    """What Linear and convolutions have in common: codes in, codes out, an int32 accumulator between.
 
     The weights of unit k have symmetric 8-bit codes with a step of their own, S2 = max |w_k| / 127, but not so
     fine that S1 S2 < 2^-22 S3: an int32 is to hold the bias, in steps S1 S2, of a unit without weights, too.
 
     Parameters
     ----------
-    layer : Linear or Conv2d with a finite float weight
+    layer : Linear, Conv1d or Conv2d with a finite float weight
     inputs, outputs : QParams of the activations before and behind it, one step for each tensor
 
     A subclass has two ways from x = q1 - Z1, int32, to the int32 sums of the products with q2: accumulate(x), by
@@ -270,6 +271,22 @@ class IntegerConv2d(IntegerLayer):
         return y.size * self.weight[0].size
 
 
+class IntegerConv1d(IntegerConv2d):
+    """The same for series, codes (N, C, L) to (N, O, L'): images of one row."""
+    per_unit = (-1, 1)
+
+    def __init__(self, layer, inputs, outputs):
+        super().__init__(layer, inputs, outputs)
+        self.weight = self.weight[:, :, None]
+        self.stride, self.padding = (1, layer.stride), (0, layer.padding)
+
+    def accumulate(self, x):
+        return super().accumulate(x[:, :, None])[:, :, 0]
+
+    def accumulate_fast(self, x):
+        return super().accumulate_fast(x[:, :, None])[:, :, 0]
+
+
 class IntegerMaxPool2d(Module):
     """The largest code of each window: a larger code stands for a larger number."""
 
@@ -286,6 +303,18 @@ class IntegerMaxPool2d(Module):
         return windows[:, :, ::sh, ::sw].max(axis=(4, 5))
 
 
+class IntegerMaxPool1d(IntegerMaxPool2d):
+    """The same for series, codes (N, C, L)."""
+
+    def __init__(self, layer):
+        super().__init__(layer)
+        self.kernel_size, self.padding = (1, self.kernel_size[1]), (0, self.padding[1])
+        self.stride = (1, self.stride[1])
+
+    def forward(self, codes, fast=True):
+        return super().forward(codes[:, :, None])[:, :, 0]
+
+
 class IntegerFlatten(Module):
     """Codes (N, ...) as (N, features)."""
 
@@ -293,20 +322,23 @@ class IntegerFlatten(Module):
         return codes.reshape(len(codes), math.prod(codes.shape[1:]))
 
 
-LAYERS = {Linear: IntegerLinear, Conv2d: IntegerConv2d}
-KNOWN = (*LAYERS, ReLU, MaxPool2d, Flatten, Dropout)
+LAYERS = {Linear: IntegerLinear, Conv1d: IntegerConv1d, Conv2d: IntegerConv2d}
+POOLS = {MaxPool1d: IntegerMaxPool1d, MaxPool2d: IntegerMaxPool2d}
+KNOWN = (*LAYERS, *POOLS, ReLU, Flatten, Dropout)
 
 
 def _check_layers(function, layers):
     """Raise an error with the path of a layer that cannot compute with integers."""
     for path, layer in layers.items():
         if type(layer) not in KNOWN:
-            raise TypeError(f"{function}: model must be of Linear, Conv2d with batch norms right "
-                            "behind them, ReLU, MaxPool2d, Flatten and Dropout, got "
+            raise TypeError(f"{function}: model must be of Linear, Conv1d, Conv2d with batch norms "
+                            "right behind them, ReLU, max pools, Flatten and Dropout, got "
                             f"{type(layer).__name__} at {path}")
         if type(layer) in LAYERS and not isinstance(layer.weight, Parameter):
             raise ValueError(f"{function}: {path}.weight must be a Parameter, got a "
                              f"{type(layer.weight).__name__}; convert the model of plain weights")
+    if not any(type(layer) in LAYERS for layer in layers.values()):
+        raise ValueError(f"{function}: model must have a Linear, Conv1d or Conv2d, got none")
 
 
 def _ranges(layers, X, observer):
@@ -350,8 +382,9 @@ class IntegerModel(Module):
 
         Parameters
         ----------
-        model : Sequential of Linear, Conv2d, BatchNorm, ReLU, MaxPool2d, Flatten, Dropout, and of
-            such Sequentials; it stays as it is, its mode too
+        model : Sequential of Linear, Conv1d, Conv2d, batch norms, ReLU, MaxPool1d, MaxPool2d,
+            Flatten, Dropout, and of such Sequentials, or a single layer; it stays as it is, its
+            mode too
         X : ndarray, shape (n, ...), n >= 1, calibration inputs: such as the model will meet
         observer : function without arguments that returns an observer of `quantization`, one for
             the inputs and one for each layer: a class such as MinMaxObserver, or lambda:
@@ -371,8 +404,10 @@ class IntegerModel(Module):
         X = check_real(name, "X", X)
         if not X.size:
             raise ValueError(f"{name}: X must hold at least one sample, got shape {X.shape}")
+        model = Sequential(model) if type(model) in LAYERS else model
         if not is_chain(model):
-            raise TypeError(f"{name}: model must be a Sequential, got {type(model).__name__}")
+            raise TypeError(f"{name}: model must be a Sequential, got {type(model).__name__}; only "
+                            "there the order of its layers is known")
         model = untied(model).eval()
         for path, parameter in model.named_parameters():
             check_real(name, path, parameter.data)
@@ -388,13 +423,14 @@ class IntegerModel(Module):
                 outputs = ranges[next_path if type(behind) is ReLU else path]
                 self.layers.append(LAYERS[type(layer)](layer, inputs, outputs))
                 inputs = outputs
-            elif type(layer) is MaxPool2d:
-                self.layers.append(IntegerMaxPool2d(layer))
+            elif type(layer) in POOLS:
+                self.layers.append(POOLS[type(layer)](layer))
             elif type(layer) is Flatten:
                 self.layers.append(IntegerFlatten())
             elif inputs.zero_point != inputs.quant_min:
                 raise TypeError(f"{name}: the ReLU at {path} must be right behind a Linear or "
-                                "Conv2d, got it behind codes of numbers below 0; move it there")
+                                "convolution, got it behind codes of numbers below 0; move it "
+                                "there")
         self.output_scale, self.output_zero = float(inputs.scale), int(inputs.zero_point)
         return self
 

@@ -190,9 +190,10 @@ def factorize_linear(layer, rank, *, covariance=None):
     U, V = truncated_svd(_weight(layer), rank, covariance=covariance)
     _warn_unless_cheaper("factorize_linear", rank, U, V)
     first, second = copy.copy(layer), copy.copy(layer)
-    first.weight, first.bias, first.out_features = Parameter(V.T.copy()), None, rank
-    second.weight, second.in_features = Parameter(U), rank
-    second.bias = None if layer.bias is None else Parameter(layer.bias.data.copy())
+    trained = layer.weight.requires_grad
+    first.weight, first.bias, first.out_features = Parameter(V.T.copy(), trained), None, rank
+    second.weight, second.in_features = Parameter(U, trained), rank
+    second.bias = copy.deepcopy(layer.bias)
     return Sequential(first, second)
 
 
@@ -298,8 +299,8 @@ def _conv(layer, weight, stride, padding, bias=True):
     conv.out_channels, conv.in_channels, *kernel = weight.shape
     conv.kernel_size = kernel[0] if isinstance(layer, Conv1d) else tuple(kernel)
     conv.stride, conv.padding = stride, padding
-    conv.weight = Parameter(np.ascontiguousarray(weight))
-    conv.bias = Parameter(layer.bias.data.copy()) if bias and layer.bias is not None else None
+    conv.weight = Parameter(np.ascontiguousarray(weight), layer.weight.requires_grad)
+    conv.bias = copy.deepcopy(layer.bias) if bias else None
     return conv
 
 

@@ -129,7 +129,8 @@ class LearnedStepWeight(ComputedWeight):
         size = np.abs(weight.data).reshape(len(weight), -1).mean(axis=1).reshape(low.shape)
         step = np.where(size > 0, 2 * size / math.sqrt(self.quant_max), 1)
         self.factor = 1 / math.sqrt(max(weight.size / len(weight) * self.quant_max, 1))
-        self.raw = Parameter((step / self.factor).astype(weight.dtype).ravel())    # (channels,), no weight
+        self.raw = Parameter((step / self.factor).astype(weight.dtype).ravel(),    # (channels,), no weight
+                             weight.requires_grad)
 
     def step(self):
         """s, shape (channels, 1, ...)."""

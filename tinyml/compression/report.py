@@ -12,6 +12,7 @@ other programs have the processor, the clock stands still.
 Sources: MATH5836 week 10, section 10.2 (memory and compute-latency are what compression is for).
 """
 import time
+import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -20,7 +21,8 @@ import numpy as np
 
 from tinyml.check import check_sizes
 from tinyml.compression.storage import save_compressed
-from tinyml.nn import forward_hook
+from tinyml.nn import Embedding, Module, Parameter, forward_hook
+from tinyml.nn.weights import NORMS, ComputedWeight
 from tinyml.train import accuracy, predict
 
 
@@ -40,6 +42,8 @@ class Report(NamedTuple):
 def macs(model, x):
     """Multiply-accumulates for one sample: the sum of `Module.macs` over all modules, divided by len(x).
 
+    A module of your own that multiplies with weights of its own has to define `Module.macs`.
+
     Parameters
     ----------
     model : Module
@@ -53,16 +57,33 @@ def macs(model, x):
     ------
     ValueError : x is empty
 
+    Warns
+    -----
+    UserWarning : a module has weights of its own, and no macs
+
     Examples
     --------
     >>> from tinyml.nn import Linear
     >>> macs(Linear(64, 10, rng=np.random.default_rng(0)), np.zeros((5, 64), np.float32))
     640
     """
+    uncounted = [f"{type(m).__name__} at {path!r}" for path, m in model.named_modules()
+                 if type(m).macs is Module.macs and not isinstance(m, UNCOUNTED) and _has_weights(m)]
+    if uncounted:
+        warnings.warn(f"macs: weights of its own are not counted in {', '.join(uncounted)}; define "
+                      "macs(self, x, y) there", stacklevel=2)
     work = []
     with forward_hook(lambda module, x, y: work.append(module.macs(x, y))):
         predict(model, x, batch_size=len(x) or 1)
     return round(sum(work) / len(x))
+
+
+UNCOUNTED = (Embedding, ComputedWeight, *NORMS)    # a lookup, codes, scales: nothing is summed up
+
+
+def _has_weights(module):
+    """Whether a weight is an attribute of the module itself, or in a list or dict of it."""
+    return any(tensor.ndim >= 2 for _, tensor in module._attributes((Parameter, ComputedWeight)))
 
 
 def file_bytes(model):

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyml.check import check_real
-from tinyml.nn import Module
+from tinyml.nn import Linear, Module
 from tinyml.tensor import Tensor
 
 
@@ -121,8 +121,12 @@ class SparseLinear(Module):
     def from_linear(cls, layer):
         """The layer's weights that are not zero, copied, and its bias.
 
-        Raises ValueError if a weight is not finite.
+        A weight that is computed, such as a shared one, is computed once. Raises TypeError if the layer is no
+        Linear or has a forward of its own, ValueError if a weight is not finite.
         """
+        if getattr(type(layer), "forward", None) is not Linear.forward:
+            raise TypeError("SparseLinear.from_linear: layer must be a Linear that computes x W' + b, got "
+                            f"{type(layer).__name__}")
         self, csr = cls(), to_csr(layer.weight.data)
         self.values, self.columns, self.starts, self.shape = csr
         self.bias = None if layer.bias is None else layer.bias.data.copy()

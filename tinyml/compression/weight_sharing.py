@@ -22,7 +22,7 @@ import numpy as np
 from tinyml.check import check_real, check_rng, check_sizes
 from tinyml.nn import Parameter
 from tinyml.nn.weights import ComputedWeight, computed_weights, replace_weights, weights
-from tinyml.tensor import primitive
+from tinyml.tensor import Tensor, primitive
 
 
 def initial_centroids(values, k, *, init="linear", rng=None):
@@ -204,13 +204,14 @@ class SharedWeight(ComputedWeight):
 
         Returns
         -------
-        SharedWeight, its codebook increasing, in the weight's dtype
+        SharedWeight, its codebook increasing, in the weight's dtype; frozen if the weight is
 
         Raises
         ------
         ValueError : k is outside its range, an entry is NaN or infinite, or what `initial_centroids` raises
         """
-        weight = check_real("SharedWeight", "weight", getattr(weight, "data", weight))
+        trained = getattr(weight, "requires_grad", True)
+        weight = check_real("SharedWeight", "weight", weight.data if isinstance(weight, Tensor) else weight)
         check_sizes("SharedWeight", k=k)
         if k > np.iinfo(np.uint16).max:
             raise ValueError(f"SharedWeight: k must be <= 65535, got {k}")
@@ -218,10 +219,10 @@ class SharedWeight(ComputedWeight):
         codes = np.zeros(weight.shape, np.uint8 if k <= 255 else np.uint16)
         k = min(k, len(np.unique(weight[kept])))
         if not k:
-            return cls(Parameter(np.zeros(0, weight.dtype)), codes)
+            return cls(Parameter(np.zeros(0, weight.dtype), trained), codes)
         codebook = kmeans(weight[kept], k, init=init, rng=rng)[0].astype(weight.dtype)
         codes[kept] = 1 + assign(weight[kept], codebook)
-        return cls(Parameter(codebook), codes)
+        return cls(Parameter(codebook, trained), codes)
 
     def forward(self):
         return lookup(self.codebook, codes=self.codes)

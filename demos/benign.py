@@ -67,7 +67,7 @@ def experiment(n, rng):
         eigenvalues = spectrum(p)
         X = Z * np.sqrt(eigenvalues)
         bias, variance = conditional_risk(X, truth(eigenvalues), eigenvalues=eigenvalues,
-                                          noise=NOISE)
+                                          sigma2=NOISE)
         residual = np.abs(X @ min_norm(X, y) - y).max()
         found.append([bias.sum(), variance.sum(), variance[:K].sum(), residual])
     return found
@@ -197,7 +197,7 @@ demo.claim("isotropic: the noise is hidden as well (its part, last / first)",
 demo.claim("isotropic: but the signal is lost (share)", bias[:, -1, ISOTROPIC].mean(), above=0.9)
 for text, part, exact in (
         ("signal's", bias, min_norm_bias(sizes, n_features(sizes), signal=1)),
-        ("noise's", variance, min_norm_variance(sizes, n_features(sizes), noise=NOISE))):
+        ("noise's", variance, min_norm_variance(sizes, n_features(sizes), sigma2=NOISE))):
     demo.claim(f"isotropic: the {text} part is the exact one of double_descent (mean ratio)",
                (part[:, :, ISOTROPIC] / exact).mean(), within=(0.95, 1.05))
 demo.claim("fast decay: the signal is found (share lost)", bias[:, -1, FAST].mean(), below=0.01)

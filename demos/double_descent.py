@@ -60,7 +60,7 @@ def trial(p, rng):
     y = X @ beta + np.sqrt(NOISES) * rng.standard_normal((N, 4))
     fits = np.zeros((D, 5))
     fits[:p, :4] = min_norm(X[:, :p], y)
-    fits[:p, 4] = ridge(X[:, :p], y[:, 0], lam=optimal_lam(p / N, signal=SIGNAL, noise=NOISE))
+    fits[:p, 4] = ridge(X[:, :p], y[:, 0], lam=optimal_lam(p / N, signal=SIGNAL, sigma2=NOISE))
     return np.sum((fits - beta[:, [0, 1, 2, 3, 0]]) ** 2, axis=0)
 
 
@@ -68,15 +68,15 @@ def trial(p, rng):
 def subset_theory(beta):
     inside = np.cumsum(beta ** 2)
     outside = np.abs(SIGNAL - inside)    # without the rounding below 0 at the end
-    return subset_risk(N, FEATURES, signal_in=inside, signal_out=outside, noise=NOISE)
+    return subset_risk(N, FEATURES, signal_in=inside, signal_out=outside, sigma2=NOISE)
 
 
-exact = np.stack([min_norm_risk(N, FEATURES, signal=SIGNAL, noise=NOISE),
+exact = np.stack([min_norm_risk(N, FEATURES, signal=SIGNAL, sigma2=NOISE),
                   subset_theory(SLOW_BETA), subset_theory(FAST_BETA),
-                  min_norm_risk(N, FEATURES, signal=SIGNAL, noise=LOUD)], axis=1)    # (D, 4)
-limit = asymptotic_risk(FEATURES / N, signal=SIGNAL, noise=NOISE)
-ridge_limit = optimal_ridge_risk(FEATURES / N, signal=SIGNAL, noise=NOISE)
-best = N * asymptotic_minimum(signal=SIGNAL, noise=NOISE)    # the p > n of the least risk, at large n
+                  min_norm_risk(N, FEATURES, signal=SIGNAL, sigma2=LOUD)], axis=1)    # (D, 4)
+limit = asymptotic_risk(FEATURES / N, signal=SIGNAL, sigma2=NOISE)
+ridge_limit = optimal_ridge_risk(FEATURES / N, signal=SIGNAL, sigma2=NOISE)
+best = N * asymptotic_minimum(signal=SIGNAL, sigma2=NOISE)    # the p > n of the least risk, at large n
 
 # %% Experiment
 risks = sweep(trial, P.tolist(), repeats=REPEATS, seed=demo.seed, label="double descent")
@@ -154,15 +154,15 @@ demo.claim("its mean is that of the limit of large n already (relative differenc
            np.median(np.abs(mean[:, 4] / ridge_limit[P - 1] - 1)), at_most=0.05)
 far, gamma = 100, FEATURES[FEATURES != N] / N
 demo.claim(f"with {far} times as many samples and features the exact risk is the limit's (relative)",
-           np.abs(min_norm_risk(far * N, far * N * gamma, signal=SIGNAL, noise=NOISE)
-                  / asymptotic_risk(gamma, signal=SIGNAL, noise=NOISE) - 1).max(), at_most=2 / far)
+           np.abs(min_norm_risk(far * N, far * N * gamma, signal=SIGNAL, sigma2=NOISE)
+                  / asymptotic_risk(gamma, signal=SIGNAL, sigma2=NOISE) - 1).max(), at_most=2 / far)
 near = np.abs(P[settled & (P > N)] - best).argmin()
 demo.claim("of p > n it is best to have SNR^(1/2) / (SNR^(1/2) - 1) n (mean there / least mean)",
            beyond[near, 0] / beyond[:, 0].min(), at_most=1.1)
 demo.claim("if the noise is above the signal, the most features are best (last mean / least mean)",
            last[3] / beyond[:, 3].min(), at_most=1.05)
 demo.claim("and beyond them the risk falls to the signal (exact risk at p = 1,000 n / signal)",
-           min_norm_risk(N, 1000 * N, signal=SIGNAL, noise=LOUD) / SIGNAL, within=(1, 1.01))
+           min_norm_risk(N, 1000 * N, signal=SIGNAL, sigma2=LOUD) / SIGNAL, within=(1, 1.01))
 demo.claim("many weak features: all of them are better than the best p < n (ratio of means)",
            last[1] / first[1], below=1)
 demo.claim("few strong features: they are worse (ratio of means)", last[2] / first[2], above=1)

@@ -40,7 +40,7 @@ def best_stop(p):
     For Gaussian X s_max is above sqrt(n) + sqrt(p) + 5 less than once in 250,000 designs (Davidson
     and Szarek 2001). One lr for all designs of a size, so one lam belongs to each step.
     """
-    n_lam = N * optimal_lam(p / N, signal=SIGNAL, noise=NOISE)
+    n_lam = N * optimal_lam(p / N, signal=SIGNAL, sigma2=NOISE)
     t = int(np.ceil((np.sqrt(N) + np.sqrt(p) + 5) ** 2 / n_lam))
     return t, 1 / (n_lam * t)
 
@@ -54,9 +54,9 @@ def trial(p, rng):
     s, (stop, lr) = svd(X)[1], best_stop(p)
     t = np.append(T, stop)
     lam = matching_lam(t, lr=lr, n_samples=N)
-    descent, shrunk = (filter_risk(X, beta, f, noise=NOISE) for f in
+    descent, shrunk = (filter_risk(X, beta, f, sigma2=NOISE) for f in
                        (descent_filter(s, t, lr=lr), ridge_filter(s, lam, n_samples=N)))
-    raw = filter_risk(X, beta, np.ones(len(s)), noise=NOISE)
+    raw = filter_risk(X, beta, np.ones(len(s)), sigma2=NOISE)
     chosen = (leave_one_out(X, y, lam[:-1]) ** 2).mean(axis=-1).argmin() if p == N else 0
     return np.concatenate([descent, shrunk, [raw, chosen]])
 
@@ -79,7 +79,7 @@ X, y, _ = make_linear(N, N, noise=np.sqrt(NOISE), rng=demo.rng)
 U, s, Vh = svd(X)
 walked = gradient_descent(X, y, lr=lr, n_steps=SHOWN[-1])[list(SHOWN)]
 written = (descent_filter(s, SHOWN, lr=lr) / s * (U.T @ y)) @ Vh
-n_lam = N * optimal_lam(1, signal=SIGNAL, noise=NOISE)
+n_lam = N * optimal_lam(1, signal=SIGNAL, sigma2=NOISE)
 slow = [y[i] - X[i] @ ridge(np.delete(X, i, 0), np.delete(y, i), lam=n_lam / (N - 1))
         for i in range(N)]                                 # the penalty stays n lam
 loo_difference = np.abs(leave_one_out(X, y, n_lam / N) - slow).max()
@@ -87,9 +87,9 @@ loo_difference = np.abs(leave_one_out(X, y, n_lam / N) - slow).max()
 # %% The worst case of the bound: only noise, one singular value; at t = SHOWN[-1] it is reached
 WORST_U = 1.7933                                           # lr t s^2, where e^u = 1 + u + u^2
 worst_lr = WORST_U / SHOWN[-1]
-worst = (filter_risk([[1]], [0], descent_filter([1], T, lr=worst_lr), noise=1)
+worst = (filter_risk([[1]], [0], descent_filter([1], T, lr=worst_lr), sigma2=1)
          / filter_risk([[1]], [0], ridge_filter([1], matching_lam(T, lr=worst_lr, n_samples=1),
-                                                n_samples=1), noise=1))
+                                                n_samples=1), sigma2=1))
 
 # %% What the runs say
 worse = np.median(least_descent / least_ridge) - 1
@@ -138,9 +138,9 @@ risks.set(xscale="log", yscale="log", ylim=(0.05, 40), ylabel=RISK,
 risks.invert_xaxis()
 
 every = np.arange(1, P[-1] + 1)
-exact = min_norm_risk(N, every, signal=SIGNAL, noise=NOISE)
+exact = min_norm_risk(N, every, signal=SIGNAL, sigma2=NOISE)
 for theory in (np.where(exact < np.inf, exact, np.nan),
-               optimal_ridge_risk(every / N, signal=SIGNAL, noise=NOISE)):
+               optimal_ridge_risk(every / N, signal=SIGNAL, sigma2=NOISE)):
     features.plot(every, theory, "--", color=BLACK, lw=1.3, zorder=4)
 band(features, P, raw, color=GREEN, marker="^", ms=5)
 band(features, P, tuned_descent, color=VERMILLION, marker="o", ms=6)

@@ -141,9 +141,9 @@ best = middle_cured.argmin()
 net, net_rescaled = np.median(trained[:, 0], axis=0), np.median(rescaled[:, 0], axis=0)
 net_first, net_peak, net_last = turns(net, NET_EARLY)
 net_best = net_rescaled.argmin()
-net_limit = NOISE + min_norm_risk(N, NET_FAST + NET_SLOW, signal=2, noise=NOISE)
-plateau = NOISE + subset_risk(N, FAST, signal_in=1, signal_out=1, noise=NOISE)
-limit = NOISE + min_norm_risk(N, FAST + SLOW, signal=2, noise=NOISE)
+net_limit = NOISE + min_norm_risk(N, NET_FAST + NET_SLOW, signal=2, sigma2=NOISE)
+plateau = NOISE + subset_risk(N, FAST, signal_in=1, signal_out=1, sigma2=NOISE)
+limit = NOISE + min_norm_risk(N, FAST + SLOW, signal=2, sigma2=NOISE)
 without_noise = np.median(fast + slow, axis=0)
 
 # %% Figure

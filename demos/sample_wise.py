@@ -43,7 +43,7 @@ def trial(n, rng):
     For x ~ N(0, I) the excess risk E (x'b - x'beta)^2 is ||b - beta||^2: it takes no test set.
     """
     X, y, beta = make_linear(n, P, noise=np.sqrt(NOISE), rng=rng)
-    lam = optimal_lam(P / n, signal=SIGNAL, noise=NOISE)
+    lam = optimal_lam(P / n, signal=SIGNAL, sigma2=NOISE)
     fits = np.array([min_norm(X, y), ridge(X, y, lam=lam)])
     return ((fits - beta) ** 2).sum(axis=1)
 
@@ -82,8 +82,8 @@ curves = sweep(learning_curve, WIDTHS, repeats=DRAWS, seed=demo.seed, label="dig
 mean, median = risks.mean(axis=0), np.median(risks, axis=0)           # (len(N), 2)
 error = risks.std(axis=0, ddof=1) / np.sqrt(REPEATS)
 every = np.arange(1, N[-1] + 1)
-exact = min_norm_risk(every, P, signal=SIGNAL, noise=NOISE)
-ridge_limit = optimal_ridge_risk(P / every, signal=SIGNAL, noise=NOISE)
+exact = min_norm_risk(every, P, signal=SIGNAL, sigma2=NOISE)
+ridge_limit = optimal_ridge_risk(P / every, signal=SIGNAL, sigma2=NOISE)
 # The risk has a moment of order m if and only if |n - p| + 1 > 2 m (inverse Wishart). A standard
 # error takes m = 2; for an average of some hundreds to be as good as normal it takes about m = 3.
 has_error, settled = np.abs(N - P) >= 4, np.abs(N - P) >= 6

@@ -121,9 +121,9 @@ def test_the_units_of_the_features_do_not_matter(eigenvalues, exponent, rng):
     beta, X = rng.standard_normal(p), rng.standard_normal((3, p)) * np.sqrt(eigenvalues)
     for order in (lambda e, beta: bias_order(e, beta, n), lambda e, beta: variance_order(e, n)):
         assert order(c ** 2 * eigenvalues, beta / c) == order(eigenvalues, beta)
-    for part, same in zip(conditional_risk(X, beta, eigenvalues=eigenvalues, noise=1),
+    for part, same in zip(conditional_risk(X, beta, eigenvalues=eigenvalues, sigma2=1),
                           conditional_risk(c * X, beta / c, eigenvalues=c ** 2 * eigenvalues,
-                                           noise=1)):
+                                           sigma2=1)):
         np.testing.assert_allclose(part.sum(), same.sum(), rtol=1e-9)    # LAPACK may scale anew
 
 
@@ -142,7 +142,7 @@ def test_the_risk_given_x_is_that_of_the_fit_without_noise_and_of_pure_noise(pro
     (Wedin 1973, Perturbation theory for pseudo-inverses).
     """
     X, beta, eigenvalues, _ = problem
-    bias, variance = conditional_risk(X, beta, eigenvalues=eigenvalues, noise=noise)
+    bias, variance = conditional_risk(X, beta, eigenvalues=eigenvalues, sigma2=noise)
     pseudo = np.linalg.pinv(X, rcond=1e-9)
     size, kappa = np.linalg.norm(pseudo), max(1, np.linalg.norm(pseudo) * np.linalg.norm(X))
     off = 10 * X.size * EPS * kappa
@@ -162,7 +162,7 @@ def test_the_risk_given_x_is_the_average_over_noise(n, p, alpha, noise=0.5, repe
     beta = rng.standard_normal(p)
     Y = (X @ beta)[:, None] + np.sqrt(noise) * rng.standard_normal((n, repeats))
     risks = excess_risk(min_norm(X, Y).T, beta, scales=np.sqrt(eigenvalues))
-    exact = np.sum(conditional_risk(X, beta, eigenvalues=eigenvalues, noise=noise))
+    exact = np.sum(conditional_risk(X, beta, eigenvalues=eigenvalues, sigma2=noise))
     assert abs(risks.mean() - exact) <= 4 * risks.std(ddof=1) / np.sqrt(repeats)
 
 
@@ -171,9 +171,9 @@ def test_the_risk_given_x_is_the_average_over_noise(n, p, alpha, noise=0.5, repe
 def test_for_isotropic_features_it_is_on_average_the_risk_of_double_descent(n, p, repeats=1000):
     rng, beta, noise = np.random.default_rng(n), np.full(p, p ** -0.5), 0.5
     parts = [[part.sum() for part in conditional_risk(make_linear(n, p, noise=0, rng=rng)[0], beta,
-                                                      eigenvalues=np.ones(p), noise=noise)]
+                                                      eigenvalues=np.ones(p), sigma2=noise)]
              for _ in range(repeats)]
-    exact = [min_norm_bias(n, p, signal=1), min_norm_variance(n, p, noise=noise)]
+    exact = [min_norm_bias(n, p, signal=1), min_norm_variance(n, p, sigma2=noise)]
     errors = np.std(parts, axis=0, ddof=1) / np.sqrt(repeats)
     rounding = 1e-20    # of the bias for p <= n: (kappa eps)^2
     assert np.all(np.abs(np.mean(parts, axis=0) - exact) <= 4 * errors + rounding)
@@ -184,9 +184,9 @@ def test_with_more_samples_than_features_the_covariance_does_not_matter(p, extra
     """X = Z D with D = diag(sqrt(eigenvalues)): for p <= n, D X^+ = Z^+, whatever D is."""
     Z, beta, eigenvalues = make_linear(p + extra, p, noise=0, rng=rng)[0], np.ones(p), \
         rng.uniform(0.1, 1, p)
-    _, plain = conditional_risk(Z, beta, eigenvalues=np.ones(p), noise=1)
+    _, plain = conditional_risk(Z, beta, eigenvalues=np.ones(p), sigma2=1)
     bias, scaled = conditional_risk(Z * np.sqrt(eigenvalues), beta, eigenvalues=eigenvalues,
-                                    noise=1)
+                                    sigma2=1)
     rounding = 100 * Z.size * EPS * np.linalg.cond(Z) ** 2 / 0.1    # cond(Z D)^2 <= cond(Z)^2 / 0.1
     np.testing.assert_allclose(scaled, plain, rtol=rounding)
     assert bias.sum() <= (rounding * p) ** 2
@@ -198,7 +198,7 @@ def test_a_flat_tail_is_benign_and_its_bound_is_kept():
     rng, spectrum = np.random.default_rng(0), flat_tail(p, n_strong=4, tail=3)
     X = rng.standard_normal((n, p)) * np.sqrt(spectrum)
     beta = np.append(np.ones(4), np.zeros(p - 4))
-    bias, variance = conditional_risk(X, beta, eigenvalues=spectrum, noise=1)
+    bias, variance = conditional_risk(X, beta, eigenvalues=spectrum, sigma2=1)
     assert 0.5 < variance.sum() / variance_order(spectrum, n) < 2
     assert 0.5 < variance[:4].sum() / (4 / n) < 2 and 0.5 < variance[4:].sum() / (n / (p - 4)) < 2
     assert 0.5 < bias.sum() / bias_order(spectrum, beta, n) < 2
@@ -221,11 +221,11 @@ EDGES = {
 
 @pytest.mark.parametrize("X, beta, eigenvalues, lost, scattered", EDGES.values(), ids=EDGES)
 def test_designs_at_the_edge(X, beta, eigenvalues, lost, scattered):
-    bias, variance = conditional_risk(X, beta, eigenvalues=eigenvalues, noise=1)
+    bias, variance = conditional_risk(X, beta, eigenvalues=eigenvalues, sigma2=1)
     assert bias.shape == variance.shape == np.shape(beta)
     np.testing.assert_allclose(bias, lost, rtol=1e-12, atol=1e-28)    # atol: (10 eps)^2
     np.testing.assert_allclose(variance, scattered, rtol=1e-12)
-    _, silent = conditional_risk(X, beta, eigenvalues=eigenvalues, noise=0)
+    _, silent = conditional_risk(X, beta, eigenvalues=eigenvalues, sigma2=0)
     assert not silent.any()
 
 
@@ -239,7 +239,7 @@ def test_without_variance_there_are_no_ranks(spectrum):
 def test_inputs_are_not_modified():
     X, beta, spectrum = np.ones((2, 3)), np.ones(3), np.array([4.0, 2.0, 1.0])
     kept = X.copy(), beta.copy(), spectrum.copy()
-    conditional_risk(X, beta, eigenvalues=spectrum, noise=1)
+    conditional_risk(X, beta, eigenvalues=spectrum, sigma2=1)
     effective_ranks(spectrum), bias_order(spectrum, beta, 1)
     assert all(map(np.array_equal, (X, beta, spectrum), kept))
 
@@ -272,13 +272,13 @@ def test_what_is_no_spectrum_is_refused(function, eigenvalues, error, message):
     (lambda: flat_tail(3, n_strong=1, tail=0), "flat_tail: tail must be > 0"),
     (lambda: power_law(0, alpha=1), "power_law: n_features must be an int >= 1, got 0"),
     (lambda: power_law(1, alpha=-1), "power_law: alpha must be >= 0, got -1"),
-    (lambda: conditional_risk(ONE, ONE, eigenvalues=ONE, noise=0), "X must have 2 axes"),
-    (lambda: conditional_risk([ONE], [1, 2], eigenvalues=ONE, noise=0),
+    (lambda: conditional_risk(ONE, ONE, eigenvalues=ONE, sigma2=0), "X must have 2 axes"),
+    (lambda: conditional_risk([ONE], [1, 2], eigenvalues=ONE, sigma2=0),
      r"conditional_risk: beta must have shape \(1,\), got \(2,\)"),
-    (lambda: conditional_risk([ONE], ONE, eigenvalues=[1, 2], noise=0),
+    (lambda: conditional_risk([ONE], ONE, eigenvalues=[1, 2], sigma2=0),
      r"conditional_risk: eigenvalues must have shape \(1,\), got \(2,\)"),
-    (lambda: conditional_risk([ONE], ONE, eigenvalues=[-1], noise=0), "eigenvalues must be >= 0"),
-    (lambda: conditional_risk([ONE], ONE, eigenvalues=ONE, noise=-1), "noise must be >= 0"),
+    (lambda: conditional_risk([ONE], ONE, eigenvalues=[-1], sigma2=0), "eigenvalues must be >= 0"),
+    (lambda: conditional_risk([ONE], ONE, eigenvalues=ONE, sigma2=-1), "sigma2 must be >= 0"),
 ])
 def test_wrong_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):

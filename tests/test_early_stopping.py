@@ -93,7 +93,7 @@ def test_the_risk_is_the_mean_over_the_noise(X, rng, noise, lam):
     ends = [ridge(X, X @ beta + np.sqrt(noise) * eps, lam=lam) for eps in sphere_points(len(X))]
     expected = np.mean(np.sum((np.array(ends) - beta) ** 2, axis=1))
     f = ridge_filter(svd(X)[1], [lam, lam], n_samples=len(X))
-    risk = filter_risk(X, beta, f, noise=noise)
+    risk = filter_risk(X, beta, f, sigma2=noise)
     assert risk.shape == (2,)
     assert np.abs(risk - expected).max() <= rounding(X, beta) * (1 + expected)
 
@@ -101,7 +101,7 @@ def test_the_risk_is_the_mean_over_the_noise(X, rng, noise, lam):
 @given(designs(), rngs, st.floats(0, 2), st.floats(0.01, 1.9))
 def test_for_descent_it_is_the_risk_of_the_epochs(X, rng, noise, share):
     beta, lr, t = rng.standard_normal(X.shape[1]), step(X, share), np.array([0, 1, 2, 10, 10**6])
-    risk = filter_risk(X, beta, descent_filter(svd(X)[1], t, lr=lr), noise=noise)
+    risk = filter_risk(X, beta, descent_filter(svd(X)[1], t, lr=lr), sigma2=noise)
     expected = descent_risk(X, beta, t, lr=lr, scales=np.ones(len(beta)), sigma2=noise)
     assert np.abs(risk - expected).max() <= rounding(X, beta) * (1 + expected.max())
 
@@ -112,8 +112,8 @@ def test_descent_is_within_the_bound_whatever_the_problem(X, rng, size, noise, t
     s, n, lr = svd(X)[1], len(X), step(X, share)
     beta = size * rng.standard_normal(X.shape[1])
     lam = matching_lam(t, lr=lr, n_samples=n)
-    of_ridge = filter_risk(X, beta, ridge_filter(s, lam, n_samples=n), noise=noise)
-    of_descent = filter_risk(X, beta, descent_filter(s, t, lr=lr), noise=noise)
+    of_ridge = filter_risk(X, beta, ridge_filter(s, lam, n_samples=n), sigma2=noise)
+    of_descent = filter_risk(X, beta, descent_filter(s, t, lr=lr), sigma2=noise)
     assert of_descent <= of_ridge * risk_ratio_bound(t) * (1 + 1e-8)    # eight digits
 
 
@@ -128,7 +128,7 @@ def test_with_ridge_at_its_best_no_filter_is_better_and_descent_is_within_the_tu
     assert matching_lam(t, lr=lr, n_samples=n) == pytest.approx(lam, rel=10 * EPS)
 
     def risk(f):
-        return np.mean([filter_risk(X, beta, f, noise=noise) for beta in betas])
+        return np.mean([filter_risk(X, beta, f, sigma2=noise) for beta in betas])
 
     best, rng = ridge_filter(s, lam, n_samples=n), np.random.default_rng(t)
     others = [risk(best + rng.uniform(-0.5, 0.5, len(s))) for _ in range(5)]
@@ -144,7 +144,7 @@ def test_the_bound_is_reached(t, worst):
     s, lr = [1.0], worst / t
     f = descent_filter(s, t, lr=lr)
     f_ridge = ridge_filter(s, matching_lam(t, lr=lr, n_samples=1), n_samples=1)
-    ratio = filter_risk([[1]], [0], f, noise=1) / filter_risk([[1]], [0], f_ridge, noise=1)
+    ratio = filter_risk([[1]], [0], f, sigma2=1) / filter_risk([[1]], [0], f_ridge, sigma2=1)
     assert ratio == pytest.approx(risk_ratio_bound(t), rel=1e-8)
 
 
@@ -247,15 +247,15 @@ def test_designs_at_the_edge(X, y, expected):
     X, s = np.asarray(X, float), svd(X)[1]
     f = np.ones(len(s))    # lam = 0
     beta = np.ones(X.shape[1])
-    risk = filter_risk(X, beta, f, noise=0)
+    risk = filter_risk(X, beta, f, sigma2=0)
     assert risk == pytest.approx(np.sum((beta - min_norm(X, X @ beta)) ** 2), abs=1e-12)
     if len(X):
         assert generalized_cross_validation(X, y, [0, 1]).shape == (2,)
 
 
 def test_noise_that_a_tiny_design_blows_up_beyond_all_numbers_is_infinite():
-    assert filter_risk([[1e-200]], [1], [1], noise=1) == np.inf
-    assert filter_risk([[1e-200]], [1], [1], noise=0) == 0
+    assert filter_risk([[1e-200]], [1], [1], sigma2=1) == np.inf
+    assert filter_risk([[1e-200]], [1], [1], sigma2=0) == 0
 
 
 def test_epochs_at_a_step_are_the_filter_of_that_step():
@@ -270,11 +270,11 @@ def test_epochs_at_a_step_are_the_filter_of_that_step():
     (lambda: matching_lam(0, lr=1, n_samples=1), "matching_lam: t must be > 0, got 0"),
     (lambda: matching_lam(1, lr=-1, n_samples=1), "matching_lam: lr must be > 0, got -1"),
     (lambda: degrees_of_freedom(1), "degrees_of_freedom: f must have an axis"),
-    (lambda: filter_risk(np.eye(2), [1], [1, 1], noise=0),
+    (lambda: filter_risk(np.eye(2), [1], [1, 1], sigma2=0),
      r"beta must end in an axis of 2 for this X, got shape \(1,\)"),
-    (lambda: filter_risk(np.ones((2, 2)), [1, 1], [1, 1], noise=0),
+    (lambda: filter_risk(np.ones((2, 2)), [1, 1], [1, 1], sigma2=0),
      r"f must end in an axis of 1 for this X, got shape \(2,\)"),
-    (lambda: filter_risk(np.eye(2), [1, 1], [1, 1], noise=-1), "noise must be >= 0.* got -1"),
+    (lambda: filter_risk(np.eye(2), [1, 1], [1, 1], sigma2=-1), "sigma2 must be >= 0.* got -1"),
     (lambda: risk_ratio_bound(0), "risk_ratio_bound: t must be an int >= 1, got 0"),
     (lambda: tuned_risk_ratio_bound(1.5), "tuned_risk_ratio_bound: t must be an int >= 1, got 1.5"),
     (lambda: leave_one_out([[1], [2]], [1], 0), r"leave_one_out: y must have shape .* got \(1,\)"),

@@ -198,8 +198,8 @@ def test_the_two_plateaus_are_those_of_the_lesson_s_theory():
                                              sigma2=noise, rng=rng)
         lr = 1 / np.linalg.norm(X, 2) ** 2
         risks.append(descent_risk(X, beta, [10**4, 10**14], lr=lr, scales=scales, sigma2=noise))
-    theory = [subset_risk(n, fast, signal_in=1, signal_out=1, noise=noise),
-              min_norm_risk(n, fast + slow, signal=2, noise=noise)]
+    theory = [subset_risk(n, fast, signal_in=1, signal_out=1, sigma2=noise),
+              min_norm_risk(n, fast + slow, signal=2, sigma2=noise)]
     z = (np.mean(risks, axis=0) - theory) / (np.std(risks, axis=0) / np.sqrt(len(risks)))
     assert np.abs(z).max() <= 4    # two normal values: beyond 4 once in 8,000 seeds
 

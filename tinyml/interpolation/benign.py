@@ -13,14 +13,14 @@ and a new x, whose part along each of them is small, hardly meets it. How flat i
 and let k* be the first k with r_k >= b n: so many directions are fitted as by least squares, those
 beyond act like a ridge penalty and soak up the noise. Given X, with C = X^+' Sigma X^+,
 
-    E ||X^+ y - beta||_Sigma^2 = ||(I - X^+ X) beta||_Sigma^2  +  noise * tr C
-    variance ~ noise * (k*/n + n/R_k*)          (equal up to constants, whatever beta is)
+    E ||X^+ y - beta||_Sigma^2 = ||(I - X^+ X) beta||_Sigma^2  +  sigma2 * tr C
+    variance ~ sigma2 * (k*/n + n/R_k*)          (equal up to constants, whatever beta is)
 
 Overfitting is benign if k*/n -> 0 and n/R_k* -> 0, so that the noise does no harm, and r_0/n -> 0,
 so that the signal is found. Isotropic features with p >> n hide the noise, and lose the signal; a
 fast decay finds the signal, and has nowhere to hide the noise.
 
-The model is y = X beta + eps, X = Z sqrt(eigenvalues), with z_ij ~ N(0, 1) and `noise` the variance
+The model is y = X beta + eps, X = Z sqrt(eigenvalues), with z_ij ~ N(0, 1) and `sigma2` the variance
 of eps (for `conditional_risk` any X will do); risks are *excess* risks, as in `double_descent`.
 
 Sources: Bartlett, Long, Lugosi and Tsigler 2020, Benign overfitting in linear regression (numbers
@@ -234,13 +234,13 @@ def bias_order(eigenvalues, beta, n_samples, *, b=1):
     return float(lost + shrunk)
 
 
-def conditional_risk(X, beta, *, eigenvalues, noise):
+def conditional_risk(X, beta, *, eigenvalues, sigma2):
     """The excess risk of X^+ y given X, in its two parts, as each direction contributes to them.
 
         bias_j     = lambda_j ((I - X^+ X) beta)_j^2
-        variance_j = noise * lambda_j (X^+ X^+')_jj
+        variance_j = sigma2 * lambda_j (X^+ X^+')_jj
 
-    Their sums over j are beta'(I - X^+ X) Sigma (I - X^+ X) beta and noise * tr(X^+' Sigma X^+),
+    Their sums over j are beta'(I - X^+ X) Sigma (I - X^+ X) beta and sigma2 * tr(X^+' Sigma X^+),
     for Sigma = diag(eigenvalues); the two together are E (x'X^+ y - x'beta)^2 over eps and a new x
     with covariance Sigma (Bartlett et al. 2020, Lemma 7). Exact for every X, of any rank.
 
@@ -249,7 +249,7 @@ def conditional_risk(X, beta, *, eigenvalues, noise):
     X : array_like, shape (n, p)
     beta : array_like, shape (p,), the truth
     eigenvalues : array_like, shape (p,), >= 0, in any order: the variances of the features
-    noise : float >= 0, the variance of eps
+    sigma2 : float >= 0, the variance of eps
 
     Returns
     -------
@@ -262,18 +262,18 @@ def conditional_risk(X, beta, *, eigenvalues, noise):
 
     Examples
     --------
-    >>> conditional_risk([[2, 0]], [3, 3], eigenvalues=[4, 1], noise=1)
+    >>> conditional_risk([[2, 0]], [3, 3], eigenvalues=[4, 1], sigma2=1)
     (array([0., 9.]), array([1., 0.]))
     """
     X = check_real("conditional_risk", "X", X, ndim=2).astype(np.float64)
     p = X.shape[1]
     beta = _coefficients("conditional_risk", beta, p)
     scales = np.sqrt(_eigenvalues("conditional_risk", eigenvalues, size=p))
-    check_number("conditional_risk", "noise", noise, at_least=0, below=np.inf)
+    check_number("conditional_risk", "sigma2", sigma2, at_least=0, below=np.inf)
     _, s, Vh = svd(X)
     unseen = beta - (Vh @ beta) @ Vh             # (I - X^+ X) beta
     with np.errstate(over="ignore"):             # what is beyond 1e308 is infinite
-        spread = (np.sqrt(noise) * scales * Vh / s[:, None]) ** 2    # (rank, p); X^+ X^+' = V diag(1/s^2) V'
+        spread = (np.sqrt(sigma2) * scales * Vh / s[:, None]) ** 2    # (rank, p); X^+ X^+' = V diag(1/s^2) V'
     return (scales * unseen) ** 2, spread.sum(axis=0)
 
 

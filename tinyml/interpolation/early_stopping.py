@@ -83,13 +83,13 @@ def degrees_of_freedom(f):
     return f.sum(axis=-1)
 
 
-def filter_risk(X, beta, f, *, noise):
+def filter_risk(X, beta, f, *, sigma2):
     """The excess risk of a filtered fit given X: E ||V diag(f / s) U'y - beta||^2.
 
-        sum_i (1 - f_i)^2 (v_i'beta)^2 + ||(I - V V')beta||^2    +    noise * sum_i (f_i / s_i)^2
+        sum_i (1 - f_i)^2 (v_i'beta)^2 + ||(I - V V')beta||^2    +    sigma2 * sum_i (f_i / s_i)^2
         squared bias: held back,         and not seen by X            variance
 
-    for y = X beta + eps, eps_i independent with variance `noise`. It is the excess error on new
+    for y = X beta + eps, eps_i independent with variance `sigma2`. It is the excess error on new
     x ~ N(0, I); the noise of the new y is left out.
 
     Parameters
@@ -97,7 +97,7 @@ def filter_risk(X, beta, f, *, noise):
     X : array_like, shape (n, p)
     beta : array_like, shape (p,)
     f : array_like, shape (..., rank), the filter at each singular value of `svd(X)`
-    noise : float >= 0, the variance of the noise
+    sigma2 : float >= 0, the variance of the noise
 
     Returns
     -------
@@ -110,7 +110,7 @@ def filter_risk(X, beta, f, *, noise):
     X = check_real("filter_risk", "X", X, ndim=2).astype(np.float64)
     beta = check_real("filter_risk", "beta", beta).astype(np.float64)
     f = check_real("filter_risk", "f", f)
-    check_number("filter_risk", "noise", noise, at_least=0, below=np.inf)
+    check_number("filter_risk", "sigma2", sigma2, at_least=0, below=np.inf)
     _, s, Vh = svd(X)
     for name, value, last in (("beta", beta.shape, X.shape[1]), ("f", f.shape[-1:], len(s))):
         if value != (last,):
@@ -119,7 +119,7 @@ def filter_risk(X, beta, f, *, noise):
     seen = Vh @ beta
     hidden = np.sum((beta - seen @ Vh) ** 2)
     with np.errstate(over="ignore"):    # what is beyond 1e308 is infinite
-        return hidden + (((1 - f) * seen) ** 2 + (np.sqrt(noise) * f / s) ** 2).sum(axis=-1)
+        return hidden + (((1 - f) * seen) ** 2 + (np.sqrt(sigma2) * f / s) ** 2).sum(axis=-1)
 
 
 def risk_ratio_bound(t):

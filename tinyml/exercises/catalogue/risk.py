@@ -7,7 +7,7 @@ RANKS = "    q = positive[1:] / positive[:-1]\n    r = _horner(q)\n    return r,
 CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign overfitting", (
     Exercise(
         name="min_norm_variance", target=f"{MODULE}:min_norm_variance", level=2, minutes=15, after=("min_norm",),
-        keep=1, hide=("_fraction",), examples=100,
+        hide=("_ratio",), examples=100,
         task="Compute the exact variance of X^+ y for Gaussian features, with its pole at p = n",
         tests=(f"{TESTS}::test_the_formulas_of_the_papers",
                f"{TESTS}::test_the_risk_is_infinite_next_to_the_threshold_and_only_there",
@@ -16,9 +16,9 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                f"{TESTS}::test_the_variance_is_the_same_for_x_and_its_transpose"),
         hints=("Both formulas are one: which size stands in the numerator, and what is the denominator but for its "
                "sign?",
-               "noise min(n, p) / (|n - p| - 1), infinite where that gap is not positive; but where the numerator "
+               "sigma2 min(n, p) / (|n - p| - 1), infinite where that gap is not positive; but where the numerator "
                "is 0, the variance is 0. All arguments are arrays of one shape: choose with np.where, not with if.",
-               "top = noise * np.minimum(n, p); gap = np.abs(n - p) - 1; return np.where((gap > 0) | (top == 0), "
+               "top = sigma2 * np.minimum(n, p); gap = np.abs(n - p) - 1; return np.where((gap > 0) | (top == 0), "
                "top / np.where(gap > 0, gap, 1), np.inf)[()] - the [()] turns "
                "an array without axes into a number."),
         mistakes=(
@@ -38,11 +38,10 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             Mistake("is_open | (top == 0)", "is_open",
                     "Without noise, samples or features there is no variance, at p = n either: 0 instead of "
                     "infinity."),
-            Mistake("noise * np.minimum", "noise ** 2 * np.minimum",
-                    "noise is the variance already: do not square it."))),
+            Mistake("sigma2 * np.minimum", "sigma2 ** 2 * np.minimum",
+                    "sigma2 is the variance already: do not square it."))),
     Exercise(
         name="asymptotic_risk", target=f"{MODULE}:asymptotic_risk", level=2, minutes=10, after=("min_norm_variance",),
-        keep=1,
         task="Compute the limit of the risk of X^+ y for p / n -> gamma, on both sides of the threshold",
         tests=(f"{TESTS}::test_the_exact_risk_tends_to_the_asymptotic_one",
                f"{TESTS}::test_at_the_threshold_the_asymptotic_risk_is_infinite_unless_there_is_no_noise",
@@ -50,16 +49,16 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                f"{TESTS}::test_the_minimum_is_where_it_is_said_to_be",
                f"{TESTS}::test_arrays_broadcast_and_numbers_stay_numbers"),
         hints=("Write bias and variance each as one formula that is right on both sides of gamma = 1.",
-               "Bias: signal max(gamma - 1, 0) / gamma. Variance: noise min(gamma, 1) / |gamma - 1|, where "
-               "_fraction(top, gap) is top / gap, infinite for a gap of 0 unless top is 0.",
-               "return signal * np.maximum(gamma - 1, 0) / gamma + _fraction(noise * ..., np.abs(...))"),
+               "Bias: signal max(gamma - 1, 0) / gamma. Variance: sigma2 min(gamma, 1) / |gamma - 1|, where "
+               "_ratio(top, gap) is top / gap, infinite for a gap of 0 unless top is 0.",
+               "return signal * np.maximum(gamma - 1, 0) / gamma + _ratio(sigma2 * ..., np.abs(...))"),
         mistakes=(
             Mistake("np.maximum(gamma - 1, 0)", "(gamma - 1)",
                     "For gamma < 1 there is no bias: 1 - 1 / gamma is negative there."),
             Mistake("np.minimum(gamma, 1)", "gamma",
-                    "For gamma > 1 the variance is noise / (gamma - 1), without gamma above."),
+                    "For gamma > 1 the variance is sigma2 / (gamma - 1), without gamma above."),
             Mistake("np.minimum(gamma, 1)", "1",
-                    "For gamma < 1 the variance is noise gamma / (1 - gamma), with gamma above."),
+                    "For gamma < 1 the variance is sigma2 gamma / (1 - gamma), with gamma above."),
             Mistake("np.abs(gamma - 1)", "gamma - 1",
                     "For gamma < 1 the denominator is 1 - gamma: the distance from the threshold, on either side."),
             Mistake("np.maximum(gamma - 1, 0) / gamma", "np.maximum(gamma - 1, 0)",
@@ -69,35 +68,35 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "gamma."))),
     Exercise(
         name="optimal_ridge_risk", target=f"{MODULE}:optimal_ridge_risk", level=3, minutes=25,
-        after=("asymptotic_risk", "ridge"), keep=1,
+        after=("asymptotic_risk", "ridge"),
         task="Compute the limit of the risk of ridge at its best penalty, also without noise",
         tests=(f"{TESTS}::test_optimal_ridge_has_no_peak",
                f"{TESTS}::test_a_limit_of_an_array_is_that_of_its_entries[optimal_ridge_risk]",
                f"{TESTS}::test_optimal_ridge_solves_the_marchenko_pastur_equation",
                f"{TESTS}::test_optimal_ridge_is_the_shortest_fit_where_there_is_no_noise"),
-        hints=("Put lam* = noise gamma / signal into the formula before you compute: what cancels?",
-               "noise gamma m with m = (root - b) / (2 gamma lam*) is signal / (2 gamma) (root - b), which "
+        hints=("Put lam* = sigma2 gamma / signal into the formula before you compute: what cancels?",
+               "sigma2 gamma m with m = (root - b) / (2 gamma lam*) is signal / (2 gamma) (root - b), which "
                "needs no division by the noise; b = 1 - gamma + lam*, root = sqrt(b^2 + 4 gamma lam*).",
-               "lam = optimal_lam(gamma, signal=signal, noise=noise); b = ...; root = np.hypot(b, 2 * "
-               "np.sqrt(gamma * lam)); return signal / (2 * gamma) * (...)"),
+               "lam = optimal_lam(gamma, signal=signal, sigma2=sigma2); b = ...; return signal / (2 * gamma) * "
+               "(np.sqrt(...) - b)"),
         mistakes=(
             Mistake("b = 1 - gamma + lam", "b = 1 - gamma - lam", "The sign: b = 1 - gamma + lam*."),
             Mistake("b = 1 - gamma + lam", "b = gamma - 1 + lam", "The sign of gamma: b = 1 - gamma + lam*."),
-            Mistake("2 * np.sqrt(gamma * lam)", "np.sqrt(gamma * lam)",
-                    "Under the root stands 4 gamma lam, the square of 2 sqrt(gamma lam)."),
-            Mistake("(root - b)", "(root + b)",
+            Mistake("4 * gamma * lam", "2 * gamma * lam",
+                    "Under the root stands b^2 + 4 gamma lam."),
+            Mistake(" - b)", " + b)",
                     "m is the root of its quadratic equation that stays finite, with minus b: (root - b) / (2 "
                     "gamma lam)."),
-            Mistake("signal / (2 * gamma)", "noise / (2 * lam)",
-                    "Without noise this is 0 / 0: noise / lam* is signal / gamma, so let it cancel first."),
-            Mistake("    b = 1 - gamma + lam", "    if noise == 0:\n        return signal * max(0, 1 - 1 / gamma)\n"
+            Mistake("signal / (2 * gamma)", "sigma2 / (2 * lam)",
+                    "Without noise this is 0 / 0: sigma2 / lam* is signal / gamma, so let it cancel first."),
+            Mistake("    b = 1 - gamma + lam", "    if sigma2 == 0:\n        return signal * max(0, 1 - 1 / gamma)\n"
                     "    b = 1 - gamma + lam",
                     "All arguments are arrays, and each entry decides for itself: no if. Rightly written, the formula "
                     "gives the limit without noise too."),
             Mistake("signal / (2 * gamma)", "signal / gamma",
                     "The 2 of 2 gamma lam is missing from the denominator."),
-            Mistake("lam = optimal_lam(gamma, signal=signal, noise=noise)", "lam = noise / signal",
-                    "The best penalty is noise gamma / signal, as signal / p is the size of a coefficient: gamma "
+            Mistake("lam = optimal_lam(gamma, signal=signal, sigma2=sigma2)", "lam = sigma2 / signal",
+                    "The best penalty is sigma2 gamma / signal, as signal / p is the size of a coefficient: gamma "
                     "is missing."))),
     Exercise(
         name="filter_risk", target="tinyml.interpolation.early_stopping:filter_risk", level=2, minutes=20,
@@ -108,9 +107,9 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
         hints=("Three things are lost: what the filter holds back of beta, what X does not see of it, and what "
                "noise adds.",
                "seen = Vh @ beta, (rank,), are the v_i'beta; beta - seen @ Vh is not seen at all. Sum over the "
-               "directions, the last axis of f, (1 - f)^2 seen^2 + noise (f / s)^2, and add the squared length of "
+               "directions, the last axis of f, (1 - f)^2 seen^2 + sigma2 (f / s)^2, and add the squared length of "
                "the unseen part.",
-               "hidden = np.sum((beta - seen @ Vh) ** 2); return hidden + (((1 - f) * seen) ** 2 + noise * "
+               "hidden = np.sum((beta - seen @ Vh) ** 2); return hidden + (((1 - f) * seen) ** 2 + sigma2 * "
                "...).sum(axis=-1)"),
         mistakes=(
             Mistake("return hidden + (", "return (",
@@ -121,10 +120,10 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "The bias is what the filter holds back, 1 - f; f is what it lets pass."),
             Mistake("((1 - f) * seen) ** 2", "(1 - f) * seen ** 2",
                     "The bias is squared: (1 - f)^2 times (v_i'beta)^2."),
-            Mistake("np.sqrt(noise) * f / s", "np.sqrt(noise) * f",
+            Mistake("np.sqrt(sigma2) * f / s", "np.sqrt(sigma2) * f",
                     "The noise is divided by s_i, as U'y is: (f_i / s_i)^2."),
-            Mistake("np.sqrt(noise) * f / s", "noise * f / s",
-                    "noise is a variance: it enters once, outside of the square."),
+            Mistake("np.sqrt(sigma2) * f / s", "sigma2 * f / s",
+                    "sigma2 is a variance: it enters once, outside of the square."),
             Mistake(".sum(axis=-1)", ".sum()", "Each filter has a risk of its own: sum over the last axis only."))),
     Exercise(
         name="effective_ranks", target="tinyml.interpolation.benign:effective_ranks", level=3, minutes=30,

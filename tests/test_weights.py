@@ -475,3 +475,32 @@ def test_a_reader_s_own_model_goes_through_every_method(tmp_path):
     stem = IntegerModel.from_float(model.stem, X)    # what can be integers can
     real = predict(model.stem, X)
     assert np.abs(predict(stem, X) - real).max() < 0.03 * np.ptp(real)
+
+
+# ------------------------------------------------------------ a weight and its transpose
+
+class Transposed(ComputedWeight):
+    """The weight of a decoder that is the transpose of the encoder's."""
+
+    def __init__(self, weight):
+        self.weight = weight
+
+    def forward(self):
+        return self.weight.T
+
+
+@few
+@given(rng=rngs)
+def test_a_weight_and_its_transpose_stay_one_weight(rng):
+    """Its own layer is treated as if there were no transpose, and the transpose is of what stands there then."""
+    model = nn.Sequential(nn.Linear(D, 3, rng=rng), nn.Tanh(), nn.Linear(3, D, rng=rng))
+    model[2].weight = Transposed(model[0].weight)
+    for treat in (lambda m: quantize_weights(m, bits=4), lambda m: quantize_repaired(m, bits=4),
+                  lambda m: prepare(m, bits=4), lambda m: convert(prepare(m, bits=4)),
+                  lambda m: share_weights(copy.deepcopy(m), bits=2)):
+        treated, alone = treat(model), treat(nn.Sequential(model[0]))
+        assert_array_equal(treated[0].weight.data, alone[0].weight.data)
+        assert_array_equal(treated[2].weight.data, alone[0].weight.data.T)
+    pruned = copy.deepcopy(model)
+    assert list(prune(pruned, amount=0.5)) == ["0.weight"] and sparsity(pruned) == 0.5
+    assert_array_equal(pruned[2].weight.data, pruned[0].weight.data.T)

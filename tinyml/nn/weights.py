@@ -97,11 +97,13 @@ def all_weights(model):
     """[(path, paths, weight)] of every weight of a model, a Parameter or computed, each once.
 
     `path` is its first, `paths` are all under which it stands. Real weights inside of a `ComputedWeight` are no
-    others than that.
+    others than that, unless they stand outside of it too: the transpose of a layer's weight, for one.
     """
     computed = computed_weights(model)
-    inside = {id(p) for one in computed.values() for p in one.parameters()}
-    own = {path: weight for path, weight in weights(model).items() if id(weight) not in inside}
+    inside = tuple(f"{path}." for path, module in model.named_modules()
+                   if isinstance(module, ComputedWeight))
+    outside = {id(tensor) for name, tensor in model._named_tensors() if not name.startswith(inside)}
+    own = {path: weight for path, weight in weights(model).items() if id(weight) in outside}
     names = [*model._named_tensors(), *model.named_modules()]
     return [(path, [name for name, other in names if other is weight], weight)
             for path, weight in (own | computed).items()]
@@ -158,7 +160,9 @@ def replace_weights(function, model, make):
     """
     computed = computed_weights(model)
     own = [weight for _, _, weight in all_weights(model) if not isinstance(weight, ComputedWeight)]
-    why = {path: f"computed already, by {type(one).__name__}" for path, one in computed.items()}
+    treated = set(map(id, own))
+    why = {path: f"computed already, by {type(one).__name__}" for path, one in computed.items()
+           if treated.isdisjoint(map(id, one.parameters()))}
     if not own:
         raise ValueError(nothing_to_do(function, model, why))
     warn_left(function, why)

@@ -130,7 +130,7 @@ def test_errors():
     model = mlp(np.random.default_rng(0))
     with pytest.raises(ValueError, match="^milliseconds: rounds must be an int >= 1, got 0"):
         milliseconds([model], np.ones((1, 4)), rounds=0)
-    with pytest.raises(ValueError, match="^batches: arrays must have one length >= 1"):
+    with pytest.raises(ValueError, match="^predict: X must have one row or more"):
         macs(model, np.ones((0, 4)))
     with pytest.raises(ValueError, match=r"^accuracy: y must have shape \(2,\), got \(3,\)"):
         report(model, np.ones((2, 4), np.float32), np.zeros(3, int))

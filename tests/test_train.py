@@ -169,7 +169,51 @@ def test_tokens_train_an_embedding():
     assert history[-1]["loss"] < 0.5 and accuracy(model, tokens, tokens[:, 0]) == 1
 
 
+@given(rng=rngs, n=st.integers(2, 20), batch_size=st.integers(2, 20))
+def test_a_last_batch_that_is_smaller_may_be_left_out(rng, n, batch_size):
+    X, y = two_clouds(rng, n)
+    batch_size, sizes = min(batch_size, n), []
+
+    def watched(output, target):
+        sizes.append(len(target))
+        return F.cross_entropy(output, target)
+    model = nn.Sequential(nn.Linear(2, 2, rng=rng), nn.BatchNorm1d(2))    # which refuses one row
+    row, = fit(model, X, y, optimizer=optim.SGD(model.parameters(), lr=0), epochs=1, batch_size=batch_size, rng=rng,
+               loss_fn=lambda output, target: watched(output, target) * 0 + 3.0, drop_last=True)
+    assert sizes == [batch_size] * (n // batch_size) and row["loss"] == 3
+
+
+class Frame:
+    """What a DataFrame looks like from outside."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def to_numpy(self):
+        return self.array
+
+
 X, Y = two_clouds(np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("form", [np.ndarray.tolist, lambda array: tuple(array.tolist()), Frame, list, np.asfortranarray])
+def test_data_of_any_form_train_the_same_model(form):
+    """A Tensor's labels would be floats, so y takes no part in that one."""
+    models = [nn.Linear(2, 2, rng=np.random.default_rng(0)) for _ in range(3)]
+    for model, (x, y) in zip(models, [(X, Y), (form(X), form(Y)), (Tensor(X), form(Y))]):
+        fit(model, x, y, optimizer=optim.SGD(model.parameters(), 0.1), epochs=2, batch_size=16,
+            rng=np.random.default_rng(1))
+    assert bits(models[0]) == bits(models[1]) == bits(models[2])
+    assert_array_equal(predict(models[0], form(X)), predict(models[0], X))
+    assert accuracy(models[0], form(X), form(Y)) == accuracy(models[0], Tensor(X), Y)
+
+
+def test_float64_data_leave_a_model_float32():
+    model = nn.Linear(2, 2, rng=np.random.default_rng(0))
+    fit(model, X.astype(float), Y, optimizer=optim.Adam(model.parameters()), epochs=1, batch_size=16,
+        rng=np.random.default_rng(1))
+    assert {p.dtype for p in model.parameters()} == {np.dtype(np.float32)}
+    assert predict(model, X.astype(float)).dtype == np.float64 and predict(model, X.tolist()).dtype == np.float32
 
 
 def attempt(X=X, y=Y, **changes):
@@ -191,17 +235,61 @@ ERRORS = {    # message -> (kind of error, call)
         (ValueError, lambda: attempt(loss_fn=lambda z, y: (z * 0).sum() + math.inf)),
     "cross_entropy: target must be in 0..1, got":
         (ValueError, lambda: attempt(y=Y + 5)),
-    "batches: arrays must have one length >= 1 in common, got lengths [40, 39]":
+    "fit: y must be finite, got 1 NaN or infinite values":
+        (ValueError, lambda: attempt(y=np.where(np.arange(40) == 3, np.nan, 1.0))),
+    "fit: epochs must be an int, got 1.0":
+        (TypeError, lambda: attempt(epochs=1.0)),
+    "fit: epochs must be an int, got True":
+        (TypeError, lambda: attempt(epochs=True)),
+    "fit: batch_size must be an int, got 8.0":
+        (TypeError, lambda: attempt(batch_size=8.0)),
+    "fit: batch_size must be at most 40, the number of rows, with drop_last=True, got 41":
+        (ValueError, lambda: attempt(batch_size=41, drop_last=True)),
+    "fit: schedule must be that of the optimizer, got another's":
+        (ValueError, lambda: attempt(schedule=optim.LambdaLR(optim.SGD([nn.Parameter(np.ones(1))]), lambda t: 1))),
+    "fit: optimizer must hold parameters that the loss depends on, got none of them; write Adam(model.parameters())":
+        (RuntimeError, lambda: attempt(optimizer=optim.Adam(network(0).parameters()))),
+    "fit: y must hold numbers, got list of dtype <U1; write np.unique(y, return_inverse=True)[1]":
+        (TypeError, lambda: attempt(y=["a"] * 40)),
+    "fit: X must hold numbers, got ndarray of dtype object; write np.asarray(data, np.float32)":
+        (TypeError, lambda: attempt(X=X.astype(object))),
+    "fit: X must hold numbers, got ndarray of dtype complex64; write an array of float32":
+        (TypeError, lambda: attempt(X=X.astype(np.complex64))),
+    "fit: X must hold numbers, got generator of dtype object":
+        (TypeError, lambda: attempt(X=(row for row in X))),
+    "fit: X must have rows of one shape, got":
+        (TypeError, lambda: attempt(X=[[1.0], [1.0, 2.0]])),
+    "fit: X must be data, got a Tensor with requires_grad=True; write x.data":
+        (TypeError, lambda: attempt(X=Tensor(X, requires_grad=True))),
+    "fit: X and y must have one length >= 1 in common, got 0 and 40":
+        (ValueError, lambda: attempt(X=3.0)),
+    "predict: X must hold numbers, got list of dtype <U1":
+        (TypeError, lambda: predict(nn.ReLU(), ["a"])),
+    "predict: batch_size must be an int, got 2.5":
+        (TypeError, lambda: predict(nn.ReLU(), X, batch_size=2.5)),
+    "accuracy: y must be in 0..1, got 2":
+        (ValueError, lambda: accuracy(nn.ReLU(), X, Y + 1)),
+    "accuracy: y must be in 0..1, got -1":
+        (ValueError, lambda: accuracy(nn.ReLU(), X, Y - 1)),
+    "accuracy: y must be integers, got dtype float64":
+        (TypeError, lambda: accuracy(nn.ReLU(), X, Y + 0.0)),
+    "accuracy: the model's outputs must be numbers, got 3 NaN":
+        (ValueError, lambda: accuracy(nn.Sequential(), HOLED, Y)),
+    "accuracy: the model's outputs must have shape (n, C) with C >= 2, got (40, 1)":
+        (ValueError, lambda: accuracy(nn.ReLU(), X[:, :1], Y)),
+    "accuracy: the model's outputs must have shape (n, C) with C >= 2, got (40,)":
+        (ValueError, lambda: accuracy(nn.ReLU(), X[:, 0], Y)),
+    "fit: X and y must have one length >= 1 in common, got 40 and 39":
         (ValueError, lambda: attempt(y=Y[:-1])),
-    "batches: batch_size must be an int >= 1, got 0":
+    "fit: batch_size must be >= 1, got 0":
         (ValueError, lambda: attempt(batch_size=0)),
-    "batches: rng must be a numpy.random.Generator, got 0":
+    "fit: rng must be a numpy.random.Generator, got 0":
         (TypeError, lambda: attempt(rng=0)),
-    "batches: arrays must have one length >= 1 in common, got lengths [0, 0]":
+    "fit: X and y must have one length >= 1 in common, got 0 and 0":
         (ValueError, lambda: attempt(X=X[:0], y=Y[:0])),
-    "batches: batch_size must be an int >= 1, got -1":
+    "predict: batch_size must be >= 1, got -1":
         (ValueError, lambda: predict(nn.ReLU(), X, batch_size=-1)),
-    "batches: arrays must have one length >= 1 in common, got lengths [0]":
+    "predict: X must have one row or more, got 0":
         (ValueError, lambda: predict(nn.ReLU(), X[:0])),
     "accuracy: y must have shape (40,), got (40, 1)":
         (ValueError, lambda: accuracy(nn.ReLU(), X, Y[:, None])),
@@ -251,7 +339,7 @@ def test_predict_leaves_no_graph_and_every_mode_as_it_was():
     assert model.inner(np.ones((1, 1), np.float32)).requires_grad    # recording is on again
 
 
-@given(rng=rngs, n=st.integers(1, 30), c=st.integers(1, 5))
+@given(rng=rngs, n=st.integers(1, 30), c=st.integers(2, 5))
 def test_accuracy_counts_the_rows_whose_largest_output_is_right(rng, n, c):
     scores, y = rng.permutation(n * c).reshape(n, c) * 1.0 - n, rng.integers(0, c, n)
     identity = nn.Sequential()

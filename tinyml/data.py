@@ -5,6 +5,7 @@ import numpy as np
 
 from tinyml.check import check_labels, check_number, check_real, check_rng, check_sizes
 from tinyml.idx import SIDE, load_split
+from tinyml.tensor import Tensor
 
 
 def digits():
@@ -229,9 +230,38 @@ def flip_labels(y, n_classes, *, fraction, rng):
     return y
 
 
+def as_numbers(function, name, data):
+    """Data as an array of real numbers: a list, a DataFrame or a Tensor becomes one too.
+
+    Arrays keep their dtype; a list of floats becomes float32, as in `Tensor`.
+
+    Raises
+    ------
+    TypeError : no regular array of numbers, but strings, objects, or a Tensor that requires a gradient
+    """
+    array = _array(function, name, data)
+    if array.dtype.kind not in "biuf":
+        write = {"U": "np.unique(y, return_inverse=True)[1] for classes",
+                 "O": "np.asarray(data, np.float32), and look at what fails"}
+        raise TypeError(f"{function}: {name} must hold numbers, got {type(data).__name__} of dtype {array.dtype}; "
+                        f"write {write.get(array.dtype.kind, 'an array of float32')}")
+    return array.astype(np.float32) if isinstance(data, (list, tuple)) and array.dtype == float else array
+
+
+def _array(function, name, data):
+    if isinstance(data, Tensor):
+        if data.requires_grad:
+            raise TypeError(f"{function}: {name} must be data, got a Tensor with requires_grad=True; write x.data")
+        return data.data
+    try:
+        return np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
+    except ValueError as error:
+        raise TypeError(f"{function}: {name} must have rows of one shape, got {error}") from None
+
+
 def _rows(function, arrays):
     """The arrays, and the number of rows that they all have."""
-    arrays = [np.asarray(a) for a in arrays]
+    arrays = [_array(function, "arrays", a) for a in arrays]
     lengths = [len(a) if a.ndim else 0 for a in arrays]
     if not lengths or min(lengths) != max(lengths) or lengths[0] == 0:
         raise ValueError(f"{function}: arrays must have one length >= 1 in common, got lengths "

@@ -84,7 +84,7 @@ class Classifier(Module):
         In evaluation mode and without a graph. Equal rows in equal batches give equal bits; in a batch of
         another size the BLAS may round otherwise.
         """
-        return F.softmax(Tensor(predict(self, np.asarray(raw)))).data
+        return F.softmax(Tensor(predict(self, check_real("Classifier", "raw", raw)))).data
 
     def classify(self, raw):
         """The label of the largest probability for each image, a list of n entries of `labels`."""

@@ -20,12 +20,13 @@ import math
 
 import numpy as np
 
-from tinyml.check import check_number, check_real, check_rng, check_sizes
+from tinyml.check import check_count, check_real, check_rng, check_sizes
 from tinyml.data import batches
 from tinyml.nn import Conv2d, Flatten, Linear, Module, ReLU, Sequential
 from tinyml.progress import progress
 from tinyml.selfsupervised.contrastive import alignment, nt_xent, uniformity
 from tinyml.tensor import Tensor, no_grad
+from tinyml.train import check_reached
 
 
 # ------------------------------------------------------------ encoders and head: ordinary models
@@ -150,7 +151,7 @@ def train_simclr(encoder, head, X, *, view, temperature, optimizer, epochs, batc
     ValueError : X is not finite or empty, epochs < 0, or embeddings that are not finite: the rate is too high
     TypeError : rng is not a Generator
     """
-    check_number("train_simclr", "epochs", epochs, at_least=0)
+    epochs = check_count("train_simclr", "epochs", epochs)
     check_rng("train_simclr", rng)
     X = check_real("train_simclr", "X", X)
     history = []
@@ -163,6 +164,7 @@ def train_simclr(encoder, head, X, *, view, temperature, optimizer, epochs, batc
             loss = nt_xent(z1, z2, temperature=temperature)
             optimizer.zero_grad()
             loss.backward()
+            check_reached("train_simclr", optimizer)
             optimizer.step()
             if schedule is not None:
                 schedule.step()

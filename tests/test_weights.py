@@ -323,6 +323,24 @@ def test_what_is_computed_already_is_left_and_named():
         assert 0 <= sparsity(model) <= 1
 
 
+@few
+@given(trees(), st.sampled_from(sorted(METHODS) + ["prune", "low rank", "deep"]), st.data())
+def test_an_error_names_the_function_that_was_called_and_the_path(model, name, data):
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(model, nn.Linear(D, D, rng=rng), nn.Linear(D, D, rng=rng))
+    path = data.draw(st.sampled_from(sorted(weights(model))))
+    weights(model)[path].data.reshape(-1)[-1] = np.nan
+    X = inputs(model).data
+    call = METHODS[name][0] if name in METHODS else {
+        "prune": lambda m: prune(m, amount=0.5), "low rank": lambda m: factorize(m, share=0.5),
+        "deep": lambda m: deep_compress(m, X, np.zeros(2, int), keep=0.5, bits=2, rng=rng)}[name]
+    function = {"quantize": "quantize_weights", "affine, one step": "quantize_weights", "prune": "prune",
+                "repaired": "quantize_repaired", "share": "share_weights", "low rank": "factorize",
+                "deep": "deep_compress"}.get(name, "prepare")
+    with pytest.raises(ValueError, match=f"^{function}: {path} must be finite, got 1 NaN"):
+        call(model)
+
+
 # ------------------------------------------------------------ computed weights, and what takes their place
 
 class Twice(ComputedWeight):

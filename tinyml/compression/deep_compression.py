@@ -43,7 +43,7 @@ from tinyml.check import check_number, check_real, check_rng, check_sizes
 from tinyml.compression.distillation import distill
 from tinyml.compression.pruning import apply_masks, cubic_sparsity, prune
 from tinyml.compression.weight_sharing import share_biases, share_weights
-from tinyml.nn.weights import computed_weights, nothing_to_do, weights
+from tinyml.nn.weights import check_weights, computed_weights, nothing_to_do, weights
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 
 PRUNING_ENDS = 0.6    # of the training: the rest is for the weights that stay
@@ -107,7 +107,7 @@ def prune_gradually(model, X, y, *, keep, epochs, lr=2e-3, weight_decay=3e-4, ba
         s_t = (1 - keep) (1 - (1 - t / t_end)^3)      until t_end = 0.6 n, then 1 - keep
 
     (`cubic_sparsity`; Zhu and Gupta 2017, equation 1). Pruned weights are put back to exactly 0 after every
-    step of the optimizer, and masks only shrink.
+    step of the optimizer, and masks only shrink. Weights that are 0 at the beginning count as pruned.
 
     Parameters
     ----------
@@ -291,3 +291,4 @@ def _check(function, model, keep, bits, epochs, lr):
                 for path, one in computed_weights(model).items()}
     if computed or not weights(model):
         raise ValueError(nothing_to_do(function, model, computed))
+    check_weights(function, weights(model))

@@ -421,7 +421,10 @@ class IntegerModel(Module):
         for (path, layer), (next_path, behind) in zip(places, [*places[1:], ("", None)]):
             if type(layer) in LAYERS:
                 outputs = ranges[next_path if type(behind) is ReLU else path]
-                self.layers.append(LAYERS[type(layer)](layer, inputs, outputs))
+                try:
+                    self.layers.append(LAYERS[type(layer)](layer, inputs, outputs))
+                except ValueError as error:
+                    raise ValueError(f"{name}: the layer at {path} must fit; {error}") from error
                 inputs = outputs
             elif type(layer) in POOLS:
                 self.layers.append(POOLS[type(layer)](layer))

@@ -405,6 +405,8 @@ def _plan(function, model, share, energy, X):
                          f"energy={energy!r}; write {function}(model, share=0.25)")
     if energy is None:
         check_number(function, "share", share, above=0, below=1)
+    for path, _, weight in all_weights(model):
+        check_real(function, path, weight.data)
     covariances = None if X is None else input_covariances(model, X)
     model = copy.deepcopy(model) if X is None or not _reused(model) else untied(model)
     places = [(path, layer) for path, layer in model.named_modules() if isinstance(layer, KINDS)]

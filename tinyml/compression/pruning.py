@@ -220,6 +220,8 @@ def prune(model, *, amount, method="global", rng=None):
     """
     check_number("prune", "amount", amount, at_least=0, below=1)
     found = _prunable("prune", model)
+    for path, weight in found.items():
+        check_real("prune", path, weight.data)
     warn_left("prune", _fixed(model))
     arrays = [weight.data for weight in found.values()]
     if method == "global":

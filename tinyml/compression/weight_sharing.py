@@ -257,6 +257,8 @@ def share_weights(model, *, bits, init="linear", rng=None):
     UserWarning : a weight is computed already
     """
     _check_bits("share_weights", bits)
+    if init == "random":
+        check_rng("share_weights", rng)
     return replace_weights("share_weights", model, lambda weight: SharedWeight.from_weight(
         weight, k=1 << bits, init=init, rng=rng))
 

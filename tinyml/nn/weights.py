@@ -11,6 +11,7 @@ A weight may be *computed*: then a `ComputedWeight` stands in its place, and giv
 """
 import warnings
 
+from tinyml.check import check_real
 from tinyml.nn.module import Module
 from tinyml.nn.norms import BatchNorm1d, LayerNorm
 from tinyml.tensor import Tensor
@@ -152,22 +153,31 @@ def replace_weights(function, model, make):
 
     Raises
     ------
-    ValueError : the model has no weight of its own
+    ValueError : the model has no weight of its own, or one that is empty or not finite
 
     Warns
     -----
     UserWarning : a weight is computed already
     """
     computed = computed_weights(model)
-    own = [weight for _, _, weight in all_weights(model) if not isinstance(weight, ComputedWeight)]
-    treated = set(map(id, own))
+    own = {path: weight for path, _, weight in all_weights(model)
+           if not isinstance(weight, ComputedWeight)}
+    treated = set(map(id, own.values()))
     why = {path: f"computed already, by {type(one).__name__}" for path, one in computed.items()
            if treated.isdisjoint(map(id, one.parameters()))}
     if not own:
         raise ValueError(nothing_to_do(function, model, why))
+    check_weights(function, own)
     warn_left(function, why)
-    swap(model, {weight: make(weight) for weight in own})
+    swap(model, {weight: make(weight) for weight in own.values()})
     return model
+
+
+def check_weights(function, found):
+    """Raise ValueError unless each of the weights {path: weight} is finite and holds a number."""
+    for path, weight in found.items():
+        if not check_real(function, path, weight.data).size:
+            raise ValueError(f"{function}: {path} must hold at least one number, got shape {weight.shape}")
 
 
 def nothing_to_do(function, model, left):

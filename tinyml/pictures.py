@@ -8,12 +8,13 @@ A plain PGM is a text that one can type. This one has 8 x 8 pixels from 0 (black
     0 0 5 13 9 1 0 0
     ...                    (8 rows of 8 numbers)
 
-A PNG is a signature and chunks: length, name, content, CRC-32 of name and content. The chunks IDAT together are
-one zlib stream of rows. A row begins with the number of a filter, which says what was subtracted from each byte:
-0 nothing, 1 the byte a to its left, 2 the byte b above, 3 floor((a + b) / 2), 4 Paeth's choice of a, b and c.
+A PNG is a signature and chunks: length, name, content, CRC-32 of name and content. The chunks IDAT
+together are one zlib stream of rows. A row begins with the number of a filter, which says what was
+subtracted from each byte: 0 nothing, 1 the byte a to its left, 2 the byte b above,
+3 floor((a + b) / 2), 4 Paeth's choice of a, b and c above a.
 
-Sources: the PGM format of Netpbm, https://netpbm.sourceforge.net/doc/pgm.html; Portable Network Graphics,
-third edition, W3C 2025; ITU-R BT.601 (grey from red, green and blue).
+Sources: the PGM format of Netpbm, https://netpbm.sourceforge.net/doc/pgm.html; Portable Network
+Graphics, third edition, W3C 2025; ITU-R BT.601 (grey from red, green and blue).
 """
 import re
 import struct
@@ -83,9 +84,11 @@ def write_pgm(image, path, *, maximum):
     if image.dtype.kind not in "iu":
         raise TypeError(f"write_pgm: image must hold integers, got dtype {image.dtype}")
     if image.ndim != 2 or not image.size:
-        raise ValueError(f"write_pgm: image must have shape (H, W), H and W >= 1, got {image.shape}")
+        raise ValueError(f"write_pgm: image must have shape (H, W), H and W >= 1, got "
+                         f"{image.shape}")
     if image.min() < 0 or image.max() > maximum:
-        raise ValueError(f"write_pgm: image must be in 0..{maximum}, got {image.min()}..{image.max()}")
+        raise ValueError(f"write_pgm: image must be in 0..{maximum}, got "
+                         f"{image.min()}..{image.max()}")
     rows = [" ".join(map(str, row)) for row in image.tolist()]
     lines = ["P2", f"{image.shape[1]} {image.shape[0]}", f"{maximum}", *rows, ""]
     write(path, "\n".join(lines).encode())
@@ -95,11 +98,11 @@ HEADER = re.compile(rb"(P[25])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,9})" + rb"\s")  
 
 
 def read_pgm(path):
-    """Read a grey image from a PGM file: plain (P2, numbers as text) or raw (P5, one or two bytes per pixel).
+    """Read a grey image from a PGM file: plain (P2, numbers as text) or raw (P5, bytes).
 
-    Between P2 or P5, the width, the height and the maximum is white space, and comments from # to the end of
-    the line. The pixels follow, row by row from the top. In a raw file with a maximum of 256 or more, a pixel is
-    two bytes, the higher one first.
+    Between P2 or P5, the width, the height and the maximum is white space, and comments from # to
+    the end of the line. The pixels follow, row by row from the top. In a raw file with a maximum
+    of 256 or more, a pixel is two bytes, the higher one first.
 
     Parameters
     ----------
@@ -118,18 +121,19 @@ def read_pgm(path):
     data = Path(path).read_bytes()
     header = HEADER.match(data)
     if not header:
-        raise ValueError(f"read_pgm: path must name a PGM file, which begins like \"P2 8 8 16\", got {path} with "
-                         f"{data[:16]!r}")
+        raise ValueError(f"read_pgm: path must name a PGM file, which begins like \"P2 8 8 16\", "
+                         f"got {path} with {data[:16]!r}")
     kind, (width, height, maximum) = header[1], map(int, header.groups()[1:])
     body = data[header.end():]
     if not (width and height and 1 <= maximum <= 65535):
-        raise ValueError(f"read_pgm: width and height must be >= 1 and the maximum in 1..65535, got {width}, "
-                         f"{height} and {maximum} in {path}")
+        raise ValueError(f"read_pgm: width and height must be >= 1 and the maximum in 1..65535, "
+                         f"got {width}, {height} and {maximum} in {path}")
     if kind == b"P2":
         words = body.split()
         odd = [word for word in words if not re.fullmatch(rb"0*[0-9]{1,5}", word)]
         if odd:
-            raise ValueError(f"read_pgm: pixels must be integers in 0..{maximum}, got {odd[0][:20]!r} in {path}")
+            raise ValueError(f"read_pgm: pixels must be integers in 0..{maximum}, got "
+                             f"{odd[0][:20]!r} in {path}")
         pixels = np.array([int(word) for word in words], np.int64)
         found = len(words)
     else:
@@ -137,10 +141,11 @@ def read_pgm(path):
         found = len(body) / depth
         pixels = np.frombuffer(body[:len(body) // depth * depth], f">u{depth}").astype(np.int64)
     if found != width * height:
-        raise ValueError(f"read_pgm: a picture of {width} x {height} must have {width * height} pixels, got "
-                         f"{found:g} in {path}")
+        raise ValueError(f"read_pgm: a picture of {width} x {height} must have {width * height} "
+                         f"pixels, got {found:g} in {path}")
     if pixels.max() > maximum:
-        raise ValueError(f"read_pgm: pixels must be integers in 0..{maximum}, got {pixels.max()} in {path}")
+        raise ValueError(f"read_pgm: pixels must be integers in 0..{maximum}, got {pixels.max()} "
+                         f"in {path}")
     return pixels.reshape(height, width), maximum
 
 
@@ -149,14 +154,15 @@ def read_pgm(path):
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}
-DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPHA: (8, 16), RGB_ALPHA: (8, 16)}
+DEPTHS = {GREY: (1, 2, 4, 8, 16), PALETTE: (1, 2, 4, 8), RGB: (8, 16), GREY_ALPHA: (8, 16),
+          RGB_ALPHA: (8, 16)}
 
 
 def read_png(path):
-    """Read a picture from a PNG file: grey, RGB or palette, with or without transparency, not interlaced.
+    """Read a picture from a PNG file: grey, RGB or palette, with or without transparency.
 
-    Colours of a palette become RGB. Transparency in a chunk of its own (tRNS) becomes an alpha channel.
-    Gamma and colour profiles are not applied.
+    Colours of a palette become RGB. Transparency in a chunk of its own (tRNS) becomes an alpha
+    channel. Gamma and colour profiles are not applied.
 
     Parameters
     ----------
@@ -164,22 +170,25 @@ def read_png(path):
 
     Returns
     -------
-    pixels : ndarray of int64, shape (H, W, C), in 0..maximum; C = 1 grey, 2 with alpha, 3 RGB, 4 with alpha
+    pixels : ndarray of int64, shape (H, W, C), in 0..maximum
+        C = 1 is grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
     maximum : int, 2^b - 1 for b bits per sample
 
     Raises
     ------
     FileNotFoundError : there is no such file
-    ValueError : not a PNG file, damaged or cut short, interlaced, of an unknown kind, or with pixels of more
-        than 8 MB
+    ValueError : not a PNG file, damaged or cut short, interlaced, of an unknown kind, or with
+        pixels of more than 8 MB
     """
     chunks = _chunks(path, Path(path).read_bytes())
     width, height, depth, color, *methods = struct.unpack(">IIBBBBB", chunks["IHDR"])
     if methods[2] == 1:
-        raise ValueError(f"read_png: {path} must not be interlaced, got an Adam7 picture; save it without")
+        raise ValueError(f"read_png: {path} must not be interlaced, got an Adam7 picture; save it "
+                         "without")
     if methods != [0, 0, 0] or depth not in DEPTHS.get(color, ()) or not width or not height:
-        raise ValueError(f"read_png: {path} must have a header of the PNG standard, got width {width}, height "
-                         f"{height}, depth {depth}, colour type {color}, methods {methods}")
+        raise ValueError(f"read_png: {path} must have a header of the PNG standard, got width "
+                         f"{width}, height {height}, depth {depth}, colour type {color}, methods "
+                         f"{methods}")
     channels = CHANNELS[color]
     row_bytes = (width * channels * depth + 7) // 8
     filtered = _inflated(path, chunks["IDAT"], height, row_bytes)
@@ -196,7 +205,7 @@ def read_png(path):
 
 
 def _chunks(path, data):
-    """{name: content} of the chunks that matter, or an error if one is damaged, unknown or missing."""
+    """{name: content} of the chunks, or an error if one is damaged, unknown or missing."""
     if data[:8] != SIGNATURE:
         raise ValueError(f"read_png: path must name a PNG file, got {path} with {data[:8]!r}")
     chunks, pixels, at = {}, [], 8
@@ -204,25 +213,28 @@ def _chunks(path, data):
         length, name = int.from_bytes(data[at:at + 4], "big"), data[at + 4:at + 8]
         content, crc = data[at + 8:at + 8 + length], data[at + 8 + length:at + 12 + length]
         if len(crc) < 4 or zlib.crc32(name + content) != int.from_bytes(crc, "big"):
-            raise ValueError(f"read_png: {path} must be a whole PNG file, got it damaged or cut short at byte {at}")
+            raise ValueError(f"read_png: {path} must be a whole PNG file, got it damaged or cut "
+                             f"short at byte {at}")
         name, at = name.decode("latin-1"), at + 12 + length
         if name[0].isupper() and name not in ("IHDR", "PLTE", "IDAT", "IEND"):
-            raise ValueError(f"read_png: {path} must have chunks of the PNG standard, got {name!r}")
+            raise ValueError(f"read_png: {path} must have chunks of the PNG standard, got "
+                             f"{name!r}")
         if name in chunks and name in ("IHDR", "PLTE", "tRNS"):
             raise ValueError(f"read_png: {path} must have one chunk {name}, got two")
         chunks[name] = content
         pixels += [content] * (name == "IDAT")
     if len(chunks.get("IHDR", b"")) != 13 or "IDAT" not in chunks or next(iter(chunks)) != "IHDR":
-        raise ValueError(f"read_png: {path} must begin with a header and have pixels, got {', '.join(chunks)}")
+        raise ValueError(f"read_png: {path} must begin with a header and have pixels, got "
+                         f"{', '.join(chunks)}")
     return chunks | {"IDAT": b"".join(pixels)}
 
 
 def _inflated(path, packed, height, row_bytes):
-    """The rows as bytes, shape (height, 1 + row_bytes); nothing is made that the header does not announce."""
+    """The rows as bytes, shape (height, 1 + row_bytes); no more is unpacked than that."""
     size = height * (1 + row_bytes)
     if size > LARGEST:
-        raise ValueError(f"read_png: {path} must have at most {LARGEST:,} bytes of pixels, got {size:,}; make it "
-                         "smaller")
+        raise ValueError(f"read_png: {path} must have at most {LARGEST:,} bytes of pixels, got "
+                         f"{size:,}; make it smaller")
     try:
         unpack = zlib.decompressobj()
         raw = unpack.decompress(packed, size + 1)
@@ -235,7 +247,7 @@ def _inflated(path, packed, height, row_bytes):
 
 
 def _unfiltered(filtered, step):
-    """The bytes of each row with its filter undone; left of a byte is the one `step` bytes before it."""
+    """The bytes of each row, its filter undone; left of a byte is the one `step` bytes before."""
     rows = []
     above = [0] * (filtered.shape[1] - 1)
     for kind, *row in filtered.tolist():
@@ -255,14 +267,15 @@ def _predicted(kind, a, b, c):
         return b
     if kind == 3:
         return (a + b) // 2
-    to_a, to_b, to_c = abs(b - c), abs(a - c), abs(a + b - 2 * c)    # Paeth: who is nearest to a + b - c?
+    # Paeth: which of the three is nearest to a + b - c?
+    to_a, to_b, to_c = abs(b - c), abs(a - c), abs(a + b - 2 * c)
     if to_a <= to_b and to_a <= to_c:
         return a
     return b if to_b <= to_c else c
 
 
 def _samples(rows, depth):
-    """Bytes (H, row_bytes) as samples of `depth` bits, int64, shape (H, samples and what fills the last byte)."""
+    """Bytes (H, row_bytes) as samples of `depth` bits, with those that fill the last byte."""
     if depth == 16:
         return rows.view(">u2").astype(np.int64)
     bits = np.unpackbits(rows, axis=1).reshape(len(rows), -1, depth)
@@ -272,9 +285,10 @@ def _samples(rows, depth):
 def _colored(path, indices, chunks):
     """Palette indices (H, W) as RGB, or RGB with alpha, shape (H, W, 3 or 4)."""
     palette = np.frombuffer(chunks.get("PLTE", b""), np.uint8)
-    if not len(palette) or len(palette) % 3 or len(palette) > 768 or indices.max() >= len(palette) // 3:
-        raise ValueError(f"read_png: {path} must have a palette with every colour of its pixels, got "
-                         f"{len(palette)} bytes and index {indices.max()}")
+    n_colors, rest = divmod(len(palette), 3)
+    if rest or n_colors > 256 or indices.max() >= n_colors:
+        raise ValueError(f"read_png: {path} must have a palette with every colour of its pixels, "
+                         f"got {len(palette)} bytes and index {indices.max()}")
     palette = palette.reshape(-1, 3).astype(np.int64)
     if "tRNS" in chunks:
         alpha = np.frombuffer(chunks["tRNS"], np.uint8)[:len(palette)]
@@ -284,8 +298,9 @@ def _colored(path, indices, chunks):
 
 
 def _with_alpha(path, pixels, key, maximum):
-    """Pixels with an alpha channel that is 0 where they have the colour `key`, two bytes a channel."""
+    """Pixels with an alpha channel, 0 where they have the colour `key` (two bytes a channel)."""
     if len(key) != 2 * pixels.shape[2]:
-        raise ValueError(f"read_png: {path} must have a tRNS chunk of {2 * pixels.shape[2]} bytes, got {len(key)}")
+        raise ValueError(f"read_png: {path} must have a tRNS chunk of {2 * pixels.shape[2]} "
+                         f"bytes, got {len(key)}")
     is_key = (pixels == np.frombuffer(key, ">u2")).all(axis=2, keepdims=True)
     return np.concatenate([pixels, np.where(is_key, 0, maximum)], axis=2)

@@ -1,4 +1,4 @@
-"""Sweeps: one experiment at every capacity and every seed, on one core, on all of them, or on a cluster.
+"""Sweeps: one experiment at every capacity and every seed, on one core, all cores, or a cluster.
 
 A cluster of Dask (``pip install "dask[distributed]"``), here in a script ``risk.py``:
 
@@ -13,12 +13,14 @@ A cluster of Dask (``pip install "dask[distributed]"``), here in a script ``risk
 
     if __name__ == "__main__":
         with Client("scheduler:8786") as client:    # Client() starts a cluster on this machine
-            risks = sweep(risk, [10, 20, 40, 80], repeats=100, seed=0, executor=client.get_executor())
+            risks = sweep(risk, [10, 20, 40, 80], repeats=100, seed=0,
+                          executor=client.get_executor())
 
 The scheduler and its workers are started by ``dask scheduler`` and, on each machine, ``dask worker
-scheduler:8786 --nthreads 1 --nworkers 8``. Workers need tinyml, and the modules that the experiment imports;
-what stands in the script itself travels with it. With an executor of MPI the script differs in one line,
-``with MPIPoolExecutor() as executor:``, and is run by ``mpiexec -n 9 python -m mpi4py.futures risk.py``.
+scheduler:8786 --nthreads 1 --nworkers 8``. Workers need tinyml, and the modules that the
+experiment imports; what stands in the script itself travels with it. With an executor of MPI the
+script differs in one line, ``with MPIPoolExecutor() as executor:``, and is run by ``mpiexec -n 9
+python -m mpi4py.futures risk.py``.
 """
 from concurrent.futures import BrokenExecutor, as_completed
 from contextlib import closing, contextmanager
@@ -32,19 +34,23 @@ from tinyml.progress import progress
 def sweep(experiment, capacities, *, repeats, seed, executor=None, label="sweep"):
     """Run experiment(capacity, rng) at every capacity, `repeats` times, and collect the results.
 
-    Every point of the sweep has a generator of its own, a child of `seed` that its place alone determines:
-    the results do not depend on the executor, on the number of workers, or on the order of their ends.
+    Every point of the sweep has a generator of its own, a child of `seed` that its place alone
+    determines: the results do not depend on the executor, on the number of workers, or on the
+    order of their ends.
 
     Parameters
     ----------
-    experiment : function (capacity, rng) -> number, or array of numbers, of one shape at all points. With a process
-        pool or a cluster it must be importable: at the top of a module, or a `functools.partial` of such.
+    experiment : function (capacity, rng) -> number, or array of numbers, of one shape at all
+        points. With a process pool or a cluster it must be importable: at the top of a module, or
+        a `functools.partial` of such.
     capacities : sequence, what the experiment takes: a number, a tuple of settings ...
     repeats : int >= 1
     seed : int >= 0
-    executor : concurrent.futures.Executor, or any object whose submit returns a concurrent.futures.Future; or None
-        None runs the points here, one after the other. ``ProcessPoolExecutor()`` uses every core (give each
-        worker one BLAS thread: OPENBLAS_NUM_THREADS=1); those of Dask and MPI use a cluster, as above.
+    executor : concurrent.futures.Executor or None
+        None runs the points here, one after the other. ``ProcessPoolExecutor()`` uses every core
+        (give each worker one BLAS thread: OPENBLAS_NUM_THREADS=1); those of Dask and MPI use a
+        cluster, as above. Of your own it needs ``submit`` alone, which returns a
+        ``concurrent.futures.Future``.
     label : str, in front of the progress line
 
     Returns
@@ -53,12 +59,15 @@ def sweep(experiment, capacities, *, repeats, seed, executor=None, label="sweep"
 
     Raises
     ------
-    RuntimeError : an experiment failed; the message names its capacity and repeat, the cause is attached. Or a
-        worker process died; the message names the points that were in the hands of the workers.
-    ValueError : repeats < 1, no capacities, or results of different shapes, with the points that gave them
+    RuntimeError : an experiment failed; the message names its capacity and repeat, the cause is
+        attached. Or a worker process died; the message names the points that were in the hands of
+        the workers.
+    ValueError : repeats < 1, no capacities, or results of different shapes, with the points that
+        gave them
     TypeError : a result that is not numbers
 
-    However a sweep ends early, by such an error or by Ctrl-C, points that have not begun are cancelled.
+    However a sweep ends early, by such an error or by Ctrl-C, points that have not begun are
+    cancelled.
 
     Examples
     --------
@@ -81,10 +90,11 @@ def sweep(experiment, capacities, *, repeats, seed, executor=None, label="sweep"
             results[name] = _numbers(name, result)
             first = next(iter(results))
             if results[name].shape != results[first].shape:
-                raise ValueError(f"sweep: experiment must return arrays of one shape, got {results[first].shape} at "
-                                 f"{first} and {results[name].shape} at {name}")
-    rows = [[results[names[repeat, i]] for i in range(len(capacities))] for repeat in range(repeats)]
-    return np.array(rows)
+                raise ValueError(f"sweep: experiment must return arrays of one shape, got "
+                                 f"{results[first].shape} at {first} and {results[name].shape} at "
+                                 f"{name}")
+    in_order = np.array([results[names[point]] for point in points])
+    return in_order.reshape(repeats, len(capacities), *in_order.shape[1:])
 
 
 def _numbers(name, result):
@@ -92,7 +102,8 @@ def _numbers(name, result):
     try:
         array = np.asarray(result)
     except ValueError as error:    # lists of unequal lengths
-        raise ValueError(f"sweep: experiment must return an array, got {error} at {name}") from error
+        raise ValueError(f"sweep: experiment must return an array, got {error} at "
+                         f"{name}") from error
     if array.dtype.kind not in "biufc":
         raise TypeError(f"sweep: experiment must return numbers, got {result!r:.60} at {name}")
     return array
@@ -103,7 +114,7 @@ def _point(experiment, capacity, entropy):
 
 
 def _run(jobs, executor):
-    """Yield (name, result) as the points end; when it is closed, cancel those that have not begun."""
+    """Yield (name, result) as the points end; when closed, cancel those that have not begun."""
     if executor is None:
         for name, job in jobs.items():
             with _failures_named(name):
@@ -113,10 +124,11 @@ def _run(jobs, executor):
     futures, in_hand = {}, []
 
     def note(future):
-        """Called when a future ends. When a pool breaks, the first to end finds the others as they were."""
+        """When a pool breaks, the first future to end finds the others as they were."""
         broke = not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
         if broke and not in_hand:
-            in_hand.extend(name for other, name in list(futures.items()) if other is future or other.running())
+            in_hand.extend(name for other, name in list(futures.items())
+                           if other is future or other.running())
 
     try:
         for name, job in jobs.items():
@@ -141,13 +153,15 @@ def _run(jobs, executor):
 
 @contextmanager
 def _failures_named(name, in_hand=()):
-    """Turn a failure into a RuntimeError with the point's name, or the names of all that a dead worker may have run."""
+    """Turn a failure into a RuntimeError that names its point, or all that may be to blame."""
     try:
         yield
     except KeyboardInterrupt:
         raise
     except BrokenExecutor as error:
-        raise RuntimeError("sweep: workers must live until the end, got one that died (out of memory, killed, or by "
-                           f"os._exit) while it ran one of: {'; '.join(in_hand or [name])}") from error
+        raise RuntimeError("sweep: workers must live until the end, got one that died (out of "
+                           "memory, killed, or by os._exit) while it ran one of: "
+                           f"{'; '.join(in_hand or [name])}") from error
     except BaseException as error:    # SystemExit as well
-        raise RuntimeError(f"sweep: the experiment must not fail, got {error!r} at {name}") from error
+        raise RuntimeError(f"sweep: the experiment must not fail, got {error!r} at "
+                           f"{name}") from error

@@ -4,7 +4,8 @@ A .tsv or .txt file is a table: on each line a label, then the values of one ser
 
     1    -0.647    -0.641    -0.638
 
-A .ts file has a header. Each line after @data is one sample: the sensors between colons, the label last.
+A .ts file has a header. Each line after @data is one sample: the sensors between colons, the label
+last.
 
     @problemName Motions
     @timeStamps false
@@ -12,8 +13,8 @@ A .ts file has a header. Each line after @data is one sample: the sensors betwee
     @data
     0.1,0.2,0.3:1.5,1.4,1.2:Running
 
-Sources: Dau et al. 2019, The UCR time series archive (univariate); Bagnall et al. 2018, The UEA multivariate
-time series classification archive (the .ts format).
+Sources: Dau et al. 2019, The UCR time series archive (univariate); Bagnall et al. 2018, The UEA
+multivariate time series classification archive (the .ts format).
 """
 import re
 from pathlib import Path
@@ -22,7 +23,7 @@ import numpy as np
 
 from tinyml.check import check_number, check_sizes
 
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")    # no 0,5, no 1_000, no inf
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")    # not 0,5 or 1_000
 MISSING = {"", "?", "nan"}
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -31,23 +32,26 @@ def load_ucr(path, *, classes=None, length=None):
     """Read labelled series from a .tsv, .txt or .ts file of the UCR or UEA archive.
 
     The content tells the format: a .ts file begins with a line that starts with "@".
-    Lines that start with "#" or "%" are comments. The text is UTF-8, with or without a byte-order mark.
+    Lines that start with "#" or "%" are comments. The text is UTF-8, with or without a byte-order
+    mark.
 
-    In a table, tabs, commas or spaces separate the fields, the same on every line. "NaN", "?" or an empty
-    field is a missing value. Missing values at the end of a line mean that the series is shorter. Other gaps
-    are filled by linear interpolation, at the start with the first value.
+    In a table, tabs, commas or spaces separate the fields, the same on every line. "NaN", "?" or
+    an empty field is a missing value. Missing values at the end of a line mean that the series is
+    shorter. Other gaps are filled by linear interpolation, at the start with the first value.
 
     In a .ts file, missing values and time stamps are refused.
 
     Parameters
     ----------
     path : path-like
-    classes : array_like, or None for the labels that the header of a .ts file declares, else those of the file
-        The labels that become 0, 1, 2 ... in ascending order. To read a test file, pass the classes of its
-        training file.
+    classes : array_like, or None
+        The labels that become 0, 1, 2 ... in ascending order. To read a test file, pass the
+        classes of its training file. None: the labels that the header of a .ts file declares,
+        or those of the table.
     length : int >= 2, or None
         T, to which every series is resampled, linearly in time: value j is read at the time
-        j (T_i - 1)/(T - 1) of a series of T_i values. None: all series must be equally long, and stay as they are.
+        j (T_i - 1)/(T - 1) of a series of T_i values. None: all series must be equally long, and
+        stay as they are.
 
     Returns
     -------
@@ -58,10 +62,11 @@ def load_ucr(path, *, classes=None, length=None):
     Raises
     ------
     FileNotFoundError : there is no such file
-    ValueError : the message names the file and the line: text that is not UTF-8, no series, a field that is
-        not a number (a decimal comma, 1_000, infinity), a value that float32 cannot hold, a line without label
-        or values, series of unequal lengths while length is None, sensors of unequal lengths, a header that
-        the data contradict, a label that is not in classes
+    ValueError : the message names the file and the line: text that is not UTF-8, no series, a
+        field that is not a number (a decimal comma, 1_000, infinity), a value that float32 cannot
+        hold, a line without label or values, series of unequal lengths while length is None,
+        sensors of unequal lengths, a header that the data contradict, a label that is not in
+        classes
     """
     if length is not None:
         check_sizes("load_ucr", length=length)
@@ -83,9 +88,10 @@ def _lines(path):
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"load_ucr: {path} must be UTF-8 text, got byte {error.object[error.start]:#04x} at "
-                         f"{error.start}; save it as UTF-8") from None
-    numbered = enumerate(re.split(r"\r\n|\n|\r", text), 1)    # splitlines would also split at form feeds
+        raise ValueError(f"load_ucr: {path} must be UTF-8 text, got byte "
+                         f"{error.object[error.start]:#04x} at {error.start}; save it as "
+                         "UTF-8") from None
+    numbered = enumerate(re.split(r"\r\n|\n|\r", text), 1)    # splitlines splits at form feeds too
     return [(i, line.strip(" ")) for i, line in numbered
             if line.strip(" \t") and line.lstrip(" \t")[0] not in "#%"]
 
@@ -101,7 +107,8 @@ def _read_table(path, lines):
         name, values = fields[0], _numbers(fields[1:], where)
         there = np.flatnonzero(~np.isnan(values))
         if name.lower() in MISSING or not len(there):
-            raise ValueError(f"load_ucr: {where} must hold a label and finite values, got {line[:40]!r}")
+            raise ValueError(f"load_ucr: {where} must hold a label and finite values, got "
+                             f"{line[:40]!r}")
         times = np.arange(there[-1] + 1)    # what is missing at the end is no value
         names.append(name)
         series.append(np.interp(times, there, values[there])[None])
@@ -113,7 +120,8 @@ def _read_ts(path, lines):
     header = {}
     for count, (i, line) in enumerate(lines, 1):
         if not line.startswith("@"):
-            raise ValueError(f"load_ucr: {path}, line {i} must be a tag or @data, got {line[:40]!r}")
+            raise ValueError(f"load_ucr: {path}, line {i} must be a tag or @data, got "
+                             f"{line[:40]!r}")
         tag, *words = line.split()
         header[tag.lower()] = words
         if tag.lower() == "@data":
@@ -122,11 +130,12 @@ def _read_ts(path, lines):
     if "@data" not in header or not data:
         raise ValueError(f"load_ucr: {path} must hold a series after @data, got none")
     if _flag(path, header, "@timeStamps"):
-        raise ValueError(f"load_ucr: {path} must have values without time stamps, got @timeStamps true; write "
-                         "the values alone, at equal intervals")
+        raise ValueError(f"load_ucr: {path} must have values without time stamps, got @timeStamps "
+                         "true; write the values alone, at equal intervals")
     declared = header["@classlabel"][1:] if _flag(path, header, "@classLabel") else []
     if not declared:
-        raise ValueError(f"load_ucr: {path} must declare its labels, got no @classLabel true with labels")
+        raise ValueError(f"load_ucr: {path} must declare its labels, got no @classLabel true with "
+                         "labels")
     names, series = [], []
     for i, line in data:
         where = f"{path}, line {i}"
@@ -134,14 +143,14 @@ def _read_ts(path, lines):
         rows = [_numbers([v.strip(" \t") for v in sensor.split(",")], where) for sensor in sensors]
         name = name.strip(" \t")
         if not rows or name not in declared:
-            raise ValueError(f"load_ucr: {where} must end with a colon and a label of {declared}, got "
-                             f"{line[-40:]!r}")
+            raise ValueError(f"load_ucr: {where} must end with a colon and a label of {declared}, "
+                             f"got {line[-40:]!r}")
         lengths = [len(row) for row in rows]
         if len(set(lengths)) > 1:
             raise ValueError(f"load_ucr: {where} must have sensors of one length, got {lengths}")
         if np.isnan(rows).any():
-            raise ValueError(f"load_ucr: {where} must hold no missing values, got '?' or NaN; fill them, or "
-                             "leave the series out")
+            raise ValueError(f"load_ucr: {where} must hold no missing values, got '?' or NaN; "
+                             "fill them, or leave the series out")
         _obey(header, rows, where)
         names.append(name)
         series.append(np.array(rows))
@@ -163,34 +172,35 @@ def _obey(header, rows, where):
     """Raise ValueError unless the numbers of sensors and values are those of the header."""
     equal = (header.get("@equallength") or ["true"])[0].lower() == "true"
     univariate = (header.get("@univariate") or ["false"])[0].lower() == "true"
-    declared = {"sensors": header.get("@dimensions") or header.get("@dimension") or ["1"] * univariate,
-                "values": header.get("@serieslength") if equal else None}
+    sensors = header.get("@dimensions") or header.get("@dimension") or ["1"] * univariate
+    declared = {"sensors": sensors, "values": header.get("@serieslength") if equal else None}
     for what, found in (("sensors", len(rows)), ("values", len(rows[0]))):
         if declared[what] and declared[what][0] != str(found):
-            raise ValueError(f"load_ucr: {where} must have {what}: {declared[what][0]}, as the header says, got "
-                             f"{found}")
+            raise ValueError(f"load_ucr: {where} must have {what}: {declared[what][0]}, as the "
+                             f"header says, got {found}")
 
 
 def _numbers(fields, where):
     """The fields as float64, NaN where a value is missing."""
     for field in fields:
         if field.lower() not in MISSING and not NUMBER.fullmatch(field):
-            raise ValueError(f"load_ucr: {where} must hold numbers, got {field[:40]!r}; write them like -1.5e-3")
+            raise ValueError(f"load_ucr: {where} must hold numbers, got {field[:40]!r}; write "
+                             "them like -1.5e-3")
     row = np.array([np.nan if field.lower() in MISSING else float(field) for field in fields])
     large = np.flatnonzero(np.abs(row) > LARGEST)
     if len(large):
-        raise ValueError(f"load_ucr: {where} must hold finite values of float32, at most {LARGEST:.4g}, got "
-                         f"{fields[large[0]][:40]!r}")
+        raise ValueError(f"load_ucr: {where} must hold finite values of float32, at most "
+                         f"{LARGEST:.4g}, got {fields[large[0]][:40]!r}")
     return row
 
 
 def _labels(path, names, classes, declared):
-    """The labels of the file and the sorted classes: float64 if all labels are numbers, else str."""
+    """The labels of the file and the sorted classes: float64 if all labels are numbers, or str."""
     are_words = not all(NUMBER.fullmatch(name) for name in declared or names)
     odd = [name for name in names if not name[:1].isalpha() or name.lower() in ("inf", "infinity")]
     if are_words and declared is None and odd:
-        raise ValueError(f"load_ucr: {path} must have labels that are all numbers, or all words that begin with "
-                         f"a letter, got {odd[0][:40]!r}")
+        raise ValueError(f"load_ucr: {path} must have labels that are all numbers, or all words "
+                         f"that begin with a letter, got {odd[0][:40]!r}")
     dtype = str if are_words else np.float64
     labels = np.array(names, dtype)
     try:
@@ -201,8 +211,8 @@ def _labels(path, names, classes, declared):
     missing = ~np.isin(labels, classes)
     if missing.any() or not (are_words or np.isfinite(classes).all()):
         name = names[missing.argmax()]
-        raise ValueError(f"load_ucr: classes must be finite and hold every label of {path}, got no {name} in "
-                         f"{classes.tolist()}")
+        raise ValueError(f"load_ucr: classes must be finite and hold every label of {path}, got "
+                         f"no {name} in {classes.tolist()}")
     return labels, classes
 
 
@@ -212,8 +222,8 @@ def _stacked(path, series, length):
         series = [_resampled(x, length) for x in series]
     lengths = sorted({x.shape[1] for x in series})
     if len(lengths) > 1:
-        raise ValueError(f"load_ucr: {path} must hold series of one length, got {lengths[0]} to {lengths[-1]}; "
-                         f"write length={lengths[-1]} to stretch them")
+        raise ValueError(f"load_ucr: {path} must hold series of one length, got {lengths[0]} to "
+                         f"{lengths[-1]}; write length={lengths[-1]} to stretch them")
     return np.stack(series)
 
 

@@ -1,20 +1,21 @@
 """Deploy: one file that maps a raw image to a label, in any process, to the bit.
 
-Problem: an encoder is in one variable, its head in another, and what was done to the pixels before is in a line
-of a notebook that nobody finds again. A model that is to serve must carry all three.
+Problem: an encoder is in one variable, its head in another, and what was done to the pixels before
+is in a line of a notebook that nobody finds again. A model that is to serve must carry all three.
 
 Idea: a `Classifier` is one module, g o f o (scaling), from raw pixels to probabilities,
 
     p = softmax( g_phi( f_theta( raw / maximum ) ) )
 
-It knows the form of its input and refuses any other; `tinyml.nn.save_model` writes it to one file, and
-`tinyml.nn.load_model` reads it back in a process that knows nothing about its training. On the command line:
+It knows the form of its input and refuses any other; `tinyml.nn.save_model` writes it to one file,
+and `tinyml.nn.load_model` reads it back in a process that knows nothing about its training. On the
+command line:
 
     python -m tinyml.selfsupervised.deploy classifier.npz seven.pgm
 
-The picture is a PGM or PNG file (`tinyml.pictures`) of the classifier's size; 0 is the background, white is full
-ink. The model may also be a file of `tinyml.compression.storage.save_compressed`. If it has classes of your own,
-name each of them: `--classes my_module:MyEncoder`.
+The picture is a PGM or PNG file (`tinyml.pictures`) of the classifier's size; 0 is the background,
+white is full ink. The model may also be a file of `tinyml.compression.storage.save_compressed`. If
+it has classes of your own, name each of them: `--classes my_module:MyEncoder`.
 
 Source: MATH5836 week 10, section 10.3, phase 2, step 3.
 """
@@ -45,13 +46,14 @@ class Classifier(Module):
     shape : (int, int), H and W of a raw image
     maximum : number > 0, the largest raw value of a pixel, which becomes 1; the smallest is 0
 
-    Call it on raw images, array_like of real numbers, shape (n, H, W), for logits, a Tensor of shape (n, C).
+    Call it on raw images, array_like of real numbers, shape (n, H, W), for logits, a Tensor of
+    shape (n, C).
 
     Raises
     ------
     TypeError : raw images do not hold real numbers
-    ValueError : raw images of another shape, or with values that are NaN, infinite or outside of 0..maximum; a
-        head whose C is not the number of labels; sizes below 1
+    ValueError : raw images of another shape, or with values that are NaN, infinite or outside of
+        0..maximum; a head whose C is not the number of labels; sizes below 1
     """
 
     def __init__(self, encoder, head, *, labels, shape, maximum):
@@ -68,21 +70,23 @@ class Classifier(Module):
         return logits
 
     def scale(self, raw):
-        """raw / maximum, flat, as the encoder knows images from its training: float32, shape (n, H W)."""
-        raw = check_real("Classifier", "raw", raw.data if isinstance(raw, Tensor) else raw, at_least=0)
+        """raw / maximum, flat, as the encoder has seen images: float32, shape (n, H W)."""
+        raw = raw.data if isinstance(raw, Tensor) else raw
+        raw = check_real("Classifier", "raw", raw, at_least=0)
         if raw.ndim != 3 or raw.shape[1:] != self.shape:
             h, w = self.shape
-            raise ValueError(f"Classifier: raw must have shape (n, {h}, {w}), got {raw.shape}; write image[None] "
-                             "for a single image")
+            raise ValueError(f"Classifier: raw must have shape (n, {h}, {w}), got {raw.shape}; "
+                             "write image[None] for a single image")
         if raw.max(initial=0) > self.maximum:
-            raise ValueError(f"Classifier: raw must be at most maximum = {self.maximum:g}, got {raw.max():g}")
+            raise ValueError(f"Classifier: raw must be at most maximum = {self.maximum:g}, got "
+                             f"{raw.max():g}")
         return (raw / self.maximum).astype(np.float32).reshape(len(raw), -1)
 
     def probabilities(self, raw):
         """The probabilities of the classes, ndarray of shape (n, C), rows that sum to 1; n >= 1.
 
-        In evaluation mode and without a graph. Equal rows in equal batches give equal bits; in a batch of
-        another size the BLAS may round otherwise.
+        In evaluation mode and without a graph. Equal rows in equal batches give equal bits; in a
+        batch of another size the BLAS may round otherwise.
         """
         return F.softmax(Tensor(predict(self, check_real("Classifier", "raw", raw)))).data
 
@@ -103,7 +107,8 @@ def classify_file(model, path):
     Parameters
     ----------
     model : Classifier
-    path : path-like, a PGM or PNG file of the classifier's H x W pixels; its white becomes the classifier's maximum
+    path : path-like, a PGM or PNG file of the classifier's H x W pixels; its white becomes the
+        classifier's maximum
 
     Returns
     -------
@@ -137,13 +142,14 @@ def load_classifier(path, classes=()):
     FileNotFoundError : there is no such file
     ValueError : as in `load_model` and `load_compressed`, or the file holds another model
     """
-    storage = import_module("tinyml.compression.storage")    # of another lesson, for its files alone
+    storage = import_module("tinyml.compression.storage")    # of another lesson, for its files
     with open(path, "rb") as file:
         is_compressed = file.read(len(storage.MAGIC)) == storage.MAGIC
     model = (storage.load_compressed if is_compressed else load_model)(path, classes)
     if not isinstance(model, Classifier):
-        raise ValueError(f"load_classifier: path must name the file of a Classifier, got {path} of a "
-                         f"{type(model).__name__}; write save_model(Classifier(encoder, head, ...), path)")
+        raise ValueError(f"load_classifier: path must name the file of a Classifier, got {path} "
+                         f"of a {type(model).__name__}; write save_model(Classifier(encoder, "
+                         "head, ...), path)")
     return model
 
 
@@ -166,19 +172,21 @@ def find_class(name):
     try:
         found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise ValueError(f"find_class: name must be module:Name of a class that can be imported, got {name!r}: "
-                         f"{error}") from error
+        raise ValueError(f"find_class: name must be module:Name of a class that can be imported, "
+                         f"got {name!r}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Module)):
-        raise ValueError(f"find_class: name must be that of a Module subclass, got {name!r}, which is {found!r}")
+        raise ValueError(f"find_class: name must be that of a Module subclass, got {name!r}, "
+                         f"which is {found!r}")
     return found
 
 
 def main(arguments):
     """Print the name of each picture, its label and the label's probability."""
-    parser = argparse.ArgumentParser(prog="python -m tinyml.selfsupervised.deploy", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tinyml.selfsupervised.deploy",
+                                     description=main.__doc__)
     parser.add_argument("--classes", action="append", default=[], metavar="MODULE:NAME",
                         help="a class of your own that the model has; may be given several times")
-    parser.add_argument("model", help="a file of save_model or save_compressed that holds a Classifier")
+    parser.add_argument("model", help="a Classifier in a file of save_model or save_compressed")
     parser.add_argument("pictures", nargs="+", metavar="picture", help="a PGM or PNG file")
     given = parser.parse_args(arguments)
     try:

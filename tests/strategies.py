@@ -5,9 +5,12 @@ length 0. Values come from a Generator that hypothesis seeds: generic, so that n
 right by accident, and of a kind that keeps its distance from poles, kinks or ties, where a central
 difference is blind.
 """
+import inspect
 import math
+from typing import NamedTuple
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -296,3 +299,49 @@ def with_filters(draw):
     x = draw(images(kernel_size, padding))
     args = x, anything(rng, (n_out, x.shape[1], *kernel_size)), anything(rng, n_out)
     return args[:draw(st.integers(2, 3))], dict(stride=stride, padding=padding)
+
+
+# -------------------------------------------------- settings: what is refused, what is accepted
+
+class Setting(NamedTuple):
+    """Values of an argument just outside of its range or of another type, and values at its edges."""
+    bad: list
+    good: list
+
+
+NO_NUMBER = [None, "1", True, math.nan, math.inf]
+NO_INT = [None, "1", True, math.nan, 1.0]
+POSITIVE = Setting([0, -1e-9, *NO_NUMBER], [1e-9, 10.0, np.float64(3)])
+UNIT = Setting([-1e-9, 1 + 1e-9, *NO_NUMBER], [0, 1, np.float64(0.5)])
+REAL = Setting(NO_NUMBER, [0, -1, np.float64(2.5)])
+FLAG = Setting(["no", None, 1, 0.0], [True, False, np.True_])
+SIZE = Setting([0, -1, *NO_INT], [1, np.int64(2)])
+COUNT = Setting([-1, *NO_INT], [0, np.int64(1)])
+PAIR = Setting([0, (1, 0), (1,), (1, 1, 1), [1.0, 1], *NO_INT], [1, (1, 2), [2, 1], np.int64(2)])
+PADDING = Setting([-1, (0, -1), (0,), (0, True), *NO_INT], [0, (0, 1), np.int64(1)])
+POOL_PADDING = Setting([2, (0, 2), *PADDING.bad], PADDING.good)    # of windows of 2 or 3
+AXIS = Setting([2, -3, (0,), *NO_INT], [0, 1, -1, -2, np.int64(0)])
+REDUCTION = Setting(["avg", None, 1, ["mean"]], ["mean", "sum", "none"])
+GENERATOR = Setting([None, 0, "seed", np.random], [np.random.default_rng(5)])
+
+
+def or_none(setting):
+    """The same, with None as one more value."""
+    return Setting([v for v in setting.bad if v is not None], [None, *setting.good])
+
+
+def settings_of(table):
+    """pytest's (name, option) of all options of a table of name -> (call, {option: Setting}, ...)."""
+    return pytest.mark.parametrize("name, option", [(name, option) for name in table for option in table[name][1]])
+
+
+def optional(function):
+    """The names of a function's arguments that have a default, and `rng`."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name for p in parameters if p.default is not p.empty or p.name == "rng"}
+
+
+def differ(a, b):
+    """Whether two results, arrays or tuples of them, differ in shape or in an entry."""
+    a, b = (x if isinstance(x, tuple) else (x,) for x in (a, b))
+    return len(a) != len(b) or any(x.shape != y.shape or (x != y).any() for x, y in zip(a, b))

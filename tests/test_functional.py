@@ -1,4 +1,5 @@
 """The laws of softmax, losses, distances, norms, dropout and attention, whatever the numbers."""
+import inspect
 import math
 
 import numpy as np
@@ -6,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import rngs
+from strategies import (AXIS, COUNT, FLAG, GENERATOR, NO_INT, PADDING, PAIR, POOL_PADDING, POSITIVE, REAL, REDUCTION,
+                        SIZE, UNIT, Setting, differ, optional, or_none, rngs, settings_of)
 
 from tinyml import Tensor, gradcheck
 from tinyml import functional as F
@@ -560,7 +562,6 @@ def test_attention_drops_weights_with_its_rng():
 
 # ------------------------------------------------------------ what is refused, and in which words
 
-RNG = np.random.default_rng(0)
 Z, X3 = Tensor(np.zeros((2, 3))), Tensor(np.zeros((1, 2, 4)))
 NAN = np.array([[0, np.nan, 0], [np.nan, 0, 0]])
 ERRORS = {    # message -> (kind of error, call)
@@ -645,7 +646,7 @@ ERRORS = {    # message -> (kind of error, call)
     "batch_norm: x must have more than one value per channel in training, got (1, 3)":
         (ValueError, lambda: F.batch_norm(Tensor(np.zeros((1, 3))), training=True)),
     "dropout: p must be >= 0 and <= 1, got 1.5":
-        (ValueError, lambda: F.dropout(Z, 1.5, rng=RNG)),
+        (ValueError, lambda: F.dropout(Z, 1.5, rng=np.random.default_rng(0))),
     "dropout: rng must be a numpy.random.Generator, got 0; write rng=":
         (TypeError, lambda: F.dropout(Z, rng=0)),
     "dropout() missing 1 required keyword-only argument: 'rng'":
@@ -684,7 +685,7 @@ ERRORS = {    # message -> (kind of error, call)
     "scaled_dot_product_attention: rng must be a numpy.random.Generator, got None":
         (TypeError, lambda: attend(X3, X3, X3, dropout_p=0.5)),
     "scaled_dot_product_attention: dropout_p must be >= 0 and <= 1, got 2":
-        (ValueError, lambda: attend(X3, X3, X3, dropout_p=2, rng=RNG)),
+        (ValueError, lambda: attend(X3, X3, X3, dropout_p=2, rng=np.random.default_rng(0))),
 }
 
 
@@ -702,3 +703,173 @@ def test_infinite_inputs_that_leave_no_loss_are_refused(loss):
     target = infinite if loss is F.mse_loss else np.array([[1.0, 0.0]])
     with np.errstate(invalid="ignore"), pytest.raises(ValueError, match="a number, got NaN|must be <= 0, got inf"):
         loss(infinite, target)
+
+
+# ------------------------------------------------------------ every setting of every function
+
+def drawn(*shape):
+    return np.random.default_rng(math.prod(shape)).normal(size=shape).astype(np.float32)
+
+
+def result(y, *more):
+    return (y.data, *(t.data for t in more))
+
+
+def normalised(**options):
+    mean, var = Tensor(drawn(3)), Tensor(np.abs(drawn(3)))
+    return result(F.batch_norm(drawn(4, 3), mean, var, **{"training": True, **options}), mean, var)
+
+
+P3 = np.float32([[0.5, 0.5, 0], [0, 0, 1]])
+CHOICE = Setting(["erf", None, 1], ["none", "tanh"])
+CLASS_WEIGHTS = Setting([[1, 1], 1.0, [1, 1, -1], [1, 1, math.nan], "abc", [[1, 1, 1]]], [None, [1, 0.5, 2], Tensor([3, 1, 1])])
+OPTIONS = {    # name -> (call, {option: Setting}, defaults as PyTorch documents them)
+    "avg_pool2d": (lambda **o: result(F.avg_pool2d(drawn(2, 2, 6, 5), **{"kernel_size": 3, **o})),
+                   dict(kernel_size=PAIR, stride=or_none(PAIR), padding=POOL_PADDING), dict(stride=None, padding=0)),
+    "batch_norm": (normalised, dict(training=FLAG, momentum=UNIT, eps=POSITIVE),
+                   dict(running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5)),
+    "binary_cross_entropy_with_logits": (
+        lambda **o: result(F.binary_cross_entropy_with_logits(drawn(2, 3), P3, **o)),
+        dict(reduction=REDUCTION), dict(reduction="mean")),
+    "conv1d": (lambda **o: result(F.conv1d(drawn(2, 2, 7), drawn(3, 2, 3), drawn(3), **o)), dict(stride=SIZE, padding=COUNT),
+               dict(bias=None, stride=1, padding=0)),
+    "conv2d": (lambda **o: result(F.conv2d(drawn(2, 2, 6, 5), drawn(3, 2, 3, 2), drawn(3), **o)),
+               dict(stride=PAIR, padding=PADDING), dict(bias=None, stride=1, padding=0)),
+    "cosine_similarity": (lambda **o: result(F.cosine_similarity(drawn(3, 3), drawn(3, 3) + 1, **o)),
+                          dict(axis=AXIS, eps=POSITIVE), dict(axis=1, eps=1e-8)),
+    "cross_entropy": (lambda **o: result(F.cross_entropy(drawn(2, 3), [0, 2], **o)),
+                      dict(reduction=REDUCTION, ignore_index=or_none(Setting(NO_INT, [0, np.int64(2), -100])),
+                           label_smoothing=UNIT, weight=CLASS_WEIGHTS),
+                      dict(reduction="mean", ignore_index=None, label_smoothing=0.0, weight=None)),
+    "dropout": (lambda **o: result(F.dropout(drawn(20, 2), **{"rng": np.random.default_rng(0), **o})),
+                dict(p=UNIT, training=FLAG, rng=GENERATOR), dict(p=0.5, training=True)),
+    "embedding": (lambda **o: result(F.embedding([0, 1], drawn(2, 3))), {}, {}),
+    "gelu": (lambda **o: result(F.gelu(drawn(20), **o)), dict(approximate=CHOICE), dict(approximate="none")),
+    "kl_div": (lambda **o: result(F.kl_div(F.log_softmax(drawn(2, 3)), P3, **o)),
+               dict(reduction=Setting(REDUCTION.bad, [*REDUCTION.good, "batchmean"])), dict(reduction="mean")),
+    "layer_norm": (lambda **o: result(F.layer_norm(drawn(2, 2, 2), **{"normalized_shape": (2, 2), **o})),
+                   dict(eps=POSITIVE, normalized_shape=Setting([(), [], 0, (2, 0), *NO_INT], [2, (2,), [2, 2], np.int64(2)])),
+                   dict(weight=None, bias=None, eps=1e-5)),
+    "leaky_relu": (lambda **o: result(F.leaky_relu(drawn(20), **o)), dict(negative_slope=REAL), dict(negative_slope=0.01)),
+    "linear": (lambda **o: result(F.linear(drawn(2, 3), drawn(4, 3))), {}, dict(bias=None)),
+    "log_softmax": (lambda **o: result(F.log_softmax(drawn(2, 3), **o)), dict(axis=AXIS), dict(axis=-1)),
+    "max_pool1d": (lambda **o: result(F.max_pool1d(drawn(2, 2, 7), **{"kernel_size": 3, **o})),
+                   dict(kernel_size=SIZE, stride=or_none(SIZE), padding=Setting([2, *COUNT.bad], COUNT.good)),
+                   dict(stride=None, padding=0)),
+    "max_pool2d": (lambda **o: result(F.max_pool2d(drawn(2, 2, 6, 5), **{"kernel_size": 3, **o})),
+                   dict(kernel_size=PAIR, stride=or_none(PAIR), padding=POOL_PADDING), dict(stride=None, padding=0)),
+    "mse_loss": (lambda **o: result(F.mse_loss(drawn(2, 3), P3, **o)), dict(reduction=REDUCTION), dict(reduction="mean")),
+    "normalize": (lambda **o: result(F.normalize(drawn(3, 3), **o)), dict(p=Setting(POSITIVE.bad, [0.5, 1, np.float64(3)]), axis=AXIS, eps=POSITIVE),
+                  dict(p=2.0, axis=1, eps=1e-12)),
+    "relu": (lambda **o: result(F.relu(drawn(3))), {}, {}),
+    "scaled_dot_product_attention": (
+        lambda **o: result(attend(drawn(2, 3, 4), drawn(2, 3, 4) + 1, drawn(2, 3, 2), **{"rng": np.random.default_rng(0), "dropout_p": 0.5, **o})),
+        dict(dropout_p=UNIT, is_causal=FLAG, rng=GENERATOR,
+             attn_mask=or_none(Setting([np.ones((3, 3), int), np.ones(2, bool), "no", np.zeros((3, 3), bool)], [np.tri(3, dtype=bool), drawn(3, 3)]))),
+        dict(attn_mask=None, dropout_p=0.0, is_causal=False, rng=None)),
+    "sigmoid": (lambda **o: result(F.sigmoid(drawn(3))), {}, {}),
+    "softmax": (lambda **o: result(F.softmax(drawn(2, 3), **o)), dict(axis=AXIS), dict(axis=-1)),
+    "tanh": (lambda **o: result(F.tanh(drawn(3))), {}, {}),
+}
+TENSORS = {"weight", "bias", "running_mean", "running_var"}    # optional tensors: their shapes have a law of their own
+
+
+def test_every_setting_has_a_row():
+    assert set(OPTIONS) == set(F.__all__)
+    for name, (_, settings, defaults) in OPTIONS.items():
+        assert optional(getattr(F, name)) <= set(settings) | TENSORS | set(defaults), name
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_defaults_are_the_documented_ones(name):
+    parameters = inspect.signature(getattr(F, name)).parameters.values()
+    assert {p.name: p.default for p in parameters if p.default is not p.empty} == OPTIONS[name][2]
+
+
+@settings_of(OPTIONS)
+def test_a_setting_outside_its_range_is_refused_by_name(name, option):
+    call, settings, _ = OPTIONS[name]
+    for value in settings[option].bad:
+        with pytest.raises((ValueError, TypeError), match=rf"^{name}: .*{option}"):
+            pytest.fail(f"{option}={value!r} was accepted: {call(**{option: value})}")
+
+
+@settings_of(OPTIONS)
+def test_a_setting_within_its_range_is_accepted_and_used(name, option):
+    """At the edges too, as a NumPy number too, which changes no dtype; and some value changes the result."""
+    call, settings, _ = OPTIONS[name]
+    results = [call(**{option: value}) for value in settings[option].good]
+    assert all(array.dtype == np.float32 for arrays in results for array in arrays)
+    assert any(differ(y, call()) for y in results)
+
+
+SHAPED = {    # function with its optional tensors -> (call, the right shape)
+    "layer_norm": (lambda **t: F.layer_norm(drawn(4, 2, 3), (2, 3), **t), (2, 3), ["weight", "bias"]),
+    "batch_norm": (lambda **t: F.batch_norm(drawn(4, 3), **{"running_mean": Tensor(np.zeros(3)), "running_var": Tensor(np.ones(3)), **t}),
+                   (3,), ["weight", "bias", "running_mean", "running_var"]),
+    "linear": (lambda **t: F.linear(drawn(2, 4), drawn(3, 4), *t.values()), (3,), ["bias"]),
+    "conv1d": (lambda **t: F.conv1d(drawn(2, 2, 5), drawn(3, 2, 2), **t), (3,), ["bias"]),
+    "conv2d": (lambda **t: F.conv2d(drawn(2, 2, 5, 5), drawn(3, 2, 2, 2), **t), (3,), ["bias"]),
+}
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_an_optional_tensor_has_its_shape_is_used_and_gets_its_gradient(name):
+    call, right, arguments = SHAPED[name]
+    plain = call().data
+    for argument in arguments:
+        for shape in [(), (1,), (1, *right), (*right, 1), right[::-1] + (2,), (2,), (4,)]:
+            with pytest.raises(ValueError, match=f"^{name}: {argument} must have shape"):
+                call(**{argument: Tensor(np.ones(shape))})
+        tensor = Tensor(2 + np.abs(drawn(*right)), requires_grad=True)
+        y = call(**{argument: tensor})
+        assert differ(y.data, plain)
+        if argument in ("weight", "bias"):
+            y.sum().backward()
+            assert tensor.grad.shape == right
+
+
+@pytest.mark.parametrize("statistics, message", [
+    (dict(running_mean=Tensor(np.zeros(3))), "must both be given, or neither"),
+    (dict(running_var=Tensor(np.zeros(3))), "must both be given, or neither"),
+    (dict(running_mean=Tensor(np.zeros(3)), running_var=Tensor([1.0, -1.0, 1.0])), "running_var must be >= 0, got -1"),
+])
+@pytest.mark.parametrize("training", [True, False])
+def test_running_statistics_come_together_and_are_variances(statistics, message, training):
+    if training and len(statistics) == 2:
+        return    # a batch moves them
+    with pytest.raises(ValueError, match=f"^batch_norm: .*{message}"):
+        F.batch_norm(drawn(4, 3), **statistics, training=training)
+
+
+def test_batch_norm_in_training_rebinds_tensors_only():
+    with pytest.raises(TypeError, match="batch_norm: running_mean and running_var must be Tensors in training"):
+        F.batch_norm(drawn(4, 3), np.zeros(3), np.ones(3), training=True)
+    assert_allclose(F.batch_norm(drawn(4, 3), np.zeros(3), np.ones(3)).data, drawn(4, 3) / math.sqrt(1 + 1e-5), rtol=1e-6)
+
+
+def test_batch_norm_without_statistics_uses_the_batch_in_evaluation_too():
+    x = drawn(6, 3)
+    expected = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5)
+    assert_allclose(F.batch_norm(x).data, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted({"softmax", "log_softmax", "normalize", "cosine_similarity"}))
+def test_dim_is_called_axis(name):
+    args = [Tensor(drawn(2, 3))] * (2 if name == "cosine_similarity" else 1)
+    with pytest.raises(TypeError, match=f"^{name}: dim is called axis here; write axis=1"):
+        getattr(F, name)(*args, dim=1)
+
+
+def nested_lists(x):
+    return x.data.tolist() if isinstance(x, Tensor) else x.tolist()
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_lists_and_arrays_serve_as_tensors(name):
+    f, inputs = SMOOTH[name](np.random.default_rng(0), 3, 2)
+    if name == "dropout":
+        inputs = [np.ones((3, 2))]
+    expected = f(*map(Tensor, inputs)).data
+    assert_array_equal(f(*inputs).data, expected)
+    assert_allclose(f(*map(nested_lists, inputs)).data, expected, rtol=1e-5, atol=1e-5)    # in float32

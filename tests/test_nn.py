@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import rngs
+from strategies import (COUNT, FLAG, GENERATOR, NO_INT, PADDING, PAIR, POOL_PADDING, POSITIVE, SIZE, UNIT, Setting, differ,
+                        optional, or_none, rngs, settings_of)
 
 import tinyml
 from tinyml import Tensor, gradcheck, load, nn, save
@@ -1096,3 +1097,156 @@ def test_the_work_of_attention_is_that_of_its_products():
     per_head = 2 * 3 * 3 * 2    # scores and mean of the values, T x T products of D / 2 numbers
     assert layer.macs(x, layer(x)) == 5 * (3 * 4 * 12 + 2 * per_head)
     assert nn.ReLU().macs(x, x) == 0
+
+
+# ------------------------------------------------------------ every setting of every layer
+
+def layer_call(name, shape, **base):
+    """Options -> the state of a layer and its output in training for an input of this shape, as arrays."""
+    def call(**options):
+        options = {**base, **options}
+        if "rng" in optional(getattr(nn, name).__init__):
+            options.setdefault("rng", np.random.default_rng(0))
+        layer = getattr(nn, name)(**options)
+        x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        y = layer(np.zeros(shape, int) if name == "Embedding" else x)
+        return y.data, *layer.state_dict().values()
+    return call
+
+
+EMBEDDING = Setting([0, *NO_INT], [1, np.int64(3)])
+HEADS = Setting([0, 3, *NO_INT], [1, 4, np.int64(2)])
+CONV = dict(in_channels=Setting(SIZE.bad, [2]), out_channels=SIZE, bias=FLAG, rng=GENERATOR)
+ATTENTION = Setting([3, *SIZE.bad], [4])
+SETTINGS = {    # name -> (call, {option: Setting}, defaults as PyTorch documents them)
+    "AvgPool2d": (layer_call("AvgPool2d", (2, 2, 6, 5), kernel_size=3),
+                  dict(kernel_size=PAIR, stride=or_none(PAIR), padding=POOL_PADDING), dict(stride=None, padding=0)),
+    "BatchNorm1d": (layer_call("BatchNorm1d", (4, 3), num_features=3),
+                    dict(num_features=Setting(SIZE.bad, [3, np.int64(3)]), eps=POSITIVE, momentum=UNIT), dict(eps=1e-5, momentum=0.1)),
+    "BatchNorm2d": (layer_call("BatchNorm2d", (4, 3, 2, 2), num_features=3),
+                    dict(num_features=Setting(SIZE.bad, [3, np.int64(3)]), eps=POSITIVE, momentum=UNIT), dict(eps=1e-5, momentum=0.1)),
+    "Conv1d": (layer_call("Conv1d", (2, 2, 7), in_channels=2, out_channels=3, kernel_size=3),
+               dict(CONV, kernel_size=SIZE, stride=SIZE, padding=COUNT), dict(stride=1, padding=0, bias=True)),
+    "Conv2d": (layer_call("Conv2d", (2, 2, 6, 5), in_channels=2, out_channels=3, kernel_size=3),
+               dict(CONV, kernel_size=PAIR, stride=PAIR, padding=PADDING), dict(stride=1, padding=0, bias=True)),
+    "Dropout": (layer_call("Dropout", (20, 2)), dict(p=UNIT, rng=GENERATOR), dict(p=0.5)),
+    "Embedding": (layer_call("Embedding", (2, 3), num_embeddings=5, embedding_dim=4),
+                  dict(num_embeddings=EMBEDDING, embedding_dim=EMBEDDING, rng=GENERATOR), {}),
+    "Flatten": (layer_call("Flatten", (2, 3, 4)), {}, {}),
+    "GELU": (layer_call("GELU", (20,)), dict(approximate=Setting(["erf", None, 1], ["none", "tanh"])), dict(approximate="none")),
+    "LayerNorm": (layer_call("LayerNorm", (2, 2, 2), normalized_shape=(2, 2)),
+                  dict(normalized_shape=Setting([(), 0, (2, 0), *NO_INT], [2, (2,), [2, 2], np.int64(2)]), eps=POSITIVE), dict(eps=1e-5)),
+    "Linear": (layer_call("Linear", (5, 3), in_features=3, out_features=4),
+               dict(in_features=Setting(SIZE.bad, [3, np.int64(3)]), out_features=SIZE, bias=FLAG, rng=GENERATOR), dict(bias=True)),
+    "MaxPool1d": (layer_call("MaxPool1d", (2, 2, 7), kernel_size=3),
+                  dict(kernel_size=SIZE, stride=or_none(SIZE), padding=Setting([2, *COUNT.bad], COUNT.good)), dict(stride=None, padding=0)),
+    "MaxPool2d": (layer_call("MaxPool2d", (2, 2, 6, 5), kernel_size=3),
+                  dict(kernel_size=PAIR, stride=or_none(PAIR), padding=POOL_PADDING), dict(stride=None, padding=0)),
+    "MultiheadAttention": (layer_call("MultiheadAttention", (2, 3, 4), embed_dim=4, num_heads=2),
+                           dict(embed_dim=ATTENTION, num_heads=HEADS, dropout=UNIT, bias=FLAG, rng=GENERATOR), dict(dropout=0.0, bias=True)),
+    "ReLU": (layer_call("ReLU", (20,)), {}, {}),
+    "Sequential": (lambda **o: (nn.Sequential()(Tensor([1.0])).data,), {}, {}),
+    "Sigmoid": (layer_call("Sigmoid", (20,)), {}, {}),
+    "Tanh": (layer_call("Tanh", (20,)), {}, {}),
+    "TransformerEncoderLayer": (
+        layer_call("TransformerEncoderLayer", (2, 3, 4), d_model=4, nhead=2, dim_feedforward=5),
+        dict(d_model=ATTENTION, nhead=HEADS, dim_feedforward=SIZE, dropout=UNIT, layer_norm_eps=POSITIVE, norm_first=FLAG, rng=GENERATOR,
+             activation=Setting(["tanh", None, 1, nn.GELU], ["relu", "gelu", F.tanh])),
+        dict(dim_feedforward=2048, dropout=0.1, activation="relu", layer_norm_eps=1e-5, norm_first=False)),
+}
+ONLY_ONE = {    # an option whose only value that fits the input is that of the base call
+    ("BatchNorm1d", "num_features"), ("BatchNorm2d", "num_features"), ("Conv1d", "in_channels"), ("Conv2d", "in_channels"),
+    ("Linear", "in_features"), ("MultiheadAttention", "embed_dim"), ("TransformerEncoderLayer", "d_model")}
+
+
+def test_every_setting_has_a_row():
+    assert set(SETTINGS) == set(LAYERS)
+    for name, (_, options, _) in SETTINGS.items():
+        parameters = inspect.signature(getattr(nn, name).__init__).parameters
+        assert set(options) == {p for p in parameters if p not in ("self", "layers", "args", "kwargs")}, name
+
+
+@every_layer
+def test_defaults_are_the_documented_ones(name):
+    parameters = inspect.signature(getattr(nn, name).__init__).parameters.values()
+    assert {p.name: p.default for p in parameters if p.default is not p.empty} == SETTINGS[name][2]
+
+
+@settings_of(SETTINGS)
+def test_a_setting_outside_its_range_is_refused_when_the_layer_is_made(name, option, monkeypatch):
+    monkeypatch.setattr(nn.Module, "__call__", lambda *_: pytest.fail("the layer was made"))
+    call, options, _ = SETTINGS[name]
+    for value in options[option].bad:
+        with pytest.raises((ValueError, TypeError), match=rf"^{name}: .*{option}"):
+            pytest.fail(f"{option}={value!r} was accepted: {call(**{option: value})}")
+
+
+@settings_of(SETTINGS)
+def test_a_setting_within_its_range_is_accepted_and_used(name, option):
+    call, options, _ = SETTINGS[name]
+    results = [call(**{option: value}) for value in options[option].good]
+    assert all(array.dtype == np.float32 for arrays in results for array in arrays)
+    assert any(differ(y, call()) for y in results) != ((name, option) in ONLY_ONE)
+
+
+# ------------------------------------------------------------ corners
+
+@every_layer
+def test_lists_and_arrays_serve_as_inputs(name):
+    x = LAYERS[name][1](np.random.default_rng(0), 3)
+    x = x if x.dtype.kind == "i" else x.astype(np.float32)
+    expected = make(name)(ready(x, np.float32)).data
+    for same in (x, x.tolist()):
+        assert_array_equal(make(name)(same).data, expected, strict=True)
+
+
+@every_layer
+@pytest.mark.parametrize("training", [True, False])
+def test_an_empty_batch_stays_empty_or_is_refused_by_name(name, training):
+    x = ready(LAYERS[name][1](np.random.default_rng(0), 2)[:0], np.float32)
+    model = make(name).train(training)
+    if training and name.startswith("BatchNorm"):
+        with pytest.raises(ValueError, match="batch_norm: x must have more than one value per channel"):
+            model(x)
+        return
+    y = model(x)
+    full = model.eval()(ready(LAYERS[name][1](np.random.default_rng(0), 2), np.float32))
+    assert y.shape == (0, *full.shape[1:]) and y.dtype == np.float32
+    if y.requires_grad:
+        y.sum().backward()
+        assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name, x", [("Linear", (5, 3)), ("Conv1d", (2, 2, 7)), ("Conv2d", (2, 2, 6, 5)),
+                                     ("MultiheadAttention", (2, 3, 4))])
+def test_without_bias_a_layer_is_linear_in_its_input_or_has_no_biases(name, x):
+    call, _, _ = SETTINGS[name]
+    y, *state = call(bias=False)
+    with_bias, *more = call(bias=True)
+    assert sum(a.size for a in state) < sum(a.size for a in more) and not any(a.ndim == 1 for a in state)
+    if name == "MultiheadAttention":
+        return    # its biases start at 0
+    layer = getattr(nn, name)(*{"Linear": (3, 4)}.get(name, (2, 3, 3)), bias=False, rng=np.random.default_rng(0))
+    assert layer.bias is None and "bias" not in layer.state_dict() and "bias" not in repr(layer).split(")")[1]
+    assert not layer(np.zeros(x, np.float32)).data.any()
+    assert "bias=False" in repr(layer) or name != "Linear"
+
+
+def test_batch_norm_without_statistics_uses_the_batch():
+    layer = nn.BatchNorm1d(3).eval()
+    layer.running_mean = layer.running_var = None
+    x = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    assert_allclose(layer(x).data, (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5), rtol=1e-4, atol=1e-5)
+    assert set(layer.state_dict()) == {"weight", "bias"}
+
+
+def test_three_levels_of_nesting_keep_order_modes_and_paths():
+    rng = np.random.default_rng(0)
+    inner = nn.Sequential(nn.Linear(3, 3, rng=rng), nn.BatchNorm1d(3))
+    model = nn.Sequential(nn.Linear(2, 3, rng=rng), nn.Sequential(nn.ReLU(), nn.Sequential(inner, nn.Tanh())))
+    x = Tensor(np.ones((4, 2), np.float32))
+    assert "1.1.0.0.weight" in dict(model.named_parameters()) and "1.1.0.1.running_var" in model.state_dict()
+    assert not any(m.training for _, m in model.eval().named_modules())
+    y = model[1][1][1](inner(model[1][0](model[0](x))))
+    assert_array_equal(model(x).data, y.data)
+    assert repr(model).count("\n") == 8 and "│" not in repr(model).splitlines()[-1]

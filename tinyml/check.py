@@ -98,6 +98,16 @@ def check_bool(function, name, value):
         raise TypeError(f"{function}: {name} must be True or False, got {value!r}")
 
 
+def check_axis(function, axis, *arrays):
+    """Raise unless `axis` is an integer (TypeError) that counts an axis of some of the arrays (ValueError)."""
+    if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
+        raise TypeError(f"{function}: axis must be an int, got {axis!r}")
+    ndim = max(np.ndim(array) for array in arrays)
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"{function}: axis must be in {-ndim}..{ndim - 1}, got {axis} for "
+                         f"{' and '.join(f'shape {np.shape(array)}' for array in arrays)}")
+
+
 def check_sizes(function, **sizes):
     """Raise ValueError unless every one of the named `sizes` is an integer >= 1."""
     for name, size in sizes.items():

@@ -2,7 +2,7 @@
 import numpy as np
 
 from tinyml import ops
-from tinyml.check import check_bool, check_labels, check_number, check_rng
+from tinyml.check import check_axis, check_bool, check_labels, check_number, check_rng
 from tinyml.phrasebook import numpy_words
 from tinyml.tensor import as_tensor
 
@@ -15,6 +15,7 @@ def gelu(x, approximate="none"):
 @numpy_words
 def softmax(x, axis=-1):
     """e^x / sum e^x over `axis`: `tinyml.ops.softmax`, MATH5836 week 10, section 10.2.4."""
+    check_axis("softmax", axis, x)
     return ops.softmax(x, axis=axis)
 
 
@@ -40,6 +41,7 @@ def log_softmax(x, axis=-1):
     x : Tensor
     axis : int
     """
+    check_axis("log_softmax", axis, x)
     return x - ops.logsumexp(x, axis=axis, keepdims=True)
 
 

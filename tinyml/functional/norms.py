@@ -34,10 +34,10 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 def sizes_of_axes(name, normalized_shape):
     """The lengths of the last axes, one int or several, as a tuple; ValueError for anything else."""
-    if not isinstance(normalized_shape, (int, np.integer, tuple, list)) or normalized_shape in ((), []):
+    shape = tuple(normalized_shape) if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
+    if not shape:
         raise ValueError(f"{name}: normalized_shape must be an int or a tuple of one or more, got "
                          f"{normalized_shape!r}; write x.shape[-1]")
-    shape = tuple(normalized_shape) if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
     for size in shape:
         check_sizes(name, normalized_shape=size)
     return shape

@@ -127,7 +127,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             Mistake("shape == logits.shape[:-1]:", "shape != logits.shape:",
                     "A target that has neither the shape of the logits nor one axis less must be refused."))),
     Exercise(
-        name="normalize", target="tinyml.functional.distances:normalize", level=2, minutes=15, keep=2,
+        name="normalize", target="tinyml.functional.distances:normalize", level=2, minutes=15, keep=4,
         hide=("_norm",), after=("mul",),
         task="Divide vectors by their lengths, so that a zero vector stays zero with a finite gradient",
         tests=(f"{TESTS}::test_normalize_gives_length_one_in_the_same_direction",
@@ -163,7 +163,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "Each vector along the axis has a length of its own: pass the axis to the sum."))),
     Exercise(
         name="cosine_similarity", target="tinyml.functional.distances:cosine_similarity", level=1, minutes=10,
-        keep=1, after=("normalize",),
+        keep=2, after=("normalize",),
         task="Compute the cosine of the angle between vectors along an axis",
         tests=(f"{TESTS}::test_cosine_is_bounded_symmetric_and_blind_to_length",
                f"{TESTS}::test_cosine_is_along_its_axis", f"{TESTS}::test_a_length_below_eps_is_eps",

@@ -39,7 +39,10 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THRE
 
 
 def run(source, *, quick, seed, out):
-    """Run one demo in a process of its own; return its results, or why there are none; None after an interrupt."""
+    """Run one demo in a process of its own; return its results, or why there are none.
+
+    After an interrupt the result is None.
+    """
     for suffix in (".json", ".png"):    # what an earlier run left must not pass for this one's
         (out / source.stem).with_suffix(suffix).unlink(missing_ok=True)
     begun = time.perf_counter()
@@ -66,7 +69,7 @@ def title(source):
 
 
 def report(result):
-    """Verdict, laws and findings that held and seconds of one demo on a line; below it, what did not hold."""
+    """Verdict, counts and seconds of one demo on a line; below it, what did not hold."""
     laws, findings = (of_kind(result["claims"], kind) for kind in ("law", "finding"))
     counts = [f"{sum(c['holds'] for c in claims)} of {len(claims)} {name}"
               for name, claims in (("laws hold", laws), ("findings held", findings)) if claims]
@@ -97,7 +100,7 @@ def main():
             good += passed(result)
         page = write_page(arguments.out, SOURCES.values())
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)    # to end the demos takes a moment, and no second Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_IGN)    # a second Ctrl-C while the demos end
         pool.shutdown(wait=False, cancel_futures=True)
         _warm.end_all()
         pool.shutdown()

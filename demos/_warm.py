@@ -60,7 +60,7 @@ def run(source, arguments, *, strict=False, seconds=None):
 
 
 def end_all():
-    """Interrupt every process, so that it ends its own children too; kill those that take too long."""
+    """Interrupt every process, so that it ends its children too; kill those that take too long."""
     with LOCK:
         ENDED.set()
     for child in list(ALIVE):

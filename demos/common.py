@@ -6,8 +6,9 @@
     demo.finding("an epoch takes at most so many seconds", seconds, at_most=2)
     demo.finish(figure)
 
-A claim is a *law*: it holds for any seed and on any machine, and a run in which it does not has failed. What
-depends on the machine, or was seen but is not promised, is a *finding*: it is reported beside what was expected.
+A claim is a *law*: it holds for any seed and on any machine, and a run in which it does not hold
+has failed. What depends on the machine, or was seen but is not promised, is a *finding*: it is
+reported beside what was expected.
 """
 import argparse
 import ast
@@ -115,18 +116,18 @@ class Demo:
                              for field, value in row._asdict().items()]
 
     def claim(self, text, value, **bound):
-        """State a law: `value` keeps one bound, at_least, at_most, above, below or within=(a, b), or the run fails.
+        """State a law: `value` keeps its bound, or the run fails.
 
-        Raises TypeError unless there is exactly one of these bounds.
+        The bound is one of at_least, at_most, above, below and within=(a, b), or TypeError is raised.
         """
         self.claims.append(judged("claim", "law", text, value, bound))
 
     def finding(self, text, value, **bound):
-        """Report `value` beside the bound that is expected of it, as in `claim`; no run fails by it."""
+        """Report `value` beside the bound that is expected of it, as in `claim`; no run fails."""
         self.claims.append(judged("finding", "finding", text, value, bound))
 
     def finish(self, figure):
-        """Save <stem>.png, then <stem>.json, and print claims and findings; exit with 1 unless all laws hold."""
+        """Save <stem>.png and <stem>.json, print laws and findings; exit with 1 if a law fails."""
         image = io.BytesIO()
         figure.savefig(image, format="png")
         write(self.out / f"{self.stem}.png", image.getvalue())
@@ -146,15 +147,15 @@ class Demo:
 
 
 def judged(function, kind, text, value, bound):
-    """A law or a finding as the results hold it: what was expected, what was measured, and whether they agree."""
+    """A law or a finding as the results hold it: expected, measured, and whether they agree."""
     if len(bound) != 1 or not bound.keys() <= RULES.keys():
-        raise TypeError(f"{function}: bound must be one of {', '.join(RULES)}, got {', '.join(bound) or 'none'}; "
-                        f"write {function}(text, value, at_least=...)")
+        raise TypeError(f"{function}: bound must be one of {', '.join(RULES)}, got "
+                        f"{', '.join(bound) or 'none'}; write {function}(text, value, at_least=...)")
     (name, limits), = bound.items()
     reads, rule = RULES[name]
     value, limits = float(value), np.ravel(limits).tolist()
-    return {"kind": kind, "text": text, "expected": reads.format(*map(show, limits)), "measured": plain(value),
-            "holds": rule(value, *limits)}
+    return {"kind": kind, "text": text, "expected": reads.format(*map(show, limits)),
+            "measured": plain(value), "holds": rule(value, *limits)}
 
 
 VERDICTS = {("law", True): "holds", ("law", False): "DOES NOT HOLD",
@@ -214,7 +215,7 @@ def show(value):
 
 
 def without_traceback(hook):
-    """The hook for errors that end Python, but for Ctrl-C one line: where it happened is chance."""
+    """The hook for uncaught errors, but with one line for Ctrl-C, whose place means nothing."""
     def report(kind, error, trace):
         if issubclass(kind, KeyboardInterrupt):
             print("interrupted", file=sys.stderr)

@@ -175,7 +175,7 @@ def figure(out, stem, result):
 
 
 def claims(result):
-    """The laws and findings of a demo, each with its verdict, what was expected and what was measured."""
+    """The laws and findings of a demo: verdict, what was expected, what was measured."""
     kinds = {"holds": "good", "held": "good", "DOES NOT HOLD": "bad", "did not hold here": "open"}
     items = [f'<li>{mark(kinds[verdict(claim)], verdict(claim).lower())}'
              f'<div>{html.escape(claim["text"])}<small><span>{claim["kind"]}</span> '

@@ -116,12 +116,12 @@ demo.record("bytes of the float32 parameters", raw)
 demo.record("bytes of the file, 2 to 8 bits", sizes.mean(axis=0))
 demo.record("share of the weights without one of the notes' codes 0 to K - 1",
             n_none / sum(w.size for w in weights))
-demo.claim("the notes give the largest weight of a layer K or -K, which is none of 0 to K - 1 (share of the layers)",
+demo.claim("the largest weight of a layer gets K or -K, none of 0 to K - 1 (share of the layers)",
            np.mean(of_largest), at_least=1)
-demo.finding("about half of the weights are negative: of those not rounded to 0, so many have no code (share)",
+demo.finding("about half of the weights that are not rounded to 0 have no such code (share)",
              n_none / n_not_zero, within=(0.4, 0.6))
-demo.claim("with a code Z for 0, every weight is near its code (largest error, in steps, affine, 2 bits)", max(off),
-           at_most=1 + 1e-5)
+demo.claim("with a code Z for 0 every weight is near its code (largest error, steps, 2 bits)",
+           max(off), at_most=1 + 1e-5)
 demo.claim("an 8-bit code is one byte in memory (bits)", 8 * int8[0].weight.codes.itemsize, at_most=8)
 demo.claim("8 bits cost at most (points of accuracy, any scheme)", lost[:, -1].max(), at_most=0.3)
 demo.claim("each bit divides the mean squared error by about four (geometric mean over 4 to 8 bits)",

@@ -191,12 +191,12 @@ gap = {key: chance - losses["TS-TCC"][key][-1]
        for key, chance in (("temporal", np.log(BATCH)), ("contextual", np.log(2 * BATCH - 1)))}
 demo.claim("both losses fall below chance (smaller distance, nats)", min(gap.values()),
            at_least=0.3 if demo.quick else 1)
-# A contrastive loss L over m candidates bounds what two views share: I >= ln m - L (Oord et al. 2018). Training on a
-# task raises its bound. Whether a linear probe profits is not promised, so below that is a finding.
+# A contrastive loss L over m candidates bounds what two views share: I >= ln m - L (Oord et al. 2018).
+# Training on a task raises its bound. Whether a linear probe profits is not promised: a finding.
 gained = {key: losses[other][key][-1] - losses["TS-TCC"][key][-1]
           for key, other in (("temporal", "contextual task alone"), ("contextual", "temporal task alone"))}
-demo.claim("each loss ends lower if it is trained on: the views share more (smaller gain, nats)", min(gained.values()),
-           above=0)
+demo.claim("each loss ends lower if it is trained on: the views share more (smaller gain, nats)",
+           min(gained.values()), above=0)
 demo.claim("one label per class: better than the same network untrained (lead)",
            means["TS-TCC"][0] - means["untrained network"][0], at_least=LEAD)
 demo.claim("and than cross spectra (lead)", means["TS-TCC"][0] - means["cross spectra"][0],

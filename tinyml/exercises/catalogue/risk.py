@@ -84,7 +84,7 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             Mistake("b = 1 - gamma + lam", "b = gamma - 1 + lam", "The sign of gamma: b = 1 - gamma + lam*."),
             Mistake("4 * gamma * lam", "2 * gamma * lam",
                     "Under the root stands b^2 + 4 gamma lam."),
-            Mistake(" - b)", " + b)",
+            Mistake("lam) - b)", "lam) + b)",
                     "m is the root of its quadratic equation that stays finite, with minus b: (root - b) / (2 "
                     "gamma lam)."),
             Mistake("signal / (2 * gamma)", "sigma2 / (2 * lam)",

@@ -152,10 +152,10 @@ demo.claim("and it is never worse than predicting 0 (largest mean relative to th
            mean[:, 4].max() / SIGNAL, below=1)
 demo.claim("its mean is that of the limit of large n already (relative difference, median over p)",
            np.median(np.abs(mean[:, 4] / ridge_limit[P - 1] - 1)), at_most=0.05)
-far, gamma = 100, FEATURES[FEATURES != N] / N
+far, p = 100, FEATURES[FEATURES != N]
 demo.claim(f"with {far} times as many samples and features the exact risk is the limit's (relative)",
-           np.abs(min_norm_risk(far * N, far * N * gamma, signal=SIGNAL, sigma2=NOISE)
-                  / asymptotic_risk(gamma, signal=SIGNAL, sigma2=NOISE) - 1).max(), at_most=2 / far)
+           np.abs(min_norm_risk(far * N, far * p, signal=SIGNAL, sigma2=NOISE)
+                  / asymptotic_risk(p / N, signal=SIGNAL, sigma2=NOISE) - 1).max(), at_most=2 / far)
 near = np.abs(P[settled & (P > N)] - best).argmin()
 demo.claim("of p > n it is best to have SNR^(1/2) / (SNR^(1/2) - 1) n (mean there / least mean)",
            beyond[near, 0] / beyond[:, 0].min(), at_most=1.1)

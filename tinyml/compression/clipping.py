@@ -1,21 +1,24 @@
 """Few bits without training: clip the rare large numbers, so that the many small ones get finer codes.
 
-Problem: at 4 bits and below, a range from the smallest to the largest number spends its few codes on outliers.
+Problem: at 4 bits and below, a range from the smallest to the largest number spends its few
+codes on outliers.
 
-Idea: codes for -alpha ... alpha make two errors. What lies outside is clipped, more of it the smaller alpha is;
-what lies inside is rounded by a step 2 alpha / 2^M. For a known density the expected squared error is
+Idea: codes for -alpha ... alpha make two errors. What lies outside is clipped, more of it the
+smaller alpha is; what lies inside is rounded by a step 2 alpha / 2^M. For a known density the
+expected squared error is
 
     Laplace, scale b:      2 b^2 e^(-alpha/b)  +  alpha^2 / (3 4^M)
     Gaussian, sigma:       (sigma^2 + alpha^2)(1 - erf(alpha / (sqrt(2) sigma)))
                               - sqrt(2/pi) alpha sigma e^(-alpha^2 / (2 sigma^2))  +  alpha^2 / (3 4^M)
 
-and its minimum is one number per M: "analytical clipping for integer quantization", ACIQ. Two more repairs
-need no data either: rounding shifts the mean and the spread of a channel's weights, which can be put back; and
-channels with a wide range can have more codes than those with a narrow one.
+and its minimum is one number per M: "analytical clipping for integer quantization", ACIQ. Two
+more repairs need no data either: rounding shifts the mean and the spread of a channel's
+weights, which can be put back; and channels with a wide range can have more codes than those
+with a narrow one.
 
-Sources: Banner, Nahshan and Soudry 2019, Post training 4-bit quantization of convolutional networks for
-rapid-deployment (section 3 with equations 5 and 6, section 4, section 5 with equation 14); MATH5836 week 10,
-section 10.2.2.
+Sources: Banner, Nahshan and Soudry 2019, Post training 4-bit quantization of convolutional
+networks for rapid-deployment (section 3 with equations 5 and 6, section 4, section 5 with
+equation 14); MATH5836 week 10, section 10.2.2.
 """
 import copy
 import math
@@ -37,7 +40,8 @@ def expected_error(alpha, *, bits, density):
         Gaussian:    (1 + alpha^2) erfc(alpha / sqrt(2))  -  sqrt(2/pi) alpha e^(-alpha^2 / 2)
                          +  alpha^2 / (3 4^M)
 
-    erfc = 1 - erf is the function of that name in math, with all its digits also where erf is next to 1.
+    erfc = 1 - erf is the function of that name in math, with all its digits also where erf is
+    next to 1.
 
     Parameters
     ----------
@@ -51,7 +55,8 @@ def expected_error(alpha, *, bits, density):
 
     Raises
     ------
-    TypeError, ValueError : alpha is not positive and finite, bits is out of range, or the density is unknown
+    TypeError, ValueError : alpha is not positive and finite, bits is out of range, or the
+        density is unknown
     """
     alpha = float(check_real("expected_error", "alpha", alpha, ndim=0))
     _check("expected_error", bits, density)
@@ -72,8 +77,8 @@ def optimal_clip(bits, *, density):
         Laplace:     alpha e^alpha = 3 4^M
         Gaussian:    erfc(alpha / sqrt(2)) - sqrt(2/pi) e^(-alpha^2/2) / alpha + 1 / (3 4^M) = 0
 
-    found by halving an interval, to nine digits or more. (Banner et al. 2019 give 2.83, 3.89, 5.03 and 1.71,
-    2.15, 2.55 for M = 2, 3, 4.)
+    found by halving an interval, to nine digits or more. (Banner et al. 2019 give 2.83, 3.89,
+    5.03 and 1.71, 2.15, 2.55 for M = 2, 3, 4.)
 
     Parameters
     ----------
@@ -125,7 +130,8 @@ def clipped_range(x, *, bits, density):
 
     Raises
     ------
-    TypeError, ValueError : x is empty, not real or not finite, bits is out of range, the density is unknown
+    TypeError, ValueError : x is empty, not real or not finite, bits is out of range, the
+        density is unknown
     """
     x = check_real("clipped_range", "x", x).astype(np.float64)
     if not x.size:
@@ -140,7 +146,8 @@ def correct_bias(quantized, weight):
 
         W_q <- (W_q + mean(W) - mean(W_q)) * ||W - mean(W)|| / ||W_q - mean(W_q)||
 
-    per channel, axis 0: the shift first, then the factor. A channel whose W_q are all equal is only shifted.
+    per channel, axis 0: the shift first, then the factor. A channel whose W_q are all equal is
+    only shifted.
 
     Parameters
     ----------
@@ -177,10 +184,10 @@ def allocate_bits(ranges, *, bits):
 
         M_i = log2( a_i^(2/3) / sum_j a_j^(2/3) * n 2^M )
 
-    minimises the rounding error sum a_i^2 / (3 4^M_i) for a fixed number of codes sum 2^M_i = n 2^M. Whole
-    numbers near it: rounded down, 1 at least (if that takes too many codes, the largest M_i give up a bit at a
-    time), then one more bit at a time to the channel where it lowers the error most for each code it takes,
-    while codes are left.
+    minimises the rounding error sum a_i^2 / (3 4^M_i) for a fixed number of codes sum 2^M_i =
+    n 2^M. Whole numbers near it: rounded down, 1 at least (if that takes too many codes, the
+    largest M_i give up a bit at a time), then one more bit at a time to the channel where it
+    lowers the error most for each code it takes, while codes are left.
 
     Parameters
     ----------
@@ -221,9 +228,10 @@ def allocate_bits(ranges, *, bits):
 def channel_codes(weight, *, bits, density=None, corrected=False, allocated=False):
     """Integer codes q for weights, and a line per channel that reads them: W ~ scale q + offset.
 
-    Each channel has a range, from its smallest to its largest weight or that of `clipped_range`, and affine
-    codes in it, r = S (q - Z) (`choose_qparams`): so scale = S, offset = -S Z. The third repair only moves the
-    line: with t the shift mean(W) - mean(W_q) and f the factor of `correct_bias`, (r + t) f is
+    Each channel has a range, from its smallest to its largest weight or that of
+    `clipped_range`, and affine codes in it, r = S (q - Z) (`choose_qparams`): so scale = S,
+    offset = -S Z. The third repair only moves the line: with t the shift mean(W) - mean(W_q)
+    and f the factor of `correct_bias`, (r + t) f is
 
         scale = f S,    offset = f (t - S Z)
 
@@ -242,8 +250,8 @@ def channel_codes(weight, *, bits, density=None, corrected=False, allocated=Fals
 
     Raises
     ------
-    TypeError, ValueError : weight is empty, not real, not finite or has less than two axes; bits is out of
-        range; the density is unknown
+    TypeError, ValueError : weight is empty, not real, not finite or has less than two axes;
+        bits is out of range; the density is unknown
 
     Examples
     --------
@@ -303,7 +311,8 @@ class ScaledCodes(ComputedWeight):
 
 def quantize_repaired(model, *, bits, density=None, corrected=False, allocated=False):
     """Post-training quantization with the repairs: a copy of the model, its weights (`tinyml.nn.weights`) as
-    `channel_codes`. Biases and norms stay as they are, and so do weights that are computed already.
+    `channel_codes`. Biases and norms stay as they are, and so do weights that are computed
+    already.
 
     Parameters
     ----------

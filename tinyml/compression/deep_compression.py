@@ -1,7 +1,8 @@
 """Deep Compression: prune, share what is left, code it, and lose next to nothing.
 
-Problem: each way to make a network small stops somewhere. Pruned far, it forgets; with few values per layer
-it is still a code for every weight; a good code needs something that is uneven.
+Problem: each way to make a network small stops somewhere. Pruned far, it forgets; with few
+values per layer it is still a code for every weight; a good code needs something that is
+uneven.
 
 Idea: the three do not compete for the same bytes (Han et al. 2016, figure 1).
 
@@ -9,30 +10,33 @@ Idea: the three do not compete for the same bytes (Han et al. 2016, figure 1).
     share       those that are left are one of 2^b values per layer: b bits each, or less
     code        what is frequent gets the short words; see `codings`, `arithmetic`, `storage`
 
-With d weights of which a fraction k is kept, H(p) = -p log2 p - (1 - p) log2 (1 - p), and values that are
-independent of the places, the codes take about
+With d weights of which a fraction k is kept, H(p) = -p log2 p - (1 - p) log2 (1 - p), and
+values that are independent of the places, the codes take about
 
     d H(k) + k d b   bits,    so 32 d bits become fewer by the factor   32 / (H(k) + k b)
 
-(a count as in equation 1 of the paper, with the entropy of the places for their gaps): 113 for k = 0.03 and
-b = 3. Half of it or more are the places.
+(a count as in equation 1 of the paper, with the entropy of the places for their gaps): 113 for
+k = 0.03 and b = 3. Half of it or more are the places.
 
-Between the steps the network is trained on, so that it makes up for what it lost; what it has to learn is
-what the dense network says (`distillation`), from the labels and more than them. A pruned weight stays 0 to
-the end; a shared value is one parameter, and gets the sum of the gradients of all weights that have it.
+Between the steps the network is trained on, so that it makes up for what it lost; what it has
+to learn is what the dense network says (`distillation`), from the labels and more than them. A
+pruned weight stays 0 to the end; a shared value is one parameter, and gets the sum of the
+gradients of all weights that have it.
 
-One trap lies between Adam and magnitudes. Adam divides every gradient by its usual size, so a weight whose
-input is nearly always 0 grows as large as any other, and is kept. A little weight decay undoes this: a weight
-that its gradient seldom needs goes back to 0, where pruning finds it. What is kept is then more useful, and
-lies closer together, in fewer units, which makes the codes shorter, too.
+One trap lies between Adam and magnitudes. Adam divides every gradient by its usual size, so a
+weight whose input is nearly always 0 grows as large as any other, and is kept. A little weight
+decay undoes this: a weight that its gradient seldom needs goes back to 0, where pruning finds
+it. What is kept is then more useful, and lies closer together, in fewer units, which makes the
+codes shorter, too.
 
-Differences from the paper: there each layer has a threshold of its own, training follows pruning, and the
-labels are the only teacher. Here one threshold holds for all layers, and pruning goes on during training.
+Differences from the paper: there each layer has a threshold of its own, training follows
+pruning, and the labels are the only teacher. Here one threshold holds for all layers, and
+pruning goes on during training.
 
-Sources: Han, Mao and Dally 2016, Deep Compression; Han, Pool, Tran and Dally 2015, Learning both weights and
-connections, section 3.1 (pruning with weight decay); Zhu and Gupta 2017, To prune, or not to prune; Hinton,
-Vinyals and Dean 2015, Distilling the knowledge in a neural network; MATH5836 week 10, sections 10.2.1, 10.2.2
-and 10.2.4.
+Sources: Han, Mao and Dally 2016, Deep Compression; Han, Pool, Tran and Dally 2015, Learning
+both weights and connections, section 3.1 (pruning with weight decay); Zhu and Gupta 2017, To
+prune, or not to prune; Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural
+network; MATH5836 week 10, sections 10.2.1, 10.2.2 and 10.2.4.
 """
 import copy
 from itertools import count
@@ -56,13 +60,13 @@ def deep_compress(model, X, y, *, keep, bits, bias_bits=4, epochs=(40, 8), lr=(2
 
         model -> `prune_gradually` -> `share_and_tune` -> `round_off`;    then `save_compressed` codes it
 
-    (Han et al. 2016, figure 1.) Each stage begins with a copy of the one before, and takes fewer bytes,
-    unless layers keep hardly more weights than they share values.
+    (Han et al. 2016, figure 1.) Each stage begins with a copy of the one before, and takes
+    fewer bytes, unless layers keep hardly more weights than they share values.
 
     Parameters
     ----------
-    model : Module, trained, outputs logits of shape (n, ..., C), with a weight (`tinyml.nn.weights`) and none
-        that is computed already
+    model : Module, trained, outputs logits of shape (n, ..., C), with a weight
+        (`tinyml.nn.weights`) and none that is computed already
     X : ndarray, shape (n, ...), inputs
     y : ndarray of int, shape (n, ...), labels
     keep : float in (0, 1], the fraction of the weights that stay
@@ -78,12 +82,13 @@ def deep_compress(model, X, y, *, keep, bits, bias_bits=4, epochs=(40, 8), lr=(2
     Returns
     -------
     small : Module, what to save
-    stages : dict of str to Module, "dense" (the model itself), "pruned", "shared" and "rounded" (small)
+    stages : dict of str to Module, "dense" (the model itself), "pruned", "shared" and
+        "rounded" (small)
 
     Raises
     ------
-    ValueError : a number is out of range, the model has no weight or one that is computed already, or what
-        `distill` raises
+    ValueError : a number is out of range, the model has no weight or one that is computed
+        already, or what `distill` raises
     TypeError : rng is not a Generator, or a number is none
     """
     stages = {"dense": model}
@@ -106,8 +111,9 @@ def prune_gradually(model, X, y, *, keep, epochs, lr=2e-3, weight_decay=3e-4, ba
 
         s_t = (1 - keep) (1 - (1 - t / t_end)^3)      until t_end = 0.6 n, then 1 - keep
 
-    (`cubic_sparsity`; Zhu and Gupta 2017, equation 1). Pruned weights are put back to exactly 0 after every
-    step of the optimizer, and masks only shrink. Weights that are 0 at the beginning count as pruned.
+    (`cubic_sparsity`; Zhu and Gupta 2017, equation 1). Pruned weights are put back to exactly
+    0 after every step of the optimizer, and masks only shrink. Weights that are 0 at the
+    beginning count as pruned.
 
     Parameters
     ----------
@@ -123,7 +129,8 @@ def prune_gradually(model, X, y, *, keep, epochs, lr=2e-3, weight_decay=3e-4, ba
 
     Raises
     ------
-    TypeError, ValueError : keep is not a number in (0, 1], the model has nothing to prune, or as in `tune`
+    TypeError, ValueError : keep is not a number in (0, 1], the model has nothing to prune, or
+        as in `tune`
     """
     check_number("prune_gradually", "keep", keep, above=0, at_most=1)
     end = max(1, round(PRUNING_ENDS * _steps("prune_gradually", X, epochs, batch_size)))
@@ -146,7 +153,8 @@ def share_and_tune(model, X, y, *, bits, epochs, lr=3e-4, **options):
 
         w_i -> c_(a_i),   then   dL/dc_j = sum over i with a_i = j of dL/dw_i
 
-    (`share_weights`; Han et al. 2016, equations 2 and 3.) The codes a_i stay; zeros stay exactly 0.
+    (`share_weights`; Han et al. 2016, equations 2 and 3.) The codes a_i stay; zeros stay
+    exactly 0.
 
     Parameters
     ----------
@@ -172,9 +180,9 @@ def share_and_tune(model, X, y, *, bits, epochs, lr=3e-4, **options):
 def round_off(model, *, bias_bits):
     """The last bytes, in place: biases share 2^bias_bits values each, and numbers get 16 bits.
 
-    A parameter is rounded to half precision (11 significant bits) if that moves none of its numbers by more
-    than 2^-11 of it: if they are 0 or between 2^-14 and 65504 in magnitude. `save_compressed` then writes
-    them with 2 bytes. The parameters' dtype does not change.
+    A parameter is rounded to half precision (11 significant bits) if that moves none of its
+    numbers by more than 2^-11 of it: if they are 0 or between 2^-14 and 65504 in magnitude.
+    `save_compressed` then writes them with 2 bytes. The parameters' dtype does not change.
 
     Parameters
     ----------
@@ -203,8 +211,8 @@ def tune(model, X, y, *, teacher, epochs, lr, rng, temperature=2.0, alpha=0.9, b
          weight_decay=0.0, projections=()):
     """Train what a model has left: Adam, its rate on a cosine from lr to 0, a teacher beside the labels.
 
-    The loss is `distillation_loss`; weight decay adds its factor times the parameter to every gradient,
-    before Adam divides: it counts where the loss's own gradient is small.
+    The loss is `distillation_loss`; weight decay adds its factor times the parameter to every
+    gradient, before Adam divides: it counts where the loss's own gradient is small.
 
     Parameters
     ----------
@@ -243,9 +251,9 @@ def expected_bits(keep, bits):
 
         H(k) = -k log2 k - (1 - k) log2 (1 - k)
 
-    the entropy of the places where each is kept with probability k, independently of all others. Trained
-    weights lie closer together than that, and their values are uneven, so a good code needs less; a codebook,
-    biases and the like come on top.
+    the entropy of the places where each is kept with probability k, independently of all
+    others. Trained weights lie closer together than that, and their values are uneven, so a
+    good code needs less; a codebook, biases and the like come on top.
 
     Parameters
     ----------

@@ -1,20 +1,23 @@
 """Distillation: a small network learns from what a large one says, not only from the labels.
 
-Problem: a label tells of an image that it is a 2, and nothing else. A large network, the teacher, knows more:
-this 2 looks a little like a 3, not at all like a 7. How can a small network, the student, learn that?
+Problem: a label tells of an image that it is a 2, and nothing else. A large network, the
+teacher, knows more: this 2 looks a little like a 3, not at all like a 7. How can a small
+network, the student, learn that?
 
-Idea: the teacher's logits z_t, divided by a temperature T > 1, give probabilities p_t in which the small ones
-are large enough to be seen. The student is trained towards them at the same temperature, and towards the
-labels y:
+Idea: the teacher's logits z_t, divided by a temperature T > 1, give probabilities p_t in which
+the small ones are large enough to be seen. The student is trained towards them at the same
+temperature, and towards the labels y:
 
     L = (1 - alpha) CE(y, softmax(z_s)) + alpha T^2 KL(p_t || p_s),      p = softmax(z / T)
 
-For one sample the gradient of T^2 KL in z_s is T (p_s - p_t). The factor T^2 keeps it on one scale at every
-T: as T grows, it tends to (z_s - z_t) / C for centred logits, and distillation becomes regression on logits.
-The soft part needs no labels: the teacher has something to say about any image.
+For one sample the gradient of T^2 KL in z_s is T (p_s - p_t). The factor T^2 keeps it on one
+scale at every T: as T grows, it tends to (z_s - z_t) / C for centred logits, and distillation
+becomes regression on logits. The soft part needs no labels: the teacher has something to say
+about any image.
 
-Sources: Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural network (section 2: the loss;
-2.1: large T; 3: the omitted digit and its bias); MATH5836 week 10, section 10.2.4.
+Sources: Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural network (section
+2: the loss; 2.1: large T; 3: the omitted digit and its bias); MATH5836 week 10, section
+10.2.4.
 """
 import copy
 import math
@@ -34,10 +37,10 @@ def soften(logits, *, temperature):
 
         p_c = e^(z_c / T) / sum_j e^(z_j / T)
 
-    (Hinton et al. 2015, equation 1; MATH5836 week 10, section 10.2.4.) T = 1 is the usual softmax. A larger T
-    moves all p_c towards 1/C, a smaller one that of the largest logit towards 1. The order of the classes
-    stays, and adding a constant to all logits of a row changes nothing. Computed in float64, since z / T may be
-    beyond all float32.
+    (Hinton et al. 2015, equation 1; MATH5836 week 10, section 10.2.4.) T = 1 is the usual
+    softmax. A larger T moves all p_c towards 1/C, a smaller one that of the largest logit
+    towards 1. The order of the classes stays, and adding a constant to all logits of a row
+    changes nothing. Computed in float64, since z / T may be beyond all float32.
 
     Parameters
     ----------
@@ -80,22 +83,23 @@ def _cast(x, *, dtype):
 def distillation_loss(student_logits, teacher_logits, target=None, *, temperature, alpha):
     """The student's loss on labels and on the teacher's soft targets, mean over the batch.
 
-        L = (1 - alpha) 1/N sum_i -ln softmax(z_s,i)_(y_i)  +  alpha T^2 1/N sum_i KL(p_t,i || p_s,i)
+        L = (1 - alpha) 1/N sum_i -ln softmax(z_s,i)_(y_i)  +  alpha T^2 1/N sum_i KL(p_t,i ||
+        p_s,i)
 
         p_t = softmax(z_t / T),   p_s = softmax(z_s / T),   KL(p || q) = sum_c p_c (ln p_c - ln q_c)
 
-    (MATH5836 week 10, section 10.2.4; Hinton et al. 2015, section 2.) The second part has the gradient
-    alpha T (p_s - p_t) / N in z_s, and at any T it lies between 0 and alpha r^2 / 8, with r the range of
-    z_s - z_t over the classes. T and T^2 would magnify the rounding of float32: so the second part is computed
-    in float64, from logits to T^2 KL, and rounded once, to the student's dtype. With alpha = 1 the labels play no
-    part.
+    (MATH5836 week 10, section 10.2.4; Hinton et al. 2015, section 2.) The second part has the
+    gradient alpha T (p_s - p_t) / N in z_s, and at any T it lies between 0 and alpha r^2 / 8,
+    with r the range of z_s - z_t over the classes. T and T^2 would magnify the rounding of
+    float32: so the second part is computed in float64, from logits to T^2 KL, and rounded
+    once, to the student's dtype. With alpha = 1 the labels play no part.
 
     Parameters
     ----------
     student_logits : Tensor, shape (N, C), z_s; or (N, ..., C), whose N ... rows count as samples
     teacher_logits : array_like or Tensor, shape of student_logits, z_t; no gradient flows to them
-    target : ndarray of int, shape (N, ...), labels in 0..C-1, or probabilities, shape (N, ..., C); None for
-        samples without labels, only with alpha = 1
+    target : ndarray of int, shape (N, ...), labels in 0..C-1, or probabilities, shape (N, ...,
+        C); None for samples without labels, only with alpha = 1
     temperature : float in [1e-4, 1e4], T
     alpha : float in [0, 1], the weight of the teacher; 0 is plain cross-entropy
 
@@ -106,7 +110,8 @@ def distillation_loss(student_logits, teacher_logits, target=None, *, temperatur
     Raises
     ------
     TypeError : the teacher's logits are not real, or the labels no integers
-    ValueError : shapes that do not fit, no samples, a number out of range, NaN, or no target where alpha < 1
+    ValueError : shapes that do not fit, no samples, a number out of range, NaN, or no target
+        where alpha < 1
     """
     check_number("distillation_loss", "alpha", alpha, at_least=0, at_most=1)
     student, T = as_tensor(student_logits), temperature
@@ -142,16 +147,19 @@ def _as_rows(student, teacher, target):
 def distill(student, teacher, X, y=None, *, temperature, alpha, augment=None, **options):
     """Train a student with `distillation_loss` through `tinyml.train.fit`, which needs no change for it.
 
-    The targets of fit are the row numbers 0..n-1: the loss looks up what the teacher said about these rows,
-    once and for all, and their labels. With augmentation the teacher is asked about every batch anew, as the
-    student sees it. It is asked in evaluation mode and without a graph, and stays as it is.
+    The targets of fit are the row numbers 0..n-1: the loss looks up what the teacher said
+    about these rows, once and for all, and their labels. With augmentation the teacher is
+    asked about every batch anew, as the student sees it. It is asked in evaluation mode and
+    without a graph, and stays as it is.
 
     Parameters
     ----------
-    student : Module, outputs logits of shape (n, ..., C); it is trained, and in evaluation mode afterwards
+    student : Module, outputs logits of shape (n, ..., C); it is trained, and in evaluation
+        mode afterwards
     teacher : Module, outputs logits of the same shape
     X : ndarray, shape (n, ...), n >= 1, inputs for both
-    y : ndarray of int, shape (n, ...), or of probabilities, shape (n, ..., C); None with alpha = 1: no labels
+    y : ndarray of int, shape (n, ...), or of probabilities, shape (n, ..., C); None with alpha
+        = 1: no labels
     temperature : float in [1e-4, 1e4], T
     alpha : float in [0, 1], the weight of the teacher
     augment : function (x_batch, rng) -> x_batch, or None, as in fit
@@ -189,13 +197,14 @@ def solve_bias(logits, class_index, *, share):
 
         row i is named c  <=>  b > m_i = max_(j != c) z_ij - z_ic
 
-    So b lies half-way between the k-th and the (k+1)-th smallest of the margins m_i, k = round(share n), of two as
-    near the even one. For k = 0 it is 1 below the smallest, for k = n 1 above the largest. Margins that tie are
-    named together or not at all.
+    So b lies half-way between the k-th and the (k+1)-th smallest of the margins m_i, k =
+    round(share n), halves to even. For k = 0 it is 1 below the smallest, for k = n 1 above the
+    largest. Margins that tie are named together or not at all.
 
-    A student that never saw class c has learned from its teacher what c looks like, but also that it never
-    occurs: "the learned bias for the 3 class is much too low" (Hinton et al. 2015, section 3, who choose the
-    bias that is best on the test set). How often a class occurs is often known, and needs no labels.
+    A student that never saw class c has learned from its teacher what c looks like, but also
+    that it never occurs: "the learned bias for the 3 class is much too low" (Hinton et al.
+    2015, section 3, who choose the bias that is best on the test set). How often a class
+    occurs is often known, and needs no labels.
 
     Parameters
     ----------
@@ -209,7 +218,8 @@ def solve_bias(logits, class_index, *, share):
 
     Raises
     ------
-    TypeError, ValueError : logits are not real, not finite or of another shape; a number is out of range
+    TypeError, ValueError : logits are not real, not finite or of another shape; a number is
+        out of range
 
     Examples
     --------

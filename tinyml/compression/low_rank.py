@@ -1,22 +1,26 @@
 """Low rank: a weight matrix as the product of two thin ones.
 
-Problem: a layer with W of shape (m, n) takes m n multiplications. Are that many numbers independent?
+Problem: a layer with W of shape (m, n) takes m n multiplications. Are that many numbers
+independent?
 
 Idea: cut the singular value decomposition W = sum_i s_i u_i v_i' after r terms,
 
     W ~ U V',    U = (u_1 ... u_r) diag(sqrt(s)),    V = (v_1 ... v_r) diag(sqrt(s))
 
-No matrix of rank r is nearer: ||W - U V'||_F^2 = s_{r+1}^2 + s_{r+2}^2 + ... (Eckart and Young 1936). The
-layer becomes two, V' and then U, and costs r (m + n): less work only if r < m n / (m + n). If inputs are not
-alike in all directions, what counts is the error of the outputs: cut W C instead, with C C' = X'X / N.
+No matrix of rank r is nearer: ||W - U V'||_F^2 = s_{r+1}^2 + s_{r+2}^2 + ... (Eckart and Young
+1936). The layer becomes two, V' and then U, and costs r (m + n): less work only if r < m n /
+(m + n). If inputs are not alike in all directions, what counts is the error of the outputs:
+take the SVD of
+W C instead, with C C' = X'X / N. A prime ' marks the transpose.
 
-A convolution with W (O, C, k, k) is a matrix, too: with rows C k and columns O k its SVD is a pair of
-convolutions, k x 1 into r channels and 1 x k out of them; with rows O and columns C k k a k x k one into r
-channels and a 1 x 1.
+A convolution with W (O, C, k, k) is a matrix, too: with rows C k and columns O k its SVD is a
+pair of convolutions, k x 1 into r channels and 1 x k out of them; with rows O and columns C k
+k a k x k one into r channels and a 1 x 1.
 
-Sources: MATH5836 week 10, section 10.2.3; Denton, Zaremba, Bruna, LeCun and Fergus 2014, Exploiting linear
-structure within convolutional networks for efficient evaluation; Tai, Xiao, Zhang, Wang and E 2016,
-Convolutional neural networks with low-rank regularization (equations 3 to 6).
+Sources: MATH5836 week 10, section 10.2.3; Denton, Zaremba, Bruna, LeCun and Fergus 2014,
+Exploiting linear structure within convolutional networks for efficient evaluation; Tai, Xiao,
+Zhang, Wang and E 2016, Convolutional neural networks with low-rank regularization (equations 3
+to 6).
 """
 import copy
 import math
@@ -38,17 +42,18 @@ def truncated_svd(weight, rank, *, covariance=None):
 
         minimise ||W - U V'||_F,      or  ||(W - U V') C||_F  with C C' = covariance
 
-    Without a covariance U = (u_1 ... u_r) diag(sqrt(s)), V = (v_1 ... v_r) diag(sqrt(s)), so U'U = V'V.
-    With one, W C is cut instead and C taken off again: U V' = U_r U_r' W, with U_r the first r left
-    singular vectors of W C. In directions that no input has (an eigenvalue of 0) every rank-r matrix is as
-    good; there ||W - U V'||_F decides, since each eigenvalue is taken for 1e-12 of the largest at least.
+    Without a covariance U = (u_1 ... u_r) diag(sqrt(s)), V = (v_1 ... v_r) diag(sqrt(s)), so
+    U'U = V'V. With one, W C is cut and the result multiplied by C^-1: U V' = U_r U_r' W, with
+    U_r the first r left singular vectors of W C. In directions that no input has (an
+    eigenvalue of 0) every rank-r matrix is as good; there ||W - U V'||_F decides, since
+    eigenvalues below 1e-12 of the largest are raised to it.
 
     Parameters
     ----------
     weight : array_like, shape (m, n)
     rank : int in 1..min(m, n)
-    covariance : array_like, shape (n, n), symmetric, no eigenvalue below 0 but by rounding; X'X / N of inputs
-        X (N, n)
+    covariance : array_like, shape (n, n), symmetric, no eigenvalue below 0 but by rounding;
+        X'X / N of inputs X (N, n)
 
     Returns
     -------
@@ -57,8 +62,8 @@ def truncated_svd(weight, rank, *, covariance=None):
 
     Raises
     ------
-    TypeError, ValueError : weight or covariance is not real, not finite, or has another shape; covariance is
-        not symmetric or has eigenvalues below 0; rank is out of range
+    TypeError, ValueError : weight or covariance is not real, not finite, or has another shape;
+        covariance is not symmetric or has eigenvalues below 0; rank is out of range
 
     Examples
     --------
@@ -116,8 +121,9 @@ def break_even(m, n):
 def rank_for_energy(s, *, energy):
     """The least rank whose singular values hold a share of the whole: sum_{i<=r} s_i^2 >= energy sum s_i^2.
 
-    What is missed by 1e-12 of the share or less is put down to rounding, and held. A float need not hold the
-    squares, only the singular values: their ratios to the largest do as well. The rank for zeros is 1.
+    What is missed by 1e-12 of the share or less is put down to rounding, and held. A float
+    need not hold the squares, only the singular values: their ratios to the largest do as
+    well. The rank for zeros is 1.
 
     Parameters
     ----------
@@ -166,7 +172,8 @@ def rank_for_budget(m, n, *, share):
 def factorize_linear(layer, rank, *, covariance=None):
     """Two Linear layers in place of one: W ~ U V', first V' without a bias, then U with the layer's.
 
-    They take fewer multiplications only for a rank below `break_even`. Any other is allowed, with a warning.
+    They take fewer multiplications only for a rank below `break_even`. Any other is allowed,
+    with a warning.
 
     Parameters
     ----------
@@ -203,9 +210,9 @@ def factorize_conv(layer, rank, *, method="separable"):
         "separable"    (kh x 1) C -> r, then (1 x kw) r -> O:   W[o,c,i,j] ~ sum_r H[o,r,j] V[r,c,i]
         "channel"      (kh x kw) C -> r, then (1 x 1) r -> O:   W[o,c,i,j] ~ sum_r U[o,r] V[r,c,i,j]
 
-    (Tai et al. 2016, equation 4, whose SVD is of W as a (C kh, O kw) matrix; Denton et al. 2014.) Stride and
-    padding (h, w) are split: "separable" has h in the first and w in the second, "channel" all in the first. Only
-    the second has the layer's bias.
+    (Tai et al. 2016, equation 4, whose SVD is of W as a (C kh, O kw) matrix; Denton et al.
+    2014.) Stride and padding (h, w) are split: "separable" has h in the first and w in the
+    second, "channel" all in the first. Only the second has the layer's bias.
 
     Parameters
     ----------
@@ -224,8 +231,9 @@ def factorize_conv(layer, rank, *, method="separable"):
 
     Warns
     -----
-    UserWarning : rank is `break_even` of the matrix that is cut, or more; with strides, which cost the first
-        of the two more than the whole, less may be too much already (`factorize`)
+    UserWarning : rank is `break_even` of the matrix that is cut, or more; with strides, which
+        cost the first of the two more than the whole, less may be too much already
+        (`factorize`)
     """
     _check_layer("factorize_conv", layer, Conv2d)
     W = _weight(layer)
@@ -251,8 +259,8 @@ def factorize_conv1d(layer, rank):
 
         W[o,c,i] ~ sum_r U[o,r] V[r,c,i]
 
-    "separable" and "channel" of `factorize_conv` are the same for a series. Stride and padding are those of the
-    first; only the second has the layer's bias.
+    "separable" and "channel" of `factorize_conv` are the same for a series. Stride and padding
+    are those of the first; only the second has the layer's bias.
 
     Parameters
     ----------
@@ -312,27 +320,28 @@ KINDS = (Linear, Conv1d, Conv2d)
 def factorize(model, *, share=None, energy=None, X=None):
     """A copy of a model in which every Linear, Conv1d and Conv2d but the last is two layers, if cheaper.
 
-    It does so wherever layers stand, in Sequentials and in modules of your own. Either a layer keeps a share
-    of its multiplications, with the rank of `rank_for_budget`, 1 at least; or a share of the squares of its
-    singular values, with that of `rank_for_energy`.
+    It does so wherever layers stand, in Sequentials and in modules of your own. Either a layer
+    keeps a share of its multiplications, with the rank of `rank_for_budget`, 1 at least; or a
+    share of the squares of its singular values, with that of `rank_for_energy`.
 
-    `ranks` tells the rank of every weight, or why it stays as it is. It stays where two factors take as many
-    multiplications as the whole. So does the last layer, since C classes that are to be told apart need all
-    of their C - 1 directions. So do weights that are no product of their own, such as attention's
-    in_proj_weight, and those that an Embedding shares.
+    `ranks` tells the rank of every weight, or why it stays as it is. It stays where two
+    factors take as many multiplications as the whole. So does the last layer, since C classes
+    that are to be told apart need all of their C - 1 directions. So do weights that are no
+    product of their own, such as attention's in_proj_weight, and those that an Embedding
+    shares.
 
-    A convolution of horizontal stride s takes its vertical half at s times as many places as the other:
-    r (s C kh + O kw) multiplications for each pixel of the output in place of O C kh kw (borders left aside).
-    If a Linear stands at several places and X is given, each place is cut for its own inputs: then the modules
-    of all places become separate ones.
+    A convolution of horizontal stride s takes its vertical half at s times as many places as
+    the other: r (s C kh + O kw) multiplications for each pixel of the output in place of O C
+    kh kw (borders left aside). If a Linear stands at several places and X is given, each place
+    is cut for its own inputs: then the modules of all places become separate ones.
 
     Parameters
     ----------
     model : Module with a Linear, Conv1d or Conv2d besides the last
     share : float in (0, 1), of the multiplications of each layer, or None
     energy : float in (0, 1], of the squared singular values of each layer, or None
-    X : ndarray, shape (N, ...), N >= 1, inputs: weigh the errors (and energies) of Linear layers by what
-        reaches them, or None
+    X : ndarray, shape (N, ...), N >= 1, inputs: weigh the errors (and energies) of Linear
+        layers by what reaches them, or None
 
     Returns
     -------
@@ -340,8 +349,8 @@ def factorize(model, *, share=None, energy=None, X=None):
 
     Raises
     ------
-    TypeError, ValueError : not exactly one of share and energy is given, it is out of range, X is empty, or
-        the model has no such layer
+    TypeError, ValueError : not exactly one of share and energy is given, it is out of range, X
+        is empty, or the model has no such layer
 
     Warns
     -----
@@ -465,9 +474,10 @@ def _two_layers(cut):
 def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
     """The smallest of some shares of work with which `factorize` keeps an accuracy.
 
-    They are tried from the least up, and the first that is enough is taken; a larger one need not be enough, as
-    accuracies need not grow with the rank. Choose by samples that are neither trained on nor tested on: what
-    was chosen by a set looks better on it than on any other.
+    They are tried from the least up, and the first that is enough is taken; a larger one need
+    not be enough, as accuracies need not grow with the rank. Choose by samples that are
+    neither trained on nor tested on: what was chosen by a set looks better on it than on any
+    other.
 
     Parameters
     ----------
@@ -496,8 +506,8 @@ def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
 def input_covariances(model, X):
     """X'X / N of what reaches each Linear, at each place where one stands.
 
-    A layer that stands at two places has the inputs of each apart. If `forward` calls the layer of one place
-    several times, all of these inputs count.
+    A layer that stands at two places has the inputs of each apart. If `forward` calls the
+    layer of one place several times, all of these inputs count.
 
     Parameters
     ----------
@@ -506,9 +516,9 @@ def input_covariances(model, X):
 
     Returns
     -------
-    dict of place to ndarray of float64, shape (in_features, in_features): the place is the position, an int, of
-        a layer of a Sequential, and the path, a str, of one further inside; layers that are not called are
-        left out
+    dict of place to ndarray of float64, shape (in_features, in_features): the place is the
+        position, an int, of a layer of a Sequential, and the path, a str, of one further
+        inside; layers that are not called are left out
 
     Raises
     ------

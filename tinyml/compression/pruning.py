@@ -6,19 +6,22 @@ Idea: a mask m in {0, 1}^d chooses the weights that stay:
 
     min over theta, m of  L(theta * m)    subject to    ||m||_0 <= k
 
-No one can try all masks. The cheap answer is surprisingly good: keep the k weights that are largest in
-magnitude, then train the survivors on. Training is projected descent: after every step theta goes back to
-theta * m. Without that the next gradient, or momentum, would move a pruned weight away from 0. Pruning in
-rounds with training between them, fast at first and then ever slower, reaches a higher sparsity than one cut.
+No one can try all masks. The cheap answer is surprisingly good: keep the k weights that are
+largest in magnitude, then train the survivors on. Training is projected descent: after every
+step theta goes back to theta * m. Without that the next gradient, or momentum, would move a
+pruned weight away from 0. Pruning in rounds with training between them, fast at first and then
+ever slower, reaches a higher sparsity than one cut.
 
-Which arrays of a model are weights is said in one place, `tinyml.nn.weights`: every parameter of two or more
-axes but those of norms. What is not pruned is in `tinyml.nn.left_out`.
+Which arrays of a model are weights is said in one place, `tinyml.nn.weights`: every parameter
+of two or more axes but those of norms. What is not pruned is in `tinyml.nn.left_out`.
 
-A mask alone saves no byte and no millisecond: see `storage` for the bytes, `sparse` for the milliseconds.
+A mask alone saves no byte and no millisecond: see `storage` for the bytes, `sparse` for the
+milliseconds.
 
-Sources: MATH5836 week 10, section 10.2.1; Han, Pool, Tran and Dally 2015, Learning both weights and
-connections for efficient neural networks; Zhu and Gupta 2017, To prune, or not to prune (the schedule);
-Cheng, Wang, Zhou and Zhang 2017, A survey of model compression and acceleration for deep neural networks.
+Sources: MATH5836 week 10, section 10.2.1; Han, Pool, Tran and Dally 2015, Learning both
+weights and connections for efficient neural networks; Zhu and Gupta 2017, To prune, or not to
+prune (the schedule); Cheng, Wang, Zhou and Zhang 2017, A survey of model compression and
+acceleration for deep neural networks.
 """
 import numpy as np
 
@@ -30,8 +33,8 @@ from tinyml.nn.weights import (all_weights, computed_weights, left_out, nothing_
 def magnitude_mask(weight, *, amount):
     """Keep the weights of largest magnitude: m_j = 0 for exactly round(amount d) of the d weights.
 
-    Of weights that are equal in magnitude the earlier ones, in reading order, go first. round is Python's:
-    halves round to even.
+    Of weights that are equal in magnitude the earlier ones, in reading order, go first. round
+    is Python's: halves round to even.
 
     Parameters
     ----------
@@ -62,8 +65,9 @@ def magnitude_mask(weight, *, amount):
 def global_masks(weights, *, amount):
     """Keep the weights of largest magnitude of several arrays together: one threshold for all.
 
-    The weights are concatenated, masked once by `magnitude_mask`, and split again: a layer whose weights are
-    small loses more of them. Exactly round(amount d) go, d the number of weights in all.
+    The weights are concatenated, masked once by `magnitude_mask`, and split again: a layer
+    whose weights are small loses more of them. Exactly round(amount d) go, d the number of
+    weights in all.
 
     Parameters
     ----------
@@ -115,13 +119,13 @@ def threshold_mask(weight, *, threshold):
 def random_mask(shape, *, amount, rng):
     """The baseline: exactly round(amount d) of the d weights go, whichever they are.
 
-    Every choice of so many places is as likely. The rounding is as in `magnitude_mask`.
+    Every subset of that size is equally likely. The rounding is as in `magnitude_mask`.
 
     Parameters
     ----------
     shape : int or tuple of int
     amount : float in [0, 1], the fraction to prune
-    rng : numpy.random.Generator, the only source of chance; it may be used in any way
+    rng : numpy.random.Generator
 
     Returns
     -------
@@ -194,15 +198,16 @@ def _fixed(model):
 def prune(model, *, amount, method="global", rng=None):
     """Set a fraction of the weights of a model to zero, in place.
 
-    The fraction is of all weights, those that are 0 already included: they are pruned first, and stay
-    pruned, also if they are more than that. So pruning in steps of 0.5 and 0.6 leaves 0.6 pruned.
+    The fraction is of all weights, those that are 0 already included: they are pruned first,
+    and stay pruned, also if they are more than that. So pruning in steps of 0.5 and 0.6 leaves
+    0.6 pruned.
 
     Parameters
     ----------
     model : Module with a weight (`tinyml.nn.weights`)
     amount : float in [0, 1), the fraction to prune
-    method : "global" (the smallest of all layers), "layer" (the smallest of each layer), or "random"
-        (of each layer)
+    method : "global" (the smallest of all layers), "layer" (the smallest of each layer), or
+        "random" (of each layer)
     rng : numpy.random.Generator, for "random"
 
     Returns
@@ -211,8 +216,8 @@ def prune(model, *, amount, method="global", rng=None):
 
     Raises
     ------
-    TypeError, ValueError : amount is not in [0, 1), a weight is not finite, the method is unknown, the model
-        has nothing to prune, or rng is missing
+    TypeError, ValueError : amount is not in [0, 1), a weight is not finite, the method is
+        unknown, the model has nothing to prune, or rng is missing
 
     Warns
     -----
@@ -278,7 +283,8 @@ def _mask(parameters, masks):
 def hold(optimizer, model, masks):
     """Keep pruned weights at zero: after every step of the optimizer, `apply_masks`.
 
-    The dict is kept by reference: change it, as gradual pruning does, and the next step uses the new masks.
+    The dict is kept by reference: change it, as gradual pruning does, and the next step uses
+    the new masks.
 
     Parameters
     ----------
@@ -298,7 +304,8 @@ def hold(optimizer, model, masks):
 def sparsity(model):
     """The fraction of all weights of a model that are zero, a float in [0, 1]; computed ones count, too.
 
-    A weight that stands in several places counts once. Raises ValueError if the model has no weight.
+    A weight that stands in several places counts once. Raises ValueError if the model has no
+    weight.
     """
     arrays = [weight.data for _, _, weight in all_weights(model)]
     if not arrays:

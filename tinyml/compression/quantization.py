@@ -1,19 +1,23 @@
 """Quantization after training: real numbers as small integers, and what that costs.
 
-Problem: 32 bits for a weight are many. Which integers stand for which numbers, and how many bits are needed?
+Problem: 32 bits per weight are more than a network needs. Which integers stand for which
+numbers, and how many bits are enough?
 
-The notes begin with q = round(theta / Delta), Delta = max |theta| / K, and codes 0 ... K - 1: see
-`notes_codes` for what it breaks: a negative weight has no code, and the largest has code K. Two repairs:
+The notes begin with q = round(theta / Delta), Delta = max |theta| / K, and codes 0 ... K - 1:
+see `notes_codes` for what it breaks: a negative weight has no code, and the largest has code
+K. Two repairs:
 
     symmetric    q in {-(2^(b-1) - 1) ... 2^(b-1) - 1},    r = S q              for weights, around 0
     affine       q in {0 ... 2^b - 1},                     r = S (q - Z)        for any range
 
-S > 0 is the step. The integer Z is the code of 0, which so is exact: zeros, from padding or from ReLU, are
-the commonest number in a network. An x inside the range moves by at most S / 2. One S for a whole tensor must
-suit its largest entry; one for each output channel (`axis`) suits each channel.
+S > 0 is the step. The integer Z is the code of 0, so 0 is represented exactly: zeros, from
+padding or from ReLU, are the most common number in a network. An x inside the range moves by at
+most S / 2. One S for a whole tensor must suit its largest entry; a step for each output channel
+(`axis`) lets each use its own range.
 
-Sources: MATH5836 week 10, section 10.2.2; Jacob et al. 2018, Quantization and training of neural networks for
-efficient integer-arithmetic-only inference (equation 1, sections 2.1 and 3).
+Sources: MATH5836 week 10, section 10.2.2; Jacob et al. 2018, Quantization and training of
+neural networks for efficient integer-arithmetic-only inference (equation 1, sections 2.1 and
+3).
 """
 import copy
 import warnings
@@ -44,9 +48,9 @@ def notes_codes(theta, *, k):
 
         q_j = round(theta_j / Delta),    Delta = max |theta| / K
 
-    round is to the nearest, of two as near to the even one. The codes are meant to be 0 ... K - 1. Half of the
-    weights of a network are negative, and so are their codes; and the largest weight has the code K.
-    `choose_qparams` repairs both.
+    round takes the nearest integer; halves round to even. The codes are meant to be 0 ... K - 1.
+    Half of the weights of a network are negative, and so are their codes; and the largest weight
+    has the code K. `choose_qparams` repairs both.
 
     Parameters
     ----------
@@ -79,9 +83,10 @@ def choose_qparams(low, high, *, bits, symmetric):
         symmetric:   S = max(|low|, |high|) / (2^(b-1) - 1),    Z = 0,    codes -(2^(b-1) - 1) ... 2^(b-1) - 1
         affine:      S = (high - low) / (2^b - 1),    Z = round(-low / S),    codes 0 ... 2^b - 1
 
-    The range is widened to hold 0 first; and as Z is rounded (of two as near to the even one), both its ends
-    move by up to S / 2. S = 1 where the formula gives 0: a range of the single number 0, or of the smallest
-    numbers there are. From 2 bits on a float64 holds S for all ends, also where it does not hold high - low.
+    The range is widened to hold 0 first; and as Z is rounded (halves to even),
+    both its ends move by up to S / 2. S = 1 where the formula gives 0: a range of the single
+    number 0, or of the smallest numbers there are. From 2 bits on a float64 holds S for all
+    ends, also where it does not hold high - low.
 
     Parameters
     ----------
@@ -128,7 +133,7 @@ def code_range(bits, *, symmetric, function="code_range"):
 def quantize(x, qparams):
     """q = clip(round(x / S) + Z, quant_min, quant_max): the code of every number (Jacob et al. 2018, eq. 1).
 
-    x / S is rounded to the nearest integer, of two as near to the even one; then Z is added.
+    x / S is rounded to the nearest integer, halves to even; then Z is added.
 
     Parameters
     ----------
@@ -137,8 +142,8 @@ def quantize(x, qparams):
 
     Returns
     -------
-    ndarray, the shape of x, of the smallest integer dtype that holds all codes: up to 8 bits int8 if they
-        are symmetric, uint8 if affine
+    ndarray, the shape of x, of the smallest integer dtype that holds all codes: up to 8 bits
+        int8 if they are symmetric, uint8 if affine
 
     Raises
     ------
@@ -182,12 +187,15 @@ def dequantize(codes, qparams, *, dtype=np.float32):
 # ------------------------------------------------------------ ranges
 
 def channel_range(x, *, axis=None):
-    """The smallest and the largest number of x, or of each slice along an axis, which then is kept.
+    """The smallest and the largest number of x, or of each slice along an axis.
+
+    The reduced axes stay, with length 1.
 
     Parameters
     ----------
     x : array_like, not empty
-    axis : int in -ndim..ndim-1, or None; for axis 0 of a (C, ...) tensor the results have shape (C, 1, ...)
+    axis : int in -ndim..ndim-1, or None; for axis 0 of a (C, ...) tensor the results have
+        shape (C, 1, ...)
 
     Returns
     -------
@@ -250,11 +258,12 @@ class MovingAverageObserver(MinMaxObserver):
 class SamplingObserver(MinMaxObserver):
     """Base of observers that ask more of the numbers than their ends: it keeps a sample of them.
 
-    Up to 65,536 numbers it keeps them all, and its answer is exact. Of more it keeps a uniform sample of so
-    many: every number draws a key from U(0, 1), and those with the smallest keys stay (reservoir sampling;
-    Efraimidis and Spirakis 2006). So an update takes time in proportion to its own numbers, the memory
-    is bounded, and a share p of all numbers is a share p +- sqrt(p (1 - p) / 65536) of the sample (one standard
-    deviation). The keys come from a generator of its own with a fixed seed. Both ends stay exact.
+    Up to 65,536 numbers it keeps them all, and its answer is exact. Of more it keeps a uniform
+    sample of so many: every number draws a key from U(0, 1), and those with the smallest keys
+    stay (reservoir sampling; Efraimidis and Spirakis 2006). So an update takes time in
+    proportion to its own numbers, the memory is bounded, and a share p of all numbers is a
+    share p +- sqrt(p (1 - p) / 65536) of the sample (one standard deviation). The keys come
+    from a generator of its own with a fixed seed. Both ends stay exact.
     """
     capacity = 2 ** 16
 
@@ -279,7 +288,8 @@ class SamplingObserver(MinMaxObserver):
 class PercentileObserver(SamplingObserver):
     """The range that holds the middle `percent` % of all the numbers seen: a few outliers are clipped.
 
-    Beyond 65,536 numbers they are those of a sample (`SamplingObserver`); 100 % is exact at any number.
+    Beyond 65,536 numbers they are those of a sample (`SamplingObserver`); 100 % is exact at
+    any number.
 
     percent : float in (0, 100]
     """
@@ -331,8 +341,9 @@ class DequantizedWeight(ComputedWeight):
 
         W = S (q - Z)
 
-    It takes the place of a weight (`tinyml.nn.weights`). The arithmetic of the layer stays in floats: this
-    makes models small, not fast (`integer` computes with integers). Nothing in it is trained.
+    It takes the place of a weight (`tinyml.nn.weights`). The arithmetic of the layer stays in
+    floats: this makes models small, not fast (`integer` computes with integers). Nothing in it
+    is trained.
 
     Parameters
     ----------
@@ -396,7 +407,8 @@ def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
 
     Raises
     ------
-    ValueError : bits is out of range, a weight is empty or not finite, or the model has none to quantize
+    ValueError : bits is out of range, a weight is empty or not finite, or the model has none
+        to quantize
 
     Warns
     -----

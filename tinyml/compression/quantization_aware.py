@@ -1,25 +1,29 @@
-"""Quantization-aware training: let the network feel its codes while it can still adapt.
+"""Quantization-aware training: train with the rounding in the forward pass.
 
-Problem: at 2 bits, rounding the weights of a trained network ruins it. Training through the rounding would
-help, but its derivative is 0 almost everywhere, and nothing would be learned.
+Problem: at 2 bits, rounding the weights of a trained network ruins it. Training through the
+rounding would help, but its derivative is 0 almost everywhere, and nothing would be learned.
 
-Idea: keep real weights theta, compute with theta^ = Q(theta), and on the way back pretend that Q was the
-identity, the *straight-through estimator*:
+Idea: keep real weights theta, compute with theta_q = Q(theta), and on the way back pretend that
+Q was the identity, the *straight-through estimator*:
 
-    dL/dtheta = dL/dtheta^ * dQ/dtheta,        dQ/dtheta ~ 1
+    dL/dtheta = dL/dtheta_q * dQ/dtheta,        dQ/dtheta ~ 1
 
-So theta moves although theta^ does not, until it crosses into the next code. Outside of the range of the
-codes one may pretend the same, as the notes do, or that Q is constant there, as it is. The step can be learned
-too: in v^ = s clip(round(v / s)) the derivative in s is that of the clipping, rounding straight through,
+So theta moves although theta_q does not, until it crosses into the next code. For weights that
+are clipped, the gradient may pass too ("identity", as in the notes) or stop ("inside", the
+true derivative: Q is constant there).
+
+The step can be learned too. In v^ = s clip(round(v / s)) the derivative in s is that of the
+clipping, rounding straight through,
 
     dv^/ds = round(v/s) - v/s  inside,    quant_min or quant_max  outside            (LSQ, equation 3)
 
-Here a weight is *computed* (`tinyml.nn.weights`): in its place stands a module that holds theta and whose
-forward() returns Q(theta). The layer asks for its weight, and gets Q(theta): the loss is l(f(x; Q(theta)), y).
+Here a weight is *computed* (`tinyml.nn.weights`): in its place stands a module that holds
+theta and whose forward() returns Q(theta). The layer asks for its weight, and gets Q(theta):
+the loss is l(f(x; Q(theta)), y).
 
-Sources: MATH5836 week 10, section 10.2.2; Bengio, Leonard and Courville 2013, Estimating or propagating
-gradients through stochastic neurons; Jacob et al. 2018 (section 3); Esser, McKinstry, Bablani, Appuswamy and
-Modha 2020, Learned step size quantization.
+Sources: MATH5836 week 10, section 10.2.2; Bengio, Leonard and Courville 2013, Estimating or
+propagating gradients through stochastic neurons; Jacob et al. 2018 (section 3); Esser,
+McKinstry, Bablani, Appuswamy and Modha 2020, Learned step size quantization.
 """
 import copy
 import math
@@ -42,7 +46,8 @@ class FakeQuantizedWeight(ComputedWeight):
     ----------
     weight : Parameter, theta, shape (channels, ...), not empty
     bits, symmetric : as in `quantization.choose_qparams`
-    share : float in (0, 1], of the range that the codes span; below 1 the largest weights are clipped
+    share : float in (0, 1], of the range that the codes span; below 1 the largest weights are
+        clipped
     gradient : "identity" everywhere, as in the notes, or "inside" the range of the codes only
     """
 
@@ -83,7 +88,7 @@ def learned_step(v, s, *, quant_min, quant_max):
 
         dv^/dv = 1 inside, 0 outside        dv^/ds = round(v/s) - v/s inside, quant_min or quant_max outside
 
-    inside being quant_min <= v/s <= quant_max, and round(v/s) the nearest integer, of two as near the even one.
+    inside means quant_min <= v/s <= quant_max; round takes the nearest integer, halves to even.
 
     Parameters
     ----------
@@ -109,12 +114,14 @@ def learned_step(v, s, *, quant_min, quant_max):
 class LearnedStepWeight(ComputedWeight):
     """A weight whose codes and steps are learned together: `learned_step` (Esser et al. 2020).
 
-    Codes -2^(b-1) ... 2^(b-1) - 1, a step s for each output channel, at first 2 mean|v| / sqrt(quant_max)
-    (section 2.1), 1 for a channel of zeros. A step adds up the gradients of N weights, and would learn too
-    fast beside them. So the paper multiplies its gradient by factor = 1 / sqrt(N quant_max) (section 2.2).
-    That slows SGD, but not Adam, whose moves do not depend on the size of gradients. Here the parameter is raw,
-    with s = factor * raw. So Adam's moves of s become factor times as large. SGD's become factor^2 times as
-    large, because the gradient in raw is factor times smaller, too: the paper's rule with the rate factor lr.
+    Codes -2^(b-1) ... 2^(b-1) - 1, a step s for each output channel, at first 2 mean|v| /
+    sqrt(quant_max) (section 2.1), 1 for a channel of zeros. A step adds up the gradients of N
+    weights, and would learn too fast beside them. So the paper multiplies its gradient by
+    factor = 1 / sqrt(N quant_max) (section 2.2). That slows SGD, but not Adam, whose moves do
+    not depend on the size of gradients. Here the parameter is raw, with s = factor * raw. So
+    Adam's moves of s become factor times as large. SGD's become factor^2 times as large,
+    because the gradient in raw is factor times smaller, too: the paper's rule with the rate
+    factor lr.
 
     Parameters
     ----------
@@ -152,7 +159,8 @@ class LearnedStepWeight(ComputedWeight):
 def prepare(model, *, bits, method="straight-through", **options):
     """A copy of the model that computes with quantized weights (`tinyml.nn.weights`), ready to be trained.
 
-    Make the optimizer of the copy's parameters(). Weights that are computed already stay as they are.
+    Make the optimizer of the copy's parameters(). Weights that are computed already stay as
+    they are.
 
     Parameters
     ----------
@@ -167,7 +175,8 @@ def prepare(model, *, bits, method="straight-through", **options):
 
     Raises
     ------
-    ValueError : an unknown method, bits out of range, an empty or infinite weight, or nothing to quantize
+    ValueError : an unknown method, bits out of range, an empty or infinite weight, or nothing
+        to quantize
 
     Warns
     -----

@@ -1,13 +1,15 @@
 """What a small model is worth: every number comes from the file, the arrays or the clock.
 
-Problem: "my pruned model is neither smaller nor faster". A fraction of zeros is not a number of bytes, fewer
-multiplications are not fewer milliseconds, and each method likes to report the figure that it improves.
+Problem: "my pruned model is neither smaller nor faster". A fraction of zeros is not a number
+of bytes, fewer multiplications are not fewer milliseconds, and each method likes to report the
+figure that it improves.
 
-Idea: one row for any model, with the same columns for all: what is in its arrays (how many numbers, how many
-of them not zero), what it weighs (bytes of the file that `storage.save_compressed` writes, bits per number),
-what it has to do (multiply-accumulates per sample), how long that takes, and how often it is right. Times of
-several models are taken in turn, round by round, so that a busy machine is busy for all of them; and while
-other programs have the processor, the clock stands still.
+Idea: one row for any model, with the same columns for all: what is in its arrays (how many
+numbers, how many of them not zero), what it weighs (bytes of the file that
+`storage.save_compressed` writes, bits per number), what it has to do (multiply-accumulates per
+sample), how long that takes, and how often it is right. Times of several models are taken in
+turn, round by round, so that a busy machine is busy for all of them; and while other programs
+have the processor, the clock stands still.
 
 Sources: MATH5836 week 10, section 10.2 (memory and compute-latency are what compression is for).
 """
@@ -97,9 +99,10 @@ def file_bytes(model):
 def clock(calls, *, rounds):
     """How long each of some functions takes: all once in every round, in turn, and once before, untimed.
 
-    The time of a call is the shorter of two: on the wall, and of the processor for this program. On a busy
-    machine the first counts what others do, and long calls wait more often than short ones; the second counts
-    all threads. Where it is too coarse to notice the call, it is not asked.
+    The time of a call is the shorter of two: on the wall, and of the processor for this
+    program. On a busy machine the first counts what others do, and long calls wait more often
+    than short ones; the second counts all threads. Where it is too coarse to notice the call,
+    it is not asked.
 
     Parameters
     ----------
@@ -136,8 +139,8 @@ def milliseconds(models, x, *, rounds=15):
 
     Returns
     -------
-    ndarray, shape (len(models), rounds), in milliseconds; take the median over axis 1, and medians of
-        ratios within a round where two models are compared
+    ndarray, shape (len(models), rounds), in milliseconds; take the median over axis 1, and
+        medians of ratios within a round where two models are compared
 
     Raises
     ------

@@ -2,16 +2,17 @@
 
 Problem: a pruned weight matrix has 90 % zeros, and takes as many bytes and as much time as before.
 
-Idea: compressed sparse rows (CSR). List the values that are not zero row by row, beside each its column, and
-for each row where its values begin:
+Idea: compressed sparse rows (CSR). List the values that are not zero row by row, beside each
+its column, and for each row where its values begin:
 
     W = [[0, 7, 0],        values  = [7, 5, 6]
          [5, 0, 6],        columns = [1, 0, 2]
          [0, 0, 0]]        starts  = [0, 1, 3, 3]
 
-Then y_i = sum over the values of row i of value x[column]: one multiplication for each value that is there.
-Whether that is *faster* is another question. A dense product reads numbers in order, several at a time, from
-memory that is near; a sparse one looks up each x. The demo measures from which density it pays.
+Then y_i = sum over the values of row i of value x[column]: one multiplication for each value
+that is there. Whether that is *faster* is another question. A dense product reads numbers in
+order, several at a time, from memory that is near; a sparse one looks up each x. The demo
+measures from which density it pays.
 
 Sources: MATH5836 week 10, section 10.2.1; Saad 2003, Iterative methods for sparse linear systems
 (section 3.4).
@@ -81,7 +82,8 @@ def rows_of(csr):
 def matmul(csr, x):
     """W x for a sparse W: y_i = sum over the values of row i of value x[column].
 
-    Only the values that are there are multiplied: nnz k products in place of m n k. There is no dense (m, n).
+    Only the values that are there are multiplied: nnz k products in place of m n k. There is
+    no dense (m, n).
 
     Parameters
     ----------
@@ -121,8 +123,9 @@ class SparseLinear(Module):
     def from_linear(cls, layer):
         """The layer's weights that are not zero, copied, and its bias.
 
-        A weight that is computed, such as a shared one, is computed once. Raises TypeError if the layer is no
-        Linear or has a forward of its own, ValueError if a weight is not finite.
+        A weight that is computed, such as a shared one, is computed once. Raises TypeError if
+        the layer is no Linear or has a forward of its own, ValueError if a weight is not
+        finite.
         """
         if getattr(type(layer), "forward", None) is not Linear.forward:
             raise TypeError("SparseLinear.from_linear: layer must be a Linear that computes x W' + b, got "

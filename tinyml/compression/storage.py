@@ -1,18 +1,21 @@
 """A compressed model in a file: all that it takes to compute again, bit for bit, and every byte counted.
 
-Problem: pruned and shared weights are small only on paper while they are written as 32-bit numbers; and what
-is counted on paper is often the codes alone, without tables, names, shapes and settings.
+Problem: pruned and shared weights are small only on paper while they are written as 32-bit
+numbers; and what is counted on paper is often the codes alone, without tables, names, shapes
+and settings.
 
 Idea: one file, whose length is the size of the model:
 
-    "tmz", version | skeleton: the model's classes and settings, deflated | its arrays, in that order | CRC-32
+    "tmz", version | skeleton: the model's classes and settings, deflated | its arrays, in that
+    order | CRC-32
 
-Every array is in the shortest of several codings (`codings`); a `SharedWeight` is two arrays, its codebook
-and its codes. The check finds every single damaged byte, as CRC-32 misses no error within 32 bits; nothing is
-unpickled, and nothing is made that is out of proportion to the bytes it is read from.
+Every array is in the shortest of several codings (`codings`); a `SharedWeight` is two arrays,
+its codebook and its codes. The check finds every single damaged byte, as CRC-32 misses no
+error within 32 bits; nothing is unpickled, and nothing is made that is out of proportion to
+the bytes it is read from.
 
-Sources: MATH5836 week 10, section 10.2 (a smaller memory footprint is the aim); Han, Mao and Dally 2016, Deep
-Compression, which stores codes, gaps and codebooks.
+Sources: MATH5836 week 10, section 10.2 (a smaller memory footprint is the aim); Han, Mao and
+Dally 2016, Deep Compression, which stores codes, gaps and codebooks.
 """
 import json
 import math
@@ -77,8 +80,9 @@ def save_compressed(model, path):
 
     Raises
     ------
-    TypeError : model is no Module, an attribute of it cannot be described (`tinyml.nn.skeleton.describe`), or
-        an array holds other things than Booleans, integers and real numbers of up to 64 bits
+    TypeError : model is no Module, an attribute of it cannot be described
+        (`tinyml.nn.skeleton.describe`), or an array holds other things than Booleans, integers
+        and real numbers of up to 64 bits
     """
     if not isinstance(model, Module):
         raise TypeError(f"save_compressed: model must be a Module, got {type(model).__name__}")
@@ -108,8 +112,8 @@ def load_compressed(path, classes=()):
     ------
     FileNotFoundError : there is no such file
     TypeError : classes holds something else
-    ValueError : it is not such a file, is damaged or cut short, is of a newer version, or a class is
-        unknown or ambiguous
+    ValueError : it is not such a file, is damaged or cut short, is of a newer version, or a
+        class is unknown or ambiguous
     """
     skeleton, arrays, _ = _read("load_compressed", path)
     model = rebuild(skeleton, arrays, classes)
@@ -128,8 +132,8 @@ def contents(path):
 
     Returns
     -------
-    list of Part : the frame (mark, version, check), the skeleton, and every array; their bytes add up to the
-        file's
+    list of Part : the frame (mark, version, check), the skeleton, and every array; their bytes
+        add up to the file's
 
     Raises
     ------

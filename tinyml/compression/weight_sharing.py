@@ -1,21 +1,23 @@
 """Weight sharing: a few values for all weights of a layer, and a small number for each weight.
 
-Problem: 32 bits hold more of a weight than the network needs. Rounding to a grid spends levels where no
-weights are.
+Problem: 32 bits hold more of a weight than the network needs. Rounding to a grid spends levels
+where no weights are.
 
 Idea: let the weights choose the levels. k-means divides them among k centroids so that
 
     sum_i (w_i - c_(a_i))^2,    a_i the code of weight i,                    (Han et al. 2016, equation 2)
 
-is small, and the layer is stored as its k centroids (the codebook) and log2 k bits per weight. The network is
-then trained on: a centroid is one parameter in many places, so its gradient is the sum over them,
+is small, and the layer is stored as its k centroids (the codebook) and log2 k bits per weight.
+The network is then trained on: a centroid is one parameter in many places, so its gradient is
+the sum over them,
 
     dL/dc_j = sum over i with a_i = j of dL/dw_i.                            (equation 3)
 
 Weights that pruning set to 0 stay exactly 0: they have the code 0 and no centroid.
 
-Sources: MATH5836 week 10, section 10.2.2 (low-precision codes for weights); Han, Mao and Dally 2016, Deep
-Compression, section 3; Lloyd 1982, Least squares quantization in PCM, for the two alternating steps.
+Sources: MATH5836 week 10, section 10.2.2 (low-precision codes for weights); Han, Mao and Dally
+2016, Deep Compression, section 3; Lloyd 1982, Least squares quantization in PCM, for the two
+alternating steps.
 """
 import numpy as np
 
@@ -30,16 +32,17 @@ def initial_centroids(values, k, *, init="linear", rng=None):
 
         "linear"    k points at equal distances from the smallest to the largest value; the smallest if k = 1
         "density"   the quantiles (j + 1/2) / k, j = 0..k-1, as np.quantile has them: as many values to each
-        "random"    k of the values, drawn without replacement, every choice as likely (Forgy)
+        "random"    k of the values, drawn without replacement, each subset equally likely (Forgy)
 
-    Large weights are few, yet they matter most: the linear rule alone is sure to have a level near them.
+    Large weights are few, yet they matter most: the linear rule alone is sure to have a level
+    near them.
 
     Parameters
     ----------
     values : array_like of float, at least one, any shape
     k : int >= 1, number of centroids
     init : "linear", "density" or "random"
-    rng : numpy.random.Generator, for "random" only; it may be used in any way
+    rng : numpy.random.Generator, for "random" only
 
     Returns
     -------
@@ -47,7 +50,8 @@ def initial_centroids(values, k, *, init="linear", rng=None):
 
     Raises
     ------
-    ValueError : no values, NaN or infinite ones, k < 1, or another init; "random" with fewer than k values
+    ValueError : no values, NaN or infinite ones, k < 1, or another init; "random" with fewer
+        than k values
     TypeError : values are not real numbers, or rng is missing where it is needed
     """
     values = _values("initial_centroids", values)
@@ -65,17 +69,18 @@ def initial_centroids(values, k, *, init="linear", rng=None):
 
 
 def assign(values, centroids):
-    """The code of each value: which centroid is nearest to it; of two equally near ones the smaller.
+    """The code of each value: its nearest centroid; ties go to the smaller one.
 
         a_i = argmin_j |w_i - c_j|
 
-    Between sorted centroids the borders are the midpoints, so it takes a binary search and no table of all
-    distances.
+    Between sorted centroids the borders are the midpoints, so it takes a binary search and no
+    table of all distances.
 
     Parameters
     ----------
     values : array_like of float, any shape
-    centroids : array_like of float, shape (k,), k >= 1, increasing (not strictly; of equal centroids either)
+    centroids : array_like of float, shape (k,), k >= 1, increasing (not strictly; of equal
+        centroids either)
 
     Returns
     -------
@@ -103,23 +108,24 @@ def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
 
         a_i = argmin_j |w_i - c_j|,      c_j = mean of the w_i with a_i = j
 
-    Of two centroids as near a value has the smaller, of equal ones the first. A centroid without values stays where
-    it is. Neither step raises the sum of squares, so it ends: after the first move that changes no code, or
-    max_iter moves. (To be fast, the values are sorted once: then the k groups are k stretches, and their sums
-    differences of running sums.)
+    Ties go to the smaller centroid, of equal ones to the first. A centroid without values stays
+    where it is. Neither step raises the sum of squares, so it ends: after the first move that
+    changes no code, or after max_iter moves. (For speed the values are sorted once: then each
+    group is a contiguous slice, and its sum is a difference of two prefix sums.)
 
     Parameters
     ----------
     values : array_like of float, at least one, any shape
-    k : int >= 1, number of centroids; more than there are distinct values leave some without values
+    k : int >= 1, number of centroids; more than there are distinct values leave some without
+        values
     init, rng : as in `initial_centroids`
     max_iter : int >= 1, at most so many moves
 
     Returns
     -------
     centroids : ndarray of float64, shape (k,), increasing (not strictly)
-    errors : list of float, sum_i (w_i - c_(a_i))^2 before each move and after the last: one more than there were
-        moves; it never rises, up to rounding of the running sums
+    errors : list of float, sum_i (w_i - c_(a_i))^2 before each move and after the last: one
+        more than there were moves; it never rises, up to rounding of the running sums
 
     Raises
     ------
@@ -151,8 +157,8 @@ def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
 def lookup(codebook, *, codes):
     """The weight of every code: 0 for code 0, codebook[j - 1] for code j.
 
-    Backward, each entry of the codebook gets the sum of the gradients wherever it stands (Han et al. 2016,
-    equation 3): a histogram of the codes, weighted with the gradients.
+    Backward, each entry of the codebook gets the sum of the gradients wherever it stands (Han
+    et al. 2016, equation 3): a histogram of the codes, weighted with the gradients.
 
     Parameters
     ----------
@@ -176,8 +182,8 @@ class SharedWeight(ComputedWeight):
     Parameters
     ----------
     codebook : Parameter, shape (k,), the shared values: what an optimizer trains
-    codes : ndarray of uint8 or uint16, in the shape of the weight: 0 where that is exactly 0, j for
-        codebook[j - 1]
+    codes : ndarray of uint8 or uint16, in the shape of the weight: 0 where that is exactly 0,
+        j for codebook[j - 1]
 
     Raises
     ------
@@ -208,7 +214,8 @@ class SharedWeight(ComputedWeight):
 
         Raises
         ------
-        ValueError : k is outside its range, an entry is NaN or infinite, or what `initial_centroids` raises
+        ValueError : k is outside its range, an entry is NaN or infinite, or what
+            `initial_centroids` raises
         """
         trained = getattr(weight, "requires_grad", True)
         weight = check_real("SharedWeight", "weight", weight.data if isinstance(weight, Tensor) else weight)
@@ -234,8 +241,8 @@ class SharedWeight(ComputedWeight):
 def share_weights(model, *, bits, init="linear", rng=None):
     """Put a `SharedWeight` of 2^bits values in the place of every weight (`tinyml.nn.weights`), in place.
 
-    Afterwards make a new optimizer of model.parameters(): what it trains is the codebooks. A weight that two
-    layers share stays shared; a weight that is computed already is left alone.
+    Afterwards make a new optimizer of model.parameters(): what it trains is the codebooks. A
+    weight that two layers share stays shared; a weight that is computed already is left alone.
 
     Parameters
     ----------
@@ -267,8 +274,8 @@ def share_biases(model, *, bits, init="linear", rng=None):
     """Move the entries of every bias, and of every other parameter that is no weight, to the nearest of 2^bits
     shared values each.
 
-    They stay plain parameters, so this comes after all training, and pays in the file alone. Codebooks, and
-    parameters of no more distinct entries, are left as they are.
+    They stay plain parameters, so this comes after all training, and pays in the file alone.
+    Codebooks, and parameters of no more distinct entries, are left as they are.
 
     Parameters
     ----------

@@ -1,13 +1,15 @@
 """Which arrays of a model are its weights, and what may take the place of one.
 
-Every method that makes a model small asks the same two questions: which numbers may it change, and where do
-they stand? The answers are here, once:
+Every method that makes a model small asks the same two questions: which numbers may it change,
+and where do they stand? The answers are here, once:
 
-    a *weight* is a Parameter with two or more axes, wherever it stands in the tree of modules: in a Linear,
-    a convolution, an Embedding, attention's in_proj_weight, or a module of your own. Scales and shifts of
-    norms are none, however many axes they have. Vectors, such as biases, are few and stay as they are.
+    a *weight* is a Parameter with two or more axes, wherever it stands in the tree of modules:
+    in a Linear, a convolution, an Embedding, attention's in_proj_weight, or a module of your
+    own. Scales and shifts of norms are none, however many axes they have. Vectors, such as
+    biases, are few and stay as they are.
 
-A weight may be *computed*: then a `ComputedWeight` stands in its place, and gives the tensor when it is used.
+A weight may be *computed*: then a `ComputedWeight` stands in its place, and gives the tensor
+when it is used.
 """
 import warnings
 
@@ -22,9 +24,10 @@ NORMS = (BatchNorm1d, LayerNorm)
 class ComputedWeight(Module):
     """A weight that is computed whenever it is used, from codes, say, or from few shared values.
 
-    Subclasses define ``forward()`` without arguments. The module stands in the place of a Parameter, anywhere
-    in a model, and acts as the tensor that it computes: ``x @ self.weight``, ``self.weight.T`` and
-    ``F.linear(x, self.weight)`` work, and gradients flow through it.
+    Subclasses define ``forward()`` without arguments. The module stands in the place of a
+    Parameter, anywhere in a model, and acts as the tensor that it computes: ``x @
+    self.weight``, ``self.weight.T`` and ``F.linear(x, self.weight)`` work, and gradients flow
+    through it.
 
     Examples
     --------
@@ -72,7 +75,8 @@ class ComputedWeight(Module):
 def weights(model):
     """{path: Parameter} of the weights of a model, each once, under its first path.
 
-    Real weights inside of a `ComputedWeight`, as quantization-aware training has them, are among them.
+    Real weights inside of a `ComputedWeight`, as quantization-aware training has them, are
+    among them.
 
     Examples
     --------
@@ -97,8 +101,9 @@ def computed_weights(model):
 def all_weights(model):
     """[(path, paths, weight)] of every weight of a model, a Parameter or computed, each once.
 
-    `path` is its first, `paths` are all under which it stands. Real weights inside of a `ComputedWeight` are no
-    others than that, unless they stand outside of it too: the transpose of a layer's weight, for one.
+    `path` is its first, `paths` are all under which it stands. Real weights inside of a
+    `ComputedWeight` are no others than that, unless they stand outside of it too: the
+    transpose of a layer's weight, for one.
     """
     computed = computed_weights(model)
     inside = tuple(f"{path}." for path, module in model.named_modules()
@@ -138,8 +143,8 @@ def _scales(model):
 def replace_weights(function, model, make):
     """Put the module make(weight) in the place of every weight of a model, in place.
 
-    A weight that stands in several places is made once, and stands in all of them again. Weights that are
-    computed already are left alone, with a warning that names them.
+    A weight that stands in several places is made once, and stands in all of them again.
+    Weights that are computed already are left alone, with a warning that names them.
 
     Parameters
     ----------
@@ -199,8 +204,8 @@ def swap(model, new):
     Parameters
     ----------
     model : Module
-    new : dict of Parameter or Module to what takes its place; x may be an attribute, or be in a list, tuple
-        or dict at any depth
+    new : dict of Parameter or Module to what takes its place; x may be an attribute, or be in
+        a list, tuple or dict at any depth
     """
     for _, module in list(model.named_modules()):
         vars(module).update({name: _swapped(value, new) for name, value in vars(module).items()})

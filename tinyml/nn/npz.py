@@ -26,8 +26,7 @@ from tinyml.files import check_ratio, writing
 MANIFEST = "__manifest__"
 METHODS = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 LONGEST_HEADER = 10_000    # bytes, as in NumPy
-LOCAL = struct.Struct("<6xHH16xHH")    # before a member: flags, method, lengths of name, extras
-END = struct.Struct("<4s6xH8xH")       # at the end: mark, number of members, length of a comment
+LOCAL = struct.Struct("<6xH18xHH")    # before a member: flags, lengths of its name and its extras
 
 
 def save(state, path):
@@ -128,7 +127,7 @@ def _compare(lines, manifest):
 
 
 def _members(file, archive):
-    """{key: member} of an archive whose members and directory fill the file, and agree."""
+    """{key: member} of an archive whose members and directory fill the file, without gaps."""
     members, found, directory = archive.infolist(), {}, 0
     begins = [*(member.header_offset for member in members), archive.start_dir]
     for member, begin, following in zip(members, begins, begins[1:]):
@@ -137,20 +136,16 @@ def _members(file, archive):
             raise ValueError(f"{member.filename!r} must be one .npy file, plain or deflated")
         found[key] = member
         file.seek(begin)
-        flags, method, n_name, n_extra = LOCAL.unpack(file.read(LOCAL.size))
+        flags, n_name, n_extra = LOCAL.unpack(file.read(LOCAL.size))
         end = begin + LOCAL.size + n_name + n_extra + member.compress_size
         longest = 24 if flags & 8 else 0    # sizes behind the member, if it went through a pipe
-        fits = 0 <= following - end <= longest
-        if not fits or (flags, method) != (member.flag_bits, member.compress_type):
-            raise ValueError(f"{key!r} is not as the directory says")
+        if not 0 <= following - end <= longest:
+            raise ValueError(f"{key!r} is not where the directory says")
         directory += 46 + n_name + len(member.extra) + len(member.comment)
-    file.seek(-END.size, io.SEEK_END)
-    mark, count, comment = END.unpack(file.read())
     large = begins[-1] > zipfile.ZIP64_LIMIT or len(members) > zipfile.ZIP_FILECOUNT_LIMIT
-    ends = begins[-1] + directory + (76 if large else 0) + END.size    # large: a second end record
-    n_bytes = file.tell()
-    counts = (mark, count, comment) == (b"PK\5\6", min(len(members), 0xFFFF), 0)
-    if not counts or (begins[0], ends) != (0, n_bytes):
+    end = begins[-1] + directory + (98 if large else 22)    # large: a second end record
+    n_bytes = file.seek(0, io.SEEK_END)
+    if (begins[0], end) != (0, n_bytes):
         raise ValueError("the directory does not fit what the file holds")
     check_ratio("its arrays", sum(member.file_size for member in members), n_bytes)
     return found

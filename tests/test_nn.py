@@ -401,6 +401,11 @@ class Plain:
         self.layer = make("Linear")
 
 
+class PlainScale:
+    def __init__(self):
+        self.scale = nn.Parameter(np.ones(2))
+
+
 class PlainList:
     def __init__(self):
         self.layers = [make("Linear")]
@@ -416,6 +421,7 @@ NOT_FOUND = {    # what a module cannot hold, each with a word of the error
     "array of objects": (lambda layer: np.array([layer, None], object), "write a list"),
     "partial": (lambda layer: partial(F.linear, weight=layer.weight), "write a list"),
     "plain object": (lambda layer: Plain(), r"write class Plain\(Module\)"),
+    "plain object with a parameter": (lambda layer: [PlainScale()], r"write class PlainScale\(Module\)"),
     "plain object with a list": (lambda layer: {"a": PlainList()}, r"write class PlainList\(Module\)"),
     "key": (lambda layer: {layer: 2.0}, "a Linear as a key"),
     "int key": (lambda layer: {0: layer}, "under the key 0"),
@@ -441,6 +447,15 @@ def test_a_layer_that_no_name_leads_to_is_refused(case, use):
     with pytest.raises(TypeError, match=rf"^Module: x.* must .*{words}"):
         USES[use](model)
     assert "training" not in vars(model)    # eval changed nothing
+
+
+def test_an_attribute_with_a_dot_in_its_name_is_refused():
+    """Else a.b would be the name of two things."""
+    model = nn.Module()
+    model.a = {"b": make("Linear")}
+    setattr(model, "a.b", make("Linear"))
+    with pytest.raises(TypeError, match=r"^Module: a\.b must .* got a Linear under the key 'a\.b'"):
+        model.parameters()
 
 
 def test_what_holds_no_layers_may_be_anything():

@@ -186,7 +186,7 @@ def test_names_that_do_not_tell_classes_apart_are_refused(way, tmp_path):
     with pytest.raises(ValueError, match=r"^describe: .* two called mine\.Own; give the class at 2 another name"):
         through(way, of(one, two), [one, two], tmp_path)
     with pytest.raises(ValueError, match=r"^describe: .* two called tinyml\.nn\.layers\.Linear"):
-        through(way, of(class_called("Linear", "tinyml.nn.layers")), [], tmp_path)
+        through(way, class_called("Linear", "tinyml.nn.layers")(2, 2, rng=np.random.default_rng(0)), [], tmp_path)
     with pytest.raises(ValueError, match=r"^rebuild: classes must hold one class called mine\.Own, got .*and"):
         through(way, of(one), [one, two], tmp_path)
     with pytest.raises(ValueError, match=r"one class called tinyml\.nn\.layers\.Linear, got .*and"):
@@ -289,6 +289,18 @@ def test_what_no_file_can_hold_is_refused_by_its_path(told, tmp_path):
     with pytest.raises(TypeError, match=rf"^describe: 1\.settings\.a\.1 must be .*, got \w*{re.escape(told)}"):
         save_model(model, tmp_path / "model.npz")
     assert not list(tmp_path.iterdir())
+
+
+@both_files
+def test_a_buffer_that_comes_back_can_be_loaded_into(way, tmp_path):
+    other = through(way, Coded(), Coded, tmp_path)
+    other.load_state_dict({**other.state_dict(), "codes": np.array([3, 2, 1], np.int8)})
+    assert_array_equal(other.codes, [3, 2, 1])
+    codes = np.arange(3)
+    codes.setflags(write=False)
+    other = rebuild({"class": "tinyml.nn.module.Module", "has": {"x": {"array": "x"}}}, {"x": codes})
+    other.load_state_dict({"x": codes + 1})
+    assert_array_equal(codes, np.arange(3))
 
 
 def test_a_generator_goes_on_where_it_was_also_in_a_file_without_its_seed():

@@ -145,12 +145,12 @@ peak = tracemalloc.get_traced_memory()[1] / 1e6
 tracemalloc.stop()
 
 # %% Figure: a row per framework, grouped by network
-ours = [np.median(ratio["tinyml"]) for ratio in ratios]
+multiples = [np.median(ratio["tinyml"]) for ratio in ratios]
 figure, ax = plt.subplots(figsize=(11, 1.8 + 0.36 * sum(len(ratio) + 1 for ratio in ratios)))
-figure.suptitle(f"tinyml trains in {min(ours):.2f} to {max(ours):.2f} times the time of "
+figure.suptitle(f"tinyml trains in {min(multiples):.2f} to {max(multiples):.2f} times the time of "
                 "hand-written NumPy")
 row, ticks = 0, []
-for workload, floor, ratio in zip(WORKLOADS, floors, ratios):
+for workload, seconds, ratio in zip(WORKLOADS, floors, ratios):
     ticks.append(row + (len(ratio) - 1) / 2)
     for row, (name, values) in enumerate(ratio.items(), row):
         colour, marker = STYLE[name]
@@ -164,8 +164,8 @@ for workload, floor, ratio in zip(WORKLOADS, floors, ratios):
 ax.axvline(1, color="0.3", lw=1.5)
 ax.annotate("the floor", (1, 1), xycoords=("data", "axes fraction"), xytext=(0, 5), color="0.3",
             textcoords="offset points", ha="center")
-ax.set_yticks(ticks, [f"{w.name}\nbatch {w.batch}, {w.optimizer}; floor {floor * 1e3:.3g} ms"
-                      for w, floor in zip(WORKLOADS, floors)])
+ax.set_yticks(ticks, [f"{w.name}\nbatch {w.batch}, {w.optimizer}; floor {seconds * 1e3:.3g} ms"
+                      for w, seconds in zip(WORKLOADS, floors)])
 spread = np.concatenate([np.percentile(v, [10, 90]) for ratio in ratios for v in ratio.values()])
 limits = min(0.8, 0.9 * spread.min()), max(2.5, 1.8 * spread.max())
 marks = [m for m in (0.5, 1, 1.5, 2, 3, 5, 10, 20, 50) if limits[0] < m < limits[1]]
@@ -180,8 +180,8 @@ ax.spines["left"].set_visible(False)
 
 # %% Claims
 demo.record("threads asked of the BLAS (0: its own choice)", THREADS)
-for workload, floor, ratio in zip(WORKLOADS, floors, ratios):
-    demo.record(f"{workload.name}: a step of the floor", floor * 1e3, "ms")
+for workload, seconds, ratio in zip(WORKLOADS, floors, ratios):
+    demo.record(f"{workload.name}: a step of the floor", seconds * 1e3, "ms")
     for name, values in ratio.items():
         demo.record(f"{workload.name}: {name} / floor", np.median(values))
     if np.isfinite(workload.limit) and not demo.quick:    # five rounds are too few to claim a ratio

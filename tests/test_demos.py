@@ -1,4 +1,5 @@
 """Every demo runs and its claims hold; the harness never calls a failure a success."""
+import ast
 import json
 import os
 import runpy
@@ -51,6 +52,76 @@ def assert_is_picture(path):
     assert data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) > 10_000
     width, height = struct.unpack(">II", data[16:24])
     assert 600 <= width <= 4000 and 300 <= height <= 4000
+
+
+# What the clock says is a finding, never a law. Values are followed from the clock to the claims.
+
+CLOCKS = {"race", "clock", "milliseconds", "perf_counter", "process_time", "timeit", "time", "ms_1", "ms_256"}
+
+
+def read(node):
+    """The names that an expression reads, and the clocks that it asks."""
+    found = list(ast.walk(node))
+    names = {n.id for n in found if isinstance(n, ast.Name)}
+    return names | {n.attr for n in found if isinstance(n, ast.Attribute)} & CLOCKS
+
+
+def written(target):
+    """The names that an assignment to `target` changes."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return set().union(*map(written, target.elts))
+    while not isinstance(target, ast.Name):
+        target = target.value    # x[i] and x.y change x
+    return {target.id}
+
+
+def looped(target, iterable):
+    """(names written, names read) of a loop; through zip, enumerate, items and progress each to its own."""
+    function = iterable.func if isinstance(iterable, ast.Call) else None
+    kind = getattr(function, "id", getattr(function, "attr", None))
+    if kind == "progress":
+        yield from looped(target, iterable.args[0])
+    elif kind == "zip" and isinstance(target, ast.Tuple):
+        for one, values in zip(target.elts, iterable.args):
+            yield from looped(one, values)
+    elif kind == "enumerate" and isinstance(target, ast.Tuple):
+        yield from looped(target.elts[1], iterable.args[0])
+    elif kind == "items" and isinstance(target, ast.Tuple):
+        yield written(target.elts[1]), read(iterable)
+    else:
+        yield written(target), read(iterable)
+
+
+def flows(tree):
+    """(names written, names read) of all assignments, loops and appends."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            yield set().union(*map(written, node.targets)), read(node.value)
+        elif isinstance(node, (ast.AugAssign, ast.NamedExpr)):
+            yield written(node.target), read(node.value)
+        elif isinstance(node, (ast.For, ast.comprehension)):
+            yield from looped(node.target, node.iter)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", None) in ("append", "extend"):
+            yield written(node.func.value), read(node.args[0])
+
+
+def timed_claims(text):
+    """The lines of the laws in a demo whose value depends on a clock."""
+    tree, timed, before = ast.parse(text), set(CLOCKS), set()
+    while timed != before:
+        before = set(timed)
+        timed |= set().union(*(to for to, of in flows(tree) if of & timed))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [call.lineno for call in calls
+            if ast.unparse(call.func) == "demo.claim" and read(call.args[1]) & timed]
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_what_the_clock_says_is_no_law(stem):
+    text = (DEMOS / f"{stem}.py").read_text(encoding="utf-8")
+    assert timed_claims(text) == [], "write demo.finding, or give another name to what was not timed"
+    if stem in ("speed", "speed_pieces", "growth", "sparse", "low_rank", "structured", "augmentations"):
+        assert timed_claims(text.replace("demo.finding(", "demo.claim("))    # it would be noticed
 
 
 # The harness. Its scratch demos: one passes, and each of the others fails in its own way.

@@ -322,6 +322,8 @@ def test_a_shifted_bias_moves_the_last_place_alone(rng, by):
     x, before = Tensor(rng.standard_normal((6, 4))), model.state_dict()
     shifted, c = shift_bias(model, 1, by), by * np.eye(4)[1]
     assert_allclose(shifted(x).data, model(x).data + c, atol=1e-5)
+    layers[1].bias.requires_grad = False
+    assert not shift_bias(nn.Sequential(layers[1]), 1, by)[0].bias.requires_grad
     assert all((array == before[name]).all() for name, array in model.state_dict().items())
 
 

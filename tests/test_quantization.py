@@ -391,11 +391,12 @@ def test_norms_inside_of_other_modules_are_folded_or_named():
 
 
 def test_a_norm_of_other_features_is_not_folded():
-    """Behind a Linear on tokens a norm scales tokens, not units."""
+    """Behind a Linear on tokens, or on the rows of images, a norm scales these, not units."""
     rng = np.random.default_rng(0)
-    model = nn.Sequential(nn.Linear(4, 3, rng=rng), normed(rng, nn.BatchNorm1d(5)))
-    x = Tensor(rng.standard_normal((2, 5, 4)).astype(np.float32))
-    assert_array_equal(fold_batch_norm(model)(x).data, model.eval()(x).data)
+    for shape, norm in ((2, 5, 4), nn.BatchNorm1d(5)), ((2, 3, 5, 4), nn.BatchNorm2d(3)):
+        model = nn.Sequential(nn.Linear(4, 3, rng=rng), normed(rng, norm))
+        x = Tensor(rng.standard_normal(shape).astype(np.float32))
+        assert_array_equal(fold_batch_norm(model)(x).data, model.eval()(x).data)
 
 
 # ------------------------------------------------------------ errors

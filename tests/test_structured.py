@@ -32,6 +32,12 @@ def mlp(rng):
                                 nn.Linear(5, 4, bias=False, rng=rng), nn.Tanh(), nn.Linear(4, 3, rng=rng)))
 
 
+def linear(rng):
+    """Without activations: z is what the norm computes."""
+    return double(nn.Sequential(nn.Linear(6, 5, rng=rng), nn.BatchNorm1d(5), nn.Dropout(rng=rng),
+                                nn.Linear(5, 3, rng=rng)))
+
+
 def cnn(rng):
     return double(nn.Sequential(
         nn.Conv2d(1, 4, 3, padding=1, rng=rng), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
@@ -56,7 +62,7 @@ def series(rng):
                                 nn.Conv1d(4, 3, 2, rng=rng), nn.ReLU(), nn.Flatten(), nn.Linear(6, 3, rng=rng)))
 
 
-MODELS = {"mlp": (mlp, (6,)), "cnn": (cnn, (1, 6, 6)), "flat": (flat, (1, 6, 6)), "tokens": (tokens, (7, 3)),
+MODELS = {"mlp": (mlp, (6,)), "linear": (linear, (6,)), "cnn": (cnn, (1, 6, 6)), "flat": (flat, (1, 6, 6)), "tokens": (tokens, (7, 3)),
           "series": (series, (2, 8))}
 every = pytest.mark.parametrize("name", MODELS)
 
@@ -296,7 +302,8 @@ class Doubled(nn.Sequential):
 
 
 MODEL, X, Y = problem("mlp", np.random.default_rng(0))
-CONV, LINEAR = nn.Conv2d(1, 2, 3, rng=np.random.default_rng(0)), nn.Linear(2, 3, rng=np.random.default_rng(0))
+RNG = np.random.default_rng(0)
+CONV, LINEAR = nn.Conv2d(1, 2, 3, rng=RNG), nn.Linear(2, 3, rng=RNG)
 ERRORS = {
     "norm_scores: order must be 1 or 2, got 3": (ValueError, lambda: norm_scores([[1.0]], order=3)),
     "norm_scores: weight must be finite": (ValueError, lambda: norm_scores([[np.nan]])),
@@ -323,6 +330,14 @@ ERRORS = {
         (ValueError, lambda: prunable(nn.Sequential(LINEAR, CONV))),
     "prunable: the Linear at position 2 must read the 3 units of the Linear at position 0, got 2 inputs":
         (ValueError, lambda: prunable(nn.Sequential(LINEAR, nn.Flatten(), LINEAR))),
+    "prunable: the Linear at position 1 must read the 3 units of the Linear at position 0, got 2 inputs":
+        (ValueError, lambda: prunable(nn.Sequential(LINEAR, LINEAR))),
+    "prunable: the Linear at position 2 must read the 3 units of the Linear at position 1, got 6 inputs":
+        (ValueError, lambda: prunable(nn.Sequential(nn.Flatten(), LINEAR, nn.Linear(6, 1, rng=RNG)))),
+    "prunable: the Conv2d at position 2 must read the 2 units of the Conv2d at position 0, got 4 inputs":
+        (ValueError, lambda: prunable(nn.Sequential(CONV, nn.Flatten(), nn.Conv2d(4, 1, 1, rng=RNG)))),
+    "prunable: the batch norm at position 2 must have an entry for each of the 2 units of the layer at position 0, "
+    "got 5": (ValueError, lambda: prunable(nn.Sequential(CONV, nn.Flatten(), nn.BatchNorm1d(5)))),
     "prunable: the batch norm at position 1 must have an entry for each of the 3 units of the layer at position 0, "
     "got 6": (ValueError, lambda: prunable(nn.Sequential(LINEAR, nn.BatchNorm1d(6)))),
     "unit_scores: criterion must be": (ValueError, lambda: unit_scores(MODEL, X, Y, criterion="luck")),
@@ -332,6 +347,8 @@ ERRORS = {
         (ValueError, lambda: mask_units(MODEL, {0: np.ones(4, bool)})),
     "remove_units: keep must name layers with prunable units, of [0, 3], got 5":
         (ValueError, lambda: remove_units(MODEL, {5: np.ones(3, bool)})),
+    "mask_units: 3.weight must be a Parameter, got a DequantizedWeight": (ValueError, lambda: mask_units(
+        nn.Sequential(*MODEL[:3], *quantize_weights(MODEL[3:], bits=8)), {0: np.ones(5, bool)})),
     "remove_units: 0.weight must be a Parameter, got a DequantizedWeight": (ValueError, lambda: remove_units(
         quantize_weights(MODEL, bits=8), {0: np.ones(5, bool)})),
 }

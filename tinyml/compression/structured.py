@@ -27,7 +27,7 @@ import numpy as np
 from tinyml import functional as F
 from tinyml.check import check_real
 from tinyml.nn import (AvgPool2d, BatchNorm1d, Conv1d, Conv2d, Dropout, Flatten, GELU, Linear,
-                       MaxPool1d, MaxPool2d, Parameter, ReLU, Tanh, forward_hook)
+                       MaxPool2d, Parameter, ReLU, Tanh, forward_hook)
 from tinyml.nn.places import is_chain, untied
 from tinyml.tensor import Tensor, no_grad
 
@@ -180,7 +180,7 @@ def _samples_first(function, name, value):
 LAYERS = (Linear, Conv1d, Conv2d)
 
 # What may stand between two layers: each works on single units and maps zeros to zeros.
-BETWEEN = (ReLU, GELU, Tanh, Dropout, MaxPool1d, MaxPool2d, AvgPool2d, Flatten)
+BETWEEN = (ReLU, GELU, Tanh, Dropout, MaxPool2d, AvgPool2d, Flatten)    # MaxPool1d is one, too
 
 
 class Units(NamedTuple):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tinyml
+from tinyml import files
 from tinyml.files import write, writing
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes and other names")
@@ -190,6 +191,27 @@ def test_processes_that_write_one_path_never_mix(tmp_path):
         seen.add(path.read_bytes())
     assert seen <= {k * 50_000 for k in (b"0", b"1", b"2")}
     assert [writer.returncode for writer in writers] == [0, 0] and names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("days, stays", [(0, True), (2, False)])
+def test_without_locks_a_part_is_swept_when_it_is_old(tmp_path, monkeypatch, days, stays):
+    monkeypatch.setattr(files, "fcntl", None)
+    path = tmp_path / "file"
+    part = tmp_path / f".file.{'0' * 16}.part"
+    part.write_bytes(b"half")
+    then = part.stat().st_mtime - days * 24 * 3600
+    os.utime(part, (then, then))
+    write(path, b"new")
+    assert path.read_bytes() == b"new" and part.exists() == stays
+
+
+def test_a_folder_that_cannot_be_listed_is_written_to(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    write(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
 
 
 @posix

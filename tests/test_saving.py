@@ -118,6 +118,27 @@ def test_a_file_of_arrays_is_not_a_model(tmp_path):
         load_model(tmp_path / "weights.npz")
 
 
+@pytest.mark.parametrize("skeleton", [b"", b"[" * 100_000, b"\xff"])
+def test_a_skeleton_that_is_no_json_names_the_file(tmp_path, skeleton):
+    nn.save({"__skeleton__": np.frombuffer(skeleton, np.uint8)}, tmp_path / "model.npz")
+    with pytest.raises(ValueError, match="^load_model: path must name a file of save_model, .*model.npz, whose"):
+        load_model(tmp_path / "model.npz")
+
+
+def test_a_changed_byte_of_a_model_is_noticed_or_changes_nothing(tmp_path):
+    path, model = tmp_path / "model.npz", make("Linear")
+    save_model(model, path)
+    whole, state = path.read_bytes(), model.state_dict()
+    for i in range(0, len(whole), 3):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1:])
+        try:
+            found = load_model(path).state_dict()
+        except ValueError:
+            continue
+        assert found.keys() == state.keys()
+        assert all(found[key].tobytes() == state[key].tobytes() for key in state), f"byte {i}"
+
+
 def test_a_fresh_process_computes_the_same_bits(tmp_path):
     model, x = make("TransformerEncoderLayer").eval(), np.random.default_rng(0).normal(size=(2, 3, 4))
     save_model(model, tmp_path / "model.npz")

@@ -130,14 +130,21 @@ def _prefix(target):
 def _sweep(target):
     """Remove the part files of this target that killed writers left."""
     name = re.compile(re.escape(_prefix(target)) + r"[0-9a-f]{16}\.part")
-    for part in filter(lambda path: name.fullmatch(path.name), target.parent.iterdir()):
-        with contextlib.suppress(OSError):
-            if fcntl:
-                with open(part, "r+b") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)    # raises if it lives
-                    part.unlink()
-            elif time.time() - part.stat().st_mtime > DAY:
+    with contextlib.suppress(OSError):    # a folder may be writable, yet not readable
+        for part in list(target.parent.iterdir()):
+            if name.fullmatch(part.name):
+                _remove_abandoned(part)
+
+
+def _remove_abandoned(part):
+    """Remove a part file unless its writer lives."""
+    with contextlib.suppress(OSError):
+        if fcntl:
+            with open(part, "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)    # raises while it is locked
                 part.unlink()
+        elif time.time() - part.stat().st_mtime > DAY:
+            part.unlink()
 
 
 def _take_over(target, part):

@@ -51,4 +51,9 @@ def load_model(path, classes=()):
     if SKELETON not in arrays:
         raise ValueError(f"load_model: path must name a file of save_model, got {path} with arrays only; "
                          "write model.load_state_dict(load(path))")
-    return rebuild(json.loads(arrays.pop(SKELETON).tobytes()), arrays, classes)
+    try:
+        skeleton = json.loads(arrays.pop(SKELETON).tobytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"load_model: path must name a file of save_model, got {path}, whose "
+                         f"skeleton is no JSON: {error}") from error
+    return rebuild(skeleton, arrays, classes)

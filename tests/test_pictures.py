@@ -13,9 +13,11 @@ from tinyml.pictures import LARGEST, read_image, read_pgm, read_png, write_pgm
 
 maxima = st.sampled_from([1, 16, 255, 65535])
 KINDS = {    # colour type: channels, depths
-    0: (1, (1, 2, 4, 8, 16)), 2: (3, (8, 16)), 3: (1, (1, 2, 4, 8)), 4: (2, (8, 16)), 6: (4, (8, 16)),
+    0: (1, (1, 2, 4, 8, 16)), 3: (1, (1, 2, 4, 8)), 2: (3, (8, 16)), 4: (2, (8, 16)),
+    6: (4, (8, 16)),
 }
-every_kind = st.sampled_from([(color, depth) for color, (_, depths) in KINDS.items() for depth in depths])
+every_kind = st.sampled_from([(color, depth) for color, (_, depths) in KINDS.items()
+                              for depth in depths])
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,9 @@ def test_what_was_written_is_read_and_the_file_is_as_the_format_says(path, rng, 
     again, top = read_pgm(path)
     assert_array_equal(again, image)
     assert again.dtype == np.int64 and top == maximum
-    assert path.read_text().split() == ["P2", str(w), str(h), str(maximum), *map(str, image.ravel())]
-    assert max(map(len, path.read_text().splitlines())) <= 70    # the limit of the format, for small images
+    text = path.read_text()
+    assert text.split() == ["P2", str(w), str(h), str(maximum), *map(str, image.ravel())]
+    assert max(map(len, text.splitlines())) <= 70    # the limit of the format, for small images
 
 
 @settings(max_examples=20)
@@ -55,10 +58,14 @@ def test_comments_space_and_bytes_make_no_difference(path, rng, h, w):
     (b"", "begins like"), (b"\x89PNG\r\n", "begins like"), (b"P6 1 1 255\n\0\0\0", "begins like"),
     (b"P2 2 -1 16\n0 0", "begins like"), (b"P2 0 1 16\n", "width and height must be >= 1"),
     (b"P2 1 1 0\n0", "maximum in 1..65535"), (b"P5 1 1 65536\n00", "maximum in 1..65535"),
-    (b"P2 1 1 65536\n0", "maximum in 1..65535"), (b"P5 1 1 256\n0", "must have 1 pixels, got 0.5"), (b"P2 2 1 16\n3", "must have 2 pixels, got 1"),
-    (b"P2 1 1 16\n3 4", "must have 1 pixels, got 2"), (b"P5 2 1 16\n\1", "must have 2 pixels, got 1"),
+    (b"P2 1 1 65536\n0", "maximum in 1..65535"),
+    (b"P5 1 1 256\n0", "must have 1 pixels, got 0.5"),
+    (b"P2 2 1 16\n3", "must have 2 pixels, got 1"),
+    (b"P2 1 1 16\n3 4", "must have 1 pixels, got 2"),
+    (b"P5 2 1 16\n\1", "must have 2 pixels, got 1"),
     (b"P2 1 1 16\n17", "in 0..16, got 17"), (b"P5 1 1 16\n\x11", "in 0..16, got 17"),
-    (b"P2 1 1 16\n-1", "got b'-1'"), (b"P2 1 1 16\n0.5", "got b'0.5'"), (b"P2 1 1 16\nink", "got b'ink'"),
+    (b"P2 1 1 16\n-1", "got b'-1'"), (b"P2 1 1 16\n0.5", "got b'0.5'"),
+    (b"P2 1 1 16\nink", "got b'ink'"),
     (b"P5 1 1 300\n\x01\x2d", "in 0..300, got 301"), (b"P2 1 1 16\n" + 5000 * b"1", "got b'1111"),
     (b"P2 " + 5000 * b"1" + b" 1 16\n1", "begins like"),
 ])
@@ -70,7 +77,8 @@ def test_what_is_no_picture_is_refused_with_a_sentence(data, error, tmp_path):
 
 @pytest.mark.parametrize("image, maximum, kind, error", [
     ([[17]], 16, ValueError, "in 0..16, got 17"), ([[-1]], 16, ValueError, "in 0..16, got -1"),
-    ([1, 2], 16, ValueError, "must have shape"), (np.zeros((0, 2), int), 16, ValueError, "must have shape"),
+    ([1, 2], 16, ValueError, "must have shape"),
+    (np.zeros((0, 2), int), 16, ValueError, "must have shape"),
     ([[0.5]], 16, TypeError, "must hold integers"), ([[0]], 0, ValueError, "maximum must be"),
     ([[0]], 65536, ValueError, "maximum must be"),
 ])
@@ -83,11 +91,13 @@ def test_what_cannot_be_written_is_refused(image, maximum, kind, error, tmp_path
 # ------------------------------------------------------------ PNG, from a writer of its own
 
 def chunk(name, content):
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    named = name + content
+    return struct.pack(">I", len(content)) + named + struct.pack(">I", zlib.crc32(named))
 
 
 def header(width, height, depth, color, *methods):
-    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, *(methods or (0, 0, 0))))
+    methods = methods or (0, 0, 0)
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, *methods))
 
 
 def png(*chunks):
@@ -103,7 +113,7 @@ def packed_rows(samples, depth):
 
 
 def filtered(rows, filters, step):
-    """The bytes of the standard's section 9: every byte less what its filter predicts, from the true pixels."""
+    """The standard's section 9: every byte less what its filter predicts, from the true pixels."""
     lines = []
     for y, kind in enumerate(filters):
         line = [kind]
@@ -112,7 +122,7 @@ def filtered(rows, filters, step):
             above = int(rows[y - 1, x]) if y else 0
             corner = int(rows[y - 1, x - step]) if y and x >= step else 0
             p = left + above - corner
-            nearest = sorted((left, above, corner), key=lambda v: abs(v - p))[0]    # stable: ties in this order
+            nearest = min((left, above, corner), key=lambda v: abs(v - p))    # the first of ties
             line.append((value - (0, left, above, (left + above) // 2, nearest)[kind]) % 256)
         lines.append(bytes(line))
     return b"".join(lines)
@@ -134,7 +144,8 @@ def test_a_png_of_any_kind_and_filters_comes_back(path, rng, kind, h, w, cuts):
     samples = rng.integers(0, 2**depth, (h, w, KINDS[color][0]))
     palette = rng.integers(0, 256, (2**depth, 3)).astype(np.uint8)
     extra = [chunk(b"PLTE", palette.tobytes())] * (color == 3)
-    path.write_bytes(encoded(samples, depth, color, rng.integers(0, 5, h).tolist(), *extra, cuts=cuts))
+    filters = rng.integers(0, 5, h).tolist()
+    path.write_bytes(encoded(samples, depth, color, filters, *extra, cuts=cuts))
     pixels, maximum = read_png(path)
     assert_array_equal(pixels, palette[samples[:, :, 0]] if color == 3 else samples)
     assert pixels.dtype == np.int64 and maximum == (255 if color == 3 else 2**depth - 1)
@@ -145,9 +156,10 @@ def test_a_key_colour_and_alpha_entries_become_a_channel(path, rng, depth, h, w)
     top = 2**depth - 1
     grey = rng.integers(0, 3, (h, w, 1))
     path.write_bytes(encoded(grey, depth, 0, h * [0], chunk(b"tRNS", struct.pack(">H", 1))))
-    assert_array_equal(read_png(path)[0], np.concatenate([grey, np.where(grey == 1, 0, top)], axis=2))
+    alpha = np.where(grey == 1, 0, top)
+    assert_array_equal(read_png(path)[0], np.concatenate([grey, alpha], axis=2))
     palette = np.array([[9, 8, 7], [6, 5, 4], [3, 2, 1]], np.uint8)
-    extra = chunk(b"PLTE", palette.tobytes()), chunk(b"tRNS", bytes([100, 200]))    # the third is opaque
+    extra = chunk(b"PLTE", palette.tobytes()), chunk(b"tRNS", bytes([100, 200]))    # two of three
     path.write_bytes(encoded(grey, 8, 3, h * [0], *extra))
     alpha = np.array([100, 200, 255])[grey]
     assert_array_equal(read_png(path)[0], np.concatenate([palette[grey[:, :, 0]], alpha], axis=2))
@@ -202,12 +214,14 @@ def test_every_flipped_bit_is_refused_or_harmless(path, kind):
 
 
 @settings(max_examples=100)
-@given(rng=rngs, kind=every_kind, w=st.integers(1, 6), h=st.integers(1, 4), content=st.binary(max_size=40))
+@given(rng=rngs, kind=every_kind, w=st.integers(1, 6), h=st.integers(1, 4),
+       content=st.binary(max_size=40))
 def test_a_whole_file_of_any_content_is_read_or_refused(path, rng, kind, w, h, content):
     """The checksums are right, so it is the content itself that must be checked."""
     color, depth = kind
     extra = [chunk(b"PLTE", content), chunk(b"tRNS", content[:5])]
-    path.write_bytes(png(header(w, h, depth, color), *extra, chunk(b"IDAT", zlib.compress(content))))
+    pixels = chunk(b"IDAT", zlib.compress(content))
+    path.write_bytes(png(header(w, h, depth, color), *extra, pixels))
     try:
         pixels, maximum = read_png(path)
     except ValueError as error:
@@ -223,10 +237,12 @@ BLACK = zlib.compress(bytes(2))
     (png(header(1, 1, 8, 0, 0, 0, 1), chunk(b"IDAT", BLACK)), "must not be interlaced, got an Adam7"),
     (png(header(1, 1, 8, 0, 0, 0, 2), chunk(b"IDAT", BLACK)), "header of the PNG standard"),
     (png(header(1, 1, 8, 0, 1, 0, 0), chunk(b"IDAT", BLACK)), "header of the PNG standard"),
-    (png(header(1, 1, 3, 0), chunk(b"IDAT", BLACK)), "depth 3"), (png(header(1, 1, 4, 2)), "have pixels"),
+    (png(header(1, 1, 3, 0), chunk(b"IDAT", BLACK)), "depth 3"),
+    (png(header(1, 1, 4, 2)), "have pixels"),
     (png(header(1, 1, 4, 2), chunk(b"IDAT", BLACK)), "depth 4"),
     (png(header(1, 1, 8, 5), chunk(b"IDAT", BLACK)), "colour type 5"),
-    (png(header(0, 1, 8, 0), chunk(b"IDAT", BLACK)), "width 0"), (png(chunk(b"IDAT", BLACK)), "begin with a header"),
+    (png(header(0, 1, 8, 0), chunk(b"IDAT", BLACK)), "width 0"),
+    (png(chunk(b"IDAT", BLACK)), "begin with a header"),
     (png(chunk(b"IDAT", BLACK), header(1, 1, 8, 0)), "begin with a header"),
     (png(header(1, 1, 8, 0), header(1, 1, 8, 0), chunk(b"IDAT", BLACK)), "one chunk IHDR"),
     (png(header(1, 1, 8, 0), chunk(b"ABCD", b""), chunk(b"IDAT", BLACK)), "chunks of the PNG standard, got 'ABCD'"),

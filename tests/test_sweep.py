@@ -76,7 +76,7 @@ def test_a_failure_cancels_the_points_not_begun():
 
 
 class Queue:
-    """The least that an executor is: submit. When it holds `full` tasks, the first `n_run` of them run."""
+    """The least that an executor is: submit. When it holds `full` tasks, the first `n_run` run."""
 
     def __init__(self, full, n_run):
         self.futures, self.tasks, self.full, self.n_run = [], [], full, n_run
@@ -147,10 +147,12 @@ def ragged(capacity, rng):
 
 
 @pytest.mark.parametrize("experiment, progress, error", [
-    (noisy, interrupting, KeyboardInterrupt), (noisy, stopping, Stop), (fails_at_three, None, RuntimeError),
+    (noisy, interrupting, KeyboardInterrupt), (noisy, stopping, Stop),
+    (fails_at_three, None, RuntimeError),
     (ragged, None, ValueError), (lambda capacity, rng: "words", None, TypeError),
 ])
-def test_whatever_ends_a_sweep_cancels_the_points_not_begun(monkeypatch, experiment, progress, error):
+def test_whatever_ends_a_sweep_cancels_the_points_not_begun(monkeypatch, experiment, progress,
+                                                            error):
     if progress:
         monkeypatch.setattr("tinyml.sweep.progress", progress)
     executor = Queue(20, 3)
@@ -190,12 +192,12 @@ def test_an_experiment_that_ends_python_is_a_failure(executor):
 def ends_its_worker(capacity, rng):
     if capacity == 7:
         os._exit(3)
-    time.sleep(5 if capacity == 6 else 0.002)    # the other worker is busy, and is ended with the pool
+    time.sleep(5 if capacity == 6 else 0.002)    # the other worker is busy, and ends with the pool
     return 0.0
 
 
 def test_a_dead_worker_is_blamed_on_what_the_workers_had_in_hand():
-    """Of 60 points, those handed over: at most 2 that run and 3 that wait behind them, the guilty one among them."""
+    """Of 60 points at most 2 run and 3 wait behind them: these are named, the guilty one too."""
     with pytest.raises(RuntimeError, match="one that died .* while it ran one of: ") as caught:
         with ProcessPoolExecutor(2) as executor:
             sweep(ends_its_worker, range(60), repeats=1, seed=0, executor=executor)
@@ -211,7 +213,7 @@ def lists(capacity, rng):
     (ragged, ValueError, r"got \(1,\) at capacity 1, repeat 0 and \(2,\) at capacity 2, repeat 0"),
     (lists, ValueError, "must return an array, got .* at capacity 2, repeat 0"),
     (lambda capacity, rng: None, TypeError, "must return numbers, got None at capacity 1, repeat 0"),
-    (lambda capacity, rng: {"risk": 1}, TypeError, "must return numbers, got {'risk': 1} at capacity 1, repeat 0"),
+    (lambda capacity, rng: {"risk": 1}, TypeError, "must return numbers, got {'risk': 1} at cap"),
 ])
 def test_results_of_other_shapes_are_refused_with_their_point(experiment, kind, message):
     with pytest.raises(kind, match=f"^sweep: experiment {message}" if kind is TypeError else message):

@@ -194,7 +194,7 @@ def main(arguments):
         for path in given.pictures:
             label, p = classify_file(model, path)
             print(f"{path}  {label}  {p.max():.4f}")
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         sys.exit(str(error))
 
 

@@ -139,6 +139,9 @@ def _check_metadata(metadata, name):
         if isinstance(value, Tensor):
             raise TypeError(f"{name}: a tensor must be a positional argument, got {key}=Tensor; "
                             "a gradient flows to positional arguments only")
+        if isinstance(value, np.generic) and value.dtype.kind in "iuf" or (
+                type(value) is np.ndarray and value.ndim == 0 and value.dtype.kind == "f"):
+            metadata[key] = value.item()    # float32 times np.float64(2) would be float64
 
 
 def _explained(error, name, arrays, metadata):

@@ -62,7 +62,7 @@ def soften(logits, *, temperature):
     >>> soften([4.0, 2.0, 0.0], temperature=4).round(3)
     array([0.506, 0.307, 0.186])
     """
-    check_number("soften", "temperature", temperature, at_least=1e-4, at_most=1e4)
+    temperature = check_number("soften", "temperature", temperature, at_least=1e-4, at_most=1e4)
     z = _constant("soften", "logits", logits)
     if not z.ndim or not z.shape[-1]:
         raise ValueError(f"soften: logits must have shape (..., C) with C >= 1, got {z.shape}")
@@ -113,7 +113,7 @@ def distillation_loss(student_logits, teacher_logits, target=None, *, temperatur
     ValueError : shapes that do not fit, no samples, a number out of range, NaN, or no target
         where alpha < 1
     """
-    check_number("distillation_loss", "alpha", alpha, at_least=0, at_most=1)
+    alpha = check_number("distillation_loss", "alpha", alpha, at_least=0, at_most=1)
     student, T = as_tensor(student_logits), temperature
     teacher = _constant("distillation_loss", "teacher_logits", teacher_logits).astype(np.float64)
     if student.ndim < 2 or student.shape != teacher.shape:
@@ -231,7 +231,7 @@ def solve_bias(logits, class_index, *, share):
     if n < 1 or n_classes < 2:
         raise ValueError(f"solve_bias: logits must have shape (n, C), n >= 1, C >= 2, got {logits.shape}")
     _check_class("solve_bias", class_index, n_classes)
-    check_number("solve_bias", "share", share, at_least=0, at_most=1)
+    share = check_number("solve_bias", "share", share, at_least=0, at_most=1)
     margins = np.sort(np.delete(logits, class_index, axis=1).max(axis=1) - logits[:, class_index])
     ends = np.concatenate([margins[:1] - 2, margins, margins[-1:] + 2])    # ends[k] is the k-th smallest
     k = round(share * n)
@@ -267,7 +267,7 @@ def shift_bias(model, class_index, by):
         raise TypeError("shift_bias: model must end with a Linear layer that has a bias, got one that ends "
                         f"with {last!r}")
     _check_class("shift_bias", class_index, last.out_features)
-    check_number("shift_bias", "by", by)
+    by = check_number("shift_bias", "by", by)
     bias = last.bias.data.copy()
     bias[class_index] += by
     last.bias = Parameter(bias, requires_grad=last.bias.requires_grad)

@@ -245,7 +245,7 @@ class MovingAverageObserver(MinMaxObserver):
 
     def __init__(self, rate=0.1):
         super().__init__()
-        check_number("MovingAverageObserver", "rate", rate, above=0, at_most=1)
+        rate = check_number("MovingAverageObserver", "rate", rate, above=0, at_most=1)
         self.rate = rate
 
     def look(self, x):
@@ -296,7 +296,7 @@ class PercentileObserver(SamplingObserver):
 
     def __init__(self, percent=99.9):
         super().__init__()
-        check_number("PercentileObserver", "percent", percent, above=0, at_most=100)
+        percent = check_number("PercentileObserver", "percent", percent, above=0, at_most=100)
         self.percent = percent
 
     def range(self):

@@ -56,7 +56,7 @@ class FakeQuantizedWeight(ComputedWeight):
         if gradient not in ("identity", "inside"):
             raise ValueError('FakeQuantizedWeight: gradient must be "identity" or "inside", got '
                              f"{gradient!r}")
-        check_number("FakeQuantizedWeight", "share", share, above=0, at_most=1)
+        share = check_number("FakeQuantizedWeight", "share", share, above=0, at_most=1)
         self.weight, self.bits, self.symmetric = weight, bits, symmetric
         self.share, self.gradient = share, gradient
 

@@ -27,7 +27,7 @@ def leaky_relu(x, negative_slope=0.01):
     x : Tensor
     negative_slope : float
     """
-    check_number("leaky_relu", "negative_slope", negative_slope)
+    negative_slope = check_number("leaky_relu", "negative_slope", negative_slope)
     x = as_tensor(x)
     return ops.where(x.data > 0, x, negative_slope * x)
 
@@ -63,7 +63,7 @@ def dropout(x, p=0.5, training=True, *, rng):
     TypeError : rng is not a Generator
     """
     check_rng("dropout", rng)
-    check_number("dropout", "p", p, at_least=0, at_most=1)
+    p = check_number("dropout", "p", p, at_least=0, at_most=1)
     check_bool("dropout", "training", training)
     x = as_tensor(x)
     if not training or p == 0:

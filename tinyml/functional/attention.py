@@ -39,7 +39,7 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
             or key.shape[-2] != value.shape[-2] or not _broadcasts(query, key, value)):
         raise ValueError(f"{name}: query must have shape (..., T, d), key (..., S, d) "
                          f"and value (..., S, d_v), got {query.shape}, {key.shape} and {value.shape}")
-    check_number(name, "dropout_p", dropout_p, at_least=0, at_most=1)
+    dropout_p = check_number(name, "dropout_p", dropout_p, at_least=0, at_most=1)
     check_bool(name, "is_causal", is_causal)
     if dropout_p:
         check_rng(name, rng)

@@ -23,8 +23,8 @@ def normalize(x, p=2.0, axis=1, eps=1e-12):
     ValueError : p <= 0 or eps <= 0
     """
     check_axis("normalize", axis, x)
-    check_number("normalize", "p", p, above=0)
-    check_number("normalize", "eps", eps, above=0)
+    p = check_number("normalize", "p", p, above=0)
+    eps = check_number("normalize", "eps", eps, above=0)
     x = as_tensor(x)
     return x / _norm(x, p, axis, eps)
 
@@ -57,6 +57,6 @@ def cosine_similarity(x1, x2, axis=1, eps=1e-8):
     ValueError : the shapes do not fit, or eps <= 0
     """
     check_axis("cosine_similarity", axis, x1, x2)
-    check_number("cosine_similarity", "eps", eps, above=0)
+    eps = check_number("cosine_similarity", "eps", eps, above=0)
     unit1, unit2 = (normalize(x, axis=axis, eps=eps) for x in (x1, x2))
     return ops.sum(unit1 * unit2, axis=axis)

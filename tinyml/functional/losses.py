@@ -9,7 +9,7 @@ import numpy as np
 from tinyml import ops
 from tinyml.check import check_integers, check_labels, check_number, check_real
 from tinyml.functional.activations import log_softmax
-from tinyml.tensor import Tensor, as_tensor
+from tinyml.tensor import Tensor, as_float, as_tensor
 
 
 def _reduce(name, losses, reduction, **inputs):
@@ -108,7 +108,7 @@ def cross_entropy(logits, target, reduction="mean", *, ignore_index=None, label_
 def _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoothing, weight):
     """`cross_entropy` with its options: a label is a row of probabilities, an ignored one a row of zeros."""
     name = "cross_entropy"
-    check_number(name, "label_smoothing", label_smoothing, at_least=0, at_most=1)
+    label_smoothing = check_number(name, "label_smoothing", label_smoothing, at_least=0, at_most=1)
     if ignore_index is not None and (isinstance(ignore_index, bool)
                                      or not isinstance(ignore_index, (int, np.integer))):
         raise TypeError(f"{name}: ignore_index must be an int or None, got {ignore_index!r}")
@@ -208,7 +208,7 @@ def kl_div(log_q, p, reduction="mean"):
     ValueError : the shapes differ, a probability is negative, those of a sample do not sum to 1, a
         logarithm is positive, an empty batch, NaN
     """
-    log_q, p = as_tensor(log_q), as_tensor(p)
+    log_q, constant, p = as_tensor(log_q), not isinstance(p, Tensor), as_tensor(p)
     _same_shape("kl_div", ("log_q", log_q), ("p", p))
     if reduction == "batchmean" and p.ndim < 2 or p.ndim < 1:
         raise ValueError(f"kl_div: p must have shape (N, ..., C), got {p.shape}; write p[None]")
@@ -217,6 +217,8 @@ def kl_div(log_q, p, reduction="mean"):
         _refuse_nan("kl_div", ops.sum(log_q), log_q=log_q)
     if (log_q.data > 1e-3).any():    # beyond rounding
         raise ValueError(f"kl_div: log_q must be <= 0, got {log_q.data.max()}; write log_softmax(logits)")
+    if constant:
+        p = Tensor(as_float(p, log_q.dtype))    # it takes the dtype of what it meets
     log_p = ops.log(ops.where(p.data > 0, p, 1.0))
     terms = p * ops.where(p.data > 0, log_p - log_q, 0.0)
     if reduction == "batchmean":

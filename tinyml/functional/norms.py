@@ -23,7 +23,7 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     ValueError : x does not end in normalized_shape, weight or bias has another shape, eps <= 0
     """
     x, normalized_shape = as_tensor(x), sizes_of_axes("layer_norm", normalized_shape)
-    check_number("layer_norm", "eps", eps, above=0)
+    eps = check_number("layer_norm", "eps", eps, above=0)
     _check_shapes("layer_norm", normalized_shape, weight=weight, bias=bias)
     if x.shape[x.ndim - len(normalized_shape):] != normalized_shape or x.ndim < len(normalized_shape):
         raise ValueError(f"layer_norm: x must have shape (..., {', '.join(map(str, normalized_shape))}), "
@@ -75,8 +75,8 @@ def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, t
     x = as_tensor(x)
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x must have shape (N, C, ...), got {x.shape}")
-    check_number("batch_norm", "momentum", momentum, at_least=0, at_most=1)
-    check_number("batch_norm", "eps", eps, above=0)
+    momentum = check_number("batch_norm", "momentum", momentum, at_least=0, at_most=1)
+    eps = check_number("batch_norm", "eps", eps, above=0)
     check_bool("batch_norm", "training", training)
     _check_shapes("batch_norm", x.shape[1:2], running_mean=running_mean, running_var=running_var,
                   weight=weight, bias=bias)

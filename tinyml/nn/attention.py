@@ -35,7 +35,7 @@ class MultiheadAttention(Module):
         if embed_dim % num_heads:
             raise ValueError(f"MultiheadAttention: embed_dim must be a multiple of num_heads={num_heads}, "
                              f"got {embed_dim}")
-        check_number("MultiheadAttention", "dropout", dropout, at_least=0, at_most=1)
+        dropout = check_number("MultiheadAttention", "dropout", dropout, at_least=0, at_most=1)
         check_bool("MultiheadAttention", "bias", bias)
         self.embed_dim, self.num_heads, self.dropout, self.rng = embed_dim, num_heads, dropout, rng
         bound = math.sqrt(6 / (4 * embed_dim))
@@ -108,8 +108,8 @@ class TransformerEncoderLayer(Module):
         name = "TransformerEncoderLayer"
         check_sizes(name, d_model=d_model, nhead=nhead, dim_feedforward=dim_feedforward)
         check_rng(name, rng)
-        check_number(name, "dropout", dropout, at_least=0, at_most=1)
-        check_number(name, "layer_norm_eps", layer_norm_eps, above=0)
+        dropout = check_number(name, "dropout", dropout, at_least=0, at_most=1)
+        layer_norm_eps = check_number(name, "layer_norm_eps", layer_norm_eps, above=0)
         check_bool(name, "norm_first", norm_first)
         if d_model % nhead:
             raise ValueError(f"{name}: d_model must be a multiple of nhead={nhead}, got {d_model}")

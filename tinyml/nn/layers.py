@@ -213,7 +213,7 @@ class Dropout(Module):
     """Zero entries with probability p in training, nothing in evaluation (`tinyml.functional.dropout`)."""
 
     def __init__(self, p=0.5, *, rng):
-        check_number("Dropout", "p", p, at_least=0, at_most=1)
+        p = check_number("Dropout", "p", p, at_least=0, at_most=1)
         check_rng("Dropout", rng)
         self.p, self.rng = p, rng
 

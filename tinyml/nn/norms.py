@@ -24,9 +24,9 @@ class BatchNorm1d(Module):
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1):
         check_sizes(type(self).__name__, num_features=num_features)
-        check_number(type(self).__name__, "eps", eps, above=0)
-        check_number(type(self).__name__, "momentum", momentum, at_least=0, at_most=1)
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.num_features = num_features
+        self.eps = check_number(type(self).__name__, "eps", eps, above=0)
+        self.momentum = check_number(type(self).__name__, "momentum", momentum, at_least=0, at_most=1)
         self.weight = Parameter(np.ones(num_features, np.float32))
         self.bias = Parameter(np.zeros(num_features, np.float32))
         self.running_mean = Tensor(np.zeros(num_features, np.float32))
@@ -59,9 +59,8 @@ class LayerNorm(Module):
     """
 
     def __init__(self, normalized_shape, eps=1e-5):
-        check_number("LayerNorm", "eps", eps, above=0)
         self.normalized_shape = sizes_of_axes("LayerNorm", normalized_shape)
-        self.eps = eps
+        self.eps = check_number("LayerNorm", "eps", eps, above=0)
         self.weight = Parameter(np.ones(self.normalized_shape, np.float32))
         self.bias = Parameter(np.zeros(self.normalized_shape, np.float32))
 

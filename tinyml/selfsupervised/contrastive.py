@@ -62,7 +62,7 @@ def nt_xent(z1, z2, *, temperature):
     >>> round(nt_xent([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]], temperature=0.5).item(), 4)
     1.0986
     """
-    _check_temperature("nt_xent", temperature)
+    temperature = _check_temperature("nt_xent", temperature)
     z1, z2 = _pairs("nt_xent", z1=z1, z2=z2)
     return _pair_cross_entropy(_unit(ops.concatenate([z1, z2])), temperature=temperature)
 
@@ -132,7 +132,7 @@ def info_nce(query, positive, negatives=None, *, temperature):
     >>> round(info_nce([[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0], [0.0, 2.0]], temperature=1).item(), 4)
     0.5514
     """
-    _check_temperature("info_nce", temperature)
+    temperature = _check_temperature("info_nce", temperature)
     query, positive = map(_unit, _pairs("info_nce", query=query, positive=positive))
     if negatives is not None:
         negatives = _embeddings("info_nce", "negatives", negatives)
@@ -209,8 +209,8 @@ def uniformity(z):
 
 
 def _check_temperature(function, temperature):
-    """An error unless it is a number in [1e-4, 1e4]."""
-    check_number(function, "temperature", temperature, at_least=1e-4, at_most=1e4)
+    """A Python number in [1e-4, 1e4], or an error."""
+    return check_number(function, "temperature", temperature, at_least=1e-4, at_most=1e4)
 
 
 def _embeddings(function, name, z):

@@ -47,7 +47,7 @@ def update_momentum(slow, fast, *, momentum):
     ------
     ValueError : m is out of range, or the models have other names or shapes
     """
-    check_number("update_momentum", "momentum", momentum, at_least=0, at_most=1)
+    momentum = check_number("update_momentum", "momentum", momentum, at_least=0, at_most=1)
     old, new = slow.state_dict(), fast.state_dict()
     shapes = [{name: array.shape for name, array in state.items()} for state in (old, new)]
     if shapes[0] != shapes[1]:
@@ -152,7 +152,7 @@ class MoCo:
     """
 
     def __init__(self, query, *, queue_size, momentum, temperature):
-        check_number("MoCo", "momentum", momentum, at_least=0, at_most=1)
+        momentum = check_number("MoCo", "momentum", momentum, at_least=0, at_most=1)
         self.query, self.key, self.queue = query, momentum_copy(query), KeyQueue(queue_size)
         self.momentum, self.temperature = momentum, temperature
 

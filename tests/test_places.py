@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
-from numpy.testing import assert_array_equal
+from hypothesis import given, settings
+from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn, optim
-from tinyml.compression import (clipping, distillation, integer, low_rank, quantization, quantization_aware, report,
-                                structured)
+from tinyml.compression import (clipping, distillation, integer, low_rank, quantization,
+                                quantization_aware, report, structured, weight_sharing)
 from tinyml.nn.places import is_chain, opened, untied
 from tinyml.selfsupervised import downstream
 from tinyml.train import accuracy, predict
@@ -22,7 +22,7 @@ class Sizes(NamedTuple):
 
 
 class Pair(nn.Module):
-    """Two branches, which may be one module, and containers of both: each stands at several places."""
+    """Two branches, which may be one module, and containers of both: each has several places."""
 
     def __init__(self, left, right):
         self.left, self.right = left, right
@@ -49,10 +49,11 @@ def test_an_untied_copy_computes_the_same_and_has_a_module_for_each_place(rng):
     next(iter(model.named_modules()))[1].training = False
     copied = untied(model)
     pairs = list(zip(model.named_modules(), copied.named_modules(), strict=True))
-    assert [(a, type(m), m.training) for (a, m), _ in pairs] == [(b, type(m), m.training) for _, (b, m) in pairs]
+    assert all((a, type(m), m.training) == (b, type(n), n.training) for (a, m), (b, n) in pairs)
     places = [id(m) for _, (_, m) in pairs]
     assert len(set(places)) == len(places) and not set(places) & {id(m) for (_, m), _ in pairs}
-    assert not any(np.shares_memory(p.data, q.data) for p in model.parameters() for q in copied.parameters())
+    arrays = [[parameter.data for parameter in m.parameters()] for m in (model, copied)]
+    assert not any(np.shares_memory(a, b) for a in arrays[0] for b in arrays[1])
     assert_array_equal(copied.eval()(x).data, copy.deepcopy(model).eval()(x).data)
 
 
@@ -84,8 +85,82 @@ def test_a_sequential_with_a_forward_of_its_own_is_no_chain():
     class Named(nn.Sequential):
         pass
 
-    assert is_chain(nn.Sequential()) and is_chain(Named()) and not is_chain(Doubled()) and not is_chain(nn.ReLU())
+    assert is_chain(nn.Sequential()) and is_chain(Named())
+    assert not is_chain(Doubled()) and not is_chain(nn.ReLU())
     assert [path for path, _ in opened(nn.Sequential(Doubled(nn.ReLU())))] == ["0"]
+
+
+# ------------------------------------------------------------ every method works by place
+
+PIXELS = np.random.default_rng(0).standard_normal((6, 2, 3, 3)).astype(np.float32)
+CLASSES = np.arange(6) % 3
+
+
+def outputs(model):
+    return model(Tensor(PIXELS)).data
+
+
+METHODS = {
+    "outputs": outputs,
+    "macs": lambda m: np.array(report.macs(m, PIXELS)),
+    "fold_batch_norm": lambda m: outputs(quantization.fold_batch_norm(m)),
+    "quantize_weights": lambda m: outputs(quantization.quantize_weights(m, bits=3)),
+    "quantize_repaired": lambda m: outputs(clipping.quantize_repaired(m, bits=3)),
+    "prepare": lambda m: outputs(quantization_aware.prepare(m, bits=3)),
+    "convert": lambda m: outputs(quantization_aware.convert(quantization_aware.prepare(m, bits=3))),
+    "share_weights": lambda m: outputs(weight_sharing.share_weights(copy.deepcopy(m), bits=2)),
+    "factorize": lambda m: outputs(low_rank.factorize(m, share=0.6, X=PIXELS)),
+    "from_float": lambda m: outputs(integer.IntegerModel.from_float(m, PIXELS)),
+    "shift_bias": lambda m: outputs(distillation.shift_bias(m, 0, 1.0)),
+    "mask_units": lambda m: outputs(structured.mask_units(m, all_but_one(m))),
+    "remove_units": lambda m: outputs(structured.remove_units(m, all_but_one(m))),
+    "unit_scores": lambda m: np.concatenate(
+        [scores for criterion in ("norm", "activation", "taylor", "oracle")
+         for scores in structured.unit_scores(m, PIXELS, CLASSES, criterion=criterion).values()]),
+}
+
+
+def all_but_one(model):
+    return {layer: np.array([False, True]) for layer in structured.prunable(model)}
+
+
+def of_images(rng):
+    """A network of a few layers, drawn with repetition; in half of them two share a weight."""
+    few = [nn.Conv2d(2, 2, 3, padding=1, rng=rng) for _ in range(2)]
+    few += [nn.BatchNorm2d(2), nn.ReLU(), nn.Tanh(), nn.MaxPool2d(1), nn.Dropout(rng=rng)]
+    few[2].running_mean = Tensor(rng.standard_normal(2).astype(np.float32))
+    few[rng.integers(2)].weight = few[0].weight
+    few += [nn.Sequential(*[few[i] for i in rng.integers(0, 7, 2)]) for _ in range(rng.integers(2))]
+    drawn = [few[i] for i in rng.integers(0, len(few), 5)]
+    return nn.Sequential(few[0], *drawn, nn.Flatten(), nn.Linear(18, 3, rng=rng)).eval()
+
+
+def apart(model):
+    """The untied copy, with a parameter of its own for each place as well."""
+    model = untied(model)
+    for _, module in model.named_modules():
+        for name, value in vars(module).items():
+            if isinstance(value, nn.Parameter):
+                vars(module)[name] = nn.Parameter(value.data.copy())
+    return model
+
+
+def attempt(method, model):
+    """What the method returns, or the error that it raises."""
+    try:
+        return METHODS[method](model), None
+    except (TypeError, ValueError) as error:
+        return np.zeros(0), str(error)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=15)
+@given(rng=rngs)
+def test_a_method_does_to_a_model_what_it_does_to_the_copy_without_reuse(method, rng):
+    model = of_images(rng)
+    (found, refused), (expected, why) = (attempt(method, m) for m in (model, apart(model)))
+    assert refused == why
+    assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 # ------------------------------------------------------------ what runs a model leaves it as it is
@@ -113,19 +188,21 @@ RUNS = {
     "from_float": lambda m: integer.IntegerModel.from_float(m, X),
     "input_covariances": lambda m: low_rank.input_covariances(m, X),
     "factorize": lambda m: low_rank.factorize(m, share=0.5, X=X),
-    "share_for_accuracy": lambda m: low_rank.share_for_accuracy(m, X, Y, at_least=0, shares=[0.5], inputs=X),
+    "share_for_accuracy": lambda m: low_rank.share_for_accuracy(m, X, Y, at_least=0, shares=[0.5],
+                                                                inputs=X),
     "shift_bias": lambda m: distillation.shift_bias(m, 0, 1.0)(Tensor(X)),
     "distill": lambda m: _taught(m),
     "extract_features": lambda m: downstream.extract_features(m, X),
 }
-MAKE_COPIES = {"mask_units", "remove_units", "fold_batch_norm", "quantize_weights", "quantize_repaired", "prepare",
-               "factorize", "share_for_accuracy", "shift_bias"}
+MAKE_COPIES = {"mask_units", "remove_units", "fold_batch_norm", "quantize_weights",
+               "quantize_repaired", "prepare", "factorize", "share_for_accuracy", "shift_bias"}
 
 
 def _taught(teacher):
     student = nn.Linear(4, 3, rng=np.random.default_rng(0))
-    distillation.distill(student, teacher, X, Y, temperature=2, alpha=0.5, epochs=1, batch_size=6, augment=lambda x, rng: x,
-                         optimizer=optim.SGD(student.parameters(), lr=0.1), rng=np.random.default_rng(0))
+    distillation.distill(student, teacher, X, Y, temperature=2, alpha=0.5, epochs=1, batch_size=6,
+                         augment=lambda x, rng: x, rng=np.random.default_rng(0),
+                         optimizer=optim.SGD(student.parameters(), lr=0.1))
 
 
 def state_of(model):
@@ -133,13 +210,14 @@ def state_of(model):
     modules = [module for _, module in model.named_modules()]
     return ([module.training for module in modules],
             {name: array.tobytes() for name, array in model.state_dict().items()},
-            [(id(p.data), id(p.grad), p.grad.tobytes(), p.requires_grad) for p in model.parameters()],
+            [(id(p.data), id(p.grad), p.grad.tobytes(), p.requires_grad)
+             for p in model.parameters()],
             [module.rng.bit_generator.state for module in modules if hasattr(module, "rng")])
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_what_runs_a_model_leaves_its_modes_gradients_buffers_and_generators(name):
-    """Modes are those of each module: a batch norm that is frozen in a model that trains stays frozen."""
+    """Modes are those of each module: a norm that is frozen in a model that trains stays frozen."""
     rng = np.random.default_rng(1)
     model = nn.Sequential(nn.Linear(4, 5, rng=rng), nn.BatchNorm1d(5), nn.ReLU(), nn.Dropout(rng=rng),
                           nn.Linear(5, 3, rng=rng))

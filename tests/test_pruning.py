@@ -234,6 +234,14 @@ def test_convolutions_are_pruned_shared_weights_once_and_computed_ones_not():
     assert_allclose(sparsity(model), (zeros + 5) / 27)
 
 
+def test_a_mask_may_name_a_shared_weight_by_any_of_its_paths():
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Embedding(4, 4, rng=rng), nn.Linear(4, 4, rng=rng))
+    model[1].weight = model[0].weight
+    apply_masks(model, {"1.weight": np.eye(4, dtype=bool)})
+    assert sparsity(model) == 12 / 16 and (model[0].weight.data != 0).sum() == 4
+
+
 def test_a_layer_may_lose_all_its_weights():
     model = mlp(np.random.default_rng(0))
     model[0].weight.data = model[0].weight.data / 1e6

@@ -303,7 +303,8 @@ def test_a_tie_is_named_whoever_holds_the_weight():
     rng = np.random.default_rng(0)
     model = nn.Sequential(nn.Embedding(9, 8, rng=rng), nn.Linear(8, 9, rng=rng), nn.Linear(9, 9, rng=rng))
     model[1].weight = model[0].weight
-    assert ranks(model, share=0.5) == {"1.weight": "one with 0.weight", "2.weight": "the last layer"}
+    assert ranks(model, share=0.5) == {"0.weight": "one with 1.weight", "1.weight": "one with 0.weight",
+                                       "2.weight": "the last layer"}
 
 
 def test_what_is_computed_already_is_left_and_named():

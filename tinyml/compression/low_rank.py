@@ -426,6 +426,8 @@ def _plan(function, model, share, energy, X):
         users = {layer: path for path, layer in reversed(places) if layer.weight is weight}    # first paths
         if not users:
             plan[first] = Cut(why="no weight of a Linear, Conv1d or Conv2d")
+        elif others:
+            plan[others[0]] = Cut(why=f"one with {min(owned.intersection(paths))}")
         for layer, path in reversed(users.items()):
             if others:
                 cut = Cut(why=f"one with {others[0]}")

@@ -26,6 +26,7 @@ acceleration for deep neural networks.
 import numpy as np
 
 from tinyml.check import check_number, check_real, check_rng
+from tinyml.nn import Parameter
 from tinyml.nn.weights import (all_weights, computed_weights, left_out, nothing_to_do, warn_left,
                                weights)
 
@@ -265,7 +266,12 @@ def apply_masks(model, masks):
     ------
     ValueError : a path is not a parameter of the model, or a mask has another shape
     """
-    _mask(dict(model.named_parameters()), masks)
+    _mask(_parameters(model), masks)
+
+
+def _parameters(model):
+    """{path: Parameter}, one that layers share under each of its paths."""
+    return {path: tensor for path, tensor in model._named_tensors() if isinstance(tensor, Parameter)}
 
 
 def _mask(parameters, masks):
@@ -296,7 +302,7 @@ def hold(optimizer, model, masks):
     ------
     ValueError : as `apply_masks`
     """
-    parameters = dict(model.named_parameters())    # once, not at every step
+    parameters = _parameters(model)    # once, not at every step
     _mask(parameters, masks)
     optimizer.projections.append(lambda: _mask(parameters, masks))
 
@@ -310,4 +316,5 @@ def sparsity(model):
     arrays = [weight.data for _, _, weight in all_weights(model)]
     if not arrays:
         raise ValueError(nothing_to_do("sparsity", model, {}))
-    return 1 - sum(np.count_nonzero(a) for a in arrays) / max(sum(a.size for a in arrays), 1)
+    n_nonzero, n = sum(np.count_nonzero(a) for a in arrays), sum(a.size for a in arrays)
+    return 1 - float(n_nonzero / max(n, 1))

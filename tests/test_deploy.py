@@ -105,6 +105,14 @@ def test_words_are_no_image():
         classifier(np.random.default_rng(0)).probabilities(np.full((1, 8, 8), "ink"))
 
 
+def test_a_model_without_numbers_names_no_class():
+    model = classifier(np.random.default_rng(0))
+    broken = model.parameters()[-1]
+    broken.data = np.full(broken.shape, np.nan, np.float32)
+    with pytest.raises(ValueError, match="^Classifier: the logits must be numbers, got NaN"):
+        model.classify(np.zeros((1, 8, 8)))
+
+
 # ------------------------------------------------------------ one file, another process
 
 def test_a_fresh_process_gives_the_same_bits_and_the_same_labels(tmp_path):

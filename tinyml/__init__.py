@@ -19,7 +19,7 @@ Fixed letters, everywhere:
     y  output, target    N C H W  images                       lr    learning rate
     g  gradient of the result, dL/dy       B T D  sequences    rng   numpy.random.Generator
 """
-from tinyml import data, functional, nn, ops, optim, train
+from tinyml import checkpoint, data, functional, nn, ops, optim, train
 from tinyml.debug import detect_anomaly, graph
 from tinyml.gradcheck import gradcheck
 from tinyml.nn import load, save
@@ -28,6 +28,6 @@ from tinyml.tensor import Tensor, no_grad, primitive
 
 __version__ = "0.1.0"
 __all__ = [
-    "Tensor", "concatenate", "data", "detect_anomaly", "functional", "gradcheck", "graph", "load", "nn",
+    "Tensor", "checkpoint", "concatenate", "data", "detect_anomaly", "functional", "gradcheck", "graph", "load", "nn",
     "no_grad", "ops", "optim", "primitive", "save", "stack", "train", "where",
 ]

@@ -88,7 +88,10 @@ class Classifier(Module):
         In evaluation mode and without a graph. Equal rows in equal batches give equal bits; in a
         batch of another size the BLAS may round otherwise.
         """
-        return F.softmax(Tensor(predict(self, check_real("Classifier", "raw", raw)))).data
+        p = F.softmax(Tensor(predict(self, check_real("Classifier", "raw", raw)))).data
+        if np.isnan(p).any():    # the first class would look like the largest
+            raise ValueError("Classifier: the logits must be numbers, got NaN; were the weights trained to NaN?")
+        return p
 
     def classify(self, raw):
         """The label of the largest probability for each image, a list of n entries of `labels`."""

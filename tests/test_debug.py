@@ -184,8 +184,10 @@ def test_one_object_is_entered_again_and_each_entry_has_a_watcher_of_its_own():
         assert mode.watcher is None and np.geterr() == settings
 
 
-def test_a_generator_function_is_refused():
+def test_a_step_of_a_decorated_generator_function_is_watched():
+    @detect_anomaly()
     def steps():
         yield leaf(0.0).log()
-    with pytest.raises(TypeError, match="^detect_anomaly: the decorated function must compute its result"):
-        detect_anomaly()(steps)
+    with pytest.raises(FloatingPointError, match="^log: the result must be finite"):
+        next(steps())
+    assert mode.watcher is None

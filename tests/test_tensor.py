@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strategies import anything, arrays, broadcastable, programs, quarters, rngs, run
+from strategies import anything, arrays, broadcastable, differ, programs, quarters, rngs, run
 from tinyml import Tensor, gradcheck, no_grad, ops, primitive
 from tinyml.nn import Parameter
 from tinyml.phrasebook import WRITE
@@ -509,7 +509,7 @@ SAYS = {    # expression -> words of its error
     "x.flatten()": "write x.reshape(-1)", "x.norm()": "write (x * x).sum().sqrt()", "x.std()": "write x.var().sqrt()",
     "x.pow(2)": "write x ** y", "x.log_softmax(-1)": "write tinyml.functional.log_softmax(x, axis=-1)",
     "x.requires_grad_()": "write x.requires_grad = True", "x.t()": "write x.T", "x.dim()": "write x.ndim",
-    "x.matmul(x)": "write x @ y", "x.add_(1)": "write x + y", "x.abs_()": "write x = x.abs()", "x.zero_()": "write x.data =",
+    "x.matmul(x)": "write x @ y", "x.add_(1)": "write x = x + y", "x.abs_()": "write x = x.abs()", "x.zero_()": "write x.data =",
     "x.astype(int)": "write x.data.astype(dtype)", "x.clone()": "write x, no operation", "x.cumsum(0)": "write np.tri(n) @ x",
     "x.logsumexp(0)": "write tinyml.ops.logsumexp(x, axis=-1)", "x.searchsorted(1)": "write x.data.searchsorted",
     "x.nonsense": "Tensor: no attribute 'nonsense'", "x.grad_fn": "write x.op", "x.is_leaf": "write not x.edges",
@@ -571,6 +571,43 @@ def test_a_copy_by_pickle_or_copy_is_a_leaf_of_its_kind():
         assert type(twin) is Parameter and twin.requires_grad and twin.grad is None and twin.serial != p.serial
         np.testing.assert_array_equal(twin.data, p.data, strict=True)
     assert copy.copy(p).data is p.data
+
+
+# ------------------------------------------------------------ defaults and options of methods
+
+METHODS = {    # method -> (the same of an array, arguments that each change the result)
+    "abs": (np.abs, []), "exp": (np.exp, []), "log": (lambda a: np.log(np.abs(a)), []), "tanh": (np.tanh, []),
+    "sqrt": (lambda a: np.sqrt(np.abs(a)), []), "sigmoid": (lambda a: 1 / (1 + np.exp(-a)), []),
+    "relu": (lambda a: np.maximum(a, 0), []), "argmax": (np.argmax, [dict(axis=0), dict(axis=1)]),
+    "clip": (lambda a, low=-np.inf, high=np.inf: np.clip(a, low, high), [dict(low=0.0), dict(high=0.0)]),
+    "sum": (np.sum, [dict(axis=0), dict(axis=1), dict(keepdims=True)]),
+    "mean": (np.mean, [dict(axis=0), dict(axis=1), dict(keepdims=True)]),
+    "max": (np.max, [dict(axis=0), dict(axis=1), dict(keepdims=True)]),
+    "min": (np.min, [dict(axis=0), dict(axis=1), dict(keepdims=True)]),
+    "var": (lambda a, correction=0, **o: np.var(a, ddof=correction, **o),
+            [dict(axis=0), dict(axis=1), dict(keepdims=True), dict(correction=1)]),
+    "transpose": (np.transpose, []), "swapaxes": (lambda a, axis1=0, axis2=0: np.swapaxes(a, axis1, axis2), []),
+    "reshape": (lambda a: a, []), "item": (None, []), "detach": (np.array, []), "backward": (None, []),
+}
+
+
+def test_every_method_has_a_row():
+    public = {name for name, value in vars(Tensor).items() if inspect.isfunction(value) and not name.startswith("_")}
+    assert public == set(METHODS)
+
+
+@pytest.mark.parametrize("name", [name for name, (reference, _) in METHODS.items() if reference])
+@given(rng=rngs)
+def test_a_method_with_its_defaults_and_each_option_is_numpys(name, rng):
+    reference, options = METHODS[name]
+    array = rng.uniform(0.1, 2, (3, 4)) * (1 if name in ("log", "sqrt") else rng.choice([-1, 1], (3, 4)))
+    plain = {"swapaxes": dict(axis1=0, axis2=1)}.get(name, {})
+    for option in (plain, *options):
+        call = getattr(Tensor(array), name)
+        actual = call(array.shape) if name == "reshape" else call(**option)
+        actual = getattr(actual, "data", actual)
+        np.testing.assert_allclose(actual, reference(array, **option), rtol=1e-12, strict=name != "argmax")
+        assert not option or option is plain or differ(np.asarray(actual), np.asarray(reference(array)))
 
 
 # ------------------------------------------------------------ what goes forward comes back
@@ -695,8 +732,27 @@ async def stream():
     yield x * 2
 
 
-@pytest.mark.parametrize("function", [later, awaited, stream, Tensor, 3, functools.partial(later)], ids=str)
-def test_a_decorated_function_must_compute_its_result_at_once(function):
+def test_each_step_of_a_decorated_generator_function_runs_inside():
+    @no_grad()
+    def steps():
+        """Two steps."""
+        got = yield x * 2
+        yield x * got
+        return "done"
+    generator = steps()
+    assert not next(generator).requires_grad and (x * 2).requires_grad
+    np.testing.assert_array_equal(generator.send(5.0).data, 5 * x.data)
+    with pytest.raises(StopIteration) as end:
+        next(generator)
+    assert end.value.value == "done" and steps.__doc__ == "Two steps." and (x * 2).requires_grad
+    assert not any(y.requires_grad for y in no_grad()(functools.partial(later))())
+    with pytest.raises(ZeroDivisionError):
+        list(no_grad()(lambda: (yield 1 / 0))())
+    assert (x * 2).requires_grad
+
+
+@pytest.mark.parametrize("function", [awaited, stream, Tensor, 3], ids=str)
+def test_a_decorated_function_must_compute_its_result_when_called(function):
     with raises(TypeError, "no_grad: the decorated function must compute its result when it is called"):
         no_grad()(function)
 

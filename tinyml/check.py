@@ -99,7 +99,7 @@ def check_bool(function, name, value):
 
 
 def check_axis(function, axis, *arrays):
-    """Raise unless `axis` is an integer (TypeError) that counts an axis of some of the arrays (ValueError)."""
+    """Raise unless `axis` is an int (TypeError) and an axis of some of the arrays (ValueError)."""
     if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
         raise TypeError(f"{function}: axis must be an int, got {axis!r}")
     ndim = max(np.ndim(array) for array in arrays)

@@ -1,7 +1,8 @@
 """What to write here for what PyTorch and NumPy call otherwise: the words of error messages.
 
-A `Tensor` has few methods, and NumPy's words `axis` and `keepdims`. Whoever types another library's
-word is told what to write: see `Tensor.__getattr__`, `Tensor.__array_function__` and `numpy_words`.
+A `Tensor` has few methods, and NumPy's words `axis` and `keepdims`. Whoever types another
+library's word is told what to write: see `Tensor.__getattr__`, `Tensor.__array_function__` and
+`numpy_words`.
 """
 import functools
 
@@ -202,7 +203,8 @@ WRITE = {
 }
 
 KEYWORDS = {
-    "dim": "axis", "dims": "axis", "keepdim": "keepdims", "ddof": "correction", "unbiased": "correction",
+    "dim": "axis", "dims": "axis", "keepdim": "keepdims",
+    "ddof": "correction", "unbiased": "correction",
     "min": "low", "max": "high", "a_min": "low", "a_max": "high",
 }
 
@@ -224,4 +226,5 @@ def check_keywords(name, options):
     for keyword, value in options.items():
         if keyword in KEYWORDS:
             word = KEYWORDS[keyword]
-            raise TypeError(f"{name}: {keyword} is called {word} here; write {word}={value!r}") from None
+            raise TypeError(f"{name}: {keyword} is called {word} here; "
+                            f"write {word}={value!r}") from None

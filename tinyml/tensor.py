@@ -134,8 +134,8 @@ def _constant(value, args, name, may_be_none):
 def _check_metadata(metadata, name):
     for key, value in metadata.items():
         if isinstance(value, Tensor) and key == "index":
-            raise TypeError("getitem: index must hold integers or bool, got a Tensor, which holds floats; "
-                            "write x[index.data.astype(int)], or x[x.data > 0]")
+            raise TypeError("getitem: index must hold integers or bool, got a Tensor, which holds "
+                            "floats; write x[index.data.astype(int)], or x[x.data > 0]")
         if isinstance(value, Tensor):
             raise TypeError(f"{name}: a tensor must be a positional argument, got {key}=Tensor; "
                             "a gradient flows to positional arguments only")
@@ -155,8 +155,8 @@ def _explained(error, name, arrays, metadata):
         strays = [a for a in arrays if type(a) is not np.ndarray]    # a number or None, no array
         if strays:
             write = "x * y for the product with a number" if name == "matmul" else "Tensor([...])"
-            return TypeError(f"{name}: arguments must be tensors or arrays with axes, got {strays[0]!r}; "
-                             f"write {write}")
+            return TypeError(f"{name}: arguments must be tensors or arrays with axes, got "
+                             f"{strays[0]!r}; write {write}")
     shapes = " and ".join(str(np.shape(a)) for a in arrays if a is not None)
     return type(error)(f"{name}: arguments must fit together, got shapes {shapes or 'of nothing'}; {error}")
 
@@ -242,7 +242,7 @@ def _conform(g, parent, user):
 
 
 class _Scope(threading.local):
-    """The context manager and decorator that `scope` makes: each thread has its own stack of entries."""
+    """The context manager and decorator that `scope` makes; each thread has its own entries."""
 
     def __init__(self, name, enter):
         self.name, self.enter, self.entered = name, enter, []
@@ -257,24 +257,41 @@ class _Scope(threading.local):
         return self.entered.pop().__exit__(*error)
 
     def __call__(self, function):
-        kinds = (inspect.isclass, inspect.isgeneratorfunction, inspect.iscoroutinefunction,
-                 inspect.isasyncgenfunction)
-        if not callable(function) or any(is_kind(function) for is_kind in kinds):
+        later = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        if not callable(function) or inspect.isclass(function) or later:
             self._refuse(function)
+        if inspect.isgeneratorfunction(function):
+            return self._steps(function)
 
         @functools.wraps(function)
         def inside(*args, **kwargs):
             with self:
                 result = function(*args, **kwargs)
-            if inspect.isgenerator(result) or inspect.isawaitable(result) or inspect.isasyncgen(result):
-                self._refuse(function)    # it has not run yet
+            if inspect.isgenerator(result) or inspect.isawaitable(result):
+                self._refuse(function)    # nothing has run yet
             return result
         return inside
 
+    def _steps(self, function):
+        """A generator function whose every step runs inside; what happens between them does not."""
+        @functools.wraps(function)
+        def steps(*args, **kwargs):
+            generator, sent = function(*args, **kwargs), None
+            try:
+                while True:
+                    with self:
+                        value = generator.send(sent)
+                    sent = yield value
+            except StopIteration as end:
+                return end.value
+            finally:
+                generator.close()
+        return steps
+
     def _refuse(self, function):
-        raise TypeError(f"{self.name}: the decorated function must compute its result when it is called, "
-                        f"got {function!r}, whose lines run later; write `with {self.name}(...):` "
-                        "around these lines")
+        raise TypeError(f"{self.name}: the decorated function must compute its result when it is "
+                        f"called, got {function!r}, whose lines run later; write "
+                        f"`with {self.name}(...):` around these lines")
 
 
 def scope(function):
@@ -329,16 +346,19 @@ class _Size(int):
     """The number of entries. PyTorch's size() is the shape: whoever calls this one is told."""
 
     def __call__(self, *axis):
-        raise TypeError("Tensor: size is a number; write x.size, or x.shape for the lengths of the axes")
+        raise TypeError("Tensor: size is a number; write x.size, or x.shape for the lengths of "
+                        "the axes")
 
 
 # What NumPy says of a tensor that carries a gradient without looking at its values.
-_OF_THE_SHAPE = {"shape", "ndim", "size", "zeros_like", "ones_like", "empty_like", "full_like", "result_type"}
+_OF_THE_SHAPE = {"shape", "ndim", "size", "zeros_like", "ones_like", "empty_like", "full_like",
+                 "result_type"}
 # Answers without a gradient: bool and indices.
-_OF_NO_SLOPE = {"isnan", "isinf", "isfinite", "signbit", "equal", "not_equal", "less", "less_equal", "greater",
-                "greater_equal", "array_equal", "argmax", "argmin", "argsort", "shares_memory"}
-_OPERATORS = {np.add: "add", np.subtract: "sub", np.multiply: "mul", np.divide: "div", np.power: "power",
-              np.matmul: "matmul"}
+_OF_NO_SLOPE = {"isnan", "isinf", "isfinite", "signbit", "equal", "not_equal", "less", "less_equal",
+                "greater", "greater_equal", "array_equal", "argmax", "argmin", "argsort",
+                "shares_memory"}
+_OPERATORS = {np.add: "add", np.subtract: "sub", np.multiply: "mul", np.divide: "div",
+              np.power: "power", np.matmul: "matmul"}
 
 
 def _write(name):
@@ -347,7 +367,9 @@ def _write(name):
         return WRITE[name]
     if hasattr(Tensor, name):
         return f"x.{name}()"
-    return f"tinyml.ops.{name}(x)" if hasattr(ops, name) else "x.data for the array, which has no gradient"
+    if hasattr(ops, name):
+        return f"tinyml.ops.{name}(x)"
+    return "x.data for the array, which has no gradient"
 
 
 def _arrays(x):
@@ -366,7 +388,8 @@ def _holds_gradient(x):
 
 def _of_numpy(function, name, args, options):
     """A function of NumPy on the arrays of tensors, unless it would lose a gradient."""
-    if name not in _OF_THE_SHAPE | _OF_NO_SLOPE and mode.recording and _holds_gradient([args, options]):
+    harmless = name in _OF_THE_SHAPE or name in _OF_NO_SLOPE or not mode.recording
+    if not harmless and _holds_gradient([args, options]):
         raise TypeError(f"Tensor: NumPy's {name} would lose the gradient; write {_write(name)}")
     return function(*_arrays(args), **_arrays(options))
 
@@ -474,8 +497,8 @@ class Tensor:
         if not spec:
             return str(self)
         if self.data.size != 1:
-            raise TypeError(f"Tensor: a format needs one element, got {spec!r} for shape {self.shape}; "
-                            "write np.array2string(x.data, precision=3)")
+            raise TypeError(f"Tensor: a format needs one element, got {spec!r} for shape "
+                            f"{self.shape}; write np.array2string(x.data, precision=3)")
         return format(self.item(), spec)
 
     def __deepcopy__(self, memo):
@@ -488,12 +511,13 @@ class Tensor:
 
     def _check_leaf(self, copy):
         if self.edges:
-            raise TypeError(f"Tensor: {copy} of the result of {self.op} would lose its gradient; write "
-                            "x itself, no operation writes into it, or x.detach()")
+            raise TypeError(f"Tensor: {copy} of the result of {self.op} would lose its gradient; "
+                            "write x itself, no operation writes into it, or x.detach()")
 
     def __len__(self):
         if self.data.ndim == 0:
-            raise TypeError("Tensor: a tensor without axes has no length or entries; write x.item()")
+            raise TypeError("Tensor: a tensor without axes has no length or entries; write "
+                            "x.item()")
         return len(self.data)
 
     def __contains__(self, value):
@@ -504,8 +528,8 @@ class Tensor:
 
     def __float__(self):    # math.exp(x), round(x) and "%f" % x come here too
         if self.requires_grad and mode.recording:
-            raise TypeError("Tensor: a Python number would lose the gradient; write x.item() for the number, "
-                            "or the method, such as x.exp() for math.exp(x)")
+            raise TypeError("Tensor: a Python number would lose the gradient; write x.item() for "
+                            "the number, or the method, such as x.exp() for math.exp(x)")
         return float(self.item())
 
     def __int__(self):
@@ -529,8 +553,8 @@ class Tensor:
         if method == "__call__" and ufunc in _OPERATORS and not options:
             return getattr(ops, _OPERATORS[ufunc])(*inputs)
         if "out" in options:
-            raise TypeError(f"Tensor: NumPy's {ufunc.__name__} cannot write a tensor into an array; "
-                            "write a = a + x for a += x")
+            raise TypeError(f"Tensor: NumPy's {ufunc.__name__} cannot write a tensor into an "
+                            "array; write a = a + x for a += x")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return _of_numpy(function, ufunc.__name__, inputs, options)
 
@@ -539,10 +563,11 @@ class Tensor:
 
     def __getattr__(self, name):
         message = f"Tensor: no attribute {name!r}"
-        if name in WRITE or name[:-1] in WRITE or hasattr(ops, name):
-            message += f"; write {_write(name if name in WRITE or not name.endswith('_') else name[:-1])}"
-        elif name.endswith("_") and hasattr(Tensor, name[:-1]):
-            message += f", results computed before may need x; write x = x.{name[:-1]}()"
+        in_place = name.endswith("_") and name[:-1]
+        if name in WRITE or hasattr(ops, name):
+            message += f"; write {_write(name)}"
+        elif in_place and (in_place in WRITE or hasattr(Tensor, in_place)):
+            message += f", results computed before may need x; write x = {_write(in_place)}"
         elif hasattr(np, name) or hasattr(np.ndarray, name):
             message += f"; write x.data.{name} or np.{name}(x.data), which have no gradient"
         raise AttributeError(message, name=name, obj=self)
@@ -556,7 +581,8 @@ class Tensor:
     __ipow__ = _refuse("x **= y is refused, results computed before may need x; write x = x ** y")
     __imatmul__ = _refuse("x @= y is refused, results computed before may need x; write x = x @ y")
 
-    __round__ = _refuse("round(x) has no gradient; write round(x.item(), n), or tinyml.ops.round_ste(x)")
+    __round__ = _refuse("round(x) has no gradient; write round(x.item(), n), or "
+                        "tinyml.ops.round_ste(x)")
     __floordiv__ = __rfloordiv__ = _refuse("x // y has no gradient; write x.data // y")
     __mod__ = __rmod__ = _refuse("x % y has no gradient; write x.data % y")
     __divmod__ = __rdivmod__ = _refuse("divmod(x, y) has no gradient; write divmod(x.data, y)")

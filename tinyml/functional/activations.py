@@ -91,5 +91,6 @@ def embedding(indices, weight):
     """
     weight = as_tensor(weight)
     if weight.ndim != 2:
-        raise ValueError(f"embedding: weight must have shape (num_embeddings, embedding_dim), got {weight.shape}")
+        raise ValueError("embedding: weight must have shape (num_embeddings, embedding_dim), "
+                         f"got {weight.shape}")
     return weight[check_labels("embedding", "indices", indices, len(weight))]

@@ -35,7 +35,8 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     """
     name = "scaled_dot_product_attention"
     query, key, value = as_tensor(query), as_tensor(key), as_tensor(value)
-    if (min(query.ndim, key.ndim, value.ndim) < 2 or query.shape[-1] != key.shape[-1] or query.shape[-1] == 0
+    if (min(query.ndim, key.ndim, value.ndim) < 2
+            or query.shape[-1] != key.shape[-1] or query.shape[-1] == 0
             or key.shape[-2] != value.shape[-2] or not _broadcasts(query, key, value)):
         raise ValueError(f"{name}: query must have shape (..., T, d), key (..., S, d) "
                          f"and value (..., S, d_v), got {query.shape}, {key.shape} and {value.shape}")

@@ -46,7 +46,8 @@ def conv1d(x, weight, bias=None, stride=1, padding=0):
                          f"got {x.shape} and {weight.shape}")
     _check_window("conv1d", x, weight.shape[2], stride, padding)
     if bias is not None and as_tensor(bias).shape != weight.shape[:1]:
-        raise ValueError(f"conv1d: bias must have shape (O,) = {weight.shape[:1]}, got {as_tensor(bias).shape}")
+        raise ValueError(f"conv1d: bias must have shape (O,) = {weight.shape[:1]}, "
+                         f"got {as_tensor(bias).shape}")
     return _narrow(ops.conv2d(_wide(x), _wide(weight), bias, stride=(stride, 1), padding=(padding, 0)))
 
 
@@ -83,7 +84,8 @@ def check_pooling1d(name, kernel_size, stride, padding):
     check_int(name, "stride", stride, 1)
     check_int(name, "padding", padding, 0)
     if 2 * padding > kernel_size:
-        raise ValueError(f"{name}: padding must be at most half of kernel_size={kernel_size}, got {padding}")
+        raise ValueError(f"{name}: padding must be at most half of kernel_size={kernel_size}, "
+                         f"got {padding}")
     return stride
 
 

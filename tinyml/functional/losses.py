@@ -57,11 +57,12 @@ def _check_probabilities(name, argument, value):
     off = np.abs(total - 1) > tolerance
     if (p < 0).any() or off.any():
         got = f"{p.min()}" if (p < 0).any() else f"a sum of {total[off].ravel()[0]}"
-        raise ValueError(f"{name}: {argument} must be >= 0 and sum to 1 over the last axis, got {got}; "
-                         "write softmax(logits)")
+        raise ValueError(f"{name}: {argument} must be >= 0 and sum to 1 over the last axis, got "
+                         f"{got}; write softmax(logits)")
 
 
-def cross_entropy(logits, target, reduction="mean", *, ignore_index=None, label_smoothing=0.0, weight=None):
+def cross_entropy(logits, target, reduction="mean", *, ignore_index=None, label_smoothing=0.0,
+                  weight=None):
     """-sum_c w_c t_c ln softmax(z)_c for each row z of logits; t is one-hot for an integer target.
 
     The loss l of MATH5836 week 10, sections 10.2.4 and 10.3. Classes are on the last axis (PyTorch has
@@ -84,7 +85,7 @@ def cross_entropy(logits, target, reduction="mean", *, ignore_index=None, label_
     ValueError : shapes that do not fit, a label outside 0..C-1, probabilities that are negative or do not
         sum to 1, an empty batch, NaN, another reduction
     """
-    if ignore_index is not None or weight is not None or label_smoothing != 0 or label_smoothing is False:
+    if not (ignore_index is weight is None and type(label_smoothing) is float and label_smoothing == 0):
         return _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoothing, weight)
     logits = as_tensor(logits)
     shape = np.shape(target)
@@ -106,7 +107,7 @@ def cross_entropy(logits, target, reduction="mean", *, ignore_index=None, label_
 
 
 def _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoothing, weight):
-    """`cross_entropy` with its options: a label is a row of probabilities, an ignored one a row of zeros."""
+    """`cross_entropy` with its options: a label is a one-hot row, an ignored one a row of zeros."""
     name = "cross_entropy"
     label_smoothing = check_number(name, "label_smoothing", label_smoothing, at_least=0, at_most=1)
     if ignore_index is not None and (isinstance(ignore_index, bool)
@@ -118,12 +119,14 @@ def _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoot
                          f"got {logits.shape} and {shape}")
     _check_reduction(name, reduction, logits.shape[:-1])
     n_classes = logits.shape[-1]
-    w = np.ones(n_classes) if weight is None else check_real(name, "weight", weight, ndim=1, at_least=0)
+    weight = np.ones(n_classes) if weight is None else weight
+    w = check_real(name, "weight", weight, ndim=1, at_least=0)
     if len(w) != n_classes:
         raise ValueError(f"{name}: weight must have shape (C,) = ({n_classes},), got {w.shape}")
     if shape == logits.shape:
         if ignore_index is not None:
-            raise ValueError(f"{name}: ignore_index must be None for probabilities, got {ignore_index}")
+            raise ValueError(f"{name}: ignore_index must be None for probabilities, "
+                             f"got {ignore_index}")
         _check_probabilities(name, "target", target)
         kept, total = np.ones(logits.shape[:-1], bool), math.prod(logits.shape[:-1])
     else:
@@ -133,9 +136,9 @@ def _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoot
         target = labels[..., None] == np.arange(n_classes)    # (..., C), one-hot
         total = w[labels[kept]].sum()
         if total == 0 and reduction == "mean":
-            raise ValueError(f"{name}: target must have a label of positive weight to average over, got "
-                             f"{kept.sum()} labels other than ignore_index={ignore_index}"
-                             + ("" if weight is None else f" and weight={w.tolist()}"))
+            raise ValueError(f"{name}: target must have a label of positive weight to average over, "
+                             f"got {kept.sum()} labels other than ignore_index={ignore_index}"
+                             f" and weight={w.tolist()}")
     logits = ops.where(kept[..., None], logits, 0.0)
     target = target if isinstance(target, Tensor) else np.asarray(target)
     smooth = w * kept[..., None] * ((1 - label_smoothing) * target + label_smoothing / n_classes)
@@ -143,7 +146,8 @@ def _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoot
     if not isinstance(smooth, Tensor):
         log_p = ops.where(smooth != 0, log_p, 0.0)    # 0 ln 0 = 0
     losses = -ops.sum(smooth * log_p, axis=-1)
-    loss = losses if reduction == "none" else ops.sum(losses) / (total if reduction == "mean" else 1)
+    total = total if reduction == "mean" else 1
+    loss = losses if reduction == "none" else ops.sum(losses) / total
     return _refuse_nan(name, loss, logits=logits, target=target)
 
 

@@ -34,7 +34,8 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 def sizes_of_axes(name, normalized_shape):
     """The lengths of the last axes, one int or several, as a tuple; ValueError for anything else."""
-    shape = tuple(normalized_shape) if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
+    several = isinstance(normalized_shape, (tuple, list))
+    shape = tuple(normalized_shape) if several else (normalized_shape,)
     if not shape:
         raise ValueError(f"{name}: normalized_shape must be an int or a tuple of one or more, got "
                          f"{normalized_shape!r}; write x.shape[-1]")
@@ -81,10 +82,11 @@ def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, t
     _check_shapes("batch_norm", x.shape[1:2], running_mean=running_mean, running_var=running_var,
                   weight=weight, bias=bias)
     if (running_mean is None) != (running_var is None):
-        raise ValueError("batch_norm: running_mean and running_var must both be given, or neither, got one")
+        raise ValueError("batch_norm: running_mean and running_var must both be given, or neither, "
+                         "got one")
     if training and not all(isinstance(r, (Tensor, type(None))) for r in (running_mean, running_var)):
-        raise TypeError("batch_norm: running_mean and running_var must be Tensors in training, whose data "
-                        f"is rebound, got {type(running_mean).__name__} and {type(running_var).__name__}")
+        raise TypeError("batch_norm: running_mean and running_var must be Tensors in training, whose "
+                        f"data is rebound, got {type(running_mean).__name__}")
     channel = (1, -1) + (1,) * (x.ndim - 2)
     weight, bias = (None if p is None else ops.reshape(p, shape=channel) for p in (weight, bias))
     if not training and running_mean is not None:

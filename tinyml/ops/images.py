@@ -82,7 +82,8 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0):
     y = filters @ columns
     if bias is not None:
         if bias.shape != weight.shape[:1]:
-            raise ValueError(f"conv2d: bias must have shape (O,) = {weight.shape[:1]}, got {bias.shape}")
+            raise ValueError(f"conv2d: bias must have shape (O,) = {weight.shape[:1]}, "
+                             f"got {bias.shape}")
         y += bias[:, None]
     rows = lambda g: g.transpose(1, 2, 3, 0).reshape(n_out, n_windows * n)    # (O, H' W' N)
 
@@ -156,7 +157,7 @@ def avg_pool2d(x, *, kernel_size, stride=None, padding=0):
 
 
 def check_pooling(name, kernel_size, stride, padding):
-    """Window, stride and padding of a pooling as pairs; ValueError for what `max_pool2d` excludes."""
+    """Window, stride, padding of a pooling as pairs; ValueError for what `max_pool2d` excludes."""
     window = check_pair(name, "kernel_size", kernel_size, 1)
     stride = window if stride is None else check_pair(name, "stride", stride, 1)
     padding = check_pair(name, "padding", padding, 0)

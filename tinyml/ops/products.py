@@ -52,7 +52,8 @@ def linear(x, weight, bias=None):
     y = x @ weight.T
     if bias is not None:
         if bias.shape != weight.shape[:1]:
-            raise ValueError(f"linear: bias must have shape (out_features,) = {weight.shape[:1]}, got {bias.shape}")
+            raise ValueError(f"linear: bias must have shape (out_features,) = {weight.shape[:1]}, "
+                             f"got {bias.shape}")
         y += bias
     rows = _rows(x)
     return y, (lambda g: g @ weight,

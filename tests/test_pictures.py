@@ -1,5 +1,6 @@
 """The laws of picture files: what was written is read, and no damage passes for a picture."""
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -228,6 +229,17 @@ def test_a_whole_file_of_any_content_is_read_or_refused(path, rng, kind, w, h, c
         assert str(error).startswith("read_png: ") and str(path) in str(error)
         return
     assert pixels.shape[:2] == (h, w) and 0 <= pixels.min() and pixels.max() <= maximum
+
+
+def test_no_more_is_unpacked_than_the_header_announces(path):
+    bomb = zlib.compress(bytes(10**7))    # a thousand times its own size
+    path.write_bytes(png(header(10, 10, 8, 0), chunk(b"IDAT", bomb)))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="110 bytes of pixels, got more"):
+        read_png(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**6
 
 
 BLACK = zlib.compress(bytes(2))

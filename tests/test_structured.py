@@ -330,6 +330,9 @@ ERRORS = {
         (ValueError, lambda: prunable(nn.Sequential(LINEAR, CONV))),
     "prunable: the Linear at position 2 must read the 3 units of the Linear at position 0, got 2 inputs":
         (ValueError, lambda: prunable(nn.Sequential(LINEAR, nn.Flatten(), LINEAR))),
+    "prunable: the Linear at position 3 must read the 3 units of the Linear at position 0, got 6 inputs behind "
+    "['MaxPool1d', 'Flatten']": (ValueError, lambda: prunable(nn.Sequential(
+        LINEAR, nn.MaxPool1d(2), nn.Flatten(), nn.Linear(6, 1, rng=RNG)))),
     "prunable: the Linear at position 1 must read the 3 units of the Linear at position 0, got 2 inputs":
         (ValueError, lambda: prunable(nn.Sequential(LINEAR, LINEAR))),
     "prunable: the Linear at position 2 must read the 3 units of the Linear at position 1, got 6 inputs":

@@ -26,8 +26,8 @@ import numpy as np
 
 from tinyml import functional as F
 from tinyml.check import check_real
-from tinyml.nn import (AvgPool2d, BatchNorm1d, Conv1d, Conv2d, Dropout, Flatten, GELU, Linear,
-                       MaxPool2d, Parameter, ReLU, Tanh, forward_hook)
+from tinyml.nn import (BatchNorm1d, Conv1d, Conv2d, Dropout, Flatten, GELU, Linear, MaxPool2d,
+                       Parameter, ReLU, Tanh, forward_hook)
 from tinyml.nn.places import is_chain, untied
 from tinyml.tensor import Tensor, no_grad
 
@@ -180,7 +180,7 @@ def _samples_first(function, name, value):
 LAYERS = (Linear, Conv1d, Conv2d)
 
 # What may stand between two layers: each works on single units and maps zeros to zeros.
-BETWEEN = (ReLU, GELU, Tanh, Dropout, MaxPool2d, AvgPool2d, Flatten)    # MaxPool1d is one, too
+BETWEEN = (ReLU, GELU, Tanh, Dropout, MaxPool2d, Flatten)    # and the other pools, its subclasses
 
 
 class Units(NamedTuple):
@@ -237,15 +237,17 @@ def prunable(model):
 def _check_reader(model, layer, reader):
     """Raise ValueError unless the layer at `reader` reads the units of the one at `layer`."""
     source, target = model[layer], model[reader]
-    columns, units = _inputs(target), _units(source)
-    if any(isinstance(module, Flatten) for module in list(model)[layer:reader]):
+    columns, units, between = _inputs(target), _units(source), list(model)[layer:reader]
+    if isinstance(source, Linear) and any(isinstance(module, MaxPool2d) for module in between):
+        fits = False    # a pool would mix its units, which are on the last axis
+    elif any(isinstance(module, Flatten) for module in between):
         fits = isinstance(target, Linear) and columns % units == 0
     else:
         fits = isinstance(target, Linear) == isinstance(source, Linear) and columns == units
     if not fits:
         raise ValueError(f"prunable: the {type(target).__name__} at position {reader} must read the "
                          f"{units} units of the {type(source).__name__} at position {layer}, "
-                         f"got {columns} inputs")
+                         f"got {columns} inputs behind {[type(m).__name__ for m in between[1:]]}")
 
 
 def _check_norm(model, layer, norm):

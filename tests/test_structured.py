@@ -296,6 +296,20 @@ def test_the_lowest_go_and_a_unit_of_each_layer_stays(rng, sizes, data):
 
 # ------------------------------------------------------------ errors
 
+class Shifted(nn.ReLU):
+    def forward(self, x):
+        return super().forward(x) + 1
+
+
+class Named(nn.Linear):
+    """A class of its own that computes what a Linear does."""
+
+
+def test_a_subclass_is_known_by_what_it_computes():
+    rng = np.random.default_rng(0)
+    assert list(prunable(nn.Sequential(Named(2, 3, rng=rng), nn.ReLU(), Named(3, 2, rng=rng)))) == [0]
+
+
 class Doubled(nn.Sequential):
     def forward(self, x):
         return 2 * super().forward(x)
@@ -318,6 +332,9 @@ ERRORS = {
         (ValueError, lambda: lowest({0: [1, 2, 3]}, 1.5)),
     "prunable: model must be a Sequential, got Linear": (TypeError, lambda: prunable(MODEL[0])),
     "prunable: model must be a Sequential, got Doubled": (TypeError, lambda: prunable(Doubled(*MODEL))),
+    "prunable: model must have behind each layer at most one batch norm, then only ReLU, GELU, Tanh, Dropout, "
+    "pooling and Flatten, which map 0 to 0, got Shifted at position 1":
+        (TypeError, lambda: prunable(nn.Sequential(LINEAR, Shifted(), nn.Linear(3, 2, rng=RNG)))),
     "prunable: model must have behind each layer at most one batch norm, then only ReLU, GELU, Tanh, Dropout, "
     "pooling and Flatten, which map 0 to 0, got Sigmoid at position 1":
         (TypeError, lambda: prunable(nn.Sequential(MODEL[0], nn.Sigmoid()))),

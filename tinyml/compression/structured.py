@@ -216,22 +216,27 @@ def prunable(model):
         raise TypeError(f"prunable: model must be a Sequential, got {type(model).__name__}")
     found, layer, norm, output = {}, None, None, None
     for i, module in enumerate(model):
-        if isinstance(module, LAYERS):
+        if _is_plain(module, LAYERS):
             if layer is not None:
                 _check_reader(model, layer, i)
                 found[layer] = Units(layer, norm, output, reader=i)
             layer, norm, output = i, None, i
-        elif isinstance(module, BatchNorm1d) and output == layer is not None:
+        elif _is_plain(module, (BatchNorm1d,)) and output == layer is not None:
             _check_norm(model, layer, i)
             norm = output = i
-        elif isinstance(module, (ReLU, GELU, Tanh)):
+        elif _is_plain(module, (ReLU, GELU, Tanh)):
             output = i
-        elif not isinstance(module, BETWEEN):
+        elif not _is_plain(module, BETWEEN):
             advice = "; write its layers one by one in the outer Sequential" * is_chain(module)
             raise TypeError("prunable: model must have behind each layer at most one batch norm, "
                             "then only ReLU, GELU, Tanh, Dropout, pooling and Flatten, which map 0 "
                             f"to 0, got {type(module).__name__} at position {i}{advice}")
     return found
+
+
+def _is_plain(module, kinds):
+    """Whether it is of one of these classes and computes what that class computes."""
+    return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
 
 
 def _check_reader(model, layer, reader):

@@ -329,6 +329,11 @@ def test_a_shifted_bias_moves_the_last_place_alone(rng, by):
 
 # ------------------------------------------------------------ errors
 
+class Scaled(nn.Linear):
+    def forward(self, x):
+        return 100 * super().forward(x)
+
+
 Z, LAYER = np.zeros((2, 3)), nn.Linear(2, 3, rng=np.random.default_rng(0))
 
 
@@ -353,6 +358,7 @@ Z, LAYER = np.zeros((2, 3)), nn.Linear(2, 3, rng=np.random.default_rng(0))
     (lambda: shift_bias(LAYER, 0, math.nan), "by must be finite, got nan"),
     (lambda: shift_bias(nn.Sequential(nn.ReLU()), 0, 1), r"must end with a Linear layer .* got .* ReLU\(\)"),
     (lambda: shift_bias(nn.Sequential(), 0, 1), "must end with a Linear layer"),
+    (lambda: shift_bias(Scaled(2, 3, rng=np.random.default_rng(0)), 0, 1), "must end with a Linear layer"),
     (lambda: shift_bias(nn.Linear(2, 3, bias=False, rng=np.random.default_rng(0)), 0, 1), "that has a bias"),
 ])
 def test_errors_say_what_to_write(call, words):

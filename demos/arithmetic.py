@@ -21,9 +21,9 @@ import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, SKY, VERMILLION, label_line, start
 
 from tinyml import nn, optim
-from tinyml.compression.arithmetic import best_lag, code_matrix
-from tinyml.compression.codings import code_ways
-from tinyml.compression.huffman import entropy
+from tinyml.compression.coding.arithmetic import best_lag, code_matrix
+from tinyml.compression.coding.codings import code_ways
+from tinyml.compression.coding.huffman import entropy
 from tinyml.compression.weight_sharing import SharedWeight
 from tinyml.data import digits, train_test_split
 from tinyml.train import accuracy, fit

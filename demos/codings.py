@@ -16,8 +16,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, SKY, VERMILLION, start
 
-from tinyml.compression.codings import Reader, code_ways, decode_array, encode_array, relative_indices
-from tinyml.compression.huffman import encode, entropy, huffman_lengths, pack_lengths
+from tinyml.compression.coding.codings import (
+    Reader,
+    code_ways,
+    decode_array,
+    encode_array,
+    relative_indices,
+)
+from tinyml.compression.coding.huffman import encode, entropy, huffman_lengths, pack_lengths
 
 demo = start(__file__, __doc__)
 SHAPE = (100, 200) if demo.quick else (250, 400)    # of the matrices of codes

@@ -20,9 +20,9 @@ import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, SKY, band, start
 
 from tinyml import nn
+from tinyml.compression.coding.storage import contents, load_compressed, save_compressed
 from tinyml.compression.deep_compression import deep_compress, expected_bits
 from tinyml.compression.report import compare
-from tinyml.compression.storage import contents, load_compressed, save_compressed
 from tinyml.data import digits, train_test_split
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.train import accuracy, fit, predict

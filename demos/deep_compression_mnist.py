@@ -27,11 +27,11 @@ import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, start
 
 from tinyml import nn
-from tinyml.compression.codings import encode_array
+from tinyml.compression.coding.codings import encode_array
+from tinyml.compression.coding.storage import contents, load_compressed, save_compressed
 from tinyml.compression.deep_compression import deep_compress, prune_gradually
 from tinyml.compression.pruning import prunable_weights
 from tinyml.compression.report import compare, file_bytes
-from tinyml.compression.storage import contents, load_compressed, save_compressed
 from tinyml.data import digits, mnist, train_test_split
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.train import accuracy, fit, predict

@@ -15,9 +15,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, start
 
-from tinyml.compression.codings import absolute_indices, relative_indices
-from tinyml.compression.huffman import (canonical_codes, decode, encode, entropy, huffman_lengths,
-                                        pack_lengths, unpack_lengths)
+from tinyml.compression.coding.codings import absolute_indices, relative_indices
+from tinyml.compression.coding.huffman import (
+    canonical_codes,
+    decode,
+    encode,
+    entropy,
+    huffman_lengths,
+    pack_lengths,
+    unpack_lengths,
+)
 from tinyml.data import digits
 
 demo = start(__file__, __doc__)

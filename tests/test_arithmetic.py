@@ -6,11 +6,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-
 from strategies import rngs
-from tinyml.compression.arithmetic import (RAREST, Decoder, Encoder, best_lag, code_matrix, decode_matrix,
-                                           encode_matrix)
-from tinyml.compression.huffman import entropy
+
+from tinyml.compression.coding.arithmetic import (
+    RAREST,
+    Decoder,
+    Encoder,
+    best_lag,
+    code_matrix,
+    decode_matrix,
+    encode_matrix,
+)
+from tinyml.compression.coding.huffman import entropy
 
 answers = st.lists(st.tuples(st.booleans(), st.floats(0, 1)), max_size=300)
 

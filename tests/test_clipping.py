@@ -9,10 +9,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn
-from tinyml.compression.clipping import (allocate_bits, channel_codes, clipped_range, correct_bias,
-                                         expected_error, optimal_clip, quantize_repaired)
+from tinyml.compression.clipping import (
+    allocate_bits,
+    channel_codes,
+    clipped_range,
+    correct_bias,
+    expected_error,
+    optimal_clip,
+    quantize_repaired,
+)
+from tinyml.compression.coding.storage import load_compressed, save_compressed
 from tinyml.compression.quantization import choose_qparams, dequantize, quantize
-from tinyml.compression.storage import load_compressed, save_compressed
 
 densities = pytest.mark.parametrize("density", ["laplace", "gaussian"])
 OPTIONS = [{}, {"density": "laplace"}, {"density": "gaussian", "corrected": True}, {"allocated": True}]

@@ -9,14 +9,25 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
-
 from strategies import rngs
-from tinyml.compression import codings
-from tinyml.compression.arithmetic import Decoder
-from tinyml.compression.codings import (CODES, DENSEST, DTYPES, Reader, absolute_indices, code_ways,
-                                        decode_array, deflate, encode_array, inflate, relative_indices,
-                                        varint)
-from tinyml.compression.huffman import NO_WORD, pack_lengths
+
+from tinyml.compression.coding import codings
+from tinyml.compression.coding.arithmetic import Decoder
+from tinyml.compression.coding.codings import (
+    CODES,
+    DENSEST,
+    DTYPES,
+    Reader,
+    absolute_indices,
+    code_ways,
+    decode_array,
+    deflate,
+    encode_array,
+    inflate,
+    relative_indices,
+    varint,
+)
+from tinyml.compression.coding.huffman import NO_WORD, pack_lengths
 
 NATIVE = [dtype.newbyteorder("=") for dtype in DTYPES]
 REFUSALS = (ValueError, LookupError, TypeError, OverflowError, zlib.error)

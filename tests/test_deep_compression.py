@@ -6,16 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-
 from strategies import rngs
+
 from tinyml import nn
-from tinyml.compression.codings import encode_array
-from tinyml.compression.deep_compression import (deep_compress, expected_bits, prune_gradually, round_off,
-                                                 share_and_tune, tune)
+from tinyml.compression.coding.codings import encode_array
+from tinyml.compression.coding.storage import load_compressed, save_compressed
+from tinyml.compression.deep_compression import (
+    deep_compress,
+    expected_bits,
+    prune_gradually,
+    round_off,
+    share_and_tune,
+    tune,
+)
 from tinyml.compression.pruning import cubic_sparsity, prunable_weights, sparsity
 from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.report import file_bytes
-from tinyml.compression.storage import load_compressed, save_compressed
 from tinyml.nn.weights import computed_weights
 from tinyml.train import predict
 

@@ -12,11 +12,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn
-from tinyml.compression.storage import save_compressed
+from tinyml.compression.coding.storage import save_compressed
 from tinyml.data import digits
 from tinyml.nn import save_model
 from tinyml.pictures import write_pgm
-from tinyml.selfsupervised.deploy import Classifier, classify_file, find_class, load_classifier, main
+from tinyml.selfsupervised.deploy import (
+    Classifier,
+    classify_file,
+    find_class,
+    load_classifier,
+    main,
+)
 from tinyml.selfsupervised.downstream import UnitLength
 from tinyml.train import predict
 

@@ -6,11 +6,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-
 from strategies import rngs
-from tinyml.compression import huffman
-from tinyml.compression.huffman import (NO_WORD, canonical_codes, decode, encode, entropy, huffman_lengths,
-                                        pack_lengths, unpack_lengths)
+
+from tinyml.compression.coding import huffman
+from tinyml.compression.coding.huffman import (
+    NO_WORD,
+    canonical_codes,
+    decode,
+    encode,
+    entropy,
+    huffman_lengths,
+    pack_lengths,
+    unpack_lengths,
+)
 
 many_counts = st.lists(st.integers(0, 5) | st.integers(0, 10**12), max_size=40)
 FIBONACCI = [1, 1]

@@ -9,9 +9,18 @@ from hypothesis import strategies as st
 from strategies import rngs
 
 from tinyml import nn
+from tinyml.compression.coding.storage import save_compressed
 from tinyml.compression.quantization import quantize_weights
-from tinyml.compression.report import Report, clock, compare, file_bytes, macs, milliseconds, report, table
-from tinyml.compression.storage import save_compressed
+from tinyml.compression.report import (
+    Report,
+    clock,
+    compare,
+    file_bytes,
+    macs,
+    milliseconds,
+    report,
+    table,
+)
 from tinyml.train import accuracy
 
 

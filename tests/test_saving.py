@@ -18,7 +18,7 @@ from test_nn import LAYERS, Coded, make, ready
 
 from tinyml import Tensor, nn, ops
 from tinyml import functional as F
-from tinyml.compression.storage import load_compressed, save_compressed
+from tinyml.compression.coding.storage import load_compressed, save_compressed
 from tinyml.nn import load_model, save_model
 from tinyml.nn.skeleton import describe, rebuild
 

@@ -8,14 +8,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import rngs
 from test_nn import LAYERS, Coded, make, ready
 from test_saving import Own
 
-from strategies import rngs
 from tinyml import Tensor, nn
-from tinyml.compression import storage
-from tinyml.compression.codings import deflate, encode_array, varint
-from tinyml.compression.storage import MAGIC, VERSION, WORDS, contents, load_compressed, save_compressed
+from tinyml.compression.coding import storage
+from tinyml.compression.coding.codings import deflate, encode_array, varint
+from tinyml.compression.coding.storage import (
+    MAGIC,
+    VERSION,
+    WORDS,
+    contents,
+    load_compressed,
+    save_compressed,
+)
 from tinyml.compression.weight_sharing import share_biases, share_weights
 
 

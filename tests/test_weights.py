@@ -12,14 +12,19 @@ from strategies import rngs
 from tinyml import Tensor, concatenate, nn, ops, primitive, stack, where
 from tinyml import functional as F
 from tinyml.compression.clipping import ScaledCodes, quantize_repaired
+from tinyml.compression.coding.storage import load_compressed, save_compressed
 from tinyml.compression.deep_compression import deep_compress
 from tinyml.compression.integer import IntegerModel
 from tinyml.compression.low_rank import factorize, ranks
 from tinyml.compression.pruning import hold, prune, sparsity
 from tinyml.compression.quantization import DequantizedWeight, fold_batch_norm, quantize_weights
-from tinyml.compression.quantization_aware import FakeQuantizedWeight, LearnedStepWeight, convert, prepare
+from tinyml.compression.quantization_aware import (
+    FakeQuantizedWeight,
+    LearnedStepWeight,
+    convert,
+    prepare,
+)
 from tinyml.compression.report import file_bytes, macs
-from tinyml.compression.storage import load_compressed, save_compressed
 from tinyml.compression.weight_sharing import SharedWeight, share_biases, share_weights
 from tinyml.nn.weights import ComputedWeight, computed_weights, left_out, swap, weights
 from tinyml.optim import SGD, Adam

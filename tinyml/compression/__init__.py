@@ -10,10 +10,7 @@
     low_rank            two thin layers in place of a wide one
     distillation        a student learns from a teacher's soft targets
     weight_sharing      a few values for all weights, trained on
-    huffman             short words for common symbols
-    arithmetic          fractions of a bit, where positions of weights have patterns
-    codings             an array in the fewest bytes that give it back
-    storage             a whole model in one small file
+    coding/             entropy coding and a file for a whole model; the notes do not need it
     deep_compression    prune, share, code: a hundredth of the bytes
     report              what it is worth: numbers, bytes, work, time, accuracy
 """

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyml.check import check_sizes
-from tinyml.compression.storage import save_compressed
+from tinyml.compression.coding.storage import save_compressed
 from tinyml.nn import Embedding, Module, Parameter, forward_hook
 from tinyml.nn.weights import NORMS, ComputedWeight
 from tinyml.train import accuracy, predict

@@ -14,7 +14,7 @@ command line:
     python -m tinyml.selfsupervised.deploy classifier.npz seven.pgm
 
 The picture is a PGM or PNG file (`tinyml.pictures`) of the classifier's size; 0 is the background,
-white is full ink. The model may also be a file of `tinyml.compression.storage.save_compressed`. If
+white is full ink. The model may also be a file of `tinyml.compression.coding.storage.save_compressed`. If
 it has classes of your own, name each of them: `--classes my_module:MyEncoder`.
 
 Source: MATH5836 week 10, section 10.3, phase 2, step 3.
@@ -145,7 +145,7 @@ def load_classifier(path, classes=()):
     FileNotFoundError : there is no such file
     ValueError : as in `load_model` and `load_compressed`, or the file holds another model
     """
-    storage = import_module("tinyml.compression.storage")    # of another lesson, for its files
+    storage = import_module("tinyml.compression.coding.storage")    # of another lesson, for its files
     with open(path, "rb") as file:
         is_compressed = file.read(len(storage.MAGIC)) == storage.MAGIC
     model = (storage.load_compressed if is_compressed else load_model)(path, classes)

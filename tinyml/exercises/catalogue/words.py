@@ -1,7 +1,7 @@
 """Words (10.2.2): short ones for frequent symbols, and no code of whole bits is shorter."""
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake
 
-HUFFMAN, TESTS = "tinyml.compression.huffman", "test_huffman.py"
+HUFFMAN, TESTS = "tinyml.compression.coding.huffman", "test_huffman.py"
 
 CHAPTER = Chapter("words", "10.2.2 Huffman codes: short words for frequent symbols", (
     Exercise(

@@ -27,8 +27,14 @@ from itertools import islice
 
 import numpy as np
 
-from tinyml.compression.arithmetic import best_lag, decode_matrix, encode_matrix
-from tinyml.compression.huffman import decode, encode, huffman_lengths, pack_lengths, unpack_lengths
+from tinyml.compression.coding.arithmetic import best_lag, decode_matrix, encode_matrix
+from tinyml.compression.coding.huffman import (
+    decode,
+    encode,
+    huffman_lengths,
+    pack_lengths,
+    unpack_lengths,
+)
 
 DTYPES = [np.dtype(code) for code in "|b1 |i1 <i2 <i4 <i8 |u1 <u2 <u4 <u8 <f2 <f4 <f8".split()]
 ARRAYS = "numbers", "codebook", "mask"

@@ -25,7 +25,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyml.compression.codings import Reader, decode_array, deflate, encode_array, inflate, varint
+from tinyml.compression.coding.codings import (
+    Reader,
+    decode_array,
+    deflate,
+    encode_array,
+    inflate,
+    varint,
+)
 from tinyml.files import write
 from tinyml.nn import Module
 from tinyml.nn.skeleton import MAKE, describe, rebuild

@@ -259,6 +259,17 @@ def test_distances_are_computed_in_float64(rng):
     assert_array_equal(knn(narrow, order, np.float32([[1, 0]]), metric="cosine"), [0])
 
 
+@given(rng=rngs, far=st.sampled_from([1e3, 1.7e9, -1e12]), d=st.integers(1, 3))
+def test_neighbours_far_from_the_origin(rng, far, d):
+    """Unix times, say, and a cluster near 0 besides: steps of 5, and queries that are off by 1."""
+    order = rng.permutation(20)
+    features = np.concatenate([5.0 * order[:, None] + far + np.zeros(d), 1e-3 * order[:, None] + np.zeros(d)])
+    queries = features + np.repeat([1, 1e-4], 20)[:, None]
+    assert_array_equal(knn(features, np.arange(40), queries, metric="euclidean"), np.arange(40))
+    angles = np.stack([np.cos(1e-9 * order), np.sin(1e-9 * order)], axis=1)    # cos is 1 for all of them
+    assert_array_equal(knn(angles, np.arange(20), rng.uniform(1, 9, (20, 1)) * angles), np.arange(20))
+
+
 def test_another_metric_is_refused():
     for metric in ("l2", "Cosine", None):
         with pytest.raises(ValueError):

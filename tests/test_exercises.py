@@ -63,7 +63,9 @@ def test_the_gate(capsys):
 def answer(body, top=""):
     """A student's file for the exercise tanh."""
     text = answer_text(find("tanh"))
-    good = "    y = np.tanh(x)\n    return y, (lambda g: g * (1 - y * y),)\n"
+    good = ("    def d_x(g):    # 1 - y^2 = 4 t / (1 + t)^2, which keeps its digits where y rounds to 1\n"
+            "        t = np.exp(-2 * np.abs(x))\n        return g * (4 * t / (1 + t) ** 2)\n"
+            "    return np.tanh(x), (d_x,)\n")
     assert text.endswith(good)
     head = text.removesuffix(good).replace("\n\n\n@", f"\n{top}\n\n\n@")
     return head + "".join(f"    {line}\n" for line in body.splitlines())

@@ -297,6 +297,18 @@ def test_binary_cross_entropy_is_exact_for_huge_float32_logits():
     assert loss.data.tolist() == [0, 0, 1e4, 1e4] and z.grad.tolist() == [0, 0, 1, -1]
 
 
+@given(rng=rngs)
+def test_binary_cross_entropy_of_a_sure_and_right_answer_keeps_its_digits(rng):
+    """ln(1 + e^-|z|) is about e^-|z|, however small beside 1."""
+    z = Tensor(rng.uniform(20, 80, 5).astype(np.float32), requires_grad=True)
+    small = np.exp(-z.data.astype(float))
+    for sign, target in ((1, np.ones(5)), (-1, np.zeros(5))):
+        z.grad, loss = None, F.binary_cross_entropy_with_logits(sign * z, target, "none")
+        loss.backward(np.ones(5))
+        assert_allclose(loss.data, small, rtol=1e-5)    # e^-z is off by eps z / 2
+        assert_allclose(z.grad, -small, rtol=1e-5)
+
+
 @given(rng=rngs, n=sizes, c=sizes)
 def test_divergence_is_nonnegative_and_zero_only_for_equals(rng, n, c):
     p, q = probabilities(rng, n, c), probabilities(rng, n, c)
@@ -408,6 +420,35 @@ def test_a_zero_vector_stays_zero_with_a_finite_gradient(p, dtype):
     assert not F.cosine_similarity(Tensor(zero), y).data.any()
     assert np.isfinite(gradient(lambda x: F.normalize(x, p=p).sum(), zero)).all()
     assert np.isfinite(gradient(lambda x: F.cosine_similarity(x, y).sum(), zero)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("p", [0.5, 1, 2, 3, 30])
+@given(rng=rngs, share=st.floats(-0.9, 0.9))
+def test_a_direction_survives_any_length(dtype, p, rng, share):
+    """As long or as short as the dtype holds: no square overflows or vanishes on the way."""
+    info = np.finfo(dtype)
+    v = nonzero(rng, 1, 3)
+    size = float(info.max if share > 0 else info.tiny) ** abs(share)
+    x, y, eps = (v * size).astype(dtype), nonzero(rng, 1, 3).astype(dtype), info.tiny
+    wide, other = x.astype(np.longdouble) / size, y.astype(np.longdouble)
+    exact = wide / (np.abs(wide) ** p).sum() ** (1 / np.longdouble(p))
+    close = dict(rtol=100 * info.eps, atol=4 * info.smallest_subnormal)
+    assert_allclose(F.normalize(Tensor(x), p=p, eps=eps).data.astype(np.longdouble), exact, **close)
+    cosine = (wide * other).sum() / np.sqrt((wide ** 2).sum() * (other ** 2).sum())
+    assert_allclose(F.cosine_similarity(Tensor(x), Tensor(y), eps=eps).data.astype(np.longdouble), cosine,
+                    atol=20 * info.eps)
+
+
+@given(rng=rngs, n=sizes, c=sizes)
+def test_cosine_of_shapes_that_broadcast(rng, n, c):
+    """It is that of the vectors written out, whose lengths count every repetition."""
+    for a, b in (((n, 1), (n, c)), ((c,), (n, c)), ((n, c), (1, 1)), ((n, 1, c), (n, 1))):
+        x, y = nonzero(rng, *a), nonzero(rng, *b)
+        full = [Tensor(v.copy()) for v in np.broadcast_arrays(x, y)]
+        assert_allclose(F.cosine_similarity(Tensor(x), Tensor(y), axis=-1).data,
+                        F.cosine_similarity(*full, axis=-1).data, atol=8 * EPS)
+    assert gradcheck(lambda x, y: F.cosine_similarity(x, y), nonzero(rng, n, 1), nonzero(rng, n, c), rng=rng)
 
 
 # ------------------------------------------------------------ normalisation
@@ -639,6 +680,8 @@ ERRORS = {    # message -> (kind of error, call)
         (ValueError, lambda: F.normalize(Z, eps=0)),
     "cosine_similarity: eps must be > 0, got -1":
         (ValueError, lambda: F.cosine_similarity(Z, Z, eps=-1)),
+    "cosine_similarity: x1 and x2 must have shapes that broadcast, got (2, 3) and (1, 2, 4)":
+        (ValueError, lambda: F.cosine_similarity(Z, X3)),
     "layer_norm: x must have shape (..., 2), got (2, 3)":
         (ValueError, lambda: F.layer_norm(Z, (2,))),
     "batch_norm: x must have shape (N, C, ...), got (1,)":

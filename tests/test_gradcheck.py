@@ -3,11 +3,11 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strategies import anything, arrays, rngs, shapes
-from tinyml import Tensor, gradcheck, primitive
+from tinyml import Tensor, functional, gradcheck, ops, primitive
 
 RNG = np.random.default_rng
 
@@ -63,6 +63,76 @@ def test_the_entry_that_is_wrong_is_named(x, rng):
         gradcheck(exp, x, rng=rng)
     *_, auto, difference = re.findall(r"(\S+) by", str(caught.value))
     assert float(auto) == pytest.approx(-float(difference), rel=1e-6)
+
+
+# ------------------------------------------------------------ no large number hides a small one
+
+@primitive
+def doubled_below_0(x):
+    """e^x with a vjp that is twice too large where x < 0."""
+    return np.exp(x), (lambda g: g * np.exp(x) * np.where(x < 0, 2, 1),)
+
+
+@given(rngs, st.integers(1, 200), st.sampled_from([doubled_below_0, lambda x: doubled_below_0(x).sum()]))
+def test_a_fault_in_the_smallest_entries_is_caught(rng, n, f):
+    """One entry at -12 among those up to 12, whose slopes are e^24 times as large; many entries, or few."""
+    x = rng.permutation(np.append(rng.uniform(0, 12, n), [-12, 12]))
+    with pytest.raises(AssertionError, match="gradcheck: the gradient of argument 0"):
+        gradcheck(f, x, rng=rng)
+
+
+@given(rngs, st.integers(-8, 8))
+def test_a_fault_in_the_smallest_output_is_caught(rng, order):
+    wrong = product(lambda A, g: 1.01 * A.T @ g)
+    f = lambda x: ops.concatenate([1e12 * x, 10.0 ** order * wrong(x)])
+    with pytest.raises(AssertionError, match="gradcheck: the gradient of argument 0"):
+        gradcheck(f, anything(rng, 3), rng=rng)
+
+
+SIZES = {    # of the entries of the inputs
+    "tiny": lambda rng, n: 1e-8 * anything(rng, n),
+    "huge": lambda rng, n: 1e8 * anything(rng, n),
+    "one huge": lambda rng, n: np.append(anything(rng, n - 1), 1e8),
+    "one zero": lambda rng, n: np.append(anything(rng, n - 1), 0),
+    "mixed": lambda rng, n: anything(rng, n) * 10.0 ** rng.integers(-8, 9, n),
+}
+RIGHT = {    # functions that lose digits, and functions of few digits
+    "sum": ops.sum, "squares": lambda x: (x * x).sum(), "variance": ops.var, "cube": lambda x: x ** 3,
+    "tanh": ops.tanh, "sigmoid": ops.sigmoid, "softplus": ops.softplus, "gelu": ops.gelu,
+    "softmax": ops.softmax, "log_softmax": ops.log_softmax, "logsumexp": ops.logsumexp,
+    "length 1": lambda x: functional.normalize(x, axis=0), "far": lambda x: (x + 1e8) - 1e8,
+    "log": lambda x: ops.log(ops.abs(x) + 1e-12), "quotient": lambda x: x / (1 + x * x),
+    "power": lambda x: (1e-12 + x * x) ** -0.7, "matrix": lambda x: ops.reshape(x, shape=(2, -1)) @ np.ones((3, 2)),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", RIGHT)
+@settings(max_examples=10)
+@given(rng=rngs)
+def test_right_gradients_pass_at_any_size(name, size, rng):
+    assert gradcheck(RIGHT[name], SIZES[size](rng, 6), rng=rng) is True
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_many_entries_of_any_size(size):
+    rng = RNG(3)
+    x = SIZES[size](rng, 1000)
+    assert gradcheck(lambda x: x / (1 + x * x), x, rng=rng) is True
+    wrong = primitive(lambda x: (x / (1 + x * x), (lambda g: g * (1 - x * x) / (1 + x * x) ** 2
+                                                   * np.where(np.arange(1000) == 17, 1.1, 1),)))
+    with pytest.raises(AssertionError, match=re.escape("most wrong at entry (17,)")):
+        gradcheck(wrong, x, rng=rng)
+
+
+def test_a_function_that_ends_nearby_is_checked_as_far_as_it_goes():
+    """Steps that leave the domain do not count: ValueErrors, and NaN without a warning."""
+    def f(p):
+        if (p.data < 0).any():
+            raise ValueError("p must be >= 0")
+        return p.log() * p
+    assert gradcheck(f, [1e-9, 0.5, 1e3], rng=RNG(0)) is True
+    assert gradcheck(lambda p: p.sqrt(), [1e-9, 0.5, 1e3], rng=RNG(0)) is True
 
 
 def test_tol_is_the_relative_error_allowed():

@@ -136,6 +136,15 @@ def test_one_symbol_takes_no_bits_and_none_takes_no_bytes():
     assert decode(b"", [], 0).shape == (0,) and entropy([]) == entropy([0]) == entropy([5]) == 0
 
 
+@given(st.lists(st.integers(1, 2 ** 20), min_size=1, max_size=6), st.integers(1, 42))
+def test_the_entropy_depends_on_shares_alone(counts, shift):
+    """However large the counts: their sum may be more than an int64 holds."""
+    large = np.array(counts, np.int64) << shift
+    assert entropy(large) == pytest.approx(entropy(counts), rel=1e-13, abs=1e-15)
+    assert entropy(large.astype(np.uint64)) == entropy(large)
+    assert entropy([2 ** 62] * 8) == 3
+
+
 @given(streams(sizes=st.integers(2, 50)))
 def test_a_stream_cut_short_is_refused(stream):
     symbols, K = stream

@@ -114,6 +114,7 @@ TABLE = {
     "label_cross_entropy": Row(label_cross_entropy, with_labels()),
     "linear": Row(lambda x, weight, bias=0.0: np.inner(x, weight) + bias, affine()),
     "log": Row(np.log, one(positive)),
+    "log_softmax": Row(lambda x, axis: np.log(softmax(x, axis=axis)), with_axes(least=1)),
     "logsumexp": Row(lambda x, **axes: np.log(np.exp(x).sum(**axes)),
                      with_axes(least=1, keepdims=booleans)),
     "matmul": Row(np.matmul, matrices(), degree=2),
@@ -134,6 +135,7 @@ TABLE = {
     "sigmoid": Row(lambda x: 1 / (1 + np.exp(-x)), one()),
     "sign_ste": Row(np.sign, one(nonzero)),
     "softmax": Row(softmax, with_axes(least=1)),
+    "softplus": Row(lambda x: np.log(1 + np.exp(x)), one()),
     "sqrt": Row(np.sqrt, one(positive), degree=1 / 2),
     "stack": Row(lambda *xs, axis: np.stack(xs, axis), stacked(), degree=1,
                  call=lambda *xs, axis: ops.stack(xs, axis)),
@@ -361,6 +363,187 @@ def test_logsumexp_of_nothing_but_minus_infinity():
 
 def test_logsumexp_with_infinity_is_infinity():
     assert ops.logsumexp(np.array([[np.inf, 0], [1, -np.inf]]), axis=1).data.tolist() == [np.inf, 1]
+
+
+def test_the_slope_of_logsumexp_at_infinity_is_a_number():
+    """0 where all are -inf, softmax where some are; the entries that are inf share it."""
+    x = np.array([[-np.inf, -np.inf, -np.inf], [-np.inf, 3, 3], [np.inf, 1e4, np.inf], [0, np.inf, -np.inf]])
+    y, [x] = recorded(lambda x: ops.logsumexp(x, axis=1), [x])
+    y.backward(np.ones(4))
+    np.testing.assert_array_equal(x.grad, [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0, 1, 0]])
+
+
+# ------------------------------------------------------------ digits
+
+class Formula(NamedTuple):
+    """f and its slope in exact terms, where they are evaluated in longdouble.
+
+    The inputs are of a dtype of eps; a rounding of x by eps / 2 changes f by |x f'| eps / 2, and the slope by
+    |x f''| eps / 2. Beyond that, value and slope may be off by `ulps` eps of their own size.
+    """
+    value: Callable
+    slope: Callable
+    curve: Callable
+    largest: float
+    ulps: int = 8
+
+
+def sech2(x):
+    t = np.exp(-2 * np.abs(x))
+    return 4 * t / (1 + t) ** 2
+
+
+def logistic(x):
+    return np.where(x > 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x)))
+
+
+DIGITS = {    # activations from -largest to largest: also where they all but vanish
+    "sigmoid": Formula(logistic, lambda x: logistic(x) * logistic(-x), lambda x: logistic(x) * logistic(-x), 80),
+    "tanh": Formula(np.tanh, sech2, lambda x: 2 * sech2(x), 40),
+    "exp": Formula(np.exp, np.exp, np.exp, 80),
+    "softplus": Formula(lambda x: np.logaddexp(0, x), logistic, lambda x: logistic(x) * logistic(-x), 80),
+}
+FLOATS = {dtype: np.finfo(dtype) for dtype in (np.float16, np.float32, np.float64)}
+floats = pytest.mark.parametrize("dtype", FLOATS, ids=[f.dtype.name for f in FLOATS.values()])
+
+
+def value_and_slope(f, x):
+    y, [leaf] = recorded(f, [x])
+    y.backward(np.ones(y.shape))
+    assert y.dtype == leaf.grad.dtype == x.dtype
+    return y.data.astype(np.longdouble), leaf.grad.astype(np.longdouble)
+
+
+def assert_digits(actual, exact, tolerance, info):
+    """Off by at most the tolerance, or by what the dtype cannot hold: a few of its smallest numbers."""
+    error = np.abs(actual - exact)
+    floor = 8 * np.longdouble(info.smallest_subnormal) + 8 * info.eps * np.longdouble(info.tiny)
+    worst = (error / (tolerance + floor)).argmax()
+    assert (error <= tolerance + floor).all(), (actual.flat[worst], exact.flat[worst])
+
+
+@floats
+@pytest.mark.parametrize("name", DIGITS)
+@given(rng=rngs)
+def test_the_tails_of_an_activation_keep_their_digits(name, dtype, rng):
+    row, info = DIGITS[name], FLOATS[dtype]
+    largest = min(row.largest, 0.9 * math.log(float(info.max)))
+    x = np.append(rng.uniform(-largest, largest, 50), [-largest, 0, largest]).astype(dtype)
+    value, slope = value_and_slope(getattr(ops, name), x)
+    wide = x.astype(np.longdouble)
+    f, f1, f2 = (np.abs(g(wide)) for g in (row.value, row.slope, row.curve))
+    assert_digits(value, row.value(wide), info.eps * (row.ulps * f + np.abs(wide) * f1), info)
+    assert_digits(slope, row.slope(wide), info.eps * (row.ulps * f1 + np.abs(wide) * f2), info)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@floats
+@given(rng=rngs)
+def test_gelu_keeps_its_digits_in_the_tail(approximate, dtype, rng):
+    """Against math.erfc, and the tanh form as a quotient of exponentials; both fall like e^(-x^2 / 2), whose
+    relative error is eps x^2, and that of the tanh form's e^-2u likewise, with u of the size of x^3 / 28."""
+    info = FLOATS[dtype]
+    largest = 3.0 if dtype == np.float16 else 8.0 if approximate == "none" else 5.5
+    x = np.append(rng.uniform(-largest, largest, 50), [-largest, -0.0, 0, largest]).astype(dtype)
+    value, slope = value_and_slope(lambda x: ops.gelu(x, approximate=approximate), x)
+    z = x.astype(float)
+    if approximate == "none":
+        phi = np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in z])
+        density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    else:
+        c = math.sqrt(2 / math.pi)
+        phi = logistic(2 * c * (z + 0.044715 * z ** 3))
+        density = 2 * c * (1 + 3 * 0.044715 * z * z) * phi * logistic(-2 * c * (z + 0.044715 * z ** 3))
+    near = (info.eps + 2 * np.finfo(float).eps) * (12 + 4 * z * z)
+    assert_digits(value, z * phi, near * np.abs(z) * phi, info)
+    assert_digits(slope, phi + z * density, near * (phi + np.abs(z) * density), info)
+
+
+def test_gelu_is_exact_to_1e_15():
+    """x Phi(x) with Phi(x) = (1 + erf(x / sqrt 2)) / 2, on a dense grid and at infinity."""
+    x = np.append(np.linspace(-9, 9, 4001), [-1e300, -60, 60, 1e300])
+    phi = np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in x])
+    value, slope = value_and_slope(ops.gelu, x)
+    np.testing.assert_allclose(value, x * phi, rtol=2e-15, atol=1e-15)
+    density = np.exp(-np.clip(x, -40, 40) ** 2 / 2) / math.sqrt(2 * math.pi)
+    np.testing.assert_allclose(slope, phi + np.clip(x, -40, 40) * density, rtol=0, atol=2e-15)
+    for approximate in ("none", "tanh"):
+        value, slope = value_and_slope(lambda x: ops.gelu(x, approximate=approximate), np.array([-np.inf, np.inf]))
+        assert value.tolist() == [0, np.inf] and slope.tolist() == [0, 1]
+
+
+def test_gelu_of_many_entries_is_that_of_each():
+    x = np.random.default_rng(0).standard_normal((3, 40_000))
+    np.testing.assert_allclose(ops.gelu(x).data[:, 11::4001], ops.gelu(x[:, 11::4001].copy()).data, rtol=1e-14)
+
+
+FAR = {    # reductions of x + shift: f, and how far off f may be, in eps of shift
+    "log_softmax": (lambda x: ops.log_softmax(x, axis=1), lambda x: x - x.max(1, keepdims=True) - np.log(
+        np.exp(x - x.max(1, keepdims=True)).sum(1, keepdims=True)), 0),
+    "softmax": (lambda x: ops.softmax(x, axis=1), lambda x: softmax(x - x.max(1, keepdims=True), axis=1), 0),
+    "logsumexp": (lambda x: ops.logsumexp(x, axis=1), lambda x: x.max(1) + np.log(
+        np.exp(x - x.max(1, keepdims=True)).sum(1)), 1),
+    "label_cross_entropy": (lambda x: ops.label_cross_entropy(x, labels=np.zeros(len(x), int)), lambda x: np.log(
+        np.exp(x - x[:, :1]).sum(1)), 0),
+    "mean": (lambda x: ops.mean(x, axis=1), lambda x: x.mean(1), 1),
+    "var": (lambda x: ops.var(x, axis=1), lambda x: x.var(1), 0),
+    "var over rows": (lambda x: ops.var(x, axis=0), lambda x: x.var(0), 0),
+}
+
+
+@floats
+@pytest.mark.parametrize("name", FAR)
+@given(rng=rngs, shift=st.sampled_from([0, 1e2, -1e3, 1e4, 1e6, -1e8]))
+def test_far_from_0_no_digits_are_lost(name, dtype, rng, shift):
+    """The entries are rounded where they are, and exact from then on: only what is left counts."""
+    f, reference, of_shift = FAR[name]
+    info = FLOATS[dtype]
+    if abs(shift) > 0.5 * float(info.max):
+        return
+    x = (rng.standard_normal((40, 7)) + shift).astype(dtype)
+    wide = x.astype(np.longdouble)
+    spread = np.ptp(wide) + 1
+    exact = reference(wide)
+    tolerance = info.eps * (40 * (spread + spread ** 2 * ("var" in name)) + of_shift * 2 * abs(shift))
+    assert np.abs(f(Tensor(x)).data.astype(np.longdouble) - exact).max() <= tolerance
+
+
+def test_float16_is_added_up_in_float32():
+    """2048 + 1 is 2048 in float16, and 65504 its largest number."""
+    ones = np.ones(6000, np.float16)
+    assert ops.sum(ones).data == 6000 and ops.mean(30 * ones).data == 30
+    assert ops.mean(np.full(10, 6e4, np.float16)).data == np.float16(6e4)
+    assert ops.logsumexp(0 * ones).data == np.float16(math.log(6000))
+    assert ops.softmax(0 * ones).data.sum(dtype=float) == pytest.approx(1, rel=1e-3)
+    assert ops.var(np.append(0 * ones[:2000], [np.float16(500)])).data == pytest.approx(125, rel=2e-3)
+    assert ops.avg_pool2d(np.full((1, 1, 2, 2), 6e4, np.float16), kernel_size=2).data == np.float16(6e4)
+    shared = Tensor(np.ones(1, np.float16), requires_grad=True)
+    (shared * ones).sum().backward()
+    assert shared.grad == 6000
+    table = Tensor(np.ones((2, 1), np.float16), requires_grad=True)
+    table[np.zeros(6000, int)].sum().backward()
+    assert table.grad.tolist() == [[6000], [0]]
+    bias = Tensor(np.ones(1, np.float16), requires_grad=True)
+    ops.linear(np.ones((6000, 1), np.float16), np.ones((1, 1), np.float16), bias).sum().backward()
+    assert bias.grad == 6000
+
+
+@pytest.mark.parametrize("x, y, d_x, d_y", [
+    (0.0, -1.0, -np.inf, -np.inf), (0.0, 2.0, 0, 0), (0.0, 0.0, 0, 0), (0.0, 1.0, 1, 0), (0.0, 0.5, np.inf, 0),
+    (3.0, 0.0, 0, math.log(3))])
+def test_slopes_of_a_power_at_0(x, y, d_x, d_y):
+    with np.errstate(divide="ignore"):
+        z, leaves = recorded(ops.power, [np.array(x), np.array(y)])
+        z.backward()
+    assert [leaf.grad for leaf in leaves] == [d_x, d_y]
+
+
+def test_nothing_flows_to_what_where_did_not_choose():
+    """Not even an infinite slope times 0: so a root behind `where` has no NaN."""
+    x = Tensor([0.0, 4.0], requires_grad=True)
+    with np.errstate(divide="ignore"):
+        ops.sqrt(ops.where(x.data > 0, x, 0.0)).sum().backward()
+    assert x.grad.tolist() == [0, 0.25]
 
 
 # ------------------------------------------------------------ refusals

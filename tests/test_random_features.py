@@ -107,6 +107,15 @@ def test_the_kernel_is_positive_symmetric_and_blind_to_shifts(rng, n, d, bandwid
     assert np.allclose(moved, K, atol=1e-12 + 10 * d * EPS * abs(far) / bandwidth)
 
 
+@given(rng=rngs, far=st.sampled_from([0, 1e3, -1e5, 1e7]), dtype=st.sampled_from([np.float32, np.float64]))
+def test_the_kernel_keeps_its_digits_far_from_the_origin(rng, far, dtype):
+    """x - z is exact for neighbours, wherever they are; then k = e^-s is off by eps s e^-s, less than eps."""
+    X = np.append(rng.standard_normal((5, 2)) + far, rng.standard_normal((5, 2)), axis=0).astype(dtype)
+    wide = X.astype(np.longdouble)
+    exact = np.exp(-((wide[:, None] - wide) ** 2).sum(axis=2) / 2)
+    np.testing.assert_allclose(gaussian_kernel(X, X, bandwidth=1), exact, rtol=0, atol=8 * np.finfo(dtype).eps)
+
+
 # ------------------------------------------------------------ nested minimum-norm fits
 
 @st.composite

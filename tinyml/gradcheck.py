@@ -1,20 +1,28 @@
-"""Hold a gradient against its definition: a directional derivative, by autograd and by difference."""
+"""Hold a gradient against its definition: slopes by autograd and by difference, entry by entry."""
 import numpy as np
 
 from tinyml.check import check_rng
 from tinyml.tensor import Tensor, as_float, no_grad
 
+EPS = np.finfo(np.float64).eps
+SINGLY = 64    # inputs of at most so many entries are checked entry by entry
+
 
 def gradcheck(f, *inputs, rng, tol=1e-6):
     """Check the gradients of f with respect to every input; return True or raise.
 
-    For a random v and, one argument x_k after the other, a random unit direction u, compare
+    For random weights v of the outputs, and one argument x_k after the other, compare along directions u
 
         autograd     <dL/dx_k, u>                                 with  L(x) = <v, f(x)>
-        difference   (L(x_k + h u) - L(x_k - h u)) / (2 h)        with  h = eps^(1/3) max(1, max |x_k|)
+        difference   (L(x_k + h u) - L(x_k - h u)) / (2 h)
 
-    in float64, eps = 2.2e-16. The difference is wrong by O(h^2), about 4e-11, and by rounding,
-    O(eps |L| / h); a wrong gradient agrees in a random direction with probability 0.
+    in float64. No large number may hide a small one. So v picks outputs of one order of magnitude at a time; and u
+    is a single entry of x_k, or of more than 64 entries a random direction among those that, each moved in
+    proportion to its size, change L by one order of magnitude.
+
+    The step is h = eps^(1/3) |x| for an entry x, eps = 2.2e-16. Where both sides do not agree at once, steps of many
+    sizes are tried. What a step's neighbours differ from it, and the rounding of L, is its error, and by ten times
+    as much both sides may then disagree: at the step of least error, or at any other whose error is below 1e-4 of the slope.
 
     Parameters
     ----------
@@ -46,18 +54,14 @@ def gradcheck(f, *inputs, rng, tol=1e-6):
     if not np.array_equal(y, _value(f, points)):
         raise ValueError("gradcheck: f must be deterministic, got two values for the same inputs; "
                          "make its rng inside f")
-    v = rng.standard_normal(y.shape)
-    tensors = [Tensor(x, requires_grad=True) for x in points]
-    out = f(*tensors)
-    if out.requires_grad:
-        out.backward(v)
-    noise = float(np.abs(v * y).sum())
-    for k, (x, tensor) in enumerate(zip(points, tensors)):
-        grad = np.zeros_like(x) if tensor.grad is None else tensor.grad
-        u = rng.standard_normal(x.shape)
-        u /= max(float(np.linalg.norm(u)), 1e-300)
-        if not _agree(*_slopes(f, points, k, u, v, grad), x, noise, tol):
-            raise AssertionError(_diagnosis(f, points, k, u, v, grad))
+    weights = [part * rng.standard_normal(y.shape) for part in _by_magnitude(y)]
+    gradients = [_gradients(f, points, v) for v in weights]
+    for k, x in enumerate(points):
+        of_x = [gradient[k] for gradient in gradients]
+        for u in _directions(x, of_x, rng):
+            if any(excess > 1 for excess, *_ in _compared(f, points, k, u, y, weights, of_x, tol)):
+                suspects = u if x.size > SINGLY else _sizes(x)
+                raise AssertionError(_diagnosis(f, points, k, suspects, y, weights, of_x, tol))
     return True
 
 
@@ -69,34 +73,112 @@ def _value(f, points):
     return y.data
 
 
-def _step(x):
-    return np.finfo(np.float64).eps ** (1 / 3) * max(1.0, float(np.abs(x).max(initial=0)))
+def _gradients(f, points, v):
+    """dL/dx_k for every k, by autograd."""
+    tensors = [Tensor(x, requires_grad=True) for x in points]
+    out = f(*tensors)
+    if out.requires_grad:
+        out.backward(v)
+    return [np.zeros_like(x) if tensor.grad is None else tensor.grad for x, tensor in zip(points, tensors)]
 
 
-def _slopes(f, points, k, u, v, grad):
-    """The slope of L along u in argument k, by autograd and by central difference."""
-    h = _step(points[k])
-    moved = [[*points[:k], points[k] + sign * h * u, *points[k + 1:]] for sign in (1, -1)]
-    plus, minus = (_value(f, p) for p in moved)
-    return float((grad * u).sum()), float((v * (plus - minus)).sum()) / (2 * h)
+def _by_magnitude(a):
+    """Boolean arrays that divide the entries of a by their order of magnitude, at least one."""
+    size = np.abs(a)
+    order = np.floor(np.log10(np.where(size > 0, size, 1)))
+    order = np.where(size > 0, order, np.inf)    # zeros are an order of their own
+    return [order == k for k in np.unique(order)] or [np.ones(a.shape, bool)]
 
 
-def _agree(auto, difference, x, noise, tol):
-    rounding = 10 * np.finfo(np.float64).eps * noise / _step(x)
-    return abs(auto - difference) <= tol * max(abs(auto), abs(difference)) + rounding
+def _sizes(x):
+    """|x|, and 1 where x is 0."""
+    return np.where(x == 0, 1, np.abs(x))
 
 
-def _diagnosis(f, points, k, u, v, grad):
-    """Which argument, which single entry is most wrong, and what each side says there."""
-    auto, difference = _slopes(f, points, k, u, v, grad)
-    worst, where, values = -1.0, None, None
-    for index in list(np.ndindex(points[k].shape))[:1000]:
-        e = np.zeros_like(points[k])
-        e[index] = 1
-        a, d = _slopes(f, points, k, e, v, grad)
-        if not abs(a - d) <= worst:    # NaN is the worst of all
-            worst, where, values = abs(a - d), index, (a, d)
-    return (f"gradcheck: the gradient of argument {k}, shape {points[k].shape}, must match its central "
-            f"difference, got {auto:.9g} by autograd and {difference:.9g} by difference along a random "
-            f"direction; most wrong at entry {where}: {values[0]:.9g} by autograd, {values[1]:.9g} "
-            "by difference")
+def _directions(x, gradients, rng):
+    """Directions u that together move every entry of x, each in proportion to its size."""
+    size = _sizes(x)
+    if x.size <= SINGLY:
+        for index in np.ndindex(x.shape):
+            u = np.zeros_like(x)
+            u[index] = size[index]
+            yield u
+        return
+    change = size * np.nan_to_num(np.sum(np.abs(gradients), axis=0))
+    for part in _by_magnitude(change):
+        yield part * size * rng.choice([-1, 1], x.shape) * rng.uniform(0.5, 1, x.shape)
+
+
+@np.errstate(all="ignore")
+def _compared(f, points, k, u, y, weights, gradients, tol):
+    """For every v: disagreement over what is allowed, slope by autograd, slope by difference."""
+    moved = _moves(f, points, k, u)
+    quick_step = EPS ** (1 / 3)
+    found = []
+    for v, gradient in zip(weights, gradients):
+        auto = float((gradient * u).sum())
+        slopes, errors = np.array([_slope(v, moved(quick_step), quick_step)]), np.zeros(1)
+        if not abs(auto - slopes[0]) <= tol * max(abs(auto), abs(slopes[0])):
+            slopes, errors = _ladder(v, y, moved, _steps(points[k], u))
+        allowed = tol * np.maximum(abs(auto), np.abs(slopes)) + 10 * errors
+        excess = np.abs(auto - slopes) / np.maximum(allowed, 1e-300)
+        excess = np.where(np.isnan(excess) & np.isfinite(errors), np.inf, excess)    # a gradient of NaN
+        best = np.nanargmin(errors)
+        sure = (errors <= 1e-4 * np.abs(slopes)) | (np.arange(len(errors)) == best)
+        found.append((excess[sure].min(), auto, slopes[best]))
+    return found
+
+
+def _moves(f, points, k, u):
+    """step h -> f(x_k + h u), f(x_k - h u), each computed once; NaN where f is not defined."""
+    known = {}
+
+    def moved(h):
+        if h not in known:
+            try:
+                known[h] = [_value(f, [*points[:k], points[k] + s * u, *points[k + 1:]]) for s in (h, -h)]
+            except ValueError:
+                known[h] = np.nan, np.nan
+        return known[h]
+    return moved
+
+
+def _steps(x, u):
+    """Steps from a tenth of the largest entry down to a millionth of the one that u moves."""
+    largest = max(1.0, float(np.abs(x).max())) / float(np.abs(u).max())
+    return [10.0 ** k for k in range(int(np.floor(np.log10(largest))) - 1, -7, -1)]
+
+
+def _slope(v, pair, h):
+    plus, minus = pair
+    changed = np.where(v == 0, 0, plus - minus)    # outputs that have no weight may be infinite
+    return float((v * changed).sum()) / (2 * h)
+
+
+def _ladder(v, y, moved, steps):
+    """The difference at every step, and its error: how far its neighbours differ from it, and rounding."""
+    pairs = [moved(h) for h in steps]
+    slopes = np.array([_slope(v, pair, h) for pair, h in zip(pairs, steps)])
+    slopes[~np.isfinite(slopes)] = np.nan
+    still = not np.nan_to_num(slopes).any()
+    size = np.where((y == 0) | still, np.minimum(1, np.abs(y).max(initial=0)), 0)    # a 0 may be a difference of ones
+    size = np.maximum(size, np.abs(y))
+    rounding = EPS * float((np.abs(v) * size).sum()) / np.array(steps)
+    apart = np.abs(np.diff(slopes, prepend=np.nan, append=np.nan))
+    errors = np.fmax(apart[:-1], apart[1:]) + rounding
+    if np.isnan(errors).all():
+        raise ValueError("gradcheck: f must be finite near the inputs, got no two steps at which it is")
+    return slopes, errors
+
+
+def _diagnosis(f, points, k, u, y, weights, gradients, tol):
+    """Which argument, which single entry that u moves is most wrong, and what each side says there."""
+    shape, found = points[k].shape, []
+    for index in map(tuple, np.argwhere(u)[:1000].tolist()):
+        one = np.zeros_like(u)
+        one[index] = size = abs(u[index])
+        for excess, auto, slope in _compared(f, points, k, one, y, weights, gradients, tol):
+            found.append((excess, index, auto / size, slope / size))
+    _, index, auto, slope = max(found)
+    return (f"gradcheck: the gradient of argument {k}, shape {shape}, must match its central difference, got "
+            f"another; most wrong at entry {index}: {auto:.9g} by autograd, {slope:.9g} by difference")

@@ -161,6 +161,11 @@ def _explained(error, name, arrays, metadata):
     return type(error)(f"{name}: arguments must fit together, got shapes {shapes or 'of nothing'}; {error}")
 
 
+def wide(dtype):
+    """The dtype to add up in: float32 for float16, where 2048 + 1 is 2048; else its own."""
+    return np.float32 if dtype == np.float16 else dtype
+
+
 def unbroadcast(g, shape):
     """Undo broadcasting: sum `g` down to `shape`, the adjoint of ``np.broadcast_to``.
 
@@ -179,6 +184,7 @@ def unbroadcast(g, shape):
     ValueError : `shape` does not broadcast to ``g.shape``
     """
     original, added = g.shape, g.ndim - len(shape)
+    g = g.astype(wide(g.dtype), copy=False)
     if added > 0:
         g = g.sum(axis=tuple(range(added)))
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.ndim > i and g.shape[i] != 1)

@@ -34,15 +34,9 @@ def leaky_relu(x, negative_slope=0.01):
 
 @numpy_words
 def log_softmax(x, axis=-1):
-    """ln softmax(x) = x - ln sum e^x over `axis`; finite wherever x is.
-
-    Parameters
-    ----------
-    x : Tensor
-    axis : int
-    """
+    """ln softmax(x) = x - ln sum e^x over `axis`, finite wherever x is: `tinyml.ops.log_softmax`."""
     check_axis("log_softmax", axis, x)
-    return x - ops.logsumexp(x, axis=axis, keepdims=True)
+    return ops.log_softmax(x, axis=axis)
 
 
 def dropout(x, p=0.5, training=True, *, rng):

@@ -16,7 +16,7 @@ def normalize(x, p=2.0, axis=1, eps=1e-12):
     x : Tensor
     p : float > 0, the norm's order
     axis : int
-    eps : float > 0
+    eps : float > 0, at least the smallest normal number of x's dtype
 
     Raises
     ------
@@ -26,14 +26,18 @@ def normalize(x, p=2.0, axis=1, eps=1e-12):
     p = check_number("normalize", "p", p, above=0)
     eps = check_number("normalize", "eps", eps, above=0)
     x = as_tensor(x)
-    return x / _norm(x, p, axis, eps)
+    eps = max(eps, float(np.finfo(x.dtype).tiny))    # 1 / eps must be a number
+    scale = np.abs(x.data).max(axis=axis, keepdims=True, initial=eps)
+    u = x / scale                                    # the same direction, and no power of it overflows
+    total = ops.sum(u * u if p == 2 else _powers(u, p), axis=axis, keepdims=True)
+    floor = (eps / scale) ** p                       # before the root, whose slope at 0 is infinite
+    return u / ops.clip(total, low=floor) ** (1 / p)
 
 
-def _norm(x, p, axis, eps):
-    """max(||x||_p, eps) with the axis kept. The clip comes before the root, whose slope at 0 is infinite."""
-    total = ops.sum(x * x if p == 2 else ops.abs(x) ** p, axis=axis, keepdims=True)
-    floor = max(eps ** p, float(np.finfo(total.dtype).tiny))
-    return ops.clip(total, low=floor) ** (1 / p) if p != 2 else ops.sqrt(ops.clip(total, low=floor))
+def _powers(u, p):
+    """|u|^p with slope 0 at 0, where it would be infinite for p < 1."""
+    zero = u.data == 0
+    return ops.where(zero, 0.0, ops.where(zero, 1.0, ops.abs(u)) ** p)
 
 
 @numpy_words
@@ -58,5 +62,11 @@ def cosine_similarity(x1, x2, axis=1, eps=1e-8):
     """
     check_axis("cosine_similarity", axis, x1, x2)
     eps = check_number("cosine_similarity", "eps", eps, above=0)
-    unit1, unit2 = (normalize(x, axis=axis, eps=eps) for x in (x1, x2))
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    try:
+        shape = np.broadcast_shapes(x1.shape, x2.shape)
+    except ValueError:
+        raise ValueError("cosine_similarity: x1 and x2 must have shapes that broadcast, "
+                         f"got {x1.shape} and {x2.shape}") from None
+    unit1, unit2 = (normalize(ops.broadcast_to(x, shape=shape), axis=axis, eps=eps) for x in (x1, x2))
     return ops.sum(unit1 * unit2, axis=axis)

@@ -152,7 +152,7 @@ def _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoot
 
 
 def binary_cross_entropy_with_logits(logits, target, reduction="mean"):
-    """-t ln s(z) - (1 - t) ln(1 - s(z)) with s the sigmoid, computed as ln(e^0 + e^z) - t z.
+    """-t ln s(z) - (1 - t) ln(1 - s(z)) with s the sigmoid: -ln s(z) = softplus(-z), 1 - s(z) = s(-z).
 
     Parameters
     ----------
@@ -170,8 +170,9 @@ def binary_cross_entropy_with_logits(logits, target, reduction="mean"):
     outside = (target.data < 0) | (target.data > 1)
     if outside.any():
         raise ValueError(f"{name}: target must be in [0, 1], got {target.data[outside][0]}")
-    softplus = ops.logsumexp(ops.stack([logits, np.zeros(logits.shape)], axis=-1), axis=-1)
-    losses = softplus - target * logits
+    if not target.requires_grad:
+        target = target.data    # a constant takes the dtype of the logits
+    losses = target * ops.softplus(-logits) + (1 - target) * ops.softplus(logits)
     return _reduce(name, losses, reduction, logits=logits, target=target)
 
 

@@ -117,12 +117,12 @@ def gaussian_kernel(X, Z, *, bandwidth):
     if X.shape[1] != Z.shape[1]:
         raise ValueError(f"gaussian_kernel: Z must have as many columns as X, {X.shape[1]}, got "
                          f"shape {Z.shape}")
-    centre = Z.mean(axis=0) if len(Z) else 0    # near 0 the difference below loses fewer digits
+    squares = np.empty((len(X), len(Z)), np.result_type(X, Z))
     with np.errstate(over="ignore", invalid="ignore"):    # reported below, in words
-        X, Z = (X - centre) / float(bandwidth), (Z - centre) / float(bandwidth)
-        squares = (X * X).sum(axis=1)[:, None] + (Z * Z).sum(axis=1) - 2 * X @ Z.T    # (n, m)
+        for x, row in zip(X, squares):    # subtract first: a product would lose the digits that x and z share
+            row[:] = (((x - Z) / float(bandwidth)) ** 2).sum(axis=1)
     check_real("gaussian_kernel", "||x - z||^2 / bandwidth^2", squares)
-    return np.exp(-np.maximum(squares, 0) / 2)
+    return np.exp(squares / -2)
 
 
 def nested_min_norm(X, y, sizes):

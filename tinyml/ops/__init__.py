@@ -10,10 +10,11 @@ Reductions and shapes use NumPy's words, `axis` and `keepdims`. To write an oper
 start from any of these and hold it against `tinyml.gradcheck`.
 """
 from tinyml.ops.elementwise import (abs, add, clip, div, exp, gelu, log, maximum, minimum, mul, neg,
-                                    power, relu, sigmoid, sqrt, sub, tanh, where)
+                                    power, relu, sigmoid, softplus, sqrt, sub, tanh, where)
 from tinyml.ops.images import avg_pool2d, conv2d, max_pool2d
 from tinyml.ops.products import einsum, linear, matmul
-from tinyml.ops.reductions import (label_cross_entropy, logsumexp, max, mean, min, softmax, sum, var)
+from tinyml.ops.reductions import (label_cross_entropy, log_softmax, logsumexp, max, mean, min, softmax,
+                                   sum, var)
 from tinyml.ops.shapes import (broadcast_to, concatenate, getitem, pad, reshape, stack, swapaxes,
                                transpose)
 from tinyml.ops.straight_through import clamp_ste, fake_quantize, round_ste, sign_ste
@@ -21,7 +22,7 @@ from tinyml.ops.straight_through import clamp_ste, fake_quantize, round_ste, sig
 __all__ = [
     "abs", "add", "avg_pool2d", "broadcast_to", "clamp_ste", "clip", "concatenate", "conv2d", "div",
     "einsum", "exp", "fake_quantize", "gelu", "getitem", "label_cross_entropy", "linear", "log",
-    "logsumexp", "matmul", "max", "max_pool2d", "maximum", "mean", "min", "minimum", "mul", "neg",
-    "pad", "power", "relu", "reshape", "round_ste", "sigmoid", "sign_ste", "softmax", "sqrt", "stack",
+    "log_softmax", "logsumexp", "matmul", "max", "max_pool2d", "maximum", "mean", "min", "minimum", "mul", "neg",
+    "pad", "power", "relu", "reshape", "round_ste", "sigmoid", "sign_ste", "softmax", "softplus", "sqrt", "stack",
     "sub", "sum", "swapaxes", "tanh", "transpose", "var", "where",
 ]

@@ -11,7 +11,7 @@ numbers side by side in memory, which copies and adds several times faster than 
 import numpy as np
 
 from tinyml.check import check_pair
-from tinyml.tensor import primitive
+from tinyml.tensor import primitive, wide
 
 
 def _frame(name, x, kernel_size, stride, padding, fill=0.0):
@@ -88,7 +88,7 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0):
     rows = lambda g: g.transpose(1, 2, 3, 0).reshape(n_out, n_windows * n)    # (O, H' W' N)
 
     def d_x(g):
-        d = np.zeros(framed.shape, g.dtype)
+        d = np.zeros(framed.shape, wide(g.dtype))
         d_columns = (filters.T @ rows(g)).reshape(c, area, *size, n)
         for k, view in enumerate(_views(d, window, stride, size)):
             view += d_columns[:, k]
@@ -97,9 +97,9 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0):
     def d_weight(g):    # a product per row of windows, for BLAS is slow at few but very long columns
         by_row = lambda a: a.reshape(len(a), size[0], size[1] * n).swapaxes(0, 1)
         d = by_row(columns) @ by_row(rows(g)).swapaxes(1, 2)    # (H', C kh kw, O)
-        return d.sum(axis=0).T.reshape(weight.shape)
+        return d.sum(axis=0, dtype=wide(g.dtype)).T.reshape(weight.shape)
     return (_images(y.reshape(n_out, *size, n)),
-            (d_x, d_weight, lambda g: rows(g).sum(axis=1)))
+            (d_x, d_weight, lambda g: rows(g).sum(axis=1, dtype=wide(g.dtype))))
 
 
 @primitive
@@ -129,7 +129,7 @@ def max_pool2d(x, *, kernel_size, stride=None, padding=0):
         y = np.maximum(y, view)
 
     def d_x(g):
-        d, left = np.zeros(framed.shape, g.dtype), g.transpose(1, 2, 3, 0)
+        d, left = np.zeros(framed.shape, wide(g.dtype)), g.transpose(1, 2, 3, 0)
         for view, d_view in zip(views, _views(d, window, stride, size)):
             taken = left * (view == y)
             d_view += taken
@@ -149,11 +149,12 @@ def avg_pool2d(x, *, kernel_size, stride=None, padding=0):
     views = _views(framed, window, stride, size)
 
     def d_x(g):
-        d, share = np.zeros(framed.shape, g.dtype), g.transpose(1, 2, 3, 0) / len(views)
+        d, share = np.zeros(framed.shape, wide(g.dtype)), g.transpose(1, 2, 3, 0) / len(views)
         for view in _views(d, window, stride, size):
             view += share
         return _images(d, padding)
-    return _images(sum(views) / len(views)), (d_x,)
+    total = sum(view.astype(wide(x.dtype), copy=False) for view in views)
+    return _images((total / len(views)).astype(x.dtype, copy=False)), (d_x,)
 
 
 def check_pooling(name, kernel_size, stride, padding):

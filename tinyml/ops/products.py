@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from tinyml.tensor import primitive
+from tinyml.tensor import primitive, wide
 
 
 @primitive
@@ -58,7 +58,7 @@ def linear(x, weight, bias=None):
     rows = _rows(x)
     return y, (lambda g: g @ weight,
                lambda g: _rows(g).T @ rows,
-               lambda g: _rows(g).sum(axis=0))
+               lambda g: _rows(g).sum(axis=0, dtype=wide(g.dtype)))
 
 
 def _rows(a):

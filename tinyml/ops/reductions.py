@@ -1,19 +1,23 @@
 """Primitives that reduce axes: sums, means, extremes, and the stable log of a sum of exponentials.
 
 `axis` is None (all axes), an int or a tuple of ints, and `keepdims` leaves the reduced axes with
-length 1, as in NumPy.
+length 1, as in NumPy. float16 is added up in float32 (see `tinyml.tensor.wide`).
 """
 import math
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinyml.tensor import primitive
+from tinyml.tensor import primitive, wide
 
 
 def _expand(g, axis, ndim, keepdims):
     """`g` with the reduced axes put back as length 1, ready to broadcast against x."""
     return g if keepdims or axis is None else np.expand_dims(g, axis)
+
+
+def _sum(x, axis, keepdims):
+    return x.sum(axis=axis, keepdims=keepdims, dtype=wide(x.dtype))
 
 
 def _count(name, x, axis):
@@ -29,7 +33,7 @@ def sum(x, *, axis=None, keepdims=False):
     """Sum over `axis`."""
     if x.ndim == 0 and axis is not None:
         normalize_axis_tuple(axis, 0)    # NumPy would take axis 0
-    return (x.sum(axis=axis, keepdims=keepdims),
+    return (_sum(x, axis, keepdims).astype(x.dtype, copy=False),
             (lambda g: np.broadcast_to(_expand(g, axis, x.ndim, keepdims), x.shape),))
 
 
@@ -37,7 +41,7 @@ def sum(x, *, axis=None, keepdims=False):
 def mean(x, *, axis=None, keepdims=False):
     """Arithmetic mean over `axis`. Raises ValueError if there is nothing to average."""
     n = _count("mean", x, axis)
-    return (x.sum(axis=axis, keepdims=keepdims) / n,
+    return ((_sum(x, axis, keepdims) / n).astype(x.dtype, copy=False),
             (lambda g: np.broadcast_to(_expand(g / n, axis, x.ndim, keepdims), x.shape),))
 
 
@@ -52,8 +56,10 @@ def var(x, *, axis=None, keepdims=False, correction=0):
     if n <= 0:
         raise ValueError(f"var: the number of entries must be > correction={correction}, "
                          f"got {n + correction}")
-    centred = x - x.mean(axis=axis, keepdims=True)
-    return ((centred * centred).sum(axis=axis, keepdims=keepdims) / n,
+    centred = x.astype(wide(x.dtype), copy=False)
+    for _ in range(2):    # the mean of large numbers is rounded; what is left of it goes the second time
+        centred = centred - centred.mean(axis=axis, keepdims=True)
+    return ((_sum(centred * centred, axis, keepdims) / n).astype(x.dtype, copy=False),
             (lambda g: _expand(g, axis, x.ndim, keepdims) * centred * (2 / n),))
 
 
@@ -84,25 +90,43 @@ def min(x, *, axis=None, keepdims=False):
 
 @primitive
 def logsumexp(x, *, axis=None, keepdims=False):
-    """ln sum e^x over `axis`, computed as m + ln sum e^(x - m) with m = max x; -inf if all are, inf if one is."""
+    """ln sum e^x over `axis`, computed as m + ln sum e^(x - m) with m = max x.
+
+    The slope is softmax(x). Where all x are -inf the value is -inf, and the slope 0; where one is inf the value is
+    inf, and the entries that are inf share the slope.
+    """
     _count("logsumexp", x, axis)
     m = x.max(axis=axis, keepdims=True)
-    m = np.where(np.isfinite(m), m, 0)
-    e = np.exp(x - m)
-    total = e.sum(axis=axis, keepdims=True)
-    with np.errstate(divide="ignore"):
-        y = np.log(total) + m
+    infinite = np.isinf(m)
+    if infinite.any():    # then only the entries that are inf count
+        x = np.where(infinite, np.where(x == np.inf, 0, -np.inf).astype(x.dtype), x)
+    with np.errstate(over="ignore", divide="ignore"):    # e^-inf = 0 and ln 0 = -inf
+        e = np.exp(x - np.where(infinite, 0, m))
+        total = _sum(e, axis, True)
+        y = (np.log(total) + m).astype(x.dtype, copy=False)
     return (y if keepdims else y.squeeze(axis),
-            (lambda g: _expand(g, axis, x.ndim, keepdims) * (e / total),))
+            (lambda g: _expand(g, axis, x.ndim, keepdims) * (e / np.where(total == 0, 1, total)),))
 
 
 @primitive
 def softmax(x, *, axis=-1):
     """p = e^x / sum e^x over `axis`, with x - max x for x so that nothing overflows."""
     _count("softmax", x, axis)
-    e = np.exp(x - x.max(axis=axis, keepdims=True))
-    p = e / e.sum(axis=axis, keepdims=True)
-    return p, (lambda g: p * (g - (p * g).sum(axis=axis, keepdims=True)),)
+    with np.errstate(over="ignore"):    # e^-inf = 0
+        e = np.exp(x - x.max(axis=axis, keepdims=True))
+    p = e / _sum(e, axis, True)
+    return p.astype(x.dtype, copy=False), (lambda g: p * (g - _sum(p * g, axis, True)),)
+
+
+@primitive
+def log_softmax(x, *, axis=-1):
+    """ln p = z - ln sum e^z over `axis` with z = x - max x, which loses no digits where x is far from 0."""
+    _count("log_softmax", x, axis)
+    z = x - x.max(axis=axis, keepdims=True)
+    e = np.exp(z)
+    total = _sum(e, axis, True)
+    y = (z - np.log(total)).astype(x.dtype, copy=False)
+    return y, (lambda g: g - e / total * _sum(g, axis, True),)
 
 
 @primitive
@@ -117,9 +141,10 @@ def label_cross_entropy(logits, *, labels, reduction="none"):
     """
     z = logits - logits.max(axis=-1, keepdims=True)    # so that nothing overflows
     e = np.exp(z)
-    total = e.sum(axis=-1, keepdims=True)
+    total = e.sum(axis=-1, keepdims=True, dtype=wide(e.dtype))
     onehot = labels[..., None] == np.arange(z.shape[-1])
     y = np.log(total)[..., 0] - z[onehot].reshape(labels.shape)
     n = y.size if reduction == "mean" else 1
-    return (y if reduction == "none" else y.sum() / n,
+    value = y if reduction == "none" else y.sum() / n
+    return (np.asarray(value, logits.dtype),
             (lambda g: (e / total - onehot) * (g[..., None] / n),))

@@ -1,7 +1,7 @@
 """Primitives that move entries without changing them: each vjp moves the gradient back."""
 import numpy as np
 
-from tinyml.tensor import primitive
+from tinyml.tensor import primitive, wide
 
 
 @primitive
@@ -36,12 +36,12 @@ def getitem(x, *, index):
     An entry that an integer array picks twice receives the sum of both gradients.
     """
     def d_x(g):
-        d = np.zeros(x.shape, g.dtype)
+        d = np.zeros(x.shape, wide(g.dtype))
         if _is_basic(index):
             d[index] = g
         else:    # on flat arrays np.add.at is fast
             places = np.arange(x.size).reshape(x.shape)[index]    # where each entry came from
-            np.add.at(d.reshape(-1), places.ravel(), g.ravel())
+            np.add.at(d.reshape(-1), places.ravel(), g.ravel().astype(d.dtype, copy=False))
         return d
     return x[index], (d_x,)
 

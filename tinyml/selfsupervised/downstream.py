@@ -281,11 +281,16 @@ def knn(features, labels, queries, *, k=1, metric="cosine"):
 def _distances(a, b, metric):
     """(m, n) numbers that grow with the distance between rows of a and of b."""
     a, b = a.astype(np.float64), b.astype(np.float64)
+    if metric not in ("cosine", "euclidean"):
+        raise ValueError(f'knn: metric must be "cosine" or "euclidean", got {metric!r}')
     if metric == "cosine":
-        return -a @ F.normalize(b).data.T             # over ||a||, the same for all b
-    if metric == "euclidean":
-        return (b * b).sum(axis=1) - 2 * (a @ b.T)    # plus ||a||^2, the same for all b
-    raise ValueError(f'knn: metric must be "cosine" or "euclidean", got {metric!r}')
+        a, b = F.normalize(a).data, F.normalize(b).data
+    # ||a||^2 - 2 a.b + ||b||^2 would be one product, but it loses the digits that near rows share
+    squares = np.array([((row - b) ** 2).sum(axis=1) for row in a]).reshape(len(a), len(b))
+    if metric == "cosine":    # of unit vectors ||u - v||^2 = 2 (1 - u.v); a zero vector is at 2 from all
+        squares[~a.any(axis=1)] = 2
+        squares[:, ~b.any(axis=1)] = 2
+    return squares
 
 
 # ------------------------------------------------------------ fine-tuning

@@ -47,7 +47,7 @@ def entropy(counts):
     1.5
     """
     counts = _counts("entropy", counts)
-    p = counts[counts > 0] / max(counts.sum(), 1)
+    p = counts[counts > 0] / max(counts.sum(dtype=np.float64), 1)
     return float(p @ -np.log2(p))
 
 
@@ -289,8 +289,9 @@ def _counts(function, counts):
     counts = np.asarray(counts)
     if counts.size == 0 and counts.ndim == 1:
         return counts.astype(np.int64)
-    if counts.ndim != 1 or counts.dtype.kind not in "biu" or counts.min() < 0:
-        raise ValueError(f"{function}: counts must be a vector of integers >= 0, got {counts}")
+    if (counts.ndim != 1 or counts.dtype.kind not in "biu" or counts.min() < 0
+            or counts.max() > np.iinfo(np.int64).max):
+        raise ValueError(f"{function}: counts must be a vector of integers >= 0 and < 2^63, got {counts}")
     return counts.astype(np.int64)
 
 

@@ -11,31 +11,33 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                       "test_ties_go_to_the_earlier_row_and_to_the_nearer_voter",
                       "test_one_neighbour_knows_every_training_point_and_cosine_knows_no_length",
                       "test_by_cosines_a_zero_vector_is_at_distance_1_from_all",
-                      "test_distances_are_computed_in_float64", "test_another_metric_is_refused"),
+                      "test_distances_are_computed_in_float64",
+                      "test_neighbours_far_from_the_origin", "test_another_metric_is_refused"),
         examples=100,
         hints=("Three steps: a matrix of distances (m, n), the k nearest of each row, a vote among them.",
-               "Of a query a and features b only the order of distances counts: -a.b / ||b|| for cosine, 0 where b "
-               "= 0 (F.normalize(b) is a Tensor of b / ||b||), ||b||^2 - 2 a.b for euclidean, both arrays "
+               "Of queries a and features b only the order of distances counts, so ||a - b||^2 will do, subtracted before it is "
+               "squared: ||b||^2 - 2 a.b loses the digits that near rows share. Cosine: the same of unit vectors, since "
+               "||u - v||^2 = 2 - 2 cos (F.normalize(b) is a Tensor of b / ||b||), and 2 where a vector is 0. Both arrays "
                ".astype(np.float64) first; another metric is a ValueError. A stable argsort keeps the earlier row "
                "first. For a tie: count the votes of each voter's class, (m, k), voters nearest first, and take "
                "the first largest.",
-               "With a and b in float64, cosine: distances = -a @ F.normalize(b).data.T; nearest = np.argsort("
+               "distances = np.array([((row - b) ** 2).sum(axis=1) for row in a]).reshape(len(a), len(b)); nearest = np.argsort("
                "distances, axis=1, kind='stable')[:, :k]; voters = labels[nearest]; votes = (voters[:, :, None] == "
                "voters[:, None, :]).sum(axis=2); return voters[np.arange(len(voters)), votes.argmax(axis=1)]"),
         mistakes=(
-            Mistake("return -a @ F.normalize(b).data.T", "return a @ F.normalize(b).data.T",
-                    "A large cosine is a small distance: yours takes the farthest features."),
-            Mistake("F.normalize(b).data.T", "b.T",
+            Mistake("return squares", "return -squares",
+                    "The nearest have the smallest distance: yours takes the farthest features."),
+            Mistake("a, b = F.normalize(a).data, F.normalize(b).data", "pass",
                     "A cosine knows no length: divide by ||b||, or long features seem near to all queries."),
             Mistake("a, b = a.astype(np.float64), b.astype(np.float64)", "pass",
                     "Distances are computed in float64: in float32 near neighbours seem equally near."),
-            Mistake('    if metric == "euclidean":', "    if True:",
+            Mistake('metric not in ("cosine", "euclidean")', "False",
                     "Another metric than these two is a ValueError: yours takes it for euclidean."),
             Mistake('axis=1, kind="stable")', "axis=1)",
                     "Of features at the same distance the earlier one is nearer: that needs a stable sort, "
                     "kind='stable'."),
-            Mistake("(b * b).sum(axis=1) - 2 * (a @ b.T)", "(b * b).sum(axis=1) - a @ b.T",
-                    "||a - b||^2 = ||a||^2 - 2 a.b + ||b||^2: the 2 is missing."),
+            Mistake("((row - b) ** 2).sum(axis=1)", "(b * b).sum(axis=1) - 2 * (b @ row)",
+                    "||b||^2 - 2 a.b loses the digits that near rows share: subtract, then square."),
             Mistake("    votes = (voters[:, :, None] == voters[:, None, :]).sum(axis=2)",
                     "    return np.array([np.bincount(row).argmax() for row in voters])\n"
                     "    votes = (voters[:, :, None] == voters[:, None, :]).sum(axis=2)",

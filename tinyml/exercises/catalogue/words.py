@@ -17,7 +17,7 @@ CHAPTER = Chapter("words", "10.2.2 Huffman codes: short words for frequent symbo
             Mistake("np.log2(p)", "np.log(p)", "Bits have the logarithm to base 2: np.log2."),
             Mistake("counts[counts > 0]", "counts",
                     "0 log 0 is NaN for NumPy and 0 here: leave out what never occurs."),
-            Mistake(" / max(counts.sum(), 1)", "",
+            Mistake(" / max(counts.sum(dtype=np.float64), 1)", "",
                     "Shares are wanted, which sum to 1: divide by the sum of the counts."),
             Mistake("p @ -np.log2(p)", "p @ np.log2(p)",
                     "The sign: log2 of a share is negative, and H is not."),

@@ -105,7 +105,8 @@ def trees(draw, depth=3):
               lambda: nn.TransformerEncoderLayer(D, 2, 5, dropout=0.0, rng=rng)]
 
     def tree(depth):
-        kind = draw(st.integers(0, len(leaves) + (3 if depth else -1)))
+        kinds = range(len(leaves) if depth == 3 else 0, len(leaves) + (4 if depth else 0))
+        kind = draw(st.sampled_from(kinds))    # the root has parts
         if kind < len(leaves):
             return leaves[kind]()
         parts = [tree(depth - 1) for _ in range(3)]

@@ -244,12 +244,12 @@ def prune(model, *, amount, method="global", rng=None):
 
 
 def _random_mask_of(weight, amount, rng):
-    """The mask of a random choice in which all zeros of the weight go first."""
+    """A random choice of those that are not zero; with the zeros it is the amount."""
     check_rng("prune", rng)
     alive = np.flatnonzero(weight)
     n_dead = weight.size - alive.size
     n_more = max(round(amount * weight.size) - n_dead, 0)
-    keep = weight != 0
+    keep = np.ones(weight.shape, bool)
     keep.ravel()[rng.permutation(alive)[:n_more]] = False
     return keep
 

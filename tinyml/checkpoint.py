@@ -50,7 +50,8 @@ def load_checkpoint(path, *, model, optimizer=None, schedule=None, rng=None):
     for key, array in load(path).items():
         name, _, own = key.partition(".")
         if name not in states:
-            raise ValueError(f"load_checkpoint: path must name a file with {', '.join(states)} alone, got {path} "
+            raise ValueError(f"load_checkpoint: path must name a file with {', '.join(states)} "
+                             f"alone, got {path} "
                              f"with {key}; pass {name}=..., as when it was saved")
         states[name][own] = array
     saved = states.pop("generator", {})
@@ -72,10 +73,13 @@ def _pieces(function, model, optimizer, schedule, rng):
              "rng": (rng, np.random.Generator)}
     for name, (part, kind) in kinds.items():
         if not isinstance(part, kind) and (part is not None or name == "model"):
-            raise TypeError(f"{function}: {name} must be a {kind.__name__}, got {type(part).__name__}")
+            raise TypeError(f"{function}: {name} must be a {kind.__name__}, got "
+                            f"{type(part).__name__}")
     if optimizer is not None and not set(optimizer.params) <= set(model.parameters()):
-        raise ValueError(f"{function}: optimizer must train parameters of the model, got others; make it of "
-                         "model.parameters(), or let model be all that it trains, as in Sequential(encoder, head)")
+        raise ValueError(f"{function}: optimizer must train parameters of the model, got "
+                         "others; make it of "
+                         "model.parameters(), or let model be all that it trains, as in "
+                         "Sequential(encoder, head)")
     if schedule is not None and schedule.optimizer is not optimizer:
         raise ValueError(f"{function}: schedule must be that of the optimizer, got another's")
     parts = {name: part for name, (part, kind) in kinds.items() if part is not None and name != "rng"}

@@ -51,7 +51,8 @@ def fit(model, X, y, *, optimizer, epochs, batch_size, rng, loss_fn=F.cross_entr
             raise ValueError(f"fit: {name} must be finite, got {bad} NaN or infinite values")
     check_rng("fit", rng)
     if drop_last and batch_size > len(X):
-        raise ValueError(f"fit: batch_size must be at most {len(X)}, the number of rows, with drop_last=True, "
+        raise ValueError(f"fit: batch_size must be at most {len(X)}, the number of rows, with "
+                         "drop_last=True, "
                          f"got {batch_size}")
     if getattr(schedule, "optimizer", optimizer) is not optimizer:
         raise ValueError("fit: schedule must be that of the optimizer, got another's; write "
@@ -66,7 +67,8 @@ def fit(model, X, y, *, optimizer, epochs, batch_size, rng, loss_fn=F.cross_entr
             optimizer.zero_grad()
             loss = loss_fn(model(_as_input(x_batch)), y_batch)
             if not np.isfinite(loss.item()):
-                raise ValueError(f"fit: the loss must be finite, got {loss.item()} in epoch {epoch}; "
+                raise ValueError(f"fit: the loss must be finite, got {loss.item()} in epoch "
+                                 f"{epoch}; "
                                  "a smaller lr may help")
             loss.backward()
             check_reached("fit", optimizer)
@@ -91,15 +93,18 @@ def _check_data(function, batch_size, **data):
     lengths = [len(array) if array.ndim else 0 for array in arrays.values()]
     if min(lengths) != max(lengths) or lengths[0] == 0:
         rows = "one length >= 1 in common" if len(data) > 1 else "one row or more"
-        raise ValueError(f"{function}: {' and '.join(data)} must have {rows}, got {' and '.join(map(str, lengths))}")
+        raise ValueError(f"{function}: {' and '.join(data)} must have {rows}, got "
+                         f"{' and '.join(map(str, lengths))}")
     return list(arrays.values())
 
 
 def check_reached(function, optimizer):
     """Raise RuntimeError if no parameter of the optimizer has a gradient: then nothing is trained."""
     if all(p.grad is None for p in optimizer.params):
-        raise RuntimeError(f"{function}: optimizer must hold parameters that the loss depends on, got none of "
-                           f"them; write {type(optimizer).__name__}(model.parameters()) of the model that is trained")
+        raise RuntimeError(f"{function}: optimizer must hold parameters that the loss depends "
+                           "on, got none of "
+                           f"them; write {type(optimizer).__name__}(model.parameters()) of the "
+                           "model that is trained")
 
 
 def _as_input(x):
@@ -157,9 +162,11 @@ def accuracy(model, X, y):
     outputs = predict(model, X)
     if outputs.ndim < 2 or outputs.shape[-1] < 2:
         raise ValueError("accuracy: the model's outputs must have shape (n, C) with C >= 2, got "
-                         f"{outputs.shape}; of one output per row write ((predict(model, X)[:, 0] > 0) == y).mean()")
+                         f"{outputs.shape}; of one output per row write ((predict(model, X)[:, "
+                         "0] > 0) == y).mean()")
     if np.isnan(outputs).any():
-        raise ValueError(f"accuracy: the model's outputs must be numbers, got {int(np.isnan(outputs).sum())} NaN")
+        raise ValueError(f"accuracy: the model's outputs must be numbers, got "
+                         f"{int(np.isnan(outputs).sum())} NaN")
     y = check_labels("accuracy", "y", as_numbers("accuracy", "y", y), outputs.shape[-1])
     guess = outputs.argmax(axis=-1)
     if y.shape != guess.shape:

@@ -10,7 +10,7 @@ import re
 import threading
 import tracemalloc
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -706,18 +706,29 @@ def test_one_object_is_entered_again_nested_in_sequence_and_by_threads():
         assert not (v * 2).requires_grad
     barrier, recorded = threading.Barrier(2, timeout=20), []
 
-    def overlap():
-        with block:
-            barrier.wait()
-            recorded.append((v * 2).requires_grad)
-            barrier.wait()
-        recorded.append((v * 2).requires_grad)
-    threads = [threading.Thread(target=overlap) for _ in range(2)]
+    def overlap(outer, inner):    # the first thread enters first, and leaves first
+        with outer:
+            inner.wait() if inner else None
+            with block:
+                if inner is None:
+                    entered.set()
+                barrier.wait()
+                recorded.append((v * 2).requires_grad)
+                if inner:
+                    left.wait(20)
+            if inner is None:
+                after.append((v * 2).requires_grad)
+                left.set()
+            else:
+                recorded.append((v * 2).requires_grad)
+    entered, left, after = threading.Event(), threading.Event(), []
+    threads = [threading.Thread(target=overlap, args=args) for args in ((no_grad(), None), (nullcontext(), entered))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(recorded) == [False, False, True, True] and (v * 2).requires_grad
+    assert after == [False], "the first thread is still in its outer block"
+    assert sorted(recorded) == [False, False, True] and (v * 2).requires_grad
 
 
 def later():

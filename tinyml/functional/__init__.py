@@ -2,6 +2,8 @@
 
 The names, arguments and defaults are those of ``torch.nn.functional``, with `axis` for `dim` and a
 required keyword `rng` where randomness enters. Nothing here has a derivative of its own.
+On PyTorch's own samples values and gradients agree, but for what is refused here on purpose: an axis of an array
+that has none, softmax and means over an empty axis, `normalize` with p <= 0.
 """
 from tinyml.functional.activations import (dropout, embedding, gelu, leaky_relu, log_softmax,
                                            softmax)

@@ -283,7 +283,8 @@ def factorize_conv1d(layer, rank):
     _check_layer("factorize_conv1d", layer, Conv1d)
     V, U = truncated_svd(_matrix(layer), rank)    # (C k, r), (O, r)
     _warn_unless_cheaper("factorize_conv1d", rank, V, U)
-    first = _conv(layer, V.T.reshape(rank, layer.in_channels, -1), layer.stride, layer.padding, bias=False)
+    first = _conv(layer, V.T.reshape(rank, layer.in_channels, -1), layer.stride, layer.padding,
+                  bias=False)
     return Sequential(first, _conv(layer, U[:, :, None], 1, 0))
 
 
@@ -293,7 +294,7 @@ def _weight(layer):
 
 
 def _matrix(layer):
-    """What is cut: a Linear's weight (O, I), a Conv1d's (O, C, k) as (C k, O), a Conv2d's as (C kh, O kw)."""
+    """What is cut: a Linear's (O, I), a Conv1d's weight as (C k, O), a Conv2d's as (C kh, O kw)."""
     W = _weight(layer)
     if W.ndim == 2:
         return W
@@ -318,7 +319,7 @@ KINDS = (Linear, Conv1d, Conv2d)
 
 
 def factorize(model, *, share=None, energy=None, X=None):
-    """A copy of a model in which every Linear, Conv1d and Conv2d but the last is two layers, if cheaper.
+    """A copy of a model in which each Linear and convolution but the last is two, if cheaper.
 
     It does so wherever layers stand, in Sequentials and in modules of your own. Either a layer
     keeps a share of its multiplications, with the rank of `rank_for_budget`, 1 at least; or a
@@ -358,8 +359,9 @@ def factorize(model, *, share=None, energy=None, X=None):
     """
     model, plan = _plan("factorize", model, share, energy, X)
     if all(cut.why not in (None, DEAR) for cut in plan.values()):
-        raise ValueError("factorize: model must have a Linear, Conv1d or Conv2d besides the last one, got "
-                         f"{type(model).__name__}" + "".join(f"; {p} is {c.why}" for p, c in plan.items()))
+        stay = "".join(f"; {path} is {cut.why}" for path, cut in plan.items())
+        raise ValueError("factorize: model must have a Linear, Conv1d or Conv2d besides the last "
+                         f"one, got {type(model).__name__}{stay}")
     warn_left("factorize", {path: cut.why for path, cut in plan.items()
                             if cut.why not in (None, LAST, DEAR)})
     swap(model, {cut.layer: _two_layers(cut) for cut in plan.values() if cut.why is None})
@@ -367,7 +369,7 @@ def factorize(model, *, share=None, energy=None, X=None):
 
 
 def ranks(model, *, share=None, energy=None, X=None):
-    """What `factorize` does to every weight of a model: the rank it gets, or why it stays as it is.
+    """What `factorize` does to every weight: the rank that it gets, or why it stays as it is.
 
     Parameters
     ----------
@@ -385,7 +387,8 @@ def ranks(model, *, share=None, energy=None, X=None):
     --------
     >>> from tinyml.nn import Embedding
     >>> rng = np.random.default_rng(0)
-    >>> model = Sequential(Embedding(9, 8, rng=rng), Linear(8, 20, rng=rng), Linear(20, 2, rng=rng))
+    >>> model = Sequential(Embedding(9, 8, rng=rng), Linear(8, 20, rng=rng),
+    ...                    Linear(20, 2, rng=rng))
     >>> plan = ranks(model, share=0.5)
     >>> plan["1.weight"], plan["2.weight"], plan["0.weight"]
     (2, 'the last layer', 'no weight of a Linear, Conv1d or Conv2d')
@@ -410,8 +413,8 @@ class Cut(NamedTuple):
 def _plan(function, model, share, energy, X):
     """A copy of the model, and {path: Cut} of every weight in it."""
     if (share is None) == (energy is None):
-        raise ValueError(f"{function}: share or energy must be given, one of them, got share={share!r} and "
-                         f"energy={energy!r}; write {function}(model, share=0.25)")
+        raise ValueError(f"{function}: share or energy must be given, one of them, got "
+                         f"share={share!r} and energy={energy!r}; write {function}(model, share=0.25)")
     if energy is None:
         check_number(function, "share", share, above=0, below=1)
     for path, _, weight in all_weights(model):
@@ -423,7 +426,8 @@ def _plan(function, model, share, energy, X):
     plan = {}
     for first, paths, weight in all_weights(model):
         others = [path for path in paths if path not in owned]
-        users = {layer: path for path, layer in reversed(places) if layer.weight is weight}    # first paths
+        users = {layer: path for path, layer in reversed(places)    # by their first paths
+                 if layer.weight is weight}
         if not users:
             plan[first] = Cut(why="no weight of a Linear, Conv1d or Conv2d")
         elif others:
@@ -456,7 +460,9 @@ def _cut(layer, path, share, energy, covariances):
             return Cut(why="never called")
     W = _matrix(layer)
     m, n = W.shape
-    stride = check_pair("factorize", "stride", layer.stride, 1)[1] if isinstance(layer, Conv2d) else 1
+    stride = 1
+    if isinstance(layer, Conv2d):
+        stride = check_pair("factorize", "stride", layer.stride, 1)[1]
     cost = stride * m + n    # multiplications for each rank
     if energy is None:
         rank = rank_for_budget(m, n, share=share * (m + n) / cost)

@@ -177,7 +177,7 @@ def cubic_sparsity(t, *, final, t_end, t_start=0, initial=0.0):
 # ------------------------------------------------------------ of a model
 
 def prunable_weights(model):
-    """{path: Parameter} of the weights of a model (`tinyml.nn.weights`), one that layers share once.
+    """{path: Parameter} of the weights of a model (`tinyml.nn.weights`), a shared one once.
 
     Raises ValueError if the model has none.
     """
@@ -192,7 +192,7 @@ def _prunable(function, model):
 
 
 def _fixed(model):
-    """{path: why} of the computed weights that cannot be pruned: there are no real numbers behind them."""
+    """{path: why} of the computed weights without real numbers behind them, which stay."""
     return {path: why for path, why in left_out(model).items() if path in computed_weights(model)}
 
 
@@ -271,18 +271,19 @@ def apply_masks(model, masks):
 
 def _parameters(model):
     """{path: Parameter}, one that layers share under each of its paths."""
-    return {path: tensor for path, tensor in model._named_tensors() if isinstance(tensor, Parameter)}
+    return {path: tensor for path, tensor in model._named_tensors()
+            if isinstance(tensor, Parameter)}
 
 
 def _mask(parameters, masks):
     for path, mask in masks.items():
         if path not in parameters:
-            raise ValueError(f"apply_masks: masks must have paths of parameters of the model, got {path!r}; "
-                             f"it has {', '.join(parameters) or 'none'}")
+            raise ValueError("apply_masks: masks must have paths of parameters of the model, got "
+                             f"{path!r}; it has {', '.join(parameters) or 'none'}")
         parameter = parameters[path]
         if parameter.shape != np.shape(mask):
-            raise ValueError(f"apply_masks: masks[{path!r}] must have shape {parameter.shape}, got "
-                             f"{np.shape(mask)}")
+            raise ValueError(f"apply_masks: masks[{path!r}] must have shape {parameter.shape}, "
+                             f"got {np.shape(mask)}")
         parameter.data = np.where(mask, parameter.data, parameter.data.dtype.type(0))
 
 
@@ -308,7 +309,7 @@ def hold(optimizer, model, masks):
 
 
 def sparsity(model):
-    """The fraction of all weights of a model that are zero, a float in [0, 1]; computed ones count, too.
+    """The fraction of all weights of a model that are zero, a float; computed ones count, too.
 
     A weight that stands in several places counts once. Raises ValueError if the model has no
     weight.

@@ -70,10 +70,10 @@ def macs(model, x):
     640
     """
     uncounted = [f"{type(m).__name__} at {path!r}" for path, m in model.named_modules()
-                 if type(m).macs is Module.macs and not isinstance(m, UNCOUNTED) and _has_weights(m)]
+                 if type(m).macs is Module.macs and _has_weights(m)]
     if uncounted:
-        warnings.warn(f"macs: weights of its own are not counted in {', '.join(uncounted)}; define "
-                      "macs(self, x, y) there", stacklevel=2)
+        warnings.warn(f"macs: weights of its own are not counted in {', '.join(uncounted)}; "
+                      "define macs(self, x, y) there", stacklevel=2)
     work = []
     with forward_hook(lambda module, x, y: work.append(module.macs(x, y))):
         predict(model, x, batch_size=len(x) or 1)
@@ -85,7 +85,8 @@ UNCOUNTED = (Embedding, ComputedWeight, *NORMS)    # a lookup, codes, scales: no
 
 def _has_weights(module):
     """Whether a weight is an attribute of the module itself, or in a list or dict of it."""
-    return any(tensor.ndim >= 2 for _, tensor in module._attributes((Parameter, ComputedWeight)))
+    own = module._attributes((Parameter, ComputedWeight))
+    return not isinstance(module, UNCOUNTED) and any(weight.ndim >= 2 for _, weight in own)
 
 
 def file_bytes(model):

@@ -128,8 +128,8 @@ class SparseLinear(Module):
         finite.
         """
         if getattr(type(layer), "forward", None) is not Linear.forward:
-            raise TypeError("SparseLinear.from_linear: layer must be a Linear that computes x W' + b, got "
-                            f"{type(layer).__name__}")
+            raise TypeError("SparseLinear.from_linear: layer must be a Linear that computes "
+                            f"x W' + b, got {type(layer).__name__}")
         self, csr = cls(), to_csr(layer.weight.data)
         self.values, self.columns, self.starts, self.shape = csr
         self.bias = None if layer.bias is None else layer.bias.data.copy()

@@ -90,10 +90,11 @@ def weights(model):
 
 
 def computed_weights(model):
-    """{path: ComputedWeight} of the computed weights of a model, each once, under its first path."""
+    """{path: ComputedWeight} of the computed weights of a model, each once by its first path."""
     found = {}
     for path, module in model.named_modules():
-        if isinstance(module, ComputedWeight) and not any(module is known for known in found.values()):
+        known = any(module is one for one in found.values())
+        if isinstance(module, ComputedWeight) and not known:
             found[path] = module
     return found
 
@@ -108,7 +109,8 @@ def all_weights(model):
     computed = computed_weights(model)
     inside = tuple(f"{path}." for path, module in model.named_modules()
                    if isinstance(module, ComputedWeight))
-    outside = {id(tensor) for name, tensor in model._named_tensors() if not name.startswith(inside)}
+    outside = {id(tensor) for name, tensor in model._named_tensors()
+               if not name.startswith(inside)}
     own = {path: weight for path, weight in weights(model).items() if id(weight) in outside}
     names = [*model._named_tensors(), *model.named_modules()]
     return [(path, [name for name, other in names if other is weight], weight)
@@ -116,7 +118,7 @@ def all_weights(model):
 
 
 def left_out(model):
-    """{path: why} of every parameter and computed weight that is not among the `weights` of a model.
+    """{path: why} of every parameter and computed weight not among the `weights` of a model.
 
     Together the two name all parameters: nothing is passed over in silence.
 
@@ -182,13 +184,15 @@ def check_weights(function, found):
     """Raise ValueError unless each of the weights {path: weight} is finite and holds a number."""
     for path, weight in found.items():
         if not check_real(function, path, weight.data).size:
-            raise ValueError(f"{function}: {path} must hold at least one number, got shape {weight.shape}")
+            raise ValueError(f"{function}: {path} must hold at least one number, got shape "
+                             f"{weight.shape}")
 
 
 def nothing_to_do(function, model, left):
     """The message for a model without a weight for this function."""
+    named = "".join(f"; {path} is {why}" for path, why in left.items())
     return (f"{function}: model must have a weight, a parameter with two or more axes, got "
-            f"{type(model).__name__} without" + "".join(f"; {path} is {why}" for path, why in left.items()))
+            f"{type(model).__name__} without{named}")
 
 
 def warn_left(function, left):

@@ -185,3 +185,11 @@ def test_rng_is_required():
         gradcheck(lambda x: x, [1.0])
     with pytest.raises(TypeError, match="gradcheck: rng must be a numpy.random.Generator, got 0"):
         gradcheck(lambda x: x, [1.0], rng=0)
+
+
+def test_gradients_of_other_tensors_stay():
+    """Those of a model inside f, which f only closes over."""
+    weight = Tensor(RNG(0).standard_normal((2, 2)), requires_grad=True)
+    weight.grad = np.ones((2, 2))
+    assert gradcheck(lambda x: (x @ weight).tanh(), RNG(1).standard_normal((3, 2)), rng=RNG(2))
+    np.testing.assert_array_equal(weight.grad, np.ones((2, 2)))

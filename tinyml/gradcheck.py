@@ -2,7 +2,7 @@
 import numpy as np
 
 from tinyml.check import check_rng
-from tinyml.tensor import Tensor, as_float, no_grad
+from tinyml.tensor import Tensor, as_float, no_grad, walk
 
 EPS = np.finfo(np.float64).eps
 SINGLY = 64    # inputs of at most so many entries are checked entry by entry
@@ -74,12 +74,11 @@ def _value(f, points):
 
 
 def _gradients(f, points, v):
-    """dL/dx_k for every k, by autograd."""
+    """dL/dx_k for every k, by autograd; the gradients of other tensors, such as a model's, stay."""
     tensors = [Tensor(x, requires_grad=True) for x in points]
     out = f(*tensors)
-    if out.requires_grad:
-        out.backward(v)
-    return [np.zeros_like(x) if tensor.grad is None else tensor.grad for x, tensor in zip(points, tensors)]
+    found = dict(walk(out, v)) if out.requires_grad else {}
+    return [found.get(tensor, np.zeros_like(x)) for x, tensor in zip(points, tensors)]
 
 
 def _by_magnitude(a):

@@ -163,8 +163,8 @@ def _ladder(v, y, moved, steps):
     slopes = np.array([_slope(v, pair, h) for pair, h in zip(pairs, steps)])
     slopes[~np.isfinite(slopes)] = np.nan
     still = not np.nan_to_num(slopes).any()
-    size = np.where((y == 0) | still, np.minimum(1, np.abs(y).max(initial=0)), 0)    # a 0 may be a difference of ones
-    size = np.maximum(size, np.abs(y))
+    least = 1.0 if still else min(1.0, np.abs(y).max(initial=0))    # a 0 may be a difference of ones
+    size = np.where((y == 0) | still, np.maximum(np.abs(y), least), np.abs(y))
     rounding = EPS * float((np.abs(v) * size).sum()) / np.array(steps)
     apart = np.abs(np.diff(slopes, prepend=np.nan, append=np.nan))
     errors = np.fmax(apart[:-1], apart[1:]) + rounding

@@ -30,8 +30,8 @@ def normalize(x, p=2.0, axis=1, eps=1e-12):
     scale = np.abs(x.data).max(axis=axis, keepdims=True, initial=eps)
     u = x / scale                                    # the same direction, and no power of it overflows
     total = ops.sum(u * u if p == 2 else _powers(u, p), axis=axis, keepdims=True)
-    floor = (eps / scale) ** p                       # before the root, whose slope at 0 is infinite
-    return u / ops.clip(total, low=floor) ** (1 / p)
+    # less than 1 only where the scale is eps; clipped before the root, whose slope at 0 is infinite
+    return u / ops.clip(total, low=1.0) ** (1 / p)
 
 
 def _powers(u, p):

@@ -143,29 +143,24 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
         hints=("The root has an infinite slope at 0, and infinity times 0 is NaN: keep 0 away from the root. And a square "
                "overflows long before a length does.",
                "||x||_p = (sum |x|^p)^(1/p), axis kept. Divide by the largest |x| first, or by eps if that is larger: "
-               "with u = x / scale, x / max(||x||, eps) = u / max(||u||, eps / scale). Clip the sum, then take the root.",
+               "with u = x / scale, x / max(||x||, eps) = u / max(||u||, 1). Clip the sum, then take the root.",
                "scale = np.abs(x.data).max(axis=axis, keepdims=True, initial=eps); u = x / scale; total = "
-               "ops.sum(ops.abs(u) ** p, axis=axis, keepdims=True); return u / ops.clip(total, low=(eps / scale) ** p) "
-               "** (1 / p)"),
+               "ops.sum(ops.abs(u) ** p, axis=axis, keepdims=True); return u / ops.clip(total, low=1.0) ** (1 / p)"),
         mistakes=(
-            Mistake("ops.clip(total, low=floor) ** (1 / p)", "ops.clip(total ** (1 / p), low=eps / scale)",
+            Mistake("ops.clip(total, low=1.0) ** (1 / p)", "ops.clip(total ** (1 / p), low=1.0)",
                     "At 0 the root's slope is infinite, and clipping afterwards leaves infinity times 0, a NaN: clip "
                     "the sum first, then take the root."),
             Mistake("u * u if p == 2 else _powers(u, p)", "u ** p",
                     "|x|^p needs the absolute value: for odd p negative entries would be subtracted."),
-            Mistake("ops.clip(total, low=floor) ** (1 / p)", "ops.clip(total, low=floor)",
+            Mistake("ops.clip(total, low=1.0) ** (1 / p)", "ops.clip(total, low=1.0)",
                     "The length is the p-th root of the sum."),
             Mistake("u * u if p == 2 else _powers(u, p)", "u * u",
                     "The order p of the norm is an argument: yours is always 2."),
-            Mistake("floor = (eps / scale) ** p", "floor = 0.0 * scale",
+            Mistake("low=1.0", "low=1e-30",
                     "A length below eps counts as eps: clip the sum at eps^p, in the units of the scale."),
-            Mistake("floor = (eps / scale) ** p", "floor = eps / scale",
-                    "It is the sum that is clipped, the p-th power of the length: at eps^p."),
-            Mistake("eps = max(eps, float(np.finfo(x.dtype).tiny))", "x = x / 1",
-                    "eps may be too small for the dtype, 1e-12 is 0 in float16: its smallest normal number is the least."),
             Mistake("scale = np.abs(x.data).max(axis=axis, keepdims=True, initial=eps)", "scale = np.full((1,) * x.ndim, 1.0, x.dtype)",
                     "The squares of large numbers overflow, and those of small ones are 0: divide by the largest |x| first."),
-            Mistake("u / ops.clip(total, low=floor) ** (1 / p)", "u / (ops.clip(total, low=floor) ** (1 / p) + eps)",
+            Mistake("u / ops.clip(total, low=1.0) ** (1 / p)", "u / (ops.clip(total, low=1.0) ** (1 / p) + eps)",
                     "eps is the least that is divided by, max(||x||, eps); it is not added to the length."),
             Mistake("_powers(u, p), axis=axis, keepdims=True)", "_powers(u, p), keepdims=True)",
                     "Each vector along the axis has a length of its own: pass the axis to the sum."))),

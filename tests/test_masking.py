@@ -1,4 +1,4 @@
-"""The laws of masking: how many, which, all different, the original untouched, and a loss blind to the rest."""
+"""The laws of masking: how many are hidden, which ones, the input unchanged, a loss of the hidden ones only."""
 import math
 
 import numpy as np
@@ -23,9 +23,9 @@ def within_binomial(count, n, p):
     return (np.abs(count - n * p) <= 6 * np.sqrt(n * p * (1 - p))).all()
 
 
-# ------------------------------------------------------------ chance
+# ------------------------------------------------------------ randomness
 
-BY_CHANCE = {    # name -> a call in which two seeds agree once in 10^9 times, or never
+RANDOM_CALLS = {    # name -> a call in which two seeds agree once in 10^9 times, or never
     "mask_input": lambda rng: mask_input(np.zeros(40), mask_ratio=0.5, mask_value=1, rng=rng),
     "mask_tokens": lambda rng: mask_tokens(np.zeros((2, 40), int), vocab_size=9, mask_id=9, mask_ratio=0.5, rng=rng),
     "mask_patches": lambda rng: mask_patches(2, 40, mask_ratio=0.5, rng=rng),
@@ -34,11 +34,11 @@ BY_CHANCE = {    # name -> a call in which two seeds agree once in 10^9 times, o
 }
 
 
-@pytest.mark.parametrize("name", BY_CHANCE)
+@pytest.mark.parametrize("name", RANDOM_CALLS)
 @settings(max_examples=5)
 @given(seed=st.integers(0, 2 ** 32))
-def test_all_chance_comes_from_the_generator_that_is_passed_in(name, seed):
-    first, again, other = (BY_CHANCE[name](np.random.default_rng(s)) for s in (seed, seed, seed + 1))
+def test_rng_is_the_only_source_of_randomness(name, seed):
+    first, again, other = (RANDOM_CALLS[name](np.random.default_rng(s)) for s in (seed, seed, seed + 1))
     assert all(map(np.array_equal, first, again)), f"{name} gave two results from one seed: draw from rng alone"
     assert not all(map(np.array_equal, first, other)), f"{name} gave one result from two seeds: draw from rng"
 
@@ -46,7 +46,7 @@ def test_all_chance_comes_from_the_generator_that_is_passed_in(name, seed):
 # ------------------------------------------------------------ the pseudocode of the notes
 
 @given(rng=rngs, n=st.integers(0, 30), inner=shapes(0, 2), mask_ratio=ratios)
-def test_mask_input_hides_exactly_its_share_and_nothing_else(rng, n, inner, mask_ratio):
+def test_mask_input_hides_exactly_k_elements_and_keeps_the_others(rng, n, inner, mask_ratio):
     x = anything(rng, (n, *inner)).astype(np.float32)
     before = x.copy()
     corrupted, indices = mask_input(x, mask_ratio=mask_ratio, mask_value=7, rng=rng)
@@ -60,7 +60,7 @@ def test_mask_input_hides_exactly_its_share_and_nothing_else(rng, n, inner, mask
     assert_array_equal(corrupted[visible], before[visible])
 
 
-def test_each_subset_is_as_likely_as_any_other():
+def test_all_subsets_are_equally_likely():
     """5 elements, 2 hidden: 10 pairs."""
     counts = np.zeros((5, 5), int)
     for _ in range(5000):
@@ -69,7 +69,7 @@ def test_each_subset_is_as_likely_as_any_other():
     assert pairs.sum() == 5000 and within_binomial(pairs, 5000, 1 / 10)
 
 
-def test_the_mask_may_be_an_element():
+def test_the_mask_value_may_be_an_element():
     x = np.arange(12.0).reshape(4, 3)
     corrupted, indices = mask_input(x, mask_ratio=0.5, mask_value=[7, 8, 9], rng=RNG)
     assert_array_equal(corrupted[indices], [[7, 8, 9]] * 2)
@@ -79,7 +79,7 @@ def test_the_mask_may_be_an_element():
 # ------------------------------------------------------------ tokens
 
 @given(rng=rngs, shape=shapes(1, 3), V=st.integers(1, 9), mask_ratio=ratios, above=st.integers(0, 3))
-def test_tokens_change_only_where_chosen_and_in_each_sequence_as_many(rng, shape, V, mask_ratio, above):
+def test_k_tokens_of_each_sequence_are_chosen_and_only_these_change(rng, shape, V, mask_ratio, above):
     tokens = rng.integers(0, V, (*shape[:-1], 4 * shape[-1]))
     before, mask_id = tokens.copy(), V + above
     corrupted, chosen = mask_tokens(tokens, vocab_size=V, mask_id=mask_id, mask_ratio=mask_ratio, rng=rng)
@@ -91,7 +91,7 @@ def test_tokens_change_only_where_chosen_and_in_each_sequence_as_many(rng, shape
     assert np.isin(corrupted[chosen], [*range(V), mask_id]).all()
 
 
-def test_the_fates_of_chosen_tokens_are_those_of_bert():
+def test_chosen_tokens_are_masked_replaced_or_kept_as_in_bert():
     """[MASK] 0.8; another token 0.1 (V - 1) / V, each of them as often; the same one 0.1 + 0.1 / V."""
     V = 5
     tokens = RNG.integers(0, V, (400, 100))
@@ -107,7 +107,7 @@ def test_the_fates_of_chosen_tokens_are_those_of_bert():
     assert within_binomial(same_in_two_rows, 399 * 100, 0.25)
 
 
-def test_each_chosen_token_draws_its_fate_and_its_substitute_alone():
+def test_chosen_tokens_are_independent():
     """All tokens are 0 and all are chosen: two in one sequence have each pair of fates with p_i p_j."""
     V, N = 3, 60_000
     p = np.array([0.1 + 0.1 / V] + [0.1 / V] * (V - 1) + [0.8])    # 0, another token, [MASK]
@@ -122,7 +122,7 @@ def test_each_chosen_token_draws_its_fate_and_its_substitute_alone():
 # ------------------------------------------------------------ patches
 
 @given(rng=rngs, n_images=st.integers(1, 4), n_patches=st.integers(1, 20), mask_ratio=ratios)
-def test_ids_restore_undoes_what_ids_keep_and_ids_mask_do(rng, n_images, n_patches, mask_ratio):
+def test_ids_restore_undoes_the_shuffle(rng, n_images, n_patches, mask_ratio):
     keep, hide, restore = mask_patches(n_images, n_patches, mask_ratio=mask_ratio, rng=rng)
     assert hide.shape == (n_images, int(n_patches * mask_ratio)) and keep.shape[0] == n_images
     order = np.concatenate([keep, hide], axis=1)
@@ -134,7 +134,7 @@ def test_ids_restore_undoes_what_ids_keep_and_ids_mask_do(rng, n_images, n_patch
     assert_array_equal(np.take_along_axis(shuffled, restore, axis=1), x)
 
 
-def test_each_patch_is_hidden_as_often_and_each_image_has_a_mask_of_its_own():
+def test_all_orders_are_equally_likely_and_images_are_independent():
     _, hide, restore = mask_patches(4000, 8, mask_ratio=0.75, rng=RNG)
     assert within_binomial(np.bincount(hide.ravel(), minlength=8), 4000, 0.75)
     for patch in restore.T:    # also within the visible, and within the hidden ones
@@ -154,7 +154,7 @@ def runs(row):
 
 
 @given(rng=rngs, shape=shapes(0, 2), T=st.integers(0, 40), mask_ratio=ratios, span_length=st.integers(1, 9))
-def test_spans_have_exactly_their_share_and_their_length(rng, shape, T, mask_ratio, span_length):
+def test_spans_hide_exactly_k_readings_and_have_their_length(rng, shape, T, mask_ratio, span_length):
     x = 3 + anything(rng, (*shape, T)).astype(np.float32)    # no 0 of its own
     before = x.copy()
     corrupted, mask = mask_spans(x, mask_ratio=mask_ratio, span_length=span_length, rng=rng)
@@ -169,7 +169,7 @@ def test_spans_have_exactly_their_share_and_their_length(rng, shape, T, mask_rat
         assert_array_equal(rest[rest > 0], [k % span_length] if k % span_length else [])
 
 
-def test_all_places_of_the_spans_are_equally_likely():
+def test_all_arrangements_of_the_spans_are_equally_likely():
     """8 readings, 5 hidden in spans of 2: the orders of 2, 2, 1 and three visible are 6!/(2! 1! 3!) = 60."""
     mask = mask_spans(np.ones((30000, 8)), mask_ratio=0.625, span_length=2, rng=RNG)[1]
     words = {}
@@ -217,7 +217,7 @@ def test_the_adjacency_holds_both_directions_of_every_edge(graph):
 
 
 @given(rng=rngs, graph=graphs())
-def test_hidden_and_visible_edges_are_all_edges_and_non_edges_are_none(rng, graph):
+def test_edges_are_visible_or_hidden_and_non_edges_are_no_edges(rng, graph):
     edges, n_nodes, mask_ratio = graph
     visible, hidden, non_edges = mask_edges(edges, n_nodes, mask_ratio=mask_ratio, rng=rng)
     k = int(len(edges) * mask_ratio)
@@ -230,7 +230,7 @@ def test_hidden_and_visible_edges_are_all_edges_and_non_edges_are_none(rng, grap
     assert (non_edges[:, 0] < non_edges[:, 1]).all() and (non_edges >= 0).all() and (non_edges < n_nodes).all()
 
 
-def test_each_edge_is_hidden_as_often_and_each_non_edge_drawn_as_often():
+def test_all_sets_of_edges_and_of_non_edges_are_equally_likely():
     """Two of the 4 edges of a path, 6 sets; and two of the 6 pairs without an edge, 15 sets."""
     hidden, drawn = {}, {}
     for _ in range(3000):
@@ -254,7 +254,7 @@ def test_too_few_pairs_without_an_edge_are_refused():
 # ------------------------------------------------------------ the loss
 
 @given(rng=rngs, shape=shapes(1, 2), n_classes=st.integers(1, 4), tokens=st.booleans())
-def test_the_loss_ignores_what_is_visible(rng, shape, n_classes, tokens):
+def test_the_loss_ignores_visible_positions(rng, shape, n_classes, tokens):
     """A change at a visible position leaves the loss bit for bit, and the gradient there is exactly 0."""
     mask = rng.random(shape) < 0.5
     if not mask.any():
@@ -282,36 +282,19 @@ def test_ratios_of_0_and_1_on_a_single_row():
         assert mask_spans(row, mask_ratio=ratio, span_length=4, rng=RNG)[1].sum() == count
         assert len(mask_input(row[0], mask_ratio=ratio, mask_value=9, rng=RNG)[1]) == count
     assert_array_equal(mask_spans(row, mask_ratio=1, span_length=4, rng=RNG)[0], 0 * row)
-    missing = mask_spans(np.array([math.nan, math.inf]), mask_ratio=1, span_length=4, rng=RNG)[0]
-    assert_array_equal(missing, [0, 0], "a hidden reading is 0, also one that was NaN")
 
 
-X, T3 = np.zeros((4, 3)), np.zeros((2, 3), int)
+X = np.zeros((4, 3))
 
 
 @pytest.mark.parametrize("call, words", [
-    (lambda: mask_input(X, mask_ratio=1.5, mask_value=0, rng=RNG), "mask_input: mask_ratio must be >= 0 and"),
-    (lambda: mask_input(X, mask_ratio=math.nan, mask_value=0, rng=RNG), "mask_ratio must be .* got nan"),
-    (lambda: mask_input(3.0, mask_ratio=1, mask_value=0, rng=RNG), r"x must have shape \(n, ...\), got \(\)"),
-    (lambda: mask_input(T3, mask_ratio=1, mask_value=0.5, rng=RNG), "mask_value must be a value of dtype int"),
-    (lambda: mask_input(X, mask_ratio=0.5, mask_value=0, rng=0), "rng must be a numpy.random.Generator"),
-    (lambda: mask_tokens(T3, vocab_size=3, mask_id=2, rng=RNG), "mask_id must be an int outside 0..2, got 2"),
-    (lambda: mask_tokens(T3 + 3, vocab_size=3, mask_id=3, rng=RNG), "tokens must be in 0..2, got 3"),
-    (lambda: mask_tokens(X, vocab_size=3, mask_id=3, rng=RNG), "tokens must be integers, got dtype float64"),
-    (lambda: mask_tokens(1, vocab_size=3, mask_id=3, rng=RNG), r"tokens must have shape \(..., T\)"),
-    (lambda: mask_patches(0, 4, mask_ratio=0.5, rng=RNG), "n_images must be an int >= 1, got 0"),
-    (lambda: mask_patches(2, 4, mask_ratio=-0.1, rng=RNG), "mask_patches: mask_ratio must be"),
-    (lambda: mask_spans(X, mask_ratio=0.5, span_length=0, rng=RNG), "span_length must be an int >= 1"),
-    (lambda: mask_spans(1.0, mask_ratio=0.5, span_length=1, rng=RNG), r"x must have shape \(..., T\)"),
-    (lambda: mask_edges([(0, 1), (1, 0)], 2, mask_ratio=0, rng=RNG), "edges must be given once"),
-    (lambda: mask_edges([(0, 1), (1, 1)], 2, mask_ratio=0, rng=RNG), "different nodes, got a loop at 1"),
-    (lambda: mask_edges([(0, 2)], 2, mask_ratio=0, rng=RNG), "edges must be in 0..1, got 2"),
-    (lambda: mask_edges([0, 1], 2, mask_ratio=0, rng=RNG), r"edges must have shape \(m, 2\), got \(2,\)"),
+    (lambda: mask_input(np.zeros(3, int), mask_ratio=1, mask_value=0.5, rng=RNG), "mask_value must be a value of dtype int"),
+    (lambda: mask_edges([(0, 1), (1, 0)], 2, mask_ratio=0, rng=RNG), "each pair once and in one direction"),
+    (lambda: mask_edges([(0, 1), (1, 1)], 2, mask_ratio=0, rng=RNG), "edges must join different nodes"),
     (lambda: mask_edges([(0, 1)], 2, mask_ratio=1, rng=RNG), "must hide at most 0 edges"),
     (lambda: masked_loss(X, X, X[:, 0] > 0, loss_fn=F.mse_loss), "mask must hide at least one position"),
-    (lambda: masked_loss(X, X, X[:, 0], loss_fn=F.mse_loss), "mask must be bool, .* got dtype float64"),
-    (lambda: masked_loss(X, X[:2], X[:, 0] == 0, loss_fn=F.mse_loss), r"target \(2, 3\), got dtype bool"),
+    (lambda: masked_loss(X, X[:2], X[:, 0] == 0, loss_fn=F.mse_loss), r"target \(2, 3\), got \(4,\)"),
 ])
 def test_errors_say_what_to_write(call, words):
-    with pytest.raises((ValueError, TypeError), match=words):
+    with pytest.raises(ValueError, match=words):
         call()

@@ -5,165 +5,166 @@ SSL, TESTS = "tinyml.selfsupervised", "test_masking.py"
 
 CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
     Exercise(
-        name="mask_input", target=f"{SSL}.masking:mask_input", level=1, minutes=10, keep=4,
-        task="Hide k elements of an array, a uniformly random subset, and say which; x is a copy already",
-        tests=(f"{TESTS}::test_mask_input_hides_exactly_its_share_and_nothing_else",
-               f"{TESTS}::test_each_subset_is_as_likely_as_any_other",
-               f"{TESTS}::test_the_mask_may_be_an_element",
-               f"{TESTS}::test_all_chance_comes_from_the_generator_that_is_passed_in[mask_input]"),
+        name="mask_input", target=f"{SSL}.masking:mask_input", level=1, minutes=10,
+        task="Hide k random elements of an array, and return which ones",
+        tests=(f"{TESTS}::test_mask_input_hides_exactly_k_elements_and_keeps_the_others",
+               f"{TESTS}::test_all_subsets_are_equally_likely",
+               f"{TESTS}::test_the_mask_value_may_be_an_element",
+               f"{TESTS}::test_rng_is_the_only_source_of_randomness[mask_input]"),
         hints=("k different indices, all subsets equally likely: the first k of a random order.",
-               "rng.permutation(len(x)) is a random order; its first k entries, sorted, are M, of shape (k,). "
-               "Then x[M] is overwritten.",
-               "mask_indices = np.sort(rng.permutation(len(x))[:k]), x[mask_indices] = ..., and return "
-               "both, x first."),
+               "rng.permutation(n) is a random order; its first k = int(n * mask_ratio) entries, sorted, are M, of "
+               "shape (k,). Overwrite these elements in a copy of x.",
+               "mask_indices = np.sort(rng.permutation(n)[:k]); x_corrupted = x.copy(); x_corrupted[...] = "
+               "mask_value; return both"),
+        also=("_check_holds(x, mask_value) refuses a value that x cannot hold: call it first.",
+              "The product n mask_ratio is a float, and int rounds it down: int(100 * 0.29) is 28."),
         mistakes=(
-            Mistake("np.sort(rng.permutation(len(x))[:k])", "np.sort(rng.integers(0, max(len(x), 1), k))",
+            Mistake("np.sort(rng.permutation(n)[:k])", "np.sort(rng.integers(0, max(n, 1), k))",
                     "Independent draws may hit one index twice: draw without replacement."),
-            Mistake("np.sort(rng.permutation(len(x))[:k])", "rng.permutation(len(x))[:k]",
+            Mistake("np.sort(rng.permutation(n)[:k])", "rng.permutation(n)[:k]",
                     "The indices come in ascending order: sort them."),
-            Mistake("np.sort(rng.permutation(len(x))[:k])", "np.arange(k)",
-                    "You always hide the first k elements: which ones is to be left to chance."),
-            Mistake("np.sort(rng.permutation(len(x))[:k])", "np.flatnonzero(rng.random(len(x)) < mask_ratio)",
-                    "A coin for each element hides k of them on average only: it must be k every time."),
-            Mistake("x[mask_indices] = mask_value", "x[mask_indices] = 0",
-                    "What stands at a hidden place is mask_value, whatever that is."))),
+            Mistake("np.sort(rng.permutation(n)[:k])", "np.arange(k)",
+                    "You always hide the first k elements: choose them at random."),
+            Mistake("np.sort(rng.permutation(n)[:k])", "np.flatnonzero(rng.random(n) < mask_ratio)",
+                    "Hiding each element with probability mask_ratio hides k of them only on average: it must be k "
+                    "every time."),
+            Mistake("x_corrupted = x.copy()", "x_corrupted = x",
+                    "x belongs to the caller: change a copy."),
+            Mistake("x_corrupted[mask_indices] = mask_value", "x_corrupted[mask_indices] = 0",
+                    "The hidden elements become mask_value, whatever it is."))),
     Exercise(
-        name="masked_loss", target=f"{SSL}.masking:masked_loss", level=1, minutes=5, keep=4, after=("mask_input",),
-        task="Give the loss of the hidden positions alone",
-        tests=(f"{TESTS}::test_the_loss_ignores_what_is_visible",),
+        name="masked_loss", target=f"{SSL}.masking:masked_loss", level=1, minutes=5, after=("mask_input",),
+        task="Compute the loss at the hidden positions only",
+        tests=(f"{TESTS}::test_the_loss_ignores_visible_positions",),
         hints=("A boolean array as an index picks the positions where it is True, and makes one axis of them.",
                "Pick the hidden positions from prediction (a Tensor, so gradients follow) and from target, "
                "both to shape (|M|, ...), and pass these to loss_fn.",
                "return loss_fn(prediction[...], target[...]), the index being mask in both"),
+        also=("The library's own function also raises a ValueError if shapes disagree or nothing is hidden; yours "
+              "need not.",),
         mistakes=(
             Mistake("loss_fn(prediction[mask], target[mask])", "loss_fn(prediction, target)",
-                    "This loss counts the visible positions too, and to copy what is visible teaches nothing."),
+                    "This loss counts the visible positions too, and copying what is visible teaches nothing."),
             Mistake("loss_fn(prediction[mask], target[mask])", "loss_fn(prediction[~mask], target[~mask])",
-                    "The mask is True where something is hidden: you take the visible positions."),
+                    "The mask is True at the hidden positions: you take the visible ones."),
             Mistake("loss_fn(prediction[mask], target[mask])",
                     "loss_fn(prediction * mask.reshape(mask.shape + (1,) * (prediction.ndim - mask.ndim)), "
                     "np.where(mask.reshape(mask.shape + (1,) * (target.ndim - mask.ndim)), target, 0))",
-                    "The mean is over the hidden positions alone: multiplied with the mask the visible ones are "
-                    "still there, as zeros, and count in it; pick the hidden ones by an index."),
+                    "The mean is over the hidden positions: multiplied by the mask the visible ones are still "
+                    "there, as zeros, and count in it. Pick the hidden ones by an index."),
             Mistake("loss_fn(prediction[mask], target[mask])",
-                    "loss_fn(as_tensor(prediction.data[mask]), target[mask])",
-                    "Index the Tensor itself: taken out of .data the numbers have no gradient."))),
+                    "loss_fn(type(prediction)(prediction.data[mask]), target[mask])",
+                    "Index the Tensor itself: a new Tensor made of .data has no gradient."))),
     Exercise(
-        name="mask_tokens", target=f"{SSL}.masking:mask_tokens", level=2, minutes=15, keep=5, after=("mask_input",),
-        task="Corrupt k tokens of each sequence as BERT does: 80 % [MASK], 10 % a random token, 10 % as they "
-             "were",
-        tests=(f"{TESTS}::test_tokens_change_only_where_chosen_and_in_each_sequence_as_many",
-               f"{TESTS}::test_the_fates_of_chosen_tokens_are_those_of_bert",
-               f"{TESTS}::test_each_chosen_token_draws_its_fate_and_its_substitute_alone",
-               f"{TESTS}::test_all_chance_comes_from_the_generator_that_is_passed_in[mask_tokens]",
+        name="mask_tokens", target=f"{SSL}.masking:mask_tokens", level=2, minutes=15, after=("mask_input",),
+        task="Corrupt k tokens of each sequence as BERT does: 80 % [MASK], 10 % a random token, 10 % unchanged",
+        tests=(f"{TESTS}::test_k_tokens_of_each_sequence_are_chosen_and_only_these_change",
+               f"{TESTS}::test_chosen_tokens_are_masked_replaced_or_kept_as_in_bert",
+               f"{TESTS}::test_chosen_tokens_are_independent",
+               f"{TESTS}::test_rng_is_the_only_source_of_randomness[mask_tokens]",
                f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
-        hints=("First choose k positions of each sequence (_random_subsets does that), then decide the fate of "
-               "every chosen one with a random number of its own.",
-               "With fate uniform in [0, 1), of the shape of tokens: below 0.8 the token is mask_id, from 0.8 "
-               "to 0.9 it is drawn from 0..V-1, from 0.9 on it stays. All of that only where chosen.",
-               "chosen = _random_subsets(tokens.shape, k, rng); fate = rng.random(...); other = rng.integers(...); "
-               "corrupted = np.where(chosen & (fate < 0.9), other, tokens); over that np.where(chosen & (fate < "
-               "0.8), mask_id, corrupted); return it, and chosen"),
+        hints=("First choose k positions of each sequence: where a random order of 0..T-1 is below k. Then decide "
+               "what becomes of each chosen token, with a random number for each.",
+               "_random_orders(tokens.shape, rng) < k is True at k positions of each row. With fate uniform in "
+               "[0, 1), of the shape of tokens: below 0.8 the token becomes mask_id, from 0.8 to 0.9 a random one of "
+               "0..V-1, from 0.9 on it stays. All of that only where chosen.",
+               "chosen = _random_orders(...) < int(T * mask_ratio); fate = rng.random(...); random_token = "
+               "rng.integers(...); np.select takes the first case that is true: cases = [~chosen, fate < 0.8, "
+               "fate < 0.9] for [tokens, mask_id, random_token], and otherwise tokens; return the result, and chosen"),
+        also=("A random token may be the token itself.",),
         mistakes=(
-            Mistake("np.where(chosen & (fate < 0.8), mask_id, corrupted)",
-                    "np.where(chosen, mask_id, corrupted)",
-                    "Not every chosen token becomes [MASK]: a tenth is drawn at random, a tenth stays as it "
-                    "is."),
-            Mistake("np.where(chosen & (fate < 0.9), other, tokens)", "np.where(chosen, other, tokens)",
-                    "Of the chosen tokens that are not [MASK] only half are drawn at random: a tenth of all "
-                    "stays."),
-            Mistake("np.where(chosen & (fate < 0.9), other, tokens)", "tokens",
+            Mistake("fate < 0.8, fate < 0.9]", "fate < 1, fate < 0.9]",
+                    "Not every chosen token becomes [MASK]: a tenth becomes a random token, a tenth stays."),
+            Mistake("fate < 0.8, fate < 0.9]", "fate < 0.8, fate < 1]",
+                    "Of the chosen tokens that are not [MASK] only half become a random token: a tenth of all stays."),
+            Mistake("fate < 0.8, fate < 0.9]", "fate < 0.8, fate < 0.8]",
                     "A tenth of the chosen tokens must become a random token: yours are [MASK] or stay."),
-            Mistake("np.where(chosen & (fate < 0.9), other, tokens)",
-                    "np.where(chosen & (rng.random(tokens.shape) < 0.1), other, tokens)",
-                    "A second coin of 0.1 falls on the 20 % that are left, and gives 2 %: take both fates from one "
+            Mistake("fate < 0.8, fate < 0.9]", "fate < 0.8, rng.random(tokens.shape) < 0.1]",
+                    "A second draw of 0.1 applies to the 20 % that are left, and gives 2 %: decide both from one "
                     "number, below 0.8 and from 0.8 to 0.9."),
-            Mistake("fate, other = rng.random(tokens.shape)", "fate, other = rng.random((*tokens.shape[:-1], 1))",
-                    "Each token draws its fate alone: yours share one in a whole sequence."),
+            Mistake("fate = rng.random(tokens.shape)", "fate = rng.random((*tokens.shape[:-1], 1))",
+                    "Each token has a random number of its own: yours share one in a whole sequence."),
             Mistake("rng.integers(0, vocab_size, tokens.shape)", "rng.integers(0, vocab_size)",
-                    "Each place draws a random token of its own: yours all get the same one."),
+                    "Each position draws a random token of its own: yours all get the same one."),
             Mistake("rng.integers(0, vocab_size, tokens.shape)", "rng.integers(0, max(vocab_size - 1, 1), "
                     "tokens.shape)", "A random token is one of 0..V-1, the last one included: rng.integers leaves "
                     "out its upper end, so write V."),
-            Mistake("rng.integers(0, vocab_size, "
-                    "tokens.shape)", "rng.integers(0, vocab_size + 1, tokens.shape)",
+            Mistake("rng.integers(0, vocab_size, tokens.shape)", "rng.integers(0, vocab_size + 1, tokens.shape)",
                     "A random token is one of 0..V-1: rng.integers leaves out its upper end already."),
-            Mistake("chosen = _random_subsets(tokens.shape, k, "
-                    "rng)", "chosen = rng.random(tokens.shape) < mask_ratio",
-                    "A coin for each token chooses k of them on average only: it must be k in each sequence."),
-            Mistake("chosen = _random_subsets(tokens.shape, k, rng)",
-                    "chosen = np.broadcast_to(_random_subsets(tokens.shape[-1:], k, rng), tokens.shape)",
+            Mistake("chosen = _random_orders(tokens.shape, rng) < int(T * mask_ratio)",
+                    "chosen = rng.random(tokens.shape) < mask_ratio",
+                    "Choosing each token with probability mask_ratio chooses k of them only on average: it must be k "
+                    "in each sequence."),
+            Mistake("_random_orders(tokens.shape, rng)",
+                    "np.broadcast_to(_random_orders(tokens.shape[-1:], rng), tokens.shape)",
                     "Each sequence has positions of its own: yours are the same in all of them."),
-            Mistake("np.where(chosen & (fate < 0.8), mask_id, corrupted)",
-                    "np.where(fate < 0.8, mask_id, corrupted)",
-                    "Only chosen tokens may become [MASK]: the others stay as they are."))),
+            Mistake("[~chosen, fate < 0.8,", "[np.zeros_like(chosen), fate < 0.8,",
+                    "Only chosen tokens may change: the others stay as they are."))),
     Exercise(
-        name="mask_patches", target=f"{SSL}.masking:mask_patches", level=2, minutes=15, keep=2, after=("mask_input",),
-        task="Shuffle the patches of each image, cut the order in two, and say how to undo it",
-        tests=(f"{TESTS}::test_ids_restore_undoes_what_ids_keep_and_ids_mask_do",
-               f"{TESTS}::test_each_patch_is_hidden_as_often_and_each_image_has_a_mask_of_its_own",
-               f"{TESTS}::test_all_chance_comes_from_the_generator_that_is_passed_in[mask_patches]",
+        name="mask_patches", target=f"{SSL}.masking:mask_patches", level=2, minutes=15, after=("mask_input",),
+        task="Shuffle the patches of each image, cut the order in two, and compute how to undo it",
+        tests=(f"{TESTS}::test_ids_restore_undoes_the_shuffle",
+               f"{TESTS}::test_all_orders_are_equally_likely_and_images_are_independent",
+               f"{TESTS}::test_rng_is_the_only_source_of_randomness[mask_patches]",
                f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
-        hints=("_shuffles gives an order for each image. Which operation turns an order into its inverse?",
-               "argsort of a permutation is its inverse: p[argsort(p)] = 0, 1, 2, ... Here for each row, "
+        hints=("_random_orders gives an order for each image. Which operation inverts a permutation?",
+               "argsort of a permutation p is its inverse: p[argsort(p)] = 0, 1, 2, ... Here in each row, "
                "axis=1. ids_keep is (N, n_keep), ids_mask (N, L - n_keep), ids_restore (N, L).",
-               "order = _shuffles(n_images, n_patches, rng); return order[:, :n_keep], the other columns, and "
-               "order.argsort(...)"),
+               "order = _random_orders((n_images, n_patches), rng); ids_keep is order[:, :n_keep], ids_mask the other "
+               "columns, ids_restore = order.argsort(...)"),
+        also=("int(L mask_ratio) patches are hidden; ids_keep and ids_mask stay in the shuffled order.",),
         mistakes=(
             Mistake("order.argsort(axis=1)", "order",
-                    "The order itself does not undo itself: ids_restore is the inverse permutation, argsort of "
-                    "it."),
+                    "A permutation does not undo itself: ids_restore is its inverse, argsort."),
             Mistake("order[:, :n_keep], order[:, n_keep:]", "order[:, n_keep:], order[:, :n_keep]",
                     "The first n_keep of the order are visible, the others hidden: yours are the other way "
                     "round."),
-            Mistake("_shuffles(n_images, n_patches, "
-                    "rng)", "np.repeat(_shuffles(1, n_patches, rng), n_images, axis=0)",
+            Mistake("_random_orders((n_images, n_patches), rng)",
+                    "np.repeat(_random_orders((1, n_patches), rng), n_images, axis=0)",
                     "Each image has an order of its own: yours hides the same patches in all images."),
             Mistake("order.argsort(axis=1)", "order.argsort(axis=0)",
                     "An order belongs to an image: sort along the patches, axis=1."),
-            Mistake("return order[:, :n_keep], ", "return np.sort(order[:, :n_keep], axis=1), ",
-                    "ids_keep stays in the shuffled order: sorted, it does not fit ids_restore any more."),
-            Mistake("_shuffles(n_images, n_patches, rng)", "np.tile(np.arange(n_patches), (n_images, 1))",
+            Mistake("= order[:, :n_keep], ", "= np.sort(order[:, :n_keep], axis=1), ",
+                    "ids_keep stays in the shuffled order: sorted, it no longer fits ids_restore."),
+            Mistake("_random_orders((n_images, n_patches), rng)", "np.tile(np.arange(n_patches), (n_images, 1))",
                     "Nothing is random here: the last patches are always the hidden ones."))),
     Exercise(
-        name="mask_spans", target=f"{SSL}.masking:mask_spans", level=3, minutes=30, keep=5, after=("mask_tokens",),
-        task="Zero out spans of each series that do not overlap, k readings in all, every arrangement as "
+        name="mask_spans", target=f"{SSL}.masking:mask_spans", level=3, minutes=30, after=("mask_tokens",),
+        task="Set spans of each series to zero that do not overlap, k readings in all, all arrangements equally "
              "likely",
-        tests=(f"{TESTS}::test_spans_have_exactly_their_share_and_their_length",
-               f"{TESTS}::test_all_places_of_the_spans_are_equally_likely",
-               f"{TESTS}::test_all_chance_comes_from_the_generator_that_is_passed_in[mask_spans]",
+        tests=(f"{TESTS}::test_spans_hide_exactly_k_readings_and_have_their_length",
+               f"{TESTS}::test_all_arrangements_of_the_spans_are_equally_likely",
+               f"{TESTS}::test_rng_is_the_only_source_of_randomness[mask_spans]",
                f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
         hints=("Do not draw places until none overlap: with a mask_ratio near 1 that never ends. Put blocks in a "
                "random order: each span is a block, and each visible reading is a block of length 1.",
                "The blocks: k // span_length of span_length, one of k % span_length if that is not 0, and T - k "
                "visible ones of length 1. Shuffle them in each row, and repeat \"is this block a span?\" as often "
                "as the block is long: T booleans.",
-               "spans = [span_length] * (k // span_length) + [k % span_length] * (k % span_length > 0); lengths = "
-               "np.array(spans + [1] * (T - k), np.int64); order = _shuffles(rows, len(lengths), rng); mask = "
-               "np.repeat(order < ..., lengths[order].ravel()).reshape(x.shape); return np.where with a 0 of x's "
-               "dtype, and mask"),
+               "n_full, remainder = divmod(k, span_length); spans = [span_length] * n_full + [remainder] * (remainder "
+               "> 0); lengths = np.array(spans + [1] * (T - k), np.int64); order = _random_orders((*rows, "
+               "len(lengths)), rng) with *rows, T = x.shape; mask = np.repeat(order < ..., "
+               "lengths[order].ravel()).reshape(x.shape); zero the hidden readings of a copy of x, return it, and "
+               "mask"),
         mistakes=(
-            Mistake(" + [k % span_length] * (k % span_length > 0)", "",
+            Mistake(" + [remainder] * (remainder > 0)", "",
                     "The last span is shorter, k % span_length readings: without it fewer than k are hidden."),
-            Mistake("lengths[order].ravel()", "np.tile(lengths, rows)",
+            Mistake("lengths[order].ravel()", "np.tile(lengths, order.size // max(len(lengths), 1))",
                     "A block's length goes with the block: lengths[order], not lengths in their first order."),
             Mistake("order < len(spans)", "order < k",
                     "Spans are the first len(spans) blocks: k is the number of hidden readings, not of spans."),
-            Mistake("_shuffles(rows, len(lengths), "
-                    "rng)", "np.repeat(_shuffles(1, len(lengths), rng), rows, axis=0)",
+            Mistake("_random_orders((*rows, len(lengths)), rng)",
+                    "np.broadcast_to(_random_orders(len(lengths), rng), (*rows, len(lengths)))",
                     "Each series has spans of its own: yours are at the same places in all rows."),
-            Mistake("np.where(mask, x.dtype.type(0), x)", "np.where(mask, x, x.dtype.type(0))",
+            Mistake("x_corrupted[mask] = 0", "x_corrupted[~mask] = 0",
                     "Zero goes where the mask is True, and the rest stays: yours is the other way round."),
-            Mistake("    return np.where(mask, x.dtype.type(0), x), mask",
-                    "    x[mask] = 0\n    return x, mask",
-                    "x belongs to the caller: write the zeros into a copy, or use np.where."),
-            Mistake("x.dtype.type(0)", "0.0",
-                    "The result has the dtype of x: a 0.0 makes integers float64."),
-            Mistake("x), mask", "x), ~mask",
+            Mistake("x_corrupted = x.copy()", "x_corrupted = x",
+                    "x belongs to the caller: write the zeros into a copy."),
+            Mistake("x_corrupted = x.copy()", "x_corrupted = x.astype(float)",
+                    "The result has the dtype of x: keep it."),
+            Mistake("return x_corrupted, mask", "return x_corrupted, ~mask",
                     "The mask is True where a reading is hidden: yours is the other way round."),
-            Mistake("np.where(mask, x.dtype.type(0), x)", "x * ~mask",
-                    "NaN times 0 is NaN: put a 0 there instead, with np.where."),
-            Mistake("np.repeat(order < len(spans), lengths[order].ravel())", "(_shuffles(rows, T, rng) < k)",
+            Mistake("np.repeat(is_span, lengths[order].ravel())", "(_random_orders(x.shape, rng) < k)",
                     "The readings are hidden one by one: they must be hidden in spans of span_length."),
             Mistake("[1] * (T - k)", "[span_length] * ((T - k) // span_length) + [1] * ((T - k) % span_length)",
                     "Visible readings are blocks of one each: in larger blocks most arrangements cannot "
@@ -197,41 +198,43 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
                     "The axes to exchange are a and j, those in the middle (2 and 3): yours mixes rows with "
                     "columns."))),
     Exercise(
-        name="mask_edges", target=f"{SSL}.masking:mask_edges", level=2, minutes=20, keep=2, after=("mask_input",),
-        task="Hide k edges of a graph, and draw as many different pairs of nodes that have none",
-        tests=(f"{TESTS}::test_hidden_and_visible_edges_are_all_edges_and_non_edges_are_none",
-               f"{TESTS}::test_each_edge_is_hidden_as_often_and_each_non_edge_drawn_as_often",
+        name="mask_edges", target=f"{SSL}.masking:mask_edges", level=2, minutes=20, after=("mask_input",),
+        task="Hide k edges of a graph, and draw as many different pairs of nodes without an edge",
+        tests=(f"{TESTS}::test_edges_are_visible_or_hidden_and_non_edges_are_no_edges",
+               f"{TESTS}::test_all_sets_of_edges_and_of_non_edges_are_equally_likely",
                f"{TESTS}::test_too_few_pairs_without_an_edge_are_refused",
-               f"{TESTS}::test_all_chance_comes_from_the_generator_that_is_passed_in[mask_edges]"),
+               f"{TESTS}::test_rng_is_the_only_source_of_randomness[mask_edges]"),
         hints=("Nodes are few: list all pairs without an edge, then draw k of them. Each pair once, i < j.",
-               "np.triu(~adjacent, 1) is True at the pairs i < j without an edge, np.argwhere makes rows (i, "
-               "j) of them. Refuse (ValueError) if there are fewer than k. Draw k edges and k pairs without "
+               "np.triu(~adjacency(edges, n_nodes), 1) is True at the pairs i < j without an edge, np.argwhere makes "
+               "rows (i, j) of them. Raise a ValueError if there are fewer than k. Draw k edges and k pairs without "
                "replacement.",
-               "pairs = np.argwhere(np.triu(~adjacent, 1)); if len(pairs) < k: raise ValueError(...); hide = "
-               "_random_subsets((1, len(edges)), k, rng)[0], boolean; return edges[~hide], edges[hide], and "
+               "pairs = np.argwhere(np.triu(..., 1)); if len(pairs) < k: raise ValueError(...); hide = "
+               "_random_orders(len(edges), rng) < k, boolean; return edges[~hide], edges[hide], and "
                "pairs[rng.permutation(...)[:k]]"),
+        also=("Visible and hidden edges keep the order of edges; a non-edge is (i, j) with i < j.",
+              "If there are fewer than k pairs without an edge, raise a ValueError."),
         mistakes=(
-            Mistake("np.triu(~adjacent, 1)", "~adjacent",
+            Mistake("np.triu(without_edge, 1)", "without_edge",
                     "Each pair is to be drawn once, with i < j: take the part above the diagonal."),
-            Mistake("np.triu(~adjacent, 1)", "np.triu(~adjacent)",
+            Mistake("np.triu(without_edge, 1)", "np.triu(without_edge)",
                     "A node is no pair with itself: leave out the diagonal, np.triu(..., 1)."),
-            Mistake("np.triu(~adjacent, 1)", "np.triu(np.ones_like(adjacent), 1)",
+            Mistake("np.triu(without_edge, 1)", "np.triu(np.ones_like(without_edge), 1)",
                     "Non-edges are pairs without an edge, hidden or visible: yours are any pairs."),
             Mistake("edges[~hide], edges[hide]", "edges[hide], edges[~hide]",
                     "Visible edges come first, then the hidden ones: yours are the other way round."),
-            Mistake("pairs[rng.permutation(len(pairs))[:k]]", "pairs[rng.integers(0, max(len(pairs), 1), k)]",
+            Mistake("rng.permutation(len(pairs))[:k]", "rng.integers(0, max(len(pairs), 1), k)",
                     "Independent draws may give one pair twice: draw without replacement."),
             Mistake("    if len(pairs) < k:", "    if False:",
                     "If there are fewer than k pairs without an edge, raise a ValueError: yours returns fewer."),
-            Mistake("hide = _random_subsets((1, len(edges)), k, rng)[0]\n    return edges[~hide], edges[hide]",
-                    "order = rng.permutation(len(edges))\n    return edges[order[k:]], edges[order[:k]]",
+            Mistake("    hide = _random_orders(len(edges), rng) < k\n",
+                    "    edges = edges[rng.permutation(len(edges))]\n    hide = np.arange(len(edges)) < k\n",
                     "Visible and hidden edges stay in the order of edges: yours come in a random one."),
-            Mistake("    return edges[~hide]", "    pairs = np.argwhere(np.triu(~adjacency(edges[~hide], n_nodes), "
-                    "1))\n"
-                    "    return edges[~hide]",
+            Mistake("    hide = _random_orders(len(edges), rng) < k\n",
+                    "    hide = _random_orders(len(edges), rng) < k\n"
+                    "    pairs = np.argwhere(np.triu(~adjacency(edges[~hide], n_nodes), 1))\n",
                     "A hidden edge is an edge as well: draw non-edges from the pairs that are neither visible nor "
                     "hidden."),
-            Mistake("pairs[rng.permutation(len(pairs))[:k]]", "pairs[:k]",
+            Mistake("rng.permutation(len(pairs))[:k]", "np.arange(k)",
                     "You always take the first pairs: non-edges are to be drawn at random."))),
     Exercise(
         name="auc", target=f"{SSL}.masked_edges:auc", level=2, minutes=20, keep=3,

@@ -61,7 +61,7 @@ def truth(eigenvalues):
 def experiment(n, rng):
     """For each spectrum: the signal's part, the noise's, the first K's of this, the residual."""
     p = n_features(n)
-    Z, y, _ = make_linear(n, p, noise=np.sqrt(NOISE), beta=truth(np.ones(p)), rng=rng)
+    Z, y, _ = make_linear(n, p, sigma=np.sqrt(NOISE), beta=truth(np.ones(p)), rng=rng)
     found = []
     for spectrum in SPECTRA.values():
         eigenvalues = spectrum(p)

@@ -50,7 +50,7 @@ def trial(p, rng):
     """One training set: the risks of descent at T and at best_stop, of ridge at the matching lam,
     of X^+ y; and the index in T of the step that leave-one-out chooses (at p = n only).
     """
-    X, y, beta = make_linear(N, p, noise=np.sqrt(NOISE), rng=rng)
+    X, y, beta = make_linear(N, p, sigma=np.sqrt(NOISE), rng=rng)
     s, (stop, lr) = svd(X)[1], best_stop(p)
     t = np.append(T, stop)
     lam = matching_lam(t, lr=lr, n_samples=N)
@@ -75,7 +75,7 @@ chosen = results[:, at_n, -1].astype(int)
 stopped = path_descent[np.arange(REPEATS), chosen] / least_descent
 
 # %% One training set: filters, the engine's descent, and leaving samples out one by one
-X, y, _ = make_linear(N, N, noise=np.sqrt(NOISE), rng=demo.rng)
+X, y, _ = make_linear(N, N, sigma=np.sqrt(NOISE), rng=demo.rng)
 U, s, Vh = svd(X)
 walked = gradient_descent(X, y, lr=lr, n_steps=SHOWN[-1])[list(SHOWN)]
 written = (descent_filter(s, SHOWN, lr=lr) / s * (U.T @ y)) @ Vh

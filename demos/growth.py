@@ -52,7 +52,7 @@ def training_step(width=WIDTH, batch=BATCH, depth=DEPTH):
 
 
 def fit(n=FIXED, p=FIXED):
-    X, y, _ = make_linear(n, p, noise=0.1, rng=demo.rng)
+    X, y, _ = make_linear(n, p, sigma=0.1, rng=demo.rng)
     return lambda: min_norm(X, y)
 
 

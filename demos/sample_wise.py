@@ -42,7 +42,7 @@ def trial(n, rng):
 
     For x ~ N(0, I) the excess risk E (x'b - x'beta)^2 is ||b - beta||^2: it takes no test set.
     """
-    X, y, beta = make_linear(n, P, noise=np.sqrt(NOISE), rng=rng)
+    X, y, beta = make_linear(n, P, sigma=np.sqrt(NOISE), rng=rng)
     lam = optimal_lam(P / n, signal=SIGNAL, sigma2=NOISE)
     fits = np.array([min_norm(X, y), ridge(X, y, lam=lam)])
     return ((fits - beta) ** 2).sum(axis=1)

@@ -170,7 +170,7 @@ def test_the_risk_given_x_is_the_average_over_noise(n, p, alpha, noise=0.5, repe
 @pytest.mark.parametrize("n, p", [(12, 5), (10, 25), (1, 9)])
 def test_for_isotropic_features_it_is_on_average_the_risk_of_double_descent(n, p, repeats=1000):
     rng, beta, noise = np.random.default_rng(n), np.full(p, p ** -0.5), 0.5
-    parts = [[part.sum() for part in conditional_risk(make_linear(n, p, noise=0, rng=rng)[0], beta,
+    parts = [[part.sum() for part in conditional_risk(make_linear(n, p, sigma=0, rng=rng)[0], beta,
                                                       eigenvalues=np.ones(p), sigma2=noise)]
              for _ in range(repeats)]
     exact = [min_norm_bias(n, p, signal=1), min_norm_variance(n, p, sigma2=noise)]
@@ -182,7 +182,7 @@ def test_for_isotropic_features_it_is_on_average_the_risk_of_double_descent(n, p
 @given(p=st.integers(1, 5), extra=st.integers(3, 20), rng=rngs)
 def test_with_more_samples_than_features_the_covariance_does_not_matter(p, extra, rng):
     """X = Z D with D = diag(sqrt(eigenvalues)): for p <= n, D X^+ = Z^+, whatever D is."""
-    Z, beta, eigenvalues = make_linear(p + extra, p, noise=0, rng=rng)[0], np.ones(p), \
+    Z, beta, eigenvalues = make_linear(p + extra, p, sigma=0, rng=rng)[0], np.ones(p), \
         rng.uniform(0.1, 1, p)
     _, plain = conditional_risk(Z, beta, eigenvalues=np.ones(p), sigma2=1)
     bias, scaled = conditional_risk(Z * np.sqrt(eigenvalues), beta, eigenvalues=eigenvalues,

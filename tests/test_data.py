@@ -368,26 +368,26 @@ sizes = st.integers(1, 12)
 
 @given(n=sizes, p=sizes, rng=rngs)
 def test_without_noise_the_linear_model_is_its_equation(n, p, rng):
-    X, y, beta = make_linear(n, p, noise=0, rng=rng)
+    X, y, beta = make_linear(n, p, sigma=0, rng=rng)
     assert X.shape == (n, p) and X.dtype == y.dtype == beta.dtype == np.float64
     assert (y == X @ beta).all()
     assert abs(np.linalg.norm(beta) - 1) < 1e-15 * (p + 2)    # p squares, a root and a division
     mine = np.arange(p)
-    X, y, beta = make_linear(n, p, noise=0, rng=rng, beta=mine)
+    X, y, beta = make_linear(n, p, sigma=0, rng=rng, beta=mine)
     assert (beta == mine).all() and (y == X @ mine).all()
 
 
 def test_the_linear_model_has_isotropic_features_and_its_noise():
-    n, p, noise = 20_000, 5, 0.7
-    X, y, beta = make_linear(n, p, noise=noise, rng=np.random.default_rng(0))
+    n, p, sigma = 20_000, 5, 0.7
+    X, y, beta = make_linear(n, p, sigma=sigma, rng=np.random.default_rng(0))
     eps = y - X @ beta
     # Five standard errors: 1/sqrt(n) of a mean and of a product of two, sqrt(2/n) of a square.
     assert np.abs(X.mean(axis=0)).max() < 5 / math.sqrt(n)
     assert np.abs(X.T @ X / n - np.eye(p)).max() < 5 * math.sqrt(2 / n)
-    assert abs((eps**2).mean() / noise**2 - 1) < 5 * math.sqrt(2 / n)
-    assert np.abs(X.T @ eps / n / noise).max() < 5 / math.sqrt(n)
+    assert abs((eps**2).mean() / sigma**2 - 1) < 5 * math.sqrt(2 / n)
+    assert np.abs(X.T @ eps / n / sigma).max() < 5 / math.sqrt(n)
     rng, repeats = np.random.default_rng(0), 2000
-    betas = np.stack([make_linear(1, p, noise=0, rng=rng)[2] for _ in range(repeats)])
+    betas = np.stack([make_linear(1, p, sigma=0, rng=rng)[2] for _ in range(repeats)])
     # No direction is preferred: p beta_i beta_j has the mean of I and a variance below 2.
     assert np.abs(p * betas.T @ betas / repeats - np.eye(p)).max() < 5 * math.sqrt(2 / repeats)
 
@@ -421,7 +421,7 @@ def test_a_spiral_goes_from_the_origin_to_radius_one():
 
 
 MAKERS = {
-    "make_linear": lambda n, noise, rng: make_linear(n, 3, noise=noise, rng=rng),
+    "make_linear": lambda n, noise, rng: make_linear(n, 3, sigma=noise, rng=rng),
     "make_moons": lambda n, noise, rng: make_moons(n, noise=noise, rng=rng),
     "make_spirals": lambda n, noise, rng: make_spirals(n, 3, noise=noise, rng=rng),
 }
@@ -572,19 +572,19 @@ R, X, Y = np.random.default_rng(0), np.zeros((6, 2)), np.zeros(6, int)
 LENGTHS = "arrays must have one length >= 1 in common, got lengths"
 ERRORS = {    # message -> (kind of error, call)
     "make_linear: n_samples must be an int >= 1, got 0":
-        (ValueError, lambda: make_linear(0, 1, noise=0, rng=R)),
+        (ValueError, lambda: make_linear(0, 1, sigma=0, rng=R)),
     "make_linear: n_features must be an int >= 1, got 1.0":
-        (ValueError, lambda: make_linear(1, 1.0, noise=0, rng=R)),
-    "make_linear: noise must be >= 0, got -1":
-        (ValueError, lambda: make_linear(1, 1, noise=-1, rng=R)),
+        (ValueError, lambda: make_linear(1, 1.0, sigma=0, rng=R)),
+    "make_linear: sigma must be >= 0, got -1":
+        (ValueError, lambda: make_linear(1, 1, sigma=-1, rng=R)),
     "make_linear: beta must have shape (3,), got (2,)":
-        (ValueError, lambda: make_linear(1, 3, noise=0, rng=R, beta=[1, 2])),
+        (ValueError, lambda: make_linear(1, 3, sigma=0, rng=R, beta=[1, 2])),
     "make_linear: beta must be finite, got 1 NaN":
-        (ValueError, lambda: make_linear(1, 1, noise=0, rng=R, beta=[np.nan])),
+        (ValueError, lambda: make_linear(1, 1, sigma=0, rng=R, beta=[np.nan])),
     "make_linear: beta must hold real numbers":
-        (TypeError, lambda: make_linear(1, 1, noise=0, rng=R, beta=["a"])),
+        (TypeError, lambda: make_linear(1, 1, sigma=0, rng=R, beta=["a"])),
     "make_linear: rng must be a numpy.random.Generator, got 0":
-        (TypeError, lambda: make_linear(1, 1, noise=0, rng=0)),
+        (TypeError, lambda: make_linear(1, 1, sigma=0, rng=0)),
     "make_moons: n_samples must be an int >= 1, got 0":
         (ValueError, lambda: make_moons(0, noise=0, rng=R)),
     "make_moons: noise must be >= 0 and finite, got nan":
@@ -651,7 +651,7 @@ def test_an_error_names_function_argument_requirement_and_value(message):
 
 
 @pytest.mark.parametrize("call", [
-    lambda: make_linear(1, 1, noise=0), lambda: make_moons(1, noise=0),
+    lambda: make_linear(1, 1, sigma=0), lambda: make_moons(1, noise=0),
     lambda: make_spirals(1, 2, noise=0), lambda: batches(X, batch_size=2),
     lambda: train_test_split(X, test_size=0.5)])
 def test_randomness_is_never_hidden(call):

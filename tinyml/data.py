@@ -69,15 +69,15 @@ def _check_draw(function, rng, noise, **sizes):
     check_number(function, "noise", noise, at_least=0)
 
 
-def make_linear(n_samples, n_features, *, noise, rng, beta=None):
+def make_linear(n_samples, n_features, *, sigma, rng, beta=None):
     """The Gaussian linear model with isotropic features (MATH5836 week 10, section 10.1.2).
 
-        y = X beta + eps,   x_ij ~ N(0, 1),   eps_i ~ N(0, noise^2),   all independent
+        y = X beta + eps,   x_ij ~ N(0, 1),   eps_i ~ N(0, sigma^2),   all independent
 
     Parameters
     ----------
     n_samples, n_features : int >= 1, n and p
-    noise : float >= 0, the standard deviation of eps
+    sigma : float >= 0, standard deviation of the noise eps
     rng : numpy.random.Generator
     beta : array_like, shape (p,), or None for a random direction of length 1
 
@@ -89,10 +89,12 @@ def make_linear(n_samples, n_features, *, noise, rng, beta=None):
 
     Raises
     ------
-    ValueError : a size below 1, negative noise, or a beta that is not finite or of another shape
+    ValueError : a size below 1, a negative sigma, or a beta that is not finite or of another shape
     TypeError : rng is not a Generator, or beta does not hold real numbers
     """
-    _check_draw("make_linear", rng, noise, n_samples=n_samples, n_features=n_features)
+    check_rng("make_linear", rng)
+    check_sizes("make_linear", n_samples=n_samples, n_features=n_features)
+    check_number("make_linear", "sigma", sigma, at_least=0)
     if beta is None:
         beta = rng.standard_normal(n_features)
         beta /= np.linalg.norm(beta)
@@ -100,7 +102,7 @@ def make_linear(n_samples, n_features, *, noise, rng, beta=None):
     if beta.shape != (n_features,):
         raise ValueError(f"make_linear: beta must have shape {(n_features,)}, got {beta.shape}")
     X = rng.standard_normal((n_samples, n_features))
-    return X, X @ beta + noise * rng.standard_normal(n_samples), beta
+    return X, X @ beta + sigma * rng.standard_normal(n_samples), beta
 
 
 def make_moons(n_samples, *, noise, rng):

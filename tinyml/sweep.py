@@ -8,7 +8,7 @@ A cluster of Dask (``pip install "dask[distributed]"``), here in a script ``risk
     from tinyml.sweep import sweep
 
     def risk(p, rng):
-        X, y, beta = make_linear(40, p, noise=0.5, rng=rng)
+        X, y, beta = make_linear(40, p, sigma=0.5, rng=rng)
         return ((min_norm(X, y) - beta) ** 2).sum()
 
     if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The laws of views: what moves where, what stays as it is, how far chance may go."""
+"""The laws of views: where pixels move, what stays as it is, how strong random changes are."""
 import math
 
 import numpy as np
@@ -54,7 +54,7 @@ def test_affine_is_the_weighted_mean_of_four_pixels(x, rng):
 
 
 @given(x=images(), rng=rngs)
-def test_whole_steps_are_exact(x, rng):
+def test_shifts_by_whole_pixels_and_flips_are_exact(x, rng):
     """No pixel is between two: the same bits, elsewhere."""
     n, h, w = x.shape
     same = affine(x, np.eye(2))
@@ -78,7 +78,7 @@ def test_a_quarter_turn_is_that_of_numpy(n, side, rng, dtype, quarters):
     assert_array_equal(affine(flat, turn(0.3), (0.5, 1)), affine(x, turn(0.3), (0.5, 1)).reshape(n, -1))
 
 
-# ------------------------------------------------------------ affine maps by chance
+# ------------------------------------------------------------ random affine maps
 
 strengths = st.fixed_dictionaries(dict(rotate=st.floats(0, 1), scale=st.floats(0, 0.5), shear=st.floats(0, 0.5),
                                        shift=st.floats(0, 2)))
@@ -98,7 +98,7 @@ def drawn(view, n, rng_seed):
 
 @settings(max_examples=15)
 @given(strength=strengths, seed=st.integers(0, 2 ** 32))
-def test_chance_stays_within_its_strengths_and_goes_all_the_way(strength, seed):
+def test_random_maps_are_uniform_within_their_strengths(strength, seed):
     n = 300
     matrix, t = drawn(random_affine(**strength), n, seed)
     size = np.linalg.norm(matrix[:, :, 1], axis=1)
@@ -114,7 +114,7 @@ def test_chance_stays_within_its_strengths_and_goes_all_the_way(strength, seed):
 
 
 @given(x=images(sides=st.just(5)), strength=strengths, seed=st.integers(0, 2 ** 32))
-def test_the_same_seed_gives_the_same_bits_and_no_strength_the_same_image(x, strength, seed):
+def test_a_seed_fixes_the_view_and_strength_0_changes_nothing(x, strength, seed):
     views = [(random_affine(**strength), random_affine()), (add_noise(0.2), add_noise(0)), (erase(3), erase(0)),
              (compose(random_affine(**strength), erase(2), add_noise(0.1)), compose())]
     before = x.copy()
@@ -129,7 +129,7 @@ def test_the_same_seed_gives_the_same_bits_and_no_strength_the_same_image(x, str
         assert_array_equal(x, before)
 
 
-# ------------------------------------------------------------ stains, noise, chains
+# ------------------------------------------------------------ erasing, noise, chains
 
 @given(shape=st.tuples(st.integers(1, 4), sides, sides), data=st.data(), rng=rngs)
 def test_an_erased_square_is_0_and_the_rest_as_before(shape, data, rng):
@@ -143,7 +143,7 @@ def test_an_erased_square_is_0_and_the_rest_as_before(shape, data, rng):
         assert_array_equal(after[after != 0], before[after != 0])
 
 
-def test_every_place_is_erased_equally_often():
+def test_all_places_are_erased_equally_often():
     """4 x 3 places for a 2 x 2 square: each gets 1/12 of 6,000, give or take 5 of its sigmas, 21."""
     x = erase(2)(np.ones((6000, 5, 4)), np.random.default_rng(0)).reshape(6000, -1)
     counts = np.bincount((x == 0).argmax(axis=1))    # by the upper left corner
@@ -164,7 +164,7 @@ def test_noise_is_normal_independent_and_clipped(rng, std, level, dtype):
 
 
 @given(x=images(), seed=st.integers(0, 2 ** 32))
-def test_compose_applies_views_in_turn_with_one_rng(x, seed):
+def test_compose_applies_views_in_order_with_one_rng(x, seed):
     rng = np.random.default_rng(seed)
     expected = add_noise(0.2)(random_affine(shift=2)(x, rng), rng)
     view = compose(random_affine(shift=2), add_noise(0.2))
@@ -177,28 +177,16 @@ X, RNG = np.ones((2, 3, 3)), np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("call, words", [
-    (lambda: affine(X[0, 0], np.eye(2)), r"affine: x must have shape \(N, H, W\), or \(N, H W\) .* got \(3,\)"),
-    (lambda: affine(np.ones((2, 10)), np.eye(2)), r"with H = W, got \(2, 10\)"),
+    (lambda: affine(np.ones((2, 10)), np.eye(2)), r"affine: x must have shape .* with H = W, got \(2, 10\)"),
     (lambda: affine(np.ones((2, 0)), np.eye(2)), r"got \(2, 0\)"),
     (lambda: affine(X[:, :0], np.eye(2)), r"got \(2, 0, 3\)"),
-    (lambda: affine(X * np.nan, np.eye(2)), "affine: x must be finite"),
-    (lambda: affine(X, np.zeros((2, 2))), "affine: matrix must be invertible, got one of determinant 0"),
-    (lambda: affine(X, np.eye(3)), r"matrix must have shape \(2, 2, 2\), or \(2, 2\) .* got \(3, 3\)"),
-    (lambda: affine(X, np.eye(2), (1, 2, 3)), r"shift must have shape \(2, 2\), or \(2,\)"),
-    (lambda: affine(X, [["a"]]), "matrix must hold real numbers"),
-    (lambda: random_affine(rotate=-1), "random_affine: rotate must be >= 0, got -1"),
-    (lambda: random_affine(scale=1), "scale must be >= 0 and < 1, got 1"),
-    (lambda: random_affine(shift=math.inf), "shift must be .* got inf"),
+    (lambda: affine(X, np.zeros((2, 2))), "affine: matrix must have an inverse, got one of determinant 0"),
     (lambda: random_affine()(X, 0), "random_affine: rng must be a numpy.random.Generator, got 0"),
-    (lambda: random_affine()(X[0, 0], RNG), r"x must have shape"),
-    (lambda: add_noise(-0.1), "add_noise: std must be >= 0, got -0.1"),
+    (lambda: random_affine()(X[0, 0], RNG), "random_affine: x must have shape"),
     (lambda: add_noise(0.1)(X, None), "add_noise: rng must be"),
     (lambda: add_noise(0.1)([1, 2], RNG), "add_noise: x must have shape"),
-    (lambda: erase(-1), "erase: size must be an int >= 0, got -1"),
-    (lambda: erase(1.5), "erase: size must be an int >= 0, got 1.5"),
-    (lambda: erase(4)(X, RNG), "erase: size must be at most the images' side 3, got 4"),
+    (lambda: erase(4)(X, RNG), "erase: size must be at most the side 3 of the images, got 4"),
     (lambda: erase(1)(X, None), "erase: rng must be"),
-    (lambda: compose(erase(1), 3), "compose: views must be functions .* got 3"),
 ])
 def test_errors_say_what_to_write(call, words):
     with pytest.raises((ValueError, TypeError), match=words):

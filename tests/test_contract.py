@@ -293,7 +293,7 @@ def test_every_name_in_a_contract_means_something(name):
     letters = set(re.findall(NAME, " ".join(re.findall(r"shape ((?:\([^)]*\)(?: or )?)+)", texts))))
     known = letters | {symbol for line in contract.lines.values() for symbol in line.symbols}
     for parameter, line in contract.lines.items():
-        bounds = re.findall(r"(?:>=|<=|>|<) ([^,;]+)|in [\[(]([^\])]*)|in (\S+\.\.\S+)", line.text)
+        bounds = re.findall(r"(?:>=|<=|(?<!-)>|<) ([^,;]+)|in [\[(]([^\])]*)|in (\S+\.\.\S+)", line.text)
         used = set(re.findall(NAME, " ".join(" ".join(bound) for bound in bounds)))
         assert used <= known | {"or", "min", "max", "inf", "e", "None"}, (parameter, line.text)
 

@@ -5,44 +5,39 @@ SSL = "tinyml.selfsupervised"
 
 CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one thing", (
     Exercise(
-        name="affine", target=f"{SSL}.augmentations:affine", level=3, minutes=30, keep=1, hide=("_positions",),
+        name="affine", target=f"{SSL}.augmentations:affine", level=3, minutes=30,
         task="Rotate, stretch and shift images: for every new pixel, find where it comes from",
-        tests=laws_of("augmentations", "test_affine_is_the_weighted_mean_of_four_pixels", "test_whole_steps_are_exact",
-                      "test_a_quarter_turn_is_that_of_numpy"),
+        tests=laws_of("augmentations", "test_affine_is_the_weighted_mean_of_four_pixels",
+                      "test_shifts_by_whole_pixels_and_flips_are_exact", "test_a_quarter_turn_is_that_of_numpy"),
         hints=("Do not ask where an old pixel goes, but where each new one q comes from: p = c + A^-1 (q - c - "
-               "t). Then _bilinear(images, rows, columns) reads the images at these positions.",
-               "_per_image('matrix', matrix, (n, 2, 2)) is one matrix for each image, _per_image('shift', shift, "
-               "(n, 2)) one shift, and _inverse inverts all matrices. p is linear in q = (r, c'): p = start + A^-1 "
-               "q with start = c - A^-1 (c + t); rows and columns of p have the shape (n, h, w) and the dtype of "
-               "the images.",
-               "n, h, w = images.shape; inverse = _inverse(_per_image('matrix', matrix, (n, 2, 2))); with centre = "
-               "c, start = centre - np.einsum('nij,nj->ni', inverse, centre + _per_image('shift', ...)); rows = "
-               "start[:, 0, None, None] + inverse[:, 0, 0, None, None] * np.arange(h)[:, None] + inverse[:, 0, 1, "
-               "None, None] * np.arange(w); columns likewise from start[:, 1] and inverse[:, 1]; _bilinear of "
-               "both, each .astype(images.dtype), in the shape of x"),
+               "t). Then _bilinear(images, p) reads the images at these positions.",
+               "_as_images('affine', x) has the shape (N, h, w), np.indices((h, w)).reshape(2, -1) holds all q as "
+               "columns, (2, h w), and _inverse inverts all matrices. _bilinear takes p of shape (N, 2, h w), of the "
+               "dtype of the images.",
+               "q = np.indices((h, w)).reshape(2, -1); c = np.array([[(h - 1) / 2], [(w - 1) / 2]]); t = "
+               "np.asarray(shift)[..., None]; p = c + _inverse(matrix) @ (...); np.broadcast_to it to (N, 2, h * w) in "
+               "case one matrix serves all images; _bilinear of that, .astype(images.dtype), in the shape of x"),
         mistakes=(
-            Mistake('_inverse(_per_image("matrix", matrix, (n, 2, 2)))', '_per_image("matrix", matrix, (n, 2, 2))',
+            Mistake("_inverse(matrix) @ ", "(0 * _inverse(matrix) + matrix) @ ",
                     "A says where an old pixel goes; to read the old image at a new pixel's origin takes "
                     "A^-1."),
-            Mistake("np.array([h - 1, w - 1]) / 2", "np.array([h, w]) / 2",
+            Mistake("np.array([[(h - 1) / 2], [(w - 1) / 2]])", "np.array([[h / 2], [w / 2]])",
                     "Pixels have the positions 0..h-1, so the centre is (h - 1) / 2."),
-            Mistake("np.array([h - 1, w - 1]) / 2", "np.array([w - 1, h - 1]) / 2",
+            Mistake("np.array([[(h - 1) / 2], [(w - 1) / 2]])", "np.array([[(w - 1) / 2], [(h - 1) / 2]])",
                     "Positions are (row, column): the centre of the rows comes first."),
-            Mistake("np.array([h - 1, w - 1]) / 2", "np.zeros(2)",
+            Mistake("np.array([[(h - 1) / 2], [(w - 1) / 2]])", "np.zeros((2, 1))",
                     "The map turns around the centre of the image, yours around its upper left corner."),
-            Mistake('centre + _per_image("shift", shift, (n, 2)))', 'centre - _per_image("shift", shift, (n, 2)))',
-                    "The sign of the shift: what is at q + t now was at q before, so t is taken off q."),
-            Mistake('inverse, centre + _per_image("shift", shift, (n, 2)))',
-                    'inverse, centre) - _per_image("shift", shift, (n, 2))',
+            Mistake("@ (q - c - t)", "@ (q - c + t)",
+                    "The sign of the shift: what is at q + t now was at q before, so t is subtracted from q."),
+            Mistake("@ (q - c - t)", "@ (q - c) - t",
                     "The shift comes after A, so A^-1 applies to q - c - t, the shift included."),
-            Mistake('_inverse(_per_image("matrix", matrix, (n, 2, 2)))',
-                    '_inverse(_per_image("matrix", matrix, (n, 2, 2))).swapaxes(1, 2)',
+            Mistake("_inverse(matrix) @ ", "_inverse(matrix).swapaxes(-1, -2) @ ",
                     "The inverse is transposed: p_i = sum_j (A^-1)_ij q_j."),
-            Mistake("_bilinear(images, rows, columns)", "_bilinear(images, columns, rows)",
+            Mistake("p.astype(images.dtype))", "p[:, ::-1].astype(images.dtype))",
                     "The first coordinate is the row: _bilinear takes rows, then columns."),
-            Mistake("_bilinear(images, rows, columns)", "_bilinear(images, rows.round(), columns.round())",
+            Mistake("p.astype(images.dtype))", "p.round().astype(images.dtype))",
                     "This takes the nearest pixel: leave p where it is, between pixels, for the weighted mean."),
-            Mistake("_bilinear(images, rows, columns).reshape(x.shape)", "_bilinear(images, rows, columns)",
+            Mistake("p.astype(images.dtype)).reshape(x.shape)", "p.astype(images.dtype)).reshape(images.shape)",
                     "Images that came flat, (N, H W), go back flat: reshape to the shape of x."))),
     Exercise(
         name="alignment", target=f"{SSL}.contrastive:alignment", level=1, minutes=5, keep=1,

@@ -27,7 +27,7 @@ from tinyml.compression.coding.codings import (
     relative_indices,
     varint,
 )
-from tinyml.compression.coding.huffman import NO_WORD, pack_lengths
+from tinyml.compression.coding.huffman import UNUSED, pack_lengths
 
 NATIVE = [dtype.newbyteorder("=") for dtype in DTYPES]
 REFUSALS = (ValueError, LookupError, TypeError, OverflowError, zlib.error)
@@ -141,7 +141,7 @@ def test_whole_numbers_are_not_written_as_halves():
 
 @pytest.mark.parametrize("log2_size, refused", [(16, False), (17, True), (60, True)])
 def test_no_array_is_made_that_is_out_of_proportion(log2_size, refused):
-    coding = bytes([2, 0, 0, 0]) + pack_lengths([0, NO_WORD])    # a mask that keeps nothing, in Huffman words
+    coding = bytes([2, 0, 0, 0]) + pack_lengths([0, UNUSED])    # a mask that keeps nothing, in Huffman codewords
     coding = coding.ljust(2 ** 16 // DENSEST, b"\0")
     reader = Reader(bytes([20, 1, *varint(2 ** log2_size), len(coding)]) + coding)
     if refused:

@@ -1,319 +1,263 @@
-"""Huffman coding: frequent symbols get short words, and no code of whole bits is shorter.
+"""Huffman coding: frequent symbols get short codewords.
 
-Problem: after pruning and weight sharing a network is a stream of a few symbols, some of them far more
-frequent than others: cluster numbers, and distances from one kept weight to the next. Fixed-width codes
-spend log2(K) bits on each of the K symbols, however rare.
+Problem: after pruning and weight sharing, a network is a sequence of a few symbols, and some of them are
+far more frequent than others. A fixed-length code spends log2(K) bits on each of the K symbols, however
+rare it is.
 
-Idea: join the two rarest symbols into one, again and again; every joining puts one bit in front of the words
-of both sides. Only the word lengths matter, so only they are stored: the words follow from them by rule.
-No word begins another, so a stream of words needs no commas. With p_i the share of symbol i, l_i its length
+Idea: merge the two least frequent symbols into one, and repeat until one is left. Each merge puts one bit
+in front of the codewords of both sides. The codewords are the leaves of a binary tree, so none is a prefix
+of another, and a sequence of codewords needs no separators. With p_i the frequency of symbol i and l_i the
+length of its codeword,
 
-    sum_i 2^-l_i = 1                           (Kraft: the words fill the tree)
-    H <= sum_i p_i l_i < H + 1,                H = -sum_i p_i log2 p_i   (Shannon 1948: no code goes below H)
+    sum_i 2^-l_i = 1                       (Kraft 1949: the codewords fill the tree)
+    H <= sum_i p_i l_i < H + 1,            H = -sum_i p_i log2 p_i
 
-A symbol more frequent than all others together still takes a whole bit, while H falls to 0. So zeros are
-better passed over (`codings`), or coded by less than bits (`arithmetic`).
+where H is the entropy. No code for single symbols has a shorter mean length (Huffman 1952), and no code at
+all goes below H (Shannon 1948).
+
+A codeword has at least one bit. So a symbol with p near 1 costs a whole bit, while H tends to 0. That is
+the case of the zeros of a pruned matrix: `sparse_codes` skips them, `arithmetic` spends less than a bit.
 
 Sources: Huffman 1952, A method for the construction of minimum-redundancy codes; Schwartz and Kallick 1964
-for the canonical words; Han, Mao and Dally 2016, Deep Compression, section 4.
+for canonical codes; Han, Mao and Dally 2016, Deep Compression, section 4.
 """
 import heapq
 
 import numpy as np
 
-NO_WORD = -1     # the length of a symbol that never occurs
-LONGEST = 56     # bits: a window of 64 that starts inside a byte still holds the word
-BLOCK = 1 << 15  # bytes that are decoded at a time, to bound the memory
+from tinyml.contract import checked
+
+UNUSED = -1        # the length of a symbol that never occurs
+MAX_LENGTH = 56    # bits of a codeword
 
 
+@checked
 def entropy(counts):
-    """H = -sum p_i log2 p_i with p_i = counts_i / sum(counts): the least mean number of bits per symbol.
+    """The entropy H = -sum p_i log2 p_i with p_i = counts_i / sum(counts), in bits per symbol.
 
     Parameters
     ----------
-    counts : array_like of int >= 0, shape (K,), how often each symbol occurs
+    counts : array_like of int, shape (K,), >= 0, number of times each symbol occurs
 
     Returns
     -------
-    float in [0, log2 K]; 0 where nothing occurs
-
-    Raises
-    ------
-    ValueError : counts are not a vector, not integers, or negative
+    float in [0, log2 K]; 0 if nothing occurs
 
     Examples
     --------
     >>> entropy([2, 1, 1, 0])
     1.5
     """
-    counts = _counts("entropy", counts)
-    p = counts[counts > 0] / max(counts.sum(dtype=np.float64), 1)
+    p = counts[counts > 0] / counts.sum(dtype=float)    # 0 log2 0 = 0
     return float(p @ -np.log2(p))
 
 
+@checked
 def huffman_lengths(counts):
-    """Word lengths of an optimal code: join the two rarest until one is left (Huffman 1952).
+    """The codeword lengths of an optimal code: merge the two least frequent symbols until one is left.
 
-    A symbol's length is how often it was part of a joining; which of equal counts are joined first is free. One
-    symbol alone needs no bits: length 0. Words of more than 56 bits are refused. The total of the counts is at
-    least the Fibonacci number F(longest + 2), so they would take more symbols than any memory holds; but counts
-    need not come from symbols.
+    The length of a symbol is the number of merges that it was part of (Huffman 1952). A single symbol
+    needs no bits.
 
     Parameters
     ----------
-    counts : array_like of int >= 0, shape (K,), how often each symbol occurs
+    counts : array_like of int, shape (K,), >= 0, with codewords of at most 56 bits
 
     Returns
     -------
-    ndarray of int64, shape (K,) : bits of each word; NO_WORD = -1 for symbols that never occur
-
-    Raises
-    ------
-    ValueError : counts are not a vector, not integers, negative, or so uneven that a word is longer than 56
+    ndarray of int64, shape (K,) : bits of each codeword; UNUSED = -1 for symbols that never occur
 
     Examples
     --------
     >>> huffman_lengths([4, 0, 2, 1, 1])
     array([ 1, -1,  2,  3,  3])
     """
-    counts = _counts("huffman_lengths", counts)
-    lengths = np.where(counts > 0, 0, NO_WORD)
-    # (count, height, members): of equal counts the flatter tree first, which keeps the longest word short
-    heap = [(int(counts[i]), 0, [i]) for i in np.flatnonzero(counts).tolist()]
-    heapq.heapify(heap)
-    while len(heap) > 1:
-        n, height, rare = heapq.heappop(heap)
-        m, other, next_rare = heapq.heappop(heap)
-        members = rare + next_rare
-        lengths[members] += 1
-        heapq.heappush(heap, (n + m, 1 + max(height, other), members))
-    if lengths.max(initial=0) > LONGEST:
-        raise ValueError(f"huffman_lengths: counts must give words of <= {LONGEST} bits, got "
+    lengths = np.where(counts > 0, 0, UNUSED)
+    # (count, height, symbols); of equal counts the lower tree is merged first
+    trees = [(int(counts[i]), 0, [i]) for i in np.flatnonzero(counts).tolist()]
+    heapq.heapify(trees)
+    while len(trees) > 1:
+        count, height, rarest = heapq.heappop(trees)
+        next_count, next_height, next_rarest = heapq.heappop(trees)
+        merged = rarest + next_rarest
+        lengths[merged] += 1
+        tree = (count + next_count, 1 + max(height, next_height), merged)
+        heapq.heappush(trees, tree)
+    if lengths.max(initial=0) > MAX_LENGTH:
+        raise ValueError(f"huffman_lengths: counts must give codewords of <= {MAX_LENGTH} bits, got "
                          f"{lengths.max()}; divide the counts, rounding up")
     return lengths
 
 
+@checked
 def canonical_codes(lengths):
-    """The words that belong to word lengths: sorted by length, then symbol, each starts where the last ended.
+    """The codewords that belong to given lengths, so that only the lengths need to be stored.
 
-    Think of a word b1 b2 b3 ... as the binary fraction 0.b1b2b3... Word number j of the sorted list is the
-    sum of 2^-l over all before it, written with l_j digits: intervals of length 2^-l, side by side in [0, 1).
-    So no word begins another.
+    Read a codeword b1 b2 b3 ... as the binary fraction 0.b1b2b3... Sort the symbols by length, then by
+    number. Each codeword starts where the last one ended: its fraction is the sum of 2^-l over all before
+    it, written with l digits. The intervals of length 2^-l fill [0, 1) side by side, so no codeword is a
+    prefix of another.
 
     Parameters
     ----------
-    lengths : array_like of int, shape (K,), each in 0..56, or NO_WORD = -1; sum of 2^-l = 1
+    lengths : array_like of int, shape (K,), in -1..56, with sum of 2^-l = 1; -1 for unused symbols
 
     Returns
     -------
-    ndarray of int64, shape (K,) : the word of each symbol, its l bits as an integer, first bit highest; 0 for
-        symbols without a word
-
-    Raises
-    ------
-    ValueError : the lengths are no vector of such integers, or their sum of 2^-l is above 1, where there is
-        no such code (Kraft 1949), or below, where there is a shorter one
+    list of str : the codeword of each symbol; None for unused symbols
 
     Examples
     --------
-    >>> [f"{code:0{l}b}" for code, l in zip(canonical_codes([1, 3, 2, 3]), [1, 3, 2, 3])]
+    >>> canonical_codes([1, 3, 2, 3])
     ['0', '110', '10', '111']
     """
-    lengths = _lengths("canonical_codes", lengths)
-    order, length, start = _intervals(lengths)
-    codes = np.zeros(len(lengths), np.int64)
-    codes[order] = start >> (LONGEST - length)
-    return codes
+    _check_kraft("canonical_codes", lengths)
+    codewords = [None] * len(lengths)
+    start = 0                                    # in units of 2^-56
+    for i in np.argsort(lengths, kind="stable").tolist():
+        length = int(lengths[i])
+        if length != UNUSED:
+            digits = start >> MAX_LENGTH - length
+            codewords[i] = f"{digits:0{length}b}" if length else ""
+            start += 1 << MAX_LENGTH - length
+    return codewords
 
 
+@checked
 def encode(symbols, lengths):
-    """The canonical words of the symbols, one after the other, the last byte filled up with zeros.
+    """The codewords of the symbols, one after the other; zeros fill the last byte.
 
     Parameters
     ----------
-    symbols : array_like of int, any shape, in 0..K-1 and with a word; read in C order
-    lengths : array_like of int, shape (K,), as from `huffman_lengths`
+    symbols : array_like of int, any shape, in 0..K-1, with a codeword each
+    lengths : array_like of int, shape (K,), as returned by `huffman_lengths`
 
     Returns
     -------
-    bytes, ceil(sum of the words' lengths / 8) of them
-
-    Raises
-    ------
-    ValueError : the lengths make no code, or a symbol has no word
+    bytes
 
     Examples
     --------
     >>> encode([0, 0, 2, 1], huffman_lengths([2, 1, 1])).hex()    # 0 0 11 10
     '38'
     """
-    codes, lengths = canonical_codes(lengths), np.asarray(lengths, np.int64)
-    symbols = np.asarray(symbols).ravel()
-    if symbols.size and not (symbols.dtype.kind in "biu" and 0 <= symbols.min()
-                             and symbols.max() < len(lengths) and lengths[symbols].min() >= 0):
-        raise ValueError(f"encode: symbols must be integers in 0..{len(lengths) - 1} that have a word, got "
-                         "one that has not; count all symbols before huffman_lengths")
-    codes, lengths = (table[symbols.astype(np.int64)] for table in (codes, lengths))
-    ends = lengths.cumsum()
-    bits = np.zeros(ends[-1] if symbols.size else 0, np.uint8)
-    for back in range(1, lengths.max(initial=0) + 1):    # the last bit of every word, the one before ...
-        has = lengths >= back
-        bits[ends[has] - back] = codes[has] >> (back - 1) & 1
-    return np.packbits(bits).tobytes()
+    codewords = canonical_codes(lengths)
+    if (lengths[symbols] == UNUSED).any():
+        raise ValueError("encode: symbols must have a codeword, got one without; count all symbols before "
+                         "huffman_lengths")
+    return _bytes("".join([codewords[i] for i in symbols.ravel().tolist()]))
 
 
+@checked
 def decode(data, lengths, count):
-    """The first `count` symbols of a stream of `encode`.
+    """The first `count` symbols of what `encode` wrote.
 
-    A word begins where the last one ended, so the walk is one step after the other; but what *would* be read
-    at a position can be looked up for all positions at once. Take the next 56 bits as a binary fraction: the
-    word is the one in whose interval (`canonical_codes`) it lies. The walk is then one addition a word.
+    Read bits until they are a codeword, note its symbol, and start again. No codeword is a prefix of
+    another, so the first one found is the right one.
 
     Parameters
     ----------
-    data : bytes; what comes after the last word is not looked at
-    lengths : array_like of int, shape (K,), those that the stream was encoded with
+    data : bytes; anything after the last codeword is ignored
+    lengths : array_like of int, shape (K,), the same as in `encode`
     count : int >= 0, number of symbols
 
     Returns
     -------
     ndarray of int64, shape (count,)
 
-    Raises
-    ------
-    ValueError : the lengths make no code, or the data ends before the last symbol
-
     Examples
     --------
     >>> decode(bytes.fromhex("38"), huffman_lengths([2, 1, 1]), 4)
     array([0, 0, 2, 1])
     """
-    order, length, start = _intervals(_lengths("decode", lengths))
-    if count and not len(order):
-        raise ValueError(f"decode: lengths must give a word to some symbol, got none for {count} symbols")
-    if len(order) == 1 and length[0] == 0:
-        return np.full(count, order[0], np.int64)
-    parts, at = [np.zeros(0, np.int64)], 0    # `at` counts bits
-    while count and at < 8 * len(data):
-        windows = _windows(data, at // 8, BLOCK)
-        word = np.searchsorted(start, windows, side="right") - 1    # at every bit, the word that starts there
-        here = _walk(length[word].astype(np.uint8).tobytes(), at % 8, count)
-        parts.append(word[here])
-        count -= len(here)
-        at = at // 8 * 8 + here[-1] + int(length[parts[-1][-1]])
-    if count or at > 8 * len(data):
-        raise ValueError(f"decode: data must hold a word for every symbol, got {len(data)} bytes, which end "
-                         f"{f'{count} symbols too early' if count else 'within the last word'}")
-    return order[np.concatenate(parts)]
+    symbol_of = {codeword: i for i, codeword in enumerate(canonical_codes(lengths))}
+    symbol_of.pop(None, None)    # unused symbols
+    if "" in symbol_of:          # a single symbol, which takes no bits
+        return np.full(count, symbol_of[""])
+    symbols, word = [], ""
+    most_bytes = MAX_LENGTH // 8 * count
+    for bit in _bits(data[:most_bytes]) if symbol_of else "":
+        word += bit
+        if word in symbol_of:
+            symbols.append(symbol_of[word])
+            word = ""
+            if len(symbols) == count:
+                break
+    if len(symbols) < count:
+        raise ValueError(f"decode: data must hold {count} codewords, got {len(symbols)} in "
+                         f"{len(data)} bytes")
+    return np.array(symbols, np.int64)
 
 
-def _windows(data, first, n):
-    """The 56 bits that follow each bit of the bytes first..first+n-1, as integers; zeros follow the data."""
-    n = min(n, len(data) - first)
-    octets = np.frombuffer(data[first:first + n + 7].ljust(n + 7, b"\0"), np.uint8)
-    word = np.zeros(n, np.uint64)
-    for i in range(8):
-        word = word << np.uint64(8) | octets[i:i + n]
-    shifts = np.arange(8, 0, -1, dtype=np.uint64)    # 64 - 56 - (0..7)
-    return (word[:, None] >> shifts & np.uint64((1 << LONGEST) - 1)).astype(np.int64).ravel()
+def _check_kraft(function, lengths):
+    """Raise ValueError unless the sum of 2^-l is 1: then the codewords fill the tree."""
+    used = lengths[lengths != UNUSED].tolist()
+    total = sum(1 << MAX_LENGTH - length for length in used)    # in units of 2^-56
+    if used and total != 1 << MAX_LENGTH:
+        raise ValueError(f"{function}: lengths must satisfy sum 2^-l = 1, got {total / 2 ** MAX_LENGTH:g}; "
+                         "write huffman_lengths(counts)")
 
 
-def _walk(steps, at, count):
-    """Positions at, at + steps[at], ... below len(steps), at most `count` of them."""
-    positions = []
-    for _ in range(count):
-        if at >= len(steps):
-            break
-        positions.append(at)
-        at += steps[at]
-    return positions
+# ------------------------------------------------------------ the table of lengths in a file
 
-
+@checked
 def pack_lengths(lengths):
-    """A table of word lengths in few bytes: the steps from one to the next, small ones in few bits.
+    """A table of codeword lengths in few bytes.
 
-    Neighbours in the alphabet are about equally frequent, so their lengths differ by little. With l_0 = 0
-    before the first, the step d = l_i - l_(i-1) is written as z ones and a zero, z = 2d - 1 for d > 0 and -2d
-    else: 0 as 0, +1 as 10, -1 as 110, ...
+    Symbols with neighbouring numbers are about equally frequent, so their lengths differ by little.
+    Each difference d = l_i - l_(i-1), with l_0 = 0 before the first, is written as z ones and a zero:
+    z = 2 d - 1 for d > 0, and z = -2 d otherwise. So 0 is written as 0, 1 as 10, -1 as 110.
 
     Parameters
     ----------
-    lengths : array_like of int, shape (K,), as from `huffman_lengths`
+    lengths : array_like of int, shape (K,), in -1..56
 
     Returns
     -------
-    bytes, for `unpack_lengths`
+    bytes
 
     Examples
     --------
     >>> pack_lengths([1, 2, 2]).hex()    # 10 10 0
     'a0'
     """
-    steps = np.diff(np.asarray(lengths, np.int64), prepend=0)
-    ones = np.where(steps > 0, 2 * steps - 1, -2 * steps)
-    bits = np.ones(len(ones) + ones.sum(), np.uint8)
-    bits[(ones + 1).cumsum() - 1] = 0
-    return np.packbits(bits).tobytes()
+    steps = np.diff(lengths, prepend=0)
+    n_ones = np.where(steps > 0, 2 * steps - 1, -2 * steps)
+    return _bytes("".join(["1" * n + "0" for n in n_ones.tolist()]))
 
 
+@checked
 def unpack_lengths(data, n):
-    """The first n lengths of `pack_lengths`, and the number of bytes that they took.
+    """The first n lengths that `pack_lengths` wrote, and the number of bytes read.
 
     Parameters
     ----------
-    data : bytes; what comes after the table is not looked at
-    n : int >= 0, the size of the alphabet
+    data : bytes; anything after the table is ignored
+    n : int >= 0, size of the alphabet
 
     Returns
     -------
     lengths : ndarray of int64, shape (n,)
-    taken : int
-
-    Raises
-    ------
-    ValueError : the data ends before the table does, or holds lengths outside -1..56
+    n_bytes : int
     """
-    data = data[:16 * n]    # a step takes 2 * 57 + 1 bits at most
-    zeros = np.flatnonzero(np.unpackbits(np.frombuffer(data, np.uint8)) == 0)[:n]
-    if len(zeros) < n:
-        raise ValueError(f"unpack_lengths: data must hold a table of {n} lengths, got {len(zeros)} of them")
-    ones = np.diff(zeros, prepend=-1) - 1
-    lengths = np.where(ones % 2, (ones + 1) // 2, -ones // 2).cumsum()
-    if n and not NO_WORD <= lengths.min() <= lengths.max() <= LONGEST:
-        raise ValueError(f"unpack_lengths: lengths must be in -1..{LONGEST}, got {lengths}")
-    return lengths, (int(zeros[-1]) // 8 + 1 if n else 0)
+    most_bits = 2 * (MAX_LENGTH + 1) + 1    # of a difference, from 56 to -1
+    bits = _bits(data[:n * most_bits // 8 + 1])
+    runs = bits.split("0", n)[:-1]          # n runs of ones, each ended by a zero
+    if len(runs) < n:
+        raise ValueError(f"unpack_lengths: data must hold a table of {n} lengths, got {len(runs)}")
+    n_ones = np.array([len(run) for run in runs], np.int64)
+    steps = np.where(n_ones % 2, (n_ones + 1) // 2, -n_ones // 2)
+    lengths = steps.cumsum()
+    if n and not UNUSED <= lengths.min() <= lengths.max() <= MAX_LENGTH:
+        raise ValueError(f"unpack_lengths: lengths must be in -1..{MAX_LENGTH}, got {lengths}")
+    return lengths, -(-int((n_ones + 1).sum()) // 8)
 
 
-def _counts(function, counts):
-    """Counts as an int64 vector, or an error."""
-    counts = np.asarray(counts)
-    if counts.size == 0 and counts.ndim == 1:
-        return counts.astype(np.int64)
-    if (counts.ndim != 1 or counts.dtype.kind not in "biu" or counts.min() < 0
-            or counts.max() > np.iinfo(np.int64).max):
-        raise ValueError(f"{function}: counts must be a vector of integers >= 0 and < 2^63, got {counts}")
-    return counts.astype(np.int64)
+def _bytes(bits):
+    """A text of zeros and ones, eight to a byte, the first the highest; zeros fill the last byte."""
+    return np.packbits(np.frombuffer(bits.encode(), np.uint8) == ord("1")).tobytes()
 
 
-def _lengths(function, lengths):
-    """Lengths as an int64 vector, or an error."""
-    lengths = np.asarray(lengths)
-    if lengths.ndim != 1 or (lengths.size and not (lengths.dtype.kind in "iu" and NO_WORD <= lengths.min()
-                                                   and lengths.max() <= LONGEST)):
-        raise ValueError(f"{function}: lengths must be a vector of integers in -1..{LONGEST}, got {lengths}")
-    lengths = lengths.astype(np.int64)
-    words = lengths[lengths >= 0]
-    kraft = np.ldexp(1.0, -words).sum()    # rounded, but it cannot overflow as the exact sum can
-    if len(words) and (kraft > 2 or (np.int64(1) << LONGEST - words).sum() != 1 << LONGEST):
-        raise ValueError(f"{function}: lengths must satisfy sum 2^-l = 1, got {kraft:g}; "
-                         "write huffman_lengths(counts)")
-    return lengths
-
-
-def _intervals(lengths):
-    """(symbols, lengths, starts) of the words in order: where their intervals start, in units of 2^-56."""
-    order = np.argsort(lengths, kind="stable")
-    order = order[lengths[order] >= 0]
-    length = lengths[order]
-    size = np.int64(1) << LONGEST - length
-    return order, length, size.cumsum() - size
+def _bits(data):
+    """The bits of `data` as a text of zeros and ones."""
+    return "".join([f"{byte:08b}" for byte in data])

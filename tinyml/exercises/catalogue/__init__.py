@@ -1,14 +1,14 @@
 """All chapters, in the order in which to do them: one file each."""
 from functools import cache
 
-from tinyml.exercises.catalogue import (contrastive, distillation, double_descent, engine, epoch_wise, functional,
-                                        integers, low_rank, masking, min_norm, momentum, optim, pruning,
-                                        quantization, risk, sharing, structure, transfer, words)
+from tinyml.exercises.catalogue import (coding, contrastive, distillation, double_descent, engine, epoch_wise,
+                                        functional, integers, low_rank, masking, min_norm, momentum, optim,
+                                        pruning, quantization, risk, sharing, structure, transfer)
 
 CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER,
             double_descent.CHAPTER, min_norm.CHAPTER, risk.CHAPTER, epoch_wise.CHAPTER,
             pruning.CHAPTER, structure.CHAPTER, quantization.CHAPTER, integers.CHAPTER, sharing.CHAPTER,
-            words.CHAPTER, low_rank.CHAPTER, distillation.CHAPTER,
+            coding.CHAPTER, low_rank.CHAPTER, distillation.CHAPTER,
             masking.CHAPTER, contrastive.CHAPTER, momentum.CHAPTER, transfer.CHAPTER)
 
 

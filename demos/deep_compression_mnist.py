@@ -26,6 +26,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, start
 
+from tinyml import functional as F
 from tinyml import nn
 from tinyml.compression.coding.codings import encode_array
 from tinyml.compression.coding.storage import contents, load_compressed, save_compressed
@@ -116,7 +117,10 @@ def trained(network, X, y, *, epochs, augment, rng):
     """The dense network."""
     model, steps = network(rng), epochs * -(-len(X) // BATCH[kind])
     optimizer = Adam(model.parameters(), lr=LR[kind][0])
-    fit(model, X, y, optimizer=optimizer, epochs=epochs, batch_size=BATCH[kind], rng=rng, augment=augment,
+
+    def loss_of(model, x, y):
+        return F.cross_entropy(model(x if augment is None else augment(x, rng)), y)
+    fit(model, X, y, optimizer=optimizer, epochs=epochs, batch_size=BATCH[kind], rng=rng, loss_of=loss_of,
         schedule=LambdaLR(optimizer, lambda t: cosine_decay(t, steps)), label="dense")
     return model
 

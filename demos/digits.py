@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLUE, VERMILLION, band, label_line, start
 
+from tinyml import functional as F
 from tinyml.data import digits, train_test_split
 from tinyml.nn import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, ReLU, Sequential
 from tinyml.optim import AdamW, LambdaLR, cosine_decay
@@ -62,8 +63,11 @@ def train(build, epochs, split, rng, augment=None):
     model = build(rng)
     optimizer = AdamW(model.parameters(), lr=LR)
     steps = epochs * -(-len(X_train) // BATCH_SIZE)
+
+    def loss_of(model, x, y):
+        return F.cross_entropy(model(x if augment is None else augment(x, rng)), y)
     history = fit(model, X_train, y_train, optimizer=optimizer, epochs=epochs, batch_size=BATCH_SIZE, rng=rng,
-                  augment=augment, schedule=LambdaLR(optimizer, lambda t: cosine_decay(t, steps)),
+                  loss_of=loss_of, schedule=LambdaLR(optimizer, lambda t: cosine_decay(t, steps)),
                   metrics={"test error": lambda m: 1 - accuracy(m, X_test, y_test)})
     return model, [row["test error"] for row in history]
 

@@ -20,8 +20,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, band, start
 
-from tinyml import nn
-from tinyml.data import batches, digits, train_test_split
+from tinyml import Tensor, nn
+from tinyml import functional as F
+from tinyml.data import digits, train_test_split
 from tinyml.optim import Adam, LambdaLR, cosine_decay, linear_warmup
 from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
 from tinyml.selfsupervised.byol import BYOL, train_byol
@@ -30,7 +31,7 @@ from tinyml.selfsupervised.label_efficiency import label_efficiency, labels_need
 from tinyml.selfsupervised.masked_patches import MaskedAutoencoder, masked_patch_loss, patchify
 from tinyml.selfsupervised.moco import MoCo, train_moco
 from tinyml.selfsupervised.simclr import mlp_encoder, projection_head, train_simclr
-from tinyml.train import accuracy
+from tinyml.train import accuracy, fit
 
 demo = start(__file__, __doc__)
 ENCODER = (64, 128, 64) if demo.quick else (64, 256, 256, 128)    # pixels to features
@@ -78,13 +79,10 @@ class Patches(nn.Module):
 def mae(epochs, rng):
     model = MaskedAutoencoder(16, 4, d_model=WIDTH, num_layers=LAYERS, decoder_dim=32, decoder_layers=1, nhead=4,
                               rng=rng)
-    plan = scheduled(model.parameters(), epochs, 64, 3e-3)
-    for _ in demo.progress(range(epochs), "MAE"):
-        for (x,) in batches(X_train, batch_size=64, rng=rng):
-            plan["optimizer"].zero_grad()
-            masked_patch_loss(model, patches(x), mask_ratio=0.75, rng=rng).backward()
-            plan["optimizer"].step()
-            plan["schedule"].step()
+
+    def loss_of(model, x):
+        return masked_patch_loss(model, patches(x), mask_ratio=0.75, rng=rng)
+    fit(model, X_train, loss_of=loss_of, rng=rng, label="MAE", **scheduled(model.parameters(), epochs, 64, 3e-3))
     return Patches(model)
 
 
@@ -146,8 +144,11 @@ def tune(encoder, head, rows, rng, rates, steps):
     """Fine-tune on the labelled rows, with the same views as in pre-training; the test accuracy."""
     size = min(BATCH, len(rows))
     epochs = round(steps / math.ceil(len(rows) / size))
+
+    def loss_of(model, x, y):
+        return F.cross_entropy(model(Tensor(VIEW(x, rng))), y)
     model = fine_tune(encoder, head, X_train[rows], y_train[rows], epochs=epochs, batch_size=size, rng=rng,
-                      augment=VIEW, **rates)
+                      loss_of=loss_of, **rates)
     return accuracy(model, X_test, y_test)
 
 

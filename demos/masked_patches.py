@@ -17,14 +17,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, SKY, VERMILLION, start
 
-from tinyml.data import batches, digits, train_test_split
+from tinyml.data import digits, train_test_split
 from tinyml.optim import AdamW, LambdaLR, cosine_decay, linear_warmup
 from tinyml.selfsupervised.downstream import extract_features, linear_probe
 from tinyml.selfsupervised.label_efficiency import draw_labels
 from tinyml.selfsupervised.masked_patches import (MaskedAutoencoder, masked_patch_loss, patchify, reconstruct,
                                                   unpatchify)
 from tinyml.tensor import no_grad
-from tinyml.train import predict
+from tinyml.train import fit, predict
 
 demo = start(__file__, __doc__)
 SIZE = 2                                  # pixels along a patch
@@ -53,13 +53,11 @@ def pretrain(model, patches, rng):
     optimizer = AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=DECAY)
     schedule = LambdaLR(optimizer, lambda t: linear_warmup(t, STEPS // 20) * cosine_decay(t, STEPS))
     epochs = round(STEPS / np.ceil(len(patches) / BATCH))
-    for _ in demo.progress(range(epochs), "epochs"):
-        for (batch,) in batches(patches, batch_size=BATCH, rng=rng):
-            optimizer.zero_grad()
-            loss = masked_patch_loss(model, batch, mask_ratio=MASK_RATIO, rng=rng)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+
+    def loss_of(model, batch):
+        return masked_patch_loss(model, batch, mask_ratio=MASK_RATIO, rng=rng)
+    fit(model, patches, loss_of=loss_of, optimizer=optimizer, schedule=schedule, epochs=epochs, batch_size=BATCH,
+        rng=rng)
     return model
 
 

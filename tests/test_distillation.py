@@ -350,7 +350,7 @@ Z, LAYER = np.zeros((2, 3)), nn.Linear(2, 3, rng=np.random.default_rng(0))
     (lambda: distillation_loss(Z, Z, temperature=1, alpha=1.5), "alpha must be >= 0 and <= 1, got 1.5"),
     (lambda: distillation_loss(Z, Z, temperature=20000, alpha=1), "temperature must be .* got 20000"),
     (lambda: distillation_loss(Z[:0], Z[:0], temperature=1, alpha=1), "at least one sample"),
-    (lambda: distill(None, None, Z, [0], temperature=1, alpha=0), "y must have a row for each of the 2"),
+    (lambda: distill(None, None, Z, [0], temperature=1, alpha=0, rng=None), "y must have a row for each of the 2"),
     (lambda: solve_bias(Z[:, :1], 0, share=0.5), r"solve_bias: logits must have shape \(n, C\)"),
     (lambda: solve_bias(Z, 3, share=0.5), "solve_bias: class_index must be an int in 0..2, got 3"),
     (lambda: solve_bias(Z, 0, share=1.5), "share must be >= 0 and <= 1, got 1.5"),

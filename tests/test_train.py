@@ -90,11 +90,11 @@ def test_an_epoch_shows_every_sample_once_and_its_loss_is_their_mean(rng, batch_
     X, y = two_clouds(rng)
     model, seen = nn.Linear(2, 2, rng=rng), []
 
-    def watched(output, target):
-        seen.append(len(target))
-        return F.cross_entropy(output, target)
+    def watched(model, x, y):
+        seen.append(len(y))
+        return F.cross_entropy(model(x), y)
     row, = fit(model, X, y, optimizer=optim.SGD(model.parameters(), lr=0), epochs=1,
-               batch_size=batch_size, rng=rng, loss_fn=watched)
+               batch_size=batch_size, rng=rng, loss_of=watched)
     # with lr = 0 the model stands still; 40 float32 losses are averaged in another order
     assert row["loss"] == pytest.approx(F.cross_entropy(model(X), y).item(), rel=1e-5)
     assert sum(seen) == len(X) and max(seen) <= batch_size
@@ -119,11 +119,11 @@ def test_samples_are_shuffled_anew_in_every_epoch_with_their_targets():
     X, model = np.arange(20, dtype=np.float32)[:, None], Spy()
     targets = []
 
-    def watched(output, target):
-        targets.append(target)
-        return F.cross_entropy(output, target.astype(int) % 2)
+    def watched(model, x, y):
+        targets.append(y)
+        return F.cross_entropy(model(Tensor(x)), y % 2)
     fit(model, X, np.arange(20), optimizer=optim.SGD(model.parameters(), 0.0), epochs=2,
-        batch_size=20, rng=np.random.default_rng(0), loss_fn=watched)
+        batch_size=20, rng=np.random.default_rng(0), loss_of=watched)
     first, second = (rows.ravel() for rows in model.rows)
     assert sorted(first) == sorted(second) == list(range(20)) and (first != second).any()
     assert_array_equal(targets, [first, second])
@@ -174,13 +174,29 @@ def test_a_last_batch_that_is_smaller_may_be_left_out(rng, n, batch_size):
     X, y = two_clouds(rng, n)
     batch_size, sizes = min(batch_size, n), []
 
-    def watched(output, target):
-        sizes.append(len(target))
-        return F.cross_entropy(output, target)
+    def watched(model, x, y):
+        sizes.append(len(y))
+        return F.cross_entropy(model(x), y) * 0 + 3.0
     model = nn.Sequential(nn.Linear(2, 2, rng=rng), nn.BatchNorm1d(2))    # which refuses one row
     row, = fit(model, X, y, optimizer=optim.SGD(model.parameters(), lr=0), epochs=1, batch_size=batch_size, rng=rng,
-               loss_fn=lambda output, target: watched(output, target) * 0 + 3.0, drop_last=True)
+               loss_of=watched, drop_last=True)
     assert sizes == [batch_size] * (n // batch_size) and row["loss"] == 3
+
+
+@given(rng=rngs, n_arrays=st.integers(1, 4), batch_size=st.integers(1, 50))
+def test_a_loss_gets_the_same_rows_of_every_array(rng, n_arrays, batch_size):
+    arrays = [np.arange(40) * 10 ** i for i in range(n_arrays)]
+    model, seen = nn.Linear(1, 1, rng=rng), []
+
+    def loss_of(passed, *batch):
+        assert passed is model and len(batch) == n_arrays
+        for i, rows in enumerate(batch):
+            assert_array_equal(rows, batch[0] * 10 ** i)
+        seen.extend(batch[0])
+        return (model.weight * len(batch[0])).sum()
+    sgd = optim.SGD(model.parameters(), lr=0.01)
+    fit(model, *arrays, loss_of=loss_of, optimizer=sgd, epochs=1, batch_size=batch_size, rng=rng)
+    assert sorted(seen) == list(range(40))
 
 
 class Frame:
@@ -227,21 +243,30 @@ HOLED = np.where(np.arange(80).reshape(40, 2) < 3, np.nan, X)
 ERRORS = {    # message -> (kind of error, call)
     "fit: X must be finite, got 3 NaN or infinite values":
         (ValueError, lambda: attempt(X=HOLED)),
-    "fit: epochs must be >= 0, got -1":
+    "fit: epochs must be int >= 0, got -1":
         (ValueError, lambda: attempt(epochs=-1)),
     "fit: the loss must be finite, got nan in epoch 1":
-        (ValueError, lambda: attempt(loss_fn=lambda z, y: (z * math.nan).sum())),
+        (ValueError, lambda: attempt(loss_of=lambda model, x, y: (model(x) * math.nan).sum())),
     "fit: the loss must be finite, got inf in epoch 1":
-        (ValueError, lambda: attempt(loss_fn=lambda z, y: (z * 0).sum() + math.inf)),
+        (ValueError, lambda: attempt(loss_of=lambda model, x, y: (model(x) * 0).sum() + math.inf)),
+    "fit: loss_of must return a scalar Tensor, got float":
+        (TypeError, lambda: attempt(loss_of=lambda model, x, y: 1.0)),
+    "fit: loss_of must return a scalar Tensor, got shape (8, 2); write loss.mean()":
+        (ValueError, lambda: attempt(loss_of=lambda model, x, y: model(x))),
+    "fit: loss_of must be function (model, *batch) -> scalar Tensor, got 'mse'":
+        (TypeError, lambda: attempt(loss_of="mse")),
+    "fit: arrays must be given, got none; write fit(model, X, y, ...)":
+        (TypeError, lambda: fit(nn.ReLU(), optimizer=optim.SGD([nn.Parameter(np.ones(1))]), epochs=1,
+                                batch_size=1, rng=np.random.default_rng(0))),
     "cross_entropy: target must be in 0..1, got":
         (ValueError, lambda: attempt(y=Y + 5)),
     "fit: y must be finite, got 1 NaN or infinite values":
         (ValueError, lambda: attempt(y=np.where(np.arange(40) == 3, np.nan, 1.0))),
-    "fit: epochs must be an int, got 1.0":
+    "fit: epochs must be int >= 0, got 1.0":
         (TypeError, lambda: attempt(epochs=1.0)),
-    "fit: epochs must be an int, got True":
+    "fit: epochs must be int >= 0, got True":
         (TypeError, lambda: attempt(epochs=True)),
-    "fit: batch_size must be an int, got 8.0":
+    "fit: batch_size must be int >= 1, got 8.0":
         (TypeError, lambda: attempt(batch_size=8.0)),
     "fit: batch_size must be at most 40, the number of rows, with drop_last=True, got 41":
         (ValueError, lambda: attempt(batch_size=41, drop_last=True)),
@@ -281,9 +306,9 @@ ERRORS = {    # message -> (kind of error, call)
         (ValueError, lambda: accuracy(nn.ReLU(), X[:, 0], Y)),
     "fit: X and y must have one length >= 1 in common, got 40 and 39":
         (ValueError, lambda: attempt(y=Y[:-1])),
-    "fit: batch_size must be >= 1, got 0":
+    "fit: batch_size must be int >= 1, got 0":
         (ValueError, lambda: attempt(batch_size=0)),
-    "fit: rng must be a numpy.random.Generator, got 0":
+    "fit: rng must be numpy.random.Generator, got 0":
         (TypeError, lambda: attempt(rng=0)),
     "fit: X and y must have one length >= 1 in common, got 0 and 0":
         (ValueError, lambda: attempt(X=X[:0], y=Y[:0])),
@@ -309,7 +334,7 @@ def test_a_parameter_is_never_changed_by_a_loss_that_is_no_number():
     before = bits(model)
     with pytest.raises(ValueError, match="^fit: the loss must be finite"):
         fit(model, X, Y, optimizer=optim.SGD(model.parameters(), 0.1), epochs=1, batch_size=8,
-            rng=np.random.default_rng(0), loss_fn=lambda z, y: (z * math.nan).sum())
+            rng=np.random.default_rng(0), loss_of=lambda model, x, y: (model(x) * math.nan).sum())
     assert bits(model) == before
 
 

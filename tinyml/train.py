@@ -1,82 +1,79 @@
-"""One visible training loop, and the two questions asked after it: what does it predict, how often right?"""
+"""One visible training loop, and what is asked after it: the predictions and their accuracy."""
 import numpy as np
 
 from tinyml import functional as F
-from tinyml.check import check_count, check_labels, check_rng
+from tinyml.check import check_count, check_labels
+from tinyml.contract import checked
 from tinyml.data import as_numbers, batches
 from tinyml.progress import progress
 from tinyml.tensor import Tensor, no_grad
 
 
-def fit(model, X, y, *, optimizer, epochs, batch_size, rng, loss_fn=F.cross_entropy, augment=None,
-        schedule=None, metrics=None, callbacks=(), drop_last=False, label="fit"):
-    """Minimise loss_fn(model(X), y) over shuffled minibatches; the model is in evaluation mode afterwards.
+def cross_entropy_of(model, x, y):
+    """The loss of a classifier on a batch: the cross-entropy of the model's outputs."""
+    return F.cross_entropy(model(as_input(x)), y)
 
-    Data keeps its dtype. So float64 data is computed in float64, at about twice the time, while the
-    parameters stay as they are: write X.astype(np.float32). Lists of floats become float32.
+
+@checked
+def fit(model, *arrays, optimizer, epochs, batch_size, rng, loss_of=cross_entropy_of,
+        schedule=None, metrics=None, callbacks=(), drop_last=False, label="fit"):
+    """Minimise a loss over shuffled minibatches; the model is in evaluation mode afterwards.
+
+        for each batch:   loss = loss_of(model, *batch);   a step of the optimizer along -grad loss
+
+    A classifier is trained by ``fit(model, X, y, ...)``. Any other training is a function: ::
+
+        def loss_of(model, x, y):    # with augmentation
+            return F.cross_entropy(model(shift(x, rng)), y)
+
+        def loss_of(model, x):       # without labels: fit(model, X, loss_of=loss_of, ...)
+            return nt_xent(model(view(x, rng)), model(view(x, rng)), temperature=0.5)
+
+    Data keeps its dtype: float64 data is computed in float64, which takes about twice the time, so
+    write X.astype(np.float32). Lists of floats become float32.
 
     Parameters
     ----------
     model : Module
-    X : array_like, shape (n, ...), inputs; floats reach the model as a Tensor, integers as they are
-    y : array_like, shape (n, ...), targets: numbers, for cross-entropy the classes 0..C-1
-    optimizer : Optimizer over the model's parameters
+    *arrays : arrays of numbers, such as inputs X and targets y, all of one length n
+    optimizer : Optimizer, over the model's parameters
     epochs : int >= 0, passes over the data
     batch_size : int >= 1; the last batch of a pass may be smaller
     rng : numpy.random.Generator, draws the order of the samples
-    loss_fn : function (output Tensor, target array) -> scalar Tensor
-    augment : function (x_batch, rng) -> x_batch, or None; changes the inputs of each batch at random
-    schedule : LambdaLR of this optimizer, or None; stepped after every batch
-    metrics : dict of str to function (model) -> float, asked in evaluation mode after every epoch
-    callbacks : iterable of function (model, row), called after every epoch; one that returns True stops
-    drop_last : bool, leave out a last batch that is smaller, as batch norm of a single row is refused
+    loss_of : function (model, *batch) -> scalar Tensor; a batch is some rows of each array. The
+        default is cross-entropy, whose y are classes 0..C-1
+    schedule : LambdaLR, or None, of this optimizer; stepped after every batch
+    metrics : dict of str to function (model) -> float, or None; asked in evaluation mode after
+        every epoch
+    callbacks : functions (model, row), called after every epoch; one that returns True stops
+    drop_last : bool, leave out a last batch that is smaller: batch norm refuses a single row
     label : str, in front of the progress line
 
     Returns
     -------
-    list of dict, a row per epoch: "epoch" (from 1), "loss" (mean over the samples seen) and the metrics
+    list of dict, a row per epoch: "epoch" (from 1), "loss" (mean over the samples) and the metrics
 
     Raises
     ------
-    TypeError : X or y are not numbers, or an argument is of another type
-    ValueError : X or y is not finite, the lengths differ or are 0, a number is out of range, or the
-        loss becomes NaN
+    ValueError : the loss is NaN or infinite
     RuntimeError : the loss depends on none of the optimizer's parameters
     """
-    epochs = check_count("fit", "epochs", epochs)
-    X, y = _check_data("fit", batch_size, X=X, y=y)
-    for name, array in (("X", X), ("y", y)):
-        if not np.isfinite(array).all():
-            bad = int((~np.isfinite(array)).sum())
-            raise ValueError(f"fit: {name} must be finite, got {bad} NaN or infinite values")
-    check_rng("fit", rng)
-    if drop_last and batch_size > len(X):
-        raise ValueError(f"fit: batch_size must be at most {len(X)}, the number of rows, with "
-                         "drop_last=True, "
-                         f"got {batch_size}")
-    if getattr(schedule, "optimizer", optimizer) is not optimizer:
-        raise ValueError("fit: schedule must be that of the optimizer, got another's; write "
-                         "LambdaLR(optimizer, ...)")
+    arrays = _check_fit(arrays, optimizer, schedule, batch_size, drop_last)
     history = []
     for epoch in progress(range(1, epochs + 1), label):
         model.train()
         total, seen = 0.0, 0
-        for x_batch, y_batch in batches(X, y, batch_size=batch_size, rng=rng, drop_last=drop_last):
-            if augment is not None:
-                x_batch = augment(x_batch, rng)
+        for batch in batches(*arrays, batch_size=batch_size, rng=rng, drop_last=drop_last):
             optimizer.zero_grad()
-            loss = loss_fn(model(_as_input(x_batch)), y_batch)
-            if not np.isfinite(loss.item()):
-                raise ValueError(f"fit: the loss must be finite, got {loss.item()} in epoch "
-                                 f"{epoch}; "
-                                 "a smaller lr may help")
+            loss = loss_of(model, *batch)
+            _check_loss(loss, epoch)
             loss.backward()
             check_reached("fit", optimizer)
             optimizer.step()
             if schedule is not None:
                 schedule.step()
-            total += loss.item() * len(x_batch)
-            seen += len(x_batch)
+            total += loss.item() * len(batch[0])
+            seen += len(batch[0])
         model.eval()
         row = {"epoch": epoch, "loss": total / seen}
         row |= {name: metric(model) for name, metric in (metrics or {}).items()}
@@ -84,6 +81,36 @@ def fit(model, X, y, *, optimizer, epochs, batch_size, rng, loss_fn=F.cross_entr
         if any([callback(model, row) for callback in callbacks]):
             break
     return history
+
+
+def _check_fit(arrays, optimizer, schedule, batch_size, drop_last):
+    """The arrays of numbers, finite and of one length, if all else fits too."""
+    if not arrays:
+        raise TypeError("fit: arrays must be given, got none; write fit(model, X, y, ...)")
+    names = ["X", "y", *(f"arrays[{i}]" for i in range(2, len(arrays)))]
+    data = _check_data("fit", batch_size, **dict(zip(names, arrays)))
+    for name, array in zip(names, data):
+        if not np.isfinite(array).all():
+            bad = int((~np.isfinite(array)).sum())
+            raise ValueError(f"fit: {name} must be finite, got {bad} NaN or infinite values")
+    if drop_last and batch_size > len(data[0]):
+        raise ValueError(f"fit: batch_size must be at most {len(data[0])}, the number of rows, "
+                         f"with drop_last=True, got {batch_size}")
+    if schedule is not None and schedule.optimizer is not optimizer:
+        raise ValueError("fit: schedule must be that of the optimizer, got another's; write "
+                         "LambdaLR(optimizer, ...)")
+    return data
+
+
+def _check_loss(loss, epoch):
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"fit: loss_of must return a scalar Tensor, got {type(loss).__name__}")
+    if loss.size != 1:
+        raise ValueError(f"fit: loss_of must return a scalar Tensor, got shape {loss.shape}; "
+                         "write loss.mean()")
+    if not np.isfinite(loss.item()):
+        raise ValueError(f"fit: the loss must be finite, got {loss.item()} in epoch {epoch}; "
+                         "a smaller lr may help")
 
 
 def _check_data(function, batch_size, **data):
@@ -99,16 +126,16 @@ def _check_data(function, batch_size, **data):
 
 
 def check_reached(function, optimizer):
-    """Raise RuntimeError if no parameter of the optimizer has a gradient: then nothing is trained."""
+    """Raise RuntimeError if no parameter of the optimizer has a gradient: nothing is trained."""
     if all(p.grad is None for p in optimizer.params):
-        raise RuntimeError(f"{function}: optimizer must hold parameters that the loss depends "
-                           "on, got none of "
-                           f"them; write {type(optimizer).__name__}(model.parameters()) of the "
-                           "model that is trained")
+        write = f"{type(optimizer).__name__}(model.parameters())"
+        raise RuntimeError(f"{function}: optimizer must hold parameters that the loss depends on, "
+                           f"got none of them; write {write} of the model that is trained")
 
 
-def _as_input(x):
-    return Tensor(x) if x.dtype.kind == "f" else x    # integers, such as tokens, stay an array
+def as_input(x):
+    """An array as a model takes it: floats as a Tensor; integers, such as tokens, as they are."""
+    return Tensor(x) if x.dtype.kind == "f" else x
 
 
 @no_grad()
@@ -134,7 +161,7 @@ def predict(model, X, *, batch_size=1024):
     modes = [(module, module.training) for _, module in model.named_modules()]
     model.eval()
     try:
-        parts = [model(_as_input(x)).data for x, in batches(X, batch_size=batch_size, rng=None)]
+        parts = [model(as_input(x)).data for x, in batches(X, batch_size=batch_size, rng=None)]
         return np.concatenate(parts)
     finally:
         for module, training in modes:
@@ -157,7 +184,8 @@ def accuracy(model, X, y):
     Raises
     ------
     TypeError : y does not hold integers
-    ValueError : an output is NaN, there is one column only, or y has another shape or a label outside 0..C-1
+    ValueError : an output is NaN, there is one column only, or y has another shape or a label
+        outside 0..C-1
     """
     outputs = predict(model, X)
     if outputs.ndim < 2 or outputs.shape[-1] < 2:

@@ -29,7 +29,7 @@ from tinyml.check import check_number, check_real
 from tinyml.nn import Linear, Parameter
 from tinyml.nn.places import is_chain
 from tinyml.tensor import Tensor, as_tensor, primitive
-from tinyml.train import fit, predict
+from tinyml.train import as_input, fit, predict
 
 
 def soften(logits, *, temperature):
@@ -144,13 +144,12 @@ def _as_rows(student, teacher, target):
     return student.reshape(rows), teacher.reshape(rows), target
 
 
-def distill(student, teacher, X, y=None, *, temperature, alpha, augment=None, **options):
-    """Train a student with `distillation_loss` through `tinyml.train.fit`, which needs no change for it.
+def distill(student, teacher, X, y=None, *, temperature, alpha, rng, augment=None,
+            **options):
+    """Train a student with `distillation_loss` through `tinyml.train.fit`.
 
-    The targets of fit are the row numbers 0..n-1: the loss looks up what the teacher said
-    about these rows, once and for all, and their labels. With augmentation the teacher is
-    asked about every batch anew, as the student sees it. It is asked in evaluation mode and
-    without a graph, and stays as it is.
+    The teacher is asked once about all rows; with augmentation about every batch anew, as the
+    student sees it. It is asked in evaluation mode and without a graph, and stays as it is.
 
     Parameters
     ----------
@@ -162,8 +161,9 @@ def distill(student, teacher, X, y=None, *, temperature, alpha, augment=None, **
         = 1: no labels
     temperature : float in [1e-4, 1e4], T
     alpha : float in [0, 1], the weight of the teacher
-    augment : function (x_batch, rng) -> x_batch, or None, as in fit
-    **options : all else that fit takes but loss_fn: optimizer, epochs, batch_size, rng ...
+    rng : numpy.random.Generator, draws the order of the samples, and augmentations
+    augment : function (x_batch, rng) -> x_batch, or None; changes the inputs of each batch at random
+    **options : all else that fit takes: optimizer, epochs, batch_size, schedule ...
 
     Returns
     -------
@@ -175,21 +175,22 @@ def distill(student, teacher, X, y=None, *, temperature, alpha, augment=None, **
     """
     if y is not None and len(y) != len(X):
         raise ValueError(f"distill: y must have a row for each of the {len(X)} rows of X, got {len(y)}")
-    labels = None if y is None else np.asarray(y)
-    said = predict(teacher, X) if augment is None else None
-    shown = {}
+    if augment is None:
+        teacher_logits = predict(teacher, X)
 
-    def augment_and_keep(x, rng):
-        shown["x"] = augment(x, rng)
-        return shown["x"]
-
-    def loss_fn(student_logits, rows):
-        teacher_logits = predict(teacher, shown["x"]) if said is None else said[rows]
-        return distillation_loss(student_logits, teacher_logits, None if y is None else labels[rows],
-                                 temperature=temperature, alpha=alpha)
-
-    return fit(student, X, np.arange(len(X)), loss_fn=loss_fn,
-               augment=None if augment is None else augment_and_keep, **options)
+        def loss_of(student, x, teacher_logits, target=None):
+            return distillation_loss(student(as_input(x)), teacher_logits, target,
+                                     temperature=temperature, alpha=alpha)
+        arrays = (X, teacher_logits)
+    else:
+        def loss_of(student, x, target=None):
+            x = augment(x, rng)
+            return distillation_loss(student(as_input(x)), predict(teacher, x), target,
+                                     temperature=temperature, alpha=alpha)
+        arrays = (X,)
+    if y is not None:
+        arrays += (y,)
+    return fit(student, *arrays, loss_of=loss_of, rng=rng, **options)
 
 
 def solve_bias(logits, class_index, *, share):

@@ -186,7 +186,7 @@ def train_byol(byol, X, *, view, rng, **options):
     X : ndarray, shape (n, ...), n >= 1
     view : function (x, rng) -> x, a random view of each row, see `augmentations`
     rng : numpy.random.Generator
-    **options : what else fit takes but loss_fn: optimizer (of byol.model's parameters), epochs, batch_size ...
+    **options : what else fit takes: optimizer (of byol.model's parameters), epochs, batch_size ...
 
     Returns
     -------
@@ -196,12 +196,8 @@ def train_byol(byol, X, *, view, rng, **options):
     ------
     TypeError, ValueError : as in fit and `byol_loss`
     """
-    shown = {}
-
-    def first_view(x, rng):
-        shown["x"] = view(x, rng)
-        return shown["x"]
-
-    def loss_fn(predicted, ids):
-        return byol.loss(predicted, shown["x"], view(X[ids], rng))
-    return fit(byol.model, X, np.arange(len(X)), loss_fn=loss_fn, augment=first_view, rng=rng, **options)
+    def loss_of(model, x):
+        x1 = view(x, rng)
+        predicted = model(Tensor(x1))
+        return byol.loss(predicted, x1, view(x, rng))
+    return fit(byol.model, X, loss_of=loss_of, rng=rng, **options)

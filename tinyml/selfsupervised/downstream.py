@@ -313,7 +313,7 @@ def fine_tune(encoder, head, X, y, *, encoder_lr, head_lr, epochs, batch_size, r
     epochs : int >= 0
     batch_size : int >= 1
     rng : numpy.random.Generator
-    **options : what else `tinyml.train.fit` takes: augment, metrics, callbacks ...
+    **options : what else `tinyml.train.fit` takes: loss_of, metrics, callbacks ...
 
     Returns
     -------

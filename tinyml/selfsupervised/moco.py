@@ -195,7 +195,7 @@ def train_moco(moco, X, *, view, rng, **options):
     X : ndarray, shape (n, ...), n >= 1
     view : function (x, rng) -> x, a random view of each row, see `augmentations`
     rng : numpy.random.Generator
-    **options : what else fit takes but loss_fn: optimizer (of moco.query's parameters), epochs, batch_size ...
+    **options : what else fit takes: optimizer (of moco.query's parameters), epochs, batch_size ...
 
     Returns
     -------
@@ -205,6 +205,7 @@ def train_moco(moco, X, *, view, rng, **options):
     ------
     TypeError, ValueError : as in fit and `info_nce`
     """
-    def loss_fn(queries, ids):
-        return moco.loss(queries, view(X[ids], rng), ids)
-    return fit(moco.query, X, np.arange(len(X)), loss_fn=loss_fn, augment=view, rng=rng, **options)
+    def loss_of(query, x, ids):
+        queries = query(Tensor(view(x, rng)))
+        return moco.loss(queries, view(x, rng), ids)
+    return fit(moco.query, X, np.arange(len(X)), loss_of=loss_of, rng=rng, **options)

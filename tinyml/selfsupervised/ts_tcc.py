@@ -210,7 +210,7 @@ def contrast(model, z_weak, z_strong, *, t, temperature):
 # ------------------------------------------------------------ training
 
 def pretrain(model, X, *, weak, strong, rng, lambda1=1.0, lambda2=0.7, temperature=0.2, **options):
-    """Train a TSTCC on unlabelled series, through `tinyml.train.fit`, which needs no change for it.
+    """Train a TSTCC on unlabelled series, through `tinyml.train.fit`.
 
         L = lambda1 (L_TC^w + L_TC^s) + lambda2 L_CC                (Eldele et al. 2021, section 3.3)
 
@@ -240,7 +240,8 @@ def pretrain(model, X, *, weak, strong, rng, lambda1=1.0, lambda2=0.7, temperatu
     check_number("pretrain", "lambda2", lambda2, at_least=0)
     seen = []
 
-    def loss_fn(encodings, _):
+    def loss_of(model, x):
+        encodings = model(Tensor(np.stack([weak(x, rng), strong(x, rng)], axis=1)))
         last = encodings[0].shape[1] - model.steps
         losses = contrast(model, *encodings, t=int(rng.integers(1, last + 1)) if last > 0 else 1,
                           temperature=temperature)
@@ -248,7 +249,6 @@ def pretrain(model, X, *, weak, strong, rng, lambda1=1.0, lambda2=0.7, temperatu
         seen.append((temporal.item() / 2, losses.contextual.item()))
         return lambda1 * temporal + lambda2 * losses.contextual
 
-    history = fit(model, X, np.arange(len(X)), rng=rng, loss_fn=loss_fn,
-                  augment=lambda x, rng: np.stack([weak(x, rng), strong(x, rng)], axis=1), **options)
+    history = fit(model, X, loss_of=loss_of, rng=rng, **options)
     means = np.reshape(seen, (len(history), -1, 2)).mean(axis=1) if history else ()
     return [row | {"temporal": float(a), "contextual": float(b)} for row, (a, b) in zip(history, means)]

@@ -1,69 +1,64 @@
-"""Early stopping and ridge: two ways to shrink that are almost one.
+"""Early stopping and ridge: two ways to shrink the minimum-norm fit, and almost the same one.
 
-Problem: at p = n the minimum-norm fit X^+ y is useless, since it divides by singular values close
-to 0. One can punish long coefficients (ridge), or stop the descent early. What is the difference?
+Problem: at p = n the minimum-norm fit X^+ y is useless, because it divides by singular values
+close to 0. One can penalise large coefficients (ridge), or stop gradient descent early. How
+much do the two differ?
 
-Idea: with X = U diag(s) V' both are filters, beta = V diag(f / s) U'y, and X^+ y has f = 1:
+Idea: both multiply the coordinates of X^+ y by a filter, beta = V diag(f / s) U'y with
+X = U diag(s) V'. Let u = lr t s^2, and choose the penalty n lam = 1 / (lr t). Then
 
-    ridge with penalty lam       f = s^2 / (s^2 + n lam)         =  u / (1 + u)        if
-    descent stopped at step t    f = 1 - (1 - lr s^2)^t         ~=  1 - exp(-u)        u = lr t s^2
+    ridge                        f_ridge   = s^2 / (s^2 + n lam)  =  u / (1 + u)
+    descent stopped at step t    f_descent = 1 - (1 - lr s^2)^t   ~  1 - exp(-u)
 
-Both let large s pass and hold small s back. The edge is at n lam for one, at 1 / (lr t) for the
-other. Match them, n lam = 1 / (lr t), and for lr <= 1 / s_max^2
+Both keep directions with large s and shrink those with small s. For lr <= 1 / s_max^2
 
     1 - f_descent <= 1 - f_ridge,        f_descent <= C_t f_ridge,        C_t -> 1.2984...
 
-Squared, the first bounds the bias and the second the variance, so the risk of descent is at most
-C_t^2 -> 1.6859... times that of ridge, for every X and every beta. And lam can be chosen by leaving
-samples out, which takes ridge one factorisation; so the time to stop can be chosen, too.
+The first inequality bounds the bias, the second the variance. So the risk of descent is at most
+C_t^2 times that of ridge, for every X and every beta, and C_t^2 -> 1.6859...
 
-The descent is that of `min_norm.gradient_descent`, on 1/2 ||X beta - y||^2 from zero;
-`epoch_wise.descent` gives it at chosen steps. Ridge is `min_norm.ridge`. Filters are listed along
-their last axis in the order of `min_norm.svd(X)`; what X does not see (s = 0) is never learned.
+The penalty of ridge can be chosen by leave-one-out, which takes a single SVD of X. By matching,
+that also chooses the time to stop.
 
-Sources: Ali, Kolter and Tibshirani 2019, A continuous-time view of early stopping for least squares
-regression; Golub, Heath and Wahba 1979, Generalized cross-validation as a method for choosing a
-good ridge parameter; MATH5836 week 10, section 10.1.2.
+Descent is `min_norm.gradient_descent` from zero on 1/2 ||X beta - y||^2. A filter f holds one
+number for each singular value of `min_norm.svd(X)`.
+
+Sources: Ali, Kolter and Tibshirani 2019, A continuous-time view of early stopping for least
+squares regression; Golub, Heath and Wahba 1979, Generalized cross-validation as a method for
+choosing a good ridge parameter; MATH5836 week 10, section 10.1.2.
 """
 import numpy as np
 
-from tinyml.check import check_number, check_real, check_regression, check_sizes
-from tinyml.interpolation.min_norm import descent_filter, svd
+from tinyml.contract import checked
+from tinyml.interpolation.min_norm import ridge_filter, svd
 
 
+@checked
 def matching_lam(t, *, lr, n_samples):
-    """The penalty whose ridge resembles descent stopped at step t: lam = 1 / (n lr t).
+    """The penalty of the ridge fit most like descent stopped at step t: lam = 1 / (n lr t).
 
-    In the words of Ali, Kolter and Tibshirani 2019, who descend on 1/(2n) ||X beta - y||^2 in
-    continuous time T: T = n lr t and lam = 1 / T. To first order in small s^2 the filters agree.
+    To first order in s^2 the two filters agree. In Ali, Kolter and Tibshirani 2019, who descend on
+    1/(2n) ||X beta - y||^2, time is T = n lr t, and lam = 1 / T.
 
     Parameters
     ----------
-    t : array_like, any shape, > 0, the step
+    t : array_like, any shape, > 0, steps; t = 0 would be an infinite penalty
     lr : float > 0
     n_samples : int >= 1
 
     Returns
     -------
-    ndarray of float64, shape t.shape, or float
-
-    Raises
-    ------
-    TypeError, ValueError : an argument is not real, not finite or out of range
+    ndarray, shape t.shape, or float
     """
-    t = check_real("matching_lam", "t", t, at_least=0).astype(np.float64)
-    check_number("matching_lam", "lr", lr, above=0, below=np.inf)
-    check_sizes("matching_lam", n_samples=n_samples)
-    if not t.all():
-        raise ValueError("matching_lam: t must be > 0, got 0; no step is like an infinite penalty")
-    return (1 / (n_samples * lr * t))[()]
+    return 1 / (n_samples * lr * t)
 
 
+@checked
 def degrees_of_freedom(f):
-    """sum f: how many parameters a filtered fit uses, from 0 up to the rank.
+    """The number of parameters that a filtered fit effectively uses: the sum of its filter.
 
-    The fitted values are H y with H = U diag(f) U', and sum f is the trace of H: each y_i pulls at
-    its own fitted value with strength H_ii. For f = 1 and p <= n it is p.
+    The fitted values are H y with H = U diag(f) U', so sum f is the trace of H. It is p for least
+    squares (f = 1) with p <= n independent columns, and falls to 0 as the filter shrinks.
 
     Parameters
     ----------
@@ -71,210 +66,167 @@ def degrees_of_freedom(f):
 
     Returns
     -------
-    ndarray of shape (...), or float
-
-    Raises
-    ------
-    TypeError, ValueError : f is not real, not finite, or has no axis
+    ndarray, shape (...), or float
     """
-    f = check_real("degrees_of_freedom", "f", f)
-    if f.ndim == 0:
-        raise ValueError("degrees_of_freedom: f must have an axis of directions, got a number")
     return f.sum(axis=-1)
 
 
+@checked
 def filter_risk(X, beta, f, *, sigma2):
-    """The excess risk of a filtered fit given X: E ||V diag(f / s) U'y - beta||^2.
+    """The excess risk of a filtered fit, given X: E ||V diag(f / s) U'y - beta||^2.
 
-        sum_i (1 - f_i)^2 (v_i'beta)^2 + ||(I - V V')beta||^2    +    sigma2 * sum_i (f_i / s_i)^2
-        squared bias: held back,         and not seen by X            variance
+        bias^2   = sum_i (1 - f_i)^2 (v_i'beta)^2 + ||(I - V V') beta||^2
+        variance = sigma2 sum_i (f_i / s_i)^2
 
-    for y = X beta + eps, eps_i independent with variance `sigma2`. It is the excess error on new
-    x ~ N(0, I); the noise of the new y is left out.
+    The model is y = X beta + eps with independent eps_i of variance sigma2. The risk is the
+    squared error on new x ~ N(0, I), without the noise of their y.
 
     Parameters
     ----------
     X : array_like, shape (n, p)
-    beta : array_like, shape (p,)
-    f : array_like, shape (..., rank), the filter at each singular value of `svd(X)`
-    sigma2 : float >= 0, the variance of the noise
+    beta : array_like, shape (p,), the truth
+    f : array_like, shape (..., rank), with one entry for each singular value of `svd(X)`
+    sigma2 : float >= 0, variance of the noise
 
     Returns
     -------
-    ndarray of float64, shape (...), or float
-
-    Raises
-    ------
-    TypeError, ValueError : an argument is not real, not finite, of another shape or out of range
+    ndarray, shape (...), or float
     """
-    X = check_real("filter_risk", "X", X, ndim=2).astype(np.float64)
-    beta = check_real("filter_risk", "beta", beta).astype(np.float64)
-    f = check_real("filter_risk", "f", f)
-    check_number("filter_risk", "sigma2", sigma2, at_least=0, below=np.inf)
     _, s, Vh = svd(X)
-    for name, value, last in (("beta", beta.shape, X.shape[1]), ("f", f.shape[-1:], len(s))):
-        if value != (last,):
-            raise ValueError(f"filter_risk: {name} must end in an axis of {last} for this X, got "
-                             f"shape {np.shape(beta if name == 'beta' else f)}")
-    seen = Vh @ beta
-    hidden = np.sum((beta - seen @ Vh) ** 2)
-    with np.errstate(over="ignore"):    # what is beyond 1e308 is infinite
-        return hidden + (((1 - f) * seen) ** 2 + (np.sqrt(sigma2) * f / s) ** 2).sum(axis=-1)
+    if f.shape[-1] != len(s):
+        raise ValueError(f"filter_risk: f must have {len(s)} entries for this X, "
+                         f"got {f.shape[-1]}")
+    seen = Vh @ beta                 # v_i'beta, (rank,)
+    unseen = beta - Vh.T @ seen      # (I - V V') beta, (p,)
+    bias2 = np.sum((1 - f) ** 2 * seen ** 2, axis=-1) + np.sum(unseen ** 2)
+    variance = sigma2 * np.sum((f / s) ** 2, axis=-1)
+    return bias2 + variance
 
 
+@checked
 def risk_ratio_bound(t):
-    """C_t^2: how many times the risk of ridge the risk of descent at step t can be, at most.
+    """An upper bound on risk(descent at step t) / risk(matching ridge): C_t^2.
 
-        C_t = max over 0 < u <= t of (1 - (1 - u/t)^t) (1 + u) / u,     u = lr t s^2
+        C_t = max over 0 < u <= t of f_descent / f_ridge,     u = lr t s^2
 
-    is the largest f_descent / f_ridge at matching lam, if lr <= 1 / s_max^2. The variance grows by
-    C_t^2 or less, and the bias not at all: by Bernoulli's inequality (1 - u/t)^t <= 1 / (1 + u). So
-    it holds for every X, beta and noise, and with equality for beta = 0 and all s at the worst u.
-    From C_1^2 = 4 it falls to 1.6859... for t = infinity, which is descent in infinitely small
-    steps (Ali, Kolter and Tibshirani 2019 round up to 1.6862).
+    It holds for every X, beta and noise, if lr <= 1 / s_max^2: the variance grows by C_t^2 at
+    most, and the bias does not grow, because (1 - u/t)^t <= 1 / (1 + u). With beta = 0 and all
+    s at the worst u it is reached. C_1^2 = 4, and C_t^2 falls to 1.6859... (Ali, Kolter and
+    Tibshirani 2019 round it up to 1.6862).
 
     Parameters
     ----------
-    t : int >= 1, or infinity
+    t : float >= 1, or inf; inf for gradient flow, descent in infinitely small steps
 
     Returns
     -------
-    float, to eight digits
-
-    Raises
-    ------
-    TypeError, ValueError : t is not a whole number >= 1, nor infinity
+    float, to eight digits for t up to 10^7
 
     Examples
     --------
     >>> [round(risk_ratio_bound(t), 4) for t in (1, 2, 100, np.inf)]
     [4.0, 2.4414, 1.6968, 1.6859]
     """
-    u, f = _any_direction("risk_ratio_bound", t)
-    return float((f * (1 + u) / u).max() ** 2)
+    u, f_descent, f_ridge = _matching_filters(t)
+    C = np.max(f_descent / f_ridge)
+    return float(C ** 2)
 
 
+@checked
 def tuned_risk_ratio_bound(t):
-    """The same bound when ridge has its best lam, and descent stops at the matching step t.
+    """The same bound on average over beta, when ridge has its best penalty.
 
-        max over 0 < u <= t of ((1 - f)^2 + f^2 / u) (1 + u),     f = 1 - (1 - u/t)^t
+        max over 0 < u <= t of risk(f_descent) / risk(f_ridge),     risk(f) = (1 - f)^2 + f^2 / u
 
-    Let the direction of beta be random, so that beta has p coefficients of variance v, and let the
-    noise have variance w. The best penalty is n lam = w / v (`double_descent.optimal_lam`), and
-    then v ((1 - f)^2 + f^2 / u) is the risk in a direction with u = s^2 v / w; f = u / (1 + u)
-    makes it v / (1 + u), the least. No filter beats ridge on average, and descent comes within
-    1.2146... of it as t -> infinity (Ali, Kolter and Tibshirani 2019 round up to 1.2147).
+    Let beta have independent coefficients of variance v. The best penalty is n lam = sigma2 / v
+    (`double_descent.optimal_lam`), so u = s^2 v / sigma2 in the matching descent, and v risk(f)
+    is the risk in a direction with filter f. No filter has less risk than ridge, and descent at
+    the matching step at most 1.2146... times as much as t -> infinity (Ali, Kolter and
+    Tibshirani 2019 round up to 1.2147).
 
     Parameters
     ----------
-    t : int >= 1, or infinity
+    t : as in `risk_ratio_bound`
 
     Returns
     -------
-    float, to eight digits
-
-    Raises
-    ------
-    TypeError, ValueError : t is not a whole number >= 1, nor infinity
+    float, to eight digits for t up to 10^7
     """
-    u, f = _any_direction("tuned_risk_ratio_bound", t)
-    return float((((1 - f) ** 2 + f ** 2 / u) * (1 + u)).max())
+    u, f_descent, f_ridge = _matching_filters(t)
+    risk_descent = (1 - f_descent) ** 2 + f_descent ** 2 / u
+    risk_ridge = (1 - f_ridge) ** 2 + f_ridge ** 2 / u
+    return float(np.max(risk_descent / risk_ridge))
 
 
+@checked
 def leave_one_out(X, y, lam):
-    """The errors of ridge on each sample when the other n - 1 are fitted, from one factorisation.
+    """The errors of ridge on each sample when the other n - 1 are fitted, from one SVD.
 
-        y_i - x_i'beta_{-i} = (y_i - x_i'beta) / (1 - h_i),     h_i = sum_j f_j U_ij^2
+        y_i - x_i'beta_{-i} = (y_i - (H y)_i) / (1 - H_ii),     H = U diag(f) U'
 
-    with beta_{-i} = (X_{-i}'X_{-i} + n lam I)^-1 X_{-i}'y_{-i}: the penalty stays n lam, not
-    (n - 1) lam. For lam = 0 it is the minimum-norm fit to the others, also where h_i = 1 and the
-    formula, 0 / 0, stands for its limit. The mean of the squares estimates the test error.
-
-    It is exact for ridge, and not for descent, whose filter changes with the samples: stop descent
-    at the matching step (or see Patil, Wu and Tibshirani 2024, Failures and successes of
-    cross-validation for early-stopped gradient descent).
+    where beta_{-i} is fitted without sample i, with the same penalty n lam. The mean of the
+    squares estimates the test error. The formula is exact for ridge, but not for descent, whose
+    filter changes with the samples; use it to stop descent at the matching step.
 
     Parameters
     ----------
     X : array_like, shape (n, p)
     y : array_like, shape (n,) or (n, k)
-    lam : array_like, any shape, >= 0
+    lam : array_like, any shape, > 0
 
     Returns
     -------
-    ndarray of float64, shape (*lam.shape, n) or (*lam.shape, n, k)
+    ndarray, shape (*lam.shape, n) or (*lam.shape, n, k)
 
-    Raises
-    ------
-    TypeError, ValueError : X or y is not real, not finite, or their shapes do not fit together;
-        lam is negative or not finite
+    Examples
+    --------
+    >>> leave_one_out([[1], [1]], [0, 2], 0.5)    # beta_{-i} = y_j / 2
+    array([-1.,  2.])
     """
-    y, U, _, Uy, outside, v, scale = _residuals("leave_one_out", X, y, lam)
-    beyond = 1 - np.sum(U * U, axis=1)    # what U leaves of each sample
-    some = beyond > 10 * len(U) * np.finfo(float).eps    # or is it the rounding of U?
-    scale = np.where(some, scale, 1)      # (..., n); if nothing is beyond, it cancels
-    left = np.einsum("nr,...r,rk->...nk", U, v, Uy, optimize=True)
-    errors = some[:, None] * outside + scale[..., None] * left    # (..., n, k)
-    errors /= (some * beyond + scale * (v @ (U * U).T))[..., None]
-    return errors.reshape(errors.shape[:-2] + y.shape)
+    fitted, leverage = _hat(X, y, lam)
+    return (y - fitted) / (1 - leverage)
 
 
+@checked
 def generalized_cross_validation(X, y, lam):
-    """`leave_one_out` in which every sample has the mean leverage: an estimate of the test error.
+    """Leave-one-out with the mean leverage for all: an estimate of the test error of ridge.
 
-        GCV(lam) = (1/n) ||(I - H) y||^2 / (1 - df/n)^2,     H = U diag(f) U', df = sum f
+        GCV(lam) = (1/n) ||y - H y||^2 / (1 - df / n)^2,     df / n = mean of H_ii
 
-    of ridge (Golub, Heath and Wahba 1979). Unlike leave-one-out it does not change when the samples
-    are rotated, X -> QX, y -> Qy. If X has rank n, lam = 0 stands for the limit lam -> 0.
+    (Golub, Heath and Wahba 1979.) Unlike leave-one-out, it does not change when X and y are
+    rotated to QX and Qy.
 
     Parameters
     ----------
     X : array_like, shape (n, p), n >= 1
-    y : array_like, shape (n,) or (n, k)
-    lam : array_like, any shape, >= 0
+    y, lam : as in `leave_one_out`
 
     Returns
     -------
-    ndarray of float64, shape lam.shape or (*lam.shape, k)
-
-    Raises
-    ------
-    TypeError, ValueError : X or y is not real, not finite, empty, or their shapes do not fit
-        together; lam is negative or not finite
+    ndarray, shape lam.shape or (*lam.shape, k), or float
     """
-    y, U, s, Uy, outside, v, scale = _residuals("generalized_cross_validation", X, y, lam)
-    n, rank = len(U), len(s)
-    if n == 0:
-        raise ValueError("generalized_cross_validation: X must have a sample, got none")
-    scale = np.where(rank < n, scale, 1)      # I - H is scale * U v U' then, and the scale cancels
-    left = np.sum(outside ** 2, axis=0) * (rank < n) + scale ** 2 * (v ** 2 @ Uy ** 2)    # (..., k)
-    trace = n - rank + scale * v.sum(axis=-1, keepdims=True)
-    return (n * left / trace ** 2).reshape(v.shape[:-1] + y.shape[1:])[()]
+    fitted, leverage = _hat(X, y, lam)
+    mean_square = np.mean((y - fitted) ** 2, axis=lam.ndim)
+    mean_leverage = np.mean(leverage, axis=lam.ndim)
+    return mean_square / (1 - mean_leverage) ** 2
 
 
-def _residuals(function, X, y, lam):
-    """What I - H is made of: (I - H) y = outside + scale * U diag(v) U'y, with v in (0, 1].
-
-    1 - f = n lam / (s^2 + n lam) vanishes for lam = 0, but v = (s_min^2 + n lam) / (s^2 + n lam),
-    the same up to the scale n lam / (s_min^2 + n lam), does not.
-    """
-    X, y = (array.astype(np.float64) for array in check_regression(function, X, y))
-    lam = check_real(function, "lam", lam, at_least=0).astype(np.float64)
-    root = np.sqrt(lam)[..., None] * np.sqrt(len(X))
+def _hat(X, y, lam):
+    """The fitted values H y of ridge, and the leverages H_ii, with an axis of 1 for k columns."""
     U, s, _ = svd(X)
-    h = np.hypot(s, root)                                           # (..., rank)
-    least = h.min(axis=-1, keepdims=True, initial=np.inf)           # (..., 1)
-    Y = y if y.ndim == 2 else y[:, None]                            # (n, k)
-    Uy = U.T @ Y
-    return y, U, s, Uy, Y - U @ Uy, (least / h) ** 2, (root / least) ** 2
+    f = ridge_filter(s, lam, n_samples=len(X))
+    Uf = U * f[..., None, :]                    # U diag(f), (*lam.shape, n, rank)
+    fitted = Uf @ (U.T @ y)                     # (*lam.shape, n) or (*lam.shape, n, k)
+    leverage = np.sum(Uf * U, axis=-1)          # (*lam.shape, n)
+    return fitted, leverage if y.ndim == 1 else leverage[..., None]
 
 
-def _any_direction(function, t):
-    """u = lr t s^2 for s^2 up to 1 / lr, and the filter f of descent at step t there.
+def _matching_filters(t):
+    """u = lr t s^2 on a fine grid, and the filters of descent and of the matching ridge there.
 
-    Beyond u = 8 both ratios are below 9/8 + 1e-4, less than their maxima.
+    The grid ends at u = 8: further on, both ratios of the bounds are below 9/8 + 1e-4, and their
+    maxima are larger.
     """
-    if t != np.inf:
-        check_sizes(function, t=t)
     u = np.linspace(0, min(t, 8), 80_001)[1:]
-    return u, -np.expm1(-u) if t == np.inf else descent_filter(np.sqrt(u), t, lr=1 / t)
+    left = np.exp(-u) if t == np.inf else (1 - u / t) ** t
+    return u, 1 - left, u / (1 + u)

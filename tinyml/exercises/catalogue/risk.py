@@ -100,31 +100,30 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "is missing."))),
     Exercise(
         name="filter_risk", target="tinyml.interpolation.early_stopping:filter_risk", level=2, minutes=20,
-        after=("ridge", "descent_filter"), keep=6,
+        after=("ridge", "descent_filter"),
         task="Compute the exact risk, given X, of any fit that multiplies the directions of X^+ y by a filter",
         tests=("test_early_stopping.py::test_the_risk_is_the_mean_over_the_noise",
                "test_early_stopping.py::test_for_descent_it_is_the_risk_of_the_epochs"),
-        hints=("Three things are lost: what the filter holds back of beta, what X does not see of it, and what "
-               "noise adds.",
-               "seen = Vh @ beta, (rank,), are the v_i'beta; beta - seen @ Vh is not seen at all. Sum over the "
-               "directions, the last axis of f, (1 - f)^2 seen^2 + sigma2 (f / s)^2, and add the squared length of "
-               "the unseen part.",
-               "hidden = np.sum((beta - seen @ Vh) ** 2); return hidden + (((1 - f) * seen) ** 2 + sigma2 * "
-               "...).sum(axis=-1)"),
+        hints=("Three things add up: what the filter shrinks of beta, what X cannot see of it, and the noise.",
+               "With _, s, Vh = svd(X): seen = Vh @ beta, (rank,), are the v_i'beta, and beta - Vh.T @ seen is what "
+               "X cannot see. f may have leading axes: sum over its last one.",
+               "bias2 = np.sum((1 - f) ** 2 * seen ** 2, axis=-1) + the squared length of the unseen part; "
+               "variance = sigma2 * np.sum(..., axis=-1); return bias2 + variance"),
         mistakes=(
-            Mistake("return hidden + (", "return (",
-                    "The part of beta that X does not see is lost too: add its squared length."),
-            Mistake("np.sum((beta - seen @ Vh) ** 2)", "np.sum(beta ** 2)",
-                    "Not all of beta is hidden: subtract what X sees of it, V V'beta."),
-            Mistake("((1 - f) * seen) ** 2", "(f * seen) ** 2",
-                    "The bias is what the filter holds back, 1 - f; f is what it lets pass."),
-            Mistake("((1 - f) * seen) ** 2", "(1 - f) * seen ** 2",
+            Mistake(" + np.sum(unseen ** 2)", "",
+                    "The part of beta that X cannot see is lost too: add its squared length."),
+            Mistake("np.sum(unseen ** 2)", "np.sum(beta ** 2)",
+                    "Not all of beta is unseen: subtract what X sees of it, V V'beta."),
+            Mistake("(1 - f) ** 2 * seen ** 2", "f ** 2 * seen ** 2",
+                    "The bias is what the filter takes away, 1 - f; f is what it keeps."),
+            Mistake("(1 - f) ** 2 * seen ** 2", "(1 - f) * seen ** 2",
                     "The bias is squared: (1 - f)^2 times (v_i'beta)^2."),
-            Mistake("np.sqrt(sigma2) * f / s", "np.sqrt(sigma2) * f",
+            Mistake("(f / s) ** 2", "f ** 2",
                     "The noise is divided by s_i, as U'y is: (f_i / s_i)^2."),
-            Mistake("np.sqrt(sigma2) * f / s", "sigma2 * f / s",
-                    "sigma2 is a variance: it enters once, outside of the square."),
-            Mistake(".sum(axis=-1)", ".sum()", "Each filter has a risk of its own: sum over the last axis only."))),
+            Mistake("variance = sigma2 *", "variance = sigma2 ** 2 *",
+                    "sigma2 is the variance already: do not square it."),
+            Mistake("variance = sigma2 * np.sum((f / s) ** 2, axis=-1)", "variance = sigma2 * np.sum((f / s) ** 2)",
+                    "Each filter has a risk of its own: sum over the last axis only."))),
     Exercise(
         name="effective_ranks", target="tinyml.interpolation.benign:effective_ranks", level=3, minutes=30,
         after=("min_norm_variance",), keep=1, hide=("_horner",),

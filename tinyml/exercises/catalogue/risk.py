@@ -2,7 +2,6 @@
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake
 
 MODULE, TESTS = "tinyml.interpolation.double_descent", "test_double_descent.py"
-RANKS = "    q = positive[1:] / positive[:-1]\n    r = _horner(q)\n    return r, r ** 2 / _horner(q ** 2)"
 
 CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign overfitting", (
     Exercise(
@@ -125,35 +124,31 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             Mistake("variance = sigma2 * np.sum((f / s) ** 2, axis=-1)", "variance = sigma2 * np.sum((f / s) ** 2)",
                     "Each filter has a risk of its own: sum over the last axis only."))),
     Exercise(
-        name="effective_ranks", target="tinyml.interpolation.benign:effective_ranks", level=3, minutes=30,
-        after=("min_norm_variance",), keep=1, hide=("_horner",),
-        task="Count the directions of every tail of a spectrum in two ways, r_k and R_k, however small the tail",
-        tests=("test_benign.py::test_the_effective_ranks_are_what_they_are_defined_to_be",
-               "test_benign.py::test_equal_eigenvalues_all_count_exactly",
-               "test_benign.py::test_neither_the_scale_nor_zeros_at_the_end_matter",
-               "test_benign.py::test_a_geometric_decay_has_the_same_ranks_everywhere_even_where_squares_vanish",
-               "test_benign.py::test_without_variance_there_are_no_ranks"),
-        hints=("Only ratios of neighbouring eigenvalues matter. Start from the last positive one, where both ranks "
-               "are 1.",
-               "r_k = 1 + q_k r_{k+1}, backwards from r = 1, with q = positive[1:] / positive[:-1]. The same "
-               "recursion with q^2 gives sum lambda_i^2 / lambda_{k+1}^2, and R_k = r_k^2 over that.",
-               "Write a helper that runs the recursion over q, from the back, and returns len(q) + 1 numbers; then "
-               "r = helper(q); return r, r ** 2 / helper(q ** 2). Without positive eigenvalues: two empty arrays."),
+        name="effective_ranks", target="tinyml.interpolation.benign:effective_ranks", level=2, minutes=15,
+        after=("min_norm_variance",),
+        task="Count the directions in every tail of a spectrum in two ways, r_k and R_k",
+        tests=("test_benign.py::test_the_effective_ranks_are_those_of_the_definition",
+               "test_benign.py::test_equal_eigenvalues_count_fully",
+               "test_benign.py::test_the_scale_of_the_eigenvalues_does_not_matter",
+               "test_benign.py::test_without_features_there_are_no_ranks"),
+        hints=("All tails of a spectrum at once: which NumPy function gives every partial sum of an array?",
+               "A tail sum runs from k + 1 to the end: turn the array round, take np.cumsum, and turn it back. You "
+               "need the sums of the eigenvalues and those of their squares.",
+               "tails = np.cumsum(eigenvalues[::-1])[::-1]; squares = the same of eigenvalues ** 2; return tails / "
+               "..., tails ** 2 / ..."),
         mistakes=(
-            Mistake("_horner(q ** 2)", "_horner(q)",
-                    "R_k divides by the sum of the squared eigenvalues: their ratios are q^2."),
-            Mistake("return r, r ** 2 / _horner", "return r, r / _horner",
-                    "R_k has the square of the sum above: r_k^2."),
-            Mistake("lambda r, ratio: 1 + ratio * r", "lambda r, ratio: ratio * (1 + r)",
-                    "r_k counts lambda_{k+1} itself as 1, then q_k times the rest: 1 + q_k r_{k+1}."),
-            Mistake("positive[1:] / positive[:-1]", "positive[:-1] / positive[1:]",
-                    "q_k is the next eigenvalue over this one, at most 1; yours is upside down."),
-            Mistake("np.array(list(backwards))[::-1]", "np.array(list(backwards))",
-                    "The recursion runs from the end: turn its result round, so that r_0 comes first."),
-            Mistake("eigenvalues[eigenvalues > 0]", "eigenvalues",
-                    "Eigenvalues of zero have no ranks: leave them out before you divide."),
-            Mistake(RANKS, "    sums, squares = (v[::-1].cumsum()[::-1] for v in (positive, positive ** 2))\n"
-                           "    return sums / positive, sums ** 2 / squares",
-                    "The squares of small eigenvalues underflow to 0: compute from the ratios of neighbours "
-                    "instead."))),
+            Mistake("tails ** 2 / squares", "tails / squares",
+                    "R_k has the square of the sum above: (sum lambda_i)^2."),
+            Mistake("tails ** 2 / squares", "squares / tails ** 2",
+                    "R_k is upside down: the squared sum is divided by the sum of the squares."),
+            Mistake("tails ** 2 / squares", "tails ** 2 / eigenvalues ** 2",
+                    "R_k divides by the sum of all squares of the tail, not by the first of them."),
+            Mistake("tails / eigenvalues", "tails / eigenvalues[0]",
+                    "r_k is measured in units of its own first eigenvalue, lambda_{k+1}."),
+            Mistake("np.cumsum(eigenvalues[::-1])[::-1]", "np.cumsum(eigenvalues)",
+                    "This sums the head, lambda_1 to lambda_{k+1}; the tail runs from k + 1 to the end."),
+            Mistake("np.cumsum(eigenvalues[::-1])[::-1]", "np.cumsum(eigenvalues[::-1])",
+                    "The sums run from the end: turn the result round again, so that r_0 comes first."),
+            Mistake("np.cumsum(eigenvalues[::-1] ** 2)[::-1]", "tails ** 2",
+                    "A sum of squares is not the square of the sum."))),
 ))

@@ -90,62 +90,65 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
             Mistake("_entries(kept, model[layer], features)", "kept",
                     "A batch norm behind a Flatten has H W entries for each unit, not one."))),
     Exercise(
-        name="to_csr", target=f"{SPARSE}:to_csr", level=2, minutes=15, keep=1, after=("threshold_mask",),
-        task="Store a matrix as its values that are not zero, their columns, and where each row starts",
+        name="to_csr", target=f"{SPARSE}:to_csr", level=2, minutes=15, after=("threshold_mask",),
+        task="Store a matrix as its nonzero values, their columns, and where each row starts",
         tests=("test_sparse.py::test_there_and_back_nothing_is_lost",
                "test_sparse.py::test_columns_are_as_small_as_the_matrix_allows"),
-        hints=("np.nonzero gives rows and columns of what is not zero, row by row. How many are there in "
+        also=("The values stand in reading order, row by row.",
+              "The dtype of columns follows from n alone: np.min_scalar_type of the largest column, n - 1."),
+        hints=("np.nonzero gives rows and columns of the nonzero entries, row by row. How many are there in "
                "each row?",
-               "starts = 0 and the running sums of the counts per row, int32, shape (m + 1,): also rows of "
-               "zeros have one. columns has the smallest unsigned dtype for 0 ... n - 1: np.min_scalar_type.",
-               "rows, columns = np.nonzero(matrix); counts = np.bincount(rows, minlength=len(matrix)); "
-               "return CSR(matrix[rows, columns], columns.astype(...), np.concatenate([[0], "
-               "np.cumsum(counts)]).astype(np.int32), matrix.shape)"),
+               "starts = 0 and the running sums of the counts per row, int32, shape (m + 1,), also for rows of "
+               "zeros. columns has the smallest unsigned dtype for 0 ... n - 1: np.min_scalar_type.",
+               "rows, columns = np.nonzero(matrix); counts = np.bincount(rows, minlength=m); starts = "
+               "np.zeros(m + 1, np.int32); starts[1:] = ...; return CSR(matrix[rows, columns], "
+               "columns.astype(...), starts, (m, n))"),
         mistakes=(
-            Mistake("np.bincount(rows, minlength=len(matrix))", "np.bincount(rows)",
+            Mistake("np.bincount(rows, minlength=m)", "np.resize(np.bincount(rows), m)",
                     "Rows of zeros at the end have a start too: count with minlength=m."),
-            Mistake("np.concatenate([[0], np.cumsum(counts)])", "np.cumsum(counts)",
+            Mistake("    starts = np.zeros(m + 1, np.int32)\n    starts[1:] = np.cumsum(counts)\n",
+                    "    starts = np.cumsum(counts).astype(np.int32)\n",
                     "The first row starts at 0: starts has m + 1 entries, and yours lacks the first."),
             Mistake("np.cumsum(counts)", "counts",
                     "starts says where each row begins, which is the running sum of the counts."),
             Mistake("np.nonzero(matrix)", "np.nonzero(matrix > 0)",
-                    "Negative entries are not zero either: they stay."),
-            Mistake("columns.astype(np.min_scalar_type(max(matrix.shape[1] - 1, 0)))", "columns",
-                    "np.nonzero gives int64: 8 bytes for each column where mostly one is enough."),
-            Mistake("np.min_scalar_type(max(matrix.shape[1] - 1, 0))",
-                    "np.min_scalar_type(columns.max(initial=0))",
-                    "The dtype of the columns follows from n, whatever columns there are: it holds 0 ... n - 1."),
-            Mistake("np.min_scalar_type(max(matrix.shape[1] - 1, 0))", "np.min_scalar_type(matrix.shape[1])",
-                    "The largest column is n - 1: 256 columns still have one byte each."),
+                    "Negative entries are nonzero too: they stay."),
+            Mistake("columns.astype(smallest)", "columns",
+                    "np.nonzero gives int64: 8 bytes for each column where one is mostly enough."),
+            Mistake("np.min_scalar_type(max(n - 1, 0))", "np.min_scalar_type(columns.max(initial=0))",
+                    "The dtype of the columns follows from n, not from the columns that occur: it holds "
+                    "0 ... n - 1."),
+            Mistake("np.min_scalar_type(max(n - 1, 0))", "np.min_scalar_type(n)",
+                    "The largest column is n - 1: 256 columns still take one byte each."),
             Mistake("    counts =",
                     "    rows, columns = (rows[np.argsort(columns, kind='stable')],\n"
                     "                     np.sort(columns))\n"
                     "    counts =",
                     "The values stand row by row, in reading order, and yours go down the columns."))),
     Exercise(
-        name="sparse_matmul", target=f"{SPARSE}:matmul", level=3, minutes=25, keep=2, after=("to_csr",),
-        task="Multiply a sparse matrix and a vector or a matrix, with one product for each value that is there",
-        tests=("test_sparse.py::test_the_product_is_the_dense_one",
-               "test_sparse.py::test_what_is_zero_takes_no_room",
-               "test_sparse.py::test_a_sparse_layer_computes_what_the_dense_one_does_with_a_product_per_weight"),
-        hints=("First all products value x[column], then sums over the stretches of the rows.",
-               "terms = values times x[csr.columns], shape (nnz, ...): give the values axes of 1 for those "
-               "of x. np.add.reduceat(terms, starts of the rows, axis=0) sums stretches, but gives an empty "
-               "row the next term.",
-               "y = np.zeros((csr.shape[0], *x.shape[1:]), terms.dtype); filled = "
-               "np.flatnonzero(np.diff(csr.starts)); if there are any: y[filled] = np.add.reduceat(terms, csr.starts[filled], axis=0)"),
+        name="sparse_matmul", target=f"{SPARSE}:matmul", level=2, minutes=20, after=("to_csr",),
+        hide=("fast_matmul",),
+        task="Multiply a sparse matrix and a vector or a matrix, with one multiplication for each nonzero weight",
+        tests=("test_sparse.py::test_the_product_is_the_dense_one[matmul]",
+               "test_sparse.py::test_zeros_take_no_memory[matmul]",
+               "test_sparse.py::test_x_must_have_a_row_for_each_column[matmul]"),
+        also=("The dtype is that of a product of a value and an entry of x: np.result_type.",
+              "_check_rows(\"matmul\", csr, x) refuses an x with another number of rows."),
+        hints=("Go through the rows: where do the values of row i start and end, and which entries of x do they "
+               "meet?",
+               "Row i has the values starts[i] ... starts[i + 1] - 1. Its result is the product of these values, "
+               "(nnz_i,), with x at their columns, (nnz_i,) or (nnz_i, k).",
+               "y = np.zeros((m, *x.shape[1:]), np.result_type(values, x)); for i in range(m): row = slice(...); "
+               "y[i] = values[row] @ x[...]"),
         mistakes=(
-            Mistake("filled = np.flatnonzero(np.diff(csr.starts))",
-                    "filled = np.flatnonzero(csr.starts[:-1] < len(terms))",
-                    "For an empty row reduceat gives the next term instead of 0: leave such rows out."),
-            Mistake("x[csr.columns]", "x[rows_of(csr) % len(x)]",
-                    "A value in column j meets x_j: look x up by the columns, not by the rows."),
-            Mistake("csr.values.reshape(-1, *[1] * (x.ndim - 1)) *", "csr.values *",
-                    "If x is a matrix, each value multiplies a whole row of it: give the values a second "
-                    "axis."),
-            Mistake(", terms.dtype)", ")", "np.zeros is float64: a float32 product must stay float32."),
-            Mistake("terms.dtype)", "csr.values.dtype)",
-                    "If x has more digits than the values, so has the result: it has the dtype of the products."),
-            Mistake("np.add.reduceat(terms, csr.starts[filled], axis=0)", "terms[csr.starts[filled]]",
-                    "Row i is the sum of all its terms, and you take the first one only."))),
+            Mistake("slice(starts[i], starts[i + 1])", "slice(starts[i], starts[i + 1] + 1)",
+                    "Row i ends before starts[i + 1], where the next row starts."),
+            Mistake("x[columns[row]]", "x[row]",
+                    "A value in column j meets x_j: look x up by the columns, not by the position of the value."),
+            Mistake("values[row] @ x[columns[row]]", "(values[row] * x[columns[row]].T).T[:1].sum(axis=0)",
+                    "Row i is the sum of all its terms, and you take only the first one."),
+            Mistake(", np.result_type(values, x))", ")",
+                    "np.zeros is float64: a float32 product must stay float32."),
+            Mistake("np.result_type(values, x))", "values.dtype)",
+                    "If x has more digits than the values, so has the result: its dtype is that of the products."))),
 ))

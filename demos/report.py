@@ -23,7 +23,7 @@ from tinyml.compression.low_rank import factorize
 from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.quantization_aware import convert, prepare
 from tinyml.compression.report import compare, file_bytes, macs
-from tinyml.compression.structured import lowest, remove_units, unit_scores
+from tinyml.compression.structured import remove_units, unit_scores, units_to_keep
 from tinyml.data import digits, train_test_split
 from tinyml.nn import Linear, ReLU, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay
@@ -85,7 +85,7 @@ def trained_codes(model, bits, data, rng):
 def fewer_units(model, left, data, rng):
     scores = unit_scores(model, data[0][:256], data[1][:256], criterion="taylor")
     n_units = sum(map(len, scores.values()))
-    return tune(remove_units(model, lowest(scores, round((1 - left) * n_units))), data, rng)
+    return tune(remove_units(model, units_to_keep(scores, round((1 - left) * n_units))), data, rng)
 
 
 def thin(model, share, data, rng):

@@ -19,7 +19,7 @@ import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
 
 from tinyml.compression.report import compare, macs, milliseconds
-from tinyml.compression.structured import lowest, remove_units, unit_scores
+from tinyml.compression.structured import remove_units, unit_scores, units_to_keep
 from tinyml.data import digits, train_test_split
 from tinyml.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from tinyml.optim import Adam
@@ -73,7 +73,7 @@ def ranks(values):
 
 def at_once(model, scores, X_test, y_test):
     """The test accuracy with more and more units removed, and no training afterwards."""
-    return [accuracy(remove_units(model, lowest(scores, k)), X_test, y_test) for k in REMOVED.tolist()]
+    return [accuracy(remove_units(model, units_to_keep(scores, k)), X_test, y_test) for k in REMOVED.tolist()]
 
 
 def in_steps(model, criterion, X_train, y_train, rng):
@@ -81,7 +81,7 @@ def in_steps(model, criterion, X_train, y_train, rng):
     models = [model]
     while sum(map(len, scored(models[-1], X_train[:1], y_train[:1], "norm", rng).values())) - STEP >= LEFT:
         scores = scored(models[-1], X_train[:SCORED], y_train[:SCORED], criterion, rng)
-        model = remove_units(models[-1], lowest(scores, STEP))
+        model = remove_units(models[-1], units_to_keep(scores, STEP))
         fit(model, X_train, y_train, optimizer=Adam(model.parameters()), epochs=REPAIR,
             batch_size=64, rng=rng, label=f"{criterion}, {len(models)}")
         models.append(model)

@@ -11,9 +11,9 @@ from strategies import rngs
 from tinyml import Tensor, nn
 from tinyml import functional as F
 from tinyml.compression.quantization import quantize_weights
-from tinyml.compression.structured import (activation_scores, feature_maps, lowest, mask_units, norm_scores,
-                                           normalized, oracle_scores, prunable, remove_units, taylor_scores,
-                                           unit_scores)
+from tinyml.compression.structured import (activation_scores, feature_maps, mask_units,
+                                           norm_scores, normalized, oracle_scores, prunable,
+                                           remove_units, taylor_scores, unit_scores, units_to_keep)
 
 
 def double(model):
@@ -196,7 +196,7 @@ def test_the_oracle_is_the_cost_of_the_model_without_the_unit(name, rng):
 
 
 @given(rng=rngs)
-def test_a_unit_that_never_speaks_scores_zero_whatever_the_data_criterion(rng):
+def test_a_silent_unit_scores_zero_by_every_criterion_that_uses_data(rng):
     model, X, y = problem("mlp", rng)
     model = mask_units(model, {0: np.arange(5) != 2})
     for criterion in ("activation", "taylor", "oracle"):
@@ -205,7 +205,7 @@ def test_a_unit_that_never_speaks_scores_zero_whatever_the_data_criterion(rng):
 
 @given(rng=rngs, n=st.integers(1, 4), m=st.integers(1, 5))
 def test_data_scores_are_means_over_samples(rng, n, m):
-    """Of a loop, and so the same for the samples in any order and for the samples twice."""
+    """They equal a loop, and stay the same if every sample is given twice."""
     z, d_z = rng.standard_normal((2, n, 3, m))
     loop = [np.mean([abs(sum(z[i, k] * d_z[i, k]) / m) for i in range(n)]) for k in range(3)]
     assert_allclose(taylor_scores(z, d_z), loop, rtol=1e-12)
@@ -279,22 +279,22 @@ def test_normalized_scores_have_length_one_and_keep_their_order(rng, size):
 # ------------------------------------------------------------ choice
 
 @given(rng=rngs, sizes=st.lists(st.integers(1, 5), min_size=1, max_size=3), data=st.data())
-def test_the_lowest_go_and_a_unit_of_each_layer_stays(rng, sizes, data):
+def test_the_lowest_go_and_every_layer_keeps_a_unit(rng, sizes, data):
     scores = {i: rng.integers(0, 4, size).astype(float) for i, size in enumerate(sizes)}
     k = data.draw(st.integers(0, sum(sizes) - len(sizes)))
     scores = {i: scores[i] for i in data.draw(st.permutations(range(len(sizes))))}    # keys in any order
-    keep = lowest(scores, k)
+    keep = units_to_keep(scores, k)
     assert list(keep) == list(scores) and {mask.dtype for mask in keep.values()} == {np.dtype(bool)}
     assert sum((~mask).sum() for mask in keep.values()) == k
     assert all(mask.any() for mask in keep.values())
     left = [list(range(len(s))) for s in scores.values()]
-    for _ in range(k):    # one after the other: the least that may go, of those as low the first
+    for _ in range(k):    # one after the other: the lowest that may go; ties in order
         _, place, unit = min((s[unit], place, unit) for place, s in enumerate(scores.values())
                              for unit in left[place] if len(left[place]) > 1)
         left[place].remove(unit)
     assert [np.flatnonzero(mask).tolist() for mask in keep.values()] == left
     if k:    # masks nest
-        assert all((more | ~less).all() for more, less in zip(lowest(scores, k - 1).values(), keep.values()))
+        assert all((more | ~less).all() for more, less in zip(units_to_keep(scores, k - 1).values(), keep.values()))
 
 
 # ------------------------------------------------------------ errors
@@ -325,19 +325,10 @@ BEHIND = ("prunable: model must have behind each layer at most one batch norm, t
           "Tanh, Dropout, pooling and Flatten, which map 0 to 0")
 CONV, LINEAR = nn.Conv2d(1, 2, 3, rng=RNG), nn.Linear(2, 3, rng=RNG)
 ERRORS = {
-    "norm_scores: order must be 1 or 2, got 3": (ValueError, lambda: norm_scores([[1.0]], order=3)),
-    "norm_scores: weight must be finite": (ValueError, lambda: norm_scores([[np.nan]])),
-    "norm_scores: weight must have a row for each unit": (ValueError, lambda: norm_scores(1.0)),
-    "activation_scores: z must have shape (N, units, ...), not empty, got (0, 2)":
-        (ValueError, lambda: activation_scores(np.zeros((0, 2)))),
-    "taylor_scores: d_z must have the shape of z, (1, 2, 1), got (1, 1, 1)":
-        (ValueError, lambda: taylor_scores(np.zeros((1, 2)), np.zeros((1, 1)))),
-    "lowest: k must be an int in 0..2, so that every layer keeps a unit, got 3":
-        (ValueError, lambda: lowest({0: [1, 2, 3]}, 3)),
-    "lowest: k must be an int in 0..2, so that every layer keeps a unit, got 1.5":
-        (ValueError, lambda: lowest({0: [1, 2, 3]}, 1.5)),
-    "prunable: model must be a Sequential, got Linear": (TypeError, lambda: prunable(MODEL[0])),
-    "prunable: model must be a Sequential, got Doubled":
+    "units_to_keep: scores must be finite": (ValueError, lambda: units_to_keep({0: [np.nan, 1]}, 1)),
+    "units_to_keep: k must be at most 2, so that every layer keeps a unit, got 3":
+        (ValueError, lambda: units_to_keep({0: [1, 2, 3]}, 3)),
+    "prunable: model must apply its layers one by one, got a Doubled with a forward of its own":
         (TypeError, lambda: prunable(Doubled(*MODEL))),
     f"{BEHIND}, got Shifted at position 1":
         (TypeError, lambda: prunable(nn.Sequential(LINEAR, Shifted(), nn.Linear(3, 2, rng=RNG)))),
@@ -367,7 +358,6 @@ ERRORS = {
         (ValueError, lambda: prunable(nn.Sequential(CONV, nn.Flatten(), nn.BatchNorm1d(5)))),
     "prunable: the batch norm at position 1 must have an entry for each of the 3 units of the layer "
     "at position 0, got 6": (ValueError, lambda: prunable(nn.Sequential(LINEAR, nn.BatchNorm1d(6)))),
-    "unit_scores: criterion must be": (ValueError, lambda: unit_scores(MODEL, X, Y, criterion="luck")),
     "remove_units: keep[0] must be 5 booleans, at least one of them True, got dtype bool, shape (5,), "
     "0 True":
         (ValueError, lambda: remove_units(MODEL, {0: np.zeros(5, bool)})),

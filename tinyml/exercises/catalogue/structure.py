@@ -5,89 +5,92 @@ STRUCTURED, SPARSE = "tinyml.compression.structured", "tinyml.compression.sparse
 
 CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matrices", (
     Exercise(
-        name="taylor_scores", target=f"{STRUCTURED}:taylor_scores", level=2, minutes=15, keep=2,
+        name="taylor_scores", target=f"{STRUCTURED}:taylor_scores", level=2, minutes=15,
         after=("magnitude_mask",),
         task="Score units by the first-order change of the cost if each of them is removed",
         tests=("test_structured.py::test_data_scores_are_means_over_samples",
-               "test_structured.py::test_a_unit_that_never_speaks_scores_zero_whatever_the_data_criterion"),
-        hints=("Where do products of different sign cancel, and where must they not? There stands the |.|.",
-               "z and d_z have come to shape (N, units, M) here. Mean of z d_z over the positions (axis 2), "
-               "absolute value, mean over the samples (axis 0).",
-               "return np.abs((z * d_z).mean(axis=...)).mean(axis=...)"),
+               "test_structured.py::test_a_silent_unit_scores_zero_by_every_criterion_that_uses_data"),
+        hints=("Which products may cancel, and which may not? The absolute value stands between the two means.",
+               "_with_positions(z * d_z) has shape (N, units, M). Take the mean over the positions (axis 2), the "
+               "absolute value, then the mean over the samples (axis 0).",
+               "change = _with_positions(z * d_z).mean(axis=...); return np.abs(change).mean(axis=...)"),
         mistakes=(
-            Mistake("np.abs((z * d_z).mean(axis=2))", "np.abs(z * d_z).mean(axis=2)",
+            Mistake("    return np.abs(change).mean(axis=0)",
+                    "    return np.abs(product).mean(axis=2).mean(axis=0)",
                     "Products within a feature map may cancel: take the mean over its positions before the "
                     "absolute value."),
-            Mistake("np.abs((z * d_z).mean(axis=2)).mean(axis=0)", "np.abs((z * d_z).mean(axis=(0, 2)))",
-                    "Different samples must not cancel: the absolute value comes before the mean over them."),
-            Mistake("(z * d_z).mean(axis=2)", "(z * d_z).sum(axis=2)",
-                    "A feature map counts by its mean, sum / M: otherwise large maps look more important."),
-            Mistake(".mean(axis=0)", ".sum(axis=0)", "Over the samples it is the mean, 1/N sum_n."),
+            Mistake("np.abs(change).mean(axis=0)", "np.abs(change.mean(axis=0))",
+                    "Different samples must not cancel: take the absolute value before the mean over them."),
+            Mistake("product.mean(axis=2)", "product.sum(axis=2)",
+                    "A feature map counts with its mean, sum / M: otherwise large maps look more important."),
+            Mistake("np.abs(change).mean(axis=0)", "np.abs(change).sum(axis=0)",
+                    "Take the mean over the samples, 1/N sum_n, not the sum."),
             Mistake("z * d_z", "d_z",
                     "The change is gradient times value: a unit that writes 0 may go, whatever its gradient."),
-            Mistake("np.abs((z * d_z).mean(axis=2)).mean(axis=0)", "(z * d_z).mean(axis=2).mean(axis=0)",
-                    "Theta is a size: without the absolute value units that lower and raise the cost "
-                    "cancel."))),
+            Mistake("np.abs(change).mean(axis=0)", "change.mean(axis=0)",
+                    "Theta is a size. Without the absolute value, samples in which a unit lowers the cost and "
+                    "samples in which it raises the cost cancel."))),
     Exercise(
-        name="lowest", target=f"{STRUCTURED}:lowest", level=3, minutes=20, keep=4, after=("taylor_scores",),
+        name="units_to_keep", target=f"{STRUCTURED}:units_to_keep", level=3, minutes=20, after=("taylor_scores",),
         task="Choose the k units of lowest score over all layers, and leave every layer one unit",
-        tests=("test_structured.py::test_the_lowest_go_and_a_unit_of_each_layer_stays",),
-        hints=("Go through all units of all layers from the lowest score on, and take away what may be taken.",
-               "Sort tuples (score, i, unit, layer), i the place of the layer in the dict: that settles ties. "
-               "Skip a unit that is the last one kept in its layer; stop when k are gone. The dict keep is there "
-               "already.",
-               "for _, _, unit, layer in sorted(...): if k and keep[layer].sum() > 1: keep[layer][unit] = "
-               "False; k -= 1; at the end return keep"),
+        tests=("test_structured.py::test_the_lowest_go_and_every_layer_keeps_a_unit",),
+        hints=("Go through all units of all layers in the order of their scores, and remove those that may go.",
+               "_real_scores(scores, k) gives the scores as arrays. Start with masks of True. Sort tuples (score, "
+               "i, unit, layer), with i the position of the layer in the dict. Skip a unit that is the last one "
+               "kept in its layer; stop when k are removed.",
+               "for _, _, unit, layer in sorted(candidates): if n_removed < k and keep[layer].sum() > 1: "
+               "keep[layer][unit] = False; n_removed += 1; at the end return keep"),
+        also=("Ties go to the first layer in the order of the dict, and in it to the first unit.",
+              "Call _real_scores first: it refuses scores that are not real vectors, and a k that is too large."),
         mistakes=(
             Mistake("keep[layer].sum() > 1", "keep[layer].sum() > 0",
                     "The last unit of a layer never goes, or the network is cut in two."),
-            Mistake("            k -= 1\n", "", "Count what went: after k units nothing more may go."),
-            Mistake("sorted((score, i, unit, layer)", "sorted((-score, i, unit, layer)",
+            Mistake("            n_removed += 1\n", "", "Count the removed units: after k of them, stop."),
+            Mistake("(score, i, unit, layer) for", "(-score, i, unit, layer) for",
                     "The lowest scores go first; you begin with the highest."),
-            Mistake("sorted((score, i, unit, layer)", "sorted((i, score, unit, layer)",
+            Mistake("(score, i, unit, layer) for", "(i, score, unit, layer) for",
                     "All layers compete: you empty the first layer before you look at the second."),
-            Mistake("sorted((score, i, unit, layer)", "sorted((score, -i, unit, layer)",
-                    "Of equal scores the first layer loses its unit first, and in yours the last."),
-            Mistake("enumerate(s.tolist()))", "enumerate(s.tolist()))\n"
-                    "    order.sort(key=lambda one: (one[0], one[1], -one[2]))",
-                    "Of equal scores in a layer the first unit goes first, and in yours the last."),
-            Mistake("sorted((score, i, unit, layer)", "sorted((score, unit, i, layer)",
-                    "Of equal scores the first layer loses all its units before the next one; you go by the "
-                    "unit first."),
-            Mistake("if k and keep[layer].sum() > 1:\n            keep[layer][unit] = False\n            k -= 1",
-                    "if k and keep[layer].sum() > 1:\n            keep[layer][unit] = False\n        k -= k > 0",
-                    "A unit that may not go does not count: go on until k units went."))),
+            Mistake("(score, i, unit, layer) for", "(score, -i, unit, layer) for",
+                    "Ties go to the first layer, and yours go to the last."),
+            Mistake("sorted(candidates)",
+                    "sorted(candidates, key=lambda one: (one[0], one[1], -one[2]))",
+                    "Ties in a layer go to its first unit, and yours go to its last."),
+            Mistake("(score, i, unit, layer) for", "(score, unit, i, layer) for",
+                    "Ties go to the first layer, with all its units, before the next one; you sort by the unit "
+                    "first."),
+            Mistake("            n_removed += 1\n", "        n_removed += 1\n",
+                    "A unit that may not go does not count: go on until k units are removed."))),
     Exercise(
-        name="remove_units", target=f"{STRUCTURED}:remove_units", level=3, minutes=30, keep=1,
-        after=("lowest",),
+        name="remove_units", target=f"{STRUCTURED}:remove_units", level=3, minutes=30,
+        after=("units_to_keep",),
         task="Build the smaller model: rows leave their layer and its batch norm, columns leave the next layer",
         tests=("test_structured.py::test_the_smaller_model_computes_what_the_masked_one_computes",
                "test_structured.py::test_nothing_is_removed_from_the_model_itself",
                "test_structured.py::test_settings_shrink_with_the_arrays"),
-        hints=("Copy the model. For each layer in groups: which arrays have an entry for each of its units?",
-               "_take(small, place, mask, axis=0) keeps rows: of the layer, and of its norm if units.norm is "
-               "not None. axis=1 keeps columns, of the reader. _entries(kept, model[layer], n) is the mask of "
+        hints=("Copy the model. For each layer that loses units: which arrays have an entry for each of them?",
+               "keep_entries(small, place, mask, axis=0) keeps rows: of the layer, and of its norm if units.norm is "
+               "not None. axis=1 keeps columns, of the reader. entry_mask(kept, model[layer], n) is the mask of "
                "units as a mask of n entries: behind a Flatten a unit has several.",
-               "small = copy.deepcopy(model); for layer, (units, kept) in groups.items(): _take(small, layer, kept, "
-               "axis=0), _take(small, units.norm, ...), _take(small, units.reader, _entries(...), axis=1); return "
-               "small"),
+               "small = copy.deepcopy(model); for layer, (units, kept) in checked_masks(\"remove_units\", model, "
+               "keep).items(): keep_entries(small, layer, kept, axis=0), keep_entries(small, units.norm, ...), "
+               "keep_entries(small, units.reader, entry_mask(...), axis=1); return small"),
+        also=("checked_masks(\"remove_units\", model, keep) checks keep, and gives {layer: (units, kept)}.",),
         mistakes=(
-            Mistake("_take(small, units.reader, _entries(kept, model[layer], columns), axis=1)",
-                    "_take(small, units.reader, np.tile(kept, columns // len(kept)), axis=1)",
+            Mistake("entry_mask(kept, model[layer], columns)", "np.tile(kept, columns // len(kept))",
                     "Flatten puts the H W pixels of a filter side by side: repeat each entry of the mask, do "
                     "not tile it."),
             Mistake("copy.deepcopy(model)", "model",
-                    "The model that was given must stay as it is: shrink a copy, with arrays of its own."),
+                    "The model itself must stay as it is: shrink a copy, with arrays of its own."),
             Mistake("        if units.norm is not None:\n", "        if False:\n",
                     "The batch norm behind a layer has an entry for each unit as well, and must lose the "
                     "same ones."),
             Mistake("    return small", "    return small.eval()",
-                    "The smaller model is in the mode that the model is in; yours is never in training mode."),
-            Mistake("_entries(kept, model[layer], columns)", "kept",
+                    "The smaller model is in the mode of the model; yours is never in training mode."),
+            Mistake("entry_mask(kept, model[layer], columns)", "kept",
                     "Behind a Flatten the reader has H W columns for each unit, not one."),
-            Mistake("_take(small, layer, kept, axis=0)", "_take(small, layer, ~kept, axis=0)",
-                    "keep is True for the units that stay: these are the rows to take."),
-            Mistake("_entries(kept, model[layer], features)", "kept",
+            Mistake("keep_entries(small, layer, kept, axis=0)", "keep_entries(small, layer, ~kept, axis=0)",
+                    "keep is True for the units that stay: these are the rows to keep."),
+            Mistake("entry_mask(kept, model[layer], features)", "kept",
                     "A batch norm behind a Flatten has H W entries for each unit, not one."))),
     Exercise(
         name="to_csr", target=f"{SPARSE}:to_csr", level=2, minutes=15, after=("threshold_mask",),

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "tinyml"
 
 # A module may import those of a lower rank, and its own family; a lesson never imports another lesson.
 RANKS = [
-    {"tensor", "check", "phrasebook", "progress", "files"},
+    {"tensor", "operators", "protocols", "scope", "check", "phrasebook", "progress", "files"},
     {"ops", "idx", "pictures", "ucr", "contract"},
     {"gradcheck", "debug", "data", "sweep"},
     {"functional"},
@@ -21,6 +21,7 @@ RANKS = [
     {"exercises"},
 ]
 LESSONS = RANKS[6]
+PARTS_OF_TENSOR = {"operators", "protocols", "scope"}    # tested in test_tensor
 ALLOWED = {
     "tinyml": {"numpy", "tinyml"},
     "tests": {"numpy", "tinyml", "pytest", "hypothesis", "strategies", "equations"},
@@ -66,8 +67,6 @@ def test_every_module_has_a_rank():
 def test_imports_point_one_way(path):
     own, others = families(path)
     for other in others - {own}:
-        if (own, other) == ("tensor", "ops"):    # the one natural circle
-            continue
         assert rank(other) <= rank(own), f"{own} must not import {other}"
         assert not {own, other} <= LESSONS, f"lesson {own} must not import lesson {other}"
 
@@ -79,6 +78,14 @@ def test_only_the_chosen_packages_are_imported(folder):
         foreign = {name.split(".")[0] for name in imported(path)} - set(sys.stdlib_module_names)
         extra = {"pytest", "hypothesis"} if "exercises" in path.parts else set()
         assert foreign <= ALLOWED[folder] | local | extra, path
+
+
+def test_the_one_circle_is_that_of_a_tensor_and_its_operations():
+    """Tensors' methods call operations, and operations make tensors: looked up in `tinyml`, at the call."""
+    whole = {path.stem for path in sources("tinyml") if "tinyml" in imported(path) and path.parts[-2] == "tinyml"
+             and any(isinstance(node, ast.Import) and node.names[0].name == "tinyml"
+                     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))}
+    assert whole == {"operators", "protocols"}
 
 
 def test_import_needs_numpy_alone():
@@ -123,7 +130,7 @@ def test_the_law_of_the_stem():
         if family in LESSONS and stem != "__init__":
             assert stem in tests and stem in demos, f"{stem} needs tests/test_{stem}.py and demos/{stem}.py"
         elif family not in LESSONS | {"__init__", "exercises"}:
-            assert family in tests | {"idx", "phrasebook", "progress"}, f"{family} needs tests/test_{family}.py"
+            assert family in tests | {"idx", "phrasebook", "progress", *PARTS_OF_TENSOR}, f"{family} needs tests/test_{family}.py"
 
 
 def test_no_random_state_is_global():

@@ -127,7 +127,7 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
             Mistake("                if parent.edges:    # a leaf has nothing to pass on\n                    ",
                     "                if True:\n                    ",
                     "Leaves come last, also one that was made after an operation: they are not in the heap."),
-            Mistake("part, data = vjp(g), ", "part, data = vjp(gradient), ",
+            Mistake("_conform(vjp(g), ", "_conform(vjp(gradient), ",
                     "Each vjp wants the gradient of its own tensor, not the one that the walk began with."),
             Mistake("grads[parent] = np.asarray(grads[parent] + part)", "grads[parent] += part",
                     "Adding in place writes into an array that others may share (a vjp may return its g): write "
@@ -136,6 +136,6 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
                     "The sum of two arrays without axes is a NumPy number, and no array: np.asarray(...) around it."),
             Mistake("            if watcher is not None:", "            if False:",
                     "mode.watcher, if there is one, is told of every part: watcher.passed_back(tensor, parent, part)."),
-            Mistake("                part = _conform(part, parent, tensor)", "                pass",
+            Mistake("part = _conform(vjp(g), parent, tensor)", "part = vjp(g)",
                     "A vjp may ignore broadcasting and dtypes: _conform its result to the parent."))),
 ))

@@ -25,13 +25,20 @@ def normalize(x, p=2.0, axis=1, eps=1e-12):
     check_axis("normalize", axis, x)
     p = check_number("normalize", "p", p, above=0)
     eps = check_number("normalize", "eps", eps, above=0)
-    x = as_tensor(x)
+    x = _scaled(as_tensor(x), axis, eps)
+    return x / _length(x, axis, p, keepdims=True)
+
+
+def _scaled(x, axis, eps):
+    """x divided by its largest entry, so that no power of it overflows; by eps if that is larger."""
     eps = max(eps, float(np.finfo(x.dtype).tiny))    # 1 / eps must be a number
-    scale = np.abs(x.data).max(axis=axis, keepdims=True, initial=eps)
-    u = x / scale                                    # the same direction, and no power of it overflows
-    total = ops.sum(u * u if p == 2 else _powers(u, p), axis=axis, keepdims=True)
-    # less than 1 only where the scale is eps; clipped before the root, whose slope at 0 is infinite
-    return u / ops.clip(total, low=1.0) ** (1 / p)
+    return x / np.abs(x.data).max(axis=axis, keepdims=True, initial=eps)
+
+
+def _length(u, axis, p=2.0, keepdims=False):
+    """||u||_p of a `_scaled` vector, or 1 if that is larger: then eps was the scale, and is the length."""
+    total = ops.sum(u * u if p == 2 else _powers(u, p), axis=axis, keepdims=keepdims)
+    return ops.clip(total, low=1.0) ** (1 / p)    # clipped before the root, whose slope at 0 is infinite
 
 
 def _powers(u, p):
@@ -42,9 +49,10 @@ def _powers(u, p):
 
 @numpy_words
 def cosine_similarity(x1, x2, axis=1, eps=1e-8):
-    """x1 . x2 / (max(||x1||, eps) max(||x2||, eps)) along `axis`: the sim(u, v) of equation 10.1.
+    """The cosine of the angle between vectors: x1 . x2 / (||x1|| ||x2||) along `axis`.
 
-    (MATH5836 week 10, section 10.3.2.) A zero vector has similarity 0 with everything.
+    (MATH5836 week 10, section 10.3.2: the sim of equation 10.1.) A length below eps counts as eps,
+    so a zero vector has similarity 0 with everything.
 
     Parameters
     ----------
@@ -68,5 +76,6 @@ def cosine_similarity(x1, x2, axis=1, eps=1e-8):
     except ValueError:
         raise ValueError("cosine_similarity: x1 and x2 must have shapes that broadcast, "
                          f"got {x1.shape} and {x2.shape}") from None
-    unit1, unit2 = (normalize(ops.broadcast_to(x, shape=shape), axis=axis, eps=eps) for x in (x1, x2))
-    return ops.sum(unit1 * unit2, axis=axis)
+    u, v = (_scaled(ops.broadcast_to(x, shape=shape), axis, eps) for x in (x1, x2))
+    u_dot_v = ops.sum(u * v, axis=axis)
+    return u_dot_v / (_length(u, axis) * _length(v, axis))    # notes 10.3.2, cosine similarity

@@ -22,8 +22,8 @@ from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, band, start
 
 from tinyml import functional as F
 from tinyml.optim import Adam, LambdaLR, cosine_decay, linear_warmup
-from tinyml.selfsupervised.masked_tokens import (TokenTransformer, make_grammar, masked_token_loss, posterior,
-                                                 sample_sequences)
+from tinyml.selfsupervised.markov import make_grammar, posterior, sample_sequences
+from tinyml.selfsupervised.masked_tokens import TokenTransformer, masked_token_loss
 from tinyml.selfsupervised.masking import mask_tokens
 from tinyml.train import predict
 
@@ -64,7 +64,7 @@ def train(model, transition, rng, measure):
     for step in demo.progress(range(1, STEPS + 1), "steps"):
         tokens = sample_sequences(transition, BATCH, LENGTH, rng=rng)
         optimizer.zero_grad()
-        loss = masked_token_loss(model, tokens, mask_id=VOCAB, rng=rng)
+        loss = masked_token_loss(model, tokens, vocab_size=VOCAB, rng=rng)
         loss.backward()
         optimizer.step()
         schedule.step()

@@ -1,4 +1,4 @@
-"""The laws of masked edges: facts of a graph, an area by ranks, no message from what is hidden."""
+"""The laws of masked edges: facts of a graph, an area by ranks, no message from hidden edges."""
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,12 +39,16 @@ def test_the_karate_club_is_the_one_of_zachary():
 # ------------------------------------------------------------ the area under the curve
 
 @given(rng=rngs, n=st.integers(1, 12), m=st.integers(1, 12))
-def test_the_area_is_the_share_of_pairs_in_the_right_order(rng, n, m):
+def test_the_area_is_that_of_mann_and_whitney(rng, n, m):
+    """(Mean rank of the positives - (n + 1) / 2) / m, where equal scores share their mean rank."""
     positive, negative = quarters(rng, n), quarters(rng, m)    # with many ties
-    wins = [(a > b) + (a == b) / 2 for a in positive for b in negative]
-    assert_allclose(auc(positive, negative), np.mean(wins), rtol=1e-12)
-    assert_allclose(auc(negative, positive), 1 - np.mean(wins), atol=1e-12)
-    assert_allclose(auc(np.exp(positive), np.exp(negative)), np.mean(wins), rtol=1e-12)    # only order counts
+    scores = np.concatenate([positive, negative])
+    ranks = [(scores < s).sum() + ((scores == s).sum() + 1) / 2 for s in positive]
+    area = (np.mean(ranks) - (n + 1) / 2) / m
+    assert_allclose(auc(positive, negative), area, atol=1e-12)
+    assert_allclose(auc(negative, positive), 1 - area, atol=1e-12)
+    assert_allclose(auc(np.exp(positive), np.exp(negative)), area, atol=1e-12)    # only order counts
+    assert type(auc(positive, negative)) is float
 
 
 # ------------------------------------------------------------ messages along edges
@@ -83,21 +87,21 @@ def test_a_pair_has_one_logit_in_either_order(rng, graph, messages):
     logits = model(edges, pairs).data
     assert logits.shape == (6,) and logits.dtype == np.float32
     assert_allclose(model(edges, pairs[:, ::-1]).data, logits, rtol=1e-5, atol=1e-6)
-    Z = (propagation(edges, n) if messages else np.eye(n)) @ model.embedding.weight.data
+    Z = (propagation(edges, n) if messages else np.eye(n)) @ model.embedding.data
     b = model.bias.data
     assert_allclose(logits, [Z[i] @ Z[j] + b[i] + b[j] + model.offset.item() for i, j in pairs], atol=1e-5)
 
 
 @given(rng=rngs)
-def test_a_node_hears_from_its_visible_neighbours_and_from_nobody_else(rng):
+def test_messages_come_from_visible_neighbours_only(rng):
     """The gradient of z_i reaches the vectors of i and of its visible friends, and no other."""
     visible, hidden, _ = mask_edges(EDGES, N, mask_ratio=0.3, rng=rng)
     model, i = EdgePredictor(N, 2, rng=rng), rng.integers(N)
     model.encode(visible)[i].sum().backward()
-    heard = model.embedding.weight.grad.any(axis=1)
+    reached = model.embedding.grad.any(axis=1)
     A = adjacency(visible, N)
-    assert_array_equal(heard, A[i] | (np.arange(N) == i))
-    assert not any(heard[j] for a, b in hidden.tolist() for j in (a, b) if i in (a, b) and j != i)
+    assert_array_equal(reached, A[i] | (np.arange(N) == i))
+    assert not any(reached[j] for a, b in hidden.tolist() for j in (a, b) if i in (a, b) and j != i)
 
 
 class Recorder(Module):
@@ -112,7 +116,7 @@ class Recorder(Module):
 
 
 @given(rng=rngs, mask_ratio=st.floats(0.05, 1))
-def test_the_loss_asks_for_hidden_edges_and_non_edges_and_shows_neither(rng, mask_ratio):
+def test_the_loss_asks_for_hidden_edges_and_non_edges_and_shows_only_visible_ones(rng, mask_ratio):
     model, edges = Recorder(N, rng.standard_normal(2 * len(EDGES))), EDGES[:60]
     loss = masked_edge_loss(model, edges, mask_ratio=mask_ratio, rng=rng).item()
     k = int(60 * mask_ratio)
@@ -147,15 +151,10 @@ MODEL = EdgePredictor(4, 2, rng=RNG)
 
 
 @pytest.mark.parametrize("call, words", [
-    (lambda: auc([], [1]), "auc: positive and negative must each hold a score, got 0 and 1"),
-    (lambda: auc([np.nan], [1]), "auc: positive must be finite, got 1 NaN"),
-    (lambda: auc([[1]], [1]), r"positive must have 1 axes, got shape \(1, 1\)"),
     (lambda: propagation([(0, 0)], 2), "edges must join different nodes"),
-    (lambda: EdgePredictor(0, 2, rng=RNG), "n_nodes must be an int >= 1, got 0"),
-    (lambda: EdgePredictor(3, 2, rng=1), "EdgePredictor: rng must be a numpy.random.Generator"),
     (lambda: MODEL([(0, 1)], [(0, 4)]), "EdgePredictor: pairs must be in 0..3, got 4"),
     (lambda: masked_edge_loss(MODEL, [(0, 1)], mask_ratio=0.5, rng=RNG), "at least one edge, got 0.5 of 1"),
 ])
 def test_errors_say_what_to_write(call, words):
-    with pytest.raises((ValueError, TypeError), match=words):
+    with pytest.raises(ValueError, match=words):
         call()

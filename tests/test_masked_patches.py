@@ -1,4 +1,4 @@
-"""The laws of masked patches: cut and put together, an encoder that cannot see what is hidden, its loss."""
+"""The laws of masked patches: cutting and joining, an encoder blind to hidden patches, a loss of these only."""
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,7 +24,7 @@ def autoencoder(rng, n_patches=4, patch_dim=3):
 # ------------------------------------------------------------ patches
 
 @given(rng=rngs, N=st.integers(0, 3), rows=sides, columns=sides, p=sides)
-def test_patches_are_the_squares_of_the_image_and_go_back(rng, N, rows, columns, p):
+def test_patches_are_squares_of_the_image_and_unpatchify_inverts_it(rng, N, rows, columns, p):
     images = anything(rng, (N, rows * p, columns * p)).astype(np.float32)
     patches = patchify(images, p)
     assert patches.shape == (N, rows * columns, p * p) and patches.dtype == np.float32
@@ -35,14 +35,14 @@ def test_patches_are_the_squares_of_the_image_and_go_back(rng, N, rows, columns,
     assert_array_equal(unpatchify(patches, (rows * p, columns * p)), images)
 
 
-def test_numbered_pixels_stand_where_paper_and_pencil_put_them():
+def test_numbered_pixels_are_where_a_drawing_shows_them():
     patches = patchify(np.arange(24).reshape(1, 4, 6), 2)    # two rows of three patches
     assert patches[0].tolist() == [[0, 1, 6, 7], [2, 3, 8, 9], [4, 5, 10, 11],
                                    [12, 13, 18, 19], [14, 15, 20, 21], [16, 17, 22, 23]]
 
 
 @given(rng=rngs, P=st.integers(2, 9), scale=st.floats(0.5, 20), shift=st.floats(-5, 5))
-def test_normalized_patches_have_mean_0_variance_1_and_forget_brightness_and_contrast(rng, P, scale, shift):
+def test_normalized_patches_have_mean_0_and_variance_1_whatever_brightness_and_contrast(rng, P, scale, shift):
     x = rng.permuted(np.tile(np.arange(P) / 2.0, (3, 1)), axis=1)    # variance (P^2 - 1) / 48 >= 1/16
     y = normalize_patches(x)
     assert_allclose(y.mean(axis=-1), 0, atol=1e-12)
@@ -57,7 +57,7 @@ def test_normalized_patches_have_mean_0_variance_1_and_forget_brightness_and_con
 
 @settings(max_examples=15)
 @given(rng=rngs, N=st.integers(1, 3), mask_ratio=st.sampled_from([0, 0.25, 0.5, 0.75]))
-def test_what_is_hidden_changes_nothing_and_what_is_visible_does(rng, N, mask_ratio):
+def test_only_visible_patches_change_the_output(rng, N, mask_ratio):
     model, patches = autoencoder(rng), anything(rng, (N, 4, 3)).astype(np.float32)
     ids_keep, ids_mask, ids_restore = mask_patches(N, 4, mask_ratio=mask_ratio, rng=rng)
     rows = np.arange(N)[:, None]
@@ -74,8 +74,8 @@ def test_what_is_hidden_changes_nothing_and_what_is_visible_does(rng, N, mask_ra
 
 @settings(max_examples=15)
 @given(rng=rngs, N=st.integers(1, 3), mask_ratio=st.sampled_from([0, 0.25, 0.5, 0.75]))
-def test_the_order_in_which_visible_patches_come_does_not_matter(rng, N, mask_ratio):
-    """A patch is known by its position, not by its place in the queue; float32, of size 1."""
+def test_the_order_of_visible_patches_does_not_matter(rng, N, mask_ratio):
+    """A patch is known by its position, not by its place in the sequence; float32, of size 1."""
     model, patches = autoencoder(rng), anything(rng, (N, 4, 3)).astype(np.float32)
     ids_keep, ids_mask, ids_restore = mask_patches(N, 4, mask_ratio=mask_ratio, rng=rng)
     x_hat = model.decode(model.encode(patches, ids_keep), ids_restore).data
@@ -99,7 +99,7 @@ def test_the_loss_is_the_mean_square_of_hidden_patches(rng, N, mask_ratio, norma
     assert_allclose(loss.item(), ((x_hat.data - target)[mask] ** 2).mean(), rtol=1e-5)
 
 
-def test_each_position_gets_a_prediction_of_its_own():
+def test_each_position_has_its_own_prediction():
     """With nearly all hidden, mask tokens differ by their positions alone."""
     x_hat, mask = reconstruct(autoencoder(RNG, 9), np.ones((1, 9, 3), np.float32), mask_ratio=0.89, rng=RNG)
     assert mask.sum() == 8 and len(np.unique(x_hat.data[0].round(4), axis=0)) == 9
@@ -123,17 +123,13 @@ IMAGES, PATCHES, MODEL = np.zeros((2, 4, 6)), np.zeros((2, 4, 3)), autoencoder(R
 
 
 @pytest.mark.parametrize("call, words", [
-    (lambda: patchify(IMAGES, 4), r"images must have shape \(N, H, W\), .* patch_size=4, got \(2, 4, 6"),
-    (lambda: patchify(IMAGES[0], 2), r"got \(4, 6\)"),
-    (lambda: patchify(IMAGES, 0), "patch_size must be an int >= 1, got 0"),
-    (lambda: unpatchify(PATCHES, (2, 2)), r"unpatchify: patches must have shape \(N, L, p\^2\)"),
-    (lambda: unpatchify(np.zeros((2, 4, 4)), (4, 6)), r"fill size=\(4, 6\), got \(2, 4, 4\)"),
-    (lambda: normalize_patches([[np.nan]]), "normalize_patches: patches must be finite"),
+    (lambda: patchify(IMAGES, 4), "patchify: images must have sides that are multiples of patch_size=4, got 4 x 6"),
+    (lambda: unpatchify(PATCHES, (2, 2)), r"unpatchify: patches must be squares that fill size=\(2, 2\)"),
+    (lambda: unpatchify(np.zeros((2, 4, 4)), (4, 6)), r"fill size=\(4, 6\), got shape \(2, 4, 4\)"),
     (lambda: MODEL.encode(PATCHES[:, :3]), r"patches must have shape \(N, 4, 3\), got \(2, 3, 3\)"),
-    (lambda: masked_patch_loss(MODEL, PATCHES, mask_ratio=1, rng=RNG), "must leave a patch to see, got 1 of 4"),
+    (lambda: masked_patch_loss(MODEL, PATCHES, mask_ratio=1, rng=RNG), r"mask_ratio must be float in \[0, 1\), got 1"),
     (lambda: masked_patch_loss(MODEL, PATCHES, mask_ratio=0.1, rng=RNG), "must hide at least one position"),
-    (lambda: autoencoder(RNG, 0), "n_patches must be an int >= 1, got 0"),
 ])
 def test_errors_say_what_to_write(call, words):
-    with pytest.raises((ValueError, TypeError), match=words):
+    with pytest.raises(ValueError, match=words):
         call()

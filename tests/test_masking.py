@@ -270,7 +270,7 @@ def test_the_loss_ignores_visible_positions(rng, shape, n_classes, tokens):
         error = 2 * (z - target)[mask] / (mask.sum() * n_classes)
         np.testing.assert_allclose(prediction.grad[mask], error, rtol=1e-12)
     elsewhere = np.where(mask[..., None], z, 99 * anything(rng, z.shape))
-    other = np.where(mask, target, 0) if tokens else np.where(mask[..., None], target, 5)
+    other = np.where(mask, target, 0) if tokens else np.where(mask[..., None], target, np.nan)
     assert masked_loss(Tensor(elsewhere), other, mask, loss_fn=loss_fn).item() == loss.item()
 
 
@@ -282,6 +282,8 @@ def test_ratios_of_0_and_1_on_a_single_row():
         assert mask_spans(row, mask_ratio=ratio, span_length=4, rng=RNG)[1].sum() == count
         assert len(mask_input(row[0], mask_ratio=ratio, mask_value=9, rng=RNG)[1]) == count
     assert_array_equal(mask_spans(row, mask_ratio=1, span_length=4, rng=RNG)[0], 0 * row)
+    missing = mask_spans(np.array([math.nan, math.inf]), mask_ratio=1, span_length=4, rng=RNG)[0]
+    assert_array_equal(missing, [0, 0], "a hidden reading is 0, also one that was NaN")
 
 
 X = np.zeros((4, 3))

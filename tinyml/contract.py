@@ -17,7 +17,7 @@ and everything before the prose is executed. For example:
 
 The body gets what it can compute with. An `array_like` arrives as an array: float32 stays float32, all other
 numbers become float64; `array_like of float64` and `of int` become float64 and int64; an `ndarray` keeps its dtype; `float` and `int` are
-Python's. Numbers are finite, unless the line says "or inf". A value out of range or of another shape raises
+Python's. Numbers are finite, unless the line says "or inf", or of an array "may hold NaN". A value out of range or of another shape raises
 ValueError, another type TypeError. Python's option -OO strips docstrings, and with them these checks and
 conversions.
 """
@@ -363,13 +363,13 @@ class Line:
     conditions : list of function (value, sizes); each raises Refused
     shapes : list of list of str, the shapes allowed; none means any
     symbols : list of str, the names of a number in bounds and shapes: its own, and n in "int >= 1, n"
-    optional, infinite : bool, whether None and infinity are allowed
+    optional, infinite, missing : bool, whether None, infinity and NaN are allowed
     text, prose : str, what was read, and the rest
     """
 
     def __init__(self, text=""):
         self.kind, self.conditions, self.shapes, self.symbols = None, [], [], []
-        self.optional = self.infinite = self.is_number = False
+        self.optional = self.infinite = self.missing = self.is_number = False
         self.text, self.prose = "", text
         head = HEAD.match(text)
         if head:
@@ -387,7 +387,7 @@ class Line:
         if self.prose and not self.prose.startswith((", ", "; ")):
             raise ValueError(f"contract: the prose must follow a comma, got {text!r}; read was {self.text!r}")
         is_number = word in ("float", "int")
-        if is_number or word and word.startswith(("array_like", "ndarray")):
+        if not self.missing and (is_number or word and word.startswith(("array_like", "ndarray"))):
             self.conditions.insert(0, _not_nan if self.infinite else _finite)
         symbols = re.match(r"[,;] (\w\w?(?:(?:, | and )\w\w?)*)(?=[:;,]|$)", self.prose)
         self.symbols = re.split(", | and ", symbols[1]) if symbols and is_number else []
@@ -426,6 +426,7 @@ class Line:
     def read_word(self, word):
         self.optional |= word == "or None"
         self.infinite |= word == "or inf"
+        self.missing |= word == "may hold NaN"
         self.conditions += {"not empty": [_not_empty], "increasing": [_in_order(1)],
                             "decreasing": [_in_order(-1)]}.get(word, [])
 
@@ -435,7 +436,7 @@ class Line:
         (rf",? in ({BOUND}?)\.\.({BOUND})", read_range),
         (rf",? (>=|<=|>|<) ({BOUND})", read_bound),
         (r", ([A-Za-z](?:(?:, | and )[A-Za-z])*) >= (\d+)", read_letters),
-        (r",? (any shape|or None|or inf|not empty|increasing|decreasing)\b", read_word))]
+        (r",? (any shape|or None|or inf|may hold NaN|not empty|increasing|decreasing)\b", read_word))]
 
     def converted(self, value, sizes):
         """The value that the body gets; its sizes are put into `sizes`."""

@@ -1,48 +1,47 @@
-"""Masked patches: restore three quarters of an image from the rest, and learn on the way what images are.
+"""Masked patches: the masked autoencoder restores three quarters of an image from the rest.
 
-Problem: pixels are no words. A hidden pixel is the mean of its neighbours, more or less, and to find it out
-teaches nothing. What should be hidden, and how much?
+Problem: a hidden pixel is nearly the mean of its neighbours, so predicting it teaches little. What
+should be hidden in an image, and how much?
 
-Idea: the masked autoencoder. The image is cut into patches, and most of them are hidden. The encoder, a
-transformer, gets the *visible patches only*, each with its position: three quarters of the work fall away, and
-it never meets a symbol that real images do not have. A mask token, one learned vector, enters at the decoder,
-at every hidden position; the decoder is small and is thrown away after training. With M the hidden patches,
+Idea: cut the image into patches, and hide most of them. The encoder, a transformer, gets only the
+visible patches, each with its position: this saves three quarters of the work. At each hidden
+position the decoder gets a mask token, one learned vector. The decoder is small, and is thrown
+away after training. With M the hidden patches,
 
     min  mean over i in M of  ||x^_i - x_i||^2 / P
 
-where x_i are the P pixels of a patch, perhaps normalised by the mean and variance of that patch.
+where x_i holds the P pixels of a patch, possibly normalised by the patch's mean and variance.
 
-Sources: He, Chen, Xie, Li, Dollar and Girshick 2022, Masked autoencoders are scalable vision learners (section
-3; equation in "Reconstruction target"); Dosovitskiy et al. 2021, An image is worth 16 x 16 words; MATH5836 week
-10, section 10.3.1.
+Sources: He, Chen, Xie, Li, Dollar and Girshick 2022, Masked autoencoders are scalable vision
+learners (section 3); Dosovitskiy et al. 2021, An image is worth 16 x 16 words; MATH5836 week 10,
+section 10.3.1.
 """
+import math
+
 import numpy as np
 
 from tinyml import functional as F
 from tinyml import ops
-from tinyml.check import check_real, check_sizes
-from tinyml.nn import LayerNorm, Linear, Module, Parameter, Sequential, TransformerEncoderLayer
+from tinyml.contract import checked
+from tinyml.nn import LayerNorm, Linear, Module, Parameter
+from tinyml.selfsupervised.masked_tokens import transformer_blocks
 from tinyml.selfsupervised.masking import mask_patches, masked_loss
-from tinyml.tensor import Tensor, as_tensor
 
 
+@checked
 def patchify(images, patch_size):
-    """Cut images into square patches: row by row, each with its pixels row by row.
+    """Cut images into square patches, row by row; each patch holds its pixels row by row.
 
         patches[n, i W/p + j, a p + b] = images[n, i p + a, j p + b]
 
     Parameters
     ----------
-    images : array_like, shape (N, H, W)
-    patch_size : int >= 1, p, a divisor of H and of W
+    images : ndarray, shape (N, H, W), may hold NaN, with H and W multiples of patch_size
+    patch_size : int >= 1, p
 
     Returns
     -------
-    ndarray, shape (N, L, p^2), L = (H / p) (W / p), of the dtype of images
-
-    Raises
-    ------
-    ValueError : images have another number of axes, or p is no divisor
+    ndarray, shape (N, L, p^2) with L = (H / p) (W / p), in the dtype of images
 
     Examples
     --------
@@ -50,169 +49,170 @@ def patchify(images, patch_size):
     array([[[0, 1, 4, 5],
             [2, 3, 6, 7]]])
     """
-    images = np.asarray(images)
-    check_sizes("patchify", patch_size=patch_size)
-    if images.ndim != 3 or images.shape[1] % patch_size or images.shape[2] % patch_size:
-        raise ValueError(f"patchify: images must have shape (N, H, W), H and W multiples of patch_size="
-                         f"{patch_size}, got {images.shape}")
     N, H, W = images.shape
-    cells = images.reshape(N, H // patch_size, patch_size, W // patch_size, patch_size)
-    return cells.swapaxes(2, 3).reshape(N, H * W // patch_size ** 2, patch_size ** 2)
+    p = patch_size
+    if H % p or W % p:
+        raise ValueError(f"patchify: images must have sides that are multiples of patch_size={p}, "
+                         f"got {H} x {W}")
+    cells = images.reshape(N, H // p, p, W // p, p)              # n, i, a, j, b
+    in_order = cells.swapaxes(2, 3)                              # n, i, j, a, b
+    return in_order.reshape(N, (H // p) * (W // p), p * p)
 
 
+@checked
 def unpatchify(patches, size):
-    """Put patches together again: the inverse of `patchify`.
+    """Put patches together to images: the inverse of `patchify`.
 
     Parameters
     ----------
-    patches : array_like, shape (N, L, p^2)
-    size : (int, int), H and W, multiples of p with H W = L p^2
+    patches : ndarray, shape (N, L, P), may hold NaN, with P = p^2 and L squares in an image
+    size : (int, int), H and W of the images
 
     Returns
     -------
     ndarray, shape (N, H, W)
-
-    Raises
-    ------
-    ValueError : the patches are not square, or do not fill the size
     """
-    patches, (H, W) = np.asarray(patches), size
-    p = round(np.sqrt(patches.shape[-1])) if patches.ndim == 3 else 0
-    if p < 1 or p * p != patches.shape[2] or H % p or W % p or H * W != patches.shape[1] * p * p:
-        raise ValueError(f"unpatchify: patches must have shape (N, L, p^2) and fill size={size}, got "
+    (N, L, P), (H, W) = patches.shape, size
+    p = max(math.isqrt(P), 1)
+    if p * p != P or H % p or W % p or H * W != L * P:
+        raise ValueError(f"unpatchify: patches must be squares that fill size={size}, got shape "
                          f"{patches.shape}")
-    return patches.reshape(len(patches), H // p, W // p, p, p).swapaxes(2, 3).reshape(len(patches), H, W)
+    cells = patches.reshape(N, H // p, W // p, p, p)             # n, i, j, a, b
+    return cells.swapaxes(2, 3).reshape(N, H, W)
 
 
+@checked
 def normalize_patches(patches, *, eps=1e-6):
-    """Each patch with mean 0 and variance 1 (He et al. 2022, "Reconstruction target").
+    """Give each patch mean 0 and variance 1 (He et al. 2022, "Reconstruction target").
 
-        (x - mean x) / sqrt(var x + eps),      mean and var over the P pixels of a patch
+        (x - mean x) / sqrt(var x + eps),      mean and var over the P pixels of the patch
 
-    A target without brightness and contrast: what is left is the shape. A patch of one colour becomes 0.
+    A target without brightness and contrast: only the shape is left. A constant patch becomes 0.
 
     Parameters
     ----------
-    patches : array_like of real numbers, shape (..., P), P >= 1
+    patches : array_like, shape (..., P), P >= 1
     eps : float > 0
 
     Returns
     -------
     ndarray, shape (..., P)
     """
-    patches = check_real("normalize_patches", "patches", patches)
-    centred = patches - patches.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt((centred ** 2).mean(axis=-1, keepdims=True) + patches.dtype.type(eps))
+    mean = patches.mean(axis=-1, keepdims=True)
+    var = patches.var(axis=-1, keepdims=True)
+    return (patches - mean) / np.sqrt(var + eps)
 
 
-def _blocks(d_model, nhead, num_layers, rng):
-    return Sequential(*(TransformerEncoderLayer(d_model, nhead, 4 * d_model, dropout=0.0, norm_first=True,
-                                                rng=rng) for _ in range(num_layers)))
-
-
-def _pick(x, ids):
-    """x[n, ids[n, i]] for every row n: (N, L, ...) and (N, k) to (N, k, ...)."""
-    return x[np.arange(len(ids))[:, None], ids]
-
-
+@checked
 class MaskedAutoencoder(Module):
-    """An encoder of visible patches and a decoder that restores the others (He et al. 2022, section 3).
+    """An encoder of visible patches, and a decoder that restores all (He et al. 2022, section 3).
 
-        z = norm(encoder(W x_keep + P_keep)),      x^ = head(decoder([W' z, mask token ...] in order + P'))
+        z = norm(encoder(W x_keep + P_keep))
+        x^ = head(norm'(decoder([W' z, mask tokens] in the order of the image + P')))
+
+    Positions and mask token are learned, and start from N(0, 1). A start from 0.02 N(0, 1), as in
+    the paper, is too faint: it takes long until training notices the positions.
 
     Parameters
     ----------
     n_patches, patch_dim : int >= 1, L and P
-    d_model, num_layers : int >= 1, the width and the blocks of the encoder
-    decoder_dim, decoder_layers : int >= 1, those of the decoder
-    nhead : int >= 1, heads of attention, a divisor of both widths
+    d_model, num_layers : int >= 1, width and blocks of the encoder
+    decoder_dim, decoder_layers : int >= 1, width and blocks of the decoder
+    nhead : int >= 1, attention heads, a divisor of both widths
     rng : numpy.random.Generator
-
-    Positions and mask token are learned, from N(0, 1): with 0.02 N(0, 1), training must first find out that
-    patches have places. Raises ValueError for sizes below 1, or patches of another shape than (N, L, P).
     """
 
-    def __init__(self, n_patches, patch_dim, *, d_model, num_layers, decoder_dim, decoder_layers, nhead, rng):
-        check_sizes("MaskedAutoencoder", n_patches=n_patches, patch_dim=patch_dim)
-        drawn = lambda *shape: Parameter(rng.standard_normal(shape, dtype=np.float32))
+    def __init__(self, n_patches, patch_dim, *, d_model, num_layers, decoder_dim, decoder_layers,
+                 nhead, rng):
         self.n_patches, self.patch_dim = n_patches, patch_dim
-        self.embed, self.position = Linear(patch_dim, d_model, rng=rng), drawn(n_patches, d_model)
-        self.encoder, self.norm = _blocks(d_model, nhead, num_layers, rng), LayerNorm(d_model)
+        self.embed = Linear(patch_dim, d_model, rng=rng)
+        self.position = _normal((n_patches, d_model), rng)
+        self.encoder = transformer_blocks(d_model, nhead, num_layers, rng)
+        self.norm = LayerNorm(d_model)
         self.decoder_embed = Linear(d_model, decoder_dim, rng=rng)
-        self.mask_token, self.decoder_position = drawn(decoder_dim), drawn(n_patches, decoder_dim)
-        self.decoder = _blocks(decoder_dim, nhead, decoder_layers, rng)
+        self.mask_token = _normal((decoder_dim,), rng)
+        self.decoder_position = _normal((n_patches, decoder_dim), rng)
+        self.decoder = transformer_blocks(decoder_dim, nhead, decoder_layers, rng)
         self.decoder_norm = LayerNorm(decoder_dim)
         self.head = Linear(decoder_dim, patch_dim, rng=rng)
 
     def encode(self, patches, ids_keep=None):
-        """(N, L, P) to (N, k, d_model): what the encoder makes of the patches ids_keep (N, k); None for all."""
-        patches = as_tensor(patches)
-        if patches.shape[1:] != (self.n_patches, self.patch_dim):
+        """The encodings z, (N, k, d_model), of the patches ids_keep (N, k); None for all."""
+        N, L, P = np.shape(patches)
+        if (L, P) != (self.n_patches, self.patch_dim):
             raise ValueError(f"MaskedAutoencoder: patches must have shape (N, {self.n_patches}, "
-                             f"{self.patch_dim}), got {patches.shape}")
-        if ids_keep is None:
-            return self.norm(self.encoder(self.embed(patches) + self.position))
-        return self.norm(self.encoder(self.embed(_pick(patches, ids_keep)) + self.position[ids_keep]))
+                             f"{self.patch_dim}), got {(N, L, P)}")
+        h = self.embed(patches) + self.position
+        if ids_keep is not None:
+            h = _pick(h, ids_keep)
+        return self.norm(self.encoder(h))
 
     def decode(self, z, ids_restore):
-        """Visible patches z (N, k, d_model), and mask tokens for the others, in order: x^ (N, L, P)."""
+        """All patches x^, (N, L, P), from the encodings z (N, k, d_model) of the visible ones."""
         N, L = ids_restore.shape
-        tokens = ops.broadcast_to(self.mask_token, shape=(N, L - z.shape[1], self.mask_token.size))
-        tokens = ops.concatenate([self.decoder_embed(z), tokens], axis=1)
-        h = self.decoder(_pick(tokens, ids_restore) + self.decoder_position)
-        return self.head(self.decoder_norm(h))
+        visible = self.decoder_embed(z)                             # (N, k, decoder_dim)
+        hidden = ops.broadcast_to(self.mask_token, shape=(N, L - z.shape[1], self.mask_token.size))
+        shuffled = ops.concatenate([visible, hidden], axis=1)       # (N, L, decoder_dim)
+        h = _pick(shuffled, ids_restore) + self.decoder_position    # in the order of the image
+        return self.head(self.decoder_norm(self.decoder(h)))
 
     def forward(self, patches):
-        """The features of whole images: all patches as the encoder sees them, side by side.
-
-        (N, L, P) to (N, L d_model). Their mean is shorter, but no longer tells what was where.
-        """
+        """Features of whole images (N, L, P): the encodings of all patches, (N, L d_model)."""
         return self.encode(patches).reshape(len(patches), -1)
 
 
-def masked_patch_loss(model, patches, *, mask_ratio=0.75, normalize=False, rng):
-    """Hide patches, restore them from the others, and compare the hidden ones alone.
+def _normal(shape, rng):
+    return Parameter(rng.standard_normal(shape, dtype=np.float32))
 
-        L = 1 / (|M| P) sum over i in M of ||x^_i - x_i||^2
 
-    (He et al. 2022, section 3, "Reconstruction target"; MATH5836 week 10, section 10.3.1: MSE.)
+def _pick(x, ids):
+    """x[n, ids[n, i]] for every n and i: (N, L, d) and (N, k) to (N, k, d)."""
+    return x[np.arange(len(ids))[:, None], ids]
+
+
+@checked
+def reconstruct(model, patches, *, mask_ratio=0.75, rng):
+    """Hide patches of each image, and let the model restore them.
 
     Parameters
     ----------
     model : MaskedAutoencoder
-    patches : ndarray, shape (N, L, P)
-    mask_ratio : float in [0, 1); the encoder must see a patch or more
-    normalize : bool, take `normalize_patches` for the target
+    patches : array_like, shape (N, L, P)
+    mask_ratio : float in [0, 1), so that at least one patch stays visible
     rng : numpy.random.Generator
 
     Returns
     -------
-    Tensor, a scalar
-
-    Raises
-    ------
-    TypeError, ValueError : as in `mask_patches`; mask_ratio hides no patch, or all of them
+    x_hat : Tensor, shape (N, L, P), at visible positions too, where nothing is learned
+    mask : ndarray of bool, shape (N, L), True where a patch is hidden
     """
-    x_hat, mask = reconstruct(model, patches, mask_ratio=mask_ratio, rng=rng)
-    return masked_loss(x_hat, normalize_patches(patches) if normalize else patches, mask, loss_fn=F.mse_loss)
+    N, L, P = patches.shape
+    ids_keep, ids_mask, ids_restore = mask_patches(N, L, mask_ratio=mask_ratio, rng=rng)
+    z = model.encode(patches, ids_keep)
+    x_hat = model.decode(z, ids_restore)
+    n_keep = ids_keep.shape[1]
+    mask = ids_restore >= n_keep    # hidden patches come last in the shuffled order
+    return x_hat, mask
 
 
-def reconstruct(model, patches, *, mask_ratio=0.75, rng):
-    """What the model makes of images of which it sees a part, in the mode that it is in and with a graph.
+@checked
+def masked_patch_loss(model, patches, *, mask_ratio=0.75, normalize=False, rng):
+    """Hide patches, restore them, and compare the hidden ones only: the mean squared error.
 
-    Parameters are those of `masked_patch_loss`: model, patches, mask_ratio, rng.
+        L = 1 / (|M| P) sum over i in M of ||x^_i - x_i||^2
+
+    (He et al. 2022, section 3, "Reconstruction target"; MATH5836 week 10, section 10.3.1.)
+
+    Parameters
+    ----------
+    model, patches, rng : as in `reconstruct`
+    mask_ratio : float in [0, 1), with at least one hidden patch
+    normalize : bool, whether the target is `normalize_patches` of the patches
 
     Returns
     -------
-    x_hat : Tensor, shape (N, L, P), at visible positions too, where nothing was learned
-    mask : ndarray of bool, shape (N, L), True where a patch was hidden
-
-    Raises
-    ------
-    TypeError, ValueError : as in `mask_patches`; mask_ratio hides all patches
+    Tensor, a scalar
     """
-    N, L = np.shape(patches)[:2]
-    ids_keep, ids_mask, ids_restore = mask_patches(N, L, mask_ratio=mask_ratio, rng=rng)
-    if not ids_keep.size:
-        raise ValueError(f"reconstruct: mask_ratio must leave a patch to see, got {mask_ratio} of {L} patches")
-    return model.decode(model.encode(patches, ids_keep), ids_restore), ids_restore >= ids_keep.shape[1]
+    x_hat, mask = reconstruct(model, patches, mask_ratio=mask_ratio, rng=rng)
+    target = normalize_patches(patches) if normalize else patches
+    return masked_loss(x_hat, target, mask, loss_fn=F.mse_loss)

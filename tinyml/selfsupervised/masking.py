@@ -35,7 +35,7 @@ def mask_input(x, *, mask_ratio, mask_value, rng):
 
     Parameters
     ----------
-    x : ndarray, shape (n, ...)
+    x : ndarray, shape (n, ...), may hold NaN
     mask_ratio : float in [0, 1]
     mask_value : number or element, with a value that the dtype of x can hold
     rng : numpy.random.Generator
@@ -151,7 +151,7 @@ def mask_spans(x, *, mask_ratio, span_length, rng):
 
     Parameters
     ----------
-    x : ndarray, shape (..., T), time last
+    x : ndarray, shape (..., T), may hold NaN, time last
     mask_ratio : float in [0, 1]
     span_length : int >= 1
     rng : numpy.random.Generator
@@ -244,7 +244,7 @@ def masked_loss(prediction, target, mask, *, loss_fn):
     Parameters
     ----------
     prediction : Tensor, with the axes of mask first; logits for tokens
-    target : ndarray, with the axes of mask first, the input before it was corrupted
+    target : ndarray, may hold NaN, with the axes of mask first, the input before it was corrupted
     mask : ndarray of bool, any shape, True at the hidden positions, with at least one of them
     loss_fn : function of predictions and targets, a loss
 

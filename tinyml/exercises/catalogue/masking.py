@@ -1,9 +1,9 @@
-"""Masking: hide a part of tokens, images, series and graphs, and ask for it."""
+"""Masking: hide a part of tokens, images, series and graphs, and predict it."""
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake
 
 SSL, TESTS = "tinyml.selfsupervised", "test_masking.py"
 
-CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
+CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
     Exercise(
         name="mask_input", target=f"{SSL}.masking:mask_input", level=1, minutes=10,
         task="Hide k random elements of an array, and return which ones",
@@ -162,6 +162,8 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
                     "x belongs to the caller: write the zeros into a copy."),
             Mistake("x_corrupted = x.copy()", "x_corrupted = x.astype(float)",
                     "The result has the dtype of x: keep it."),
+            Mistake("    x_corrupted = x.copy()\n    x_corrupted[mask] = 0\n", "    x_corrupted = x * ~mask\n",
+                    "NaN times 0 is NaN: put a 0 there instead."),
             Mistake("return x_corrupted, mask", "return x_corrupted, ~mask",
                     "The mask is True where a reading is hidden: yours is the other way round."),
             Mistake("np.repeat(is_span, lengths[order].ravel())", "(_random_orders(x.shape, rng) < k)",
@@ -170,28 +172,28 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
                     "Visible readings are blocks of one each: in larger blocks most arrangements cannot "
                     "occur."))),
     Exercise(
-        name="patchify", target=f"{SSL}.masked_patches:patchify", level=2, minutes=15, keep=4,
+        name="patchify", target=f"{SSL}.masked_patches:patchify", level=2, minutes=15,
         task="Cut images into square patches, one row of pixels for each patch",
-        tests=("test_masked_patches.py::test_patches_are_the_squares_of_the_image_and_go_back",
-               "test_masked_patches.py::test_numbered_pixels_stand_where_paper_and_pencil_put_them"),
+        tests=("test_masked_patches.py::test_patches_are_squares_of_the_image_and_unpatchify_inverts_it",
+               "test_masked_patches.py::test_numbered_pixels_are_where_a_drawing_shows_them"),
         hints=("No loop is needed: split each of the two axes in two by a reshape, and bring the axes into another "
                "order.",
                "(N, H/p, p, W/p, p) has the axes n, i, a, j, b of the docstring; wanted is n, (i, j), (a, b): "
                "a and j change places, then a reshape joins i with j and a with b.",
-               "With p = patch_size: cells = images.reshape(N, H // p, p, W // p, p), then .swapaxes(2, 3), then "
-               ".reshape(N, H * W // p ** 2, ...), each number written out (a -1 fails when N is 0)"),
+               "N, H, W = images.shape; cells = images.reshape(N, H // p, p, W // p, p), then .swapaxes(2, 3), then "
+               ".reshape(N, ...), each number written out (a -1 fails when N is 0)"),
+        also=("There may be no images at all, N = 0.",),
         mistakes=(
-            Mistake("cells.swapaxes(2, 3).reshape", "cells.reshape",
+            Mistake("cells.swapaxes(2, 3)", "cells",
                     "Without exchanging the axes a and j a patch is a piece of a row of the image, not a "
                     "square."),
             Mistake("cells.swapaxes(2, 3)", "cells.transpose(0, 3, 1, 2, 4)",
                     "Patches are counted row by row, i W/p + j: yours run down the columns."),
             Mistake("cells.swapaxes(2, 3)", "cells.transpose(0, 1, 3, 4, 2)",
                     "The pixels of a patch are read row by row, a p + b: yours are transposed."),
-            Mistake("H * W // patch_size ** 2, patch_size", "-1, patch_size",
-                    "Of no images, N = 0, a -1 cannot be found out: write the number of patches."),
-            Mistake("N, H // patch_size, patch_size, W // patch_size, patch_size",
-                    "N, patch_size, H // patch_size, patch_size, W // patch_size",
+            Mistake("(H // p) * (W // p), p * p", "-1, p * p",
+                    "With no images, N = 0, NumPy cannot work out a -1: write the number of patches."),
+            Mistake("N, H // p, p, W // p, p", "N, p, H // p, p, W // p",
                     "Rows i p + a split into (H/p, p), in this order: yours into (p, H/p), so that a patch takes "
                     "pixels from all over the image."),
             Mistake("cells.swapaxes(2, 3)", "cells.swapaxes(1, 4)",
@@ -237,92 +239,79 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: what was hidden is the label", (
             Mistake("rng.permutation(len(pairs))[:k]", "np.arange(k)",
                     "You always take the first pairs: non-edges are to be drawn at random."))),
     Exercise(
-        name="auc", target=f"{SSL}.masked_edges:auc", level=2, minutes=20, keep=3,
-        task="Give the area under the ROC curve from ranks, scores that tie sharing theirs",
-        tests=("test_masked_edges.py::test_the_area_is_the_share_of_pairs_in_the_right_order",),
-        hints=("Rank all n + m scores together, the smallest has rank 1. A positive's rank counts those that "
-               "it beats.",
-               "np.unique with return_inverse and return_counts: scores up to a value are counts.cumsum(), so "
-               "equal ones have the ranks from cumsum - count + 1 to cumsum, of which each gets the mean.",
-               "_, inverse, counts = np.unique(np.concatenate([positive, negative]), ...); ranks = (counts.cumsum() "
-               "- (counts - 1) / 2)[inverse], shape (n + m,); the first n are those of the positives: their mean, "
-               "less (n + 1) / 2, over m, as a float"),
+        name="auc", target=f"{SSL}.masked_edges:auc", level=1, minutes=10,
+        task="Compute the area under the ROC curve: how often a positive scores above a negative",
+        tests=("test_masked_edges.py::test_the_area_is_that_of_mann_and_whitney",),
+        hints=("Compare every positive with every negative. A tie counts one half.",
+               "positive[:, None] has the shape (n, 1), and compared with negative, (m,), it gives (n, m).",
+               "wins = positive[:, None] > negative; ties likewise with ==; return float(np.mean(...)) of both"),
         mistakes=(
-            Mistake("(counts.cumsum() - (counts - 1) / 2)[place]", "counts.cumsum()[place]",
-                    "Scores that tie share the mean of their ranks: yours all get the highest, so a tie counts "
-                    "as won."),
-            Mistake("(counts.cumsum() - (counts - 1) / 2)[place]", "(counts.cumsum() - (counts - 1))[place]",
-                    "Scores that tie share the mean of their ranks: yours all get the lowest, so a tie counts as "
-                    "lost."),
-            Mistake("(counts.cumsum() - (counts - 1) / 2)[place]",
-                    "(np.concatenate([positive, negative]).argsort(kind='stable').argsort() + 1)",
-                    "argsort of argsort gives scores that tie different ranks: they share the mean of them."),
-            Mistake("(counts.cumsum() - (counts - 1) / 2)[place]", "(place + 1)",
-                    "A rank counts all scores below, not all different values below: cumulate the counts."),
-            Mistake("(ranks[:n].mean() - (n + 1) / 2) / m", "ranks[:n].mean() / m",
-                    "Positives outrank one another too: take off (n + 1) / 2, the mean rank among themselves."),
-            Mistake("(ranks[:n].mean() - (n + 1) / 2) / m", "(ranks[:n].mean() - (n + 1) / 2) / n",
-                    "The mean is over m negatives: divide by m."),
-            Mistake("ranks[:n].mean() - (n + 1) / 2", "ranks[:n].mean() - n / 2",
-                    "Ranks start from 1, so n of them have the mean (n + 1) / 2."),
-            Mistake("ranks[:n].mean()", "ranks[n:].mean()",
-                    "The first n ranks are those of the positives: yours are the negatives'."))),
+            Mistake("wins + ties / 2", "wins + ties", "A tie counts one half: yours count as wins."),
+            Mistake("wins + ties / 2", "wins", "A tie counts one half: yours count as losses."),
+            Mistake("wins + ties / 2", "~wins + ties / 2 - ties",
+                    "A positive should score above a negative: yours counts how often it scores below."),
+            Mistake("float(np.mean(wins + ties / 2))", "float(np.sum(wins + ties / 2) / len(positive) ** 2)",
+                    "The mean is over all n m pairs: divide by n m."),
+            Mistake("float(np.mean(wins + ties / 2))", "float(np.sum(wins + ties / 2))",
+                    "The area is a fraction of the pairs: divide by their number, n m."),
+            Mistake("float(np.mean(wins + ties / 2))", "2 * float(np.mean(wins + ties / 2)) - 1",
+                    "That is the Gini coefficient, 0 for guessing: the area for guessing is 1/2."))),
     Exercise(
         name="propagation", target=f"{SSL}.masked_edges:propagation", level=1, minutes=10,
-        task="Give the matrix of a graph convolution: adjacency with loops, normalised on both sides",
+        task="Compute the matrix of a graph convolution: adjacency with loops, normalised on both sides",
         tests=("test_masked_edges.py::test_propagation_is_the_formula_in_a_slow_loop",),
         hints=("Three factors, but no matrix product: D is diagonal, so it scales rows and columns.",
                "With A + I from adjacency(edges, n_nodes) and np.eye, D_ii is the sum of row i, and P_ij = (A "
                "+ I)_ij / sqrt(D_ii D_jj). The result is float32.",
-               "A = adjacency(edges, n_nodes) + np.eye(n_nodes); scale = 1 / np.sqrt(A.sum(axis=1)); then "
-               "scale[:, None] * ..., and .astype(np.float32)"),
+               "A = adjacency(edges, n_nodes) + np.eye(n_nodes); d = A.sum(axis=1); np.outer(d, d) holds all d_i d_j; "
+               "P = A / ...; return P.astype(np.float32)"),
         mistakes=(
-            Mistake("adjacency(edges, n_nodes) + np.eye(n_nodes)", "adjacency(edges, n_nodes).astype(float)",
-                    "A node hears itself too: A + I."),
-            Mistake("scale[:, None] * A * scale", "scale[:, None] ** 2 * A",
+            Mistake("adjacency(edges, n_nodes) + np.eye(n_nodes)",
+                    "adjacency(edges, n_nodes) + 1e-30 * np.eye(n_nodes)",
+                    "The node itself belongs to its neighbourhood: A + I."),
+            Mistake("A / np.sqrt(np.outer(d, d))", "A / d[:, None]",
                     "D^(-1/2) stands on both sides: yours, D^-1 A, is a mean over neighbours and not "
                     "symmetric."),
-            Mistake("1 / np.sqrt(A.sum(axis=1))", "1 / A.sum(axis=1)",
+            Mistake("np.sqrt(np.outer(d, d))", "np.outer(d, d)",
                     "The power is -1/2 on each side: the root is missing."),
             Mistake(".astype(np.float32)", "", "The result must be float32."),
-            Mistake("1 / np.sqrt(A.sum(axis=1))", "np.sqrt(A.sum(axis=1))",
-                    "The power is -1/2: divide by the root of the number of neighbours, do not multiply with it."),
-            Mistake("1 / np.sqrt(A.sum(axis=1))", "1 / np.sqrt(np.maximum(A.sum(axis=1) - 1, 1))",
+            Mistake("A / np.sqrt(np.outer(d, d))", "A * np.sqrt(np.outer(d, d))",
+                    "The power is -1/2: divide by the root of d_i d_j, do not multiply by it."),
+            Mistake("d = A.sum(axis=1)", "d = np.maximum(A.sum(axis=1) - 1, 1)",
                     "D counts the loops too: D_ii is the row sum of A + I, 1 + the number of neighbours."))),
     Exercise(
-        name="messages", target=f"{SSL}.masked_tokens:_messages", level=3, minutes=30, after=("mask_tokens",), examples=150,
-        task="Send messages along a chain from left to right, polynomials in z that count the chosen tokens",
-        tests=("test_masked_tokens.py::test_the_posterior_is_that_of_brute_force",
-               "test_masked_tokens.py::test_the_coefficients_of_a_message_sum_to_1_unless_nothing_is_possible",
-               "test_masked_tokens.py::test_long_sequences_do_not_underflow"),
-        hints=("A polynomial is its coefficients, on the last axis: times z is a shift by one. One step of a "
-               "loop over t makes the message at t + 1 from that at t.",
-               "product = sure_t l_t + z chosen_t l_t, shape (N, V, n): the second part goes from coefficient "
-               "j to j + 1, and what would be z^n is dropped. Then sum over v with A(v, w): A.T @ product.",
-               "messages = np.zeros((N, T, V, n)), messages[:, 0, :, 0] = 1; for t in range(T - 1): product = "
-               "sure[:, t, :, None] * messages[:, t]; product[..., 1:] += chosen[:, t, :, None] * messages[:, t, :, "
-               ":-1]; messages[:, t + 1] is A.T @ product over its sum over axes (1, 2), keepdims, or over 1e-300 "
-               "if that is larger"),
+        name="messages", target=f"{SSL}.markov:_messages", level=3, minutes=30, after=("mask_tokens",), examples=150,
+        task="Send messages along a chain from left to right, in states of a token and a count",
+        tests=("test_markov.py::test_the_posterior_is_that_of_brute_force",
+               "test_markov.py::test_messages_sum_over_all_tokens_and_counts_before",
+               "test_markov.py::test_messages_sum_to_1_or_are_0",
+               "test_markov.py::test_long_sequences_do_not_underflow"),
+        hints=("One step of a loop over t makes the message at t + 1 from that at t. A position that counts moves "
+               "j on by one.",
+               "product = plain_t(v) l_t(v, j) + counted_t(v) l_t(v, j-1), shape (N, V, n), where l_t(v, -1) = 0 and "
+               "what would have j = n is dropped. Then sum over v with A(v, w): A.T @ product.",
+               "messages = np.empty((N, T, V, n)), messages[:, 0] = start[:, None, :]; for t in range(T - 1): one_more "
+               "is zeros with one_more[..., 1:] = messages[:, t, :, :-1]; product = plain[:, t, :, None] * ... + "
+               "counted[:, t, :, None] * one_more; messages[:, t + 1] is A.T @ product over its sum over axes "
+               "(1, 2), keepdims, or over 1e-300 if that is larger"),
+        also=("The result is float64, and 0 / 0 must not happen: divide by the sum or by 1e-300, whichever is larger.",),
         mistakes=(
             Mistake("A.T @ product", "A @ product",
-                    "The sum is over the token before, sum_v (...)(v) A(v, w), which is A.T @: yours sums over "
+                    "The sum is over the token before, sum_v A(v, w) (...)(v), which is A.T @: yours sums over "
                     "the one after."),
-            Mistake("product[..., 1:] += chosen[:, t, :, None] * messages[:, t, :, :-1]",
-                    "product += chosen[:, t, :, None] * messages[:, t]",
-                    "A factor z raises the power by one: coefficient j goes to j + 1."),
-            Mistake("product[..., 1:] += chosen[:, t, :, None] * messages[:, t, :, :-1]",
-                    "product += chosen[:, t, :, None] * np.roll(messages[:, t], 1, axis=-1)",
-                    "np.roll brings the highest power round to z^0: what would be z^n is dropped."),
-            Mistake("np.maximum(message.sum(axis=(1, 2), keepdims=True), 1e-300)",
-                    "message.sum(axis=(1, 2), keepdims=True)",
+            Mistake("one_more[..., 1:] = messages[:, t, :, :-1]", "one_more[:] = messages[:, t]",
+                    "A position that counts moves j on by one: l_t(v, j-1) goes to j."),
+            Mistake("one_more[..., 1:] = messages[:, t, :, :-1]",
+                    "one_more[:] = np.roll(messages[:, t], 1, axis=-1)",
+                    "np.roll brings the largest count round to 0: what would have j = n is dropped."),
+            Mistake("np.maximum(total, 1e-300)", "total",
                     "Where all entries are 0 they stay 0: 0 / 0 is NaN, so do not divide there."),
-            Mistake("messages[:, 0, :, 0] = 1", "messages[:, 0] = 1",
-                    "The first message is the polynomial 1: coefficient 1 of z^0, and 0 of all others."),
-            Mistake("message / np.maximum(message.sum(axis=(1, 2), keepdims=True), 1e-300)", "message",
+            Mistake("messages[:, 0] = start[:, None, :]", "messages[:, 0] = 1",
+                    "The first message is start, the same for all v."),
+            Mistake("message / np.maximum(total, 1e-300)", "message",
                     "Products of hundreds of probabilities underflow to 0: divide each message by its sum."),
             Mistake("message.sum(axis=(1, 2), keepdims=True)", "message.sum(axis=1, keepdims=True)",
-                    "One number scales a whole message: a scale for each power of z changes the polynomial."),
-            Mistake("messages[:, t + 1] = message", "messages[:, t + 1] = sure[:, t + 1, :, None] * message",
-                    "A message at t + 1 holds what is before it: its own factor comes in on the way to t + "
-                    "2."))),
+                    "One number scales a whole message: a scale for each count j changes their ratios."),
+            Mistake("messages[:, t + 1] = message", "messages[:, t + 1] = plain[:, t + 1, :, None] * message",
+                    "The message at t + 1 holds what is before it: its own weight enters in the next step."))),
 ))

@@ -1,0 +1,173 @@
+"""A language with a known best guess: Markov chains, and the posterior of their hidden tokens.
+
+Problem: a masked model guesses some of the hidden tokens and misses others. Is its accuracy high
+or low? Real text does not tell how far a token *can* be known from the rest.
+
+Idea: draw sequences from a known Markov chain A, and hide tokens as BERT does. Then the posterior
+of a hidden token can be computed exactly, by messages that run along the chain from both ends.
+Its largest entry is the probability that the best guess is right. So no model can be more
+accurate, on average.
+
+Sources: Rabiner 1989, A tutorial on hidden Markov models (section III.A: forward and backward);
+Devlin, Chang, Lee and Toutanova 2019, BERT (section 3.1); MATH5836 week 10, section 10.3.1.
+"""
+import numpy as np
+
+from tinyml.contract import checked
+
+
+@checked
+def make_grammar(vocab_size, *, n_successors, rng):
+    """A random Markov language: some tokens may follow each token, with random probabilities.
+
+    Parameters
+    ----------
+    vocab_size : int >= 1, V
+    n_successors : int in 1..V, how many tokens may follow a token
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of float64, shape (V, V) : A, whose row v holds the probabilities of what follows v
+    """
+    shape = vocab_size, vocab_size
+    allowed = rng.random(shape).argsort(axis=1) < n_successors
+    weight = np.where(allowed, rng.exponential(size=shape), 0)
+    return weight / weight.sum(axis=1, keepdims=True)
+
+
+@checked
+def sample_sequences(transition, n, length, *, rng):
+    """Sequences of the language: x_1 is uniform, then P(x_t = w | x_(t-1) = v) = A(v, w).
+
+    Parameters
+    ----------
+    transition : array_like of float64, shape (V, V), V >= 1, >= 0, A, with rows that sum to 1
+    n, length : int >= 1, how many sequences, and how many tokens in each
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of int64, shape (n, length)
+    """
+    _check_rows("sample_sequences", transition)
+    cumulative = transition.cumsum(axis=1)
+    cumulative[:, -1] = 1    # without rounding
+    x = np.empty((n, length), np.int64)
+    x[:, 0] = rng.integers(0, len(transition), n)
+    for t in range(1, length):
+        u = rng.random((n, 1))
+        x[:, t] = (u >= cumulative[x[:, t - 1]]).sum(axis=1)    # the first w with u < cumulative
+    return x
+
+
+def _check_rows(function, A):
+    if np.abs(A.sum(axis=1) - 1).max() > 1e-6:
+        raise ValueError(f"{function}: transition must have rows that sum to 1, got sums "
+                         f"{A.sum(axis=1)}")
+
+
+@checked
+def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
+    """P(x_t = v | x~, t is chosen), exactly, for sequences from `mask_tokens`.
+
+    Of the k = int(T mask_ratio) chosen tokens, those under [MASK] are seen. The other u show a
+    token, and we do not know which ones they are. So the state of the chain at t is a pair (v, j):
+    the token v, and how many of these u tokens stand before t. A position counts as one of them
+    with the weight counted, else it has the weight plain,
+
+        plain_t(v)   = [v = x~_t],  or 1 under [MASK]
+        counted_t(v) = 0.1 [v = x~_t] + 0.1 / V,  or 0 under [MASK]
+
+    Messages run along the chain from both ends (Rabiner 1989, equations 20 and 25):
+
+        l_(t+1)(w, j) = sum_v A(v, w) (plain_t(v) l_t(v, j) + counted_t(v) l_t(v, j-1))
+        r_(t-1)(v, j) = sum_w A(v, w) (plain_t(w) r_t(w, j) + counted_t(w) r_t(w, j+1))
+
+    with l_1(v, j) = [j = 0] and r_T(v, j) = [j = u]. Then P(x_t = v | x~, t is chosen) is
+    proportional to
+
+        plain_t(v) sum_j l_t(v, j) r_t(v, j)          under [MASK],
+        counted_t(v) sum_j l_t(v, j) r_t(v, j+1)      elsewhere.
+
+    Parameters
+    ----------
+    corrupted : array_like of int, shape (N, T), with tokens in 0..V-1 and at most k times mask_id
+    transition : array_like of float64, shape (V, V), V >= 1, >= 0, A, with rows that sum to 1
+    mask_id : int >= V, the number of [MASK]
+    mask_ratio : float in [0, 1], that of `mask_tokens`
+
+    Returns
+    -------
+    ndarray of float64, shape (N, T, V), rows that sum to 1
+
+    A visible token that cannot be one of the u has a row of its own: 1 for itself.
+    """
+    _check_rows("posterior", transition)
+    masked, u = _check_corrupted(corrupted, len(transition), mask_id, mask_ratio)
+    shown = corrupted[..., None] == np.arange(len(transition))         # (N, T, V), [v = x~_t]
+    masked = masked[..., None]                                         # (N, T, 1)
+    plain = np.where(masked, 1.0, shown)
+    counted = np.where(masked, 0.0, 0.1 * shown + 0.1 / len(transition))
+
+    j = np.arange(u.max(initial=0) + 1)
+    none_before = np.tile(j == 0, (len(u), 1))                         # l_1, (N, len(j))
+    left = _messages(none_before, plain, counted, transition)          # (N, T, V, len(j))
+    # From the right the same recursion runs backwards, in t and in j.
+    all_before = j == u[:, None]                                       # r_T
+    right = _messages(all_before[:, ::-1], plain[:, ::-1], counted[:, ::-1], transition.T)
+    right = right[:, ::-1, :, ::-1]
+    if_plain = plain * (left * right).sum(axis=-1)
+    if_counted = counted * (left[..., :-1] * right[..., 1:]).sum(axis=-1)
+    if not (if_plain + if_counted).any(axis=-1).all():
+        raise ValueError("posterior: corrupted must be a sequence of this language, got one of "
+                         "probability 0")
+    weight = np.where(masked, if_plain, if_counted)
+    total = weight.sum(axis=-1, keepdims=True)
+    return np.divide(weight, total, out=shown.astype(float), where=total > 0)
+
+
+def _check_corrupted(corrupted, V, mask_id, mask_ratio):
+    """Where [MASK] stands, (N, T), and how many chosen tokens are visible, u of each sequence."""
+    masked = corrupted == mask_id
+    visible = corrupted[~masked]
+    if visible.min(initial=0) < 0 or visible.max(initial=0) >= V:
+        raise ValueError(f"posterior: corrupted must hold tokens in 0..{V - 1} and "
+                         f"mask_id={mask_id}, got {visible.min()} to {visible.max()}")
+    k = int(corrupted.shape[1] * mask_ratio)
+    u = k - masked.sum(axis=1)
+    if u.min(initial=0) < 0:
+        raise ValueError(f"posterior: corrupted must hold mask_id at most int(T mask_ratio) = {k} "
+                         f"times in a sequence, got {k - u.min()}")
+    return masked, u
+
+
+def _messages(start, plain, counted, A):
+    """The messages l_t of `posterior`, from left to right.
+
+        l_(t+1)(w, j) = c_t sum_v A(v, w) (plain_t(v) l_t(v, j) + counted_t(v) l_t(v, j-1))
+
+    The scale c_t > 0 makes the entries of l_(t+1) sum to 1 in each sequence: products of many
+    probabilities would underflow. Where all entries are 0, they stay 0.
+
+    Parameters
+    ----------
+    start : ndarray, shape (N, n), l_1, the same for all v
+    plain, counted : ndarray, shape (N, T, V)
+    A : ndarray, shape (V, V)
+
+    Returns
+    -------
+    ndarray of float64, shape (N, T, V, n), l_t(v, j) for j in 0..n-1
+    """
+    N, T, V = plain.shape
+    messages = np.empty((N, T, V, start.shape[1]))
+    messages[:, 0] = start[:, None, :]
+    for t in range(T - 1):
+        one_more = np.zeros_like(messages[:, t])
+        one_more[..., 1:] = messages[:, t, :, :-1]              # l_t(v, j-1)
+        product = plain[:, t, :, None] * messages[:, t] + counted[:, t, :, None] * one_more
+        message = A.T @ product                                 # (N, V, n)
+        total = message.sum(axis=(1, 2), keepdims=True)
+        messages[:, t + 1] = message / np.maximum(total, 1e-300)
+    return messages

@@ -147,9 +147,11 @@ def test_an_array_may_hold_nan_where_the_line_says_so():
 
 
 def test_words_for_arrays():
+    assert with_contract("x : array_like, not zero")([0, 2])[0].tolist() == [0, 2]
     assert with_contract("x : array_like, increasing")([1, 1, 2])[0].tolist() == [1, 1, 2]
     for line, bad in (("array_like, increasing", [2, 1]), ("array_like, decreasing", [1, 2]),
-                      ("array_like, not empty", []), ("array_like, shape (n, d), n and d >= 1", np.ones((3, 0)))):
+                      ("array_like, not empty", []), ("array_like, not zero", [[0.0, 0]]),
+                      ("array_like, not zero", []), ("array_like, shape (n, d), n and d >= 1", np.ones((3, 0)))):
         with refuses(ValueError, f"f: x must be {line}"):
             with_contract(f"x : {line}, prose")(bad)
 

@@ -1,4 +1,4 @@
-"""Laws of optimizers on one loss: who stays in the row space, how fast they are, and who leaves."""
+"""Laws of optimizers on one loss: which stay in the row space, how fast, and which leave it."""
 from itertools import product
 
 import numpy as np
@@ -23,12 +23,12 @@ def sgd(lr, **options):
 
 
 def adam(lr, eps=1e-30, **options):
-    """Adam as it is analysed: an eps that is not there."""
+    """Adam as it is analysed, with a negligible eps."""
     return lambda params: Adam(params, lr=lr, eps=eps, **options)
 
 
 def settled(X, y, lr=0.03, n_steps=400, **options):
-    """The end of Adam with a rate that falls to 0; on one coordinate it has come 200 lr = 6 far."""
+    """Where Adam ends as its rate falls to 0; a coordinate can move by 200 lr = 6."""
     return iterates(X, y, adam(lr, **options), [ALL] * n_steps,
                     schedule=lambda t: cosine_decay(t, n_steps))[-1]
 
@@ -210,17 +210,17 @@ def test_the_rate_of_kaczmarz_is_reached_by_the_worst_start():
 
 
 @given(X=designs(), rng=rngs)
-def test_kaczmarz_does_not_see_the_scale_of_an_equation(X, rng):
-    """Powers of 2, up to where squares overflow: the same bits."""
+def test_the_scale_of_an_equation_does_not_matter_to_kaczmarz(X, rng):
+    """Powers of 2 change no bit."""
     y, rows = rng.standard_normal(len(X)), rng.integers(len(X), size=10)
-    scale = 2.0 ** rng.integers(-700, 700, len(X))
+    scale = 2.0 ** rng.integers(-400, 400, len(X))
     assert_array_equal(kaczmarz(X * scale[:, None], y * scale, rows), kaczmarz(X, y, rows))
 
 
 # ------------------------------------------------------------ Adam leaves
 
 @given(X=designs(), rng=rngs, lr=st.floats(1e-3, 1))
-def test_the_first_step_of_adam_goes_equally_far_along_every_axis(X, rng, lr):
+def test_the_first_step_of_adam_is_equally_long_along_every_axis(X, rng, lr):
     y = X @ rng.integers(-3, 4, X.shape[1])    # whole numbers: a gradient of 0 is exactly 0
     first = iterates(X, y, adam(lr), [ALL])[1]
     assert_allclose(first, lr * np.sign(X.T @ y), rtol=1e-12)    # 1 - beta2 = 0.001 loses 3 digits
@@ -228,7 +228,7 @@ def test_the_first_step_of_adam_goes_equally_far_along_every_axis(X, rng, lr):
 
 @given(y=st.lists(st.sampled_from([-1, 1]), min_size=1, max_size=6).filter(lambda y: sum(y) > 0))
 @settings(max_examples=10)
-def test_adam_learns_all_rare_features_as_one_and_calls_everything_new_by_the_frequent_label(y):
+def test_adam_weights_rare_features_equally_and_predicts_the_frequent_label(y):
     y = np.array(y, float)
     X_all = make_rare_features([*y, -1, 1])
     X, X_new = X_all[:len(y)], X_all[len(y):]
@@ -247,7 +247,7 @@ def test_adam_learns_all_rare_features_as_one_and_calls_everything_new_by_the_fr
 
 @given(y=st.permutations([-1, 1]).flatmap(
     lambda both: st.lists(st.sampled_from([-1, 1]), max_size=7).map(lambda more: both + more)))
-def test_the_shortest_fit_knows_every_new_label(y):
+def test_the_shortest_fit_predicts_every_new_label(y):
     """By symmetry X^+ y = X'a with one a for each label; two equations give the new outputs."""
     m, k = y.count(1), y.count(-1)
     X = make_rare_features([*y, 1, -1])
@@ -259,7 +259,7 @@ def test_the_shortest_fit_knows_every_new_label(y):
 
 @given(rng=rngs, p=st.integers(1, 8), size=st.floats(0.1, 1))
 @settings(max_examples=10)
-def test_through_one_point_adam_finds_the_smallest_largest_coefficient(rng, p, size):
+def test_for_one_sample_adam_minimises_the_largest_coefficient(rng, p, size):
     x = nonzero(rng, (1, p))
     y = size * np.abs(x).sum(axis=1)
     fit = sign_fit(x, y)
@@ -270,7 +270,7 @@ def test_through_one_point_adam_finds_the_smallest_largest_coefficient(rng, p, s
     assert (np.abs(others).max(axis=0) >= size * (1 - 100 * p * EPS)).all()
 
 
-def test_adam_fits_perfectly_too_and_is_longer_by_what_it_has_outside_of_the_row_space():
+def test_adam_fits_perfectly_too_and_is_longer_by_its_part_outside_the_row_space():
     for seed in range(3):
         rng = np.random.default_rng(seed)
         X, y = rng.standard_normal((5, 10)), rng.standard_normal(5)
@@ -330,7 +330,7 @@ def test_in_the_plane_the_length_of_adams_fit_depends_on_the_axes(angle, quarter
     assert np.linalg.norm(settled(x, [1])) == pytest.approx(expected, abs=1e-3)
 
 
-# ------------------------------------------------------------ the edge, and errors
+# ------------------------------------------------------------ edges, and what contracts cannot say
 
 def test_designs_at_the_edge():
     for n, p in ((0, 2), (2, 0), (0, 0)):
@@ -345,18 +345,17 @@ def test_designs_at_the_edge():
     assert_allclose(kaczmarz(one, [25], [0])[-1], [3, 4])
     with_zeros = [[0, 0], [2, 0]], [1, 6]
     assert_array_equal(kaczmarz(*with_zeros, [0, 1, 0])[-1], [3, 0])
-    assert_allclose(row_probabilities([[1e200, 0], [0, 0]]), [1, 0])
-    assert_array_equal(sign_fit(np.ones((2, 3)), [0, 0]), np.zeros(3))
-    assert_array_equal(sign_fit(np.zeros((0, 2)), []), np.zeros(2))
+    assert_allclose(row_probabilities([[3, 0], [0, 0]]), [1, 0])
     assert make_rare_features([]).shape == (0, 3)
     assert iterates([[1]], [1], sgd(1), []).tolist() == [[0]]
 
 
-def test_everything_is_computed_in_float64():
-    X, y, start = np.eye(2, dtype=np.float32), np.ones(2, np.float16), np.ones(2, np.float32)
-    results = [iterates(X, y, adam(0.1), [ALL], beta0=start), kaczmarz(X, y, [0], beta0=start),
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_results_have_the_dtype_of_the_data(dtype):
+    X, y = np.eye(2, dtype=dtype), np.ones(2, dtype)
+    results = [iterates(X, y, adam(0.1), [ALL], beta0=[1, 1]), kaczmarz(X, y, [0], beta0=[1, 1]),
                sign_fit(X, y), row_probabilities(X), make_rare_features(y)]
-    assert {result.dtype for result in results} == {np.dtype(np.float64)}
+    assert [result.dtype for result in results] == [dtype] * 4 + [np.float64]
 
 
 def test_inputs_are_not_modified_and_results_are_not_views_of_them():
@@ -368,36 +367,16 @@ def test_inputs_are_not_modified_and_results_are_not_views_of_them():
     assert all(map(np.array_equal, (X, y, start), kept))
 
 
-ZERO = "must have an entry that is not zero, got shape"
-
-
-@pytest.mark.parametrize("call, error, message", [
-    (lambda: iterates([[1], [2]], [1], sgd(1), []), ValueError,
-     r"iterates: y must have shape \(n,\) or \(n, k\) .* n = 2 .*, got \(1,\)"),
-    (lambda: iterates([[1]], [1], sgd(1), [], beta0=[1, 2]), ValueError,
-     r"iterates: beta0 must have shape \(1,\), got \(2,\)"),
-    (lambda: iterates([[1]], [np.nan], sgd(1), []), ValueError, "iterates: y must be finite"),
-    (lambda: iterates([["one"]], [1], sgd(1), []), TypeError, "iterates: X must hold real numbers"),
-    (lambda: iterates([[1]], [1], 0.1, []), TypeError,
-     "iterates: make_optimizer must be a function of a list of parameters, got 0.1; write lambda"),
-    (lambda: iterates([[1]], [1], sgd(1), [1]), IndexError, "out of bounds"),
-    (lambda: iterates([[1]], [1], sgd(1e9), [ALL] * 99), ValueError,
-     r"iterates: beta must stay finite, got NaN or infinity at step \d+; take a smaller lr"),
-    (lambda: kaczmarz([[1]], [1], [1]), ValueError, r"kaczmarz: rows must be in 0\.\.0, got 1"),
-    (lambda: kaczmarz([[1]], [1], [0.5]), TypeError, "kaczmarz: rows must be integers"),
-    (lambda: tuned_descent([[0]]), ValueError, f"tuned_descent: X {ZERO}"),
-    (lambda: tuned_descent([[1e200]]), ValueError, r"tuned_descent: X must have s_max between .*, got 1e\+200"),
-    (lambda: tuned_heavy_ball([[1e-200]]), ValueError, "tuned_heavy_ball: X must have s_max .*, got 1e-200"),
-    (lambda: kaczmarz([[1e-320]], [1], [0]), ValueError, "kaczmarz: y / the largest entry .* must be finite"),
-    (lambda: tuned_heavy_ball([[0]]), ValueError, f"tuned_heavy_ball: X {ZERO}"),
-    (lambda: kaczmarz_rate([[0]]), ValueError, f"kaczmarz_rate: X {ZERO}"),
-    (lambda: row_probabilities(np.zeros((0, 2))), ValueError, f"row_probabilities: X {ZERO}"),
-    (lambda: sign_fit([[1, 0], [0, 1]], [1, 2]), ValueError,
-     r"sign_fit: X sign\(X'y\) must be a multiple of y that is not zero, got \[1\. 1\.\] for y"),
-    (lambda: sign_fit([[0]], [1]), ValueError, "sign_fit: X sign.* must be a multiple of y"),
-    (lambda: sign_fit([[1]], [[1]]), ValueError, "sign_fit: y must have 1 axes"),
-    (lambda: make_rare_features([1, 0]), ValueError, "labels must be 1 or -1, got"),
+@pytest.mark.parametrize("call, message", [
+    (lambda: iterates([[1]], [1], sgd(1), [], beta0=[[1]]),
+     r"iterates: beta0 must have shape \(1,\), got \(1, 1\)"),
+    (lambda: iterates([[1]], [1], sgd(1e9), [ALL] * 99),
+     "iterates: beta must stay finite, got NaN or infinity; take a smaller lr"),
+    (lambda: sign_fit([[1, 0], [0, 1]], [1, 2]),
+     r"sign_fit: X sign\(X'y\) must be a positive multiple of y, got \[1\. 1\.\] for y"),
+    (lambda: sign_fit([[0]], [1]), "sign_fit: X sign.* must be a positive multiple of y"),
+    (lambda: make_rare_features([1, 0]), "labels must be 1 or -1, got"),
 ])
-def test_wrong_arguments_are_named(call, error, message):
-    with pytest.raises(error, match=message):
+def test_what_no_contract_can_say_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
         call()

@@ -1,7 +1,7 @@
 """Contracts: what a docstring says about its parameters is what is checked.
 
-A lesson reads better without argument checks, and a requirement should be written once. So `checked` reads
-the section `Parameters` of a docstring and enforces it at every call. A line of it is
+A lesson reads better without argument checks, and a requirement should be written once. So
+`checked` reads the section `Parameters` of a docstring and enforces it at every call. A line is
 
     names : kind, condition, condition, ..., prose
 
@@ -15,10 +15,11 @@ and everything before the prose is executed. For example:
     rng : numpy.random.Generator, or None
     lr, n_steps : as in `gradient_descent`
 
-The body gets what it can compute with. An `array_like` arrives as an array: float32 stays float32, all other
-numbers become float64; `array_like of float64` and `of int` become float64 and int64; an `ndarray` keeps its dtype; `float` and `int` are
-Python's. Numbers are finite, unless the line says "or inf", or of an array "may hold NaN". A value out of range or of another shape raises
-ValueError, another type TypeError. Python's option -OO strips docstrings, and with them these checks and
+The body gets what it can compute with. An `array_like` arrives as an array: float32 stays float32,
+all other numbers become float64; `array_like of float64` and `of int` become float64 and int64; an
+`ndarray` keeps its dtype; `float` and `int` are Python's. Numbers are finite, unless the line says
+"or inf", or of an array "may hold NaN". A value out of range or of another shape raises ValueError,
+another type TypeError. Python's option -OO strips docstrings, and with them these checks and
 conversions.
 """
 import ast
@@ -81,7 +82,7 @@ class Contract:
 
     def __init__(self, function, documented):
         self.name = documented.__name__
-        self.lines = defaultdict(Line, read_parameters(documented))    # nothing is said of the others
+        self.lines = defaultdict(Line, read_parameters(documented))    # others have no contract
         parameters = list(inspect.signature(function).parameters.values())
         self.names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         self.rest = [f"*{p.name}" for p in parameters if p.kind is p.VAR_POSITIONAL]
@@ -90,7 +91,7 @@ class Contract:
                          and used & set(self.lines[p.name].symbols)}    # that others refer to
 
     def apply(self, args, kwargs):
-        """The arguments as the body gets them; raises an error that names the one that is wrong."""
+        """The arguments as the body gets them, or an error that names the one that is wrong."""
         names = self.names + self.rest * (len(args) - len(self.names))
         if len(names) < len(args):
             return args, kwargs    # too many: Python itself says so
@@ -115,14 +116,17 @@ class Contract:
         if refused.must:
             return refused.kind(f"{self.name}: {name} must be {refused.must}, got {got}")
         letters = dict.fromkeys(re.findall(rf"\*?{NAME}", line.text))
-        known = [f"{letter} = {sizes[letter]}" for letter in letters if letter in sizes and letter != name]
+        letters.pop(name, None)
+        known = [f"{letter} = {sizes[letter]}" for letter in letters if letter in sizes]
         where = f" with {', '.join(known)}" if known and refused.kind is ValueError else ""
         return refused.kind(f"{self.name}: {name} must be {line.text}{where}, got {got}")
 
 
 class Refused(Exception):
-    """A value that the contract does not allow: the type of the error, and what it shows in place of the value and
-    of the line's own words."""
+    """A value that the contract does not allow.
+
+    It holds the type of the error, and what to show instead of the value and of the line's words.
+    """
 
     def __init__(self, kind, got=None, must=None):
         self.kind, self.got, self.must = kind, got, must
@@ -139,7 +143,7 @@ def _instance(*classes, advice=""):
 
 
 def _class_named(name):
-    """Objects of a class of this name or of a subclass, such as Module, without an import of it."""
+    """Objects of a class of this name, such as Module, or of a subclass, without importing it."""
     def convert(value):
         if not any(c.__name__ == name for c in type(value).__mro__):
             raise Refused(TypeError)
@@ -252,6 +256,11 @@ def _not_empty(value, sizes):
         raise Refused(ValueError, "no entries")
 
 
+def _not_zero(value, sizes):
+    if not np.any(_entries(value)):
+        raise Refused(ValueError, "only zeros")
+
+
 def _in_order(sign):
     def condition(value, sizes):
         if (sign * np.diff(value) < 0).any():
@@ -271,7 +280,8 @@ def _compared(sign, bound):
     """The condition that all entries are, say, >= bound, an expression in sizes such as n - 1."""
     holds, extreme = COMPARISONS[sign]
     expression = ast.parse(bound.replace("^", "**"), mode="eval").body
-    constant = None if re.search(NAME, re.sub(r"\de|inf", "", bound)) else _evaluate(expression, {})
+    has_names = re.search(NAME, re.sub(r"\de|inf", "", bound))
+    constant = None if has_names else _evaluate(expression, {})
 
     def condition(value, sizes):
         is_number = isinstance(value, (int, float))
@@ -320,7 +330,7 @@ def _fits(shape, pattern, sizes):
         return False
     new = {}
     for size, letter in zip(shape, pattern):
-        expected = sizes.get(letter, letter)    # a size, or 2, or a letter that is met for the first time
+        expected = sizes.get(letter, letter)    # a size, or 2, or a letter without a size yet
         if type(expected) is str:
             expected = new.setdefault(letter, size)
         if size != expected:
@@ -330,7 +340,7 @@ def _fits(shape, pattern, sizes):
 
 
 def _fits_run(shape, pattern, sizes):
-    """The same with any number of axes in one place of the pattern: "...", or "*S" if they have a name."""
+    """The same with any number of axes in one place of the pattern: "...", or "*S" with a name."""
     run = next(i for i, letter in enumerate(pattern) if str(letter).startswith(("...", "*")))
     n_after = len(pattern) - run - 1
     stop = max(len(shape) - n_after, run)
@@ -346,23 +356,26 @@ def _fits_run(shape, pattern, sizes):
 
 HEAD = re.compile(r"""
     (?P<choice> "[^"]*" (?: (?:,[ ]or[ ]|,[ ]|[ ]or[ ]) "[^"]*" )* )
-  | (?P<kind> (?:array_like|ndarray)(?:[ ]of[ ](?:int|bool|float64))? | float | int | bool | str | bytes | path-like
-            | function | dict | list | sequence | numpy\.random\.Generator | [A-Z]\w* )
-    (?: (?<=function)[ ](?:of[ ][^,;]+|\([^)]*\)(?:[ ]->[ ][^,;]+)?) )?       # function (x, rng) -> x
-    (?: (?<=dict|list)[ ]of[ ][^,;]+ | (?<=sequence)[ ]of[ ][^,;]+ )?         # dict of str to array
+  | (?P<kind> (?:array_like|ndarray)(?:[ ]of[ ](?:int|bool|float64))? | float | int | bool | str
+            | bytes | path-like | function | dict | list | sequence
+            | numpy\.random\.Generator | [A-Z]\w* )
+    # function (x, rng) -> x
+    (?: (?<=function)[ ](?:of[ ][^,;]+|\([^)]*\)(?:[ ]->[ ][^,;]+)?) )?
+    # dict of str to array
+    (?: (?<=dict|list)[ ]of[ ][^,;]+ | (?<=sequence)[ ]of[ ][^,;]+ )?
     (?= [ ,;]|$ ) (?! [ ]or[ ](?!None|inf) )""", re.X)
 BOUND = r"-?[\w.^]+(?:\([^)]*\))?(?:[-+]\d+)?"
 
 
 class Line:
-    """A line of `Parameters`, read up to its prose. `kind` is None if it is prose from the beginning.
+    """A line of `Parameters`, read up to its prose. `kind` is None if all of it is prose.
 
     Attributes
     ----------
     kind : function (value) -> what the body gets
     conditions : list of function (value, sizes); each raises Refused
     shapes : list of list of str, the shapes allowed; none means any
-    symbols : list of str, the names of a number in bounds and shapes: its own, and n in "int >= 1, n"
+    symbols : list of str, the names of a number in bounds: its own, and n in "int >= 1, n"
     optional, infinite, missing : bool, whether None, infinity and NaN are allowed
     text, prose : str, what was read, and the rest
     """
@@ -385,7 +398,8 @@ class Line:
             clause = self.next_clause(text, end)
         self.text, self.prose = text[:end], text[end:]
         if self.prose and not self.prose.startswith((", ", "; ")):
-            raise ValueError(f"contract: the prose must follow a comma, got {text!r}; read was {self.text!r}")
+            raise ValueError(f"contract: the prose must follow a comma, got {text!r}; read was "
+                             f"{self.text!r}")
         is_number = word in ("float", "int")
         if not self.missing and (is_number or word and word.startswith(("array_like", "ndarray"))):
             self.conditions.insert(0, _not_nan if self.infinite else _finite)
@@ -420,14 +434,15 @@ class Line:
         self.conditions.append(_compared(sign, bound))
 
     def read_letters(self, letters, least):
-        self.conditions += [_letter_compared(letter, int(least)) for letter in re.findall(NAME, letters)
-                            if letter != "and"]
+        names = [letter for letter in re.findall(NAME, letters) if letter != "and"]
+        self.conditions += [_letter_compared(letter, int(least)) for letter in names]
 
     def read_word(self, word):
         self.optional |= word == "or None"
         self.infinite |= word == "or inf"
         self.missing |= word == "may hold NaN"
-        self.conditions += {"not empty": [_not_empty], "increasing": [_in_order(1)],
+        self.conditions += {"not empty": [_not_empty], "not zero": [_not_zero],
+                            "increasing": [_in_order(1)],
                             "decreasing": [_in_order(-1)]}.get(word, [])
 
     CLAUSES = [(re.compile(pattern), read) for pattern, read in (
@@ -436,7 +451,8 @@ class Line:
         (rf",? in ({BOUND}?)\.\.({BOUND})", read_range),
         (rf",? (>=|<=|>|<) ({BOUND})", read_bound),
         (r", ([A-Za-z](?:(?:, | and )[A-Za-z])*) >= (\d+)", read_letters),
-        (r",? (any shape|or None|or inf|may hold NaN|not empty|increasing|decreasing)\b", read_word))]
+        (r",? (any shape|or None|or inf|may hold NaN|not empty|not zero|increasing|decreasing)\b",
+         read_word))]
 
     def converted(self, value, sizes):
         """The value that the body gets; its sizes are put into `sizes`."""
@@ -459,7 +475,8 @@ def read_parameters(documented):
     """{parameter: Line} of the section `Parameters` in the docstring of a function or class."""
     doc = inspect.getdoc(documented)
     section = re.search(r"Parameters\n-+\n(.*?)(?=\n\n[^\n]+\n-+\n|\Z)", doc, re.S)
-    entries = re.findall(r"^(\S[^\n]* : [^\n]*(?:\n +[^\n]*)*)", section[1] if section else "", re.M)
+    text = section[1] if section else ""
+    entries = re.findall(r"^(\S[^\n]* : [^\n]*(?:\n +[^\n]*)*)", text, re.M)
     lines = {}
     for entry in entries:
         names, _, text = re.sub(r"\s+", " ", entry).partition(" : ")
@@ -468,13 +485,14 @@ def read_parameters(documented):
         known = read_parameters(_lookup(documented, other[1])) if other else {}
         for i, name in enumerate(names):
             line = lines[name] = known[name] if other else Line(text)
-            if line.is_number and not other and not name.startswith("*"):    # "n_samples, n_features : int >= 1, n and p"
+            # "n_samples, n_features : int >= 1, n and p"
+            if line.is_number and not other and not name.startswith("*"):
                 line.symbols = [name, *line.symbols[i:i + 1]]
     return lines
 
 
 def _lookup(documented, path):
-    """The function or class that a docstring calls `path`: of its own module, or module.name beside it."""
+    """The function or class that a docstring calls `path`, in its own module or one beside it."""
     module = importlib.import_module(documented.__module__)
     head, _, last = path.rpartition(".")
     if head and not hasattr(module, head):

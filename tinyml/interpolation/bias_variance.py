@@ -1,19 +1,19 @@
 """Bias, variance, noise: the three parts of the test risk.
 
-Problem: a fit is wrong on new data. Is it because the model cannot represent the truth, because the fit depends
-on the particular training set, or because the new data are noisy themselves?
+Problem: a fit is wrong on new data. Is it because the model cannot represent the truth, because
+the fit depends on the particular training set, or because the new data are noisy themselves?
 
-Idea: train on many training sets from one distribution. Compare the mean of the predictions f_1 ... f_R with the
-truth f*, and look at their scatter around that mean:
+Idea: train on many training sets from one distribution. Compare the mean of the predictions f_1
+... f_R with the truth f*, and look at their scatter around that mean:
 
     E (f(x) - y)^2  =  (E f(x) - f*(x))^2  +  Var f(x)  +  sigma^2,      y = f*(x) + noise
                        bias^2                 variance      noise
 
-More complex models have less bias and more variance: the U-shaped curve of the textbooks. Beyond the
-interpolation threshold the variance falls again: the second descent.
+More complex models have less bias and more variance: the U-shaped curve of the textbooks.
+Beyond the interpolation threshold the variance falls again: the second descent.
 
-Sources: Geman, Bienenstock and Doursat 1992, Neural networks and the bias/variance dilemma; MATH5836 week 10,
-section 10.1.1.
+Sources: Geman, Bienenstock and Doursat 1992, Neural networks and the bias/variance dilemma;
+MATH5836 week 10, section 10.1.1.
 """
 from typing import NamedTuple
 
@@ -36,13 +36,14 @@ def bias_variance(predictions, target):
         bias^2   = mean over x of ||mean_r f_r(x) - f*(x)||^2
         variance = mean over x and r of ||f_r(x) - mean_s f_s(x)||^2
 
-    (MATH5836 week 10, section 10.1.1, with means over R training sets for expectations.) Their sum is exactly
-    the mean of ||f_r(x) - f*(x)||^2, because the variance divides by R and not by R - 1. As estimates for
-    R -> infinity, bias^2 is too large by variance / R, and the variance is too small by the same amount.
+    (MATH5836 week 10, section 10.1.1, with means over R training sets for expectations.) Their
+    sum is exactly the mean of ||f_r(x) - f*(x)||^2, because the variance divides by R and not
+    by R - 1. As estimates for R -> infinity, bias^2 is too large by variance / R, and the
+    variance is too small by the same amount.
 
     Parameters
     ----------
-    predictions : array_like of float64, shape (R, n_test, *k), not empty; f_r(x) after training on set r
+    predictions : array_like of float64, shape (R, n_test, *k), not empty; f_r(x) of training set r
     target : array_like of float64, shape (n_test, *k), the true f*(x), without noise
 
     Returns
@@ -65,8 +66,8 @@ def bias_variance(predictions, target):
 def expected_risk(predictions, target, *, sigma2):
     """The expected squared error on new, noisy data: bias^2 + variance + sigma^2.
 
-    The noise of the new data is independent of the predictions, so it adds its own variance (MATH5836 week 10,
-    section 10.1.1). No model can be better than sigma^2.
+    The noise of the new data is independent of the predictions, so it adds its own variance
+    (MATH5836 week 10, section 10.1.1). No model can be better than sigma^2.
 
     Parameters
     ----------

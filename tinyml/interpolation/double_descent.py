@@ -1,6 +1,7 @@
 """The risk of the minimum-norm fit in theory: the peak at p = n, and the second descent after it.
 
-Problem: y = X beta + noise with n samples and p features. How does the error on new data depend on p?
+Problem: y = X beta + noise with n samples and p features. How does the error on new data depend
+on p?
 
 Idea: with Gaussian features x ~ N(0, I) the risk of the fit X^+ y can be computed exactly:
 
@@ -12,8 +13,9 @@ Idea: with Gaussian features x ~ N(0, I) the risk of the fit X^+ y can be comput
 Near p = n the smallest singular value of X is close to 0, and X^+ amplifies the noise. With more
 features X^+ becomes smaller again: the second descent. The right amount of ridge removes the peak.
 
-Here signal = ||beta||^2, sigma2 is the variance of the noise, and all functions return the *excess*
-risk, without the noise of the new y: add sigma2 for the test error. Arguments broadcast.
+Here signal = ||beta||^2, sigma2 is the variance of the noise, and all functions return the
+*excess* risk, without the noise of the new y: add sigma2 for the test error. Arguments
+broadcast.
 
 Sources: Hastie, Montanari, Rosset and Tibshirani 2022, Surprises in high-dimensional ridgeless
 least squares interpolation (isotropic features, optimal ridge); Belkin, Hsu and Xu 2020, Two
@@ -29,8 +31,8 @@ from tinyml.contract import checked
 def min_norm_bias(n_samples, n_features, *, signal):
     """The squared bias of X^+ y: signal * (1 - n/p) for p > n, and 0 for p <= n.
 
-    X^+ X projects on n of the p directions and none of them is special, so E ||(I - X^+ X) beta||^2
-    is (p - n) / p of ||beta||^2. Exact for every n and p (Belkin, Hsu and Xu 2020).
+    X^+ X projects on n of the p directions and none of them is special, so E ||(I - X^+ X)
+    beta||^2 is (p - n) / p of ||beta||^2. Exact for every n and p (Belkin, Hsu and Xu 2020).
 
     Parameters
     ----------
@@ -104,7 +106,7 @@ def subset_risk(n_samples, n_features, *, signal_in, signal_out, sigma2):
     Parameters
     ----------
     n_samples, n_features : as in `min_norm_bias`
-    signal_in, signal_out : array_like, any shape, >= 0, ||beta||^2 of the features inside, and outside
+    signal_in, signal_out : array_like, any shape, >= 0, ||beta||^2 of features inside and outside
     sigma2 : as in `min_norm_variance`
 
     Returns
@@ -161,10 +163,10 @@ def asymptotic_minimum(*, signal, sigma2):
 def optimal_lam(gamma, *, signal, sigma2):
     """The penalty of `ridge` with the least excess risk: lam* = sigma2 * gamma / signal.
 
-    With gamma = p / n this is n lam* = sigma2 / (signal / p): the variance of the noise over that of
-    a coefficient. If the direction of beta is random, no lam is better for any X, at any n
-    (Hastie et al. 2022; Dobriban and Wager 2018, High-dimensional asymptotics of prediction: ridge
-    regression and classification).
+    With gamma = p / n this is n lam* = sigma2 / (signal / p): the variance of the noise over
+    that of a coefficient. If the direction of beta is random, no lam is better for any X, at
+    any n (Hastie et al. 2022; Dobriban and Wager 2018, High-dimensional asymptotics of
+    prediction: ridge regression and classification).
 
     Parameters
     ----------

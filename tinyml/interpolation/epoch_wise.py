@@ -3,11 +3,11 @@
 Problem: train longer, and the test error falls, rises, and falls again, while the training loss
 falls all the way. How can a time be too long, and a longer one right?
 
-Idea: features of different scale are learned at different speeds, so one descent is several fits,
-one after the other. In y = X beta + eps with x ~ N(0, diag(scales^2)), direction i of
-X D = U diag(s) V', D = diag(sqrt(lr)), is learned up to the fraction f_i = 1 - (1 - s_i^2)^t, so at
-about t = 1 / s_i^2. While the large features are fitted, what the small ones contribute to y acts
-as noise, and they overfit it. Once the small ones are learned, that noise is gone:
+Idea: features of different scale are learned at different speeds, so one descent is several
+fits, one after the other. In y = X beta + eps with x ~ N(0, diag(scales^2)), direction i of X D
+= U diag(s) V', D = diag(sqrt(lr)), is learned up to the fraction f_i = 1 - (1 - s_i^2)^t, so at
+about t = 1 / s_i^2. While the large features are fitted, what the small ones contribute to y
+acts as noise, and they overfit it. Once the small ones are learned, that noise is gone:
 
     beta_t - beta  =  D (V diag(f) V' - I) D^-1 beta  +  D V diag(f / s) U' eps
                       bias                              its covariance: the variance
@@ -71,7 +71,7 @@ def descent(X, y, t, *, lr):
     X : array_like of float64, shape (n, p)
     y : array_like of float64, shape (n,)
     t : array_like of int, any shape, >= 0, steps
-    lr : array_like of float64, shape () or (p,), > 0, with s_max^2 < 2; a step for all, or one per feature
+    lr : array_like of float64, shape () or (p,), > 0, with s_max^2 < 2; for all or per feature
 
     Returns
     -------
@@ -184,12 +184,12 @@ def turning_points(train, test, *, tolerance=0.0):
 
 @checked
 def descent_bias(X, beta, t, *, lr, scales):
-    """The squared bias of each feature after t steps, given X; sum over the features for all of it.
+    """The squared bias of each feature after t steps, given X; their sum is the squared bias.
 
         scales_j^2 (E beta_t - beta)_j^2,        E beta_t = D V diag(f) V' D^-1 beta
 
-    The expectation is over the noise; D, V and f are those of `descent`. The bias of a large feature
-    can *grow* with t: it fits the signal of small features that are not learned yet.
+    The expectation is over the noise; D, V and f are those of `descent`. The bias of a large
+    feature can *grow* with t: it fits the signal of small features that are not learned yet.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def descent_bias(X, beta, t, *, lr, scales):
 
 @checked
 def descent_variance(X, t, *, lr, scales, sigma2):
-    """The variance of each feature after t steps, given X; sum over the features for all of it.
+    """The variance of each feature after t steps, given X; their sum is the variance.
 
         scales_j^2 (Cov beta_t)_jj = sigma2 scales_j^2 lr_j sum_i V_ji^2 (f_i / s_i)^2
 
@@ -251,27 +251,25 @@ def descent_risk(X, beta, t, *, lr, scales, sigma2):
 def equal_speed_steps(X, *, scales):
     """A step for each feature with which all are learned at one speed: lr_j = c / scales_j^2.
 
-    Descent with these steps is plain descent on the normalised features Z = X / scales. The constant
-    c = 1 / s_max(Z)^2 is the largest with which no direction overshoots. (Heckel and Yilmaz 2021
-    choose steps for which all features have their best time together.)
+    Descent with these steps is plain descent on the normalised features Z = X / scales. The
+    constant c = 1 / s_max(Z)^2 is the largest with which no direction overshoots. (Heckel and
+    Yilmaz 2021 choose steps for which all features have their best time together.)
 
     Parameters
     ----------
-    X : array_like of float64, shape (n, p), with an entry other than 0
+    X : array_like of float64, shape (n, p), not zero
     scales : array_like, shape (p,), > 0
 
     Returns
     -------
     ndarray, shape (p,)
     """
-    s_max = np.linalg.norm(X / scales, 2) if X.any() else 0
-    if s_max == 0:
-        raise ValueError("equal_speed_steps: X must have an entry other than 0, got only zeros")
+    s_max = np.linalg.norm(X / scales, 2)
     return (1 / (scales * s_max)) ** 2
 
 
 def _modes(function, X, t, lr):
-    """The diagonal of D (p,), the modes U, s, Vh of X D, and f (*t.shape, rank), what is learned."""
+    """The diagonal of D, (p,), the modes U, s, Vh of X D, and the filters f, (*t.shape, rank)."""
     root = np.sqrt(np.broadcast_to(lr, X.shape[1]))
     U, s, Vh = svd(X * root)
     if s.max(initial=0) ** 2 >= 2:

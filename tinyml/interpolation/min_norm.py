@@ -1,10 +1,11 @@
 """Least squares in its three regimes, and the fit that gradient descent finds.
 
-Problem: with n samples and p features, X beta = y has in general no solution for p < n, one for p = n, and
-infinitely many for p > n. Which of them do we get?
+Problem: with n samples and p features, X beta = y has in general no solution for p < n, one for
+p = n, and infinitely many for p > n. Which of them do we get?
 
-Idea: X = U diag(s) V' splits the problem into independent one-dimensional ones, one per singular vector. Every
-estimator here multiplies the coordinates of the minimum-norm fit X^+ y by a filter f:
+Idea: X = U diag(s) V' splits the problem into independent one-dimensional ones, one per
+singular vector. Every estimator here multiplies the coordinates of the minimum-norm fit X^+ y
+by a filter f:
 
     beta = V diag(f(s) / s) U'y,     f = 1                      minimum norm
                                      f = s^2 / (s^2 + n lam)    ridge
@@ -12,8 +13,9 @@ estimator here multiplies the coordinates of the minimum-norm fit X^+ y by a fil
 
 As lam -> 0 or t -> infinity, f -> 1: both end in X^+ y. Directions with s = 0 are never entered.
 
-Sources: MATH5836 week 10, section 10.1.2 (the notes call p < n underdetermined; the usual word is overdetermined);
-Hastie, Montanari, Rosset and Tibshirani 2022, Surprises in high-dimensional ridgeless least squares interpolation.
+Sources: MATH5836 week 10, section 10.1.2 (the notes call p < n underdetermined; the usual word
+is overdetermined); Hastie, Montanari, Rosset and Tibshirani 2022, Surprises in high-dimensional
+ridgeless least squares interpolation.
 """
 import numpy as np
 
@@ -46,8 +48,9 @@ def linear_model(X, beta, *, sigma, rng):
 def svd(X):
     """X = U diag(s) Vh, without the singular values that are zero up to rounding.
 
-    The rows of Vh are an orthonormal basis of the row space of X, and Vh' Vh projects on it. A singular value
-    counts as zero if s <= max(n, p) eps s_max, with eps of the dtype: rounding X moves it by that much.
+    The rows of Vh are an orthonormal basis of the row space of X, and Vh' Vh projects on it. A
+    singular value counts as zero if s <= max(n, p) eps s_max, with eps of the dtype: rounding X
+    moves it by that much.
 
     Parameters
     ----------
@@ -76,8 +79,8 @@ def svd(X):
 def row_space_part(X, beta):
     """The part of beta that X can see, X^+ X beta = V V'beta.
 
-    It is the orthogonal projection on the row space of X, and the shortest vector with the same X beta. The rest,
-    r = beta - V V'beta, satisfies X r = 0.
+    It is the orthogonal projection on the row space of X, and the shortest vector with the same
+    X beta. The rest, r = beta - V V'beta, satisfies X r = 0.
 
     Parameters
     ----------
@@ -101,8 +104,9 @@ def row_space_part(X, beta):
 def ordinary_least_squares(X, y):
     """The only minimiser of ||X beta - y|| if the columns of X are independent: (X'X)^-1 X'y.
 
-    These are the normal equations X'X beta = X'y (MATH5836 week 10, section 10.1.2). The condition number of X'X
-    is the square of that of X, so half of the digits may be lost; `least_squares` avoids that.
+    These are the normal equations X'X beta = X'y (MATH5836 week 10, section 10.1.2). The
+    condition number of X'X is the square of that of X, so half of the digits may be lost;
+    `least_squares` avoids that.
 
     Parameters
     ----------
@@ -124,8 +128,8 @@ def least_squares(X, y):
         p = n, the threshold:       X^-1 y, the only interpolant
         p > n, overparameterised:   X^+ y, the shortest of infinitely many interpolants
 
-    (MATH5836 week 10, section 10.1.2.) If the columns or rows of X are dependent, the inverses do not exist, and
-    X^+ y is the answer in every regime.
+    (MATH5836 week 10, section 10.1.2.) If the columns or rows of X are dependent, the inverses
+    do not exist, and X^+ y is the answer in every regime.
 
     Parameters
     ----------
@@ -150,7 +154,7 @@ def least_squares(X, y):
         return min_norm(X, y)
     if p == n:
         return np.linalg.solve(X, y)    # notes 10.1.2, interpolation threshold
-    Q, R = np.linalg.qr(X)              # X'X = R'R, so (X'X)^-1 X'y = R^-1 Q'y, with all its digits
+    Q, R = np.linalg.qr(X)              # X'X = R'R, so (X'X)^-1 X'y = R^-1 Q'y
     return np.linalg.solve(R, Q.T @ y)
 
 
@@ -200,7 +204,7 @@ def ridge(X, y, *, lam):
 
 @checked
 def descent_filter(s, t, *, lr):
-    """The fraction of each singular direction that t steps of gradient descent from zero have learned.
+    """The fraction of each singular direction that t steps of descent from zero have learned.
 
         f = 1 - (1 - lr s^2)^t
 
@@ -260,8 +264,9 @@ def gradient_descent(X, y, *, lr, n_steps, beta0=None):
 
         beta_{t+1} = beta_t - lr X'(X beta_t - y)
 
-    From every start it converges if and only if lr < 2 / s_max^2, to X^+ y + (I - X^+ X) beta_0: the gradient
-    lies in the row space of X, so the rest of beta_0 is never changed. From zero the limit is X^+ y.
+    From every start it converges if and only if lr < 2 / s_max^2, to X^+ y + (I - X^+ X)
+    beta_0: the gradient lies in the row space of X, so the rest of beta_0 is never changed.
+    From zero the limit is X^+ y.
 
     Parameters
     ----------
@@ -290,10 +295,10 @@ def gradient_descent(X, y, *, lr, n_steps, beta0=None):
 def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
     """What `gradient_descent` returns, without a loop.
 
-        beta_t = beta_0 + V diag(1 - (1 - lr s^2)^t) (diag(1 / s) U'y - V'beta_0),     X = U diag(s) V'
+        beta_t = beta_0 + V diag(f) (diag(1 / s) U'y - V'beta_0),     f = 1 - (1 - lr s^2)^t
 
-    In the row space the start is forgotten like (1 - lr s^2)^t; outside of it the start stays. So the distance to
-    the limit shrinks at least like (1 - lr s_min^2)^t if lr <= 1 / s_max^2.
+    In the row space the start is forgotten like (1 - lr s^2)^t; outside of it the start stays.
+    So the distance to the limit shrinks at least like (1 - lr s_min^2)^t if lr <= 1 / s_max^2.
 
     Parameters
     ----------
@@ -306,9 +311,9 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
     beta0 = _start("gradient_descent_closed_form", X, y, beta0)
     U, s, Vh = svd(X)
     _check_step("gradient_descent_closed_form", lr, s)
-    way = (U / s).T @ y - Vh @ beta0                              # from the start to the limit, (rank, ...)
-    learned = descent_filter(s, np.arange(n_steps + 1), lr=lr)    # (n_steps + 1, rank)
-    return np.stack([beta0 + Vh.T @ (way.T * f).T for f in learned])
+    missing = (U / s).T @ y - Vh @ beta0                          # at the start, (rank, ...)
+    filters = descent_filter(s, np.arange(n_steps + 1), lr=lr)    # (n_steps + 1, rank)
+    return np.stack([beta0 + Vh.T @ (f * missing.T).T for f in filters])
 
 
 def _start(function, X, y, beta0):
@@ -325,5 +330,5 @@ def _check_step(function, lr, s):
     """Raise ValueError unless gradient descent converges: lr < 2 / s_max^2."""
     s_max = float(s.max(initial=0))
     if lr * s_max ** 2 >= 2:
-        raise ValueError(f"{function}: lr must be below 2 / s_max^2 = {2 / s_max ** 2:.6g}, got {lr}; from there "
-                         "on, gradient descent does not converge")
+        raise ValueError(f"{function}: lr must be below 2 / s_max^2 = {2 / s_max ** 2:.6g}, "
+                         f"got {lr}; from there on, gradient descent does not converge")

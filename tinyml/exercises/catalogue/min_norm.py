@@ -123,14 +123,15 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
         hints=("In the coordinates of the singular vectors every direction walks from where it starts to its "
                "limit, alone.",
                "U, s, Vh = svd(X). The start is Vh @ beta0, the limit (U / s)' y, both (rank, ...); "
-               "descent_filter(s, np.arange(n_steps + 1), lr=lr), (n_steps + 1, rank), is the fraction of the way "
-               "between them that t steps cover. What X does not see of beta0 stays.",
-               "way = (U / s).T @ y - ...; np.stack of beta0 + Vh.T @ (way.T * f).T for every row f of the filters"),
+               "descent_filter(s, np.arange(n_steps + 1), lr=lr), (n_steps + 1, rank), is the fraction of the difference "
+               "that t steps have learned. What X does not see of beta0 stays.",
+               "missing = (U / s).T @ y - ...; np.stack of beta0 + Vh.T @ (f * missing.T).T for every row f of the "
+               "filters"),
         also=("_start gives beta_0 in the right shape and dtype, _check_step refuses an lr that does not converge: "
               "call both first.",),
         mistakes=(
             Mistake(" - Vh @ beta0", "",
-                    "The way of a direction goes from its start to its limit: subtract V'beta_0."),
+                    "What is missing is the limit minus the start: subtract V'beta_0."),
             Mistake("beta0 + Vh.T", "Vh.T",
                     "The formula gives what is added to beta_0; what X does not see of beta_0 is kept."),
             Mistake("np.arange(n_steps + 1)", "np.arange(1, n_steps + 2)",
@@ -139,36 +140,36 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                     "There are n_steps + 1 iterates, beta_0 included."),
             Mistake("(U / s).T @ y", "(U * s).T @ y",
                     "The limit is X^+ y, whose coordinates are U'y divided by s."),
-            Mistake("(way.T * f).T", "way",
-                    "After t steps only the fraction f of the way is done."),
+            Mistake("(f * missing.T).T", "missing",
+                    "After t steps only the fraction f of what was missing is learned."),
             Mistake("np.arange(n_steps + 1), lr=lr)", "np.arange(n_steps + 1), lr=lr / max(len(X), 1))",
                     "The loss is half the sum of squares, not their mean: lr is not divided by n."))),
     Exercise(
         name="kaczmarz", target="tinyml.interpolation.implicit_bias:kaczmarz", level=2, minutes=20,
-        after=("gradient_descent",), keep=6,
-        task="Project beta on one equation after the other: SGD on single rows, with the step 1 / ||x_i||^2",
+        after=("gradient_descent",),
+        task="Project beta on one equation after the other: SGD on single rows, with learning rate 1 / ||x_i||^2",
         tests=("test_implicit_bias.py::test_kaczmarz_solves_an_equation_a_step_and_is_sgd_on_rows_of_length_one",
                "test_implicit_bias.py::test_kaczmarz_solves_many_problems_at_once",
-               "test_implicit_bias.py::test_designs_at_the_edge"),
-        hints=("The nearest point of {x'beta = y} lies straight ahead along x. How far?",
-               "beta + (y_i - x_i'beta) / ||x_i||^2 x_i, with i = rows[t] and the last beta; all len(rows) + 1 "
-               "points are returned, the first is beta0. A row of zeros changes nothing. For y of shape (n, k) the "
-               "residual has k entries and the change is an outer product.",
-               "path = np.empty((len(rows) + 1, *beta0.shape)); for t, i in enumerate(rows): path[t + 1] = "
-               "path[t]; if X[i] is not zero: path[t + 1] += np.multiply.outer(X[i] / its squared length, the "
-               "residual of row i)"),
+               "test_implicit_bias.py::test_designs_at_the_edge",
+               "test_implicit_bias.py::test_results_have_the_dtype_of_the_data"),
+        also=('_start("kaczmarz", X, y, beta0) gives beta_0 in the right shape and dtype.',),
+        hints=("The point of {x'beta = y} nearest to beta lies in the direction of x. How far away?",
+               "The step is (y_i - x_i'beta) / ||x_i||^2 x_i, with i = rows[t] and the last beta. All len(rows) + 1 "
+               "points are returned, the first is beta_0; a row of zeros changes nothing. For y of shape (n, k) the "
+               "residual has k entries, and the step is an outer product.",
+               "path = [beta]; for i in rows: if x_i is not zero: beta = beta + np.multiply.outer(X[i], residual) / "
+               "its squared length; path.append(beta); at the end np.stack(path)"),
         mistakes=(
-            Mistake("X[i] / squares[i]", "X[i]", "Without 1 / ||x_i||^2 the step does not end on the equation."),
-            Mistake("X[i] / squares[i]", "X[i] / np.sqrt(squares[i])",
+            Mistake(" / squares[i]", "", "Without 1 / ||x_i||^2 the step does not end on the equation."),
+            Mistake(" / squares[i]", " / np.sqrt(squares[i])",
                     "The residual is divided by the squared length of x_i: once for its direction, once for the "
                     "distance."),
             Mistake("if squares[i] > 0:", "if True:",
                     "A row of zeros says nothing: leave beta alone instead of dividing by 0."),
-            Mistake("y[i] - X[i] @ path[t])", "X[i] @ path[t] - y[i])",
+            Mistake("y[i] - X[i] @ beta ", "X[i] @ beta - y[i] ",
                     "The sign: the step goes towards y_i, by y_i - x_i'beta."),
-            Mistake("y[i] - X[i] @ path[t])", "y[i] - X[i] @ beta0)",
+            Mistake("y[i] - X[i] @ beta ", "y[i] - X[i] @ path[0] ",
                     "The residual is that of the last beta, not of the start."),
-            Mistake("np.multiply.outer(X[i] / squares[i], y[i] - X[i] @ path[t])",
-                    "X[i] / squares[i] * (y[i] - X[i] @ path[t])",
-                    "For y of shape (n, k) there are k residuals, and the change is an outer product, (p, k)."))),
+            Mistake("np.multiply.outer(X[i], residual)", "X[i] * residual",
+                    "For y of shape (n, k) there are k residuals, and the step is an outer product, (p, k)."))),
 ))

@@ -1,4 +1,6 @@
-"""The laws of pruning: exactly as many zeros as asked for, the smallest weights, and no resurrection."""
+"""The laws of pruning: exactly as many zeros as asked for, the smallest weights, and they stay zero."""
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -8,8 +10,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn, optim
-from tinyml.compression.pruning import (apply_masks, cubic_sparsity, global_masks, hold, magnitude_mask,
-                                        prunable_weights, prune, random_mask, sparsity, threshold_mask)
+from tinyml import functional as F
+from tinyml.compression.pruning import (
+    apply_masks,
+    cubic_sparsity,
+    global_masks,
+    hold,
+    magnitude_mask,
+    prunable_weights,
+    prune,
+    pruned_loss,
+    random_mask,
+    sparsity,
+    threshold_mask,
+)
 from tinyml.compression.quantization import quantize_weights
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
@@ -51,7 +65,7 @@ def test_scale_and_sign_do_not_matter(weight, c, power, amount):
 
 
 @given(st.lists(weights, min_size=1, max_size=3), amounts)
-def test_global_masks_are_those_of_all_weights_in_a_row(arrays, amount):
+def test_global_masks_are_one_mask_of_all_weights_concatenated(arrays, amount):
     parts = global_masks(arrays, amount=amount)
     assert isinstance(parts, list)
     assert [m.shape for m in parts] == [a.shape for a in arrays]
@@ -82,12 +96,12 @@ def test_a_threshold_keeps_what_is_as_large_or_larger_of_either_sign(rng, tau):
 
 @given(rngs, SHAPES, amounts)
 @example(np.random.default_rng(0), (5,), 0.5)
-def test_a_random_mask_has_as_many_zeros(rng, shape, amount):
+def test_a_random_mask_has_exactly_the_amount_of_zeros(rng, shape, amount):
     mask = random_mask(shape, amount=amount, rng=rng)
     assert mask.shape == shape and (~mask).sum() == round(amount * mask.size)
 
 
-def test_every_place_of_a_random_mask_and_every_two_are_as_likely():
+def test_every_subset_is_equally_likely_in_a_random_mask():
     """2,000 masks of 10 with 3 zeros: each count is binomial, within 5 standard deviations."""
     rng = np.random.default_rng(0)
     zeros = np.array([~random_mask((2, 5), amount=0.3, rng=rng) for _ in range(2000)]).reshape(-1, 10).astype(int)
@@ -178,7 +192,7 @@ def test_no_optimizer_brings_a_pruned_weight_back(name):
     assert all((p.data[masks[path]] != survivors[path]).any() for path, p in prunable_weights(model).items())
 
 
-def test_new_masks_in_the_dict_are_obeyed_at_the_next_step():
+def test_the_next_step_uses_new_masks_in_the_dict():
     rng = np.random.default_rng(0)
     model = mlp(rng)
     optimizer = optim.SGD(model.parameters(), lr=0.1)
@@ -250,28 +264,67 @@ def test_a_layer_may_lose_all_its_weights():
     assert np.isfinite(model(Tensor(np.ones((2, 5), np.float32))).data).all()
 
 
+# ------------------------------------------------------------ the pruned loss
+
+def a_masked_model(rng, dtype=np.float64):
+    """A network, a batch for it, and random masks of its weights."""
+    model = mlp(rng)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.astype(dtype)
+    masks = {path: rng.random(w.shape) < 0.5 for path, w in prunable_weights(model).items()}
+    return model, rng.standard_normal((6, 5)).astype(dtype), rng.integers(0, 3, 6), masks
+
+
+@given(rngs)
+def test_the_pruned_loss_is_the_loss_of_the_pruned_model(rng):
+    """And its gradient is the masked gradient there; the model keeps its weights."""
+    model, x, y, masks = a_masked_model(rng)
+    pruned, before = copy.deepcopy(model), model.state_dict()
+    loss = pruned_loss(model, x, y, masks=masks)
+    loss.backward()
+    assert all((before[path] == array).all() for path, array in model.state_dict().items())
+    apply_masks(pruned, masks)
+    expected = F.cross_entropy(pruned(Tensor(x)), y)
+    expected.backward()
+    assert_array_equal(loss.data, expected.data)
+    for (path, ours), theirs in zip(model.named_parameters(), pruned.parameters()):
+        assert_allclose(ours.grad, np.where(masks.get(path, True), theirs.grad, 0), atol=1e-15)
+
+
+@given(rngs)
+def test_descent_on_the_pruned_loss_is_projected_descent(rng):
+    """From theta * m on, steps along the gradient of L(theta * m) are those of `hold`."""
+    model, x, y, masks = a_masked_model(rng)
+    apply_masks(model, masks)
+    held = copy.deepcopy(model)
+    free, projected = (optim.SGD(m.parameters(), lr=0.1) for m in (model, held))
+    hold(projected, held, masks)
+    for _ in range(3):
+        for optimizer, loss in ((free, pruned_loss(model, x, y, masks=masks)),
+                                (projected, F.cross_entropy(held(Tensor(x)), y))):
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    for ours, theirs in zip(model.parameters(), held.parameters()):
+        assert_allclose(ours.data, theirs.data, atol=1e-14)
+
+
+def test_after_an_error_the_model_has_its_weights_again():
+    model, x, y, masks = a_masked_model(np.random.default_rng(0))
+    before = list(model.parameters())
+    with pytest.raises(ValueError):
+        pruned_loss(model, x[:, :2], y, masks=masks)
+    assert all(now is then for now, then in zip(model.parameters(), before))
+
+
 # ------------------------------------------------------------ errors
 
 MODEL = mlp(np.random.default_rng(0))
 ERRORS = {
-    "magnitude_mask: amount must be >= 0 and <= 1, got 1.5":
-        (ValueError, lambda: magnitude_mask([1.0], amount=1.5)),
-    "global_masks: amount must be >= 0 and <= 1, got 1.5":
-        (ValueError, lambda: global_masks([[1.0]], amount=1.5)),
-    "magnitude_mask: weight must be finite": (ValueError, lambda: magnitude_mask([np.nan], amount=0.5)),
-    "magnitude_mask: weight must hold real": (TypeError, lambda: magnitude_mask(["a"], amount=0.5)),
-    "global_masks: weights[1] must be finite":
+    "global_masks: arrays[1] must be finite":
         (ValueError, lambda: global_masks([[1], [np.inf]], amount=0.5)),
-    "threshold_mask: threshold must be >= 0, got -1":
-        (ValueError, lambda: threshold_mask([1.0], threshold=-1)),
-    "random_mask: rng must be": (TypeError, lambda: random_mask(3, amount=0.5, rng=None)),
-    "cubic_sparsity: final must be >= 0 and <= 1, got 90":
-        (ValueError, lambda: cubic_sparsity(1, final=90, t_end=2)),
-    "cubic_sparsity: t_start must be < 0, got 0":
+    "cubic_sparsity: t_end must be float > t_start with t_start = 0":
         (ValueError, lambda: cubic_sparsity(1, final=0.9, t_end=0)),
-    "prune: amount must be >= 0 and < 1, got 1": (ValueError, lambda: prune(MODEL, amount=1)),
-    """prune: method must be "global", "layer" or "random", got 'luck'""":
-        (ValueError, lambda: prune(MODEL, amount=0.5, method="luck")),
     "prune: model must have a weight, a parameter with two or more axes, got ReLU without":
         (ValueError, lambda: prune(nn.ReLU(), amount=0)),
     "prunable_weights: model must have a weight": (ValueError, lambda: prunable_weights(nn.ReLU())),
@@ -281,6 +334,10 @@ ERRORS = {
         (ValueError, lambda: apply_masks(MODEL, {"0.weight": np.ones(2, bool)})),
     "apply_masks: masks must have paths of parameters of the model, got 'none'; it has 0.weight, 0.bias":
         (ValueError, lambda: apply_masks(MODEL, {"none": np.ones(2, bool)})),
+    "hold: masks must have paths of parameters of the model, got 'none'":
+        (ValueError, lambda: hold(optim.SGD(MODEL.parameters(), lr=1), MODEL, {"none": True})),
+    "pruned_loss: masks['0.weight'] must have shape (4, 5), got ()":
+        (ValueError, lambda: pruned_loss(MODEL, np.ones((2, 5)), [0, 1], masks={"0.weight": True})),
 }
 
 

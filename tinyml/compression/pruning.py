@@ -6,17 +6,15 @@ Idea: a mask m in {0, 1}^d chooses the weights that stay:
 
     min over theta, m of  L(theta * m)    subject to    ||m||_0 <= k
 
-No one can try all masks. The cheap answer is surprisingly good: keep the k weights that are
-largest in magnitude, then train the survivors on. Training is projected descent: after every
-step theta goes back to theta * m. Without that the next gradient, or momentum, would move a
-pruned weight away from 0. Pruning in rounds with training between them, fast at first and then
-ever slower, reaches a higher sparsity than one cut.
+There are too many masks to try. A cheap choice is surprisingly good: keep the k weights that are
+largest in magnitude, and train these on. After every step theta is projected back to theta * m:
+otherwise the next gradient, or momentum, would move a pruned weight away from 0. Pruning in
+rounds with training between them, fast at first and then ever slower, reaches a higher sparsity
+than one cut.
 
-Which arrays of a model are weights is said in one place, `tinyml.nn.weights`: every parameter
-of two or more axes but those of norms. What is not pruned is in `tinyml.nn.left_out`.
-
-A mask alone saves no byte and no millisecond: see `storage` for the bytes, `sparse` for the
-milliseconds.
+The weights of a model are all its parameters with two or more axes, except in norms; see
+`tinyml.nn.weights`. A mask alone saves no byte and no millisecond: see `storage` for the bytes,
+`sparse` for the milliseconds.
 
 Sources: MATH5836 week 10, section 10.2.1; Han, Pool, Tran and Dally 2015, Learning both
 weights and connections for efficient neural networks; Zhu and Gupta 2017, To prune, or not to
@@ -25,30 +23,35 @@ acceleration for deep neural networks.
 """
 import numpy as np
 
-from tinyml.check import check_number, check_real, check_rng
+from tinyml.check import check_real
+from tinyml.contract import checked
 from tinyml.nn import Parameter
-from tinyml.nn.weights import (all_weights, computed_weights, left_out, nothing_to_do, warn_left,
-                               weights)
+from tinyml.nn.weights import (
+    all_weights,
+    computed_weights,
+    left_out,
+    nothing_to_do,
+    replaced,
+    warn_left,
+    weights,
+)
+from tinyml.train import cross_entropy_of
 
 
+@checked
 def magnitude_mask(weight, *, amount):
-    """Keep the weights of largest magnitude: m_j = 0 for exactly round(amount d) of the d weights.
+    """Keep the weights of largest magnitude: exactly round(amount d) of the d weights go.
 
-    Of weights that are equal in magnitude the earlier ones, in reading order, go first. round
-    is Python's: halves round to even.
+    So k = d - round(amount d) weights stay (MATH5836 week 10, section 10.2.1).
 
     Parameters
     ----------
-    weight : array_like, any shape, d entries
-    amount : float in [0, 1], the fraction to prune
+    weight : array_like, any shape
+    amount : float in [0, 1], fraction to prune
 
     Returns
     -------
     ndarray of bool, the shape of weight, True for the weights to keep
-
-    Raises
-    ------
-    TypeError, ValueError : weight is not real or not finite, or amount is not in [0, 1]
 
     Examples
     --------
@@ -56,32 +59,28 @@ def magnitude_mask(weight, *, amount):
     array([[ True, False],
            [ True, False]])
     """
-    check_number("magnitude_mask", "amount", amount, at_least=0, at_most=1)
-    weight = check_real("magnitude_mask", "weight", weight)
+    n_pruned = round(amount * weight.size)
+    smallest_first = np.abs(weight).ravel().argsort(kind="stable")
     keep = np.ones(weight.size, bool)
-    keep[np.argsort(np.abs(weight).ravel(), kind="stable")[:round(amount * weight.size)]] = False
+    keep[smallest_first[:n_pruned]] = False    # notes 10.2.1, budget
     return keep.reshape(weight.shape)
 
 
-def global_masks(weights, *, amount):
-    """Keep the weights of largest magnitude of several arrays together: one threshold for all.
+@checked
+def global_masks(arrays, *, amount):
+    """Keep the weights of largest magnitude of several layers, which compete with each other.
 
-    The weights are concatenated, masked once by `magnitude_mask`, and split again: a layer
-    whose weights are small loses more of them. Exactly round(amount d) go, d the number of
-    weights in all.
+    Concatenate, mask once with `magnitude_mask`, split again. A layer whose weights are small
+    loses more of them.
 
     Parameters
     ----------
-    weights : sequence of array_like, any shapes
-    amount : float in [0, 1], the fraction to prune
+    arrays : sequence of array_like, any shapes; the weights of each layer
+    amount : float in [0, 1], fraction to prune
 
     Returns
     -------
-    list of ndarray of bool, the shapes of the weights in their order, True for the weights to keep
-
-    Raises
-    ------
-    TypeError, ValueError : a weight is not real or not finite, or amount is not in [0, 1]
+    list of ndarray of bool, True for the weights to keep
 
     Examples
     --------
@@ -89,13 +88,15 @@ def global_masks(weights, *, amount):
     [array([ True, False]), array([[False],
            [ True]])]
     """
-    check_number("global_masks", "amount", amount, at_least=0, at_most=1)
-    weights = [check_real("global_masks", f"weights[{i}]", w) for i, w in enumerate(weights)]
-    keep = magnitude_mask(np.concatenate([np.zeros(0), *(w.ravel() for w in weights)]), amount=amount)
-    parts = np.split(keep, np.cumsum([w.size for w in weights])[:-1])
-    return [part.reshape(w.shape) for part, w in zip(parts, weights)]
+    arrays = [check_real("global_masks", f"arrays[{i}]", a) for i, a in enumerate(arrays)]
+    flat = np.concatenate([np.zeros(0), *[a.ravel() for a in arrays]])
+    keep = magnitude_mask(flat, amount=amount)
+    ends = np.cumsum([a.size for a in arrays])
+    parts = np.split(keep, ends[:-1])
+    return [part.reshape(a.shape) for part, a in zip(parts, arrays)]
 
 
+@checked
 def threshold_mask(weight, *, threshold):
     """m_j = 1 if |theta_j| >= tau, else 0 (MATH5836 week 10, section 10.2.1).
 
@@ -107,79 +108,90 @@ def threshold_mask(weight, *, threshold):
     Returns
     -------
     ndarray of bool, the shape of weight, True for the weights to keep
-
-    Raises
-    ------
-    TypeError, ValueError : weight is not real or not finite, or the threshold is negative
     """
-    check_number("threshold_mask", "threshold", threshold, at_least=0)
-    weight = check_real("threshold_mask", "weight", weight)
-    return np.abs(weight) >= threshold
+    return np.abs(weight) >= threshold    # notes 10.2.1, threshold mask
 
 
+@checked
 def random_mask(shape, *, amount, rng):
-    """The baseline: exactly round(amount d) of the d weights go, whichever they are.
-
-    Every subset of that size is equally likely. The rounding is as in `magnitude_mask`.
+    """The baseline: exactly round(amount d) of the d weights go, drawn uniformly.
 
     Parameters
     ----------
-    shape : int or tuple of int
-    amount : float in [0, 1], the fraction to prune
+    shape : the shape of the mask, an int or a tuple of int
+    amount : float in [0, 1], fraction to prune
     rng : numpy.random.Generator
 
     Returns
     -------
-    ndarray of bool, of this shape, True for the weights to keep
-
-    Raises
-    ------
-    TypeError, ValueError : amount is not a number in [0, 1], or rng is not a Generator
+    ndarray of bool, True for the weights to keep
     """
-    check_number("random_mask", "amount", amount, at_least=0, at_most=1)
-    check_rng("random_mask", rng)
     mask = np.ones(shape, bool)
-    mask.ravel()[rng.permutation(mask.size)[:round(amount * mask.size)]] = False
+    n_pruned = round(amount * mask.size)
+    pruned = rng.permutation(mask.size)[:n_pruned]
+    mask.ravel()[pruned] = False
     return mask
 
 
-def cubic_sparsity(t, *, final, t_end, t_start=0, initial=0.0):
-    """The fraction pruned at step t (Zhu and Gupta 2017, equation 1): fast at first, then ever slower.
+@checked
+def cubic_sparsity(t, *, final, t_end, t_start=0.0, initial=0.0):
+    """The fraction pruned at step t: fast at first, then ever slower.
 
-        s_t = s_f + (s_i - s_f) (1 - (t - t_0) / (t_end - t_0))^3,    s_i before t_0, s_f after t_end
+        s_t = s_f + (s_i - s_f) (1 - (t - t_0) / (t_end - t_0))^3
+
+    with s_i before t_0 and s_f after t_end (Zhu and Gupta 2017, equation 1).
 
     Parameters
     ----------
-    t : float or array_like, the step, or many of them
+    t : array_like of float64, any shape; one or many steps
     final, initial : float in [0, 1], s_f and s_i
-    t_start, t_end : float, t_0 and t_end, t_start < t_end
+    t_end : float > t_start
+    t_start : float, t_0
 
     Returns
     -------
-    float or ndarray, the shape of t
-
-    Raises
-    ------
-    TypeError, ValueError : a fraction is not in [0, 1], or t_start is not below t_end
+    ndarray or float, the shape of t
 
     Examples
     --------
     >>> cubic_sparsity([0, 50, 100, 200], final=0.9, t_end=100)
     array([0.    , 0.7875, 0.9   , 0.9   ])
     """
-    for name, value in (("final", final), ("initial", initial)):
-        check_number("cubic_sparsity", name, value, at_least=0, at_most=1)
-    check_number("cubic_sparsity", "t_start", t_start, below=t_end)
-    left = 1 - np.clip((np.asarray(t, float) - t_start) / (t_end - t_start), 0, 1)
-    return final + (initial - final) * left ** 3
+    progress = np.clip((t - t_start) / (t_end - t_start), 0, 1)
+    return final + (initial - final) * (1 - progress) ** 3
 
 
-# ------------------------------------------------------------ of a model
+# ------------------------------------------------------------ models
+
+@checked
+def pruned_loss(model, *batch, masks, loss_of=cross_entropy_of):
+    """The loss of a model whose weights are theta * m: L(theta * m).
+
+    The model keeps its weights theta. A pruned one has no gradient (MATH5836 week 10, section
+    10.2.1).
+
+    Parameters
+    ----------
+    model : Module
+    *batch : what `loss_of` takes, such as inputs x and classes y
+    masks : dict of str to ndarray of bool, the mask m of each weight by its path
+    loss_of : function (model, *batch) -> scalar Tensor, as in `tinyml.train.fit`
+
+    Returns
+    -------
+    Tensor, shape ()
+    """
+    theta = _parameters(model)
+    _check_masks("pruned_loss", theta, masks)
+    pruned = {theta[path]: theta[path] * m for path, m in masks.items()}
+    with replaced(model, pruned):
+        return loss_of(model, *batch)    # notes 10.2.1, pruned loss
+
 
 def prunable_weights(model):
-    """{path: Parameter} of the weights of a model (`tinyml.nn.weights`), a shared one once.
+    """{path: Parameter} of the weights of a model, a shared one once.
 
-    Raises ValueError if the model has none.
+    A model without weights raises ValueError.
     """
     return _prunable("prunable_weights", model)
 
@@ -192,81 +204,69 @@ def _prunable(function, model):
 
 
 def _fixed(model):
-    """{path: why} of the computed weights without real numbers behind them, which stay."""
+    """{path: why} of the weights that are computed from codes and the like, which stay."""
     return {path: why for path, why in left_out(model).items() if path in computed_weights(model)}
 
 
+@checked
 def prune(model, *, amount, method="global", rng=None):
     """Set a fraction of the weights of a model to zero, in place.
 
-    The fraction is of all weights, those that are 0 already included: they are pruned first,
-    and stay pruned, also if they are more than that. So pruning in steps of 0.5 and 0.6 leaves
-    0.6 pruned.
+    The fraction is of all weights, also of those that are zero already, which stay zero. So
+    steps of 0.5 and 0.6 leave 0.6 pruned. A weight that is computed from codes is left as it
+    is, with a warning.
 
     Parameters
     ----------
-    model : Module with a weight (`tinyml.nn.weights`)
-    amount : float in [0, 1), the fraction to prune
-    method : "global" (the smallest of all layers), "layer" (the smallest of each layer), or
-        "random" (of each layer)
-    rng : numpy.random.Generator, for "random"
+    model : Module, with weights that are finite
+    amount : float in [0, 1), fraction to prune
+    method : "global", "layer" or "random"; the smallest of all layers, of each layer, or any of
+        each layer
+    rng : numpy.random.Generator, or None; for method "random"
 
     Returns
     -------
     dict of str to ndarray of bool, the mask of each weight by its path, for `hold`
-
-    Raises
-    ------
-    TypeError, ValueError : amount is not in [0, 1), a weight is not finite, the method is
-        unknown, the model has nothing to prune, or rng is missing
-
-    Warns
-    -----
-    UserWarning : a weight is computed already, from codes, say, and left as it is
     """
-    check_number("prune", "amount", amount, at_least=0, below=1)
     found = _prunable("prune", model)
-    for path, weight in found.items():
-        check_real("prune", path, weight.data)
+    arrays = [check_real("prune", path, weight.data) for path, weight in found.items()]
     warn_left("prune", _fixed(model))
-    arrays = [weight.data for weight in found.values()]
+    if method == "random" and rng is None:
+        raise TypeError('prune: rng must be a numpy.random.Generator for method "random", got '
+                        "None; write rng=np.random.default_rng(0)")
     if method == "global":
-        masks = global_masks(arrays, amount=amount)
+        keep = global_masks(arrays, amount=amount)
     elif method == "layer":
-        masks = [magnitude_mask(array, amount=amount) for array in arrays]
-    elif method == "random":
-        masks = [_random_mask_of(array, amount, rng) for array in arrays]
+        keep = [magnitude_mask(array, amount=amount) for array in arrays]
     else:
-        raise ValueError(f'prune: method must be "global", "layer" or "random", got {method!r}')
-    masks = {path: mask & (array != 0) for path, mask, array in zip(found, masks, arrays)}
+        keep = [_random_mask_of(array, amount, rng) for array in arrays]
+    masks = {path: mask & (array != 0) for path, mask, array in zip(found, keep, arrays)}
     apply_masks(model, masks)
     return masks
 
 
 def _random_mask_of(weight, amount, rng):
-    """A random choice of those that are not zero; with the zeros it is the amount."""
-    check_rng("prune", rng)
+    """The zeros of a weight go first, then a random choice of the others, up to the amount."""
     alive = np.flatnonzero(weight)
-    n_dead = weight.size - alive.size
-    n_more = max(round(amount * weight.size) - n_dead, 0)
-    keep = np.ones(weight.shape, bool)
-    keep.ravel()[rng.permutation(alive)[:n_more]] = False
-    return keep
+    n_zeros = weight.size - len(alive)
+    n_more = max(round(amount * weight.size) - n_zeros, 0)
+    keep = np.ones(weight.size, bool)
+    keep[rng.permutation(alive)[:n_more]] = False
+    return keep.reshape(weight.shape)
 
 
+@checked
 def apply_masks(model, masks):
-    """theta = theta * m for every weight that has a mask, in place; survivors keep their bits.
+    """Set theta to theta * m for every weight that has a mask, in place.
 
     Parameters
     ----------
     model : Module
-    masks : dict of str to ndarray of bool, by the path of the weight
-
-    Raises
-    ------
-    ValueError : a path is not a parameter of the model, or a mask has another shape
+    masks : dict of str to ndarray of bool, the mask m of each weight by its path
     """
-    _mask(_parameters(model), masks)
+    parameters = _parameters(model)
+    _check_masks("apply_masks", parameters, masks)
+    _mask(parameters, masks)
 
 
 def _parameters(model):
@@ -275,47 +275,53 @@ def _parameters(model):
             if isinstance(tensor, Parameter)}
 
 
-def _mask(parameters, masks):
+def _check_masks(function, parameters, masks):
+    """Raise ValueError unless every mask belongs to a parameter, and has its shape."""
     for path, mask in masks.items():
         if path not in parameters:
-            raise ValueError("apply_masks: masks must have paths of parameters of the model, got "
+            raise ValueError(f"{function}: masks must have paths of parameters of the model, got "
                              f"{path!r}; it has {', '.join(parameters) or 'none'}")
-        parameter = parameters[path]
-        if parameter.shape != np.shape(mask):
-            raise ValueError(f"apply_masks: masks[{path!r}] must have shape {parameter.shape}, "
-                             f"got {np.shape(mask)}")
-        parameter.data = np.where(mask, parameter.data, parameter.data.dtype.type(0))
+        if parameters[path].shape != np.shape(mask):
+            raise ValueError(f"{function}: masks[{path!r}] must have shape "
+                             f"{parameters[path].shape}, got {np.shape(mask)}")
 
 
+def _mask(parameters, masks):
+    for path, mask in masks.items():
+        theta = parameters[path].data
+        parameters[path].data = np.where(mask, theta, theta.dtype.type(0))    # no -0
+
+
+@checked
 def hold(optimizer, model, masks):
-    """Keep pruned weights at zero: after every step of the optimizer, `apply_masks`.
+    """Keep pruned weights at zero: `apply_masks` after every step of the optimizer.
 
     The dict is kept by reference: change it, as gradual pruning does, and the next step uses
     the new masks.
 
     Parameters
     ----------
-    optimizer : Optimizer over the model's parameters
+    optimizer : Optimizer, of the model's parameters
     model : Module
     masks : dict of str to ndarray of bool, as from `prune`
-
-    Raises
-    ------
-    ValueError : as `apply_masks`
     """
     parameters = _parameters(model)    # once, not at every step
-    _mask(parameters, masks)
-    optimizer.projections.append(lambda: _mask(parameters, masks))
+
+    def project():
+        _check_masks("hold", parameters, masks)
+        _mask(parameters, masks)
+    project()
+    optimizer.projections.append(project)
 
 
 def sparsity(model):
-    """The fraction of all weights of a model that are zero, a float; computed ones count, too.
+    """The fraction of all weights of a model that are zero, shared ones counted once.
 
-    A weight that stands in several places counts once. Raises ValueError if the model has no
-    weight.
+    Computed weights count too. A model without weights raises ValueError.
     """
     arrays = [weight.data for _, _, weight in all_weights(model)]
     if not arrays:
         raise ValueError(nothing_to_do("sparsity", model, {}))
-    n_nonzero, n = sum(np.count_nonzero(a) for a in arrays), sum(a.size for a in arrays)
+    n = sum(array.size for array in arrays)
+    n_nonzero = sum(np.count_nonzero(array) for array in arrays)
     return 1 - float(n_nonzero / max(n, 1))

@@ -12,6 +12,7 @@ A weight may be *computed*: then a `ComputedWeight` stands in its place, and giv
 when it is used.
 """
 import warnings
+from contextlib import contextmanager
 
 from tinyml.check import check_real
 from tinyml.nn.module import Module
@@ -213,6 +214,19 @@ def swap(model, new):
     """
     for _, module in list(model.named_modules()):
         vars(module).update({name: _swapped(value, new) for name, value in vars(module).items()})
+
+
+@contextmanager
+def replaced(model, new):
+    """Within the block, put new[x] in the place of x as in `swap`; put x back at its end.
+
+    So a loss can be computed with weights such as Q(theta), and its gradient reaches theta.
+    """
+    swap(model, new)
+    try:
+        yield
+    finally:
+        swap(model, {there: own for own, there in new.items()})
 
 
 def _swapped(value, new):

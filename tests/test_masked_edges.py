@@ -8,8 +8,15 @@ from strategies import quarters, rngs
 
 from tinyml.nn import Module
 from tinyml.optim import Adam
-from tinyml.selfsupervised.masked_edges import (EdgePredictor, auc, common_neighbours, karate_club,
-                                                masked_edge_loss, preferential_attachment, propagation)
+from tinyml.selfsupervised.masked_edges import (
+    EdgePredictor,
+    auc,
+    common_neighbours,
+    karate_club,
+    masked_edge_loss,
+    preferential_attachment,
+    propagation,
+)
 from tinyml.selfsupervised.masking import adjacency, mask_edges
 from tinyml.tensor import Tensor
 

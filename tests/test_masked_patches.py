@@ -7,8 +7,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import anything, rngs
 
 from tinyml.optim import Adam
-from tinyml.selfsupervised.masked_patches import (MaskedAutoencoder, masked_patch_loss, normalize_patches,
-                                                  patchify, reconstruct, unpatchify)
+from tinyml.selfsupervised.masked_patches import (
+    MaskedAutoencoder,
+    masked_patch_loss,
+    normalize_patches,
+    patchify,
+    reconstruct,
+    unpatchify,
+)
 from tinyml.selfsupervised.masking import mask_patches
 from tinyml.tensor import Tensor
 

@@ -10,8 +10,15 @@ from strategies import anything, rngs, shapes
 
 from tinyml import Tensor
 from tinyml import functional as F
-from tinyml.selfsupervised.masking import (adjacency, mask_edges, mask_input, mask_patches, mask_spans,
-                                           mask_tokens, masked_loss)
+from tinyml.selfsupervised.masking import (
+    adjacency,
+    mask_edges,
+    mask_input,
+    mask_patches,
+    mask_spans,
+    mask_tokens,
+    masked_loss,
+)
 
 ratios = st.sampled_from([0, 1]) | st.floats(0, 1)
 RNG = np.random.default_rng(0)

@@ -33,7 +33,7 @@ def loss_and_gradient(student, teacher, target=None, *, temperature, alpha=1.0):
     z = Tensor(student, requires_grad=True)
     loss = distillation_loss(z, teacher, target, temperature=temperature, alpha=alpha)
     loss.backward()
-    assert loss.dtype == z.grad.dtype == student.dtype and loss.shape == ()
+    assert loss.dtype == np.float64 and z.grad.dtype == student.dtype and loss.shape == ()
     return loss.item(), z.grad
 
 
@@ -113,25 +113,25 @@ def test_the_divergence_is_between_its_bounds_at_any_temperature(problem, T):
 
 @given(problem=batches_of_logits(np.float32), T=temperatures, scale=st.sampled_from([1, 1e3, 1e6]))
 def test_float32_loses_no_digits_at_any_temperature(problem, T, scale):
-    """Both are computed in float64; the results are rounded once to float32, by eps / 2 relatively."""
+    """Both are computed in float64; the gradient is rounded once to float32, by eps / 2 relatively."""
     student, teacher, _ = problem
     student, teacher = student * np.float32(scale), teacher * np.float32(scale)
     loss, gradient = loss_and_gradient(student, teacher, temperature=T)
     exact, exact_gradient = loss_and_gradient(student.astype(float), teacher.astype(float), temperature=T)
     tiny = np.finfo(np.float32).tiny    # below it float32 has fewer digits
-    assert_allclose(loss, exact, rtol=1e-7, atol=tiny)
+    assert loss == exact
     assert_allclose(gradient, exact_gradient, rtol=1e-7, atol=tiny)
 
 
 @given(problem=batches_of_logits(np.float32), T=temperatures)
-def test_without_the_teacher_it_is_cross_entropy_bit_for_bit(problem, T):
+def test_without_the_teacher_it_is_cross_entropy_in_float64_bit_for_bit(problem, T):
     student, teacher, labels = problem
     loss, gradient = loss_and_gradient(student, teacher, labels, temperature=T, alpha=0.0)
-    z = Tensor(student, requires_grad=True)
+    z = Tensor(student.astype(np.float64), requires_grad=True)
     plain = F.cross_entropy(z, labels)
     plain.backward()
     assert loss == plain.item()
-    assert_array_equal(gradient, z.grad)
+    assert_array_equal(gradient, z.grad.astype(np.float32))
 
 
 @given(problem=batches_of_logits(), T=usual, alpha=st.floats(0, 1), data=st.data())
@@ -178,7 +178,6 @@ def test_a_hotter_softmax_is_the_same_order_nearer_to_uniform(problem, T, factor
     cold, hot = soften(z, temperature=T), soften(z, temperature=min(T * factor, 1e4))
     assert_allclose(hot.sum(axis=1), 1, rtol=1e-14)
     assert_allclose(cold, softmax(z / T), rtol=1e-12 * (1 + 1 / T), atol=1e-300)
-    assert soften(z.astype(np.float32), temperature=T).dtype == np.float32
     order = z.argsort(axis=1)
     for p in (cold, hot):
         assert (np.diff(np.take_along_axis(p, order, axis=1), axis=1) >= 0).all()
@@ -188,15 +187,14 @@ def test_a_hotter_softmax_is_the_same_order_nearer_to_uniform(problem, T, factor
 
 
 @given(problem=batches_of_logits(), T=temperatures)
-def test_softened_are_the_last_axis_in_float64_and_then_rounded(problem, T):
+def test_softened_are_the_last_axis_in_float64(problem, T):
     z = problem[0]
     p = soften(z, temperature=T)
     assert_array_equal(soften(z[0], temperature=T), p[0], strict=True)
     assert_array_equal(soften(np.stack([z, z]), temperature=T), np.stack([p, p]), strict=True)
-    for large in (1, 3e37):    # divided by T it is no float32
+    for large in (1, 3e37):    # divided by T it overflows float32
         z = (problem[0] / np.abs(problem[0]).max() * large).astype(np.float32)
-        exact = soften(z.astype(float), temperature=T)
-        assert_allclose(soften(z, temperature=T), exact, rtol=1e-7, atol=np.finfo(np.float32).tiny)
+        assert_array_equal(soften(z, temperature=T), soften(z.astype(float), temperature=T), strict=True)
 
 
 # ------------------------------------------------------------ training
@@ -283,7 +281,7 @@ def votes(draw):
 
 @given(vote=votes())
 @example(vote=(np.array([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0], [0.0, 4.0], [0.0, 5.0]]), 0, 0.5))    # 2.5 rows: 2
-def test_the_solved_bias_names_the_class_as_often_as_asked(vote):
+def test_with_the_solved_bias_the_class_is_predicted_as_often_as_asked(vote):
     logits, c, share = vote
     b = solve_bias(logits, c, share=share)
     moved = logits + b * np.eye(logits.shape[1])[c]
@@ -292,7 +290,7 @@ def test_the_solved_bias_names_the_class_as_often_as_asked(vote):
     assert b == (margins[0] - 1 if k == 0 else margins[-1] + 1 if k == len(logits) else
                  (margins[k - 1] + margins[k]) / 2)
     if 0 < k < len(logits) and margins[k - 1] == margins[k]:
-        assert b == margins[k]    # rows that tie are on the edge together
+        assert b == margins[k]    # tied rows are on the edge together
     else:
         assert (moved.argmax(axis=1) == c).sum() == k
         assert not np.isin(margins, b).any()    # and no row is on the edge
@@ -338,24 +336,15 @@ Z, LAYER = np.zeros((2, 3)), nn.Linear(2, 3, rng=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("call, words", [
-    (lambda: soften(Z, temperature=0), "soften: temperature must be >= 0.0001 and <= 10000, got 0"),
-    (lambda: soften(Z, temperature=math.inf), "temperature must be .* got inf"),
-    (lambda: soften(np.zeros((2, 0)), temperature=1), r"soften: logits must have shape \(..., C\)"),
-    (lambda: soften(Z / 0, temperature=1), "soften: logits must be finite, got 6 NaN"),
-    (lambda: distillation_loss(Z, Z + np.nan, [0, 0], temperature=1, alpha=0.5), "teacher_logits must be f"),
     (lambda: distillation_loss(Z + np.nan, Z, [0, 0], temperature=1, alpha=0.5), "must not be NaN"),
-    (lambda: distillation_loss(Z, Z[:1], [0, 0], temperature=1, alpha=0.5), r"got \(2, 3\) and \(1, 3\)"),
+    (lambda: distillation_loss(Z, Z[:1], [0, 0], temperature=1, alpha=0.5), r"N = \(2,\), C = 3, got shape \(1, 3\)"),
     (lambda: distillation_loss(Z, Z, [0, 3], temperature=1, alpha=0.5), r"target must be in 0..2, got 3"),
+    (lambda: distillation_loss(Z, Z, [0], temperature=1, alpha=0.5), r"target must be .* got shape \(1,\)"),
     (lambda: distillation_loss(Z, Z, temperature=1, alpha=0.5), "target must be given where alpha < 1, got"),
-    (lambda: distillation_loss(Z, Z, temperature=1, alpha=1.5), "alpha must be >= 0 and <= 1, got 1.5"),
-    (lambda: distillation_loss(Z, Z, temperature=20000, alpha=1), "temperature must be .* got 20000"),
     (lambda: distillation_loss(Z[:0], Z[:0], temperature=1, alpha=1), "at least one sample"),
-    (lambda: distill(None, None, Z, [0], temperature=1, alpha=0, rng=None), "y must have a row for each of the 2"),
-    (lambda: solve_bias(Z[:, :1], 0, share=0.5), r"solve_bias: logits must have shape \(n, C\)"),
-    (lambda: solve_bias(Z, 3, share=0.5), "solve_bias: class_index must be an int in 0..2, got 3"),
-    (lambda: solve_bias(Z, 0, share=1.5), "share must be >= 0 and <= 1, got 1.5"),
-    (lambda: shift_bias(LAYER, -1, 1), "class_index must be an int in 0..2, got -1"),
-    (lambda: shift_bias(LAYER, 0, math.nan), "by must be finite, got nan"),
+    (lambda: distill(LAYER, LAYER, Z, [0], temperature=1, alpha=0, rng=None),
+     r"distill: y must be .* with n = 2, got shape \(1,\)"),
+    (lambda: shift_bias(LAYER, 3, 1), "class_index must be an int in 0..2, got 3"),
     (lambda: shift_bias(nn.Sequential(nn.ReLU()), 0, 1), r"must end with a Linear layer .* got .* ReLU\(\)"),
     (lambda: shift_bias(nn.Sequential(), 0, 1), "must end with a Linear layer"),
     (lambda: shift_bias(Scaled(2, 3, rng=np.random.default_rng(0)), 0, 1), "must end with a Linear layer"),

@@ -38,33 +38,30 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "error."))),
     Exercise(
         name="fourier_features", target="tinyml.interpolation.random_features:fourier_features", level=2, minutes=15,
-        after=("bias_variance",), keep=5,
+        after=("bias_variance",),
         task="Compute N random Fourier features of each sample",
         tests=(f"{WAVES}::test_every_feature_is_its_formula",
                f"{WAVES}::test_products_of_features_estimate_the_kernel",
                f"{WAVES}::test_the_first_waves_of_a_draw_are_a_model_of_their_own",
                f"{WAVES}::test_dtype_and_inputs_are_kept"),
-        hints=("All scalar products of n samples with N frequencies are one product of matrices.",
-               "sqrt(2 / N) cos(X V + b), with X (n, d), V (d, N) and b (N,) added to every row; all in the dtype "
-               "of X.",
-               "phi = X @ V.astype(X.dtype); phi = np.cos(phi + b.astype(X.dtype)); return phi * (2 / N) ** 0.5: a "
-               "Python number leaves float32 alone, the float64 of np.sqrt does not. X, V and b stay as they are."),
+        hints=("All scalar products of n samples with N frequencies are one matrix product.",
+               "sqrt(2 / N) cos(X V + b), with X (n, d), V (d, N) and b (N,) added to every row.",
+               "phi = np.cos(X @ frequencies + ...); return (2 / N) ** 0.5 * phi"),
+        also=("float32 arguments give a float32 result: (2 / N) ** 0.5 is a Python number and leaves the dtype, the "
+              "float64 of np.sqrt does not.",),
         mistakes=(
-            Mistake("np.sqrt(2 / N)", "np.sqrt(1 / N)",
-                    "The mean of cos^2 is 1/2, so that sqrt(2 / N) is needed for features whose squares sum to "
-                    "about 1."),
-            Mistake("np.sqrt(2 / N)", "(2 / N)",
+            Mistake("(2 / N) ** 0.5", "(1 / N) ** 0.5",
+                    "The mean of cos^2 is 1/2, so the factor is sqrt(2 / N): then the squares of the features sum "
+                    "to about 1."),
+            Mistake("(2 / N) ** 0.5", "(2 / N)",
                     "The factor is the root of 2 / N: products of two features then have 2 / N."),
-            Mistake("np.sqrt(2 / N)", "np.sqrt(2 / max(d, 1))",
-                    "N is the number of features, not that of the inputs, d."),
-            Mistake("    phi += b.astype(X.dtype)\n", "",
+            Mistake("(2 / N) ** 0.5", "(2 / max(len(frequencies), 1)) ** 0.5",
+                    "N is the number of features; you divide by d, the number of inputs."),
+            Mistake(" + phases)", ")",
                     "The phases b_k are missing: without them phi(x) . phi(z) does not depend on x - z alone."),
-            Mistake("np.cos(phi, out=phi)", "np.sin(phi, out=phi)", "The feature is a cosine, not a sine."),
-            Mistake("phi *= np.sqrt(2 / N)\n    return phi", "return phi * np.sqrt(2 / N)",
-                    "np.sqrt gives a NumPy float64, which makes float32 a float64: multiply in place, or by "
-                    "(2 / N) ** 0.5."),
-            Mistake("X @ V.astype(X.dtype)", "X @ V",
-                    "float32 must stay float32: give the frequencies the dtype of X."))),
+            Mistake("np.cos(", "np.sin(", "The feature is a cosine, not a sine."),
+            Mistake("(2 / N) ** 0.5", "np.sqrt(2 / N)",
+                    "np.sqrt gives a NumPy float64, which makes float32 a float64: write (2 / N) ** 0.5."))),
     Exercise(
         name="best_split", target="tinyml.interpolation.forest:best_split", level=3, minutes=40,
         after=("bias_variance",), keep=1, examples=100,

@@ -3,11 +3,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from strategies import rngs
+
 from tinyml.data import make_linear
-from tinyml.interpolation.benign import (bias_order, conditional_risk, effective_ranks, flat_tail,
-                                         k_star, power_law, variance_order)
+from tinyml.interpolation.benign import (
+    bias_order,
+    conditional_risk,
+    effective_ranks,
+    flat_tail,
+    k_star,
+    power_law,
+    variance_order,
+)
 from tinyml.interpolation.double_descent import min_norm_bias, min_norm_variance
 from tinyml.interpolation.epoch_wise import excess_risk
 from tinyml.interpolation.min_norm import min_norm

@@ -3,12 +3,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from strategies import rngs
-from tinyml.interpolation.early_stopping import (degrees_of_freedom, filter_risk,
-                                                 generalized_cross_validation, leave_one_out,
-                                                 matching_lam, risk_ratio_bound,
-                                                 tuned_risk_ratio_bound)
+
+from tinyml.interpolation.early_stopping import (
+    degrees_of_freedom,
+    filter_risk,
+    generalized_cross_validation,
+    leave_one_out,
+    matching_lam,
+    risk_ratio_bound,
+    tuned_risk_ratio_bound,
+)
 from tinyml.interpolation.epoch_wise import descent, descent_risk
 from tinyml.interpolation.min_norm import descent_filter, min_norm, ridge, ridge_filter, svd
 

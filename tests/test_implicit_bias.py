@@ -6,11 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-
 from strategies import nonzero, rngs
-from tinyml.interpolation.implicit_bias import (iterates, kaczmarz, kaczmarz_rate,
-                                                make_rare_features, row_probabilities, sign_fit,
-                                                tuned_descent, tuned_heavy_ball)
+
+from tinyml.interpolation.implicit_bias import (
+    iterates,
+    kaczmarz,
+    kaczmarz_rate,
+    make_rare_features,
+    row_probabilities,
+    sign_fit,
+    tuned_descent,
+    tuned_heavy_ball,
+)
 from tinyml.interpolation.min_norm import gradient_descent, min_norm, row_space_part
 from tinyml.optim import SGD, Adam, cosine_decay
 

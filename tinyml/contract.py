@@ -18,9 +18,9 @@ and everything before the prose is executed. For example:
 The body gets what it can compute with. An `array_like` arrives as an array: float32 stays float32,
 all other numbers become float64; `array_like of float64` and `of int` become float64 and int64; an
 `ndarray` keeps its dtype; `float` and `int` are Python's. Numbers are finite, unless the line says
-"or inf", or of an array "may hold NaN". A value out of range or of another shape raises ValueError,
-another type TypeError. Python's option -OO strips docstrings, and with them these checks and
-conversions.
+"or inf", or of an array "may hold NaN". A value out of range or of another shape raises
+ValueError, another type TypeError. Python's option -OO strips docstrings, and with them these
+checks and conversions.
 """
 import ast
 import functools
@@ -103,7 +103,7 @@ class Contract:
         try:
             for name, value in given:
                 values.append(self.lines[name].converted(value, sizes))
-            for (name, value), converted in zip(given, values):
+            for (name, value), converted in zip(given, values):    # noqa: B007, for the error
                 if converted is not None:
                     for condition in self.lines[name].conditions:
                         condition(converted, sizes)

@@ -15,7 +15,7 @@ RANKS = [
     {"ops", "idx", "pictures", "ucr", "contract"},
     {"gradcheck", "debug", "data", "sweep"},
     {"functional"},
-    {"nn", "optim"},
+    {"nn", "optim", "lbfgs"},
     {"train", "checkpoint"},
     {"interpolation", "compression", "selfsupervised"},
     {"exercises"},

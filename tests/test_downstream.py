@@ -11,8 +11,13 @@ from strategies import rngs
 
 from tinyml import Tensor, nn
 from tinyml import functional as F
-from tinyml.selfsupervised.downstream import (UnitLength, extract_features, fine_tune, inverse_hessian, knn,
-                                              linear_probe, minimize)
+from tinyml.selfsupervised.downstream import (
+    UnitLength,
+    extract_features,
+    fine_tune,
+    knn,
+    linear_probe,
+)
 from tinyml.train import predict
 
 EPS = np.finfo(float).eps
@@ -67,30 +72,21 @@ def test_maps_are_flattened_zero_features_stay_zero_and_nan_is_refused():
     centred = UnitLength([1, 0, 0, 1])(Tensor(X))
     assert_allclose(centred.data, [[2 / 13 ** 0.5, 0, 0, 3 / 13 ** 0.5], [-0.5 ** 0.5, 0, 0, -0.5 ** 0.5]], rtol=1e-6)
     assert centred.dtype == np.float32
-    with pytest.raises(ValueError, match="extract_features: the encoder's output must be finite"):
-        extract_features(Maps(), X * np.nan)
+
+
+def test_an_encoder_that_diverged_is_refused():
+    encoder = nn.Linear(2, 2, rng=np.random.default_rng(0))
+    encoder.bias.data = np.array([0, np.nan], np.float32)
+    with pytest.raises(ValueError, match="extract_features: encoder must give finite features"):
+        extract_features(encoder, np.ones((3, 2), np.float32))
 
 
 # ------------------------------------------------------------ errors
 
-@pytest.mark.parametrize("call, error", [
-    (lambda: linear_probe(np.ones((2, 1)), [0, 2]), "every class 0..2, got none of class 1"),
-    (lambda: linear_probe(np.ones((2, 1)), [0]), "features must have shape"),
-    (lambda: linear_probe(np.ones((2, 0)), [0, 1]), "features must have shape"),
-    (lambda: linear_probe(np.ones((2, 1)), [0, 1], l2=0), "l2 must be > 0"),
-    (lambda: linear_probe(np.full((2, 1), np.nan), [0, 1]), "features must be finite"),
-    (lambda: knn(np.ones((2, 1)), [0, 1], np.ones((1, 2))), "queries must have shape"),
-    (lambda: knn(np.ones((2, 1)), [0, 1], np.ones((1, 1)), k=3), "k must be at most the 2 rows"),
-    (lambda: knn(np.ones((2, 1)), [0, 1], np.ones((1, 1)), metric="l2"), "metric must be"),
-])
-def test_bad_input_is_refused_with_a_sentence(call, error):
-    with pytest.raises(ValueError, match=error):
-        call()
-
-
-def test_wrong_types_are_refused():
-    with pytest.raises(TypeError, match="linear_probe: labels must be integers"):
-        linear_probe(np.ones((2, 1)), [0.0, 1.0])
+def test_a_class_without_a_row_is_refused():
+    for labels, missing in (([0, 2], 1), ([1, 1], 0), ([0, 10 ** 12], 1)):
+        with pytest.raises(ValueError, match=f"linear_probe: labels must hold every class 0..C-1, got none of class {missing}"):
+            linear_probe(np.ones((2, 1)), labels)
 
 
 # ------------------------------------------------------------ the probe
@@ -99,20 +95,16 @@ def probabilities(head, X):
     return F.softmax(Tensor(predict(head, X))).data
 
 
-def condition(features, l2):
-    """Bounds of the Hessian by curvature: the largest (Boehning), and the smallest, l2."""
-    return ((features - features.mean(axis=0)) ** 2).sum() / (2 * len(features)) + l2
-
-
 @given(problem=problems())
 def test_at_the_optimum_the_gradient_of_the_engine_is_zero(problem):
-    """||dL/dA|| <= tolerance sqrt(h), with A the coordinates without their units and h the largest
-    curvature; b contributes its share of dL/dW = dL/dA + dL/db mean'."""
+    """With t = 1e-9 for the tolerance: the probe is solved on centred features, where dL/dW and dL/db are at
+    most t long; of the features themselves dL/dW has dL/db mean' besides. dL/db = mean p - frequencies."""
     features, labels, l2 = problem
     head = linear_probe(features, labels, l2=l2, tolerance=1e-9)
+    assert head.weight.grad is None
     loss = F.cross_entropy(head(Tensor(features)), labels) + l2 / 2 * (head.weight * head.weight).sum()
     loss.backward()
-    slack = 1e-9 * np.sqrt(condition(features, l2) + 1) * (1 + np.linalg.norm(features.mean(axis=0)))
+    slack = (1e-9 + 100 * EPS) * (1 + np.linalg.norm(features.mean(axis=0)))
     assert np.linalg.norm(head.weight.grad) <= slack and np.linalg.norm(head.bias.grad) <= slack
     assert abs(head.bias.data.sum()) <= 1e-12 * (1 + abs(head.bias.data).max())
     frequencies = np.bincount(labels) / len(labels)
@@ -141,19 +133,28 @@ def test_rotating_moving_and_scaling_the_features_changes_no_probability(problem
     rotation = np.linalg.qr(rng.standard_normal((features.shape[1],) * 2))[0]
     other = scale * features @ rotation + rng.standard_normal(features.shape[1])
     heads = [linear_probe(z, labels, l2=c, tolerance=1e-9) for z, c in ((features, l2), (other, l2 * scale ** 2))]
-    # a gradient of length t leaves the solution within t / sqrt(rho), rho = l2/h the smallest curvature in the
-    # solver's units; logits move by that times the length of features in these units
-    slack = 1e-9 * 10 * condition(features, l2) / l2 + 1e-9
-    assert_allclose(probabilities(heads[0], features), probabilities(heads[1], other), atol=slack)
-    assert_allclose(heads[1].weight.data @ rotation.T * scale, heads[0].weight.data,
-                    atol=slack * (1 + 1 / np.sqrt(l2)))
+    # A gradient of length t leaves W within t / l2, as L curves by l2 at least, and probabilities within that
+    # times the lengths of the centred features; b leaves each of at most 12 rows and 4 classes within 48 t.
+    W_slack = 2e-9 / (l2 * min(scale, scale ** 2, 1))
+    length = np.linalg.norm(features - features.mean(axis=0), axis=1).max()
+    assert_allclose(probabilities(heads[0], features), probabilities(heads[1], other),
+                    atol=W_slack * length + 5e-8)
+    assert_allclose(heads[1].weight.data @ rotation.T * scale, heads[0].weight.data, atol=W_slack)
+
+
+@given(rng=rngs, far=st.sampled_from([1e3, -1e6]))
+def test_the_probe_is_the_same_far_from_the_origin(rng, far):
+    """Rounding moves far features by eps |far|, the tolerance moves W by 1e-9 / l2."""
+    features, labels = labelled(rng, 12, 3, 3)
+    near, away = (linear_probe(z, labels, l2=1e-2, tolerance=1e-9) for z in (features, features + far))
+    assert_allclose(away.weight.data, near.weight.data, atol=2e-7 + 1e4 * EPS * abs(far))
 
 
 @given(rng=rngs, n=st.integers(2, 20), d=st.integers(1, 4))
 def test_equal_features_leave_the_frequencies_of_the_classes(rng, n, d):
     labels = np.append([0, 1], rng.integers(0, 2, n - 2))
     head = linear_probe(np.tile(rng.standard_normal(d), (n, 1)), labels)
-    assert_allclose(head.weight.data, 0, atol=1e-5)    # tolerance over the l2 of the rounding's directions
+    assert_allclose(head.weight.data, 0, atol=1e-12)    # centred features are 0 up to rounding
     assert_allclose(probabilities(head, np.zeros((1, d)))[0], np.bincount(labels) / n, atol=2e-6)
 
 
@@ -172,32 +173,6 @@ def test_a_stronger_penalty_gives_a_smaller_head_and_the_probe_is_deterministic(
     assert (np.diff(lengths) < 0).all()
     assert_array_equal(linear_probe(features, labels, l2=1).weight.data, heads[-1].weight.data)
     assert linear_probe(features.astype(np.float32), labels).weight.dtype == np.float32
-
-
-@given(rng=rngs, n=st.integers(1, 5))
-def test_the_solver_finds_the_minimum_of_any_convex_quadratic(rng, n):
-    A = rng.standard_normal((n, n))
-    A, b = A @ A.T + np.eye(n), rng.standard_normal(n)
-    x = minimize(lambda x: (x @ A @ x / 2 - b @ x, A @ x - b), np.zeros(n), tolerance=1e-7, max_iter=500)
-    assert np.linalg.norm(x - np.linalg.solve(A, b)) <= 1e-7    # the smallest curvature is 1
-
-
-@given(rng=rngs, n=st.integers(1, 5), n_pairs=st.integers(1, 7))
-def test_the_estimate_of_the_inverse_hessian_is_the_recursion_of_bfgs_and_keeps_the_secant(rng, n, n_pairs):
-    A = rng.standard_normal((n, n))
-    A, steps = A @ A.T + np.eye(n), rng.standard_normal((n_pairs, n))
-    pairs = [(s, A @ s) for s in steps]
-    s, y = pairs[-1]
-    H = np.eye(n) * (s @ y) / (y @ y)
-    for s, y in pairs:
-        left = np.eye(n) - np.outer(s, y) / (s @ y)
-        H = left @ H @ left.T + np.outer(s, s) / (s @ y)
-    g = rng.standard_normal(n)
-    # a few roundings per pair, each of which the products (s y'/s'y) magnify by at most the condition of A
-    slack = 1e3 * EPS * np.linalg.cond(A) ** 2 * n_pairs
-    assert_allclose(inverse_hessian(g, pairs), H @ g, rtol=slack, atol=slack * np.linalg.norm(g))
-    assert_allclose(inverse_hessian(y, pairs), s, rtol=slack, atol=slack * np.linalg.norm(s))
-    assert_array_equal(inverse_hessian(g, []), g, "without pairs H is the identity")
 
 
 def test_the_solver_says_when_it_did_not_arrive():
@@ -268,12 +243,6 @@ def test_neighbours_far_from_the_origin(rng, far, d):
     assert_array_equal(knn(features, np.arange(40), queries, metric="euclidean"), np.arange(40))
     angles = np.stack([np.cos(1e-9 * order), np.sin(1e-9 * order)], axis=1)    # cos is 1 for all of them
     assert_array_equal(knn(angles, np.arange(20), rng.uniform(1, 9, (20, 1)) * angles), np.arange(20))
-
-
-def test_another_metric_is_refused():
-    for metric in ("l2", "Cosine", None):
-        with pytest.raises(ValueError):
-            knn(np.eye(2), [0, 1], np.eye(2), metric=metric)
 
 
 @given(rng=rngs, n=st.integers(1, 9), scale=st.floats(0.01, 100))

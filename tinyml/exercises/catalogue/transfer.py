@@ -5,82 +5,89 @@ SSL = "tinyml.selfsupervised"
 
 CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of sensors", (
     Exercise(
-        name="knn", target=f"{SSL}.downstream:knn", level=2, minutes=25, keep=5, hide=("_distances",),
-        task="Name each query after the majority of its k nearest features",
+        name="knn", target=f"{SSL}.downstream:knn", level=2, minutes=25,
+        hide=("_squares", "_cosine"),
+        task="Give each query the majority label of its k nearest features",
         tests=laws_of("downstream", "test_neighbours_are_those_of_a_slow_loop",
                       "test_ties_go_to_the_earlier_row_and_to_the_nearer_voter",
                       "test_one_neighbour_knows_every_training_point_and_cosine_knows_no_length",
                       "test_by_cosines_a_zero_vector_is_at_distance_1_from_all",
                       "test_distances_are_computed_in_float64",
-                      "test_neighbours_far_from_the_origin", "test_another_metric_is_refused"),
+                      "test_neighbours_far_from_the_origin"),
         examples=100,
         hints=("Three steps: a matrix of distances (m, n), the k nearest of each row, a vote among them.",
-               "Of queries a and features b only the order of distances counts, so ||a - b||^2 will do, subtracted before it is "
-               "squared: ||b||^2 - 2 a.b loses the digits that near rows share. Cosine: the same of unit vectors, since "
-               "||u - v||^2 = 2 - 2 cos (F.normalize(b) is a Tensor of b / ||b||), and 2 where a vector is 0. Both arrays "
-               ".astype(np.float64) first; another metric is a ValueError. A stable argsort keeps the earlier row "
-               "first. For a tie: count the votes of each voter's class, (m, k), voters nearest first, and take "
-               "the first largest.",
-               "distances = np.array([((row - b) ** 2).sum(axis=1) for row in a]).reshape(len(a), len(b)); nearest = np.argsort("
-               "distances, axis=1, kind='stable')[:, :k]; voters = labels[nearest]; votes = (voters[:, :, None] == "
-               "voters[:, None, :]).sum(axis=2); return voters[np.arange(len(voters)), votes.argmax(axis=1)]"),
+               "Only the order of the distances counts, so ||a - b||^2 will do. Subtract before you "
+               "square: ||b||^2 - 2 a'b loses digits far from the origin. For the cosine take unit "
+               "vectors, F.normalize(b).data, since ||u - v||^2 = 2 (1 - cos), and 2 where a vector is "
+               "zero. A stable argsort keeps the earlier row first. To break ties, count the votes for "
+               "each voter's class, (m, k), and take the first of the largest.",
+               "distances[i] = ((queries[i] - features) ** 2).sum(axis=1); nearest = np.argsort("
+               "distances, axis=1, kind='stable')[:, :k]; voters = labels[nearest]; votes = (voters[:, "
+               ":, None] == voters[:, None, :]).sum(axis=2); return voters[np.arange(len(voters)), "
+               "votes.argmax(axis=1)]"),
+        also=("Of features at the same distance, the earlier row is nearer.",
+              "By cosines, a zero vector has the distance 1 to all others.",
+              "Distances stay exact far from the origin."),
         mistakes=(
-            Mistake("return squares", "return -squares",
-                    "The nearest have the smallest distance: yours takes the farthest features."),
-            Mistake("a, b = F.normalize(a).data, F.normalize(b).data", "pass",
-                    "A cosine knows no length: divide by ||b||, or long features seem near to all queries."),
-            Mistake("a, b = a.astype(np.float64), b.astype(np.float64)", "pass",
-                    "Distances are computed in float64: in float32 near neighbours seem equally near."),
-            Mistake('metric not in ("cosine", "euclidean")', "False",
-                    "Another metric than these two is a ValueError: yours takes it for euclidean."),
+            Mistake("np.argsort(distances,", "np.argsort(-distances,",
+                    "The nearest have the smallest distance; you take the farthest features."),
+            Mistake('_cosine(queries, features) if metric == "cosine" else _squares(queries, features)',
+                    "_squares(queries, features)",
+                    "The cosine ignores lengths: normalise both vectors, or use _cosine for this metric."),
+            Mistake('_cosine(queries, features) if metric == "cosine" else _squares(queries, features)',
+                    "_cosine(queries, features)",
+                    "Euclidean distances depend on lengths; you use cosines for both metrics."),
+            Mistake('_cosine(queries, features) if metric == "cosine" else _squares(queries, features)',
+                    '_cosine(queries, features) if metric == "cosine" else (features ** 2).sum(axis=1) '
+                    "- 2 * queries @ features.T",
+                    "||b||^2 - 2 a'b loses digits far from the origin: subtract, then square."),
             Mistake('axis=1, kind="stable")', "axis=1)",
-                    "Of features at the same distance the earlier one is nearer: that needs a stable sort, "
-                    "kind='stable'."),
-            Mistake("((row - b) ** 2).sum(axis=1)", "(b * b).sum(axis=1) - 2 * (b @ row)",
-                    "||b||^2 - 2 a.b loses the digits that near rows share: subtract, then square."),
+                    "Of features at the same distance the earlier row is nearer: that needs a stable "
+                    "sort, kind='stable'."),
             Mistake("    votes = (voters[:, :, None] == voters[:, None, :]).sum(axis=2)",
                     "    return np.array([np.bincount(row).argmax() for row in voters])\n"
                     "    votes = (voters[:, :, None] == voters[:, None, :]).sum(axis=2)",
-                    "Of classes with equally many votes the one with the nearest voter wins: yours takes the "
-                    "smallest number."),
-            Mistake("votes.argmax(axis=1)]", "0]",
-                    "You ask the nearest neighbour only: the majority of the k nearest decides."),
-            Mistake("votes.argmax(axis=1)]", "votes.argmin(axis=1)]",
-                    "The majority decides: yours takes the class with the fewest votes."),
+                    "Of tied classes the one with the nearest voter wins; you take the smallest label."),
+            Mistake("winner = votes.argmax(axis=1)", "winner = 0",
+                    "You use only the nearest neighbour: the majority of the k nearest decides."),
+            Mistake("winner = votes.argmax(axis=1)", "winner = votes.argmin(axis=1)",
+                    "The majority decides; you take the class with the fewest votes."),
             Mistake("voters = labels[nearest]", "voters = nearest",
-                    "You vote for rows: what counts is the labels of the nearest rows."))),
+                    "You vote with row numbers: use the labels of the nearest rows."))),
     Exercise(
-        name="inverse_hessian", target=f"{SSL}.downstream:inverse_hessian", level=3, minutes=40,
+        name="inverse_hessian", target="tinyml.lbfgs:inverse_hessian", level=3, minutes=40,
         task="Multiply with L-BFGS's estimate of the inverse Hessian, in two loops and without a matrix",
-        tests=laws_of("downstream", "test_the_estimate_of_the_inverse_hessian_is_the_recursion_of_bfgs_and_keeps_the_secant",
-                      "test_the_solver_finds_the_minimum_of_any_convex_quadratic"),
+        tests=laws_of("lbfgs",
+                      "test_the_estimate_of_the_inverse_hessian_is_the_recursion_of_bfgs_and_keeps_the_secant",
+                      "test_the_minimum_of_any_convex_quadratic_is_found"),
         hints=("Read the recursion from the right: (I - y s'/s'y) acts on g first, that of the newest pair "
                "before all others; then the scaling; then the factors on the left, the oldest pair first.",
                "Down: alpha = s'g / s'y, g - alpha y, newest first, and keep the alphas. Middle: times s'y / "
-               "y'y of the newest pair. Up: g + (alpha - y'g / s'y) s, oldest first. np.vdot takes arrays of "
-               "any shape.",
-               "alphas = []; for s, y in reversed(pairs): alphas.append(np.vdot(s, g) / np.vdot(s, y)); g = g - "
-               "alphas[-1] * y. Then, if there are pairs, s, y = pairs[-1] and the scaling; then for (s, y), alpha "
-               "in zip(pairs, reversed(alphas)): g = g + (alpha - ...) * s. Return g"),
+               "y'y of the newest pair. Up: g + (alpha - y'g / s'y) s, oldest first.",
+               "alphas = []; for s, y in reversed(pairs): alpha = s @ g / (s @ y); g = g - alpha * y; "
+               "alphas.append(alpha). Then, if there are pairs, s, y = pairs[-1] and the scaling; then for "
+               "(s, y), alpha in zip(pairs, reversed(alphas)): g = g + (alpha - ...) * s. Return g"),
         mistakes=(
             Mistake("for s, y in reversed(pairs):", "for s, y in pairs:",
                     "The first loop goes from the newest pair to the oldest."),
             Mistake("zip(pairs, reversed(alphas))", "zip(pairs, alphas)",
-                    "The second loop meets the pairs the other way round, so the alphas must be reversed for "
-                    "it."),
-            Mistake("g = g * (np.vdot(s, y) / np.vdot(y, y))", "pass",
-                    "Between the loops comes the first estimate, (s'y / y'y) I: yours starts from I."),
-            Mistake("(alpha - np.vdot(y, g) / np.vdot(s, y)) * s", "(alpha - np.vdot(s, g) / np.vdot(s, y)) * s",
-                    "The factor on the left, I - s y'/s'y, takes y'g: yours takes s'g, as the first loop does."),
+                    "The second loop visits the pairs in the opposite order, so the alphas must be "
+                    "reversed."),
+            Mistake("g = (s @ y) / (y @ y) * g", "pass",
+                    "Between the loops comes the first estimate, (s'y / y'y) I; you start from I."),
+            Mistake("beta = y @ g", "beta = s @ g",
+                    "The factor on the left, I - s y'/s'y, contains y'g; you take s'g, as in the first "
+                    "loop."),
             Mistake("zip(pairs, reversed(alphas))", "zip(reversed(pairs), alphas)",
-                    "The second loop goes from the oldest pair to the newest: yours goes the other way round."),
-            Mistake("np.vdot(s, y) / np.vdot(y, y)", "np.vdot(s, s) / np.vdot(s, y)",
-                    "The first estimate is s'y / y'y, not s's / s'y (a good choice too, but another matrix)."),
+                    "The second loop goes from the oldest pair to the newest; yours goes the other way."),
+            Mistake("(s @ y) / (y @ y)", "(s @ s) / (s @ y)",
+                    "The first estimate is s'y / y'y, not s's / s'y (a good choice too, but another "
+                    "matrix)."),
             Mistake("s, y = pairs[-1]", "s, y = pairs[0]",
                     "The scale is that of the newest pair, pairs[-1]."),
-            Mistake("(alpha - np.vdot(y, g) / np.vdot(s, y)) * s", "alpha * s",
-                    "The left factor (I - s y'/s'y) is missing: what is added is (alpha - y'g / s'y) s."),
-            Mistake("g = g - alphas[-1] * y", "g -= alphas[-1] * y",
+            Mistake("(alpha - beta) * s", "alpha * s",
+                    "The left factor (I - s y'/s'y) is missing: add (alpha - y'g / s'y) s."),
+            Mistake("g = g - alpha * y", "g -= alpha * y",
                     "g belongs to the caller: g -= writes into it, g = g - ... does not."))),
     Exercise(
         name="principal_components", target=f"{SSL}.simclr:principal_components", level=2, minutes=20, keep=3,

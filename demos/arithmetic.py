@@ -22,8 +22,8 @@ from common import BLACK, BLUE, GREEN, ORANGE, SKY, VERMILLION, label_line, star
 
 from tinyml import nn, optim
 from tinyml.compression.coding.arithmetic import best_lag, code_matrix
-from tinyml.compression.coding.codings import code_ways
 from tinyml.compression.coding.huffman import entropy
+from tinyml.compression.coding.sparse_codes import all_codings
 from tinyml.compression.weight_sharing import SharedWeight
 from tinyml.data import digits, train_test_split
 from tinyml.train import accuracy, fit
@@ -88,7 +88,7 @@ def cost_of_rows(codes):
 pixels = demo.rng.permutation(SIDE ** 2)
 cases = {"as it is": codes, "pixels\nshuffled": codes[:, pixels],
          "all entries\nshuffled": demo.rng.permutation(codes.ravel()).reshape(codes.shape)}
-ways = [code_ways(case, VALUES) for case in cases.values()]
+ways = [all_codings(case, VALUES) for case in cases.values()]
 H = entropy(np.bincount(codes.ravel())) * codes.size / 8
 gaps = np.array([min(len(way["gaps along rows"]), len(way["gaps along columns"])) for way in ways])
 learnt = np.array([len(way["arithmetic"]) for way in ways])

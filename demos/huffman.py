@@ -26,7 +26,7 @@ from tinyml.compression.coding.huffman import (
     pack_lengths,
     unpack_lengths,
 )
-from tinyml.compression.coding.codings import absolute_indices, relative_indices
+from tinyml.compression.coding.sparse_codes import absolute_indices, relative_indices
 from tinyml.data import digits
 
 demo = start(__file__, __doc__)
@@ -96,7 +96,7 @@ demo.claim("blocks of m entries cost at most 1/m bit above the entropy, and thei
 def gap_bits(mask):
     """Bits of the gaps between kept entries, in the width that costs least."""
     positions = np.flatnonzero(mask)
-    gaps = [relative_indices(positions, bits=bits) for bits in range(1, 13)]
+    gaps = [relative_indices(positions, bits) for bits in range(1, 13)]
     assert (absolute_indices(gaps[3], bits=4) == positions).all()
     return min(bits_in_file(symbols) for symbols in gaps)
 

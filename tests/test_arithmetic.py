@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from strategies import rngs
 
 from tinyml.compression.coding.arithmetic import (
-    RAREST,
+    P_MIN,
     Decoder,
     Encoder,
     best_lag,
@@ -40,7 +40,7 @@ def test_what_is_encoded_is_decoded_with_the_same_probabilities(pairs):
 
 @given(answers)
 def test_each_answer_costs_minus_log2_p(pairs):
-    cost = sum(-math.log2(max(p if bit else 1 - p, RAREST)) for bit, p in pairs)
+    cost = sum(-math.log2(max(p if bit else 1 - p, P_MIN)) for bit, p in pairs)
     # The end takes the rest of a byte and one more. A split is wrong by less than one number of the interval,
     # of 2^24 as a rule and rarely of fewer: over 300 answers far less than a bit.
     assert 8 * len(coded(pairs)) <= cost + 16 + 1
@@ -134,7 +134,7 @@ def test_noise_is_decoded_to_codes_in_range_or_refused(data, k):
     try:
         codes = decode_matrix(data, (3, 7), k=k, lag=2)
     except ValueError as error:
-        assert str(error).startswith("decode_matrix: data must come from encode_matrix")
+        assert str(error).startswith("decode_matrix: data must hold codes in 0..")
     else:
         assert codes.shape == (3, 7) and 0 <= codes.min() <= codes.max() <= k
 
@@ -145,7 +145,7 @@ def test_the_answers_are_limited_to_those_that_there_are(case, lag):
     data, n = encode_matrix(codes, k=k, lag=lag), codes.size + np.count_nonzero(codes) * (k - 1).bit_length()
     assert_array_equal(decode_matrix(data, codes.shape, k=k, lag=lag, at_most=n), codes)
     if n:
-        with pytest.raises(ValueError, match="^Decoder: data must hold at most at_most answers"):
+        with pytest.raises(ValueError, match="^Decoder: data must hold at most at_most decisions"):
             decode_matrix(data, codes.shape, k=k, lag=lag, at_most=n - 1)
 
 
@@ -164,11 +164,3 @@ def test_both_directions_are_asked_the_same_questions():
     decoder = Asked(Decoder(encoder.coder.finish()))
     code_matrix(decoder, np.zeros_like(codes), k=2, lag=side)
     assert decoder.p == encoder.p
-
-
-@pytest.mark.parametrize("codes, k, lag", [
-    (np.ones(3, int), 1, 1), (np.full((1, 1), 2), 1, 1), (np.full((1, 1), -1), 1, 1), (np.ones((1, 1)), 1, 1),
-    (np.ones((1, 1), int), 0, 1), (np.ones((1, 1), int), 1, 0), (np.ones((1, 1), int), 65537, 1)])
-def test_what_is_no_matrix_of_codes_is_refused(codes, k, lag):
-    with pytest.raises(ValueError, match="^encode_matrix: (codes|k|lag) must be"):
-        encode_matrix(codes, k=k, lag=lag)

@@ -11,23 +11,17 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 from strategies import rngs
 
-from tinyml.compression.coding import codings
+from tinyml.compression.coding import sparse_codes
 from tinyml.compression.coding.arithmetic import Decoder
+from tinyml.compression.coding.byte_stream import Reader, deflate, varint
 from tinyml.compression.coding.codings import (
-    CODES,
-    DENSEST,
     DTYPES,
-    Reader,
-    absolute_indices,
-    code_ways,
+    MAX_ENTRIES_PER_BYTE,
     decode_array,
-    deflate,
     encode_array,
-    inflate,
-    relative_indices,
-    varint,
 )
 from tinyml.compression.coding.huffman import UNUSED, pack_lengths
+from tinyml.compression.coding.sparse_codes import CODINGS, all_codings
 
 NATIVE = [dtype.newbyteorder("=") for dtype in DTYPES]
 REFUSALS = (ValueError, LookupError, TypeError, OverflowError, zlib.error)
@@ -38,7 +32,7 @@ def come_back(array):
     data = encode_array(array)
     reader = Reader(data + b"rest")
     other, words = decode_array(reader)
-    assert reader.at == len(data)
+    assert reader.position == len(data)
     return other, words
 
 
@@ -84,11 +78,11 @@ def test_each_coding_has_its_arrays(array, words):
 @given(rngs, st.integers(1, 9), st.floats(0, 0.5), st.integers(1, 20), st.integers(1, 60))
 def test_the_shortest_way_is_taken_and_every_way_leads_back(rng, k, density, rows, columns):
     codes = (rng.random((rows, columns)) < density) * rng.integers(1, k + 1, (rows, columns))
-    ways = code_ways(codes, k)
-    assert ways.keys() <= set(CODES) and (len(ways) == 4 or 2 * np.count_nonzero(codes) > codes.size)
+    ways = all_codings(codes, k)
+    assert ways.keys() <= set(CODINGS) and (len(ways) == 4 or 2 * np.count_nonzero(codes) > codes.size)
     frames = []
     for name in ways:    # uint8, 2 axes | codebook of k numbers, consecutive from 1 | codes
-        coding = bytes([1, k, 3, 2, CODES.index(name)]) + ways[name]
+        coding = bytes([1, k, 3, 2, CODINGS.index(name)]) + ways[name]
         frames.append(bytes([2 * NATIVE.index(np.uint8), 2, rows, columns]) + varint(len(coding)) + coding)
         assert_array_equal(decode_array(Reader(frames[-1]))[0], codes)
     if {1, k} <= set(codes.ravel()):    # else there is a shorter codebook
@@ -127,7 +121,7 @@ def test_noise_is_an_array_in_proportion_or_refused(data, framed):
         array, _ = decode_array(Reader(data))
     except REFUSALS:
         return
-    assert array.size <= DENSEST * len(data)
+    assert array.size <= MAX_ENTRIES_PER_BYTE * len(data)
 
 
 def test_whole_numbers_are_not_written_as_halves():
@@ -142,7 +136,7 @@ def test_whole_numbers_are_not_written_as_halves():
 @pytest.mark.parametrize("log2_size, refused", [(16, False), (17, True), (60, True)])
 def test_no_array_is_made_that_is_out_of_proportion(log2_size, refused):
     coding = bytes([2, 0, 0, 0]) + pack_lengths([0, UNUSED])    # a mask that keeps nothing, in Huffman codewords
-    coding = coding.ljust(2 ** 16 // DENSEST, b"\0")
+    coding = coding.ljust(2 ** 16 // MAX_ENTRIES_PER_BYTE, b"\0")
     reader = Reader(bytes([20, 1, *varint(2 ** log2_size), len(coding)]) + coding)
     if refused:
         with pytest.raises(ValueError, match="is too large for 16 bytes"):
@@ -152,7 +146,7 @@ def test_no_array_is_made_that_is_out_of_proportion(log2_size, refused):
 
 
 @pytest.mark.parametrize("shape", [(0, 2 ** 40), (2 ** 40, 0), (0, 3, 2 ** 40), (2 ** 28, 0)])
-@pytest.mark.parametrize("way", range(len(CODES)))
+@pytest.mark.parametrize("way", range(len(CODINGS)))
 def test_an_empty_array_takes_no_memory_however_long_its_axes_are(shape, way):
     """Nor time: with a list for its columns, or a step for its rows, this test would not end."""
     assert_same_bits(come_back(np.zeros(shape, np.float32))[0], np.zeros(shape, np.float32))
@@ -163,8 +157,8 @@ def test_an_empty_array_takes_no_memory_however_long_its_axes_are(shape, way):
 
 def test_a_single_number_is_not_repeated():
     array = np.float32([0, 0, 7, 0] * 20)
-    codes = code_ways((array != 0)[None].astype(int), 1)["Huffman"]
-    coding = bytes([2, 1, 0]) + np.float32([7]).tobytes() + bytes([CODES.index("Huffman")]) + codes
+    codes = all_codings((array != 0)[None].astype(int), 1)["Huffman"]
+    coding = bytes([2, 1, 0]) + np.float32([7]).tobytes() + bytes([CODINGS.index("Huffman")]) + codes
     frame = bytes([2 * DTYPES.index(np.dtype(np.float32)), 1, 80, len(coding)]) + coding
     with pytest.raises(ValueError, match="1 numbers for 20 places"):
         decode_array(Reader(frame))
@@ -181,9 +175,9 @@ def test_arithmetic_coding_is_asked_no_more_than_its_writer_was(monkeypatch, way
         return asked[-1]
 
     monkeypatch.setattr(Decoder, "code", code)
-    monkeypatch.setattr(codings, "MOST_DECISIONS", 5000)
+    monkeypatch.setattr(sparse_codes, "MAX_DECISIONS", 5000)
     start = bytes([1, *varint(4096), 3, 2]) if decisions > 1 else bytes([2, 0, 0])
-    coding = start + bytes([CODES.index("arithmetic"), 1]) + bytes(200)
+    coding = start + bytes([CODINGS.index("arithmetic"), 1]) + bytes(200)
     head = [2 * DTYPES.index(np.dtype(np.uint16)), 1, *varint(4096), *varint(len(coding))]
     frame = bytes(head) + coding
     with pytest.raises(REFUSALS):
@@ -211,7 +205,7 @@ def test_bombs_are_refused_before_they_take_memory():
 
 
 def test_no_more_is_asked_of_arithmetic_coding_than_is_ever_written():
-    coding = bytes([2, 0, 0, CODES.index("arithmetic"), 1]).ljust(2 ** 20 // DENSEST, b"\0")
+    coding = bytes([2, 0, 0, CODINGS.index("arithmetic"), 1]).ljust(2 ** 20 // MAX_ENTRIES_PER_BYTE, b"\0")
     with pytest.raises(ValueError, match="1048576 codes"):
         decode_array(Reader(bytes([20, 2, *varint(2 ** 10), *varint(2 ** 10), *varint(len(coding))]) + coding))
 
@@ -225,40 +219,4 @@ def test_a_damaged_coding_is_an_array_or_refused(rng, at):
         other, _ = decode_array(Reader(bytes(data)))
     except REFUSALS:
         return
-    assert other.size <= DENSEST * len(data)
-
-
-@given(st.integers(0, 2**70))
-def test_integers_come_back_in_a_byte_for_each_seven_bits(n):
-    assert Reader(varint(n)).varint() == n
-    assert len(varint(n)) == max(1, -(-n.bit_length() // 7))
-
-
-@given(st.binary(max_size=100))
-def test_deflate_is_undone_and_words_known_beforehand_are_cheap(data):
-    assert inflate(deflate(data), len(data)) == data
-    assert inflate(deflate(data, data[:50]), 1000, data[:50]) == data
-    for at_most in range(len(data)):
-        with pytest.raises(ValueError, match=f"must hold at most {at_most} bytes and be whole"):
-            inflate(deflate(data), at_most)
-    for length in range(len(deflate(data))):
-        with pytest.raises(ValueError, match="and be whole"):
-            inflate(deflate(data)[:length], len(data))
-
-
-@given(st.lists(st.integers(0, 5000), unique=True), st.integers(1, 16))
-def test_positions_come_back_from_gaps_of_so_many_bits(positions, bits):
-    positions = sorted(positions)
-    gaps = relative_indices(positions, bits)
-    assert_array_equal(absolute_indices(gaps, bits), positions)
-    filler = 2 ** bits - 1
-    assert gaps.size == 0 or 0 <= gaps.min() <= gaps.max() <= filler
-    passed = positions[-1] + 1 - len(positions) if positions else 0    # places between, in all
-    assert gaps.sum() == passed and (gaps == filler).sum() <= passed / filler
-
-
-@pytest.mark.parametrize("positions, bits", [([2, 1], 3), ([1, 1], 3), ([-1], 3), ([1], 0), ([1], 17),
-                                             ([1], 2.0)])
-def test_what_makes_no_gaps_is_refused(positions, bits):
-    with pytest.raises(ValueError, match="^relative_indices: (positions|bits) must"):
-        relative_indices(positions, bits)
+    assert other.size <= MAX_ENTRIES_PER_BYTE * len(data)

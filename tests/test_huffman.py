@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-
 from strategies import rngs
+
 from tinyml.compression.coding.huffman import (
     UNUSED,
     canonical_codes,
@@ -157,7 +157,7 @@ def test_tables_come_back_and_tell_where_they_end(lengths):
     assert_array_equal(back, lengths)
     assert taken == len(data)
     if data:
-        with pytest.raises(ValueError, match="^unpack_lengths: data must hold a table"):
+        with pytest.raises(ValueError, match=f"^unpack_lengths: data must hold {len(lengths)} lengths"):
             unpack_lengths(data[:-1], len(lengths))
 
 
@@ -175,7 +175,7 @@ def test_random_bytes_are_decoded_to_symbols_or_refused(data, n, count):
 def test_the_work_is_bounded_by_the_data_however_many_symbols_are_asked_for(lengths, found):
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match=f"must hold {10 ** 15} codewords, got {found} in 1000 bytes"):
+        with pytest.raises(ValueError, match=f"must hold {10 ** 15} codewords, got {found}$"):
             decode(bytes(1000), lengths, 10 ** 15)
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
@@ -201,7 +201,7 @@ def test_only_the_bytes_that_the_symbols_may_take_are_looked_at(count):
     (lambda: encode([2], [1, 1]), "encode: symbols must be array_like of int, any shape, in 0..K-1 with K = 2"),
     (lambda: encode([1], [0, UNUSED]), "encode: symbols must have a codeword"),
     (lambda: encode([-1], [1, 1]), "encode: symbols must be array_like of int, any shape, in 0..K-1"),
-    (lambda: decode(b"\x7f", [1, 3, 3, 3, 3], 4), "decode: data must hold 4 codewords, got 3 in 1 bytes"),
+    (lambda: decode(b"\x7f", [1, 3, 3, 3, 3], 4), "decode: data must hold 4 codewords, got 3$"),
 ])
 def test_impossible_codes_are_refused(call, message):
     with pytest.raises(ValueError, match="^" + message):

@@ -1,124 +1,135 @@
-"""Adaptive arithmetic coding: a fraction of a bit for what was expected, and what is expected is learnt.
+"""Adaptive arithmetic coding: fractions of a bit, with probabilities learned on the way.
 
-Problem: where the few kept weights of a pruned matrix stand costs more than what they are. A Huffman word
-has whole bits, and one table for all places: it cannot know that a pixel at the border of the image is never
-used, nor that the kept weights of a unit lie next to each other, in strokes.
+Problem: in a pruned matrix, the positions of the few kept weights cost more than their
+values. A codeword of a Huffman code has whole bits, and one table serves all entries. So it
+cannot know that a pixel at the border of the image is never used, or that the kept weights
+of a unit lie side by side, in strokes.
 
-Idea: a stream of yes-no questions is one number in [0, 1). Each answer keeps a part of the interval that is
-left: the lower part, a share p of it, for yes, else the upper, where p is how likely a yes was. An answer of
-probability p makes the interval p times as long, and so costs
+Idea: a sequence of decisions, each 0 or 1, is one number in [0, 1). Each decision shrinks
+an interval. If 1 has the probability p, then
 
-    -log2 p bits, and the whole stream within some bits of   sum -log2 p(answer | what came before).
+    [low, high)  ->  [low, low + p (high - low))       for 1
+                     [low + p (high - low), high)      for 0
 
-The decoder knows what came before, so both sides can learn p as they go, from counts in contexts: no table is
-stored. Better guesses are fewer bits (`code_matrix` says what is guessed from what).
+so a decision of probability q multiplies the length by q, and any number of the last
+interval tells all decisions. To name one takes about -log2(length) bits, the sum over the
+decisions of
 
-Every number that decides about the interval comes from sums, products and quotients of IEEE doubles, which
-are the same on every machine: so are the bytes.
+    -log2 q(decision | decisions before).
 
-Sources: Rissanen and Langdon 1979, Arithmetic coding; Witten, Neal and Cleary 1987, Arithmetic coding for
-data compression; Mahoney 2005, Adaptive weighing of context models for lossless data compression, for a coder
-without carries. It takes the place that Huffman coding has in Han, Mao and Dally 2016, Deep Compression.
+The decoder knows the decisions before, too. So both sides can estimate p from them, by
+counting, and no table is stored (`code_matrix`). The better the estimates, the fewer the
+bits.
+
+Floating-point sums, products and quotients are the same on every machine, so the bytes are
+too.
+
+Sources: Rissanen and Langdon 1979, Arithmetic coding; Witten, Neal and Cleary 1987,
+Arithmetic coding for data compression; Mahoney 2005, Adaptive weighing of context models
+for lossless data compression, for a coder without carries.
 """
 import math
 
 import numpy as np
 
-from tinyml.check import check_sizes
+from tinyml.contract import checked
 
-WHOLE = (1 << 32) - 1        # the interval is [low, high] in 0..WHOLE
-RAREST = 2.0 ** -16          # no answer is less likely than this
-CERTAIN = 4                  # a new context starts as if it had seen this many answers
-WIDEST = 1 << 16             # largest code of a matrix
+WHOLE = (1 << 32) - 1    # the interval is low..high, integers in 0..WHOLE
+P_MIN = 2.0 ** -16       # no decision is less probable than this
+N_START = 4              # decisions that a new context pretends to have seen
 
 
 class Encoder:
-    """Answers to bytes: `code(bit, p)` for each answer, `finish()` for the bytes.
+    """Writes decisions as bytes: `code(bit, p)` for each of them, then `finish()`.
 
     Examples
     --------
     >>> encoder = Encoder()
     >>> for bit in [0] * 99 + [1]:
     ...     bit = encoder.code(bit, p=0.01)
-    >>> encoder.finish().hex()    # 99 * 0.0145 + 6.6 bits = 8.1 bits
+    >>> encoder.finish().hex()    # 99 * 0.0145 + 6.6 = 8.1 bits
     'a2'
     """
 
     def __init__(self):
-        self.low, self.high, self.out = 0, WHOLE, bytearray()
+        self.low, self.high = 0, WHOLE
+        self.out = bytearray()
 
     def code(self, bit, p):
-        """Keep the part of the interval that belongs to `bit`; p is the probability of 1. Returns bit."""
+        """Shrink the interval to the part that belongs to `bit`, and return it; p is that of 1."""
         split = _split(self.low, self.high, p)
         if bit:
             self.high = split
         else:
             self.low = split + 1
-        while (self.low ^ self.high) >> 24 == 0:    # the first byte is known
+        while self.low >> 24 == self.high >> 24:    # the first byte is settled
             self.out.append(self.high >> 24)
-            self.low, self.high = self.low << 8 & WHOLE, self.high << 8 & WHOLE | 255
+            self.low = self.low << 8 & WHOLE
+            self.high = self.high << 8 & WHOLE | 255
         return bit
 
     def finish(self):
-        """The bytes: the shortest number in the interval. Zeros that the decoder adds are left out."""
-        for size in range(5):    # bytes
-            last = self.high >> 32 - 8 * size << 32 - 8 * size
-            if last >= self.low:
-                return bytes(self.out + last.to_bytes(4, "big")[:size]).rstrip(b"\0")
+        """The bytes of the shortest number in the interval, without the zeros at its end."""
+        for n_bits in 0, 8, 16, 24, 32:
+            number = self.high >> 32 - n_bits << 32 - n_bits    # its first n_bits, then zeros
+            if number >= self.low:
+                return bytes(self.out + number.to_bytes(4, "big")).rstrip(b"\0")
 
 
 class Decoder:
-    """Bytes to answers: the same calls with the same p give the answers that `Encoder` was given.
+    """Reads the decisions that an `Encoder` wrote: the same calls with the same p.
 
-    Few bytes can hold many answers, since one of probability 1 costs nothing. So a file that is not
-    trusted is given a limit, `at_most` answers; beyond it `code` raises ValueError.
+    A decision of probability 1 takes no space, so few bytes may hold many of them. Give a
+    limit, `at_most`, where a file is not trusted; after that many decisions `code` raises
+    ValueError.
     """
 
     def __init__(self, data, at_most=math.inf):
-        self.low, self.high, self.rest, self.left = 0, WHOLE, iter(data), at_most
-        self.value = 0
+        self.low, self.high, self.n_left = 0, WHOLE, at_most
+        self.rest = iter(data)
+        self.number = 0
         for _ in range(4):
-            self.value = self.value << 8 | next(self.rest, 0)
+            self.number = self.number << 8 | next(self.rest, 0)
 
     def code(self, bit, p):
-        """The next answer; p is the probability of 1. What is given as `bit` plays no part."""
-        self.left -= 1
-        if self.left < 0:
-            raise ValueError("Decoder: data must hold at most at_most answers, got more")
+        """The next decision; p is the probability of 1, and `bit` is ignored."""
+        self.n_left -= 1
+        if self.n_left < 0:
+            raise ValueError("Decoder: data must hold at most at_most decisions, got more")
         split = _split(self.low, self.high, p)
-        bit = int(self.value <= split)
+        bit = int(self.number <= split)
         if bit:
             self.high = split
         else:
             self.low = split + 1
-        while (self.low ^ self.high) >> 24 == 0:
-            self.low, self.high = self.low << 8 & WHOLE, self.high << 8 & WHOLE | 255
-            self.value = self.value << 8 & WHOLE | next(self.rest, 0)
+        while self.low >> 24 == self.high >> 24:
+            self.low = self.low << 8 & WHOLE
+            self.high = self.high << 8 & WHOLE | 255
+            self.number = self.number << 8 & WHOLE | next(self.rest, 0)
         return bit
 
 
 def _split(low, high, p):
-    """The last number of the lower part, which has a share p of low..high; the upper keeps one at least."""
-    p = RAREST if p < RAREST else 1 - RAREST if p > 1 - RAREST else p
+    """The last number of the part that belongs to 1, a fraction p of low..high; 0 keeps a part."""
+    p = min(max(p, P_MIN), 1 - P_MIN)
     return low + int((high - low) * p)
 
 
+# ------------------------------------------------------------ the codes of a pruned matrix
+
+@checked
 def encode_matrix(codes, *, k, lag):
-    """A matrix of small integers, most of them 0, as bytes: `code_matrix` tells from what each is guessed.
+    """The codes of a pruned matrix as bytes; `code_matrix` says how each is predicted.
 
     Parameters
     ----------
-    codes : ndarray of int, shape (rows, columns), each in 0..k, 0 for what was pruned
-    k : int in 1..65536, the largest code
-    lag : int >= 1, distance of the second neighbour in a row; `best_lag` finds a good one
+    codes : ndarray of int, shape (m, n), in 0..k, where 0 is a pruned weight
+    k : int in 1..65536, largest code
+    lag : int >= 1, distance of the second neighbour in a row; see `best_lag`
 
     Returns
     -------
-    bytes; none for all zeros
-
-    Raises
-    ------
-    ValueError : codes are not a matrix of integers in 0..k; k or lag is outside its range
+    bytes; none if all codes are 0
 
     Examples
     --------
@@ -126,144 +137,143 @@ def encode_matrix(codes, *, k, lag):
     >>> len(encode_matrix(codes, k=3, lag=1))
     10
     """
-    codes = np.asarray(codes)
-    _check("encode_matrix", k, lag)
-    if (codes.ndim != 2 or codes.dtype.kind not in "iu"
-            or codes.min(initial=0) < 0 or codes.max(initial=0) > k):
-        raise ValueError(f"encode_matrix: codes must be a matrix of integers in 0..{k}, got {codes.dtype} of "
-                         f"shape {codes.shape} in {codes.min(initial=0)}..{codes.max(initial=0)}")
     encoder = Encoder()
     code_matrix(encoder, codes, k=k, lag=lag)
     return encoder.finish()
 
 
+@checked
 def decode_matrix(data, shape, *, k, lag, at_most=math.inf):
-    """The matrix that `encode_matrix` was given, with the same k and lag.
+    """The codes that `encode_matrix` was given, from the same k and lag.
+
+    Damaged data gives other codes, or ValueError; only a checksum finds all damage.
 
     Parameters
     ----------
     data : bytes
-    shape : (int, int)
-    k, lag : int, as in `encode_matrix`
-    at_most : float, questions that may be answered: one for each entry, and for each that is kept
-        one for each bit of k - 1
+    shape : sequence of int, m and n
+    k, lag : as in `encode_matrix`
+    at_most : float, or inf; decisions allowed: one for each code, and for each that is not 0 one
+        for each bit of k - 1
 
     Returns
     -------
-    ndarray of int64, of that shape; damaged data gives other codes: only a checksum can tell
-
-    Raises
-    ------
-    ValueError : k or lag is outside its range, there are more answers than `at_most`, or a code is
-        above k, so that the data is damaged for sure
+    ndarray of int64, shape (m, n)
     """
-    _check("decode_matrix", k, lag)
     codes = code_matrix(Decoder(data, at_most), np.zeros(shape, np.int64), k=k, lag=lag)
     if codes.max(initial=0) > k:
-        raise ValueError(f"decode_matrix: data must come from encode_matrix with k={k}, got {codes.max()}")
+        raise ValueError(f"decode_matrix: data must hold codes in 0..{k}, got {codes.max()}")
     return codes
 
 
 def code_matrix(coder, codes, *, k, lag):
-    """Ask for every code, row by row, and let `coder` answer: one walk for encoder and decoder.
+    """Pass every code of a matrix to `coder`, row by row; return the codes that it answers.
 
-    First: is it 0? Whether row r, column c is kept is guessed as if rows and columns had nothing to do with
-    each other, from the shares of entries that were kept so far, drawn towards the overall share at first,
+    The same function writes and reads, so both sides make the same predictions. The first
+    decision is whether entry (r, c) is kept, that is, not 0. If rows and columns had
+    nothing to do with each other, its probability would be
 
-        overall = (kept + 1/2) / (seen + 1)
-        expected = (kept in column + 2 overall) / (r + 2) * (kept in row + 20 overall) / (c + 20) / overall
+        expected = (fraction kept of column c) (fraction kept of row r) / (fraction kept of all)
 
-    The answers are counted apart for each octave of `expected` (factors of 2), and for how many of the two
-    neighbours in the row, 1 and `lag` places back, are kept; where `lag` is the width of an image, these are
-    the pixels to the left and above. The share of "kept" among the answers counted is the probability; a count
-    begins as if 4 answers had been seen, `expected` of them "kept" (0.95 at most).
+    with fractions of the entries so far, smoothed as if a few more had been seen. This
+    estimate is corrected by counting: decisions are counted in contexts, one for each
+    octave of `expected` and number of kept neighbours, 1 and `lag` to the left. If `lag` is
+    the width of an image, these are the pixels on the left and above. The fraction of kept
+    entries in the context is p.
 
-    Then, if it is kept: which of 1..k? Bit after bit from the highest, each counted apart for the bits above
-    it; for the highest two also for how many of the kept neighbours (left, above, and beside that) are in the
-    upper half, less how many are in the lower. If the codes rise with their values, these are the signs. Such
-    a count begins with 1 of 2.
+    If the entry is kept, the bits of code - 1 follow, from the highest. Each is counted in
+    a context of the bits above it. For the two highest bits the context also holds how many
+    kept neighbours (left, above, and on either side of that) are in the upper half of the
+    codes, less how many are in the lower half. If codes increase with their values, these
+    are their signs.
 
     Parameters
     ----------
-    coder : Encoder or Decoder, or anything with its method `code(bit, p) -> bit`
-    codes : ndarray of int, shape (rows, columns), in 0..k; for a Decoder only its shape plays a part
-    k, lag : int, as in `encode_matrix`
+    coder : Encoder or Decoder, or any object with a method code(bit, p) -> bit
+    codes : ndarray of int, shape (m, n), in 0..k; a Decoder uses its shape only
+    k, lag : as in `encode_matrix`
 
     Returns
     -------
-    ndarray of int64, shape (rows, columns), the answers
+    ndarray of int64, shape (m, n)
     """
-    rows, columns = codes.shape
-    answers, kept_in_column = np.zeros(codes.shape, np.int64), [0] * columns
-    kept = seen = 0
-    places, values = {}, {}    # context -> [how often 1, how often asked]
-    for r in range(rows):
-        row, side, kept_in_row = codes[r].tolist(), [0] * (lag + 1 + columns), 0
-        for c in range(columns):
-            overall = (kept + 0.5) / (seen + 1)
-            expected = ((kept_in_column[c] + 2 * overall) / (r + 2)
-                        * (kept_in_row + 20 * overall) / (c + 20) / overall)
+    n_rows, n_columns = codes.shape
+    answers = np.zeros(codes.shape, np.int64)
+    kept_in_column = [0] * n_columns
+    n_kept = n_seen = 0
+    kept_counts, value_counts = {}, {}    # context -> [number of ones, number of decisions]
+    for r in range(n_rows):
+        row = codes[r].tolist()
+        side = [0] * (lag + 1 + n_columns)    # of each code: 0, 1 upper half, -1 lower half
+        kept_in_row = 0
+        for c in range(n_columns):
+            of_all = (n_kept + 0.5) / (n_seen + 1)
+            of_column = (kept_in_column[c] + 2 * of_all) / (r + 2)
+            expected = of_column * (kept_in_row + 20 * of_all) / (c + 20) / of_all
             here = c + lag + 1
-            near = (side[here - 1] != 0) + (side[here - lag] != 0)
-            key = 3 * math.frexp(expected)[1] + near
-            counts = places.get(key) or places.setdefault(key, [CERTAIN * min(expected, 0.95), CERTAIN])
-            seen += 1
-            if _ask(coder, row[c] > 0, counts):
-                sides = side[here - 1] + side[here - lag - 1] + side[here - lag] + side[here - lag + 1]
-                code = _value(coder, row[c], k, sides, values)
-                side[here] = 1 if 2 * code > k + 1 else -1
+            left, above = side[here - 1], side[here - lag]
+            n_neighbours = (left != 0) + (above != 0)
+            octave = math.frexp(expected)[1]
+            context = 3 * octave + n_neighbours
+            if context not in kept_counts:
+                kept_counts[context] = [N_START * min(expected, 0.95), N_START]
+            n_seen += 1
+            if _decide(coder, row[c] > 0, kept_counts[context]):
+                sides = left + side[here - lag - 1] + above + side[here - lag + 1]
+                code = _value(coder, row[c], k, sides, value_counts)
                 answers[r, c] = code
+                side[here] = 1 if 2 * code > k + 1 else -1
                 kept_in_column[c] += 1
                 kept_in_row += 1
-                kept += 1
+                n_kept += 1
     return answers
 
 
-def _value(coder, code, k, sides, contexts):
-    """Which of 1..k: the bits of code - 1 from the highest, each in the context of those before it."""
-    node, n_bits = 1, (k - 1).bit_length()
-    for i in range(n_bits - 1, -1, -1):
-        key = (node, sides if node < 4 else 0)
-        bit = _ask(coder, code - 1 >> i & 1, contexts.setdefault(key, [1, 2]))
-        node = 2 * node + bit
-    return node - (1 << n_bits) + 1
+def _value(coder, code, k, sides, value_counts):
+    """A code in 1..k: the bits of code - 1 from the highest, each after those above it."""
+    n_bits = (k - 1).bit_length()
+    path = 1    # the bits so far, behind a 1
+    for i in reversed(range(n_bits)):
+        context = path, sides if path < 4 else 0
+        counts = value_counts.setdefault(context, [1, 2])
+        bit = _decide(coder, code - 1 >> i & 1, counts)
+        path = 2 * path + bit
+    return path - (1 << n_bits) + 1
 
 
-def _ask(coder, bit, counts):
-    """Code one answer with the probability that the counts give, and count it."""
-    bit = coder.code(bit, counts[0] / counts[1])
+def _decide(coder, bit, counts):
+    """Code one decision with the probability that the counts give, and count it."""
+    n_ones, n = counts
+    bit = coder.code(bit, n_ones / n)
     counts[0] += bit
     counts[1] += 1
     return bit
 
 
+@checked
 def best_lag(codes, widest=1024):
-    """The distance in a row at which kept entries stand together most, beyond what their columns explain.
+    """The distance in a row at which kept entries most often stand together.
 
-    For units that see an image, row by row as a vector, that is the image's width: the pixel above. With n_c
-    kept entries in column c of R rows, independent rows would have E = sum_c n_c n_(c - lag) / R pairs at a
-    distance; N are found. The lag with the largest (N - E) / sqrt(E) is chosen.
+    For units that see an image row by row, that is the width of the image: the pixel above.
+    Of m rows, n_c keep an entry in column c. If rows were independent, a distance would
+    have E = sum_c n_c n_(c - lag) / m pairs of kept entries; N are found. The lag with the
+    largest (N - E) / sqrt(E) is chosen.
 
     Parameters
     ----------
-    codes : ndarray, shape (rows, columns), 0 for what was pruned
+    codes : ndarray, shape (m, n), where 0 is a pruned weight
     widest : int >= 1, largest lag that is tried
 
     Returns
     -------
-    int in 1..max(1, columns - 1): at least 2 if there is such a distance, as 1 is a context anyhow
+    int in 1..max(1, n - 1) : at least 2 if n > 2, because distance 1 is used anyway
     """
-    kept = np.asarray(codes) != 0
-    rows, columns = kept.shape
-    totals, scores = kept.sum(axis=0, dtype=np.float64), {1: -math.inf}
-    for lag in range(2, min(columns - 1, widest) + 1):
-        expected = totals[lag:] @ totals[:-lag] / max(rows, 1)
+    kept = codes != 0
+    n_rows, n_columns = kept.shape
+    n_kept = kept.sum(axis=0, dtype=np.float64)
+    scores = {1: -math.inf}
+    for lag in range(2, min(n_columns - 1, widest) + 1):
+        expected = n_kept[lag:] @ n_kept[:-lag] / max(n_rows, 1)
         found = np.count_nonzero(kept[:, lag:] & kept[:, :-lag])
         scores[lag] = (found - expected) / math.sqrt(expected or 1)
     return max(scores, key=scores.get)
-
-
-def _check(function, k, lag):
-    check_sizes(function, k=k, lag=lag)
-    if k > WIDEST:
-        raise ValueError(f"{function}: k must be <= {WIDEST}, got {k}")

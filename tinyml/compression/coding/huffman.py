@@ -1,25 +1,27 @@
 """Huffman coding: frequent symbols get short codewords.
 
-Problem: after pruning and weight sharing, a network is a sequence of a few symbols, and some of them are
-far more frequent than others. A fixed-length code spends log2(K) bits on each of the K symbols, however
-rare it is.
+Problem: after pruning and weight sharing, a network is a sequence of a few symbols, and
+some of them are far more frequent than others. A fixed-length code spends log2(K) bits on
+each of the K symbols, however rare it is.
 
-Idea: merge the two least frequent symbols into one, and repeat until one is left. Each merge puts one bit
-in front of the codewords of both sides. The codewords are the leaves of a binary tree, so none is a prefix
-of another, and a sequence of codewords needs no separators. With p_i the frequency of symbol i and l_i the
-length of its codeword,
+Idea: merge the two least frequent symbols into one, and repeat until one is left. Each
+merge puts one bit in front of the codewords of both sides. The codewords are the leaves
+of a binary tree, so none is a prefix of another, and a sequence of codewords needs no
+separators. With p_i the frequency of symbol i and l_i the length of its codeword,
 
     sum_i 2^-l_i = 1                       (Kraft 1949: the codewords fill the tree)
     H <= sum_i p_i l_i < H + 1,            H = -sum_i p_i log2 p_i
 
-where H is the entropy. No code for single symbols has a shorter mean length (Huffman 1952), and no code at
-all goes below H (Shannon 1948).
+where H is the entropy. No code for single symbols has a shorter mean length (Huffman
+1952), and no code at all goes below H (Shannon 1948).
 
-A codeword has at least one bit. So a symbol with p near 1 costs a whole bit, while H tends to 0. That is
-the case of the zeros of a pruned matrix: `sparse_codes` skips them, `arithmetic` spends less than a bit.
+A codeword has at least one bit. So a symbol with p near 1 costs a whole bit, while H
+tends to 0. That is the case of the zeros of a pruned matrix: `sparse_codes` skips them,
+`arithmetic` spends less than a bit.
 
-Sources: Huffman 1952, A method for the construction of minimum-redundancy codes; Schwartz and Kallick 1964
-for canonical codes; Han, Mao and Dally 2016, Deep Compression, section 4.
+Sources: Huffman 1952, A method for the construction of minimum-redundancy codes; Schwartz
+and Kallick 1964 for canonical codes; Han, Mao and Dally 2016, Deep Compression, section
+4.
 """
 import heapq
 
@@ -54,10 +56,10 @@ def entropy(counts):
 
 @checked
 def huffman_lengths(counts):
-    """The codeword lengths of an optimal code: merge the two least frequent symbols until one is left.
+    """The codeword lengths of an optimal code (Huffman 1952).
 
-    The length of a symbol is the number of merges that it was part of (Huffman 1952). A single symbol
-    needs no bits.
+    Merge the two least frequent symbols until one is left. The length of a symbol is the
+    number of merges that it was part of. A single symbol needs no bits.
 
     Parameters
     ----------
@@ -84,7 +86,7 @@ def huffman_lengths(counts):
         tree = (count + next_count, 1 + max(height, next_height), merged)
         heapq.heappush(trees, tree)
     if lengths.max(initial=0) > MAX_LENGTH:
-        raise ValueError(f"huffman_lengths: counts must give codewords of <= {MAX_LENGTH} bits, got "
+        raise ValueError("huffman_lengths: counts must give codewords of <= 56 bits, got "
                          f"{lengths.max()}; divide the counts, rounding up")
     return lengths
 
@@ -93,10 +95,10 @@ def huffman_lengths(counts):
 def canonical_codes(lengths):
     """The codewords that belong to given lengths, so that only the lengths need to be stored.
 
-    Read a codeword b1 b2 b3 ... as the binary fraction 0.b1b2b3... Sort the symbols by length, then by
-    number. Each codeword starts where the last one ended: its fraction is the sum of 2^-l over all before
-    it, written with l digits. The intervals of length 2^-l fill [0, 1) side by side, so no codeword is a
-    prefix of another.
+    Read a codeword b1 b2 b3 ... as the binary fraction 0.b1b2b3... Sort the symbols by
+    length, then by number. Each codeword starts where the last one ended: its fraction is
+    the sum of 2^-l over all before it, written with l digits. The intervals of length
+    2^-l fill [0, 1) side by side, so no codeword is a prefix of another.
 
     Parameters
     ----------
@@ -143,8 +145,7 @@ def encode(symbols, lengths):
     """
     codewords = canonical_codes(lengths)
     if (lengths[symbols] == UNUSED).any():
-        raise ValueError("encode: symbols must have a codeword, got one without; count all symbols before "
-                         "huffman_lengths")
+        raise ValueError("encode: symbols must have a codeword, got one that was never counted")
     return _bytes("".join([codewords[i] for i in symbols.ravel().tolist()]))
 
 
@@ -152,8 +153,8 @@ def encode(symbols, lengths):
 def decode(data, lengths, count):
     """The first `count` symbols of what `encode` wrote.
 
-    Read bits until they are a codeword, note its symbol, and start again. No codeword is a prefix of
-    another, so the first one found is the right one.
+    Read bits until they are a codeword, note its symbol, and start again. No codeword is
+    a prefix of another, so the first one found is the right one.
 
     Parameters
     ----------
@@ -184,8 +185,7 @@ def decode(data, lengths, count):
             if len(symbols) == count:
                 break
     if len(symbols) < count:
-        raise ValueError(f"decode: data must hold {count} codewords, got {len(symbols)} in "
-                         f"{len(data)} bytes")
+        raise ValueError(f"decode: data must hold {count} codewords, got {len(symbols)}")
     return np.array(symbols, np.int64)
 
 
@@ -194,7 +194,8 @@ def _check_kraft(function, lengths):
     used = lengths[lengths != UNUSED].tolist()
     total = sum(1 << MAX_LENGTH - length for length in used)    # in units of 2^-56
     if used and total != 1 << MAX_LENGTH:
-        raise ValueError(f"{function}: lengths must satisfy sum 2^-l = 1, got {total / 2 ** MAX_LENGTH:g}; "
+        total /= 1 << MAX_LENGTH
+        raise ValueError(f"{function}: lengths must satisfy sum 2^-l = 1, got {total:g}; "
                          "write huffman_lengths(counts)")
 
 
@@ -204,9 +205,10 @@ def _check_kraft(function, lengths):
 def pack_lengths(lengths):
     """A table of codeword lengths in few bytes.
 
-    Symbols with neighbouring numbers are about equally frequent, so their lengths differ by little.
-    Each difference d = l_i - l_(i-1), with l_0 = 0 before the first, is written as z ones and a zero:
-    z = 2 d - 1 for d > 0, and z = -2 d otherwise. So 0 is written as 0, 1 as 10, -1 as 110.
+    Symbols with neighbouring numbers are about equally frequent, so their lengths differ
+    by little. Each difference d = l_i - l_(i-1), with l_0 = 0 before the first, is
+    written as z ones and a zero: z = 2 d - 1 for d > 0, and z = -2 d otherwise. So 0 is
+    written as 0, 1 as 10, -1 as 110.
 
     Parameters
     ----------
@@ -244,18 +246,19 @@ def unpack_lengths(data, n):
     bits = _bits(data[:n * most_bits // 8 + 1])
     runs = bits.split("0", n)[:-1]          # n runs of ones, each ended by a zero
     if len(runs) < n:
-        raise ValueError(f"unpack_lengths: data must hold a table of {n} lengths, got {len(runs)}")
+        raise ValueError(f"unpack_lengths: data must hold {n} lengths, got {len(runs)}")
     n_ones = np.array([len(run) for run in runs], np.int64)
     steps = np.where(n_ones % 2, (n_ones + 1) // 2, -n_ones // 2)
     lengths = steps.cumsum()
     if n and not UNUSED <= lengths.min() <= lengths.max() <= MAX_LENGTH:
-        raise ValueError(f"unpack_lengths: lengths must be in -1..{MAX_LENGTH}, got {lengths}")
+        raise ValueError(f"unpack_lengths: data must hold lengths in -1..56, got {lengths}")
     return lengths, -(-int((n_ones + 1).sum()) // 8)
 
 
 def _bytes(bits):
-    """A text of zeros and ones, eight to a byte, the first the highest; zeros fill the last byte."""
-    return np.packbits(np.frombuffer(bits.encode(), np.uint8) == ord("1")).tobytes()
+    """A text of zeros and ones, eight to a byte; zeros fill the last byte."""
+    characters = np.frombuffer(bits.encode(), np.uint8)
+    return np.packbits(characters == ord("1")).tobytes()
 
 
 def _bits(data):

@@ -1,0 +1,186 @@
+"""The codes of a pruned matrix as bytes: most of them are 0, so say only where the others are.
+
+Problem: after pruning and weight sharing, a matrix is a few small integers: 0 where a
+weight was pruned, and 1..k for its shared value elsewhere. A Huffman code spends at least
+one bit on each entry, also on the 90 % or more that are 0.
+
+Idea: store the positions of the other entries as gaps, the number of zeros before each.
+With positions p_0 < p_1 < ... and p_(-1) = -1,
+
+    gap_i = p_i - p_(i-1) - 1.
+
+A gap is written with a few bits. A longer one is split by fillers (`relative_indices`).
+Gaps are not equally frequent, so a Huffman code for them saves again. `arithmetic` goes
+without gaps: there a zero that was expected costs a small fraction of a bit.
+
+Source: Han, Mao and Dally 2016, Deep Compression, sections 2 and 4.
+"""
+import math
+
+import numpy as np
+
+from tinyml.compression.coding.arithmetic import best_lag, decode_matrix, encode_matrix
+from tinyml.compression.coding.byte_stream import varint
+from tinyml.compression.coding.huffman import (
+    decode,
+    encode,
+    huffman_lengths,
+    pack_lengths,
+    unpack_lengths,
+)
+from tinyml.contract import checked
+
+MAX_DECISIONS = 1 << 19    # of arithmetic coding for one matrix: half a second
+CODINGS = "Huffman", "gaps along rows", "gaps along columns", "arithmetic"
+
+
+@checked
+def relative_indices(positions, bits):
+    """Positions as gaps of a fixed number of bits.
+
+        gap_i = p_i - p_(i-1) - 1,     p_(-1) = -1
+
+    The largest symbol, 2^bits - 1, is a filler: it skips that many entries and stops at
+    none. So a long gap is some fillers and a remainder. (In figure 2 of Han et al. 2016 a
+    filler stops, and a weight of 0 is stored there.)
+
+    Parameters
+    ----------
+    positions : array_like of int, shape (n,), >= 0, increasing, with no position twice
+    bits : int in 1..16, of each symbol
+
+    Returns
+    -------
+    ndarray of int64, shape (n + number of fillers,), in 0..2^bits - 1
+
+    Examples
+    --------
+    >>> relative_indices([1, 2, 12], bits=3)    # 9 entries between 2 and 12: 7 + 2
+    array([1, 0, 7, 2])
+    """
+    gaps = np.diff(positions, prepend=-1) - 1
+    if (gaps < 0).any():
+        raise ValueError("relative_indices: positions must be distinct, got one twice")
+    filler = 2 ** bits - 1
+    n_fillers, remainder = np.divmod(gaps, filler)
+    n_symbols = n_fillers + 1
+    symbols = np.full(n_symbols.sum(), filler)
+    symbols[n_symbols.cumsum() - 1] = remainder
+    return symbols
+
+
+@checked
+def absolute_indices(symbols, bits):
+    """The positions that `relative_indices` was given.
+
+    Parameters
+    ----------
+    symbols : array_like of int, shape (n,), in 0..2^bits-1
+    bits : int in 1..16, of each symbol
+
+    Returns
+    -------
+    ndarray of int64, at most n
+
+    Examples
+    --------
+    >>> absolute_indices([1, 0, 7, 2], bits=3)
+    array([ 1,  2, 12])
+    """
+    stops = symbols != 2 ** bits - 1    # no filler
+    steps = symbols + stops             # a stop moves one further, onto its entry
+    return (steps.cumsum() - 1)[stops]
+
+
+@checked
+def all_codings(codes, k):
+    """A matrix of codes in every coding that suits it.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (m, n), in 0..k
+    k : int in 1..65536, largest code
+
+    Returns
+    -------
+    dict of str to bytes : "Huffman" always. If at least half of the codes are 0, also "gaps
+        along rows" and "gaps along columns", and "arithmetic" if that takes at most 2^19
+        decisions
+    """
+    codings = {"Huffman": _huffman(codes.ravel(), k + 1)}
+    n_kept = np.count_nonzero(codes)
+    if 2 * n_kept > codes.size:
+        return codings
+    codings["gaps along rows"] = _gaps(codes.ravel(), k)
+    codings["gaps along columns"] = _gaps(codes.T.ravel(), k)
+    if codes.size + n_kept * (k - 1).bit_length() <= MAX_DECISIONS:
+        lag = best_lag(codes)
+        codings["arithmetic"] = varint(lag) + encode_matrix(codes, k=k, lag=lag)
+    return codings
+
+
+def decode_codes(coding, reader, shape, k):
+    """The matrix of codes that `all_codings` wrote in this coding; moves the reader behind it.
+
+    Raises ValueError or LookupError if the bytes are damaged. The caller bounds the shape.
+    """
+    rows, columns = shape
+    size = rows * columns
+    if coding == "Huffman":
+        return _read_huffman(reader, size, k + 1).reshape(shape)
+    if coding == "gaps along rows":
+        return _read_gaps(reader, size, k).reshape(shape)
+    if coding == "gaps along columns":
+        return _read_gaps(reader, size, k).reshape(columns, rows).T
+    lag = reader.varint()
+    if lag > max(1, columns) or size > MAX_DECISIONS:
+        raise ValueError(f"lag {lag} in {columns} columns, {size} codes")
+    return decode_matrix(reader.rest(), shape, k=k, lag=lag, at_most=MAX_DECISIONS)
+
+
+# ------------------------------------------------------------ a table of lengths, then codewords
+
+def _huffman(symbols, n):
+    """The table and the codewords of symbols in 0..n-1."""
+    lengths = huffman_lengths(np.bincount(symbols, minlength=n))
+    return pack_lengths(lengths) + encode(symbols, lengths)
+
+
+def _huffman_size(symbols, n):
+    """The number of bytes of `_huffman`, up to rounding."""
+    counts = np.bincount(symbols, minlength=n)
+    lengths = huffman_lengths(counts)
+    return len(pack_lengths(lengths)) + counts @ np.maximum(lengths, 0) / 8
+
+
+def _read_huffman(reader, count, n):
+    lengths, n_bytes = unpack_lengths(reader.rest(), n)
+    reader.take(n_bytes)
+    symbols = decode(reader.rest(), lengths, count)
+    n_bits = int(lengths[symbols].sum())
+    reader.take(math.ceil(n_bits / 8))
+    return symbols
+
+
+# ------------------------------------------------------------ gaps, then the codes that are not 0
+
+def _gaps(codes, k):
+    """Gaps of the width that is shortest, then the codes at their ends."""
+    positions = np.flatnonzero(codes)
+    widest = min(max(len(codes), 1).bit_length(), 16)
+    widths = range(1, widest + 1)
+    gaps = {bits: relative_indices(positions, bits=bits) for bits in widths}
+    bits = min(widths, key=lambda bits: _huffman_size(gaps[bits], 1 << bits))
+    head = varint(bits) + varint(len(gaps[bits]))
+    return head + _huffman(gaps[bits], 1 << bits) + _huffman(codes[positions] - 1, k)
+
+
+def _read_gaps(reader, size, k):
+    bits, n = reader.varint(), reader.varint()
+    if bits > 16 or n > 2 * size:
+        raise ValueError(f"{n} gaps of {bits} bits between {size} entries")
+    gaps = _read_huffman(reader, n, 1 << bits)
+    positions = absolute_indices(gaps, bits=bits)
+    codes = np.zeros(size, np.int64)
+    codes[positions] = 1 + _read_huffman(reader, len(positions), k)
+    return codes

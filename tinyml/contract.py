@@ -81,7 +81,7 @@ class Contract:
     """What the docstring of a function or class says about the parameters of `function`."""
 
     def __init__(self, function, documented):
-        self.name = documented.__name__
+        self.name = documented.__qualname__.rpartition("<locals>.")[2]
         self.lines = defaultdict(Line, read_parameters(documented))    # others have no contract
         parameters = list(inspect.signature(function).parameters.values())
         self.names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]

@@ -8,10 +8,10 @@ of its samples. A cut into L and R lowers their squared loss, sum_i ||y_i - mean
 
     gain = n_L n_R / n ||mean_L - mean_R||^2 = n / (n_L n_R) ||s_L||^2,   s_L = sum_L (y_i - mean)
 
-so a sort and a cumulative sum weigh all the cuts along a feature. The leaf with the largest gain is
-cut next, and no cut depends on later ones: **the tree with b leaves is a prefix of all larger
-ones**, so one grown tree holds the predictions for every budget of leaves. Fully grown, it
-interpolates. A forest, the mean of trees with random cuts, then interpolates too, more smoothly.
+so one sort and one cumulative sum evaluate all cuts along a feature. The leaf with the largest gain
+is cut next, and no cut depends on later ones: **the tree with b leaves is a prefix of all larger
+ones**, so one grown tree holds the predictions for every number of leaves. Fully grown, it
+interpolates. A forest, the mean of trees with random cuts, interpolates too, and more smoothly.
 
 Sources: Breiman, Friedman, Olshen and Stone 1984, Classification and regression trees; Breiman
 2001, Random forests; Belkin, Hsu, Ma and Mandal 2019, Reconciling modern machine-learning practice
@@ -22,10 +22,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyml.check import check_real, check_rng, check_sizes
+from tinyml.contract import checked
 
-# Gains that differ by less than this share of the node's loss tie. Two features often cut the
-# samples in the same two; their gains then differ by rounding, far less, which must not decide.
+# Gains closer than this fraction of the node's loss count as equal: two features may give the same
+# cut, and rounding should not choose between them.
 TIE = 1e-9
 
 
@@ -37,86 +37,82 @@ class Split(NamedTuple):
     gain: float    # how much the squared loss falls
 
 
+@checked
 def best_split(X, Y):
     """The cut that lowers the squared loss of one node most, over all features and thresholds.
 
         gain = n / (n_L n_R) ||s_L||^2,     s_L = sum over the left rows of (y_i - mean y)
 
-    A threshold lies midway between two neighbouring values low < high of its feature, or at low where the middle
-    rounds to high or underflows (`_between`). Gains at most TIE = 1e-9 of the loss of the node, sum_i ||y_i -
-    mean y||^2, below the largest one tie with it: the first feature wins, then the lowest threshold.
+    A threshold lies midway between two neighbouring values of its feature. Of equal gains (see
+    `TIE`) the first feature wins, then the lowest threshold.
 
     Parameters
     ----------
     X : array_like, shape (n, p), the rows in the node
-    Y : array_like, shape (n,) or (n, k), their targets, of size 1e100 at most
+    Y : array_like of float64, shape (n,) or (n, k), their targets
 
     Returns
     -------
-    Split, or None if the rows are all equal (or fewer than two): then there is no cut. A gain of 0
-    is possible: constant targets, or a pattern such as XOR that shows only after the next cut.
-
-    Raises
-    ------
-    TypeError, ValueError : X or Y is not real, not finite, too large, or their shapes do not fit
+    Split, or None if the rows are all equal: then there is no cut. A gain of 0 is possible: constant
+    targets, or a pattern such as XOR that shows only after the next cut.
 
     Examples
     --------
     >>> best_split([[1, 0], [2, 0], [4, 0]], [5, 5, 8])
     Split(feature=0, threshold=3.0, gain=6.0)
     """
-    X, Y = _problem("best_split", X, Y)
     n, p = X.shape
     if n < 2 or p == 0:
         return None
-    columns, Y = np.ascontiguousarray(X.T), Y.reshape(n, -1)
+    Y = Y.reshape(n, -1)
     Y = Y - _mean(Y)
-    order = columns.argsort(axis=1, kind="stable")             # (p, n)
-    x = np.take_along_axis(columns, order, axis=1)
-    s = Y[order[:, :-1]].cumsum(axis=1)                        # (p, n - 1, k), s_L of every cut
+    order = X.T.argsort(axis=1, kind="stable")            # (p, n), the rows sorted by each feature
+    x = np.take_along_axis(X.T, order, axis=1)
+    s_left = Y[order[:, :-1]].cumsum(axis=1)              # (p, n - 1, k), one for every cut
     n_left = np.arange(1, n)
-    gain = np.einsum("pnk,pnk->pn", s, s) * (n / (n_left * (n - n_left)))
-    gain[x[:, :-1] == x[:, 1:]] = -np.inf                      # no threshold between equal values
-    tie = gain.max() - TIE * (Y * Y).sum()
-    j, i = divmod(int((gain >= tie).argmax()), n - 1)
+    gain = n / (n_left * (n - n_left)) * np.sum(s_left ** 2, axis=2)
+    gain[x[:, :-1] == x[:, 1:]] = -np.inf                 # no threshold between equal values
+    loss = np.sum(Y ** 2)
+    j, i = np.argwhere(gain >= gain.max() - TIE * loss)[0]
     if gain[j, i] < 0:
         return None
-    return Split(j, _between(x[j, i], x[j, i + 1]), float(gain[j, i]))
+    return Split(int(j), _between(x[j, i], x[j, i + 1]), float(gain[j, i]))
 
 
 def _between(low, high):
-    """A t with low <= t < high: the midpoint, unless it rounds to `high` or underflows."""
+    """A t with low <= t < high: the midpoint, or low if that rounds to `high` or underflows."""
     middle = low / 2 + high / 2
     return float(middle if low <= middle < high else low)
 
 
+def _mean(Y):
+    """The mean over axis 0, and exactly Y[0] if all rows are equal."""
+    return Y[0] + (Y - Y[0]).mean(axis=0)
+
+
+@checked
 class RegressionTree:
-    """A tree of least squared loss, grown best-first to a budget of leaves.
+    """A tree of least squared loss, grown best-first up to a number of leaves.
 
     It starts as one leaf. The leaf whose best cut has the largest gain is cut next, until there are
-    `max_leaf_nodes` leaves, or none is left to cut: in each, either the targets or the rows are all
-    equal. So the fully grown tree interpolates, except that equal rows get their mean target.
+    `max_leaf_nodes` leaves, or until in each leaf the targets or the rows are all equal. So the
+    fully grown tree interpolates, except that equal rows get their mean target.
+
+    Nodes are numbered in the order of their creation: a tree with b leaves has 2b - 1 nodes, and
+    the nodes of a smaller tree are the first ones of a larger tree.
 
     Parameters
     ----------
-    max_leaf_nodes : int >= 1, or None for a fully grown tree
-    max_features : int in 1..p, or None for all p
-        Each node looks for its cut among so many features, drawn from those that vary in it.
-    rng : numpy.random.Generator, for that draw; only needed with max_features
+    max_leaf_nodes : int >= 1, or None; None for a fully grown tree
+    max_features : int >= 1, or None; each node looks for its cut among so many features, drawn from
+        those that are not constant in it; None for all
+    rng : numpy.random.Generator, or None; needed with max_features
 
-    Attributes, after `fit`
-    -----------------------
-    left : ndarray of int, shape (n_nodes,), the left child; the right child is the next node; 0 in
-        a leaf. Nodes are numbered as they come up: the cut that makes b leaves of b - 1 makes the
-        nodes 2b - 3 and 2b - 2.
-    feature, threshold, gain : ndarrays, shape (n_nodes,), the node's `Split`: rows with x_feature <=
-        threshold go left; 0 in a leaf
-    value : ndarray of float64, shape (n_nodes,) or (n_nodes, k), mean target of the node's samples
-
-    Raises
-    ------
-    ValueError : max_leaf_nodes or max_features is not an int >= 1
-    TypeError : max_features is given, and rng is not a Generator
+    Attributes
+    ----------
+    left : ndarray of int, shape (n_nodes,), the left child, 0 for a leaf; the right child is left + 1
+    feature, threshold, gain : ndarrays, shape (n_nodes,), the `Split` of each node, 0 for a leaf
+    value : ndarray, shape (n_nodes,) or (n_nodes, k), mean target of the node's samples
 
     Examples
     --------
@@ -128,34 +124,40 @@ class RegressionTree:
     """
 
     def __init__(self, *, max_leaf_nodes=None, max_features=None, rng=None):
-        given = {"max_leaf_nodes": max_leaf_nodes, "max_features": max_features}
-        check_sizes("RegressionTree", **{k: v for k, v in given.items() if v is not None})
-        if max_features is not None:
-            check_rng("RegressionTree", rng)
+        if max_features is not None and rng is None:
+            raise TypeError("RegressionTree: rng must be given with max_features, got None; "
+                            "write rng=np.random.default_rng(0)")
         self.max_leaf_nodes, self.max_features, self.rng = max_leaf_nodes, max_features, rng
         self.n_features = None    # p, known after `fit`
 
+    @checked
     def fit(self, X, Y):
-        """Grow the tree on X, shape (n, p), and Y, shape (n,) or (n, k), n >= 1; return self.
+        """Grow the tree.
 
-        Raises
-        ------
-        TypeError, ValueError : X or Y is not real, not finite, too large, empty, or the shapes do
-            not fit; max_features is more than p
+        Parameters
+        ----------
+        X : array_like, shape (n, p), n >= 1
+        Y : array_like of float64, shape (n,) or (n, k)
+
+        Returns
+        -------
+        RegressionTree, self
         """
-        X, Y = _samples("RegressionTree.fit", X, Y, self.max_features)
-        nodes, values, heap = [], [], []     # the heap: leaves to cut, largest gain first
+        _check_features("RegressionTree.fit", self.max_features, X)
+        largest = np.inf if self.max_leaf_nodes is None else 2 * self.max_leaf_nodes - 1
+        nodes, values = [], []
+        to_cut = []    # a heap of the leaves that can be cut, the largest gain first
 
         def add_leaf(rows):
             split = self._split(X[rows], Y[rows])
             if split is not None:
-                heapq.heappush(heap, (-split.gain, len(nodes), split, rows))
+                heapq.heappush(to_cut, (-split.gain, len(nodes), split, rows))
             nodes.append((0, 0, 0.0, 0.0))
             values.append(_mean(Y[rows]))
 
         add_leaf(np.arange(len(X)))
-        while heap and (self.max_leaf_nodes is None or len(nodes) < 2 * self.max_leaf_nodes - 1):
-            _, node, split, rows = heapq.heappop(heap)
+        while to_cut and len(nodes) < largest:
+            _, node, split, rows = heapq.heappop(to_cut)
             nodes[node] = (len(nodes), *split)
             goes_left = X[rows, split.feature] <= split.threshold
             add_leaf(rows[goes_left])
@@ -174,36 +176,31 @@ class RegressionTree:
         split = best_split(X[:, features], Y)
         return split and split._replace(feature=int(features[split.feature]))
 
+    @checked
     def predict(self, X, *, max_leaf_nodes=None):
         """The mean target of the leaf that each row falls into.
 
         Parameters
         ----------
         X : array_like, shape (m, p)
-        max_leaf_nodes : int >= 1, or None for the whole tree
-            Predict as the tree would, had it been grown to this smaller budget.
+        max_leaf_nodes : int >= 1, or None; predict as a tree grown to this smaller number of leaves
 
         Returns
         -------
-        ndarray of float64, shape (m,) or (m, k)
-
-        Raises
-        ------
-        RuntimeError : the tree is not fitted
-        TypeError, ValueError : X is not real, not finite, or has not p columns; max_leaf_nodes is
-            not an int >= 1, or more than the tree was grown to
+        ndarray, shape (m,) or (m, k)
         """
-        X = _rows("RegressionTree.predict", X, self.n_features)
+        _check_fitted("RegressionTree.predict", self, X)
         left = self.left
         if max_leaf_nodes is not None:
-            _check_budget(max_leaf_nodes, self.max_leaf_nodes)
+            _check_leaves(max_leaf_nodes, self.max_leaf_nodes)
             left = np.where(left < 2 * max_leaf_nodes - 1, left, 0)    # cut later: still a leaf
-        node = np.zeros(len(X), np.intp)
+        node = np.zeros(len(X), int)
         rows = np.arange(len(X))
         while rows.size:
-            rows = rows[left[node[rows]] > 0]           # those that are not yet in a leaf
+            rows = rows[left[node[rows]] > 0]    # those that are not yet in a leaf
             at = node[rows]
-            node[rows] = left[at] + (X[rows, self.feature[at]] > self.threshold[at])
+            goes_right = X[rows, self.feature[at]] > self.threshold[at]
+            node[rows] = np.where(goes_right, left[at] + 1, left[at])
         return self.value[node]
 
     @property
@@ -212,49 +209,47 @@ class RegressionTree:
         return (len(self.value) + 1) // 2
 
 
+@checked
 class RandomForest:
     """The mean of trees that differ because their features, or their samples, are drawn at random.
 
         f(x) = (1 / n_trees) sum_t f_t(x)
 
     Fully grown trees on all samples interpolate, and so does their mean: with more trees a forest
-    leaves the interpolation threshold and keeps its training loss of 0. Bootstrap samples leave out
-    about a share 1/e of the rows, so those trees, and their mean, do not interpolate.
+    goes past the interpolation threshold and keeps a training loss of 0. Bootstrap samples leave out
+    about 1/e of the rows, so those trees, and their mean, do not interpolate.
 
     Parameters
     ----------
     n_trees : int >= 1
-    max_leaf_nodes, max_features : as in `RegressionTree`, for every tree
+    max_leaf_nodes : as in `RegressionTree`
+    max_features : as in `RegressionTree`
     bootstrap : bool, grow each tree on n rows drawn with replacement, instead of on all n
-        Without it and without max_features, all trees are equal.
     rng : numpy.random.Generator
 
-    Attributes, after `fit`
-    -----------------------
-    trees : list of RegressionTree; the first m of them are a forest of m trees from the same rng
-
-    Raises
-    ------
-    ValueError : n_trees, max_leaf_nodes or max_features is not an int >= 1
-    TypeError : rng is not a Generator
+    Attributes
+    ----------
+    trees : list of RegressionTree, after `fit`; the first m of them are a forest of m trees
     """
 
     def __init__(self, n_trees, *, max_leaf_nodes=None, max_features=None, bootstrap=False, rng):
-        check_sizes("RandomForest", n_trees=n_trees)
-        check_rng("RandomForest", rng)
         self.n_trees, self.bootstrap, self.rng = n_trees, bootstrap, rng
         self.settings = {"max_leaf_nodes": max_leaf_nodes, "max_features": max_features}
-        RegressionTree(**self.settings, rng=rng)    # raises what is wrong with them, here and now
         self.n_features = None    # p, known after `fit`
 
+    @checked
     def fit(self, X, Y):
-        """Grow all trees on X, shape (n, p), and Y, shape (n,) or (n, k), n >= 1; return self.
+        """Grow all trees.
 
-        Raises
-        ------
-        TypeError, ValueError : as in `RegressionTree.fit`
+        Parameters
+        ----------
+        X, Y : as in `RegressionTree.fit`
+
+        Returns
+        -------
+        RandomForest, self
         """
-        X, Y = _samples("RandomForest.fit", X, Y, self.settings["max_features"])
+        _check_features("RandomForest.fit", self.settings["max_features"], X)
         (n, self.n_features), self.trees = X.shape, []
         for _ in range(self.n_trees):
             rows = self.rng.integers(n, size=n) if self.bootstrap else slice(None)
@@ -262,58 +257,36 @@ class RandomForest:
             self.trees.append(tree.fit(X[rows], Y[rows]))
         return self
 
+    @checked
     def predict(self, X):
-        """The mean of the trees' predictions on X, shape (m, p): shape (m,) or (m, k).
+        """The mean of the trees' predictions.
 
-        Raises
-        ------
-        RuntimeError : the forest is not fitted
-        TypeError, ValueError : X is not real, not finite, or has not p columns
+        Parameters
+        ----------
+        X : array_like, shape (m, p)
+
+        Returns
+        -------
+        ndarray, shape (m,) or (m, k)
         """
-        X = _rows("RandomForest.predict", X, self.n_features)
+        _check_fitted("RandomForest.predict", self, X)
         return sum(tree.predict(X) for tree in self.trees) / self.n_trees
 
 
-def _mean(Y):
-    """The mean over axis 0, and exactly Y[0] where all rows are equal."""
-    return Y[0] + (Y - Y[0]).mean(axis=0)
-
-
-def _problem(function, X, Y):
-    """X and Y as arrays, Y in float64, or an error that says what is wrong with them."""
-    X, Y = check_real(function, "X", X, ndim=2), check_real(function, "Y", Y).astype(np.float64)
-    if Y.ndim not in (1, 2) or len(Y) != len(X):
-        raise ValueError(f"{function}: Y must have shape (n,) or (n, k) with a row for each of the "
-                         f"n = {len(X)} rows of X, got {Y.shape}")
-    if np.abs(Y).max(initial=0) > 1e100:
-        raise ValueError(f"{function}: Y must be of size 1e100 at most, so that its squares are "
-                         f"finite, got {np.abs(Y).max():g}; divide Y by a constant")
-    return X, Y
-
-
-def _samples(function, X, Y, max_features):
-    """What a fit needs: a `_problem` with a sample or more, and as many features as are drawn."""
-    X, Y = _problem(function, X, Y)
-    if not len(X):
-        raise ValueError(f"{function}: X must have a row or more, got shape {X.shape}")
+def _check_features(function, max_features, X):
     if max_features is not None and max_features > X.shape[1]:
         raise ValueError(f"{function}: max_features must be at most p = {X.shape[1]}, the columns "
                          f"of X, got {max_features}; write max_features=None for all")
-    return X, Y
 
 
-def _rows(function, X, n_features):
-    """The rows to predict, or an error."""
-    if n_features is None:
+def _check_fitted(function, model, X):
+    if model.n_features is None:
         raise RuntimeError(f"{function}: the model must be fitted first; write .fit(X, Y)")
-    X = check_real(function, "X", X, ndim=2)
-    if X.shape[1] != n_features:
-        raise ValueError(f"{function}: X must have shape (m, p={n_features}), got {X.shape}")
-    return X
+    if X.shape[1] != model.n_features:
+        raise ValueError(f"{function}: X must have shape (m, p={model.n_features}), got {X.shape}")
 
 
-def _check_budget(max_leaf_nodes, grown_to):
-    check_sizes("RegressionTree.predict", max_leaf_nodes=max_leaf_nodes)
+def _check_leaves(max_leaf_nodes, grown_to):
     if grown_to is not None and max_leaf_nodes > grown_to:
-        raise ValueError(f"RegressionTree.predict: max_leaf_nodes must be at most {grown_to}, the "
-                         f"budget of this tree, got {max_leaf_nodes}; grow a larger tree")
+        raise ValueError(f"RegressionTree.predict: max_leaf_nodes must be at most {grown_to}, which "
+                         f"this tree was grown to, got {max_leaf_nodes}; grow a larger tree")

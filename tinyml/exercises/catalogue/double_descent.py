@@ -64,7 +64,7 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "np.sqrt gives a NumPy float64, which makes float32 a float64: write (2 / N) ** 0.5."))),
     Exercise(
         name="best_split", target="tinyml.interpolation.forest:best_split", level=3, minutes=40,
-        after=("bias_variance",), keep=1, examples=100,
+        after=("bias_variance",), examples=100,
         task="Find the cut of a tree's node that lowers the squared loss most, over all features and thresholds",
         tests=(f"{FOREST}::test_the_best_split_is_that_of_brute_force",
                f"{FOREST}::test_between_features_that_cut_alike_the_first_wins",
@@ -82,14 +82,16 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                "n_R) ||s_L||^2. There is no cut between equal values. Gains at most TIE * loss below the largest one "
                "tie with it; the first of them wins. _between(low, high) gives the threshold.",
                "n < 2 or p == 0: None. order = X.T.argsort(axis=1, kind=\"stable\"); x = np.take_along_axis(X.T, "
-               "order, axis=1); Y = Y.reshape(n, -1), minus its mean; loss = (Y * Y).sum(); s = Y[order[:, "
-               ":-1]].cumsum(axis=1), shape (p, n - 1, k); gain[x[:, :-1] == x[:, 1:]] = -np.inf; j, i = divmod(int(("
-               "gain >= gain.max() - TIE * loss).argmax()), n - 1); None if gain[j, i] < 0, else Split(j, "
+               "order, axis=1); Y = Y.reshape(n, -1), minus its mean; loss = np.sum(Y ** 2); s_left = Y[order[:, "
+               ":-1]].cumsum(axis=1), shape (p, n - 1, k); gain[x[:, :-1] == x[:, 1:]] = -np.inf; j, i = "
+               "np.argwhere(gain >= gain.max() - TIE * loss)[0]; None if gain[j, i] < 0, else Split(int(j), "
                "_between(x[j, i], x[j, i + 1]), float(gain[j, i]))"),
+        also=("_between(low, high) is the midpoint, or low if the midpoint rounds to high or underflows.",
+              "_mean(Y) is exactly Y[0] if all rows of Y are equal."),
         mistakes=(
             Mistake("    Y = Y - _mean(Y)\n", "",
                     "s_L sums y_i - mean: subtract the mean of the node's targets before you sum."),
-            Mistake("(n / (n_left * (n - n_left)))", "(1 / n_left)",
+            Mistake("n / (n_left * (n - n_left))", "1 / n_left",
                     "Both sides gain, 1 / n_L + 1 / n_R = n / (n_L n_R); yours counts the left side only."),
             Mistake("    gain[x[:, :-1] == x[:, 1:]] = -np.inf ", "   ",
                     "Rows with equal values cannot be cut apart: such cuts must be ruled out."),
@@ -98,28 +100,27 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
             Mistake("_between(x[j, i], x[j, i + 1])", "float((x[j, i] + x[j, i + 1]) / 2)",
                     "The middle of two neighbouring floats rounds to one of them, and a sum may overflow: _between "
                     "takes care of both."),
-            Mistake("TIE * (Y * Y).sum()", "TIE * np.maximum(gain.max(), 0)",
+            Mistake("TIE * loss)", "TIE * np.maximum(gain.max(), 0))",
                     "How close a tie is depends on the loss of the node, not on the best gain, which may be far "
                     "smaller."),
-            Mistake("gain.max() - TIE * (Y * Y).sum()", "gain.max()",
+            Mistake("gain.max() - TIE * loss", "gain.max()",
                     "Gains that are equal but for rounding tie: allow for 1e-9 of the loss before the first one "
                     "wins."),
-            Mistake("TIE * (Y * Y).sum()", "TIE",
+            Mistake("TIE * loss)", "TIE)",
                     "How close a tie is depends on the unit of the targets: 1e-9 of the loss, not 1e-9 as it stands."),
-            Mistake("x = np.take_along_axis(columns, order, axis=1)", "x = columns",
+            Mistake("x = np.take_along_axis(X.T, order, axis=1)", "x = X.T",
                     "Neighbouring values are neighbours after sorting: put the values in the same order as the "
                     "targets."),
             Mistake("if gain[j, i] < 0:", "if gain[j, i] <= 0:",
                     "A gain of 0 is a cut too, as for XOR, where only the next one pays: None is for rows that are all "
                     "equal."),
-            Mistake("np.einsum(\"pnk,pnk->pn\", s, s)", "s.sum(axis=2) ** 2",
+            Mistake("np.sum(s_left ** 2, axis=2)", "np.sum(s_left, axis=2) ** 2",
                     "||s_L||^2 is the sum of the squares over the outputs, not the square of their sum."),
-            Mistake("(gain >= tie).argmax()",
-                    "gain.shape[0] * gain.shape[1] - 1 - (gain >= tie).ravel()[::-1].argmax()",
+            Mistake("gain.max() - TIE * loss)[0]", "gain.max() - TIE * loss)[-1]",
                     "Ties go to the first feature and the lowest threshold; yours go to the last."))),
     Exercise(
         name="tree_predict", target="tinyml.interpolation.forest:RegressionTree.predict", level=3, minutes=30,
-        after=("best_split",), keep=3,
+        after=("best_split",),
         task="Walk all rows down a grown tree at once, to the mean target of the leaf that each falls into",
         tests=(f"{FOREST}::test_every_leaf_holds_the_mean_of_its_samples_at_every_budget",
                f"{FOREST}::test_a_full_tree_predicts_the_mean_of_equal_rows",
@@ -129,22 +130,25 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
         hints=("Keep the number of the node where each row is; in every round those that are not in a leaf go one "
                "down.",
                "A node is a leaf if left is 0. At node k a row x goes to left[k] if x[feature[k]] <= threshold[k], "
-               "else to the next node, left[k] + 1. Use the local `left`: it already ends at the smaller budget.",
+               "else to left[k] + 1. In a tree of b leaves the nodes from 2 b - 1 on do not exist yet: their parents are "
+               "leaves.",
                "node = np.zeros(len(X), np.intp); rows = np.arange(len(X)); while rows.size: keep those with "
                "left[node[rows]] > 0; at = node[rows]; node[rows] = left[at] + (their value > their threshold); in "
                "the end self.value[node]"),
+        also=("_check_fitted and _check_leaves refuse what no contract can say; the tests of this exercise do not ask "
+              "for it.",),
         mistakes=(
-            Mistake("> self.threshold[at])", ">= self.threshold[at])",
+            Mistake("> self.threshold[at]", ">= self.threshold[at]",
                     "A row at the threshold goes left: only larger values go right."),
-            Mistake("left[at] + (X[rows, self.feature[at]] > self.threshold[at])",
-                    "left[at] + (X[rows, self.feature[at]] <= self.threshold[at])",
+            Mistake("X[rows, self.feature[at]] > self.threshold[at]",
+                    "X[rows, self.feature[at]] <= self.threshold[at]",
                     "The children are swapped: larger values go to the right child, left + 1."),
             Mistake("while rows.size:", "if rows.size:",
                     "This walks one level only: go on until all rows are in leaves."),
             Mistake("self.feature[at]]", "self.feature[0]]",
                     "Every node asks for a feature of its own: take that of the node where the row is, not the "
                     "root's."),
-            Mistake("self.threshold[at])", "self.threshold[0])",
+            Mistake("self.threshold[at]", "self.threshold[0]",
                     "Every node has a threshold of its own: take that of the node where the row is, not the "
                     "root's."),
             Mistake("return self.value[node]", "return node",

@@ -5,19 +5,19 @@ LOW_RANK, TESTS = "tinyml.compression.low_rank", "test_low_rank.py"
 
 CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
     Exercise(
-        name="truncated_svd", target=f"{LOW_RANK}:truncated_svd", level=2, minutes=15, keep=3,
-        task="Cut a singular value decomposition after r terms, and share out the singular values evenly",
+        name="truncated_svd", target=f"{LOW_RANK}:truncated_svd", level=2, minutes=15,
+        task="Cut a singular value decomposition after r terms, and split the singular values evenly",
         tests=(f"{TESTS}::test_the_squared_error_is_the_tail_of_the_spectrum_and_no_other_is_smaller",
                f"{TESTS}::test_full_rank_is_exact"),
-        hints=("np.linalg.svd(W, full_matrices=False) gives u, s and v transposed. (The case with a "
-               "covariance is done.)",
+        hints=("np.linalg.svd(W, full_matrices=False) gives u, s and v transposed.",
                "U = (u_1 ... u_r) diag(sqrt(s)), shape (m, r); V = (v_1 ... v_r) diag(sqrt(s)), shape (n, "
                "r). To multiply columns by numbers is a broadcast.",
                "U, s, Vh = np.linalg.svd(...); root = np.sqrt(s[:rank]); return U[:, :rank] * root, "
                "Vh[...].T * root"),
+        also=("With a covariance, return _weighted_svd(weight, rank, covariance), which is given.",),
         mistakes=(
             Mistake("U[:, :rank] * root, Vh[:rank].T * root", "U[:, :rank] * s[:rank], Vh[:rank].T",
-                    "The product is right, but all of s is in U: share it out, the root to each side, so "
+                    "The product is right, but all of s is in U: give the root to each side, so "
                     "that U'U = V'V."),
             Mistake("root = np.sqrt(s[:rank])", "root = s[:rank]",
                     "Each factor gets the root of s, or their product has s squared."),
@@ -25,39 +25,38 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
                     "NumPy gives V transposed: the right singular vectors are the rows of Vh."),
             Mistake("U[:, :rank] * root, Vh[:rank].T * root",
                     "U[:, -rank:] * np.sqrt(s[-rank:]), Vh[-rank:].T * np.sqrt(s[-rank:])",
-                    "Singular values come in falling order: the first ones are to be kept."),
+                    "Singular values come in decreasing order: keep the first ones."),
             Mistake("U[:, :rank] * root, Vh[:rank].T * root", "U[:, :rank] * root, Vh[:rank] * root[:, None]",
                     "V has shape (n, r), a column for each singular vector: transpose the rows of Vh."))),
     Exercise(
-        name="rank_for_energy", target=f"{LOW_RANK}:rank_for_energy", level=2, minutes=10, keep=3,
+        name="rank_for_energy", target=f"{LOW_RANK}:rank_for_energy", level=2, minutes=10,
         after=("truncated_svd",),
         task="Find the least rank whose singular values hold a share of the sum of all squares",
         tests=(f"{TESTS}::test_the_rank_for_an_energy_is_the_least",
-               f"{TESTS}::test_energy_is_not_missed_by_a_rounding_nor_by_an_overflow"),
-        hints=("Running sums of the squares rise. Which is the first that is large enough?",
-               "held = np.cumsum of (s / the largest)^2, or of zeros if all are 0; the least r with held_r >= "
-               "energy times the last of them. np.searchsorted counts those that are smaller.",
-               "held = np.cumsum((s / (s.max() or 1)) ** 2); return int(np.searchsorted(held, energy * held[-1] * "
-               "(1 - 1e-12))) + 1, the last factor for rounding"),
+               f"{TESTS}::test_energy_is_not_missed_by_a_rounding"),
+        hints=("The cumulative sums of the squares rise. Which is the first that is large enough?",
+               "held = cumulative sums of s^2; the least r with held_r >= energy times the last of them. argmax of "
+               "booleans is the position of the first True.",
+               "held = np.cumsum(s ** 2); enough = held >= energy * held[-1] * (1 - 1e-12), the last factor for "
+               "rounding; return int(...) + 1"),
+        also=("What is missed by 1e-12 of the share or less is rounding, and counts as held.",
+              "For zeros the rank is 1."),
         mistakes=(
-            Mistake("** 2)", "** 1)", "Energy is the sum of the squares of singular values."),
-            Mistake("(1 - 1e-12))) + 1", "(1 - 1e-12)))",
-                    "searchsorted counts those before the first that is enough: the rank is one more."),
+            Mistake("s ** 2", "s", "Energy is the sum of the squares of singular values."),
+            Mistake("int(enough.argmax()) + 1", "int(enough.argmax())",
+                    "argmax counts from 0: the rank is one more."),
             Mistake(" * (1 - 1e-12)", "",
                     "0.07 of 100 is 7, and a little more in floats: what is missed by 1e-12 of the share counts "
                     "as held."),
-            Mistake("(s / (s.max() or 1)) ** 2", "s ** 2",
-                    "The square of 1e200 is no float: divide by the largest singular value first."),
             Mistake("energy * held[-1]", "energy",
                     "The share is of the whole: multiply it by the sum of all squares."),
-            Mistake("int(np.searchsorted(held, energy * held[-1] * (1 - 1e-12))) + 1",
-                    "max(1, round(energy * len(s)))",
+            Mistake("int(enough.argmax()) + 1", "max(1, round(energy * len(s)))",
                     "A share of the energy is not a share of the number of singular values: the first ones "
                     "hold more."),
             Mistake("energy * held[-1]", "(1 - energy) * held[-1]",
                     "energy is the share that is kept, not the one that is lost."))),
     Exercise(
-        name="rank_for_budget", target=f"{LOW_RANK}:rank_for_budget", level=1, minutes=5, keep=2,
+        name="rank_for_budget", target=f"{LOW_RANK}:rank_for_budget", level=1, minutes=5,
         after=("truncated_svd",),
         task="Find the largest rank at which two factors take no more than a share of the multiplications",
         tests=(f"{TESTS}::test_the_rank_for_a_budget_is_the_largest",
@@ -65,23 +64,23 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
         hints=("Solve r (m + n) <= share m n for r. See break_even.",
                "floor(share m n / (m + n)), with a little added against rounding, kept within 1 ... min(m, "
                "n).",
-               "max(1, min(m, n, math.floor(share * break_even(m, n) + 1e-9)))"),
+               "rank = math.floor(share * break_even(m, n) + 1e-9); return min(max(...), ...)"),
         mistakes=(
             Mistake("math.floor(share * break_even(m, n) + 1e-9)", "math.ceil(share * break_even(m, n) - 1e-9) - 1",
-                    "A rank that takes just the share is allowed: <=, not <."),
+                    "A rank that takes exactly the share is allowed: <=, not <."),
             Mistake("math.floor(share * break_even(m, n) + 1e-9)", "round(share * break_even(m, n))",
                     "Rounded to the nearest, the work may be above the share: take the floor."),
             Mistake("math.floor(", "math.ceil(", "Rounded up, the work is above the share: take the floor."),
-            Mistake("max(1, min(m, n, math.floor(share * break_even(m, n) + 1e-9)))",
-                    "min(m, n, math.floor(share * break_even(m, n) + 1e-9))",
-                    "The rank is 1 at least, however small the share."),
-            Mistake("min(m, n, math", "min(m * n, math", "No matrix has more than min(m, n) singular values."),
+            Mistake("min(max(rank, 1), m, n)", "min(rank, m, n)",
+                    "The rank is at least 1, however small the share."),
+            Mistake("min(max(rank, 1), m, n)", "max(rank, 1)",
+                    "No matrix has more than min(m, n) singular values."),
             Mistake("share * break_even(m, n)", "share * min(m, n)",
                     "The share is of the multiplications m n, and each rank takes m + n of them."),
             Mistake("share * break_even(m, n)", "break_even(m, n)",
                     "At break_even the two factors take all of the multiplications: take the share of it."))),
     Exercise(
-        name="factorize_conv", target=f"{LOW_RANK}:factorize_conv", level=3, minutes=30, keep=5,
+        name="factorize_conv", target=f"{LOW_RANK}:factorize_conv", level=3, minutes=30,
         after=("truncated_svd",),
         task="Make two convolutions of one, by a decomposition of its filters as a matrix",
         tests=(f"{TESTS}::test_two_convolutions_compute_the_reconstructed_one",),
@@ -92,28 +91,29 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
                "sw) and (0, pw). channel: W.reshape(O, -1) gives U (O, r) and V (C kh kw, r), filters V (r, "
                "C, kh, kw), then U (O, r, 1, 1).",
                'if method == "separable": V, H = truncated_svd(_matrix(layer), rank); '
-               '_warn_unless_cheaper("factorize_conv", rank, V, H); first = _conv(layer, V.T.reshape(rank, C, kh, '
-               "1), (sh, 1), (ph, 0), bias=False); second = _conv(layer, H.reshape(O, kw, rank).transpose(0, 2, "
-               "1)[:, :, None], ...); return Sequential(first, second). The same for channel with U[:, :, None, "
-               "None]; a ValueError for another method"),
+               "vertical = V.T.reshape(rank, C, kh, 1); horizontal = H.reshape(n_out, 1, kw, rank).transpose(0, 3, "
+               "1, 2); first = _conv(layer, vertical, (sh, 1), (ph, 0), bias=False); second = _conv(layer, "
+               "horizontal, ...); the same for channel with U[:, :, None, None]; return Sequential(first, second)"),
+        also=("Strides and paddings may be numbers or pairs: check_pair(\"factorize_conv\", \"stride\", "
+              "layer.stride, 1) is the pair, and so for \"padding\" with 0.",
+              "_conv(layer, weight, stride, padding, bias=False) is a convolution of the layer's class.",
+              "_warn_unless_cheaper(\"factorize_conv\", rank, m, n) warns where the factors of the matrix (m, n) "
+              "save nothing."),
         mistakes=(
-            Mistake("(sh, 1), (ph, 0), bias=False)", "(sh, sw), (ph, 0), bias=False)",
+            Mistake("vertical, (sh, 1), (ph, 0)", "vertical, (sh, sw), (ph, 0)",
                     "The vertical half moves by the vertical stride only: its stride is (sh, 1)."),
-            Mistake("    if method != \"channel\":\n", "    if False:\n",
-                    "A method that there is not must be refused with a ValueError."),
-            Mistake("_warn_unless_cheaper(\"factorize_conv\", rank, V, H)", "pass",
+            Mistake("_warn_unless_cheaper(\"factorize_conv\", rank, len(V), len(H))", "pass",
                     "Factors that take as many multiplications as the whole, or more, need a warning: "
                     "_warn_unless_cheaper gives it."),
-            Mistake("H.reshape(O, kw, rank).transpose(0, 2, 1)", "H.reshape(O, rank, kw)",
-                    "The rows of H count outputs and columns of the kernel: reshape to (O, kw, r), then "
-                    "exchange the axes."),
+            Mistake("H.reshape(n_out, 1, kw, rank).transpose(0, 3, 1, 2)", "H.reshape(n_out, rank, 1, kw)",
+                    "The rows of H count outputs and columns of the kernel: reshape to (O, 1, kw, r), then "
+                    "move the last axis."),
             Mistake("(sh, 1), (ph, 0), bias=False)", "(sh, 1), (ph, 0))",
                     "The bias belongs to the outputs: only the second convolution has it."),
             Mistake("(0, pw))", "(ph, pw))",
                     "The first half has padded above and below already: the second pads left and right, (0, "
                     "pw)."),
-            Mistake("rank, C, kh, kw), (sh, sw), (ph, pw), bias=False)",
-                    "rank, C, kh, kw), (1, 1), (ph, pw), bias=False)",
+            Mistake("filters, (sh, sw), (ph, pw)", "filters, (1, 1), (ph, pw)",
                     "The stride is lost: by channels the first convolution takes all of it."),
             Mistake("V.T.reshape(rank, C, kh, 1)", "V.reshape(rank, C, kh, 1)",
                     "Each column of V is a filter: transpose, so that filters come first, before you "

@@ -15,13 +15,13 @@ RANKS = [
     {"ops", "idx", "pictures", "ucr", "contract"},
     {"gradcheck", "debug", "data", "sweep"},
     {"functional"},
-    {"nn", "optim", "lbfgs"},
+    {"nn", "optim", "optimizer", "schedules", "lbfgs"},
     {"train", "checkpoint"},
     {"interpolation", "compression", "selfsupervised"},
     {"exercises"},
 ]
 LESSONS = RANKS[6]
-PARTS_OF_TENSOR = {"operators", "protocols", "scope"}    # tested in test_tensor
+PARTS = {"operators", "protocols", "scope", "optimizer", "schedules"}    # of tensor and optim: tested there
 ALLOWED = {
     "tinyml": {"numpy", "tinyml"},
     "tests": {"numpy", "tinyml", "pytest", "hypothesis", "strategies", "equations"},
@@ -134,7 +134,7 @@ def test_the_law_of_the_stem():
             assert stem in tests, f"{stem} needs tests/test_{stem}.py"
             assert stem in demos | HELPERS, f"{stem} needs demos/{stem}.py"
         elif family not in LESSONS | {"__init__", "exercises"}:
-            assert family in tests | {"idx", "phrasebook", "progress", *PARTS_OF_TENSOR}, f"{family} needs tests/test_{family}.py"
+            assert family in tests | {"idx", "phrasebook", "progress", *PARTS}, f"{family} needs tests/test_{family}.py"
 
 
 def test_no_random_state_is_global():

@@ -16,29 +16,29 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
         hints=("Follow the three lines of the docstring. Each parameter has a velocity of its own, by its number i.",
                "g + weight_decay p first; then v = momentum v + g, which starts from zeros; then p - lr v, or with "
                "Nesterov p - lr (g + momentum v). Bind p.data to a new array, never write into the old one or into g.",
-               "v = momentum * self.velocity.get(i, 0) + g; self.velocity[i] = v; g = g + momentum * v if "
-               "nesterov else v; p.data = p.data - lr * g"),
+               "v = momentum * self.velocity.get(i, 0) + g; self.velocity[i] = v; direction = g + momentum * v "
+               "if nesterov else v; p.data = p.data - lr * direction"),
         mistakes=(
-            Mistake("p.data - lr * g", "p.data + lr * g",
+            Mistake("p.data - lr * direction", "p.data + lr * direction",
                     "Descent goes against the gradient: subtract lr g."),
             Mistake("            v += g\n", "            v += (1 - momentum) * g\n",
                     "This is an average of gradients; momentum here is v = momentum v + g, without a factor 1 - momentum."),
-            Mistake("g = g + momentum * v if nesterov else v", "g = v",
+            Mistake("g + momentum * v if nesterov else v", "v",
                     "Nesterov's step looks ahead: g + momentum v instead of v."),
             Mistake("g + weight_decay * p.data", "g + weight_decay * np.square(p.data)",
                     "The gradient of the penalty weight_decay |p|^2 / 2 is weight_decay p."),
             Mistake("g + weight_decay * p.data", "g - weight_decay * p.data",
                     "The sign of the decay: its gradient is added to g, so that the step makes p smaller."),
-            Mistake("            g = g + momentum * v if", "            g = g - weight_decay * p.data + momentum * v if",
+            Mistake("direction = g + momentum * v if", "direction = g - weight_decay * p.data + momentum * v if",
                     "The decay belongs to g once and for all: Nesterov's g + momentum v has the g with the decay."),
-            Mistake("            v += g\n            g = g + momentum * v if nesterov else v\n"
-                    "        p.data = p.data - lr * g",
-                    "            v += lr * g\n            g = lr * g + momentum * v if nesterov else v\n"
-                    "        p.data = p.data - (g if momentum else lr * g)",
+            Mistake("            v += g\n            direction = g + momentum * v if nesterov else v\n"
+                    "        p.data = p.data - lr * direction",
+                    "            v += lr * g\n            direction = lr * g + momentum * v if nesterov else v\n"
+                    "        p.data = p.data - (direction if momentum else lr * g)",
                     "v is a sum of gradients without lr: the rate may have changed when v is used again."),
             Mistake("if i not in self.velocity:", "if True:",
-                    "The velocity must live on from step to step; yours starts from zero every time."),
-            Mistake("p.data = p.data - lr * g", "p.data -= lr * g",
+                    "The velocity must be kept from step to step; yours starts from zero every time."),
+            Mistake("p.data = p.data - lr * direction", "p.data -= lr * direction",
                     "The old array may still be needed by a graph: bind p.data to a new one instead of writing into it."))),
     Exercise(
         name="adam", target="tinyml.optim:Adam.update", level=3, minutes=30, after=("sgd",),
@@ -66,13 +66,13 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
             Mistake("if weight_decay and self.decoupled:", "if False:",
                     "With self.decoupled (AdamW) the decay multiplies p and never enters the gradient."),
             Mistake("(1 - beta2) * g * g", "(1 - beta2) * np.abs(g)",
-                    "v averages the squares of the gradient, not their sizes."),
+                    "v averages the squares of the gradient, not its absolute values."),
             Mistake("(1 - beta2) * g * g", "(1 - beta2) * g",
                     "v averages the squares of the gradient, not the gradient itself: that is m."),
             Mistake("(np.sqrt(v_hat) + eps)", "((np.sqrt(v) + eps) / math.sqrt(1 - beta2 ** t))",
                     "v is corrected before eps is added: sqrt(v^) + eps, not sqrt(v) + eps over the correction."),
             Mistake("if weight_decay and self.decoupled:", "if weight_decay:",
-                    "Without self.decoupled the decay is a part of the gradient, g + weight_decay p."),
+                    "Without self.decoupled the decay is part of the gradient, g + weight_decay p."),
             Mistake("beta1, beta2 = betas", "beta2, beta1 = betas",
                     "The first of betas is beta1, the memory of m, and the second beta2, that of v."),
             Mistake("t = self.t.get(i, 0) + 1", "t = 1",
@@ -81,11 +81,11 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                     "The sign: Adam too goes against the gradient."))),
     Exercise(
         name="clip_grad_norm_", target="tinyml.optim:clip_grad_norm_", level=2, minutes=15, keep=1, after=("sgd",),
-        task="Shorten all gradients together to a largest norm, in their direction",
+        task="Scale all gradients together down to a largest norm, keeping their direction",
         tests=(f"{TESTS}::test_clipping_shortens_the_gradient_and_keeps_its_direction",
                f"{TESTS}::test_clipping_squares_no_float32",
                f"{TESTS}::test_clipping_refuses_what_has_no_direction"),
-        hints=("All gradients are one long vector; it has one norm, and one factor scales it.",
+        hints=("All gradients form one long vector; it has one norm, and one factor scales it.",
                "||g|| = sqrt(sum of all squares), in float64. If it is more than max_norm, every p.grad becomes p.grad "
                "max_norm / ||g||, in its own dtype. Return the norm before as a float.",
                "with_grad = [p for p in parameters if p.grad is not None], a list as it is needed twice; norm = "
@@ -93,7 +93,7 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                "finite; if norm > max_norm: p.grad = np.asarray(p.grad * (max_norm / norm)) for each; return norm"),
         mistakes=(
             Mistake("p.grad.astype(np.float64)", "p.grad",
-                    "The square of 1e20 is no float32: add up the squares in float64."),
+                    "1e20 squared overflows float32: add up the squares in float64."),
             Mistake("    if norm > max_norm:\n", "    if True:\n",
                     "A gradient that is short enough stays as it is; yours is stretched to max_norm."),
             Mistake("(max_norm / norm)", "max_norm", "The factor is max_norm / norm, so that the new norm is max_norm."),
@@ -101,11 +101,11 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                     "sum(math.sqrt(float(np.vdot(g, g))) for g in wide)",
                     "One norm of all gradients together: add the squares first, then take one root."),
             Mistake("    return norm", "    return min(norm, max_norm)",
-                    "What is returned is the norm before clipping."),
+                    "Return the norm before clipping."),
             Mistake("p.grad = np.asarray(p.grad * (max_norm / norm))", "p.grad *= max_norm / norm",
                     "A gradient of `backward` cannot be written to, it may be shared: bind p.grad to a new array."),
             Mistake("np.asarray(p.grad * (max_norm / norm))", "p.grad * (max_norm / norm)",
-                    "Where p has no axes, NumPy's product is a number, and no array: np.asarray(...) around it."),
+                    "For a p without axes NumPy's product is a number, not an array: put np.asarray(...) around it."),
             Mistake("    if not math.isfinite(norm):", "    if False:",
                     "A gradient with NaN or infinity has no direction: refuse it with a ValueError before any change."),
             Mistake("(max_norm / norm)", "(max_norm / (norm + 1e-6))",

@@ -1,152 +1,127 @@
-"""How far can an image be changed and still show the same thing?
+"""How much may an image change and still show the same thing?
 
-MATH5836 week 10, section 10.3.2, step 1; Chen et al. 2020, section 3. Contrastive learning is told that two
-views of an image show the same thing. That must be true, and it must be news: views that hardly differ teach
-nothing, views of which nobody can say what they show teach what is wrong.
+MATH5836 week 10, section 10.3.2, step 1; Chen et al. 2020, section 3. Contrastive learning is
+told that two views of an image show the same thing. This must be true, and it must not be
+trivial: views that hardly differ teach nothing, and views that nobody recognises teach something
+wrong.
 
-You will see the views of a few digits, one kind of change in each row; what comes of the nearest neighbour, in
-pixels, as the changes get stronger: is it still the image that the view was made of, or at least one of the
-same digit; and why all geometric changes are one affine map: each resampling blurs.
+You will see views of a few digits, with one kind of change in each row; how often the image
+nearest to a view is its original, or another image of the same digit, as the changes get
+stronger; and why all geometric changes are one affine map: each resampling blurs.
 
-Predict first: of the views that `demos/simclr.py` trains with, how many are nearest to their own original? How
-many to an image of the same digit? What is left of a digit that is turned by 45 degrees in twelve steps?
+Predict first: of the views that `demos/simclr.py` trains with, how many are nearest to their own
+original? How many to an image of the same digit? How much contrast does a digit keep that is
+turned by 45 degrees in twelve steps?
 """
 # %% Constants
 import time
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLUE, GREEN, ORANGE, PURPLE, label_line, start
+from common import BLUE, GREEN, PURPLE, start
+from panels import curve, sheet
 
 from tinyml.data import digits
 from tinyml.selfsupervised.augmentations import add_noise, affine, compose, erase, random_affine
 
 demo = start(__file__, __doc__)
-GEOMETRY = dict(rotate=0.35, scale=0.2, shear=0.3, shift=0.5)    # those of demos/simclr.py
-NOISE = 0.2
+GEOMETRY = dict(rotate=0.35, scale=0.2, shear=0.3, shift=0.5)    # as in demos/simclr.py
+SIGMA = 0.2                                 # standard deviation of the noise, as there
 SHOWN = 10                                  # digits in the picture
-STRENGTHS = np.linspace(0, 2.5, 6 if demo.quick else 11)         # times these
-TURN, MOST_STEPS = np.pi / 4, 12            # in so many steps, at most
-REPEATS = 20 if demo.quick else 100         # for the throughput
+STRENGTHS = np.linspace(0, 2.5, 6 if demo.quick else 11)    # factors of all this
+TURN, MOST_STEPS = np.pi / 4, 12            # a rotation, and in how many steps at most
+REPEATS = 20 if demo.quick else 100         # for the speed
 
-# %% Data
+# %% Data: handwritten digits
 X, y = digits()
 images = X.reshape(-1, 8, 8)
 
 
+# %% A view is a chain of random changes, here of the strength s
+def view_of_strength(s):
+    strengths = {name: s * strength for name, strength in GEOMETRY.items()}
+    return compose(random_affine(**strengths), add_noise(s * SIGMA))
+
+
+demo.claim("views of strength 0 are the images, bit for bit (fraction of equal pixels)",
+           (view_of_strength(0)(X, demo.rng) == X).mean(), at_least=1)
+
+
+# %% The affine map is exact where no pixel falls between two
 def rotation(angle):
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
-def strong(s):
-    """The view of demos/simclr.py, s times as strong."""
-    geometry = {name: s * strength for name, strength in GEOMETRY.items()}
-    return compose(random_affine(**{**geometry, "scale": min(geometry["scale"], 0.9)}), add_noise(s * NOISE))
+quarter_turn = affine(images, rotation(np.pi / 2))
+demo.claim("a turn by 90 degrees is np.rot90 (largest difference)",
+           np.abs(quarter_turn - np.rot90(images, axes=(1, 2))).max(), at_most=1e-5)
+moved = np.pad(images, [(0, 0), (2, 0), (0, 3)])[:, :8, 3:]    # two rows down, three columns left
+demo.claim("a shift by whole pixels copies them (fraction of equal pixels)",
+           (affine(images, np.eye(2), (2, -3)) == moved).mean(), at_least=1)
 
-
-# %% Experiment: what is nearest to a view?
-def nearest(views):
-    """The row of X that is nearest to each view, in pixels."""
-    return ((X * X).sum(axis=1) - 2 * views @ X.T).argmin(axis=1)
-
-
+# %% Experiment: is the image nearest to a view its original, or at least one of the same digit?
 itself, same_digit = [], []
 for s in demo.progress(STRENGTHS, "views"):
-    rows = nearest(strong(s)(X, demo.rng))
-    itself.append((rows == np.arange(len(X))).mean())
-    same_digit.append((y[rows] == y).mean())
-itself, same_digit = np.array(itself), np.array(same_digit)
-used = np.abs(STRENGTHS - 1).argmin()
+    views = view_of_strength(s)(X, demo.rng)
+    distance2 = (X ** 2).sum(axis=1) - 2 * views @ X.T    # less |view|^2
+    nearest = distance2.argmin(axis=1)
+    itself.append((nearest == np.arange(len(X))).mean())
+    same_digit.append((y[nearest] == y).mean())
 
-# %% Experiment: one turn in many steps, and the speed of it all
+# %% Views as in SimCLR hide which image they come from, but not which digit
+demo.record("strengths", STRENGTHS)
+demo.record("views nearest to their original", itself)
+demo.record("views nearest to an image of the same digit", same_digit)
+used = STRENGTHS.tolist().index(1)
+demo.claim("most views are nearest to another image than their original (fraction)",
+           1 - itself[used], above=0.5)
+demo.claim("but to one of the same digit (fraction)", same_digit[used], at_least=0.65)
+demo.claim("stronger is not always better: in the end the digit is lost too (fall)",
+           same_digit[used] - same_digit[-1], at_least=0.1)
+
+# %% Experiment: the same rotation in one step, in two, ...; each step interpolates anew
 steps = np.arange(1, MOST_STEPS + 1)
-turned = []
+contrast, turned = [], {}
 for n in steps:
-    x = images
+    turned[n] = images
     for _ in range(n):
-        x = affine(x, rotation(TURN / n))
-    turned.append(x)
-contrast = np.array([np.linalg.norm(x) for x in turned]) / np.linalg.norm(images)
+        turned[n] = affine(turned[n], rotation(TURN / n))
+    contrast.append(np.linalg.norm(turned[n]) / np.linalg.norm(images))
+demo.record("contrast after a rotation in 1, 2, ... steps", contrast)
+demo.claim(f"a rotation in {MOST_STEPS} steps loses contrast that one step keeps (ratio)",
+           contrast[-1] / contrast[0], at_most=0.9)
 
-view, batch = strong(1), X[:256]
+# %% Speed: images per second of processor time, in batches of 256
+view, batch = view_of_strength(1), X[:256]
 began = time.process_time()
 for _ in range(REPEATS):
     view(batch, demo.rng)
 speed = REPEATS * len(batch) / max(time.process_time() - began, 1e-9)
+demo.finding("views are fast to draw (images per second)", speed, at_least=30_000)
 
 # %% Figure
-ROWS = {"as it is": compose(), **{name: random_affine(**{name: s}) for name, s in GEOMETRY.items()},
-        "erase": erase(2), "noise": add_noise(NOISE), "a view": strong(1), "another": strong(1)}
+chosen = images[[demo.rng.choice(np.flatnonzero(y == digit)) for digit in range(SHOWN)]]
+changes = {"original": compose()}
+changes |= {name: random_affine(**{name: strength}) for name, strength in GEOMETRY.items()}
+changes |= {"erase": erase(2), "noise": add_noise(SIGMA), "a view": view, "another": view}
 
-
-def mosaic(pictures):
-    """Pictures of shape (rows, columns, 8, 8) side by side, with lines between them."""
-    framed = np.pad(pictures, [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=0.3)
-    return framed.transpose(0, 2, 1, 3).reshape(10 * framed.shape[0], 10 * framed.shape[1])
-
-
-def draw_views(ax):
-    chosen = images[[demo.rng.choice(np.flatnonzero(y == k % 10)) for k in range(SHOWN)]]
-    ax.imshow(mosaic(np.array([f(chosen, demo.rng) for f in ROWS.values()])), cmap="gray_r", vmin=0, vmax=1)
-    ax.set(xticks=[], yticks=10 * np.arange(len(ROWS)) + 4.5, yticklabels=ROWS,
-           title="Each row one kind of change; the last two, a pair")
-    ax.tick_params(length=0)
-    ax.grid(False)
-    ax.spines[:].set_visible(False)
-
-
-def draw_nearest(ax):
-    for values, text, color, marker, dy in ((same_digit, "the same digit", GREEN, "s", 0),
-                                            (itself, "its original", BLUE, "o", 0)):
-        line, = ax.plot(STRENGTHS, 100 * values, color=color, marker=marker)
-        label_line(ax, line, text, dy=dy)
-    ax.axvline(1, color="0.5", linestyle=":")
-    ax.text(1.03, 95, "as in simclr", color="0.35")
-    ax.set(xlabel="strength of the changes", ylabel="nearest image to a view, %", ylim=(0, 103),
-           title="A view is a stranger to its original, of the same digit")
-
-
-def draw_turns(ax):
-    ax.plot(steps, 100 * contrast, color=PURPLE, marker="D")
-    ax.set(xlabel=f"turned by {np.degrees(TURN):.0f} degrees in so many steps",
-           ylabel="contrast left, % of the norm", ylim=(0, 103), title="Every resampling blurs: so let there be one")
-    for k, x in ((0, 0.1), (-1, 0.74)):
-        inset = ax.inset_axes([x, 0.06, 0.24, 0.42])
-        inset.imshow(turned[k][0], cmap="gray_r", vmin=0, vmax=1)
-        inset.set(xticks=[], yticks=[])
-        inset.grid(False)
-        inset.spines[:].set_visible(True)
-        inset.set_title(f"{steps[k]} step{'s' if k else ''}", fontsize=10, loc="center", pad=4)
-
-
-figure = plt.figure(figsize=(14, 8.4))
-figure.suptitle(f"{100 * itself[used]:.0f} % of the views are nearest to their own original, "
-                f"{100 * same_digit[used]:.0f} % to an image of the same digit")
+figure = plt.figure(figsize=(14, 7.6))
+figure.suptitle(f"Of the views that SimCLR uses, {100 * itself[used]:.0f} % are nearest to their "
+                f"own original, {100 * same_digit[used]:.0f} % to the same digit")
 left, right = figure.subfigures(1, 2, width_ratios=[1.1, 1])
-draw_views(left.subplots())
-for ax, draw in zip(right.subplots(2, 1), (draw_nearest, draw_turns)):
-    draw(ax)
-
-# %% Claims
-demo.record("strengths", STRENGTHS)
-demo.record("views nearest to their original", itself)
-demo.record("views nearest to an image of the same digit", same_digit)
-demo.record("contrast after 1, 2, ... steps", contrast)
-demo.record("speed", speed, "images per second of processor time")
-quarter = affine(images, rotation(np.pi / 2))
-down = np.pad(images, [(0, 0), (2, 0), (0, 3)])[:, :8, 3:]    # two rows down, three columns to the left
-demo.claim("views without strength are the images, bit for bit (share of equal pixels)",
-           (strong(0)(X, demo.rng) == X).mean(), at_least=1)
-demo.claim("a turn by 90 degrees is np.rot90 (largest difference)",
-           np.abs(quarter - np.rot90(images, axes=(1, 2))).max(), at_most=1e-5)
-demo.claim("a shift by whole pixels copies them (share of equal pixels)",
-           (affine(images, np.eye(2), (2, -3)) == down).mean(), at_least=1)
-demo.claim("most views of demos/simclr.py are nearest to another image than their original (share)",
-           1 - itself[used], above=0.5)
-demo.claim("but to one of the same digit (share)", same_digit[used], at_least=0.65)
-demo.claim("stronger is not always better: far beyond that, the digit is lost too (fall of the share)",
-           same_digit[used] - same_digit[-1], at_least=0.1)
-demo.claim(f"a turn in {MOST_STEPS} steps loses contrast that one step keeps (ratio of what is left)",
-           contrast[-1] / contrast[0], at_most=0.9)
-demo.finding("a view is made fast (images per second)", speed, at_least=30_000)
+sheet(left.subplots(), {name: f(chosen, demo.rng) for name, f in changes.items()},
+      title="One kind of change in each row; last, two views")
+upper, lower = right.subplots(2, 1)
+curve(upper, STRENGTHS, 100 * np.array(same_digit), "the same digit", color=GREEN, marker="s")
+curve(upper, STRENGTHS, 100 * np.array(itself), "its original", color=BLUE, marker="o")
+upper.axvline(1, color="0.5", linestyle=":")
+upper.text(1.03, 95, "as in SimCLR", color="0.35")
+upper.set(xlabel="strength of the changes", ylabel="nearest to a view, %", ylim=(-4, 103),
+          title="Stronger changes hide the original first, then the digit")
+curve(lower, steps, 100 * np.array(contrast), color=PURPLE, marker="D")
+lower.set(xlabel=f"steps of a rotation by {np.degrees(TURN):.0f} degrees", ylim=(0, 103),
+          ylabel="contrast, % of the original's", title="Each resampling blurs")
+for n, x in ((1, 0.1), (MOST_STEPS, 0.74)):
+    inset = lower.inset_axes([x, 0.06, 0.24, 0.42])
+    sheet(inset, {"": turned[n][:1]}, title=f"{n} step{'s' * (n > 1)}")
 demo.finish(figure)

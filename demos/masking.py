@@ -2,8 +2,8 @@
 
 MATH5836 week 10, section 10.3.1. One idea, four kinds of data. Letters of a text become [MASK],
 another letter, or stay, as in BERT. Three quarters of the patches of a digit are hidden, as in
-MAE. Spans of readings become zero: eight light sensors scan a strip of handwritten digits. Edges of a
-graph are hidden among pairs without an edge.
+MAE. Spans of readings become zero: eight light sensors scan a strip of handwritten digits. Edges
+of a graph are hidden among pairs without an edge.
 
 You will see examples, and how much of the hidden part the simplest guess from the visible rest
 knows, without training any network. The scale is 0 for a blind guess and 1 for the truth.
@@ -180,5 +180,6 @@ sheet(axes[1], {"seen": seen[:4], "truth": truth[:4], "seen ": seen[4:8], "truth
       title=f"Images: {100 * PATCHES:.0f} % of the patches are hidden")
 bars(axes[2], {name: 100 * value for name, value in known.items()}, fmt="%.0f %%",
      colors=[VERMILLION, GREEN, BLUE, BLUE, BLUE, PURPLE],
-     title="How far the simplest guess gets", xlabel="from a blind guess (0) to the truth (100), %")
+     title="How far the simplest guess gets",
+     xlabel="from a blind guess (0) to the truth (100), %")
 demo.finish(figure)

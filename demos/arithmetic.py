@@ -1,73 +1,97 @@
 """What does a coder gain that learns where a network keeps its weights?
 
-MATH5836 week 10, section 10.2; Han, Mao and Dally 2016, Deep Compression; Rissanen and Langdon 1979. A
-network learns handwritten digits and is pruned. Where the kept weights of its first layer stand, and which of
-8 shared values each has, is coded by Huffman words for gaps, as in the paper, and by adaptive arithmetic
-coding. To see what is learnt, structure is destroyed in two steps: pixels (columns) in a random order, then
-all entries.
+MATH5836 week 10, section 10.2; Han, Mao and Dally 2016, Deep Compression; Rissanen and Langdon
+1979. A network learns handwritten digits, and its first layer is pruned. The codes of the kept
+weights, and of their 8 shared values, are written as gaps with Huffman codewords, as in the
+paper, and by adaptive arithmetic coding. Then the structure is destroyed in two steps: the
+pixels (columns) are shuffled, then all entries.
 
-You will see what some hidden units keep of the image; the bytes of each coding beside the entropy; and what
-learning has saved after every unit.
+You will see what some hidden units keep of the image; the bytes of each coding beside the
+entropy; and the bytes that learning has saved after every unit.
 
-Predict first: the entropy of the codes is the limit for every code that treats entries alike. Can a code be
-below it? On images of only 8 x 8 pixels, what is worth more: to know which pixels are used at all, or that
-neighbours are kept together?
+Predict first: no code for single, independent entries is shorter than the entropy. Can a code
+for this matrix be? On images of only 8 x 8 pixels, what is worth more: to know which pixels are
+used, or that neighbours are kept together?
 """
 # %% Constants
 import math
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, ORANGE, SKY, VERMILLION, label_line, start
+from common import BLACK, BLUE, GREEN, ORANGE, SKY, VERMILLION, start
+from panels import curve, sheet
 
 from tinyml import nn, optim
 from tinyml.compression.coding.arithmetic import best_lag, code_matrix
 from tinyml.compression.coding.huffman import entropy
 from tinyml.compression.coding.sparse_codes import all_codings
+from tinyml.compression.pruning import cubic_sparsity, hold, magnitude_mask
 from tinyml.compression.weight_sharing import SharedWeight
 from tinyml.data import digits, train_test_split
 from tinyml.train import accuracy, fit
 
 demo = start(__file__, __doc__)
 UNITS = 200 if demo.quick else 400      # hidden units: rows of the matrix
-KEPT = 0.1                              # share of the first layer's weights that is kept
-EPOCHS = 6 if demo.quick else 20        # of training, and as many of fine-tuning
-VALUES = 8                              # shared values
-SIDE = 8                                # pixels of an image's side
-SHOWN = 24                              # units in the picture
+KEPT = 0.1                              # fraction of the first layer's weights that is kept
+EPOCHS = 6 if demo.quick else 20        # of training, and as many of pruning
+K = 8                                   # shared values
+SIDE = 8                                # pixels along a side of the image
 
-# %% Data
+# %% Train a network of one hidden layer on digits.
 X, y = digits()
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, rng=demo.rng, stratify=y)
-
-# %% Model: trained, its first layer pruned to the largest weights step by step, fine-tuned
-model = nn.Sequential(nn.Linear(SIDE ** 2, UNITS, rng=demo.rng), nn.ReLU(),
-                      nn.Linear(UNITS, 10, rng=demo.rng))
-adam, first = optim.Adam(model.parameters(), lr=2e-3), model[0].weight
+first = nn.Linear(SIDE ** 2, UNITS, rng=demo.rng)
+model = nn.Sequential(first, nn.ReLU(), nn.Linear(UNITS, 10, rng=demo.rng))
+adam = optim.Adam(model.parameters(), lr=2e-3)
 settings = dict(optimizer=adam, batch_size=32, rng=demo.rng)
 fit(model, X_train, y_train, epochs=EPOCHS, label="train", **settings)
 
+# %% Prune its first layer a little in every epoch, until 10 % are left; then share 8 values.
+masks = {"0.weight": magnitude_mask(first.weight.data, amount=0)}
+hold(adam, model, masks)
+for t in range(1, EPOCHS + 1):
+    amount = cubic_sparsity(t, final=1 - KEPT, t_end=EPOCHS)
+    masks["0.weight"] = magnitude_mask(first.weight.data, amount=float(amount))
+    fit(model, X_train, y_train, epochs=1, label=f"prune {t}", **settings)
+codes = SharedWeight.from_weight(first.weight,
+                                 k=K).codes.astype(int)    # (UNITS, 64), 0 where pruned
+demo.record("test accuracy of the pruned network", accuracy(model, X_test, y_test))
+demo.record("weights kept of the first layer", np.count_nonzero(codes))
 
-def prune(amount):
-    """Keep the 1 - amount largest weights of the first layer, now and after every step."""
-    mask = np.abs(first.data) >= np.quantile(np.abs(first.data), amount)
+# %% Shuffle the pixels, which leaves busy and idle columns; then everything.
+pixels = demo.rng.permutation(SIDE ** 2)
+cases = {"as trained": codes,
+         "pixels\nshuffled": codes[:, pixels],
+         "all entries\nshuffled": demo.rng.permutation(codes.ravel()).reshape(codes.shape)}
 
-    def project():
-        first.data = np.where(mask, first.data, 0)
-    adam.projections[:] = [project]
-    project()
+# %% Write each matrix in both codings. The entropy of single entries is the same for all.
+limit = entropy(np.bincount(codes.ravel())) * codes.size / 8    # bytes
+gaps, arithmetic = [], []
+for case in cases.values():
+    written = all_codings(case, K)
+    gaps.append(min(len(written["gaps along rows"]), len(written["gaps along columns"])))
+    arithmetic.append(len(written["arithmetic"]))
+trained, pixels_shuffled, all_shuffled = arithmetic
+demo.record("entropy of the codes", limit, "bytes")
+demo.record("gaps: as trained, pixels shuffled, all shuffled", gaps, "bytes")
+demo.record("arithmetic: as trained, pixels shuffled, all shuffled", arithmetic, "bytes")
+demo.record("lag with the most pairs", best_lag(codes), "pixels")
+
+# %% The coder uses the structure: with less of it, it saves less.
+demo.claim("arithmetic coding is below the entropy of the codes (ratio)", trained / limit,
+           at_most=0.98)
+demo.claim("and below gaps (ratio)", trained / gaps[0], at_most=0.96)
+demo.claim("part of it is which pixels are used: shuffling all entries costs (ratio)",
+           all_shuffled / pixels_shuffled, above=1)
+demo.claim("part is that neighbours are kept together: shuffling pixels costs (ratio)",
+           pixels_shuffled / trained, above=1)
+demo.claim("without structure it comes near the entropy (ratio)", all_shuffled / limit,
+           within=(0.98, 1.05))
 
 
-for step in range(1, EPOCHS + 1):
-    prune((1 - KEPT) * (1 - (1 - step / EPOCHS) ** 3))
-    fit(model, X_train, y_train, epochs=1, label=f"prune {step}", **settings)
-codes = SharedWeight.from_weight(first, k=VALUES).codes.astype(int)
-right = accuracy(model, X_test, y_test)
-
-
-# %% Experiment: the codes as they are, and with less and less structure
+# %% To see it learn, ask for the price of each decision instead of writing it.
 class Meter:
-    """In the place of an encoder: it writes down what each answer costs, -log2 of its probability."""
+    """Takes the place of an Encoder, and notes -log2 of the probability of each decision."""
 
     def __init__(self):
         self.bits = []
@@ -77,95 +101,51 @@ class Meter:
         return bit
 
 
-def cost_of_rows(codes):
-    """Bits for each row, with what was learnt from those before it."""
+def cost_of_units(codes):
+    """Bits for each row, predicted from the rows before it."""
     meter = Meter()
-    code_matrix(meter, codes, k=VALUES, lag=best_lag(codes))
-    answers = codes.shape[1] + 3 * np.count_nonzero(codes, axis=1)    # 3 bits tell 8 values apart
-    return np.add.reduceat(meter.bits, answers.cumsum() - answers)
+    code_matrix(meter, codes, k=K, lag=best_lag(codes))
+    n_decisions = codes.shape[1] + 3 * np.count_nonzero(codes,
+                                                        axis=1)    # 3 bits tell 8 values apart
+    first_of_row = n_decisions.cumsum() - n_decisions
+    return np.add.reduceat(meter.bits, first_of_row)
 
 
-pixels = demo.rng.permutation(SIDE ** 2)
-cases = {"as it is": codes, "pixels\nshuffled": codes[:, pixels],
-         "all entries\nshuffled": demo.rng.permutation(codes.ravel()).reshape(codes.shape)}
-ways = [all_codings(case, VALUES) for case in cases.values()]
-H = entropy(np.bincount(codes.ravel())) * codes.size / 8
-gaps = np.array([min(len(way["gaps along rows"]), len(way["gaps along columns"])) for way in ways])
-learnt = np.array([len(way["arithmetic"]) for way in ways])
-lag = best_lag(codes)
-rows = np.array([cost_of_rows(case) for case in cases.values()])
-granted = H * 8 / UNITS    # bits for a unit, on average, by the best code that treats all entries alike
-
-# %% Figure: what units keep, bytes, learning
-figure, axes = plt.subplot_mosaic([["units", "bytes"], ["rows", "rows"]], figsize=(12, 9.4),
-                                  height_ratios=[1.15, 1])
-figure.suptitle(f"Learning where weights are kept: {100 * (1 - learnt[0] / gaps[0]):.0f} % fewer bytes than "
-                f"Huffman's gaps, {100 * (1 - learnt[0] / H):.0f} % fewer than the entropy")
-
-
-def draw_units(ax):
-    """Hidden units as images: what each keeps of the 8 x 8 pixels, and its sign."""
-    busy = np.argsort(-np.count_nonzero(codes, axis=1))[:SHOWN]
-    sign = np.sign(first.data[busy]).reshape(-1, 6, SIDE, SIDE)    # 6 units side by side
-    picture = np.zeros((len(sign) * (SIDE + 1) + 1, 6 * (SIDE + 1) + 1))
-    for i, line in enumerate(sign):
-        for j, unit in enumerate(line):
-            picture[i * 9 + 1:i * 9 + 9, j * 9 + 1:j * 9 + 9] = unit
-    colors = plt.matplotlib.colors.ListedColormap([BLUE, "white", VERMILLION])
-    ax.imshow(picture, cmap=colors, vmin=-1, vmax=1)
-    for i, j in np.argwhere(picture > 0):
-        ax.text(j, i, "+", ha="center", va="center", color="white", fontsize=6)
-    for k in range(7):
-        ax.axvline(9 * k, color="0.6", lw=0.8)
-    for k in range(len(sign) + 1):
-        ax.axhline(9 * k, color="0.6", lw=0.8)
-    ax.set(xticks=[], yticks=[], title=f"What {SHOWN} of {UNITS} units keep of the image: + and - (blue)")
-    ax.spines[:].set_visible(False)
-    ax.grid(False)
-
-
-def draw_bytes(ax):
-    x = np.arange(len(cases))
-    for shift, values, color, hatch, name in ((-0.2, gaps, ORANGE, "//", "Huffman's gaps"),
-                                              (0.2, learnt, SKY, "", "arithmetic")):
-        bars = ax.bar(x + shift, 100 * (values / H - 1), 0.38, color=color, hatch=hatch, edgecolor="white",
-                      label=name)
-        ax.bar_label(bars, [f"{v:,} B" for v in values], padding=3)
-    ax.axhline(0, linestyle="--", color=BLACK, lw=1.4)
-    ax.legend(loc="lower right")
-    ax.margins(y=0.15)
-    ax.set(xticks=x, xticklabels=cases, ylabel="% above the entropy (dashed)",
-           title=f"Tables included, beside {H:,.0f} bytes of entropy")
-    ax.grid(False, axis="x")
-
-
-def draw_rows(ax):
-    for bits, name, color, style in zip(rows, cases, (GREEN, BLUE, VERMILLION), ("-", "-.", ":")):
-        line, = ax.plot(np.arange(1, UNITS + 1), (granted - bits).cumsum() / 8, color=color, linestyle=style)
-        label_line(ax, line, name)
-    ax.axhline(0, linestyle="--", color=BLACK, lw=1.4)
-    ax.set(xlabel="hidden units coded", ylabel="bytes saved so far",
-           title="What learning is worth: bytes below the best fixed code (dashed), unit after unit")
-
-
-draw_units(axes["units"])
-draw_bytes(axes["bytes"])
-draw_rows(axes["rows"])
-
-# %% Claims
-demo.record("test accuracy of the pruned network", right)
-demo.record("weights kept of the first layer", np.count_nonzero(codes))
-demo.record("entropy of the codes", H, "bytes")
-demo.record("gaps: as it is, pixels, all shuffled", gaps, "bytes")
-demo.record("arithmetic: as it is, pixels, all shuffled", learnt, "bytes")
-demo.record("lag with the most pairs", lag, "pixels")
-demo.claim("its bytes are what the probabilities cost (bytes more)", learnt[0] - rows[0].sum() / 8,
+costs = np.array([cost_of_units(case) for case in cases.values()])    # (3, UNITS)
+saved = limit * np.arange(1, UNITS + 1) / UNITS - costs.cumsum(axis=1) / 8
+demo.claim("the bytes written are the sum of these costs (bytes more)",
+           trained - costs[0].sum() / 8,
            within=(0, 4))
-demo.claim("arithmetic coding is below the entropy of the codes (ratio)", learnt[0] / H, at_most=0.98)
-demo.claim("and below Huffman's gaps (ratio)", learnt[0] / gaps[0], at_most=0.96)
-demo.claim("part of that is which pixels are used: shuffling entries costs (ratio)", learnt[2] / learnt[1],
-           above=1)
-demo.claim("part is that neighbours go together: shuffling pixels costs (ratio)", learnt[1] / learnt[0],
-           above=1)
-demo.claim("without structure it comes near the entropy (ratio)", learnt[2] / H, within=(0.98, 1.05))
+
+# %% Figure
+figure, axes = plt.subplot_mosaic([["units", "bytes"], ["saved", "saved"]], figsize=(12, 9.4),
+                                  height_ratios=[1, 1])
+below_gaps, below_entropy = 100 * (1 - trained / gaps[0]), 100 * (1 - trained / limit)
+figure.suptitle(f"Learning where weights are kept: {below_gaps:.0f} % fewer bytes than gaps, "
+                f"{below_entropy:.0f} % fewer than the entropy")
+busiest = np.argsort(-np.count_nonzero(codes, axis=1))[:24]
+signs = np.sign(first.weight.data[busiest]).reshape(4, 6, SIDE, SIDE)
+sheet(axes["units"], {" " * i: row for i, row in enumerate(signs)}, low=-1, cmap="RdBu_r",
+      missing="0.85",
+      title=f"Weights that 24 of {UNITS} units keep: + red, - blue")
+
+x = np.arange(3)
+for shift, sizes, color, hatch, name in ((-0.2, gaps, ORANGE, "//", "gaps"),
+                                         (0.2, arithmetic, SKY, "", "arithmetic")):
+    drawn = axes["bytes"].bar(x + shift, 100 * (np.array(sizes) / limit - 1), 0.38, color=color,
+                              hatch=hatch,
+                              edgecolor="white", label=name)
+    axes["bytes"].bar_label(drawn, [f"{size:,} B" for size in sizes], padding=3)
+axes["bytes"].axhline(0, linestyle="--", color=BLACK, lw=1.4)
+axes["bytes"].legend(loc="lower right")
+axes["bytes"].margins(y=0.15)
+axes["bytes"].grid(False, axis="x")
+axes["bytes"].set(xticks=x, xticklabels=cases, ylabel="% above the entropy (dashed)",
+                  title=f"With tables, beside an entropy of {limit:,.0f} bytes")
+
+for values, name, color, style in zip(saved, cases, (GREEN, BLUE, VERMILLION), ("-", "-.", ":")):
+    curve(axes["saved"], np.arange(1, UNITS + 1), values, name, color=color, linestyle=style)
+axes["saved"].axhline(0, linestyle="--", color=BLACK, lw=1.4)
+axes["saved"].set(xlabel="hidden units written", ylabel="bytes saved so far",
+                  title="Bytes below the entropy (dashed), unit after unit")
 demo.finish(figure)

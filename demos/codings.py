@@ -1,13 +1,14 @@
 """Which coding is the shortest for which array of a network?
 
-MATH5836 week 10, section 10.2; Han, Mao and Dally 2016, Deep Compression. Arrays as they occur in networks
-(weights, pruned weights, codes of shared values, integers, masks) are written in every coding that suits them, and
-the shortest is kept.
+MATH5836 week 10, section 10.2; Han, Mao and Dally 2016, Deep Compression. Arrays as they occur
+in networks (weights, pruned weights, codes of shared values, integers, masks) are written in
+every coding that suits them, and the shortest is kept.
 
-You will see the bits per entry of each array in the file, beside those in memory, and the coding that was chosen.
+You will see the bits per entry of each array in the file, beside those in memory, and the coding
+that was chosen.
 
-Predict first: which arrays can no coding make much smaller? What do shared weights cost if they are stored as
-float32? And what does it cost to prune by mask * weight?
+Predict first: which arrays can no coding make much smaller? What do shared weights cost if they
+are stored as float32? And what does it cost to prune by mask * weight?
 """
 # %% Constants
 import matplotlib.pyplot as plt
@@ -54,7 +55,8 @@ for name, array in arrays.items():
 
 # %% Noise does not shrink: only the exponents of the weights are regular.
 demo.claim("weights hardly shrink (fraction of 32 bits)", bits["weights"] / 32, above=0.8)
-demo.claim("those rounded to 16 bits take no more than these (bits)", bits["weights rounded to float16"],
+demo.claim("those rounded to 16 bits take no more than these (bits)",
+           bits["weights rounded to float16"],
            at_most=16.1)
 
 # %% A zero of a pruned matrix is cheap, but -0.0 is not: the sign of every pruned weight stays.
@@ -64,19 +66,23 @@ demo.claim("pruning by mask * weight leaves -0.0, whose sign costs bits (more pe
 # %% Shared weights may be stored as float32: the codes and the codebook are found again.
 extra = (bits["pruned codes as float32"] - bits["pruned codes"]) * weight.size / 8
 demo.record("float32 instead of codes", extra, "bytes more")
-demo.claim("they take no more than their codes and a codebook (bytes more)", extra, at_most=4 * K + 2)
-demo.claim("pruned codes take less than a 32th of weights (ratio)", bits["weights"] / bits["pruned codes"],
+demo.claim("they take no more than their codes and a codebook (bytes more)", extra,
+           at_most=4 * K + 2)
+demo.claim("pruned codes take less than a 32th of weights (ratio)",
+           bits["weights"] / bits["pruned codes"],
            above=32)
 
 # %% Figure: bits in the file, in front of those in memory
 figure, ax = plt.subplots(figsize=(12, 5.6))
-figure.suptitle(f"From {min(bits.values()):.2f} to {max(bits.values()):.0f} bits per entry: zeros and "
-                "repetition pack well, noise does not")
+least, most = min(bits.values()), max(bits.values())
+figure.suptitle(f"From {least:.2f} to {most:.0f} bits per entry: zeros and repetition pack well, "
+                "noise does not")
 ax.barh(list(arrays), [8 * array.itemsize for array in arrays.values()], color="0.9", height=0.7)
 ax.barh(list(arrays), list(bits.values()), color=SKY, height=0.7)
 for i, name in enumerate(arrays):
     ax.text(bits[name] + 0.3, i, f"{bits[name]:.2f}:  {coding[name]}", va="center", fontsize=10)
 ax.invert_yaxis()
 ax.grid(False, axis="y")
-ax.set(xlabel="bits per entry in the file (grey: in memory)", title="The shortest coding of each array")
+ax.set(xlabel="bits per entry in the file (grey: in memory)",
+       title="The shortest coding of each array")
 demo.finish(figure)

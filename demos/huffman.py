@@ -1,15 +1,16 @@
 """How few bits can a symbol take, and how near does a Huffman code come?
 
-MATH5836 week 10, section 10.2; Huffman 1952; Han, Mao and Dally 2016, Deep Compression, section 4. The
-symbols are the 17 levels of ink in handwritten digits, and the entries of pruning masks, kept or not.
+MATH5836 week 10, section 10.2; Huffman 1952; Han, Mao and Dally 2016, Deep Compression, section
+4. The symbols are the 17 levels of ink in handwritten digits, and the entries of pruning masks,
+kept or not.
 
-You will see the code as a tree; the length of each codeword beside -log2 p, the length that the entropy
-counts for it; and the cost of a mask whose entries are coded one by one, in blocks, or as gaps between kept
-entries.
+You will see the code as a tree; the length of each codeword beside -log2 p, the length that the
+entropy counts for it; and the cost of a mask whose entries are coded one by one, in blocks, or
+as gaps between kept entries.
 
-Predict first: half of all pixels are blank. How long is the codeword of a blank pixel, and that of a rare
-level? A mask that keeps 1 % of the weights has an entropy of 0.08 bits per entry. How near can a Huffman code
-come, whose codewords have at least one bit?
+Predict first: half of all pixels are blank. How long is the codeword of a blank pixel, and that
+of a rare level? A mask that keeps 1 % of the weights has an entropy of 0.08 bits per entry. How
+near can a Huffman code come, whose codewords have at least one bit?
 """
 # %% Constants
 import matplotlib.pyplot as plt
@@ -86,9 +87,10 @@ def blocks(mask, m):
 block_cost = {m: np.array([bits_in_file(blocks(mask, m)) for mask in masks]) / N_ENTRIES
               for m in BLOCK_SIZES}
 excess = max(((cost - limit) * m).max() for m, cost in block_cost.items())
-demo.claim("single entries cost at least a bit each, even if few are kept (least)", block_cost[1].min(),
+demo.claim("single entries cost at least a bit each, even if few are kept (least)",
+           block_cost[1].min(),
            at_least=1)
-demo.claim("blocks of m entries cost at most 1/m bit above the entropy, and their table (m times the excess)",
+demo.claim("blocks of m cost at most 1/m bit above the entropy, and a table (m times the excess)",
            excess, at_most=1 + 8 * 8 * 256 / N_ENTRIES)
 
 
@@ -102,10 +104,10 @@ def gap_bits(mask):
 
 
 gap_cost = np.array([gap_bits(mask) for mask in demo.progress(masks, "masks")]) / N_ENTRIES
-sparse = (DENSITIES < 0.1) & (DENSITIES * N_ENTRIES > 1000)    # with enough gaps to be worth a table
+sparse = (DENSITIES < 0.1) & (DENSITIES * N_ENTRIES > 1000)    # enough gaps for a table
 worst = (gap_cost / limit)[sparse].max()
 demo.record("gaps above the entropy", gap_cost / limit - 1)
-demo.claim("gaps come near it if less than a tenth, but more than 1,000 entries are kept (largest ratio)",
+demo.claim("gaps come near it if less than a tenth, but over 1,000 are kept (largest ratio)",
            worst, at_most=1.06)
 
 
@@ -117,13 +119,16 @@ def draw_tree(ax):
         for left in [node for node in x if len(node) == depth and node.endswith("0")]:
             parent, right = left[:-1], left[:-1] + "1"
             x[parent] = (x[left] + x[right]) / 2
-            ax.plot([x[left], x[left], x[right], x[right]], [depth, depth - 1, depth - 1, depth], color="0.6",
-                    lw=1.4, zorder=1)
+            ax.plot([x[left], x[left], x[right], x[right]], [depth, depth - 1, depth - 1, depth],
+                    color="0.6", lw=1.4, zorder=1)
     box = dict(boxstyle="circle,pad=0.25", fc="white", ec=BLUE, lw=1.5)
     for i in leaves:
-        ax.text(x[codewords[i]], lengths[i] + 0.12, f"{i}", ha="center", va="top", weight="bold", bbox=box)
-        ax.text(x[codewords[i]], lengths[i] + 1.1, f"{p[i]:.1%}", ha="center", va="top", fontsize=9)
-    ax.set(xlim=(-0.7, 16.7), ylim=(max(lengths) + 1.8, -0.3), xticks=[], yticks=range(max(lengths) + 1),
+        ax.text(x[codewords[i]], lengths[i] + 0.12, f"{i}", ha="center", va="top", weight="bold",
+                bbox=box)
+        ax.text(x[codewords[i]], lengths[i] + 1.1, f"{p[i]:.1%}", ha="center", va="top",
+                fontsize=9)
+    ax.set(xlim=(-0.7, 16.7), ylim=(max(lengths) + 1.8, -0.3), xticks=[],
+           yticks=range(max(lengths) + 1),
            ylabel="bits of the codeword",
            title="The code of the 17 ink levels: 0 to the left, 1 to the right (below: frequency)")
     ax.grid(False, axis="x")
@@ -136,18 +141,23 @@ def draw_lengths(ax):
     ax.plot(x, -np.log2(p[order]), "--o", color=BLACK, ms=5, label=r"$-\log_2 p$")
     reference(ax, 5, "fixed length: 5 bits")
     ax.set(xlabel="ink level, the most frequent first", ylabel="bits", xticks=x, xticklabels=order,
-           ylim=(0, max(lengths) + 1.6), title=f"On average {mean_length:.3f} bits, the entropy is {H:.3f}")
+           ylim=(0, max(lengths) + 1.6),
+           title=f"On average {mean_length:.3f} bits, the entropy is {H:.3f}")
     ax.legend(loc="upper left")
     ax.grid(False, axis="x")
 
 
 def draw_masks(ax):
     for (m, cost), color in zip(block_cost.items(), (VERMILLION, ORANGE, PURPLE, GREEN)):
-        curve(ax, DENSITIES[::-1], cost[::-1], "one by one" if m == 1 else f"blocks of {m}", color=color,
+        curve(ax, DENSITIES[::-1], cost[::-1], "one by one" if m == 1 else f"blocks of {m}",
+              color=color,
               marker="o", ms=4)
-    curve(ax, DENSITIES[::-1], gap_cost[::-1], "gaps", theory=limit[::-1], color=BLUE, marker="D", ms=4)
-    ax.set(xscale="log", yscale="log", xlabel="fraction of entries kept (decreasing)", ylim=(None, 1.6),
-           ylabel="bits per entry, with the table", title="Masks: gaps follow the entropy (dashed)")
+    curve(ax, DENSITIES[::-1], gap_cost[::-1], "gaps", theory=limit[::-1], color=BLUE,
+          marker="D", ms=4)
+    ax.set(xscale="log", yscale="log", xlabel="fraction of entries kept (decreasing)",
+           ylim=(None, 1.6),
+           ylabel="bits per entry, with the table",
+           title="Masks: gaps follow the entropy (dashed)")
     ax.invert_xaxis()
 
 

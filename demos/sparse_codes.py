@@ -1,15 +1,16 @@
 """What does it cost to say which weights are kept, and how wide should a gap be?
 
-MATH5836 week 10, section 10.2; Han, Mao and Dally 2016, Deep Compression, section 2 and figure 2. Matrices of
-codes for 8 shared values, more or less of them pruned to 0, are written as Huffman codewords of all entries, as
-gaps and values, and by adaptive arithmetic coding. The gaps are tried in every width, with symbols of fixed
-length, as in the paper's figure, and with Huffman codewords.
+MATH5836 week 10, section 10.2; Han, Mao and Dally 2016, Deep Compression, section 2 and figure
+2. Matrices of codes for 8 shared values, more or less of them pruned to 0, are written as
+Huffman codewords of all entries, as gaps and values, and by adaptive arithmetic coding. The gaps
+are tried in every width, with symbols of fixed length, as in the paper's figure, and with
+Huffman codewords.
 
-You will see bits per entry against the fraction kept, beside the entropy; and the cost of a kept entry's
-position against the width of a gap.
+You will see bits per entry against the fraction kept, beside the entropy; and the cost of a kept
+entry's position against the width of a gap.
 
-Predict first: how many bits should a gap have if 2 % are kept, and if 20 % are? Does the width still matter
-when gaps get Huffman codewords?
+Predict first: how many bits should a gap have if 2 % are kept, and if 20 % are? Does the width
+still matter when gaps get Huffman codewords?
 """
 # %% Constants
 import matplotlib.pyplot as plt
@@ -29,7 +30,7 @@ WIDTHS = np.arange(1, 13)                                      # bits of a gap
 CODINGS = {"Huffman": VERMILLION, "gaps along rows": ORANGE, "arithmetic": BLUE}
 
 
-# %% Draw codes: each entry is kept with the same probability, values in the middle are more frequent.
+# %% Draw codes: entries are kept at random, and middle values are more frequent.
 def pruned_codes(density):
     weight = (np.arange(K) - (K - 1) / 2) / 2
     p = np.exp(-weight ** 2 / 2)
@@ -58,15 +59,15 @@ for name in CODINGS:
 sparse = DENSITIES < 0.3
 enough = sparse & (DENSITIES * n_entries > 1000)
 for name in ("gaps along rows", "arithmetic"):
-    demo.claim(f"{name}: fewer bits than a codeword for every entry if less than 0.3 is kept (largest ratio)",
+    demo.claim(f"{name}: fewer bits than Huffman where less than 0.3 is kept (largest ratio)",
                (bits[name] / bits["Huffman"])[sparse].max(), below=1)
-    demo.claim(f"{name}: near the entropy if at least 1,000 entries are kept (largest ratio)",
+    demo.claim(f"{name}: near the entropy where at least 1,000 entries are kept (largest ratio)",
                (bits[name] / limit)[enough].max(), at_most=1.1)
 
 
 # %% Try gaps in every width, with symbols of fixed length and with Huffman codewords.
 def gap_bits(codes):
-    """Bits per kept entry for its position: fixed length, and Huffman with its table, for each width."""
+    """Bits per kept entry for its position, for each width: of fixed length, and by Huffman."""
     positions = np.flatnonzero(codes)
     fixed, huffman = [], []
     for width in WIDTHS:
@@ -77,7 +78,8 @@ def gap_bits(codes):
     return fixed, huffman
 
 
-gaps = np.array([gap_bits(pruned_codes(density)) for density in FEW_DENSITIES])    # (densities, 2, widths)
+gaps = [gap_bits(pruned_codes(density)) for density in FEW_DENSITIES]
+gaps = np.array(gaps)    # (densities, 2, widths)
 position_limit = np.array([-np.log2(d) - (1 - d) / d * np.log2(1 - d) for d in FEW_DENSITIES])
 best_width = WIDTHS[gaps[:, 0].argmin(axis=1)]
 demo.record("best width of gaps of fixed length", best_width, "bits")
@@ -86,17 +88,20 @@ demo.record("best width of gaps of fixed length", best_width, "bits")
 fixed, huffman = gaps.min(axis=2).T / position_limit    # each in its best width
 demo.claim("the more is kept, the narrower is the best gap of fixed length (largest step, bits)",
            np.diff(best_width).max(), below=0)
-demo.claim("Huffman codewords for gaps come nearer to the entropy (largest ratio)", (huffman / fixed).max(), below=1)
+demo.claim("Huffman codewords for gaps come nearer to the entropy (largest ratio)",
+           (huffman / fixed).max(), below=1)
 demo.claim("and near it (largest ratio)", huffman.max(), at_most=1.12 if demo.quick else 1.06)
 
 # %% Figure
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.4))
-figure.suptitle("Skip the zeros: where 1 % is kept, gaps take "
-                f"{np.interp(0.01, DENSITIES, bits['gaps along rows']):.2f} bits per entry, a codeword for each takes 1")
+at_one_percent = np.interp(0.01, DENSITIES, bits["gaps along rows"])
+figure.suptitle(f"Skip the zeros: where 1 % is kept, gaps take {at_one_percent:.2f} bits per "
+                "entry, a codeword for each takes 1")
 for (name, color), marker in zip(CODINGS.items(), "osD"):
     curve(left, DENSITIES, bits[name], color=color, marker=marker, ms=5, label=name)
 left.plot(DENSITIES, limit, "--", color=BLACK, lw=1.4, label="entropy")
-left.set(xscale="log", yscale="log", xlabel="fraction of codes that are not 0", ylabel="bits per entry, with tables",
+left.set(xscale="log", yscale="log", xlabel="fraction of codes that are not 0",
+         ylabel="bits per entry, with tables",
          title="Gaps and arithmetic coding follow the entropy")
 left.legend()
 for (fixed, huffman), lowest, density, color, marker in zip(gaps, position_limit, FEW_DENSITIES,
@@ -105,6 +110,7 @@ for (fixed, huffman), lowest, density, color, marker in zip(gaps, position_limit
     right.plot(WIDTHS, huffman, color=color, marker=marker, ms=5)
     right.axhline(lowest, linestyle="--", color=BLACK, lw=1.1)
     right.text(12.4, lowest, f"{100 * density:.0f} % kept", va="center")
-right.set(xlabel="bits of a gap", ylabel="bits per kept entry for its position", ylim=(0, 17), xticks=WIDTHS,
+right.set(xlabel="bits of a gap", ylabel="bits per kept entry for its position", ylim=(0, 17),
+          xticks=WIDTHS,
           xlim=(0.5, 12.2), title="Fixed length (dotted), Huffman (solid), entropy (dashed)")
 demo.finish(figure)

@@ -84,7 +84,7 @@ kept = {name: accuracy(IntegerModel.from_float(model, spoiled, observer=observer
 # %% One digit on its way, and the clock
 codes = integer.quantize_input(X_test[:1])
 first = integer.layers[0]
-sums = first.accumulate(codes.astype(np.int32) - first.zero_in) + first.bias          # int32, (1, 128)
+sums = first.accumulate(codes, fast=False)                                            # int32, (1, 128)
 after = first(codes, fast=False)                                                      # uint8, (1, 128)
 real, whole = predict(model, X_test), predict(integer, X_test)
 

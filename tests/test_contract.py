@@ -289,6 +289,8 @@ def contracts():
             methods = vars(member).items() if inspect.isclass(member) else ()
             inner = [member, *(f for method, f in methods if method != "__init__")]
             for f in inner:
+                if inspect.isclass(f):    # a subclass may inherit its constructor
+                    f = next(cls for cls in f.__mro__ if "__init__" in vars(cls))
                 call = f.__init__ if inspect.isclass(f) else f
                 if getattr(call, "__globals__", {}).get("__name__") == "tinyml.contract":
                     yield f"{module.name}.{name}", Contract(call.__wrapped__, f)

@@ -5,57 +5,54 @@ INTEGER, CLIPPING = "tinyml.compression.integer", "tinyml.compression.clipping"
 
 CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
     Exercise(
-        name="quantize_multiplier", target=f"{INTEGER}:quantize_multiplier", level=3, minutes=20, keep=2,
+        name="quantize_multiplier", target=f"{INTEGER}:quantize_multiplier", level=3, minutes=20,
         after=("quantize",),
         task="Write a multiplier in (0, 1] as 2^-n M0 with M0 an integer of 31 bits",
         tests=("test_integer.py::test_a_multiplier_has_31_bits",
                "test_integer.py::test_multipliers_of_an_array_are_those_of_its_entries",
                "test_integer.py::test_multiplying_is_within_one_of_the_real_product"),
-        hints=("np.frexp takes a number apart into a fraction in [0.5, 1) and a power of 2.",
+        hints=("np.frexp splits a number into a fraction in [0.5, 1) and a power of 2.",
                "M0 = round(2^31 fraction), n = -exponent. Two corners: a fraction that rounds up to 2^31 "
-               "does not fit (2^31 - 1 is as near as can be), and M = 1 has exponent 1: M0 = 2^31 - 1, n = 0.",
-               "fraction, exponent = np.frexp(M); fixed = np.minimum(np.round(fraction * 2.0 ** 31), "
-               "INT32.max); return fixed and -exponent, but INT32.max and 0 where exponent > 0 (np.where), both "
-               ".astype(np.int32)"),
+               "does not fit, so take 2^31 - 1; and M = 1 has exponent 1, so take the largest float below 1 instead.",
+               "fraction, exponent = np.frexp(np.minimum(multiplier, np.nextafter(1, 0))); M0 = "
+               "np.minimum(np.round(...), INT32.max); return M0 and -exponent, both .astype(np.int32)"),
+        also=("M = 1, and a fraction that rounds up to 1, get the largest M0, 2^31 - 1; the n of M = 1 is 0.",),
         mistakes=(
-            Mistake("np.where(one, 0, -exponent)", "np.where(one, 0, exponent)",
+            Mistake("(-exponent)", "exponent",
                     "M = 2^-n M0: n is minus the exponent that frexp gives."),
             Mistake("fraction * 2.0 ** 31", "fraction * 2.0 ** 30",
                     "M0 is a fraction of 31 bits, round(2^31 M0): it lies between 2^30 and 2^31."),
-            Mistake("np.minimum(np.round(fraction * 2.0 ** 31), INT32.max)", "np.round(fraction * 2.0 ** 31)",
-                    "A fraction just below 1 rounds up to 2^31, which is no int32: take 2^31 - 1 at most."),
-            Mistake("one = exponent > 0", "one = exponent > 1",
+            Mistake("np.minimum(M0, INT32.max)", "M0",
+                    "A fraction just below 1 rounds up to 2^31, which overflows int32: take 2^31 - 1 at most."),
+            Mistake("np.minimum(multiplier, np.nextafter(1, 0))", "multiplier",
                     "M = 1 is 0.5 times 2^1, and n = -1 is no right shift: give it the largest M0 and n = 0."),
             Mistake("np.round(fraction * 2.0 ** 31)", "np.floor(fraction * 2.0 ** 31)",
-                    "M0 is rounded to the nearest integer, not cut off."))),
+                    "M0 is rounded to the nearest integer, not rounded down."))),
     Exercise(
         name="rounding_doubling_high_mul", target=f"{INTEGER}:rounding_doubling_high_mul", level=2, minutes=15,
-        keep=1, after=("quantize_multiplier",),
+        after=("quantize_multiplier",),
         task="Multiply two 31-bit fractions held as int32, rounded, without a float",
         tests=("test_integer.py::test_the_high_half_of_a_doubled_product_is_the_rounded_fraction",
                "test_integer.py::test_large_products_next_to_a_half_are_rounded_as_whole_numbers_are",
                "test_integer.py::test_multiplying_is_within_one_of_the_real_product"),
-        hints=("A product of two int32 needs int64. To round a right shift, add half of what it divides by "
-               "first.",
+        hints=("A product of two int32 needs int64. To round a right shift, first add half of what it divides by.",
                "(a b + 2^30) >> 31 in int64, at most 2^31 - 1, as int32.",
-               "product = a.astype(np.int64) * b; return np.minimum((product + ...) >> 31, "
+               "product = a.astype(np.int64) * b; rounded = (product + ...) >> 31; return np.minimum(rounded, "
                "INT32.max).astype(np.int32)"),
+        also=("Compute in integers: a float64 does not hold all 62 bits of a product.",),
         mistakes=(
             Mistake("a.astype(np.int64) * b", "(a.astype(np.int64) * b).astype(np.int32).astype(np.int64)",
                     "The product of two int32 has up to 62 bits: keep it in int64."),
-            Mistake("(product + (1 << 30)) >> 31", "product >> 31",
+            Mistake("(product + 2 ** 30) >> 31", "product >> 31",
                     "A shift rounds down: add half of 2^31 before it."),
-            Mistake("np.minimum((product + (1 << 30)) >> 31, INT32.max)", "((product + (1 << 30)) >> 31)",
-                    "-2^31 times -2^31 gives 2^31, which wraps around in an int32: take 2^31 - 1 at most."),
-            Mistake("np.minimum((product + (1 << 30)) >> 31, INT32.max)",
-                    "np.minimum(np.floor(product / 2 ** 31 + 0.5), INT32.max)",
-                    "A quotient is a float64 of 53 bits, and takes numbers next to a half for a half: shift "
-                    "whole numbers."),
-            Mistake("np.minimum((product + (1 << 30)) >> 31, INT32.max)",
-                    "np.minimum(np.sign(product) * (np.abs(product) + (1 << 30) >> 31), INT32.max)",
-                    "Of two as near the larger is taken, for negative products too: no absolute value."),
-            Mistake(">> 31", ">> 32", "The product is doubled: of 2 a b the upper half is a b / 2^31."),
-            Mistake("(1 << 30)", "(1 << 31)", "Half of what the shift divides by, 2^31, is 2^30."))),
+            Mistake("np.minimum(rounded, INT32.max)", "rounded",
+                    "-2^31 times -2^31 gives 2^31, which overflows int32: take 2^31 - 1 at most."),
+            Mistake("(product + 2 ** 30) >> 31", "np.floor(product / 2 ** 31 + 0.5)",
+                    "A quotient is a float64 with 53 bits; numbers close to a half become a half: shift integers."),
+            Mistake("(product + 2 ** 30) >> 31", "np.sign(product) * (np.abs(product) + 2 ** 30 >> 31)",
+                    "Halves go up, for negative products too: no absolute value."),
+            Mistake(">> 31", ">> 32", "The product is doubled: the upper half of 2 a b is a b / 2^31."),
+            Mistake("2 ** 30", "2 ** 31", "Half of what the shift divides by, 2^31, is 2^30."))),
     Exercise(
         name="requantize", target=f"{INTEGER}:requantize", level=2, minutes=15,
         after=("rounding_doubling_high_mul",),
@@ -66,31 +63,31 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
         hints=("Both roundings have functions of their own here: the product with M0, then the shift by n.",
                "rounding_right_shift(rounding_doubling_high_mul(acc, M0), n), plus zero_point in int64, where "
                "no sum wraps around, clipped, of the dtype that smallest_dtype names.",
-               "scaled = ...; codes = np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max); "
-               "codes.astype(...)"),
+               "product = ...; scaled = rounding_right_shift(product, shift); codes = "
+               "np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max); return codes.astype(...)"),
         mistakes=(
             Mistake("np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max)",
                     "np.clip(scaled.astype(np.int64), quant_min, quant_max) + zero_point",
                     "The limits are codes, zero point included: add it first, then clip."),
             Mistake("scaled.astype(np.int64) + zero_point", "scaled.astype(np.int64)",
                     "Output codes are shifted by Z3: add the zero point."),
-            Mistake("rounding_right_shift(rounding_doubling_high_mul(accumulator, multiplier), shift)",
-                    "rounding_doubling_high_mul(accumulator, multiplier)",
+            Mistake("rounding_right_shift(product, shift)", "product",
                     "M = 2^-n M0: after the product with M0 there is a shift by n."),
-            Mistake("rounding_right_shift(rounding_doubling_high_mul(accumulator, multiplier), shift)",
-                    "rounding_doubling_high_mul(accumulator, multiplier) >> shift",
+            Mistake("rounding_right_shift(product, shift)", "product >> shift",
                     "A plain shift rounds down: rounding_right_shift rounds to the nearest."),
             Mistake("scaled.astype(np.int64) + zero_point", "scaled + np.int32(zero_point)",
                     "With Z added, a large int32 wraps around: add in int64, and clip before you cast."),
-            Mistake("rounding_right_shift(rounding_doubling_high_mul(accumulator, multiplier), shift)",
+            Mistake("rounding_right_shift(product, shift)",
                     "np.round(accumulator * (multiplier / 2 ** 31) / 2.0 ** shift)",
-                    "This rounds once, in floats, and now and then to another code: first the product, then the "
-                    "shift, each rounded in whole numbers."),
-            Mistake("rounding_right_shift(rounding_doubling_high_mul(accumulator, multiplier), shift)",
-                    "rounding_doubling_high_mul(rounding_right_shift(accumulator, shift), multiplier)",
+                    "This rounds once, in floats, and sometimes to another code: first the product, then the "
+                    "shift, each rounded in integers."),
+            Mistake("rounding_doubling_high_mul(accumulator, multiplier)    # M0 acc\n"
+                    "    scaled = rounding_right_shift(product, shift)",
+                    "rounding_right_shift(accumulator, shift)\n"
+                    "    scaled = rounding_doubling_high_mul(product, multiplier)",
                     "The shift comes after the product: shifted first, the sum loses the digits that count."),
             Mistake("codes.astype(smallest_dtype(quant_min, quant_max))", "codes",
-                    "Codes are of the smallest dtype that holds them; yours still have eight bytes."),
+                    "Codes have the smallest dtype that holds them; yours still have eight bytes."),
             Mistake("codes.astype(smallest_dtype(quant_min, quant_max))", "codes.astype(float)",
                     "Codes are integers of the smallest dtype: no float belongs here."),
             Mistake("np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max)",

@@ -656,7 +656,7 @@ ERRORS = {    # message -> (kind of error, call)
         (ValueError, lambda: F.cross_entropy(Z, [0, 0], weight=[0, 1, 1])),
     "cross_entropy: ignore_index must be None for probabilities, got 5":
         (ValueError, lambda: F.cross_entropy(Z, np.eye(3)[:2], ignore_index=5)),
-    "cross_entropy: ignore_index must be an int or None, got 1.0":
+    "cross_entropy: ignore_index must be an int, got 1.0":
         (TypeError, lambda: F.cross_entropy(Z, [0, 1], ignore_index=1.0)),
     "cross_entropy: weight must have shape (C,) = (3,), got (1,)":
         (ValueError, lambda: F.cross_entropy(Z, [0, 1], weight=[1])),

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from tinyml import ops
-from tinyml.check import check_integers, check_labels, check_number, check_real
+from tinyml.check import check_count, check_integers, check_labels, check_number, check_real
 from tinyml.functional.activations import log_softmax
 from tinyml.tensor import Tensor, as_float, as_tensor
 
@@ -15,8 +15,11 @@ from tinyml.tensor import Tensor, as_float, as_tensor
 def _reduce(name, losses, reduction, **inputs):
     """Apply the reduction to the losses, one per sample."""
     _check_reduction(name, reduction, losses.shape)
-    loss = losses if reduction == "none" else ops.mean(losses) if reduction == "mean" else ops.sum(losses)
-    return _refuse_nan(name, loss, **inputs)
+    if reduction == "mean":
+        losses = ops.mean(losses)
+    if reduction == "sum":
+        losses = ops.sum(losses)
+    return _refuse_nan(name, losses, **inputs)
 
 
 def _check_reduction(name, reduction, shape):
@@ -65,90 +68,103 @@ def cross_entropy(logits, target, reduction="mean", *, ignore_index=None, label_
                   weight=None):
     """-sum_c w_c t_c ln softmax(z)_c for each row z of logits; t is one-hot for an integer target.
 
-    The loss l of MATH5836 week 10, sections 10.2.4 and 10.3. Classes are on the last axis (PyTorch has
-    them on axis 1: the same for the usual (N, C)).
+    The loss l of MATH5836 week 10, sections 10.2.4 and 10.3. Classes are on the last axis (PyTorch
+    has them on axis 1: the same for the usual (N, C)).
 
     Parameters
     ----------
     logits : Tensor, shape (..., C), any real numbers
-    target : ndarray of int, shape (...), in 0..C-1; or Tensor or array of probabilities, shape (..., C)
+    target : ndarray of int, shape (...), labels in 0..C-1;
+        or Tensor or array of probabilities, shape (..., C)
     reduction : "mean" over all rows, "sum", or "none" for shape (...)
-        the mean for labels and class weights is the weighted one, the sum over that of the rows' w_y
+        With labels and class weights the mean is the weighted one: the sum over the rows, divided
+        by the sum of their w_y.
     ignore_index : int, the label of rows that count for nothing, or None
-    label_smoothing : float in [0, 1], the share eps of t that is spread evenly over the classes,
+    label_smoothing : float in [0, 1], the fraction eps of t that is spread evenly over the classes,
         (1 - eps) t + eps / C (Szegedy et al. 2016, section 7)
     weight : array_like, shape (C,), the class weights w >= 0, or None for 1
 
     Raises
     ------
     TypeError : integer targets of another dtype
-    ValueError : shapes that do not fit, a label outside 0..C-1, probabilities that are negative or do not
-        sum to 1, an empty batch, NaN, another reduction
+    ValueError : shapes that do not fit, a label outside 0..C-1, probabilities that are negative or
+        do not sum to 1, an empty batch, NaN, another reduction
     """
-    if not (ignore_index is weight is None and type(label_smoothing) is float and label_smoothing == 0):
-        return _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoothing, weight)
-    logits = as_tensor(logits)
-    shape = np.shape(target)
-    if logits.ndim > 0 and shape == logits.shape:
+    label_smoothing = check_number("cross_entropy", "label_smoothing", label_smoothing, at_least=0,
+                                   at_most=1)
+    logits, shape = as_tensor(logits), np.shape(target)
+    if logits.ndim == 0 or shape != logits.shape and shape != logits.shape[:-1]:
+        raise ValueError("cross_entropy: logits must have shape (..., C) and target (...) or "
+                         f"(..., C), got {logits.shape} and {shape}")
+    if ignore_index is not None or label_smoothing > 0 or weight is not None:
+        return _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoothing,
+                                       weight)
+    if shape == logits.shape:    # probabilities
         _check_probabilities("cross_entropy", "target", target)
         losses = -ops.sum(target * log_softmax(logits), axis=-1)
         return _reduce("cross_entropy", losses, reduction, logits=logits, target=target)
-    if logits.ndim > 0 and shape == logits.shape[:-1]:
-        labels = check_integers("cross_entropy", "target", target)
-        _check_reduction("cross_entropy", reduction, shape)
-        try:
-            loss = ops.label_cross_entropy(logits, labels=labels, reduction=reduction)
-        except ValueError:    # a row without a logit of its label: say which label is no class
-            check_labels("cross_entropy", "target", target, logits.shape[-1])
-            raise
-        return _refuse_nan("cross_entropy", loss, logits=logits)
-    raise ValueError("cross_entropy: logits must have shape (..., C) and target (...) or (..., C), "
-                     f"got {logits.shape} and {shape}")
+    labels = check_integers("cross_entropy", "target", target)
+    _check_reduction("cross_entropy", reduction, shape)
+    try:
+        loss = ops.label_cross_entropy(logits, labels=labels, reduction=reduction)
+    except ValueError:    # a row without a logit of its label: say which label is no class
+        check_labels("cross_entropy", "target", target, logits.shape[-1])
+        raise
+    return _refuse_nan("cross_entropy", loss, logits=logits)
 
 
 def _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoothing, weight):
     """`cross_entropy` with its options: a label is a one-hot row, an ignored one a row of zeros."""
-    name = "cross_entropy"
-    label_smoothing = check_number(name, "label_smoothing", label_smoothing, at_least=0, at_most=1)
-    if ignore_index is not None and (isinstance(ignore_index, bool)
-                                     or not isinstance(ignore_index, (int, np.integer))):
-        raise TypeError(f"{name}: ignore_index must be an int or None, got {ignore_index!r}")
-    logits, shape = as_tensor(logits), np.shape(target)
-    if logits.ndim == 0 or shape not in (logits.shape, logits.shape[:-1]):
-        raise ValueError(f"{name}: logits must have shape (..., C) and target (...) or (..., C), "
-                         f"got {logits.shape} and {shape}")
-    _check_reduction(name, reduction, logits.shape[:-1])
-    n_classes = logits.shape[-1]
-    weight = np.ones(n_classes) if weight is None else weight
-    w = check_real(name, "weight", weight, ndim=1, at_least=0)
-    if len(w) != n_classes:
-        raise ValueError(f"{name}: weight must have shape (C,) = ({n_classes},), got {w.shape}")
-    if shape == logits.shape:
+    name, n_classes = "cross_entropy", logits.shape[-1]
+    kept = np.ones(logits.shape[:-1], bool)    # the rows that count
+    labels = None
+    _check_reduction(name, reduction, kept.shape)
+    w = _class_weights(weight, n_classes)
+    if np.shape(target) == logits.shape:
         if ignore_index is not None:
             raise ValueError(f"{name}: ignore_index must be None for probabilities, "
                              f"got {ignore_index}")
         _check_probabilities(name, "target", target)
-        kept, total = np.ones(logits.shape[:-1], bool), math.prod(logits.shape[:-1])
+        target = target if isinstance(target, Tensor) else np.asarray(target)
     else:
         labels = check_integers(name, "target", target)
-        kept = np.ones(shape, bool) if ignore_index is None else labels != ignore_index
+        if ignore_index is not None:
+            kept = labels != check_count(name, "ignore_index", ignore_index, at_least=-np.inf)
         check_labels(name, "target", labels[kept], n_classes)
-        target = labels[..., None] == np.arange(n_classes)    # (..., C), one-hot
-        total = w[labels[kept]].sum()
-        if total == 0 and reduction == "mean":
-            raise ValueError(f"{name}: target must have a label of positive weight to average over, "
-                             f"got {kept.sum()} labels other than ignore_index={ignore_index}"
-                             f" and weight={w.tolist()}")
-    logits = ops.where(kept[..., None], logits, 0.0)
-    target = target if isinstance(target, Tensor) else np.asarray(target)
-    smooth = w * kept[..., None] * ((1 - label_smoothing) * target + label_smoothing / n_classes)
-    log_p = log_softmax(logits)
-    if not isinstance(smooth, Tensor):
-        log_p = ops.where(smooth != 0, log_p, 0.0)    # 0 ln 0 = 0
-    losses = -ops.sum(smooth * log_p, axis=-1)
-    total = total if reduction == "mean" else 1
-    loss = losses if reduction == "none" else ops.sum(losses) / total
-    return _refuse_nan(name, loss, logits=logits, target=target)
+        target = labels[..., None] == np.arange(n_classes)    # one-hot, (..., C)
+    smooth = (1 - label_smoothing) * target + label_smoothing / n_classes
+    t = w * kept[..., None] * smooth
+    log_p = log_softmax(ops.where(kept[..., None], logits, 0.0))
+    if not isinstance(t, Tensor):
+        log_p = ops.where(t != 0, log_p, 0.0)    # 0 ln 0 = 0
+    losses = -ops.sum(t * log_p, axis=-1)
+    if reduction == "none":
+        return _refuse_nan(name, losses, logits=logits, target=target)
+    total = ops.sum(losses)
+    if reduction == "mean":
+        total = total / _weight_of_rows(kept, labels, w, ignore_index)
+    return _refuse_nan(name, total, logits=logits, target=target)
+
+
+def _class_weights(weight, n_classes):
+    weight = np.ones(n_classes) if weight is None else weight
+    w = check_real("cross_entropy", "weight", weight, ndim=1, at_least=0)
+    if len(w) != n_classes:
+        raise ValueError(f"cross_entropy: weight must have shape (C,) = ({n_classes},), "
+                         f"got {w.shape}")
+    return w
+
+
+def _weight_of_rows(kept, labels, w, ignore_index):
+    """What a mean divides by: the sum of the kept rows' w_y; rows of probabilities count 1 each."""
+    if labels is None:
+        return kept.size
+    total = w[labels[kept]].sum()
+    if total == 0:
+        raise ValueError("cross_entropy: target must have a label of positive weight to average "
+                         f"over, got {kept.sum()} labels other than ignore_index={ignore_index} "
+                         f"and weight={w.tolist()}")
+    return total
 
 
 def binary_cross_entropy_with_logits(logits, target, reduction="mean"):

@@ -100,7 +100,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "The mean is over the rows: divide by how many there are, not by the number of all logits."))),
     Exercise(
         name="cross_entropy", target="tinyml.functional.losses:cross_entropy", level=2, minutes=20,
-        after=("label_cross_entropy",), keep=1,
+        after=("label_cross_entropy",), keep=4,
         task="Compute the cross-entropy for labels as well as for probabilities as targets",
         tests=(f"{TESTS}::test_cross_entropy_is_minus_log_softmax_at_the_label",
                f"{TESTS}::test_cross_entropy_of_rows_with_many_axes_is_that_of_the_rows_in_a_line",
@@ -114,7 +114,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                "losses = -ops.sum(target * log_softmax(logits), axis=-1), and _reduce(\"cross_entropy\", losses, "
                "reduction, logits=logits, target=target). For labels: labels = check_labels(\"cross_entropy\", "
                "\"target\", target, C); _check_reduction(\"cross_entropy\", reduction, labels.shape); the loss; "
-               "_refuse_nan(\"cross_entropy\", loss, logits=logits). Of any other shape: a ValueError."),
+               "_refuse_nan(\"cross_entropy\", loss, logits=logits)."),
         mistakes=(
             Mistake("losses = -ops.sum(", "losses = ops.sum(",
                     "The sign: the logarithm of a probability is negative, the loss is not."),
@@ -129,8 +129,8 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "The classes are on the last axis, which is axis 1 only if there are two."),
             Mistake("_refuse_nan(\"cross_entropy\", loss, logits=logits)", "loss",
                     "NaN among the logits must be refused for labels too: hand the loss through _refuse_nan."),
-            Mistake("shape == logits.shape[:-1]:", "shape != logits.shape:",
-                    "A target that has neither the shape of the logits nor one axis less must be refused."))),
+            Mistake("    if shape == logits.shape:    # probabilities", "    if np.asarray(target).dtype.kind == \"f\":",
+                    "The shape of the target tells its kind: labels that are floats are to be refused."))),
     Exercise(
         name="normalize", target="tinyml.functional.distances:normalize", level=2, minutes=15, keep=3,
         hide=("_scaled", "_length", "_powers"), after=("mul",),

@@ -1,24 +1,24 @@
-"""How many labels are a thousand unlabelled images worth?
+"""How many labels can images without labels replace?
 
-MATH5836 week 10, section 10.3, remark 10.3.1. Four encoders look at 1,257 digits without any label: one restores
-hidden patches (MAE), two tell images apart (SimCLR, MoCo), one predicts itself (BYOL). Then come labels, from 1 % of
-the images (one per digit) up to all. They are used in two ways: a linear probe on frozen features, and fine-tuning
-of encoder and head. Beside them: raw pixels, an encoder that has learned nothing, and one that learns from the
-labels alone, with the same views of the images. The 540 test images take no part in any of this.
+MATH5836 week 10, section 10.3, remark 10.3.1. Four encoders learn from 1,257 digits without labels: MAE restores
+hidden patches, SimCLR and MoCo tell images apart, BYOL predicts its own slow copy. Then they get labels, for 1 %
+of the images (one per digit) up to all. A linear probe uses frozen features; fine-tuning also moves the encoder.
+The baselines are raw pixels, an untrained encoder, and a network that learns from the labels alone. The 540 test
+images are used for the accuracy only.
 
-You will see accuracy against the number of labels, median and band over draws of the labelled images, the same
-draws for all; and how many labels others need to be as good as the best features with ten.
+You will see the accuracy against the number of labels, median and band over draws of the labelled images, the
+same draws for all; and how many labels pixels need to be as good as the best features with ten.
 
-Predict first: ten labels, one per digit: what do pixels make of them? At how many labels do the curves meet? And
-does fine-tuning help or harm where labels are fewest?
+Predict first: how accurate is a probe on pixels with ten labels, one per digit? Where do the curves meet? With
+the fewest labels, does fine-tuning help or harm?
 """
 # %% Constants
-import functools
 import math
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, band, start
+from common import BLACK, start
+from panels import scores
 
 from tinyml import Tensor, nn
 from tinyml import functional as F
@@ -35,34 +35,37 @@ from tinyml.train import accuracy, fit
 
 demo = start(__file__, __doc__)
 ENCODER = (64, 128, 64) if demo.quick else (64, 256, 256, 128)    # pixels to features
-EMBEDDING = 64                                  # size D of what the losses act on
-WIDTH, LAYERS = (16, 1) if demo.quick else (48, 2)    # of the transformer, 16 patches of 2 x 2 pixels to features
+EMBEDDING = 64                                        # size of what the losses act on
+WIDTH, LAYERS = (16, 1) if demo.quick else (48, 2)    # of the transformer, from 16 patches to features
 EPOCHS = {"MAE": 2, "SimCLR": 30, "MoCo": 8, "BYOL": 4} if demo.quick else {
     "MAE": 80, "SimCLR": 300, "MoCo": 120, "BYOL": 80}
 VIEW = compose(random_affine(rotate=0.35, scale=0.2, shear=0.3, shift=0.5), add_noise(0.2))
-FRACTIONS = (0.01, 0.1, 1) if demo.quick else (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)    # of the labels, probed
-TUNED = (0.01, 1) if demo.quick else (0.01, 0.05, 0.2, 1)                             # and fine-tuned
+PROBED = (0.01, 0.1, 1) if demo.quick else (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)    # fractions of the labels
+TUNED = (0.01, 1) if demo.quick else (0.01, 0.05, 0.2, 1)
 DRAWS, TUNED_DRAWS = (4, 1) if demo.quick else (20, 3)
-L2 = 1e-4                                       # of the probe, on features of unit length
-BATCH, STEPS = 64, (10 if demo.quick else 150)    # of fine-tuning, whatever the number of labels
-RATES = dict(encoder_lr=3e-4, head_lr=3e-3)     # its rates
-SCRATCH = dict.fromkeys(RATES, 3e-3), (80 if demo.quick else 600)    # from labels alone: rates and steps
+L2 = 1e-4                                             # penalty of the probe
+BATCH, STEPS = 64, (10 if demo.quick else 150)        # of fine-tuning, for any number of labels
+RATES = dict(encoder_lr=3e-4, head_lr=3e-3)           # its learning rates
+SCRATCH_RATES, SCRATCH_STEPS = dict(encoder_lr=3e-3, head_lr=3e-3), (80 if demo.quick else 600)
+ENOUGH, FACTOR = (0.6, 1) if demo.quick else (0.83, 5)    # what is claimed of ten labels
 
-# %% Data: the test images are put aside before anything else
+# %% Data: the test images are set aside first
 X, y = digits()
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=demo.rng, stratify=y)
 
 
-# %% Pretexts: images without labels to an encoder
-def scheduled(parameters, epochs, batch_size, lr):
-    """Adam, a warm-up over 5 % of all steps, and a cosine from lr down to 0."""
+# %% Pre-training: Adam, a warm-up over 5 % of the steps, then a cosine down to 0
+def plan(parameters, epochs, batch_size, lr):
     optimizer, n_steps = Adam(parameters, lr=lr), epochs * math.ceil(len(X_train) / batch_size)
-    rate = lambda t: linear_warmup(t, max(1, n_steps // 20)) * cosine_decay(t, n_steps)
+
+    def rate(t):
+        return linear_warmup(t, max(1, n_steps // 20)) * cosine_decay(t, n_steps)
     return dict(optimizer=optimizer, schedule=LambdaLR(optimizer, rate), epochs=epochs, batch_size=batch_size)
 
 
+# %% MAE: restore hidden patches
 def patches(x):
-    """(N, 64) as 16 patches of 2 x 2 pixels, whose ink varies as much as positions do."""
+    """(N, 64) as 16 patches of 2 x 2 pixels, in units of their standard deviation."""
     return patchify((x.reshape(-1, 8, 8) - X_train.mean()) / X_train.std(), 2)
 
 
@@ -82,25 +85,28 @@ def mae(epochs, rng):
 
     def loss_of(model, x):
         return masked_patch_loss(model, patches(x), mask_ratio=0.75, rng=rng)
-    fit(model, X_train, loss_of=loss_of, rng=rng, label="MAE", **scheduled(model.parameters(), epochs, 64, 3e-3))
+    fit(model, X_train, loss_of=loss_of, rng=rng, label="MAE", **plan(model.parameters(), epochs, 64, 3e-3))
     return Patches(model)
 
 
+# %% SimCLR: find the other view of an image among those of the batch
 def simclr(epochs, rng):
     encoder, head = mlp_encoder(*ENCODER, rng=rng), projection_head(ENCODER[-1], EMBEDDING, rng=rng)
     train_simclr(encoder, head, X_train, view=VIEW, temperature=0.7, rng=rng,
-                 **scheduled([*encoder.parameters(), *head.parameters()], epochs, 256, 3e-3))
+                 **plan([*encoder.parameters(), *head.parameters()], epochs, 256, 3e-3))
     return encoder
 
 
+# %% MoCo: find it among a queue of earlier images
 def moco(epochs, rng):
     encoder = mlp_encoder(*ENCODER, rng=rng)
     query = nn.Sequential(encoder, projection_head(ENCODER[-1], EMBEDDING, rng=rng))
     train_moco(MoCo(query, queue_size=1024, momentum=0.99, temperature=0.7), X_train, view=VIEW, rng=rng,
-               label="MoCo", **scheduled(query.parameters(), epochs, 128, 2e-3))
+               label="MoCo", **plan(query.parameters(), epochs, 128, 2e-3))
     return encoder
 
 
+# %% BYOL: predict the output of a slow copy
 def byol(epochs, rng):
     def head(n_in):
         return nn.Sequential(nn.Linear(n_in, 128, rng=rng), nn.BatchNorm1d(128), nn.ReLU(),
@@ -108,40 +114,55 @@ def byol(epochs, rng):
     encoder = mlp_encoder(*ENCODER, rng=rng)
     model = BYOL(nn.Sequential(encoder, head(ENCODER[-1])), head(EMBEDDING), base=0.97,
                  n_steps=epochs * math.ceil(len(X_train) / 128))
-    train_byol(model, X_train, view=VIEW, rng=rng, label="BYOL",
-               **scheduled(model.model.parameters(), epochs, 128, 2e-3))
+    train_byol(model, X_train, view=VIEW, rng=rng, label="BYOL", **plan(model.model.parameters(), epochs, 128, 2e-3))
     return encoder
 
 
-PRETEXTS = {"MAE": mae, "SimCLR": simclr, "MoCo": moco, "BYOL": byol}    # one more is one line, here and in EPOCHS
-
-# %% Experiment: learn without labels, then with few
-encoders = {name: pretrain(EPOCHS[name], rng) for (name, pretrain), rng in
-            zip(PRETEXTS.items(), demo.rng.spawn(len(PRETEXTS)))}
-untrained = mlp_encoder(*ENCODER, rng=demo.rng)
-
-
-def centred(encoder):
-    """The encoder, its features seen from their mean over the images without labels, and scaled to length 1."""
-    return nn.Sequential(encoder, UnitLength(extract_features(encoder, X_train).mean(axis=0)))
+# %% Four encoders that have seen no label, one untrained, and no encoder at all
+PRETEXTS = {"MAE": mae, "SimCLR": simclr, "MoCo": moco, "BYOL": byol}
+rngs = demo.rng.spawn(len(PRETEXTS))
+encoders = {name: pretrain(EPOCHS[name], rng) for (name, pretrain), rng in zip(PRETEXTS.items(), rngs)}
+encoders |= {"untrained": mlp_encoder(*ENCODER, rng=demo.rng), "pixels": nn.Sequential()}
+centers = {name: extract_features(encoder, X_train).mean(axis=0) for name, encoder in encoders.items()}
+bodies = {name: nn.Sequential(encoder, UnitLength(centers[name])) for name, encoder in encoders.items()}
 
 
+# %% Experiment 1: a linear probe on frozen features
 def probe_scores(body):
-    """Test accuracies of linear probes, (DRAWS, len(FRACTIONS))."""
-    train, test = (extract_features(body, x) for x in (X_train, X_test))
-
-    @functools.cache                # with all labels every draw is the same
-    def probed(rows):
-        few = np.array(rows)
-        return accuracy(linear_probe(train[few], y_train[few], l2=L2, tolerance=1e-4), test, y_test)
+    """Test accuracies, shape (DRAWS, len(PROBED))."""
+    train, test = extract_features(body, X_train), extract_features(body, X_test)
 
     def score(rows, rng):
-        return probed(tuple(np.sort(rows)))
-    return label_efficiency(score, y_train, FRACTIONS, draws=DRAWS, rng=np.random.default_rng(demo.seed))
+        return accuracy(linear_probe(train[rows], y_train[rows], l2=L2, tolerance=1e-4), test, y_test)
+    return label_efficiency(score, y_train, PROBED, draws=DRAWS, rng=np.random.default_rng(demo.seed))
 
 
+probed = {name: probe_scores(body) for name, body in demo.progress(bodies.items(), "probes")}
+
+
+# %% What do ten labels give, and how many would pixels need for the same?
+def label_counts(fractions):
+    sizes = np.bincount(y_train)
+    return np.array([sum(max(1, round(fraction * size)) for size in sizes) for fraction in fractions])
+
+
+n_probed = label_counts(PROBED)
+medians = {name: np.median(values, axis=0) for name, values in probed.items()}
+best = max(PRETEXTS, key=lambda name: medians[name][0])
+level = medians[best][0]
+pixels_need = labels_needed(n_probed, medians["pixels"], level)
+for name, values in medians.items():
+    demo.record(f"probe on {name}: median accuracy", values, "labels: " + " ".join(map(str, n_probed)))
+demo.record(f"labels that pixels need for the accuracy of {best} with {n_probed[0]}", pixels_need)
+demo.claim(f"features learned without labels need ten labels (median accuracy on {best})", level, at_least=ENOUGH)
+demo.claim("pixels are worse with ten labels (median accuracy)", medians["pixels"][0], within=(0.5, 0.75))
+demo.claim("pixels need many more for the same accuracy (ratio)", min(pixels_need, n_probed[-1]) / n_probed[0],
+           at_least=FACTOR)
+
+
+# %% Experiment 2: fine-tuning, and learning from labels alone, both with views
 def tune(encoder, head, rows, rng, rates, steps):
-    """Fine-tune on the labelled rows, with the same views as in pre-training; the test accuracy."""
+    """The test accuracy after `steps` steps on the labelled rows."""
     size = min(BATCH, len(rows))
     epochs = round(steps / math.ceil(len(rows) / size))
 
@@ -152,88 +173,50 @@ def tune(encoder, head, rows, rng, rates, steps):
     return accuracy(model, X_test, y_test)
 
 
-def tuned_scores(body):
-    """Fine-tuned from a linear probe on, (TUNED_DRAWS, len(TUNED))."""
+def tuned_scores(score):
+    """Test accuracies, shape (TUNED_DRAWS, len(TUNED))."""
+    return label_efficiency(score, y_train, TUNED, draws=TUNED_DRAWS, rng=np.random.default_rng(demo.seed))
+
+
+# %% ... which start from a linear probe, or at random
+def from_probe(body):
     train = extract_features(body, X_train)
 
     def score(rows, rng):
-        return tune(body, linear_probe(train[rows], y_train[rows], l2=L2), rows, rng, RATES, STEPS)
-    return label_efficiency(score, y_train, TUNED, draws=TUNED_DRAWS, rng=np.random.default_rng(demo.seed))
+        head = linear_probe(train[rows], y_train[rows], l2=L2)
+        return tune(body, head, rows, rng, RATES, STEPS)
+    return score
 
 
-def scratch_scores():
-    """From labels alone: the encoder starts at random."""
-    def score(rows, rng):
-        return tune(mlp_encoder(*ENCODER, rng=rng), nn.Linear(ENCODER[-1], 10, rng=rng), rows, rng, *SCRATCH)
-    return label_efficiency(score, y_train, TUNED, draws=TUNED_DRAWS, rng=np.random.default_rng(demo.seed))
+def from_labels_alone(rows, rng):
+    encoder, head = mlp_encoder(*ENCODER, rng=rng), nn.Linear(ENCODER[-1], 10, rng=rng)
+    return tune(encoder, head, rows, rng, SCRATCH_RATES, SCRATCH_STEPS)
 
 
-bodies = {name: centred(encoder) for name, encoder in encoders.items()}
-others = {"pixels": centred(nn.Sequential()), "untrained": centred(untrained)}
-probed = {name: probe_scores(body) for name, body in {**others, **bodies}.items()}
-tuned = {"labels alone": scratch_scores(),
-         **{name: tuned_scores(body) for name, body in demo.progress(bodies.items(), "fine-tuning")}}
+tuned = {name: tuned_scores(from_probe(bodies[name])) for name in demo.progress(list(PRETEXTS), "fine-tuning")}
+tuned["labels alone"] = tuned_scores(from_labels_alone)
 
-
-def counts(fractions):
-    return np.array([sum(max(1, round(f * n)) for n in np.bincount(y_train)) for f in fractions])
-
-
-n_probed, n_tuned = counts(FRACTIONS), counts(TUNED)
-means = {name: values.mean(axis=0) for name, values in probed.items()}
-tuned_means = {name: values.mean(axis=0) for name, values in tuned.items()}
-best = max(PRETEXTS, key=lambda name: means[name][0])
-worth = {"pixels": labels_needed(n_probed, means["pixels"], means[best][0]),
-         "labels alone": labels_needed(n_tuned, tuned_means["labels alone"], means[best][0])}
+# %% Do labels alone catch up, and what is lost with all labels?
+n_tuned = label_counts(TUNED)
+tuned_medians = {name: np.median(values, axis=0) for name, values in tuned.items()}
+alone_need = labels_needed(n_tuned, tuned_medians["labels alone"], level)
+with_all = max(medians[name][-1] for name in PRETEXTS), max(tuned_medians[name][-1] for name in PRETEXTS)
+for name, values in tuned_medians.items():
+    demo.record(f"fine-tuned, {name}: median accuracy", values, "labels: " + " ".join(map(str, n_tuned)))
+demo.record(f"labels that a network needs without pre-training for the accuracy of {best}", alone_need)
+demo.claim("a network that learns from labels alone needs more than ten for the same accuracy (ratio)",
+           min(alone_need, n_tuned[-1]) / n_tuned[0], above=1)
+demo.claim("with all labels, the best features lose nothing against pixels (difference of medians)",
+           max(with_all) - medians["pixels"][-1], above=-0.03 if demo.quick else -0.01)
 
 # %% Figure
-LOOKS = {"pixels": ("0.45", "x", ":"), "untrained": ("0.65", "+", ":"), "labels alone": (BLACK, "X", "--"),
-         "MAE": (ORANGE, "^", "-"), "SimCLR": (BLUE, "o", "-"), "MoCo": (GREEN, "s", "-"), "BYOL": (PURPLE, "D", "-")}
-
-
-def draw(ax, n_labels, scores):
-    for name, values in scores.items():
-        color, marker, style = LOOKS[name]
-        band(ax, n_labels, 100 * values, color=color, marker=marker, linestyle=style, label=name)
-    ax.set_xscale("log")
-    ax.minorticks_off()
-    ax.set(xticks=n_probed, xticklabels=n_probed, xlabel="labels", ylim=(35, 100))
-    ax.legend(loc="lower right")
-
-
-figure, axes = plt.subplots(1, 2, figsize=(14, 6.2), sharey=True)
-few = n_probed[0]
-figure.suptitle(f"{few} labels on {best} features, learned without any, name {100 * means[best][0]:.0f} % of new "
-                "digits: as many as " + (f"{worth['pixels']:.0f}" if math.isfinite(worth["pixels"]) else "no number of")
-                + " labels on pixels")
-draw(axes[0], n_probed, probed)
-axes[0].set(ylabel="test accuracy, %", title="A linear probe on frozen features")
-if math.isfinite(worth["pixels"]):
-    level = 100 * means[best][0]
-    axes[0].annotate("", (worth["pixels"], level), (n_probed[0], level),
-                     arrowprops=dict(arrowstyle="<->", color=VERMILLION, lw=1.5))
-    axes[0].text(math.sqrt(few * worth["pixels"]), level + 0.7, f"{worth['pixels'] / few:.0f} times as many",
-                 color=VERMILLION, ha="center", va="bottom",
-                 bbox=dict(facecolor="white", alpha=0.8, edgecolor="none", pad=1))
-draw(axes[1], n_tuned, tuned)
-axes[1].set(title="Encoder and head fine-tuned, with views")
-
-# %% Claims
-ENOUGH, FACTOR = (0.6, 1) if demo.quick else (0.83, 5)
-for name, values in means.items():
-    demo.record(f"probe on {name}: mean accuracy", values, "labels: " + " ".join(map(str, n_probed)))
-for name, values in tuned_means.items():
-    demo.record(f"fine-tuned, {name}: mean accuracy", values, "labels: " + " ".join(map(str, n_tuned)))
-for name, value in worth.items():
-    demo.record(f"labels that {name} need for what {best} does with {few}", value)
-demo.claim(f"the best features learned without labels need ten (mean accuracy of {DRAWS} draws, {best})",
-           means[best][0], at_least=ENOUGH)
-demo.claim("pixels do not get as far with them (mean accuracy)", means["pixels"][0], within=(0.5, 0.75))
-demo.claim("so a label is worth many on pixels (ratio)", min(worth["pixels"], n_probed[-1]) / n_probed[0],
-           at_least=FACTOR)
-demo.claim("and more than one where labels alone teach the whole network, with the same views (ratio)",
-           min(worth["labels alone"], n_tuned[-1]) / n_tuned[0], above=1)
-demo.claim("with all labels, features learned without any lose nothing (best probe, or fine-tuned, less pixels)",
-           max(*(means[name][-1] for name in PRETEXTS), *(tuned_means[name][-1] for name in PRETEXTS))
-           - means["pixels"][-1], above=-0.03 if demo.quick else -0.01)
+figure, (left, right) = plt.subplots(1, 2, figsize=(14, 6), sharey=True)
+as_many = f"{pixels_need:.0f}" if math.isfinite(pixels_need) else "no number of"
+figure.suptitle(f"A probe with {n_probed[0]} labels on {best} features is {100 * level:.0f} % accurate: on pixels "
+                f"that takes {as_many} labels")
+scores(left, n_probed, probed, xlabel="labels", ylim=(35, 100), title="A linear probe on frozen features")
+scores(right, n_tuned, tuned, ticks=n_probed, xlabel="labels", title="Encoder and head fine-tuned, with views")
+if math.isfinite(pixels_need):
+    left.annotate("", (pixels_need, 100 * level), (n_probed[0], 100 * level),
+                  arrowprops=dict(arrowstyle="<->", color=BLACK, linewidth=1.5))
 demo.finish(figure)

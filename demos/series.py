@@ -1,26 +1,35 @@
-"""What must two views of a sensor's series have in common?
+"""What do two views of a sensor's series have in common?
 
 MATH5836 week 10, section 10.3.2, step 1; Eldele et al. 2021, TS-TCC, section 3.1; Um et al. 2017. Three sensors
-on a moving body record one of six activities, which differ in how the sensors move together: the ratios of
-their frequencies, their phases, short shocks. How strong, how fast and when is chance.
+on a moving body record one of six activities. The activities differ in how the sensors move together: the ratios
+of their frequencies, their phases, short shocks. Strength, speed and timing are random.
 
-You will see two series of every activity; how much each kind of view changes the strength, the speed and the
-timing of a series, and the phase between two of its sensors, the only one of these that the class depends on;
-and how far raw values, power spectra and cross spectra get with a few labels.
+You will see a series of every activity; how much each kind of view changes the strength, the speed and the timing
+of a series, and the phase between two sensors, of which only the last tells the class; and the accuracy of linear
+probes on raw values, power spectra and cross spectra with few labels.
 
-Predict first: a view that cuts a series to pieces and shuffles them looks violent. What of the above survives
-it? And a power spectrum shows every frequency of every sensor: can it tell a turn to the left from one to the
-right?
+Predict first: a view that cuts a series into pieces and shuffles them looks violent. Which of these properties
+survive it? And a power spectrum shows every frequency of every sensor: can it tell a left turn from a right one?
 """
 # %% Constants
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, VERMILLION, band, start
+from common import BLUE, GREEN, VERMILLION, start
+from panels import reference, scores
 
-from tinyml.selfsupervised.downstream import linear_probe
+from tinyml import Tensor
+from tinyml.selfsupervised.downstream import UnitLength, linear_probe
 from tinyml.selfsupervised.label_efficiency import draw_labels
-from tinyml.selfsupervised.series import (ACTIVITIES, crop, jitter, make_activities, permute, resized_crop, scale,
-                                          zero)
+from tinyml.selfsupervised.series import (
+    ACTIVITIES,
+    crop,
+    jitter,
+    make_activities,
+    permute,
+    resized_crop,
+    scale,
+    zero,
+)
 from tinyml.train import accuracy
 
 demo = start(__file__, __doc__)
@@ -33,149 +42,141 @@ VIEWS = {
     "permute 5": permute(segments=5), "crop 96": crop(size=96), "resized crop 0.6": resized_crop(smallest=0.6),
 }
 PROPERTIES = ["strength", "speed", "timing", "phase between\nsensors"]
+LEFT, RIGHT = (list(ACTIVITIES).index(name) for name in ("turn left", "turn right"))
 
-# %% Data
+# %% Data: the series have no labels to begin with
 X, y = make_activities(N, length=LENGTH, rng=demo.rng)
 X_test, y_test = make_activities(N, length=LENGTH, rng=demo.rng)
-names = list(ACTIVITIES)
+steady, label = make_activities(N, length=LENGTH, sigma=0, rng=demo.rng)
+steady = steady[label <= RIGHT]         # sway and turns: all three sensors have one frequency, without noise
 
 
-# %% Model: three hand-made features
-def spectrum(x):
+# %% Experiment 1: the strength, speed and timing of a series, and the phase between its first two sensors
+def properties(x):
+    """Logarithms of strength and frequency, and the two phases in turns, shape (4, N)."""
+    spectrum = np.fft.rfft(x * np.hanning(x.shape[2]))
+    peak = np.abs(spectrum[:, 0, 3:]).argmax(axis=1) + 3
+    n = np.arange(len(x))
+    first, second = spectrum[n, 0, peak], spectrum[n, 1, peak]
+    strength = np.log(x[:, 0].std(axis=1))
+    speed = np.log(peak / x.shape[2])
+    timing = np.angle(first) / (2 * np.pi)
+    phase = np.angle(second / first) / (2 * np.pi)
+    return np.array([strength, speed, timing, phase])
+
+
+def change(view, x, rng):
+    """The median change of each property in %: of its ratio, or of half a turn, the most that a phase can change."""
+    difference = np.abs(properties(view(x, rng)) - properties(x))
+    ratios, turns = np.expm1(difference[:2]), difference[2:]
+    half_turns = 2 * np.minimum(turns, 1 - turns)
+    return 100 * np.median(np.concatenate([ratios, half_turns]), axis=1)
+
+
+changes = np.array([change(view, steady, demo.rng) for view in VIEWS.values()])    # (views, properties)
+
+# %% What does each view keep?
+strength, speed, timing, phase = changes.T
+shuffled, resized = list(VIEWS).index("permute 5"), list(VIEWS).index("resized crop 0.6")
+for name, row in zip(VIEWS, changes):
+    demo.record(f"{name}: change of strength, speed, timing, phase", row, "%")
+demo.claim("no view changes the phase between sensors by much (largest median, % of half a turn)", phase.max(),
+           at_most=10)
+demo.claim("shuffling changes the timing far more than the phase (ratio of the medians)",
+           timing[shuffled] / max(phase[shuffled], 0.1), at_least=5)
+demo.claim("only a resized crop changes the speed much (ratio to the next)",
+           speed[resized] / max(np.delete(speed, resized).max(), 1), at_least=2)
+
+
+# %% Experiment 2: three kinds of features that need no training
+def spectra(x):
     return np.fft.rfft(x - x.mean(axis=2, keepdims=True))[:, :, 1:41]
 
 
 def power(x):
-    """ln(1 + |F_c(f)|), which knows no phase."""
-    return np.log1p(np.abs(spectrum(x)))
+    """ln(1 + |F_c(f)|), which has no phase."""
+    return np.log1p(np.abs(spectra(x)))
 
 
 def cross(x):
-    """The power, and F_a(f) F_b(f)* of each pair of sensors over its mean size: what an expert would ask for."""
-    F = spectrum(x)
+    """The power, and the products F_a(f) F_b(f)* of pairs of sensors: what an expert would choose."""
+    F = spectra(x)
     pairs = F * np.roll(F, 1, axis=1).conj()
     pairs = pairs / np.abs(pairs).mean(axis=2, keepdims=True)
-    return np.concatenate([np.log1p(np.abs(F)), pairs.real, pairs.imag], axis=1)
+    return np.concatenate([power(x), pairs.real, pairs.imag], axis=1)
 
 
-FEATURES = {"raw values": (lambda x: x, BLACK), "power spectra": (power, BLUE), "cross spectra": (cross, GREEN)}
+def features(f):
+    """Training and test features of length 1, seen from their mean."""
+    train, test = f(X).reshape(N, -1), f(X_test).reshape(N, -1)
+    unit = UnitLength(train.mean(axis=0))
+    return unit(Tensor(train)).data, unit(Tensor(test)).data
 
 
-# %% Experiment 1: what does a view change?
-def properties(x):
-    """Of each series of steady motion: ln strength, ln frequency, and two phases in turns, shape (4, N)."""
-    F = spectrum(x * np.hanning(x.shape[2]))
-    peak = np.abs(F[:, 0, 2:]).argmax(axis=1) + 2
-    first, second = np.take_along_axis(F[:, :2], peak[:, None, None], axis=2)[:, :, 0].T
-    turns = np.angle([first, second / first]) / (2 * np.pi)
-    return np.array([np.log(x[:, 0].std(axis=1)), np.log((peak + 1) / x.shape[2]), *turns])
+kinds = {"cross spectra": features(cross), "power spectra": features(power), "raw values": features(np.asarray)}
 
 
-def change(view, x, rng):
-    """The median change of each property: ratios in %, phases in % of the half turn that is most."""
-    d = np.abs(properties(view(x, rng)) - properties(x))
-    d[2:] = 2 * np.minimum(d[2:], 1 - d[2:])
-    d[:2] = np.expm1(d[:2])
-    return 100 * np.median(d, axis=1)
+# %% ... and a linear probe with few labels
+def probed(train, test, rng):
+    """Test accuracies with each number of labels, from a new draw."""
+    draws = [draw_labels(y, n, rng=rng) for n in PER_CLASS]
+    return [accuracy(linear_probe(train[rows], y[rows], l2=1e-3, tolerance=1e-4), test, y_test) for rows in draws]
 
 
-calm, label = make_activities(N, length=LENGTH, noise=0, rng=demo.rng)
-calm = calm[label < 3]                       # sway and turns: all sensors at one frequency
-changes = np.array([change(view, calm, demo.rng) for view in VIEWS.values()])     # (views, properties)
+curves = {name: np.array([probed(*parts, rng) for rng in demo.progress(demo.rng.spawn(DRAWS), name)])
+          for name, parts in kinds.items()}
 
 
-# %% Experiment 2: a few labels on hand-made features
-def probe(f, per_class, rng, classes=tuple(range(6))):
-    """Test accuracy of a linear probe on f(x), features of length 1, from a new draw of labels."""
-    of = lambda X, y: np.isin(y, classes)
-    (Z, labels), (Z_test, target) = (
-        (f(x[of(x, t)]).reshape(of(x, t).sum(), -1), np.searchsorted(classes, t[of(x, t)]))
-        for x, t in ((X, y), (X_test, y_test)))
-    mean = Z.mean(axis=0)
-    Z, Z_test = ((z - mean) / np.linalg.norm(z - mean, axis=1, keepdims=True) for z in (Z, Z_test))
-    rows = draw_labels(labels, per_class, rng=rng)
-    return accuracy(linear_probe(Z[rows], labels[rows], l2=1e-3), Z_test, target)
+# %% Left or right: the two turns alone, with 50 labels each
+def tell_turns(train, test, rng):
+    rows = np.flatnonzero((y == LEFT) | (y == RIGHT))
+    rows = rows[draw_labels(y[rows], 50, rng=rng)]
+    head = linear_probe(train[rows], y[rows] - LEFT, l2=1e-3)
+    is_turn = (y_test == LEFT) | (y_test == RIGHT)
+    return accuracy(head, test[is_turn], y_test[is_turn] - LEFT)
 
 
-def curve(f, label):
-    return np.array([[probe(f, n, rng) for n in PER_CLASS]
-                     for rng in demo.progress(demo.rng.spawn(DRAWS), label)])
+turning = {name: 100 * np.median([tell_turns(*parts, rng) for rng in demo.rng.spawn(5)])
+           for name, parts in kinds.items()}
 
-
-curves = {name: curve(f, name) for name, (f, _) in FEATURES.items()}              # (draws, labels)
-turns = [names.index("turn left"), names.index("turn right")]
-turning = {name: np.mean([probe(f, 50, rng, turns) for rng in demo.rng.spawn(4)])
-           for name, (f, _) in FEATURES.items()}
-
-# %% Figure: the activities, what views change, hand-made features
-figure = plt.figure(figsize=(13, 9.6))
-figure.suptitle(f"Views move strength, speed and timing by up to {changes[:, :3].max():.0f} %, "
-                f"the phase between sensors by {changes[:, 3].max():.0f} %")
-upper, lower = figure.subfigures(2, 1, height_ratios=[1, 1.05])
-upper.suptitle("Two series of each activity, three sensors above one another", x=0.01, ha="left", size=12,
-               weight="normal")
-t = np.arange(LENGTH)
-
-
-def draw_series(ax, x, title=""):
-    for c, (values, color) in enumerate(zip(x, (BLUE, VERMILLION, GREEN))):
-        ax.plot(t, values - 7 * c, color=color, lw=1)
-    ax.set(title=title, yticks=[], xticks=[], ylim=(-18, 6))
-    ax.grid(False)
-    ax.spines[:].set_visible(False)
-
-
-cells = upper.subplots(2, 6)
-for k, name in enumerate(names):
-    for row, ax in enumerate(cells[:, k]):
-        draw_series(ax, X[y == k][row], name if row == 0 else "")
-        if row:
-            ax.set_xlabel("time")
-
-
-def draw_changes(ax):
-    ax.imshow(np.minimum(changes, 60), cmap="Blues", aspect="auto", vmin=0, vmax=75)
-    for i, row in enumerate(changes):
-        for j, value in enumerate(row):
-            ax.text(j, i, f"{value:.0f} %", ha="center", va="center", color="white" if value > 40 else "black")
-    ax.set(xticks=range(4), xticklabels=PROPERTIES, yticks=range(len(VIEWS)), yticklabels=VIEWS,
-           title="How much a view changes (median)")
-    ax.tick_params(length=0)
-    ax.grid(False)
-    ax.spines[:].set_visible(False)
-
-
-def draw_curves(ax):
-    for name, (_, color) in FEATURES.items():
-        line = band(ax, PER_CLASS, 100 * curves[name], color=color, marker="o", ms=4)
-        ax.annotate(name, (PER_CLASS[-1], 100 * np.median(curves[name][:, -1])), xytext=(8, 0), va="center",
-                    textcoords="offset points", color=line.get_color())
-    ax.axhline(100 / 6, color="0.4", linestyle="--", lw=1.2)
-    ax.text(PER_CLASS[0], 100 / 6 - 1, "chance", va="top", color="0.3")
-    ax.set(xscale="log", xticks=PER_CLASS, xticklabels=PER_CLASS, xlim=(0.9, 170), ylim=(0, 100),
-           xlabel="labels per class", ylabel="test accuracy, %", title=f"Hand-made features, {DRAWS} draws of labels")
-    ax.minorticks_off()
-
-
-left, right = lower.subplots(1, 2, width_ratios=[1, 1.2])
-draw_changes(left)
-draw_curves(right)
-
-# %% Claims
-for name, row in zip(VIEWS, changes):
-    demo.record(f"{name}: change of strength, speed, timing, phase", row, "%")
-for name, scores in curves.items():
-    demo.record(f"{name}: accuracy by labels per class", 100 * scores.mean(axis=0), "%")
-    demo.record(f"{name}: left or right, 50 labels each", 100 * turning[name], "%")
-demo.claim("no view changes the phase between sensors by much (largest median, % of half a turn)",
-           changes[:, 3].max(), at_most=10)
-demo.claim("shuffling changes the timing, and that far more than the phase (ratio of the medians)",
-           changes[3, 2] / max(changes[3, 3], 0.1), at_least=5)
-demo.claim("a resized crop alone changes the speed by much (ratio to the next)",
-           changes[5, 1] / max(np.delete(changes[:, 1], 5).max(), 1), at_least=2)
-demo.claim("raw values are worth little with 10 labels per class (accuracy, %)",
-           100 * curves["raw values"][:, 3].mean(), at_most=33)
-demo.claim("power spectra cannot tell left from right (accuracy of two, %)", 100 * turning["power spectra"],
+# %% What can these features tell?
+for name, values in curves.items():
+    demo.record(f"{name}: median accuracy by labels per class", 100 * np.median(values, axis=0), "%")
+    demo.record(f"{name}: left or right, 50 labels each", turning[name], "%")
+demo.claim("raw values tell little with 10 labels per class (median accuracy, %)",
+           100 * np.median(curves["raw values"][:, 3]), at_most=33)
+demo.claim("power spectra cannot tell left from right (accuracy, % of two classes)", turning["power spectra"],
            within=(35, 65))
-demo.claim("cross spectra can (accuracy of two, %)", 100 * turning["cross spectra"], at_least=75)
+demo.claim("cross spectra can (accuracy, % of two classes)", turning["cross spectra"], at_least=75)
+
+# %% Figure
+figure = plt.figure(figsize=(13, 8.6))
+figure.suptitle(f"Views change strength, speed and timing by up to {changes[:, :3].max():.0f} %, the phase between "
+                f"sensors by at most {phase.max():.0f} %")
+grid = figure.add_gridspec(2, 2, height_ratios=[0.8, 1], width_ratios=[1, 1.2])
+top, left, right = figure.add_subplot(grid[0, :]), figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
+for k, name in enumerate(ACTIVITIES):
+    begin = 1.15 * k * LENGTH
+    for sensor, color in enumerate((BLUE, VERMILLION, GREEN)):
+        top.plot(begin + np.arange(LENGTH), X[y == k][0][sensor] - 7 * sensor, color=color, linewidth=1)
+    top.text(begin + LENGTH / 2, 6, name, ha="center")
+top.set(title="One series of each activity, its three sensors one below the other", xlabel="time", xticks=[],
+        yticks=[], ylim=(-19, 8))
+top.grid(False)
+top.spines[:].set_visible(False)
+
+# %% Figure: the table of changes, and the probes
+left.imshow(np.minimum(changes, 60), cmap="Blues", aspect="auto", vmin=0, vmax=75)
+for (i, j), value in np.ndenumerate(changes):
+    left.text(j, i, f"{value:.0f} %", ha="center", va="center", color="white" if value > 40 else "black")
+left.set_xticks(range(4), PROPERTIES)
+left.set_yticks(range(len(VIEWS)), VIEWS)
+left.set_title("Median change by each view (phases: of half a turn)")
+left.tick_params(length=0)
+left.grid(False)
+left.spines[:].set_visible(False)
+scores(right, PER_CLASS, curves, xlabel="labels per class", ylim=(0, 100),
+       title=f"Linear probes on hand-made features, {DRAWS} draws of labels")
+right.legend(loc="upper left", fontsize=10)
+reference(right, 100 / 6, "chance", x=0.9)
 demo.finish(figure)

@@ -1,140 +1,133 @@
-"""What features are worth, in labels: draw a few, score a method on them, and draw the curve.
+"""Label efficiency: how accurate a method is with few labels.
 
-Problem: "ten labels are enough" depends on which ten. And two methods differ by less than two draws of labels do.
+Problem: with ten labels, the accuracy depends on which ten. And the accuracies of two methods
+often differ by less than those of two draws of labels.
 
-Idea: a score is a random number, whose randomness is the draw of the rows that have a label. So each method is
-scored on many draws, the same draws for all, and its curve is a median with a band. Two curves are compared along
-the other axis, too: how many labels does one method need for the score that another one has with ten?
+Idea: the score of a method is a random number, as the labelled samples are drawn at random. So
+score each method on many draws, the same draws for all, and plot the median with a band. To
+compare two curves along the other axis, ask: how many labels does one method need to reach the
+score that another has with ten?
 
-Source: MATH5836 week 10, section 10.3, phase 2 and remark 10.3.1 (as few as 10 to 100 labels).
+Source: MATH5836 week 10, section 10.3, phase 2 and remark 10.3.1 (10 to 100 labels).
 """
 import numpy as np
 
-from tinyml.check import check_labels, check_number, check_real, check_rng, check_sizes
+from tinyml.contract import checked
 
 
+@checked
 def draw_labels(y, per_class, *, rng):
-    """Draw which rows get a label: exactly `per_class` of every class, without replacement.
+    """Draw samples to be labelled: `per_class` of every class, without replacement.
 
     Parameters
     ----------
-    y : array_like of int, shape (n,), n >= 1, the classes
-    per_class : int >= 1
+    y : array_like of int >= 0, shape (n,), n >= 1, the classes
+    per_class : int >= 1, with at least so many samples in each class
     rng : numpy.random.Generator
 
     Returns
     -------
-    ndarray of int, the rows, each once, in a random order
-
-    Raises
-    ------
-    ValueError : per_class < 1 or more than a class has, or y is not a vector of classes >= 0
-    TypeError : y does not hold integers, or rng is not a Generator
+    ndarray of int, the rows drawn, in random order
 
     Examples
     --------
-    >>> rows = draw_labels([0, 1, 0, 1, 0], 2, rng=np.random.default_rng(0))
-    >>> sorted(np.take([0, 1, 0, 1, 0], rows).tolist())
+    >>> y = np.array([0, 1, 0, 1, 0])
+    >>> rows = draw_labels(y, 2, rng=np.random.default_rng(0))
+    >>> sorted(y[rows].tolist())
     [0, 0, 1, 1]
     """
-    check_sizes("draw_labels", per_class=per_class)
-    return _draw("draw_labels", y, lambda size: per_class, rng)
+    classes, sizes = np.unique(y, return_counts=True)
+    if sizes.min() < per_class:
+        smallest = sizes.argmin()
+        raise ValueError(f"draw_labels: per_class must be at most {sizes[smallest]}, the size of "
+                         f"class {classes[smallest]}, got {per_class}")
+    return _draw(y, dict.fromkeys(classes, per_class), rng)
 
 
+@checked
 def draw_fraction(y, fraction, *, rng):
-    """Draw which rows get a label: max(1, round(fraction n_c)) of the n_c rows of every class c.
-
-    Parameters, returns and errors are those of `draw_labels`, with
-
-    fraction : float in (0, 1], of each class; 1 is every row
-
-    Examples
-    --------
-    >>> len(draw_fraction(np.repeat([0, 1], [100, 10]), 0.02, rng=np.random.default_rng(0)))
-    3
-    """
-    check_number("draw_fraction", "fraction", fraction, above=0, at_most=1)
-    return _draw("draw_fraction", y, lambda size: max(1, round(fraction * size)), rng)
-
-
-def _draw(function, y, wanted, rng):
-    """wanted(size) rows of every class that occurs in y."""
-    check_rng(function, rng)
-    y = check_labels(function, "y", y, np.inf)
-    if y.ndim != 1 or not len(y):
-        raise ValueError(f"{function}: y must have shape (n,), n >= 1, got {y.shape}")
-    order = rng.permutation(len(y))
-    chosen = []
-    for label in np.unique(y):
-        rows = order[y[order] == label]
-        if wanted(len(rows)) > len(rows):
-            raise ValueError(f"{function}: per_class must be at most the {len(rows)} rows of class {label}, "
-                             f"got {wanted(len(rows))}")
-        chosen.append(rows[:wanted(len(rows))])
-    return rng.permutation(np.concatenate(chosen))
-
-
-def label_efficiency(score, y, fractions, *, draws, rng):
-    """How good a method is with a fraction of the labels: its scores on many draws of them.
+    """Draw samples to be labelled: max(1, round(fraction n_c)) of the n_c samples of each class.
 
     Parameters
     ----------
-    score : function (rows, rng) -> float; it may use the labels of these rows, and tells how good the result
-        is on held-out data. Called once for each fraction and draw.
-    y : array_like of int, shape (n,), the classes
-    fractions : sequence of float in (0, 1], see `draw_fraction`
-    draws : int >= 1
-    rng : numpy.random.Generator; equal generators give equal draws, so that methods can be compared in pairs
+    y : array_like of int >= 0, shape (n,), n >= 1, the classes
+    fraction : float in (0, 1]
+    rng : numpy.random.Generator
 
     Returns
     -------
-    ndarray, shape (draws, len(fractions)), ready for a band over axis 0
+    ndarray of int, the rows drawn, in random order
 
-    Raises
-    ------
-    TypeError, ValueError : as in draw_fraction; draws < 1
+    Examples
+    --------
+    >>> y = np.repeat([0, 1], [100, 10])
+    >>> len(draw_fraction(y, 0.02, rng=np.random.default_rng(0)))
+    3
     """
-    check_rng("label_efficiency", rng)
-    check_sizes("label_efficiency", draws=draws)
-    seeds = rng.integers(2 ** 63, size=(draws, len(fractions)))
-
-    def one(fraction, seed):
-        own = np.random.default_rng(seed)
-        return score(draw_fraction(y, fraction, rng=own), own)
-    return np.array([[one(*pair) for pair in zip(fractions, row)] for row in seeds])
+    classes, sizes = np.unique(y, return_counts=True)
+    n_drawn = {label: max(1, round(fraction * size)) for label, size in zip(classes, sizes)}
+    return _draw(y, n_drawn, rng)
 
 
-def labels_needed(n_labels, scores, target):
-    """How many labels a method needs to reach a score: where its curve, drawn over log n, first crosses it.
+def _draw(y, n_drawn, rng):
+    """Rows of y in random order, n_drawn[label] of every label."""
+    shuffled = rng.permutation(len(y))
+    drawn = [shuffled[y[shuffled] == label][:n] for label, n in n_drawn.items()]
+    return rng.permutation(np.concatenate(drawn))
+
+
+@checked
+def label_efficiency(score, y, fractions, *, draws, rng):
+    """The scores of a method with a fraction of the labels, on many draws of the labelled samples.
 
     Parameters
     ----------
-    n_labels : array_like, shape (k,), increasing, > 0
-    scores : array_like, shape (k,)
+    score : function (rows, rng) -> float, the result on held-out data after training with the
+        labels of these rows
+    y : array_like of int >= 0, shape (n,), n >= 1, the classes
+    fractions : array_like of float64, shape (k,), > 0, <= 1, as in `draw_fraction`
+    draws : int >= 1
+    rng : numpy.random.Generator; generators of one seed give the same draws to each method
+
+    Returns
+    -------
+    ndarray, shape (draws, k)
+    """
+    seeds = rng.integers(2 ** 63, size=(draws, len(fractions)))
+    scores = np.empty(seeds.shape)
+    for (draw, i), seed in np.ndenumerate(seeds):
+        own_rng = np.random.default_rng(seed)
+        rows = draw_fraction(y, fractions[i], rng=own_rng)
+        scores[draw, i] = score(rows, own_rng)
+    return scores
+
+
+@checked
+def labels_needed(n_labels, scores, target):
+    """The number of labels with which a curve of scores first reaches a target.
+
+    Between two points of the curve, the score is linear in log n.
+
+    Parameters
+    ----------
+    n_labels : array_like of float64, shape (k,), k >= 1, > 0, increasing
+    scores : array_like of float64, shape (k,)
     target : float
 
     Returns
     -------
-    float, interpolated linearly in log n; n_labels[0] if the first score reaches the target already, infinity
-        if none does
-
-    Raises
-    ------
-    TypeError, ValueError : not real, not finite, not increasing, or shapes that differ
+    float; n_labels[0] if the first score reaches the target, infinity if none does
 
     Examples
     --------
     >>> round(labels_needed([10, 100, 1000], [0.5, 0.7, 0.9], 0.8))
     316
     """
-    n, scores = (check_real("labels_needed", name, value, ndim=1)
-                 for name, value in (("n_labels", n_labels), ("scores", scores)))
-    check_number("labels_needed", "target", target)
-    if n.shape != scores.shape or not len(n) or n[0] <= 0 or (np.diff(n) <= 0).any():
-        raise ValueError("labels_needed: n_labels must be increasing, > 0, one for each score, got "
-                         f"{n} for {len(scores)} scores")
     reached = np.flatnonzero(scores >= target)
-    if not len(reached):
+    if len(reached) == 0:
         return np.inf
     i = reached[0]
-    return float(n[0]) if i == 0 else float(np.exp(np.interp(target, scores[i - 1:i + 1], np.log(n[i - 1:i + 1]))))
+    if i == 0:
+        return float(n_labels[0])
+    log_n = np.interp(target, scores[i - 1:i + 1], np.log(n_labels[i - 1:i + 1]))
+    return float(np.exp(log_n))

@@ -1,31 +1,34 @@
-"""Series: what several sensors say over time, as data with known classes, and as random views.
+"""Time series: synthetic sensor data with known classes, and random views of series.
 
-Problem: to learn without labels, a network needs two views of one series that differ in what does not matter.
-What does not matter is known of sensors: how strong a signal is, its noise, when it begins. What does matter is
-how the sensors move *together*: the ratios of their frequencies, their phases, short events.
+Problem: contrastive learning needs two views of one series that differ only in what does not
+matter. For sensors that is the strength of a signal, its noise, and when it begins. What
+matters is how the sensors move together: the ratios of their frequencies, their phases, short
+events.
 
-Idea: a view is a function (x, rng) -> x on a batch x of shape (N, C, T), N series of C sensors at T times,
-made by a factory that has the strengths:
+Idea: a view is a function (x, rng) -> x of a batch of series, shape (N, C, T) for N series of C
+sensors at T times. A factory sets its strength:
 
     weak = compose(jitter(strength=0.3), scale(strength=0.3))
     strong = compose(permute(segments=5), jitter(strength=0.3))
     x1, x2 = weak(x, rng), strong(x, rng)
 
-Every sample gets its own draw, and at zero strength a view is exactly the identity. `make_activities` draws
-series whose classes only such joint movement tells apart; `tinyml.ucr.load_ucr` reads series from files.
+Each sample gets its own random draw. At strength zero a view is exactly the identity. The classes
+of `make_activities` differ only in how the sensors move together. `load_ucr` reads series from
+files.
 
-Sources: Eldele et al. 2021, Time-series representation learning via temporal and contextual contrasting (weak
-and strong views, section 3.1); Um et al. 2017, Data augmentation of wearable sensor data (jitter, scaling,
-permutation, cropping); MATH5836 week 10, section 10.3.
+Sources: Eldele et al. 2021, Time-series representation learning via temporal and contextual
+contrasting, section 3.1 (weak and strong views); Um et al. 2017, Data augmentation of wearable
+sensor data (jitter, scaling, permutation, cropping); MATH5836 week 10, section 10.3.2, step 1.
 """
 import numpy as np
 
-from tinyml.check import check_number, check_real, check_rng, check_sizes
+from tinyml.check import check_real, check_rng
+from tinyml.contract import checked
 from tinyml.ucr import load_ucr  # noqa: F401, importable from here as well
 
 # ------------------------------------------------------------ synthetic data
 
-# name: (cycles of each sensor per cycle of the body, phase of each in turns, a shock once per cycle?)
+# class: ratios r_c and phases phi_c of the three sensors, and whether there are shocks
 ACTIVITIES = {
     "sway":       ((1, 1, 1), (0, 0, 0), False),
     "turn left":  ((1, 1, 1), (0, 1 / 4, 1 / 2), False),
@@ -34,251 +37,228 @@ ACTIVITIES = {
     "climb":      ((1, 2, 1), (0, 1 / 4, 1 / 4), False),
     "jump":       ((1, 1, 1), (0, 0, 0), True),
 }
-CYCLES = 4, 9        # of the body in a series
-SHOCK = 0.04, 6      # length of a shock in cycles of the body; its height
 
 
-def make_activities(n_samples, *, length=128, noise=0.5, rng):
-    """Three sensors on a moving body, and which of six `ACTIVITIES` it was.
+@checked
+def make_activities(n_samples, *, length=128, sigma=0.5, rng):
+    """Three sensors on a moving body that does one of six `ACTIVITIES`.
 
-        x_c(t) = a_c (sin 2 pi(r_c theta(t) + phi_c) + shock_c(theta(t))) + drift_c(t) + noise eps_c(t)
-        theta(t) = f t/T + theta_0,     drift_c(t) = u_c (t/T - 1/2) + v_c sin 2 pi(t/T + w_c)
+        x_c(t) = a_c motion_c(t) + drift_c(t) + sigma eps_c(t)
+        motion_c(t) = sin 2 pi (r_c theta(t) + phi_c) + shock(theta(t))
+        theta(t) = f t + theta_0
+        drift_c(t) = u_c (t - 1/2) + v_c sin 2 pi (t + w_c)
 
-    The class is in the ratios r_c and phases phi_c, the same for all series of a class, and in the shock: for
-    "jump", 6 e^(-frac(theta) / 0.04) in all sensors, with its mean 0.24 taken off, else 0. All else is chance,
-    drawn for every series anew: how fast, f ~ U(4, 9) cycles; when, theta_0 ~ U(0, 1); how strong, ln a_c ~
-    N(0, 0.3^2); where the sensor drifts, u_c, v_c ~ N(0, 1/2), w_c ~ U(0, 1); and eps_c(t) ~ N(0, 1).
+    with t from 0 to 1. The class decides the ratios r_c, the phases phi_c, and whether there is a
+    shock in each cycle. All else is random for each series: f ~ U(4, 9) cycles, theta_0 ~ U(0, 1),
+    ln a_c ~ N(0, 0.3^2), u_c and v_c ~ N(0, 1/2), w_c ~ U(0, 1), eps_c(t) ~ N(0, 1).
 
-    Since theta_0 is uniform, the mean of a class is 0 at every sensor and time: linear maps of x know next to
-    nothing of it. The two turns have the same power spectra in every sensor, and so have walk and climb.
+    Since theta_0 is uniform, the mean of a class is 0 at every sensor and time, so linear
+    functions of x tell next to nothing. In each sensor the two turns have equal power spectra, and
+    so have walk and climb.
 
     Parameters
     ----------
     n_samples : int >= 1
     length : int >= 2, T
-    noise : float >= 0
+    sigma : float >= 0, standard deviation of the noise
     rng : numpy.random.Generator
 
     Returns
     -------
     X : ndarray of float32, shape (n_samples, 3, length)
-    y : ndarray of int64, shape (n_samples,), the place of the class in `ACTIVITIES`, 0..5 in turn
-
-    Raises
-    ------
-    ValueError : n_samples < 1, length < 2, or negative noise
-    TypeError : rng is not a Generator
+    y : ndarray of int, shape (n_samples,), the classes 0, 1, ..., 5, 0, 1, ...
     """
-    check_rng("make_activities", rng)
-    check_sizes("make_activities", n_samples=n_samples)
-    check_number("make_activities", "length", length, at_least=2)
-    check_number("make_activities", "noise", noise, at_least=0)
-    y = np.arange(n_samples) % len(ACTIVITIES)
-    ratios, phases, shocks = (np.array(column, np.float64)[y] for column in zip(*ACTIVITIES.values()))
+    n = n_samples
+    y = np.arange(n) % len(ACTIVITIES)
+    r, phi, has_shock = (np.array(column)[y] for column in zip(*ACTIVITIES.values()))
+    r, phi, has_shock = r[:, :, None], phi[:, :, None], has_shock[:, None, None]
     t = np.arange(length) / length
-    normal = lambda *size: rng.standard_normal((n_samples, *size))
-    uniform = lambda *size: rng.random((n_samples, *size))
-    f = CYCLES[0] + (CYCLES[1] - CYCLES[0]) * uniform(1)
-    theta = (f * t + uniform(1))[:, None]                                                    # (N, 1, T)
-    x = np.sin(2 * np.pi * (ratios[..., None] * theta + phases[..., None]))                 # (N, C, T)
-    x += shocks[:, None, None] * SHOCK[1] * (np.exp(-(theta % 1) / SHOCK[0]) - SHOCK[0])
-    x *= np.exp(0.3 * normal(3, 1))
-    x += np.sqrt(0.5) * (normal(3, 1) * (t - 0.5) + normal(3, 1) * np.sin(2 * np.pi * (t + uniform(3, 1))))
-    return (x + noise * normal(3, length)).astype(np.float32), y
+
+    f = rng.uniform(4, 9, (n, 1, 1))
+    theta_0 = rng.random((n, 1, 1))
+    theta = f * t + theta_0                                               # (N, 1, T)
+    motion = np.sin(2 * np.pi * (r * theta + phi))                        # (N, 3, T)
+    motion += has_shock * _shock(theta)
+    a = np.exp(0.3 * rng.standard_normal((n, 3, 1)))
+    u, v = np.sqrt(0.5) * rng.standard_normal((2, n, 3, 1))
+    w = rng.random((n, 3, 1))
+    drift = u * (t - 0.5) + v * np.sin(2 * np.pi * (t + w))
+    eps = rng.standard_normal((n, 3, length))
+    X = a * motion + drift + sigma * eps
+    return X.astype(np.float32), y
 
 
-def _at(x, times):
-    """Series x (N, C, T) at the times (N, T') in [0, T - 1], on straight lines between their values."""
-    low = np.floor(times).astype(np.int64)
-    high = np.minimum(low + 1, x.shape[2] - 1)
-    weight = (times - low)[:, None].astype(x.dtype)                      # (N, 1, T')
-    value = lambda i: np.take_along_axis(x, i[:, None], axis=2)          # (N, C, T')
-    return (1 - weight) * value(low) + weight * value(high)
+def _shock(theta):
+    """A peak of height 6 at the start of each cycle, which decays within 0.04 cycles; mean 0."""
+    return 6 * (np.exp(-(theta % 1) / 0.04) - 0.04)
 
 
 # ------------------------------------------------------------ views
 
-def _check_batch(function, x, rng, at_least=1):
-    """x as an array (N, C, T) of finite real numbers with T >= at_least, or an error."""
-    check_rng(function, rng)
-    x = check_real(function, "x", x, ndim=3)
-    if x.shape[2] < at_least:
-        raise ValueError(f"{function}: x must have shape (N, C, T) with T >= {at_least}, got {x.shape}")
-    return x
-
-
+@checked
 def jitter(*, strength):
     """A view with noise on every value: x + strength eps, eps ~ N(0, 1) (Um et al. 2017).
 
     Parameters
     ----------
-    strength : float >= 0, the standard deviation of the noise, in the units of x
+    strength : float >= 0, standard deviation of the noise
 
     Returns
     -------
-    function (x, rng) -> ndarray of the shape and dtype of x (N, C, T)
-
-    Raises
-    ------
-    ValueError : strength < 0; at the call, an x that is not (N, C, T) or not finite
-    TypeError : strength is no number; at the call, rng is not a Generator
+    function (x, rng) -> x
     """
-    check_number("jitter", "strength", strength, at_least=0)
-
-    def view(x, rng):
-        x = _check_batch("jitter", x, rng)
-        return (x + strength * rng.standard_normal(x.shape, np.float32)).astype(x.dtype, copy=False)
-    return view
+    def jittered(x, rng):
+        eps = rng.standard_normal(x.shape, np.float32)
+        return x + strength * eps
+    return _view("jitter", jittered)
 
 
+@checked
 def scale(*, strength):
-    """A view in which every sensor of every sample is x times its own factor, N(1, strength^2) (Um et al. 2017).
+    """A view that multiplies each sensor of each sample by a factor ~ N(1, strength^2).
+
+    From a strength near 1 on, signals often change their sign (Um et al. 2017).
 
     Parameters
     ----------
-    strength : float >= 0, the standard deviation of the factor; near 1 or above, signals often change sign
-
-    Returns and errors are those of `jitter`.
-    """
-    check_number("scale", "strength", strength, at_least=0)
-
-    def view(x, rng):
-        x = _check_batch("scale", x, rng)
-        factor = 1 + strength * rng.standard_normal((*x.shape[:2], 1), np.float32)
-        return (x * factor).astype(x.dtype, copy=False)
-    return view
-
-
-def permute(*, segments):
-    """A view whose time is cut into pieces, which come in another order; all sensors of a sample move together.
-
-    Each sample draws its number of pieces m ~ U{1, ..., segments}, m - 1 different places to cut, and an order.
-    Every value stays, and so does what happens within a piece: frequencies, and phases between the sensors.
-    (Eldele et al. 2021, section 3.1: the strong view is this, then `jitter`.)
-
-    Parameters
-    ----------
-    segments : int >= 1, the most pieces; 1 is the identity
+    strength : float >= 0, standard deviation of the factor
 
     Returns
     -------
-    function (x, rng) -> ndarray of the shape and dtype of x (N, C, T)
+    function (x, rng) -> x
+    """
+    def scaled(x, rng):
+        n, n_sensors, _ = x.shape
+        factor = 1 + strength * rng.standard_normal((n, n_sensors, 1), np.float32)
+        return x * factor
+    return _view("scale", scaled)
 
-    Raises
-    ------
-    ValueError : segments < 1; at the call, an x that is not (N, C, T), or shorter than `segments`
-    TypeError : at the call, rng is not a Generator
+
+@checked
+def permute(*, segments):
+    """A view that cuts the time into pieces and shuffles them, for all sensors alike.
+
+    Each sample has m ~ U{1, ..., segments} pieces. What happens within a piece stays: frequencies,
+    and phases between sensors (Eldele et al. 2021, section 3.1).
+
+    Parameters
+    ----------
+    segments : int >= 1, the most pieces; series must be at least that long
+
+    Returns
+    -------
+    function (x, rng) -> x
 
     Examples
     --------
     >>> permute(segments=3)(np.arange(8.0)[None, None], np.random.default_rng(0))
     array([[[5., 6., 7., 0., 1., 2., 3., 4.]]])
     """
-    check_sizes("permute", segments=segments)
-
-    def view(x, rng):
-        x = _check_batch("permute", x, rng, at_least=segments)
-        return np.take_along_axis(x, _pieces(len(x), x.shape[2], segments, rng)[:, None], axis=2)
-    return view
+    def permuted(x, rng):
+        n, _, length = x.shape
+        times = _pieces(n, length, segments, rng)
+        return np.take_along_axis(x, times[:, None], axis=2)
+    return _view("permute", permuted, min_length=segments)
 
 
 def _pieces(n, length, segments, rng):
-    """The times 0..length-1 of n series, each cut into pieces, which come in another order.
+    """The times 0..length-1 of n series, each cut into pieces that are shuffled.
 
-    Each row draws its number of pieces m ~ U{1, ..., segments}, m - 1 different places to cut, all equally likely
-    to be where a piece starts, 1..length-1, and an order of the pieces, all as likely, from rng alone; segments <=
-    length. Returns (n, length), int: the time that comes at each place.
-    """
-    pieces = rng.integers(1, segments + 1, (n, 1))
-    places = rng.permuted(np.tile(np.arange(1, length), (n, 1)), axis=1)[:, :segments - 1]
-    starts = np.zeros((n, length), np.int64)
-    np.put_along_axis(starts, places, np.arange(1, segments) < pieces, axis=1)
-    keys = np.take_along_axis(rng.random((n, segments)), starts.cumsum(axis=1), axis=1)    # one a piece
-    return np.argsort(keys, axis=1, kind="stable")
-
-
-def crop(*, size):
-    """A view of a random window of `size` times, the same for all sensors of a sample, each place as likely.
-
-    Parameters
-    ----------
-    size : int >= 1
+    In each row the number of pieces is drawn from 1..segments, all equally likely; then where
+    pieces start, all subsets of 1..length-1 of that size equally likely, and their order.
 
     Returns
     -------
-    function (x, rng) -> ndarray of x's dtype, shape (N, C, size) for x (N, C, T)
+    ndarray of int, shape (n, length), the old time at each new place
+    """
+    n_pieces = rng.integers(1, segments + 1, (n, 1))
+    candidates = np.tile(np.arange(1, length), (n, 1))
+    cuts = rng.permuted(candidates, axis=1)[:, :segments - 1]
+    is_start = np.zeros((n, length), int)
+    np.put_along_axis(is_start, cuts, np.arange(1, segments) < n_pieces, axis=1)
+    piece = is_start.cumsum(axis=1)                         # the piece that a time belongs to
+    keys = rng.random((n, segments))                        # one for each piece
+    key = np.take_along_axis(keys, piece, axis=1)
+    return np.argsort(key, axis=1, kind="stable")           # stable: no piece is shuffled inside
 
-    Raises
-    ------
-    ValueError : size < 1; at the call, an x that is not (N, C, T), or shorter than the crop
-    TypeError : at the call, rng is not a Generator
+
+@checked
+def crop(*, size):
+    """A view of a random window of `size` times, the same for all sensors of a sample.
+
+    Parameters
+    ----------
+    size : int >= 1; series must be at least that long
+
+    Returns
+    -------
+    function (x, rng) -> ndarray, shape (N, C, size)
 
     Examples
     --------
     >>> crop(size=3)(np.arange(8.0)[None, None], np.random.default_rng(0))
     array([[[5., 6., 7.]]])
     """
-    check_sizes("crop", size=size)
-
-    def view(x, rng):
-        x = _check_batch("crop", x, rng, at_least=size)
-        start = rng.integers(0, x.shape[2] - size + 1, (len(x), 1))
-        return np.take_along_axis(x, (start + np.arange(size))[:, None], axis=2)
-    return view
+    def cropped(x, rng):
+        n, _, length = x.shape
+        start = rng.integers(0, length - size + 1, (n, 1, 1))
+        return np.take_along_axis(x, start + np.arange(size), axis=2)
+    return _view("crop", cropped, min_length=size)
 
 
+@checked
 def resized_crop(*, smallest):
-    """A view of a random window, stretched to the length of x: how fast things go does not matter.
+    """A view of a random window, stretched to the length of x, so that speeds change.
 
         y(j) = x(a + s j),  j = 0 ... T-1,     s ~ U(smallest, 1),   a ~ U(0, (1 - s)(T - 1))
 
-    The window is the same for all sensors of a sample; between its values x is read on straight lines, so y
-    stays between the smallest and the largest value of each sensor.
+    The window is the same for all sensors of a sample. Between two times, x is interpolated
+    linearly.
 
     Parameters
     ----------
-    smallest : float in (0, 1], the smallest window as a share of the series; 1 is the identity
+    smallest : float in (0, 1], the smallest window, as a fraction of the series
 
     Returns
     -------
-    function (x, rng) -> ndarray of the shape and dtype of x (N, C, T)
-
-    Raises
-    ------
-    ValueError : smallest outside (0, 1]; at the call, an x that is not (N, C, T), T >= 1, or not finite
-    TypeError : smallest is no number; at the call, rng is not a Generator
+    function (x, rng) -> x
 
     Examples
     --------
     >>> resized_crop(smallest=0.5)(np.arange(5.0)[None, None], np.random.default_rng(0)).round(2)
     array([[[0.34, 1.03, 1.71, 2.39, 3.07]]])
     """
-    check_number("resized_crop", "smallest", smallest, above=0, at_most=1)
-
-    def view(x, rng):
-        x = _check_batch("resized_crop", x, rng, at_least=1)
+    def resized(x, rng):
         n, _, length = x.shape
+        last = length - 1
         s = 1 - (1 - smallest) * rng.random((n, 1))
-        start = rng.random((n, 1)) * (1 - s) * (length - 1)
-        return _at(x, (start + s * np.arange(length)).clip(0, length - 1))    # rounding must not leave the series
-    return view
+        a = rng.random((n, 1)) * (1 - s) * last
+        times = a + s * np.arange(length)
+        return _interpolate(x, times.clip(0, last))    # rounding must not leave the series
+    return _view("resized_crop", resized, min_length=1)
 
 
+def _interpolate(x, times):
+    """Series x, shape (N, C, T), at the times (N, T') in [0, T - 1], linear between its values."""
+    low = np.floor(times).astype(int)[:, None]                       # (N, 1, T')
+    high = np.minimum(low + 1, x.shape[2] - 1)
+    part = (times[:, None] - low).astype(x.dtype)
+    before = np.take_along_axis(x, low, axis=2)                      # (N, C, T')
+    after = np.take_along_axis(x, high, axis=2)
+    return (1 - part) * before + part * after
+
+
+@checked
 def zero(*, fraction):
-    """A view in which every sensor of every sample is 0 for one span of time, each place as likely.
+    """A view in which each sensor of each sample is 0 for a random span of time.
 
     Parameters
     ----------
-    fraction : float in [0, 1], the span is round(fraction T) times long; sensors fall silent on their own
+    fraction : float in [0, 1]; the span is round(fraction T) times long
 
     Returns
     -------
-    function (x, rng) -> ndarray of the shape and dtype of x (N, C, T)
-
-    Raises
-    ------
-    ValueError : fraction outside [0, 1]; at the call, an x that is not (N, C, T) or not finite
-    TypeError : fraction is no number; at the call, rng is not a Generator
+    function (x, rng) -> x
 
     Examples
     --------
@@ -286,13 +266,23 @@ def zero(*, fraction):
     array([[[1., 1., 1., 0., 0., 0.],
             [1., 1., 0., 0., 0., 1.]]])
     """
-    check_number("zero", "fraction", fraction, at_least=0, at_most=1)
-
-    def view(x, rng):
-        x = _check_batch("zero", x, rng)
-        length = x.shape[2]
+    def silenced(x, rng):
+        n, n_sensors, length = x.shape
         span = round(fraction * length)
-        start = rng.integers(0, length - span + 1, (*x.shape[:2], 1))
+        start = rng.integers(0, length - span + 1, (n, n_sensors, 1))
         t = np.arange(length)
-        return np.where((start <= t) & (t < start + span), np.zeros((), x.dtype), x)
+        is_silent = (start <= t) & (t < start + span)
+        return np.where(is_silent, 0, x)
+    return _view("zero", silenced)
+
+
+def _view(name, change, min_length=0):
+    """The view change(x, rng) on series (N, C, T), T >= min_length; it keeps the dtype of x."""
+    def view(x, rng):
+        check_rng(name, rng)
+        x = check_real(name, "x", x, ndim=3)
+        if x.shape[2] < min_length:
+            raise ValueError(f"{name}: x must have shape (N, C, T) with T >= {min_length}, got "
+                             f"{x.shape}")
+        return change(x, rng).astype(x.dtype, copy=False)
     return view

@@ -123,39 +123,38 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                     "The sign is that of the entry of largest size, not of the first one."))),
     Exercise(
         name="pieces", target=f"{SSL}.series:_pieces", level=3, minutes=30,
-        task="Cut the time of each series into pieces at random places, and shuffle the pieces",
-        tests=laws_of("series", "test_a_permutation_moves_the_times_of_a_sample_for_all_sensors_alike",
+        task="Cut the time of each series into pieces at random, and shuffle the pieces",
+        tests=laws_of("series", "test_a_permutation_moves_all_sensors_of_a_sample_alike",
                       "test_a_permutation_has_any_number_of_pieces_in_any_order",
                       "test_every_sample_has_a_draw_of_its_own[permute]",
                       "test_a_view_keeps_dtype_and_input_and_follows_its_generator[permute]"),
         hints=("Give every time the number of the piece that it is in, every piece a random key, and sort the "
                "times by the key of their piece.",
-               "Mark where pieces start, (n, length) of 0 and 1: in each row m - 1 of 1..length-1. Its "
-               "cumulated sum numbers the pieces. A stable argsort keeps the times of one piece in order.",
-               "m = rng.integers(1, segments + 1, (n, 1)); places = rng.permuted(np.tile(np.arange(1, length), (n, "
-               "1)), axis=1)[:, :segments - 1], of which the first m - 1 count: np.put_along_axis(starts, places, "
-               "np.arange(1, segments) < m, axis=1) into zeros of int; keys = np.take_along_axis(rng.random((n, "
-               "segments)), starts.cumsum(axis=1), axis=1); return np.argsort(..., axis=1, kind='stable')"),
+               "Mark where pieces start, (n, length) of 0 and 1: in each row m - 1 of 1..length-1. The "
+               "cumulative sum numbers the pieces. A stable argsort keeps the times of a piece in order.",
+               "n_pieces = rng.integers(1, segments + 1, (n, 1)); cuts = rng.permuted(np.tile(np.arange(1, "
+               "length), (n, 1)), axis=1)[:, :segments - 1], of which the first n_pieces - 1 count: "
+               "np.put_along_axis(is_start, cuts, np.arange(1, segments) < n_pieces, axis=1) into zeros of "
+               "int; piece = is_start.cumsum(axis=1); key = np.take_along_axis(rng.random((n, segments)), "
+               "piece, axis=1); return np.argsort(..., axis=1, kind='stable')"),
         mistakes=(
             Mistake("rng.integers(1, segments + 1, (n, 1))", "np.full((n, 1), segments)",
-                    "The number of pieces is drawn for each series, 1 to segments: yours is always the "
+                    "The number of pieces is drawn for each series, 1 to segments; yours is always the "
                     "largest."),
             Mistake("rng.integers(1, segments + 1, (n, 1))", "rng.integers(1, max(segments, 2), (n, 1))",
-                    "rng.integers leaves out its upper end: for 1..segments write segments + 1."),
-            Mistake("np.arange(1, segments) < pieces", "np.arange(1, segments) <= pieces",
-                    "m pieces have m - 1 cuts between them: yours has one cut too many."),
-            Mistake("np.take_along_axis(rng.random((n, segments)), starts.cumsum(axis=1), axis=1)",
-                    "rng.random((n, length))",
-                    "A key belongs to a piece, not to a time: yours shuffles all times."),
+                    "rng.integers excludes its upper end: for 1..segments write segments + 1."),
+            Mistake("np.arange(1, segments) < n_pieces", "np.arange(1, segments) <= n_pieces",
+                    "m pieces have m - 1 cuts between them; you have one cut too many."),
+            Mistake("np.take_along_axis(keys, piece, axis=1)", "rng.random((n, length))",
+                    "A key belongs to a piece, not to a time: you shuffle all times."),
             Mistake("rng.random((n, segments))", "np.repeat(rng.random((1, segments)), n, axis=0)",
-                    "Each series has an order of its own: yours moves the pieces of all in the same way."),
+                    "Each series has its own order; you move the pieces of all in the same way."),
             Mistake('axis=1, kind="stable")', "axis=1)",
-                    "The times of a piece have equal keys and must stay in their order: kind='stable'."),
-            Mistake("starts.cumsum(axis=1)", "starts",
-                    "The number of a time's piece is how many starts came before it: cumulate them."),
-            Mistake("np.put_along_axis(starts, places", "np.put_along_axis(starts, np.sort(places, axis=1)",
-                    "Of sorted places the first m - 1 lie early: which places are cut must not depend on their "
-                    "order."))),
+                    "The times of a piece have equal keys and must keep their order: kind='stable'."),
+            Mistake("is_start.cumsum(axis=1)", "is_start",
+                    "The piece of a time is the number of starts up to it: take the cumulative sum."),
+            Mistake("np.put_along_axis(is_start, cuts", "np.put_along_axis(is_start, np.sort(cuts, axis=1)",
+                    "The first m - 1 of sorted cuts are the earliest: leave the cuts in random order."))),
     Exercise(
         name="temporal_contrast", target=f"{SSL}.ts_tcc:temporal_contrast", level=1, minutes=10, keep=3,
         after=("info_nce",),

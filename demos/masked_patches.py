@@ -45,7 +45,7 @@ PER_CLASS = (1,) if demo.quick else (1, 2, 5, 10)    # labels of each digit
 DRAWS = 5 if demo.quick else 20           # of which images are labelled
 NEAREST = 5                               # most similar training images
 LEFT = 0.95 if demo.quick else 0.7        # of the mean patch's error, at most
-EXAMPLES = 9                              # images in the figure
+EXAMPLES = 8                              # images in the figure
 
 # %% Data: digits with mean 0 and standard deviation 1, as sequences of 16 patches
 X, y = digits()
@@ -144,11 +144,12 @@ def pictures(name):
     return mean + std * unpatchify(patches, (8, 8))
 
 
-figure = plt.figure(figsize=(15, 7))
+figure = plt.figure(figsize=(15, 6.4))
 gain = 1 - errors["autoencoder"] / errors["mean patch"]
 figure.suptitle(f"A masked autoencoder removes {100 * gain:.0f} % of the error on hidden "
                 "pixels;\nwith ten labels a probe reaches "
-                f"{100 * ten['masked autoencoder']:.0f} % on its features, {100 * ten['raw pixels']:.0f} % on raw pixels")
+                f"{100 * ten['masked autoencoder']:.0f} % on its features, "
+                f"{100 * ten['raw pixels']:.0f} % on raw pixels")
 left, right = figure.subfigures(1, 2, width_ratios=[1.6, 1])
 rows = {"seen": pictures("seen"), "auto-\nencoder": pictures("autoencoder"),
         "similar\nimages": pictures("similar images"),

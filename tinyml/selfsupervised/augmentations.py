@@ -93,16 +93,26 @@ def _bilinear(images, p):
     """x(p) for positions p, shape (N, 2, H W): a weighted mean of the four pixels around p."""
     n, h, w = images.shape
     framed = np.pad(images, ((0, 0), (1, 2), (1, 2)))    # zeros outside the image
-    pixels, width = framed.ravel(), w + 3
-    row = (p[:, 0] + 1).clip(0, h + 1)                   # positions in the frame, (N, H W)
-    column = (p[:, 1] + 1).clip(0, w + 1)
-    i, j = row.astype(int), column.astype(int)
-    down, right = row - i.astype(row.dtype), column - j.astype(row.dtype)    # in [0, 1)
+    i, down = _split(p[:, 0], h)                         # each (N, H W)
+    j, right = _split(p[:, 1], w)
     image = np.arange(n)[:, None]
-    at = (image * (h + 3) + i) * width + j               # pixels[at] is framed[image, i, j]
-    top = (1 - right) * pixels[at] + right * pixels[at + 1]
-    bottom = (1 - right) * pixels[at + width] + right * pixels[at + width + 1]
-    return (1 - down) * top + down * bottom
+    height, width = framed.shape[1:]
+    at = (image * height + i) * width + j                # pixels[at] is framed[image, i, j]
+    pixels = framed.ravel()
+    top = _mix(pixels[at], pixels[at + 1], right)
+    bottom = _mix(pixels[at + width], pixels[at + width + 1], right)
+    return _mix(top, bottom, down)
+
+
+def _split(position, side):
+    """Positions in an image as pixels of its frame, and the fraction beyond them, in [0, 1)."""
+    position = (position + 1).clip(0, side + 1)
+    pixel = position.astype(int)
+    return pixel, position - pixel.astype(position.dtype)
+
+
+def _mix(a, b, fraction):
+    return (1 - fraction) * a + fraction * b
 
 
 @checked
@@ -161,7 +171,7 @@ def erase(size):
 
     Parameters
     ----------
-    size : int >= 0, the side of the square in pixels, at most that of the images
+    size : int >= 0, the side of the square in pixels
 
     Returns
     -------

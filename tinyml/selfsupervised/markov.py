@@ -104,19 +104,18 @@ def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
     A visible token that cannot be one of the u has a row of its own: 1 for itself.
     """
     _check_rows("posterior", transition)
-    masked, u = _check_corrupted(corrupted, len(transition), mask_id, mask_ratio)
-    shown = corrupted[..., None] == np.arange(len(transition))         # (N, T, V), [v = x~_t]
+    V = len(transition)
+    masked, u = _check_corrupted(corrupted, V, mask_id, mask_ratio)
     masked = masked[..., None]                                         # (N, T, 1)
+    shown = corrupted[..., None] == np.arange(V)                       # (N, T, V), [v = x~_t]
     plain = np.where(masked, 1.0, shown)
-    counted = np.where(masked, 0.0, 0.1 * shown + 0.1 / len(transition))
+    counted = np.where(masked, 0.0, 0.1 * shown + 0.1 / V)
 
     j = np.arange(u.max(initial=0) + 1)
     none_before = np.tile(j == 0, (len(u), 1))                         # l_1, (N, len(j))
     left = _messages(none_before, plain, counted, transition)          # (N, T, V, len(j))
-    # From the right the same recursion runs backwards, in t and in j.
     all_before = j == u[:, None]                                       # r_T
-    right = _messages(all_before[:, ::-1], plain[:, ::-1], counted[:, ::-1], transition.T)
-    right = right[:, ::-1, :, ::-1]
+    right = _messages_from_right(all_before, plain, counted, transition)
     if_plain = plain * (left * right).sum(axis=-1)
     if_counted = counted * (left[..., :-1] * right[..., 1:]).sum(axis=-1)
     if not (if_plain + if_counted).any(axis=-1).all():
@@ -163,11 +162,18 @@ def _messages(start, plain, counted, A):
     N, T, V = plain.shape
     messages = np.empty((N, T, V, start.shape[1]))
     messages[:, 0] = start[:, None, :]
+    plain, counted = plain[..., None], counted[..., None]
     for t in range(T - 1):
-        one_more = np.zeros_like(messages[:, t])
-        one_more[..., 1:] = messages[:, t, :, :-1]              # l_t(v, j-1)
-        product = plain[:, t, :, None] * messages[:, t] + counted[:, t, :, None] * one_more
-        message = A.T @ product                                 # (N, V, n)
+        message = messages[:, t]                                # l_t(v, j)
+        one_more = np.zeros_like(message)
+        one_more[..., 1:] = message[..., :-1]                   # l_t(v, j-1)
+        message = A.T @ (plain[:, t] * message + counted[:, t] * one_more)
         total = message.sum(axis=(1, 2), keepdims=True)
         messages[:, t + 1] = message / np.maximum(total, 1e-300)
     return messages
+
+
+def _messages_from_right(start, plain, counted, A):
+    """The messages r_t of `posterior`: the same recursion, backwards in t and in j."""
+    reversed_messages = _messages(start[:, ::-1], plain[:, ::-1], counted[:, ::-1], A.T)
+    return reversed_messages[:, ::-1, :, ::-1]

@@ -61,8 +61,7 @@ def mask_input(x, *, mask_ratio, mask_value, rng):
 
 
 def _check_holds(x, mask_value):
-    """Raise ValueError if x holds integers and mask_value is none: NumPy would round it in
-    silence."""
+    """Raise ValueError if x holds integers and mask_value does not: NumPy would round it."""
     held = np.asarray(mask_value).astype(x.dtype)
     if x.dtype.kind in "iub" and not np.array_equal(held, mask_value):
         raise ValueError(f"mask_input: mask_value must be a value of dtype {x.dtype}, got "
@@ -79,8 +78,8 @@ def mask_tokens(tokens, *, vocab_size, mask_id, mask_ratio=0.15, rng):
         becomes a random token    with probability 0.1,
         stays as it is            with probability 0.1.
 
-    The model predicts the true token at every chosen position. It does not know which of the
-    visible tokens are chosen, so it must judge every token.
+    The model predicts the true token at every chosen position. It does not know which visible
+    tokens are chosen, so it must judge every token.
 
     Parameters
     ----------
@@ -142,12 +141,10 @@ def mask_patches(n_images, n_patches, *, mask_ratio, rng):
 def mask_spans(x, *, mask_ratio, span_length, rng):
     """Set spans of readings to zero, k = int(T mask_ratio) of the T readings of each series.
 
-    A single hidden reading is easily guessed from its two neighbours, a span is not. The k
-    readings are cut into spans of span_length; a remainder makes one shorter span. The spans
-    and the T - k visible readings are then shuffled, in each series on its own. So spans do
-    not overlap, but they may touch.
-
-    (MATH5836 week 10, section 10.3.1, remark 10.3.2: "zero-out sensor readings".)
+    A single hidden reading is easily guessed from its neighbours, a span is not. The k readings
+    are cut into spans; a remainder makes one shorter span. In each series the spans and the
+    T - k visible readings are then shuffled. So spans do not overlap, but they may touch.
+    (MATH5836 week 10, remark 10.3.2: "zero-out sensor readings".)
 
     Parameters
     ----------
@@ -179,15 +176,12 @@ def mask_spans(x, *, mask_ratio, span_length, rng):
 def mask_edges(edges, n_nodes, *, mask_ratio, rng):
     """Hide k = int(m mask_ratio) of the m edges of a graph, and draw k pairs without an edge.
 
-    A model sees the visible edges, and must tell the hidden edges from the non-edges. The
-    non-edges are different pairs of nodes, drawn at random from all pairs without an edge.
-
-    (MATH5836 week 10, section 10.3.1: "structured: edge prediction"; Kipf and Welling 2016,
-    section 2.)
+    A model sees the visible edges, and must tell the hidden edges from the non-edges (Kipf and
+    Welling 2016, section 2; MATH5836 week 10, section 10.3.1: "edge prediction").
 
     Parameters
     ----------
-    edges : array_like of int, shape (m, 2), in 0..n-1, with each edge once and no loops
+    edges : array_like of int, shape (m, 2), in 0..n-1, with each pair once and no loops
     n_nodes : int >= 1, n
     mask_ratio : float in [0, 1], with at least k pairs without an edge
     rng : numpy.random.Generator
@@ -202,8 +196,8 @@ def mask_edges(edges, n_nodes, *, mask_ratio, rng):
     without_edge = ~adjacency(edges, n_nodes)
     pairs = np.argwhere(np.triu(without_edge, 1))    # (i, j) with i < j
     if len(pairs) < k:
-        raise ValueError(f"mask_edges: mask_ratio must hide at most {len(pairs)} edges, the "
-                         f"number of pairs without an edge, got {mask_ratio} of {len(edges)}")
+        raise ValueError(f"mask_edges: mask_ratio must hide at most {len(pairs)} edges, one for "
+                         f"each pair without an edge, got {k}")
     hide = _random_orders(len(edges), rng) < k
     drawn = rng.permutation(len(pairs))[:k]
     return edges[~hide], edges[hide], pairs[drawn]
@@ -215,7 +209,7 @@ def adjacency(edges, n_nodes):
 
     Parameters
     ----------
-    edges : array_like of int, shape (m, 2), in 0..n-1, with each edge once and no loops
+    edges : array_like of int, shape (m, 2), in 0..n-1, with each pair once and no loops
     n_nodes : int >= 1, n
 
     Returns
@@ -227,8 +221,8 @@ def adjacency(edges, n_nodes):
     A[i, j] = A[j, i] = True
     n_pairs = np.triu(A, 1).sum()
     if n_pairs != len(edges):
-        raise ValueError("adjacency: edges must join different nodes, each pair once and in one "
-                         f"direction, got {len(edges)} rows for {n_pairs} pairs")
+        raise ValueError(f"adjacency: edges must hold each pair once and no loops, got "
+                         f"{len(edges)} rows for {n_pairs} pairs")
     return A
 
 
@@ -244,7 +238,7 @@ def masked_loss(prediction, target, mask, *, loss_fn):
     Parameters
     ----------
     prediction : Tensor, with the axes of mask first; logits for tokens
-    target : ndarray, may hold NaN, with the axes of mask first, the input before it was corrupted
+    target : ndarray, may hold NaN, with the axes of mask first; the uncorrupted input
     mask : ndarray of bool, any shape, True at the hidden positions, with at least one of them
     loss_fn : function of predictions and targets, a loss
 

@@ -290,19 +290,19 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                "j on by one.",
                "product = plain_t(v) l_t(v, j) + counted_t(v) l_t(v, j-1), shape (N, V, n), where l_t(v, -1) = 0 and "
                "what would have j = n is dropped. Then sum over v with A(v, w): A.T @ product.",
-               "messages = np.empty((N, T, V, n)), messages[:, 0] = start[:, None, :]; for t in range(T - 1): one_more "
-               "is zeros with one_more[..., 1:] = messages[:, t, :, :-1]; product = plain[:, t, :, None] * ... + "
-               "counted[:, t, :, None] * one_more; messages[:, t + 1] is A.T @ product over its sum over axes "
-               "(1, 2), keepdims, or over 1e-300 if that is larger"),
+               "messages = np.empty((N, T, V, n)), messages[:, 0] = start[:, None, :]; for t in range(T - 1): "
+               "one_more is zeros with one_more[..., 1:] = messages[:, t, :, :-1]; product = plain[:, t, :, None] * "
+               "messages[:, t] + the same with counted and one_more; messages[:, t + 1] is A.T @ product over its sum "
+               "over axes (1, 2), keepdims, or over 1e-300 if that is larger"),
         also=("The result is float64, and 0 / 0 must not happen: divide by the sum or by 1e-300, whichever is larger.",),
         mistakes=(
-            Mistake("A.T @ product", "A @ product",
+            Mistake("A.T @ (plain", "A @ (plain",
                     "The sum is over the token before, sum_v A(v, w) (...)(v), which is A.T @: yours sums over "
                     "the one after."),
-            Mistake("one_more[..., 1:] = messages[:, t, :, :-1]", "one_more[:] = messages[:, t]",
+            Mistake("one_more[..., 1:] = message[..., :-1]", "one_more[:] = message",
                     "A position that counts moves j on by one: l_t(v, j-1) goes to j."),
-            Mistake("one_more[..., 1:] = messages[:, t, :, :-1]",
-                    "one_more[:] = np.roll(messages[:, t], 1, axis=-1)",
+            Mistake("one_more[..., 1:] = message[..., :-1]",
+                    "one_more[:] = np.roll(message, 1, axis=-1)",
                     "np.roll brings the largest count round to 0: what would have j = n is dropped."),
             Mistake("np.maximum(total, 1e-300)", "total",
                     "Where all entries are 0 they stay 0: 0 / 0 is NaN, so do not divide there."),
@@ -312,6 +312,6 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                     "Products of hundreds of probabilities underflow to 0: divide each message by its sum."),
             Mistake("message.sum(axis=(1, 2), keepdims=True)", "message.sum(axis=1, keepdims=True)",
                     "One number scales a whole message: a scale for each count j changes their ratios."),
-            Mistake("messages[:, t + 1] = message", "messages[:, t + 1] = plain[:, t + 1, :, None] * message",
+            Mistake("messages[:, t + 1] = message", "messages[:, t + 1] = plain[:, t + 1] * message",
                     "The message at t + 1 holds what is before it: its own weight enters in the next step."))),
 ))

@@ -1,4 +1,4 @@
-"""Laws of arithmetic coding: lossless, within some bits of sum -log2 p, and never far above the entropy."""
+"""Laws of arithmetic coding: lossless, at most some bits above sum -log2 p and the entropy."""
 import math
 
 import numpy as np
@@ -19,7 +19,7 @@ from tinyml.compression.coding.arithmetic import (
 )
 from tinyml.compression.coding.huffman import entropy
 
-answers = st.lists(st.tuples(st.booleans(), st.floats(0, 1)), max_size=300)
+decisions = st.lists(st.tuples(st.booleans(), st.floats(0, 1)), max_size=300)
 
 
 def coded(pairs):
@@ -29,25 +29,25 @@ def coded(pairs):
     return encoder.finish()
 
 
-@given(answers)
+@given(decisions)
 @example([(True, 0.5)] * 40)    # forty times the lower half: next to 0
-def test_what_is_encoded_is_decoded_with_the_same_probabilities(pairs):
+def test_decisions_come_back_with_the_same_probabilities(pairs):
     data = coded(pairs)
     assert not data.endswith(b"\0")    # the decoder adds them
     decoder = Decoder(data)
     assert [decoder.code(None, p) for _, p in pairs] == [bit for bit, _ in pairs]
 
 
-@given(answers)
-def test_each_answer_costs_minus_log2_p(pairs):
+@given(decisions)
+def test_each_decision_costs_minus_log2_p(pairs):
     cost = sum(-math.log2(max(p if bit else 1 - p, P_MIN)) for bit, p in pairs)
     # The end takes the rest of a byte and one more. A split is wrong by less than one number of the interval,
-    # of 2^24 as a rule and rarely of fewer: over 300 answers far less than a bit.
+    # of 2^24 as a rule and rarely of fewer: over 300 decisions far less than a bit.
     assert 8 * len(coded(pairs)) <= cost + 16 + 1
 
 
 @given(st.integers(1, 3000), st.floats(0.001, 0.999), rngs)
-def test_no_code_beats_the_entropy_by_more_than_the_luck_of_the_draw(n, p, rng):
+def test_no_code_is_far_below_the_entropy(n, p, rng):
     """At most 2^(8 s + 1) streams have s bytes or less: one of cost 8 s + d has a chance below 2^(1-d)."""
     bits = rng.random(n) < p
     cost = -np.log2(np.where(bits, p, 1 - p)).sum()
@@ -73,8 +73,8 @@ def test_a_matrix_comes_back(case, lag):
 
 @given(rngs, st.floats(0.01, 0.5), st.sampled_from([1, 4, 13]))
 @settings(max_examples=25)
-def test_without_structure_it_costs_the_entropy_and_what_learning_takes(rng, density, k):
-    """Each count learnt from n answers costs some log2(n) / 2 bits (Rissanen 1984), where it is used.
+def test_without_structure_it_takes_the_entropy_and_the_cost_of_learning(rng, density, k):
+    """Each probability learned from n decisions costs some log2(n) / 2 bits (Rissanen 1984), where it is used.
 
     Of a guess of one density, three counts of neighbours in two or three octaves may be in use, and for the
     values k - 1 nodes, the first three of them with up to 9 sums of signs.
@@ -95,7 +95,7 @@ def strokes(rng, side=16, units=40):
 
 @given(rngs)
 @settings(max_examples=8)
-def test_it_learns_uneven_rows_and_columns_and_strokes(rng):
+def test_it_learns_busy_rows_and_columns_and_strokes(rng):
     rows, columns = rng.dirichlet(np.full(40, 0.3)), rng.dirichlet(np.full(256, 0.3))
     uneven = (rng.random((40, 256)) < 800 * np.outer(rows, columns)).astype(int)
     drawn, side = strokes(rng)
@@ -124,13 +124,13 @@ def test_the_best_lag_is_the_width_of_the_image(rng):
     assert best_lag(codes, widest=3) in (2, 3) and best_lag(codes[:, :2]) == 1 == best_lag(np.zeros((0, 0)))
 
 
-def test_all_zeros_cost_next_to_nothing_and_nothing_costs_nothing():
+def test_all_zeros_take_at_most_two_bytes_and_no_entries_take_none():
     assert len(encode_matrix(np.zeros((1000, 100), int), k=1, lag=1)) <= 2
     assert encode_matrix(np.zeros((0, 5), int), k=1, lag=1) == b"" == coded([])
 
 
 @given(st.binary(max_size=30), st.integers(1, 9))
-def test_noise_is_decoded_to_codes_in_range_or_refused(data, k):
+def test_random_bytes_are_codes_in_range_or_refused(data, k):
     try:
         codes = decode_matrix(data, (3, 7), k=k, lag=2)
     except ValueError as error:
@@ -140,7 +140,7 @@ def test_noise_is_decoded_to_codes_in_range_or_refused(data, k):
 
 
 @given(matrices(), st.integers(1, 40))
-def test_the_answers_are_limited_to_those_that_there_are(case, lag):
+def test_the_decoder_stops_at_its_limit(case, lag):
     codes, k = case
     data, n = encode_matrix(codes, k=k, lag=lag), codes.size + np.count_nonzero(codes) * (k - 1).bit_length()
     assert_array_equal(decode_matrix(data, codes.shape, k=k, lag=lag, at_most=n), codes)
@@ -149,7 +149,7 @@ def test_the_answers_are_limited_to_those_that_there_are(case, lag):
             decode_matrix(data, codes.shape, k=k, lag=lag, at_most=n - 1)
 
 
-def test_both_directions_are_asked_the_same_questions():
+def test_encoder_and_decoder_get_the_same_probabilities():
     class Asked:
         def __init__(self, coder):
             self.coder, self.p = coder, []

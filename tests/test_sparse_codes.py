@@ -98,3 +98,17 @@ def test_random_bytes_are_codes_in_range_or_refused(name, data, k):
 def test_a_head_that_no_writer_writes_is_refused(name, head):
     with pytest.raises(ValueError, match="^(43 gaps of 1 bits|1 gaps of 17 bits|lag 8 in 7 columns)"):
         decode_codes(name, Reader(bytes(head) + bytes(50)), (3, 7), 1)
+
+
+WRITTEN = {    # the bytes of the format, which must not change
+    "Huffman": "a8000000000018080e0602038101c0c040701c0c040703010030101c0c040203818080e0603818080e06020000"
+               "0000001c0c0407030100",
+    "gaps along rows": "0337fed7fe3aaaac005c0bc2e001555800a09cdcf9c9c73b9ce700",
+    "gaps along columns": "033ecffb6ef0bec296aeb0a5abac296aeb0a5abac296aeb0a0a0d7ab56597af56acb00",
+    "arithmetic": "07d9b1fba4de9556a2b5c2749af6ca18a51027501aaccfc7"}
+
+
+def test_files_keep_their_format():
+    i, j = np.arange(9)[:, None], np.arange(40)
+    codes = np.where(i * j % 7 == 3, 1 + (i + 2 * j) % 3, 0)
+    assert {name: data.hex() for name, data in all_codings(codes, 3).items()} == WRITTEN

@@ -1,4 +1,4 @@
-"""Laws of compressed files: the same bits come back, every byte is accounted for, no damage goes unseen."""
+"""Laws of compressed files: the same bits come back, every byte is counted, all damage is found."""
 import json
 import os
 import tracemalloc
@@ -48,7 +48,7 @@ def same(model, other):
 
 
 def sealed(body):
-    """A file with a right check, whatever is in it."""
+    """A file with a valid checksum, whatever is in it."""
     head = MAGIC + bytes([VERSION]) + body
     return head + zlib.crc32(head).to_bytes(4, "little")
 
@@ -130,21 +130,21 @@ def refused(path, data, message="path must name"):
             read(path)
 
 
-def test_every_single_damaged_byte_is_seen(small):
+def test_every_damaged_byte_is_found(small):
     path, data = small
     for i in range(len(data)):
         for flip in (1, 128, 255):
             refused(path, data[:i] + bytes([data[i] ^ flip]) + data[i + 1:])
 
 
-def test_every_cut_and_every_addition_is_seen(small):
+def test_every_truncation_and_every_addition_is_found(small):
     path, data = small
     for i in range(len(data)):
         refused(path, data[:i])
     refused(path, data + b"\0")
 
 
-def test_foreign_and_newer_files_are_named_as_such(small):
+def test_other_files_and_newer_versions_are_refused_by_name(small):
     path, data = small
     refused(path, b"PK\3\4" + bytes(100), "path must name a file of save_compressed, got .*, which is none")
     refused(path, data[:3] + bytes([VERSION + 1]) + data[4:], "path must name a file of version <= 1")
@@ -154,7 +154,7 @@ def test_foreign_and_newer_files_are_named_as_such(small):
 
 
 @pytest.mark.parametrize("value", [None, 3, [1, 2]])
-def test_what_is_no_module_is_neither_written_nor_read(small, value):
+def test_only_a_module_is_written_and_read(small, value):
     path = small[0].with_name("no module")
     with pytest.raises(TypeError, match=r"^save_compressed: model must be Module, got "):
         save_compressed(value, path)
@@ -165,7 +165,7 @@ def test_what_is_no_module_is_neither_written_nor_read(small, value):
 
 
 @given(data=st.data())
-def test_with_a_right_check_damage_is_a_model_or_an_error_and_never_out_of_proportion(small, data):
+def test_damage_with_a_valid_checksum_gives_a_model_of_bounded_size_or_an_error(small, data):
     path, good = small
     body = bytearray(good[4:-4])
     for _ in range(data.draw(st.integers(1, 3))):
@@ -199,7 +199,7 @@ def test_a_skeleton_of_twenty_megabytes_is_not_inflated(small, character):
         tracemalloc.stop()
 
 
-def test_many_arrays_do_not_hold_what_one_may_not(small):
+def test_the_limit_holds_for_all_arrays_together(small):
     zeros = encode_array(np.zeros(1 << 15, np.uint8))    # in 18 bytes
     many = [{"array": f"{i}"} for i in range(1 << 10)]
     text = deflate(json.dumps({"list": many}).encode(), DICTIONARY)
@@ -207,8 +207,7 @@ def test_many_arrays_do_not_hold_what_one_may_not(small):
     refused(small[0], sealed(body), "path must name a sound file, got .* is too large")
 
 
-def test_all_arrays_together_are_in_proportion_to_the_file(small, monkeypatch):
-    """What a writer writes is long enough to be read."""
+def test_a_written_file_is_long_enough_to_be_read(small, monkeypatch):
     path, sizes = small[0].with_name("zeros"), []
     for densest in (256, 1):
         monkeypatch.setattr(storage, "FREE_ENTRIES", 1000)

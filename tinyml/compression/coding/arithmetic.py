@@ -70,10 +70,11 @@ class Encoder:
 
     def finish(self):
         """The bytes of the shortest number in the interval, without the zeros at its end."""
-        for n_bits in 0, 8, 16, 24, 32:
-            number = self.high >> 32 - n_bits << 32 - n_bits    # its first n_bits, then zeros
+        for n_zeros in 32, 24, 16, 8, 0:
+            number = self.high >> n_zeros << n_zeros    # ends in so many zeros
             if number >= self.low:
-                return bytes(self.out + number.to_bytes(4, "big")).rstrip(b"\0")
+                data = self.out + number.to_bytes(4, "big")
+                return bytes(data).rstrip(b"\0")
 
 
 class Decoder:
@@ -160,9 +161,12 @@ def decode_matrix(data, shape, *, k, lag, at_most=math.inf):
     -------
     ndarray of int64, shape (m, n)
     """
-    codes = code_matrix(Decoder(data, at_most), np.zeros(shape, np.int64), k=k, lag=lag)
-    if codes.max(initial=0) > k:
-        raise ValueError(f"decode_matrix: data must hold codes in 0..{k}, got {codes.max()}")
+    decoder = Decoder(data, at_most)
+    unknown = np.zeros(shape, np.int64)
+    codes = code_matrix(decoder, unknown, k=k, lag=lag)
+    largest = codes.max(initial=0)
+    if largest > k:
+        raise ValueError(f"decode_matrix: data must hold codes in 0..{k}, got {largest}")
     return codes
 
 
@@ -216,7 +220,8 @@ def code_matrix(coder, codes, *, k, lag):
             octave = math.frexp(expected)[1]
             context = 3 * octave + n_neighbours
             if context not in kept_counts:
-                kept_counts[context] = [N_START * min(expected, 0.95), N_START]
+                n_ones = N_START * min(expected, 0.95)
+                kept_counts[context] = [n_ones, N_START]
             n_seen += 1
             if _decide(coder, row[c] > 0, kept_counts[context]):
                 sides = left + side[here - lag - 1] + above + side[here - lag + 1]
@@ -269,11 +274,13 @@ def best_lag(codes, widest=1024):
     int in 1..max(1, n - 1) : at least 2 if n > 2, because distance 1 is used anyway
     """
     kept = codes != 0
-    n_rows, n_columns = kept.shape
-    n_kept = kept.sum(axis=0, dtype=np.float64)
+    m, n = kept.shape
+    n_kept = kept.sum(axis=0, dtype=np.float64)    # of each column
     scores = {1: -math.inf}
-    for lag in range(2, min(n_columns - 1, widest) + 1):
-        expected = n_kept[lag:] @ n_kept[:-lag] / max(n_rows, 1)
-        found = np.count_nonzero(kept[:, lag:] & kept[:, :-lag])
+    widest = min(widest, n - 1)
+    for lag in range(2, widest + 1):
+        pairs = kept[:, lag:] & kept[:, :-lag]
+        found = np.count_nonzero(pairs)
+        expected = n_kept[lag:] @ n_kept[:-lag] / max(m, 1)
         scores[lag] = (found - expected) / math.sqrt(expected or 1)
     return max(scores, key=scores.get)

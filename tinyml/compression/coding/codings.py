@@ -108,8 +108,10 @@ def decode_array(reader, at_most=math.inf):
 
 def _shortest(names, codings):
     """The shortest coding, behind a byte for its name."""
-    name = min(codings, key=lambda name: len(codings[name]))
-    return bytes([names.index(name)]) + codings[name]
+    sizes = {name: len(data) for name, data in codings.items()}
+    name = min(sizes, key=sizes.get)
+    index = names.index(name)
+    return bytes([index]) + codings[name]
 
 
 # ------------------------------------------------------------ arrays: numbers, codebook, mask
@@ -134,26 +136,29 @@ def _array_codings(array):
 
 def _with_codes(numbers, codes, k):
     """How many numbers, the numbers, and the codes 0..k for each place."""
-    n = varint(len(numbers))
-    return n + _numbers(numbers) + _shortest(CODINGS, all_codings(codes, k))
+    data = varint(len(numbers))
+    data += _numbers(numbers)
+    data += _shortest(CODINGS, all_codings(codes, k))
+    return data
 
 
 def _codebook(array):
     """Codes, shape (rows, columns), and the distinct entries that are not 0, increasing."""
-    as_integers = array.ravel().view(f"<u{array.dtype.itemsize}")    # tells -0.0 and NaNs apart
-    distinct, index = np.unique(as_integers, return_inverse=True)
-    has_zero = 0 in distinct[:1]
-    codebook = distinct[has_zero:].view(array.dtype)
-    n = len(codebook)
+    integer = f"<u{array.dtype.itemsize}"
+    bits = array.ravel().view(integer)    # tells -0.0 and NaNs apart
+    distinct, index = np.unique(bits, return_inverse=True)
+    n_zeros = int(0 in distinct)          # if it is there, it comes first
+    codebook = distinct[n_zeros:].view(array.dtype)
     order = np.argsort(codebook, kind="stable")
-    code_of = np.zeros(has_zero + n, np.int64)    # of each distinct entry
-    code_of[has_zero + order] = np.arange(1, n + 1)
-    codes = code_of[index].reshape(_matrix(array.shape))
-    return codes, codebook[order]
+    n = len(codebook)
+    code_of = np.zeros(n_zeros + n, np.int64)    # of each distinct entry
+    code_of[n_zeros + order] = np.arange(1, n + 1)
+    matrix = _matrix(array.shape)
+    return code_of[index].reshape(matrix), codebook[order]
 
 
 def _without_gaps(codes, codebook):
-    """For integers all from the smallest to the largest but 0: the first one says them all."""
+    """A codebook of all integers from the smallest to the largest, but 0."""
     low, high = int(codebook[0]), int(codebook[-1])
     if high - low >= MAX_CODEBOOK:
         return codes, codebook
@@ -213,8 +218,9 @@ def _numbers(values):
         if back.tobytes() == raw:
             codings["half"] = half.tobytes()
     if values.dtype.kind in "iu" and 0 < n <= MAX_CODEBOOK:
-        first = int(values[0])
-        if _consecutive(first, n) == values.tolist():
+        integers = values.tolist()
+        first = integers[0]
+        if integers == _consecutive(first, n):
             codings["consecutive"] = varint(_zigzag(first))
     return _shortest(NUMBERS, codings)
 
@@ -222,13 +228,16 @@ def _numbers(values):
 def _read_numbers(reader, n, dtype):
     """A vector of n numbers, and the name of their coding."""
     name = NUMBERS[reader.byte()]
+    n_bytes = n * dtype.itemsize
     if name == "raw":
-        values = np.frombuffer(reader.take(n * dtype.itemsize), dtype)
+        raw = reader.take(n_bytes)
+        values = np.frombuffer(raw, dtype)
     elif name == "half" and dtype.kind == "f":
-        values = np.frombuffer(reader.take(2 * n), "<f2").astype(dtype)
+        half = reader.take(2 * n)
+        values = np.frombuffer(half, "<f2").astype(dtype)
     elif name == "deflate":
-        packed = reader.take(reader.varint())
-        planes = inflate(packed, n * dtype.itemsize)
+        n_packed = reader.varint()
+        planes = inflate(reader.take(n_packed), n_bytes)
         octets = np.frombuffer(planes, np.uint8).reshape(-1, n).T
         values = octets.copy().view(dtype).ravel()
     elif name == "consecutive" and n <= MAX_CODEBOOK:
@@ -241,7 +250,8 @@ def _read_numbers(reader, n, dtype):
 
 def _consecutive(first, n):
     """The first n integers from `first` on, without 0."""
-    integers = list(range(first, first + n + 1))    # one more, if 0 is among them
+    last = first + n    # one more, if 0 is among them
+    integers = list(range(first, last + 1))
     if 0 in integers:
         integers.remove(0)
     return integers[:n]

@@ -15,8 +15,8 @@ import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, start
 
 from tinyml.compression.integer import IntegerModel
-from tinyml.compression.quantization import (MinMaxObserver, MovingAverageObserver, MSEObserver,
-                                             PercentileObserver)
+from tinyml.compression.observers import (MinMaxObserver, MovingAverageObserver, MSEObserver,
+                                          PercentileObserver)
 from tinyml.compression.report import clock, compare
 from tinyml.data import digits, train_test_split
 from tinyml.nn import BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential

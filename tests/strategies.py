@@ -120,10 +120,13 @@ def with_condition(draw):
 
 @st.composite
 def with_bounds(draw, least):
-    """Quarters, and at least so many of the bounds `low` and `high`, which are eighths."""
-    low, high = sorted(eighths(draw(rngs), 2).tolist())
-    bounds = draw(st.sets(st.sampled_from([("low", low), ("high", high)]), min_size=least))
-    return (draw(arrays(quarters)),), dict(bounds)
+    """Quarters, and at least so many of the bounds `low` and `high`: eighths, one or one per column."""
+    x, rng = draw(arrays(quarters)), draw(rngs)
+    columns = draw(st.sampled_from([(), x.shape[-1:]]))
+    low, high = np.sort(eighths(rng, (2, *columns)), axis=0)
+    bounds = dict(low=low, high=high) if columns else dict(low=float(low), high=float(high))
+    names = draw(st.sets(st.sampled_from(["low", "high"]), min_size=least))
+    return (x,), {name: bounds[name] for name in sorted(names)}
 
 
 @st.composite
@@ -136,18 +139,6 @@ def with_axes(draw, values=anything, least=0, min_dims=0, **metadata):
     reduced = range(n) if axis is None else normalize_axis_tuple(axis, n)
     shape = tuple(max(side, least) if i in reduced else side for i, side in enumerate(shape))
     return (values(draw(rngs), shape),), dict(axis=axis, **draw(st.fixed_dictionaries(metadata)))
-
-
-@st.composite
-def with_grid(draw):
-    """Values on and around a grid of codes; one step for all, or one for each channel."""
-    rng, shape = draw(rngs), draw(broadcastable(2))
-    scale = positive(rng, shape.input_shapes[0])
-    zero_point = np.asarray(rng.integers(-3, 4, draw(st.sampled_from([(), scale.shape]))))
-    quant_min, quant_max = draw(st.sampled_from([(-8, 7), (0, 15), (-1, 1)]))
-    steps = rng.integers(-20, 21, shape.result_shape) + rng.uniform(-0.4, 0.4, shape.result_shape)
-    return (np.asarray(scale * steps),), dict(scale=scale, zero_point=zero_point,
-                                              quant_min=quant_min, quant_max=quant_max)
 
 
 @st.composite

@@ -14,9 +14,8 @@ from tinyml import Tensor, nn
 from tinyml.compression.integer import (IntegerConv, IntegerFlatten, IntegerLinear, IntegerMaxPool, IntegerModel,
                                         _exact_matmul, quantize_multiplier, requantize,
                                         rounding_doubling_high_mul, rounding_right_shift)
-from tinyml.compression.quantization import (MinMaxObserver, MovingAverageObserver, PercentileObserver,
-                                             QParams, choose_qparams, dequantize, quantize,
-                                             quantize_weights)
+from tinyml.compression.observers import MinMaxObserver, MovingAverageObserver, PercentileObserver
+from tinyml.compression.quantization import QParams, choose_qparams, dequantize, quantize, quantize_weights
 from tinyml.nn.skeleton import describe, rebuild
 
 int32s = st.integers(-2 ** 31, 2 ** 31 - 1)

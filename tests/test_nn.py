@@ -25,9 +25,10 @@ import tinyml
 from tinyml import Tensor, gradcheck, load, nn, save
 from tinyml import functional as F
 from tinyml.compression.low_rank import factorize
-from tinyml.compression.quantization import fold_batch_norm, quantize_weights
+from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.quantization_aware import prepare
 from tinyml.compression.structured import mask_units, remove_units
+from tinyml.nn.folding import fold_batch_norm
 from tinyml.nn.npz import MANIFEST
 from tinyml.nn.skeleton import describe
 from tinyml.selfsupervised.byol import BYOL

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from strategies import (affine, anything, distinct, eighths, joined, matrices, nonzero, one, pair,
                         positive, quarters, rngs, stacked, two, with_axes, with_bounds,
-                        with_broader_shape, with_condition, with_filters, with_grid, with_index,
+                        with_broader_shape, with_condition, with_filters, with_index,
                         with_labels, with_order, with_pad_width, with_shape, with_subscripts,
                         with_two_axes, with_windows)
 from tinyml import Tensor, gradcheck, ops
@@ -73,15 +73,6 @@ def label_cross_entropy(logits, *, labels, reduction):
     return losses if reduction == "none" else getattr(np, reduction)(losses)
 
 
-def fake_quantize(x, *, scale, zero_point, quant_min, quant_max):
-    """The nearest of all values that a code stands for, found by looking at each."""
-    codes = np.arange(quant_min, quant_max + 1)
-    grid = scale[..., None] * (codes - zero_point[..., None])
-    distance = np.abs(x[..., None] - grid)
-    nearest = distance.argmin(axis=-1)[..., None]
-    return np.take_along_axis(np.broadcast_to(grid, distance.shape), nearest, axis=-1)[..., 0]
-
-
 def clip(x, *, low=-np.inf, high=np.inf):
     return np.minimum(np.maximum(x, low), high)
 
@@ -108,7 +99,6 @@ TABLE = {
     "div": Row(np.divide, two(anything, nonzero), degree=0),
     "einsum": Row(lambda *xs, subscripts: np.einsum(subscripts, *xs), with_subscripts()),
     "exp": Row(np.exp, one()),
-    "fake_quantize": Row(fake_quantize, with_grid()),
     "gelu": Row(gelu, one(approximate=st.sampled_from(["none", "tanh"]))),
     "getitem": Row(lambda x, index: x[index], with_index(), degree=1),
     "label_cross_entropy": Row(label_cross_entropy, with_labels()),
@@ -154,8 +144,6 @@ TABLE = {
 # Their vjp is not the derivative of their value, but the derivative of this:
 STRAIGHT_THROUGH = {
     "clamp_ste": lambda x, low, high: x,
-    "fake_quantize": lambda x, scale, zero_point, quant_min, quant_max: ops.minimum(ops.maximum(
-        x, scale * (quant_min - 0.5 - zero_point)), scale * (quant_max + 0.5 - zero_point)),
     "round_ste": lambda x: x,
     "sign_ste": lambda x: ops.clip(x, low=-1, high=1),
 }
@@ -309,19 +297,10 @@ def test_ties_of_values():
 
 
 @pytest.mark.parametrize("f", [
-    ops.round_ste, ops.sign_ste, lambda x: ops.clamp_ste(x, low=-0.5, high=0.5),
-    lambda x: ops.fake_quantize(x, scale=0.5, zero_point=0, quant_min=-8, quant_max=7)])
+    ops.round_ste, ops.sign_ste, lambda x: ops.clamp_ste(x, low=-0.5, high=0.5)])
 def test_straight_through_disagrees_with_calculus(f):
     with pytest.raises(AssertionError, match="gradcheck"):
         gradcheck(f, [0.6, -0.9, 0.3], rng=np.random.default_rng(0))
-
-
-@given(with_grid())
-def test_fake_quantize_is_a_projection_onto_its_grid(case):
-    (x,), metadata = case
-    y = ops.fake_quantize(x, **metadata).data
-    np.testing.assert_array_equal(y, fake_quantize(x, **metadata))
-    np.testing.assert_array_equal(y, ops.fake_quantize(y, **metadata).data)
 
 
 @pytest.mark.parametrize("f, value, slope", [
@@ -347,9 +326,7 @@ def test_the_slope_of_a_quotient_does_not_overflow_where_its_square_would():
 
 @pytest.mark.parametrize("f", [
     lambda x, number: ops.clip(x, low=number(0), high=number(1)),
-    lambda x, number: ops.clamp_ste(x, low=number(0), high=number(1)),
-    lambda x, number: ops.fake_quantize(x, scale=number(1), zero_point=number(0),
-                                        quant_min=number(-8), quant_max=number(7))])
+    lambda x, number: ops.clamp_ste(x, low=number(0), high=number(1))])
 @pytest.mark.parametrize("number", [int, float, np.int64, np.float64])
 def test_a_number_of_any_kind_as_metadata_leaves_float32(f, number):
     assert f(np.ones(2, np.float32), number).dtype == np.float32
@@ -549,7 +526,6 @@ def test_nothing_flows_to_what_where_did_not_choose():
 # ------------------------------------------------------------ refusals
 
 x, image, filters = np.ones((2, 3)), np.ones((1, 2, 4, 4)), np.ones((5, 2, 3, 3))
-codes = dict(zero_point=0, quant_min=0, quant_max=3)
 
 
 @pytest.mark.parametrize("call, error, message", [
@@ -602,10 +578,8 @@ codes = dict(zero_point=0, quant_min=0, quant_max=3)
      "clamp_ste: low must be <= high, got 1 > 0"),
     (lambda: ops.gelu(x, approximate="no"), ValueError,
      'gelu: approximate must be "none" or "tanh", got \'no\''),
-    (lambda: ops.fake_quantize(x, scale=0.0, **codes), ValueError,
-     "fake_quantize: scale must be > 0, got 0.0"),
-    (lambda: ops.fake_quantize(x, scale=1.0, **{**codes, "quant_max": 0}), ValueError,
-     "fake_quantize: quant_min must be < quant_max, got 0, 0"),
+    (lambda: ops.clip(x, low=np.array([0, 1, 0]), high=np.array([1, 0, 1])), ValueError,
+     "clip: low must be <= high, got [0 1 0] > [1 0 1]"),
     (lambda: ops.conv2d(x, filters), ValueError,
      "conv2d: x must have shape (N, C, H, W) and weight (O, C, kh, kw), got (2, 3) and (5, "),
     (lambda: ops.conv2d(image[:, :1], filters), ValueError, "got (1, 1, 4, 4) and (5, 2, 3, 3)"),

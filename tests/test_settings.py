@@ -75,7 +75,6 @@ CALLS = {    # function -> call with the setting v
     "where": lambda v: ops.where(PICKS > 0, leaf(4), v),
     "clip": lambda v: ops.clip(leaf(3), low=v, high=v), "x.clip": lambda v: leaf(3).clip(None, v),
     "clamp_ste": lambda v: ops.clamp_ste(leaf(3), low=v, high=v), "pad": lambda v: ops.pad(leaf(3), pad_width=1, value=v),
-    "fake_quantize": lambda v: ops.fake_quantize(leaf(3), scale=v, zero_point=0, quant_min=-8, quant_max=7),
     "leaky_relu": lambda v: F.leaky_relu(leaf(3), v), "dropout": lambda v: F.dropout(leaf(30), v, rng=rng()),
     "normalize": lambda v: F.normalize(leaf(3, 3), v, eps=v),
     "cosine_similarity": lambda v: F.cosine_similarity(leaf(3, 3), leaf(3, 3), eps=v),
@@ -96,7 +95,8 @@ CALLS = {    # function -> call with the setting v
     "shift_bias": lambda v: changed(net(), lambda model: distillation.shift_bias(model, 0, v)),
     "fold_batch_norm": folded,
     "prepare": lambda v: quantization_aware.prepare(net(), bits=4, share=v)(leaf(2, 4)),
-    "learned_step": lambda v: quantization_aware.learned_step(leaf(4, 4), v, quant_min=-8, quant_max=np.int64(7)),
+    "fake_quantize": lambda v: quantization_aware.fake_quantize(
+        leaf(4, 4), quantization.QParams(v, 0, -8, np.int64(7))),
     "factorize": lambda v: changed(net(), lambda model: low_rank.factorize(model, energy=v)),
     "prune": lambda v: changed(net(), lambda model: pruning.prune(model, amount=v / 2)),
     "nt_xent": lambda v: contrastive.nt_xent(leaf(4, 3), leaf(4, 3), temperature=v),

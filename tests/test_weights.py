@@ -17,7 +17,7 @@ from tinyml.compression.deep_compression import deep_compress
 from tinyml.compression.integer import IntegerModel
 from tinyml.compression.low_rank import factorize, ranks
 from tinyml.compression.pruning import hold, prune, sparsity
-from tinyml.compression.quantization import DequantizedWeight, fold_batch_norm, quantize_weights
+from tinyml.compression.quantization import DequantizedWeight, quantize_weights
 from tinyml.compression.quantization_aware import (
     FakeQuantizedWeight,
     LearnedStepWeight,
@@ -26,6 +26,7 @@ from tinyml.compression.quantization_aware import (
 )
 from tinyml.compression.report import file_bytes, macs
 from tinyml.compression.weight_sharing import SharedWeight, share_biases, share_weights
+from tinyml.nn.folding import fold_batch_norm
 from tinyml.nn.weights import ComputedWeight, computed_weights, left_out, swap, weights
 from tinyml.optim import SGD, Adam
 from tinyml.train import accuracy, fit, predict

@@ -6,6 +6,7 @@
     quantization        real numbers as small integers, after training
     clipping            few bits: cut outliers off, put mean and norm back
     quantization_aware  and during training, straight through the rounding
+    observers           ranges for numbers that come in batches
     integer             inference without a float
     low_rank            two thin layers in place of a wide one
     distillation        a student learns from a teacher's soft targets

@@ -27,13 +27,12 @@ import math
 import numpy as np
 
 from tinyml.check import check_real
+from tinyml.compression.observers import MinMaxObserver
 from tinyml.compression.quantization import (
-    MinMaxObserver,
     QParams,
     channel_range,
     choose_qparams,
     dequantize,
-    fold_layers,
     quantize,
     smallest_dtype,
 )
@@ -52,6 +51,7 @@ from tinyml.nn import (
     ReLU,
     Sequential,
 )
+from tinyml.nn.folding import fold_layers
 from tinyml.nn.places import is_chain, opened, untied
 from tinyml.tensor import Tensor, no_grad
 

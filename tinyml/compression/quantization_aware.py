@@ -3,23 +3,21 @@
 Problem: at 2 bits, rounding the weights of a trained network ruins it. Training through the
 rounding would help, but its derivative is 0 almost everywhere, and nothing would be learned.
 
-Idea: keep real weights theta, compute with theta_q = Q(theta), and on the way back pretend that
-Q was the identity, the *straight-through estimator*:
+Idea: keep real weights theta, compute with theta_q = Q(theta), and in the backward pass pretend
+that Q was the identity:
 
-    dL/dtheta = dL/dtheta_q * dQ/dtheta,        dQ/dtheta ~ 1
+    min over theta of  l(f(x; Q(theta)), y),        dL/dtheta = dL/dtheta_q dQ/dtheta ~ dL/dtheta_q
 
-So theta moves although theta_q does not, until it crosses into the next code. For weights that
-are clipped, the gradient may pass too ("identity", as in the notes) or stop ("inside", the
-true derivative: Q is constant there).
+This is the *straight-through estimator*: the line `ops.round_ste` in ops/straight_through.py. So
+theta moves although theta_q does not, until it crosses into the next code.
 
-The step can be learned too. In v^ = s clip(round(v / s)) the derivative in s is that of the
-clipping, rounding straight through,
+The step S can be learned too. `fake_quantize` is S round(clip(theta / S)); its derivative in S,
+with the rounding straight through, is that of LSQ (Esser et al. 2020, equation 3):
 
-    dv^/ds = round(v/s) - v/s  inside,    quant_min or quant_max  outside            (LSQ, equation 3)
+    round(theta/S) - theta/S  inside the range,        quant_min or quant_max  outside
 
-Here a weight is *computed* (`tinyml.nn.weights`): in its place stands a module that holds
-theta and whose forward() returns Q(theta). The layer asks for its weight, and gets Q(theta):
-the loss is l(f(x; Q(theta)), y).
+In a model ready for training, a module stands in the place of each weight. It holds theta, and
+its forward() returns Q(theta): the layer that asks for its weight gets Q(theta).
 
 Sources: MATH5836 week 10, section 10.2.2; Bengio, Leonard and Courville 2013, Estimating or
 propagating gradients through stochastic neurons; Jacob et al. 2018 (section 3); Esser,
@@ -31,168 +29,210 @@ import math
 import numpy as np
 
 from tinyml import ops
-from tinyml.check import check_number
-from tinyml.compression.quantization import (DequantizedWeight, QParams, channel_range, choose_qparams,
-                                             code_range, smallest_dtype, stored)
+from tinyml.compression.quantization import (
+    DequantizedWeight,
+    QParams,
+    channel_range,
+    check_bits,
+    choose_qparams,
+    code_range,
+    smallest_dtype,
+    stored,
+)
+from tinyml.contract import checked
 from tinyml.nn import Parameter
-from tinyml.nn.weights import ComputedWeight, computed_weights, replace_weights, swap
-from tinyml.tensor import primitive
+from tinyml.nn.weights import (
+    ComputedWeight,
+    computed_weights,
+    replace_weights,
+    replaced,
+    swap,
+    weights,
+)
+from tinyml.tensor import Tensor
+from tinyml.train import cross_entropy_of
 
 
-class FakeQuantizedWeight(ComputedWeight):
-    """S (clip(round(theta / S) + Z) - Z), with S and Z from the range of theta at every call.
+@checked
+def fake_quantize(theta, qparams, *, gradient="inside"):
+    """Quantize and dequantize: theta moved to the nearest value that a code stands for.
+
+        theta_q = S round(clip(theta / S, quant_min - Z, quant_max - Z))
+
+    (Jacob et al. 2018, equation 12; Esser et al. 2020, equations 1 and 2.) This is `dequantize`
+    of `quantize`, with a gradient: rounding is straight-through, and a clipped theta has the
+    gradient 0 ("inside") or 1 ("identity", as in the notes).
 
     Parameters
     ----------
-    weight : Parameter, theta, shape (channels, ...), not empty
+    theta : Tensor
+    qparams : QParams; a scale S that is a Tensor has a gradient too
+    gradient : "inside" or "identity"
+
+    Returns
+    -------
+    Tensor, the shape of theta
+
+    Examples
+    --------
+    >>> from tinyml import Tensor
+    >>> fake_quantize(Tensor([-9.0, 0.3, 0.8]), QParams(0.5, 0, -3, 3)).data
+    array([-1.5,  0.5,  1. ], dtype=float32)
+    """
+    S, Z, quant_min, quant_max = qparams
+    if not isinstance(S, Tensor):
+        S = np.asarray(S, theta.dtype)
+    clip = ops.clip if gradient == "inside" else ops.clamp_ste
+    steps = clip(theta / S, low=quant_min - Z, high=quant_max - Z)
+    return S * ops.round_ste(steps)
+
+
+@checked
+def quantized_loss(model, *batch, Q, loss_of=cross_entropy_of):
+    """The loss of a model that computes with the weights Q(theta): l(f(x; Q(theta)), y).
+
+    The model keeps its weights theta, and gets their gradients (MATH5836 week 10, section
+    10.2.2). `prepare` does the same for good.
+
+    Parameters
+    ----------
+    model : Module
+    *batch : what `loss_of` takes, such as inputs x and classes y
+    Q : function (theta) -> Tensor, such as a `fake_quantize`
+    loss_of : function (model, *batch) -> scalar Tensor, as in `tinyml.train.fit`
+
+    Returns
+    -------
+    Tensor, shape ()
+    """
+    quantized = {theta: Q(theta) for theta in weights(model).values()}
+    with replaced(model, quantized):
+        return loss_of(model, *batch)    # notes 10.2.2, quantization-aware forward
+
+
+# ------------------------------------------------------------ weights
+
+@checked
+class FakeQuantizedWeight(ComputedWeight):
+    """Q(theta) with S and Z from the range of theta as it is now, for each channel.
+
+    Parameters
+    ----------
+    weight : Parameter, theta; channels are its axis 0
     bits, symmetric : as in `quantization.choose_qparams`
-    share : float in (0, 1], of the range that the codes span; below 1 the largest weights are
-        clipped
-    gradient : "identity" everywhere, as in the notes, or "inside" the range of the codes only
+    share : float in (0, 1], of the range that the codes span; below 1 the largest are clipped
+    gradient : "identity" or "inside", for the weights that are clipped
     """
 
     def __init__(self, weight, *, bits, symmetric=True, share=1.0, gradient="identity"):
-        code_range(bits, symmetric=symmetric, function="FakeQuantizedWeight")
-        if gradient not in ("identity", "inside"):
-            raise ValueError('FakeQuantizedWeight: gradient must be "identity" or "inside", got '
-                             f"{gradient!r}")
-        share = check_number("FakeQuantizedWeight", "share", share, above=0, at_most=1)
+        check_bits("FakeQuantizedWeight", bits, symmetric)
         self.weight, self.bits, self.symmetric = weight, bits, symmetric
         self.share, self.gradient = share, gradient
 
     @property
     def qparams(self):
-        """The `QParams` of theta as it is now, a step for each channel."""
+        """The `QParams` of theta as it is now."""
         low, high = channel_range(self.weight.data, axis=0)
-        return stored(choose_qparams(self.share * low, self.share * high, bits=self.bits,
-                                     symmetric=self.symmetric), self.weight.dtype)
+        qparams = choose_qparams(self.share * low, self.share * high, bits=self.bits,
+                                 symmetric=self.symmetric)
+        return stored(qparams, self.weight.dtype)
 
     def forward(self):
-        scale, zero_point, quant_min, quant_max = self.qparams
-        if self.gradient == "inside":
-            return ops.fake_quantize(self.weight, scale=scale, zero_point=zero_point, quant_min=quant_min,
-                                     quant_max=quant_max)
-        zero_point = zero_point.astype(scale.dtype)
-        code = ops.clamp_ste(ops.round_ste(self.weight / scale) + zero_point, low=quant_min, high=quant_max)
-        return (code - zero_point) * scale
+        return fake_quantize(self.weight, self.qparams, gradient=self.gradient)
 
     def extra_repr(self):
         return f"bits={self.bits}, gradient={self.gradient!r}"
 
 
-@primitive
-def learned_step(v, s, *, quant_min, quant_max):
-    """v^ = s clip(round(v / s), quant_min, quant_max), and how it changes with v and with s.
-
-    (Esser et al. 2020, equations 1 to 3 and 5.) Backward:
-
-        dv^/dv = 1 inside, 0 outside        dv^/ds = round(v/s) - v/s inside, quant_min or quant_max outside
-
-    inside means quant_min <= v/s <= quant_max; round takes the nearest integer, halves to even.
-
-    Parameters
-    ----------
-    v : Tensor, any shape
-    s : Tensor > 0 that broadcasts to v, the step
-    quant_min, quant_max : int, quant_min < quant_max
-
-    Raises
-    ------
-    ValueError : a step is not > 0, or quant_min >= quant_max
-    """
-    if not (s > 0).all():
-        raise ValueError(f"learned_step: s must be > 0, got {s.min()}; a smaller lr for the steps may help")
-    if quant_min >= quant_max:
-        raise ValueError(f"learned_step: quant_min must be < quant_max, got {quant_min}, {quant_max}")
-    ratio = v / s
-    inside = (quant_min <= ratio) & (ratio <= quant_max)
-    code = np.clip(np.round(ratio), quant_min, quant_max)
-    return code * s, (lambda g: g * inside,
-                      lambda g: g * np.where(inside, code - ratio, code))
-
-
+@checked
 class LearnedStepWeight(ComputedWeight):
-    """A weight whose codes and steps are learned together: `learned_step` (Esser et al. 2020).
+    """Q(theta) with a step S for each channel that is learned too (Esser et al. 2020).
 
-    Codes -2^(b-1) ... 2^(b-1) - 1, a step s for each output channel, at first 2 mean|v| /
-    sqrt(quant_max) (section 2.1), 1 for a channel of zeros. A step adds up the gradients of N
-    weights, and would learn too fast beside them. So the paper multiplies its gradient by
-    factor = 1 / sqrt(N quant_max) (section 2.2). That slows SGD, but not Adam, whose moves do
-    not depend on the size of gradients. Here the parameter is raw, with s = factor * raw. So
-    Adam's moves of s become factor times as large. SGD's become factor^2 times as large,
-    because the gradient in raw is factor times smaller, too: the paper's rule with the rate
-    factor lr.
+    The codes are -2^(b-1) ... 2^(b-1) - 1. At first S = 2 mean|theta| / sqrt(quant_max) (section
+    2.1), and 1 for a channel of zeros. The gradient of S is a sum over the N weights of its
+    channel, so S would learn too fast. The paper multiplies it by factor = 1 / sqrt(N quant_max)
+    (section 2.2), which slows SGD, but not Adam. Here the parameter is `raw`, and S = factor raw:
+    Adam's steps of S are multiplied by factor, SGD's by factor^2.
 
     Parameters
     ----------
-    weight : Parameter, v, shape (channels, ...), finite, not empty
+    weight : Parameter, theta; channels are its axis 0
     bits : int in 2..16
     """
 
     def __init__(self, weight, *, bits):
-        _, self.quant_max = code_range(bits, symmetric=True, function="LearnedStepWeight")
+        _, self.quant_max = code_range(bits, symmetric=True)
         self.quant_min, self.weight = -self.quant_max - 1, weight
-        low, high = channel_range(weight.data, axis=0)    # for its checks
-        size = np.abs(weight.data).reshape(len(weight), -1).mean(axis=1).reshape(low.shape)
+        low, high = channel_range(weight.data, axis=0)
+        self.per_channel = low.shape    # (channels, 1, ...)
+        size = np.abs(weight.data).mean(axis=tuple(range(1, weight.ndim)))
         step = np.where(size > 0, 2 * size / math.sqrt(self.quant_max), 1)
-        self.factor = 1 / math.sqrt(max(weight.size / len(weight) * self.quant_max, 1))
-        self.raw = Parameter((step / self.factor).astype(weight.dtype).ravel(),    # (channels,), no weight
-                             weight.requires_grad)
+        n_weights = weight.size // len(weight)
+        self.factor = 1 / math.sqrt(n_weights * self.quant_max)
+        raw = (step / self.factor).astype(weight.dtype)    # (channels,): a vector is no weight
+        self.raw = Parameter(raw, weight.requires_grad)
 
     def step(self):
-        """s, shape (channels, 1, ...)."""
-        return (self.raw * self.factor).reshape(-1, *[1] * (self.weight.ndim - 1))
+        """The step S, a Tensor of shape (channels, 1, ...)."""
+        S = self.factor * self.raw
+        if not (S.data > 0).all():
+            raise ValueError(f"LearnedStepWeight: the steps must stay > 0, got {S.data.min()}; "
+                             "train them with a smaller learning rate")
+        return S.reshape(self.per_channel)
 
     @property
     def qparams(self):
         """The `QParams` of the codes as they are now."""
-        scale = self.step().data
-        return QParams(scale, np.zeros(scale.shape, np.int64), self.quant_min, self.quant_max)
+        S = self.step().data
+        return QParams(S, np.zeros(S.shape, np.int64), self.quant_min, self.quant_max)
 
     def forward(self):
-        return learned_step(self.weight, self.step(), quant_min=self.quant_min, quant_max=self.quant_max)
+        qparams = QParams(self.step(), 0, self.quant_min, self.quant_max)
+        return fake_quantize(self.weight, qparams)
 
     def extra_repr(self):
         return f"codes {self.quant_min}..{self.quant_max}"
 
 
-def prepare(model, *, bits, method="straight-through", **options):
-    """A copy of the model that computes with quantized weights (`tinyml.nn.weights`), ready to be trained.
+def codes_of(weight):
+    """The codes q of a weight that is trained with rounding, recovered from S (q - Z)."""
+    S, Z, quant_min, quant_max = weight.qparams
+    codes = np.round(weight().data.astype(np.float64) / S) + Z
+    return codes.astype(smallest_dtype(quant_min, quant_max))
 
-    Make the optimizer of the copy's parameters(). Weights that are computed already stay as
-    they are.
+
+# ------------------------------------------------------------ models
+
+@checked
+def prepare(model, *, bits, method="straight-through", **options):
+    """A copy of the model that computes with quantized weights, ready to be trained.
+
+    The weights are those of `tinyml.nn.weights`; one that is computed already stays, with a
+    warning. Make the optimizer of the copy's parameters().
 
     Parameters
     ----------
-    model : Module
+    model : Module, with weights that are finite
     bits : int in 2..16
-    method : "straight-through" (`FakeQuantizedWeight`) or "learned step" (`LearnedStepWeight`)
-    **options : for `FakeQuantizedWeight`: symmetric, share, gradient
+    method : "straight-through" or "learned step"; `FakeQuantizedWeight` or `LearnedStepWeight`
+    **options : symmetric, share and gradient of a `FakeQuantizedWeight`
 
     Returns
     -------
     Module
-
-    Raises
-    ------
-    ValueError : an unknown method, bits out of range, an empty or infinite weight, or nothing
-        to quantize
-
-    Warns
-    -----
-    UserWarning : a weight is computed already
     """
-    kinds = {"straight-through": FakeQuantizedWeight, "learned step": LearnedStepWeight}
-    if method not in kinds:
-        raise ValueError(f'prepare: method must be "straight-through" or "learned step", got {method!r}')
-    code_range(bits, symmetric=options.get("symmetric", True), function="prepare")
-    return replace_weights("prepare", copy.deepcopy(model),
-                           lambda weight: kinds[method](weight, bits=bits, **options))
+    kind = FakeQuantizedWeight if method == "straight-through" else LearnedStepWeight
+
+    def prepared(weight):
+        return kind(weight, bits=bits, **options)
+    return replace_weights("prepare", copy.deepcopy(model), prepared)
 
 
+@checked
 def convert(model):
-    """A copy of a prepared model with the codes alone, as `quantization.DequantizedWeight`: same outputs, bit
-    for bit, without the real weights.
+    """A copy of a prepared model that stores codes alone: the same outputs, bit for bit.
+
+    Each weight becomes a `quantization.DequantizedWeight`.
 
     Parameters
     ----------
@@ -201,23 +241,14 @@ def convert(model):
     Returns
     -------
     Module
-
-    Raises
-    ------
-    ValueError : the model has no prepared weight
     """
     model = copy.deepcopy(model)
-    prepared = [weight for weight in computed_weights(model).values()
-                if isinstance(weight, (FakeQuantizedWeight, LearnedStepWeight))]
-    if not prepared:
+    codes = {}
+    for weight in computed_weights(model).values():
+        if isinstance(weight, (FakeQuantizedWeight, LearnedStepWeight)):
+            dtype = weight.weight.dtype
+            codes[weight] = DequantizedWeight(codes_of(weight), weight.qparams, dtype=dtype)
+    if not codes:
         raise ValueError("convert: model must come from prepare, got none of its weights")
-    swap(model, {weight: DequantizedWeight(codes_of(weight), weight.qparams, dtype=weight.weight.dtype)
-                 for weight in prepared})
+    swap(model, codes)
     return model
-
-
-def codes_of(weight):
-    """The integer codes that a `FakeQuantizedWeight` or `LearnedStepWeight` computes with now."""
-    scale, zero_point, quant_min, quant_max = weight.qparams
-    codes = np.round(weight().data.astype(np.float64) / scale) + zero_point
-    return codes.astype(smallest_dtype(quant_min, quant_max))

@@ -11,6 +11,7 @@ and where do they stand? The answers are here, once:
 A weight may be *computed*: then a `ComputedWeight` stands in its place, and gives the tensor
 when it is used.
 """
+import sys
 import warnings
 from contextlib import contextmanager
 
@@ -200,7 +201,15 @@ def warn_left(function, left):
     """Warn of what a function leaves as it is: {path: why}; of nothing if there is nothing."""
     if left:
         named = "; ".join(f"{path} ({why})" for path, why in left.items())
-        warnings.warn(f"{function}: left as they are: {named}", stacklevel=4)
+        warnings.warn(f"{function}: left as they are: {named}", stacklevel=_users_level())
+
+
+def _users_level():
+    """The `stacklevel` at which a warning points to the first line outside of the package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals["__name__"].startswith("tinyml."):
+        frame, level = frame.f_back, level + 1
+    return level - 1
 
 
 def swap(model, new):

@@ -17,11 +17,11 @@ from tinyml.ops.reductions import (label_cross_entropy, log_softmax, logsumexp, 
                                    sum, var)
 from tinyml.ops.shapes import (broadcast_to, concatenate, getitem, pad, reshape, stack, swapaxes,
                                transpose)
-from tinyml.ops.straight_through import clamp_ste, fake_quantize, round_ste, sign_ste
+from tinyml.ops.straight_through import clamp_ste, round_ste, sign_ste
 
 __all__ = [
     "abs", "add", "avg_pool2d", "broadcast_to", "clamp_ste", "clip", "concatenate", "conv2d", "div",
-    "einsum", "exp", "fake_quantize", "gelu", "getitem", "label_cross_entropy", "linear", "log",
+    "einsum", "exp", "gelu", "getitem", "label_cross_entropy", "linear", "log",
     "log_softmax", "logsumexp", "matmul", "max", "max_pool2d", "maximum", "mean", "min", "minimum", "mul", "neg",
     "pad", "power", "relu", "reshape", "round_ste", "sigmoid", "sign_ste", "softmax", "softplus", "sqrt", "stack",
     "sub", "sum", "swapaxes", "tanh", "transpose", "var", "where",

@@ -226,8 +226,11 @@ def where(condition, x, y):
 
 @primitive
 def clip(x, *, low=None, high=None):
-    """x limited to [low, high]; slope 1 inside and on the bounds, 0 outside. None: no bound."""
-    if low is not None and high is not None and low > high:
+    """x limited to [low, high]; slope 1 inside and on the bounds, 0 outside.
+
+    The bounds are numbers, arrays that broadcast to x, or None for no bound.
+    """
+    if low is not None and high is not None and np.any(low > high):
         raise ValueError(f"clip: low must be <= high, got {low} > {high}")
     y = np.clip(x, -np.inf if low is None else low, np.inf if high is None else high)
     y = y.astype(x.dtype, copy=False)    # a NumPy scalar as bound must not change the dtype

@@ -1,0 +1,145 @@
+"""Observers: which range should the codes cover, for numbers that come in batches?
+
+Problem: quantized activations need a range before the network is used. It is measured on some
+batches of data, and one outlier among millions of numbers can make every step coarse.
+
+Idea: an observer looks at batch after batch, and answers with a range in the end.
+
+    MinMaxObserver           the smallest and the largest number: nothing is clipped
+    MovingAverageObserver    end <- end + rate (new end - end), batch by batch
+    PercentileObserver       the middle 99.9 % of all numbers
+    MSEObserver              of 100 ranges the one with the smallest mean squared error
+
+The last two keep a uniform sample of the numbers, so their memory is bounded.
+
+Sources: Jacob et al. 2018, Quantization and training of neural networks for efficient
+integer-arithmetic-only inference (section 3.1); Efraimidis and Spirakis 2006, Weighted random
+sampling with a reservoir; MATH5836 week 10, section 10.2.2.
+"""
+import numpy as np
+
+from tinyml.check import check_real
+from tinyml.compression.quantization import check_bits, choose_qparams, dequantize, quantize
+from tinyml.contract import checked
+
+
+class MinMaxObserver:
+    """The smallest and the largest number ever seen."""
+
+    def __init__(self):
+        self.low, self.high = np.inf, -np.inf    # nothing seen yet
+
+    def update(self, x):
+        """Look at an array of numbers; an empty one changes nothing."""
+        x = check_real(type(self).__name__, "x", x)
+        if x.size:
+            self.look(x)
+
+    def look(self, x):
+        self.low = min(self.low, float(x.min()))
+        self.high = max(self.high, float(x.max()))
+
+    def range(self):
+        """(low, high) for `choose_qparams`. Raises RuntimeError if nothing was seen."""
+        if self.low > self.high:
+            raise RuntimeError(f"{type(self).__name__}: update must come before range, got no "
+                               "number yet")
+        return self.low, self.high
+
+
+@checked
+class MovingAverageObserver(MinMaxObserver):
+    """A moving average of the ends of each batch (Jacob et al. 2018, section 3.1).
+
+    Parameters
+    ----------
+    rate : float in (0, 1], weight of the newest batch
+    """
+
+    def __init__(self, rate=0.1):
+        super().__init__()
+        self.rate = rate
+
+    def look(self, x):
+        if self.low > self.high:    # the first batch
+            return super().look(x)
+        self.low += self.rate * (float(x.min()) - self.low)
+        self.high += self.rate * (float(x.max()) - self.high)
+
+
+class SamplingObserver(MinMaxObserver):
+    """Base of observers that need more than the two ends: it keeps a uniform sample.
+
+    Every number draws a key from U(0, 1), and the 65,536 numbers with the smallest keys stay. So
+    a fraction p of all numbers is a fraction p +- sqrt(p (1 - p) / 65536) of the sample (one
+    standard deviation). Fewer numbers are all kept. Both ends stay exact. The keys come from a
+    generator of its own with a fixed seed.
+    """
+    capacity = 2 ** 16
+
+    def __init__(self):
+        super().__init__()
+        self.rng = np.random.default_rng(0)
+        self.sample, self.keys = np.zeros(0, np.float32), np.zeros(0)
+
+    def look(self, x):
+        super().look(x)
+        n_parts = -(-x.size // self.capacity)    # never more than two capacities in memory
+        for part in np.array_split(x.ravel(), n_parts):
+            self._add(part)
+
+    def _add(self, x):
+        self.sample = np.concatenate([self.sample, x])
+        self.keys = np.concatenate([self.keys, self.rng.random(x.size)])
+        if self.sample.size > self.capacity:
+            smallest = np.argpartition(self.keys, self.capacity)[:self.capacity]
+            self.sample, self.keys = self.sample[smallest], self.keys[smallest]
+
+
+@checked
+class PercentileObserver(SamplingObserver):
+    """The range of the middle `percent` % of all numbers: a few outliers are clipped.
+
+    Parameters
+    ----------
+    percent : float in (0, 100], exact for 100
+    """
+
+    def __init__(self, percent=99.9):
+        super().__init__()
+        self.percent = percent
+
+    def range(self):
+        ends = super().range()
+        if self.percent == 100:
+            return ends
+        tail = (100 - self.percent) / 2
+        low, high = np.percentile(self.sample, [tail, 100 - tail])
+        return float(low), float(high)
+
+
+@checked
+class MSEObserver(SamplingObserver):
+    """Of 1 %, 2 % ... 100 % of the full range the one with the smallest mean squared error.
+
+    Parameters
+    ----------
+    bits, symmetric : as in `quantization.choose_qparams`
+    """
+
+    def __init__(self, *, bits, symmetric=False):
+        super().__init__()
+        check_bits("MSEObserver", bits, symmetric)
+        self.bits, self.symmetric = bits, symmetric
+
+    def range(self):
+        low, high = super().range()
+        shares = np.linspace(0.01, 1, 100)
+        errors = [self._error(share * low, share * high) for share in shares]
+        best = shares[np.argmin(errors)]
+        return float(best * low), float(best * high)
+
+    def _error(self, low, high):
+        qparams = choose_qparams(low, high, bits=self.bits, symmetric=self.symmetric)
+        rounded = dequantize(quantize(self.sample, qparams), qparams, dtype=np.float64)
+        return np.mean((rounded - self.sample) ** 2)

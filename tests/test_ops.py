@@ -566,7 +566,7 @@ x, image, filters = np.ones((2, 3)), np.ones((1, 2, 4, 4)), np.ones((5, 2, 3, 3)
     (lambda: ops.where(x > 0, x, np.ones(4)), ValueError,
      "where: arguments must fit together, got shapes (2, 3) and (4,); "),
     (lambda: ops.concatenate([]), ValueError,
-     "concatenate: arguments must fit together, got shapes of nothing"),
+     "concatenate: arguments must fit together, got no arrays"),
     (lambda: ops.concatenate([x, x.T]), ValueError,
      "concatenate: arguments must fit together, got shapes (2, 3) and (3, 2); "),
     (lambda: ops.stack([x, x.T]), ValueError,

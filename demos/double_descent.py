@@ -55,17 +55,20 @@ WEAK, STRONG = decaying(SLOW), decaying(FAST)    # many weak features, or few st
 
 # %% One training set: the excess risks of five fits. For x ~ N(0, I) it is ||fit - beta||^2.
 PROBLEMS = ["plain", "loud", "weak", "strong"]    # the names of the columns, and "ridge"
+SIGMAS = np.sqrt([SIGMA2, LOUD, SIGMA2, SIGMA2])
 
 
 def trial(p, rng):
     X, eps = rng.standard_normal((N, D)), rng.standard_normal((N, 4))
-    beta = np.stack([equal(p), equal(p), WEAK, STRONG], axis=1)    # (D, 4)
-    y = X @ beta + np.sqrt([SIGMA2, LOUD, SIGMA2, SIGMA2]) * eps
+    beta = np.column_stack([equal(p), equal(p), WEAK, STRONG])    # (D, 4)
+    y = X @ beta + SIGMAS * eps
+    seen = X[:, :p]
+    lam = optimal_lam(p / N, signal=SIGNAL, sigma2=SIGMA2)
     fits = np.zeros((D, 5))
-    fits[:p, :4] = min_norm(X[:, :p], y)
-    best = optimal_lam(p / N, signal=SIGNAL, sigma2=SIGMA2)
-    fits[:p, 4] = ridge(X[:, :p], y[:, 0], lam=best)
-    return np.sum((fits - np.column_stack([beta, equal(p)])) ** 2, axis=0)
+    fits[:p, :4] = min_norm(seen, y)
+    fits[:p, 4] = ridge(seen, y[:, 0], lam=lam)
+    truths = np.column_stack([beta, equal(p)])
+    return np.sum((fits - truths) ** 2, axis=0)
 
 
 # %% Theory: exact for the minimum norm, the limit of large n for ridge

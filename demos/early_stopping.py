@@ -177,7 +177,7 @@ paths.text(3e-3, 4, "descent, stopped at t", color=DARK[VERMILLION], ha="right")
 paths.text(2e-3, 0.55, "ridge, dashed", color=DARK[BLUE])
 paths.set(xscale="log", yscale="log", ylim=(0.05, 40), ylabel=RISK,
           xlabel=r"penalty $\lambda = 1 / (n \eta t)$   (less shrinkage $\rightarrow$)",
-          title=f"p = n = {N}: both have a minimum, of the same height")
+          title=f"p = n = {N}: both minima are equally low")
 paths.invert_xaxis()
 
 # %% Their ratio at every step, and its bound
@@ -205,5 +205,5 @@ features.text(54, 18, "minimum norm", color=DARK[GREEN])
 features.text(66, 0.13, "descent (dots) at the step that\nmatches the best ridge (squares)",
               color=DARK[VERMILLION])
 features.set(yscale="log", ylim=(0.01, 300), xlabel=f"number of features p, for n = {N}",
-             ylabel=RISK, title="Neither has a peak at p = n (theory dashed)")
+             ylabel=RISK, title="Stopped descent has no peak at p = n (theory dashed)")
 demo.finish(figure)

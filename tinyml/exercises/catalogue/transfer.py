@@ -156,32 +156,30 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
             Mistake("np.put_along_axis(is_start, cuts", "np.put_along_axis(is_start, np.sort(cuts, axis=1)",
                     "The first m - 1 of sorted cuts are the earliest: leave the cuts in random order."))),
     Exercise(
-        name="temporal_contrast", target=f"{SSL}.ts_tcc:temporal_contrast", level=1, minutes=10, keep=3,
+        name="temporal_contrast", target=f"{SSL}.ts_tcc:temporal_contrast", level=1, minutes=10,
         after=("info_nce",),
         task="Contrast predictions of K future steps with what came, step by step",
         tests=laws_of("ts_tcc", "test_temporal_contrast_is_the_sum_of_its_docstring_in_a_slow_loop",
-                      "test_its_gradient_is_its_slope_and_needs_no_lengths",
+                      "test_its_gradient_is_its_slope_and_lengths_do_not_matter",
                       "test_at_chance_it_is_the_logarithm_of_the_batch"),
         hints=("Each step k is an InfoNCE of its own. Who are its queries, who its keys?",
                "predicted[:, k] and future[:, k] have shape (B, D): row i of both belongs together, and the "
                "other rows of future[:, k] are the negatives. The mean of K losses.",
-               "sum(info_nce(..., ..., temperature=temperature) for k in range(K)) / K"),
+               "losses = [info_nce(..., ..., temperature=temperature) for k in range(K)]; return "
+               "sum(losses) / K"),
         mistakes=(
-            Mistake(" for k in range(K)) / "
-                    "K", " for k in range(K))", "It is the mean over the K steps, not the sum."),
+            Mistake("sum(losses) / K", "sum(losses)", "It is the mean over the K steps, not the sum."),
             Mistake("info_nce(predicted[:, k], future[:, k]", "info_nce(future[:, k], predicted[:, k]",
-                    "The predictions are the queries and the futures the keys: exchanged, predictions become "
-                    "negatives."),
-            Mistake("sum(info_nce(predicted[:, k], future[:, k], temperature=temperature) for k in range(K)) / "
-                    "K",
+                    "The predictions are the queries and the futures the keys; the other way round, "
+                    "predictions become negatives."),
+            Mistake("sum(losses) / K",
                     "info_nce(predicted.reshape(-1, predicted.shape[2]), future.reshape(-1, future.shape[2]), "
                     "temperature=temperature)",
-                    "Other times of a series are no negatives: compare within one step k only."),
-            Mistake("sum(info_nce(predicted[:, k], future[:, k], temperature=temperature) for k in range(K)) / "
-                    "K",
-                    "sum(info_nce(predicted[:, k], future[:, k], temperature=temperature) + info_nce(future[:, k], "
-                    "predicted[:, k], temperature=temperature) for k in range(K)) / (2 * K)",
-                    "Only the predictions are queries: yours adds the other direction, where futures look for "
+                    "Other times of a series are not negatives: compare within one step k only."),
+            Mistake("sum(losses) / K",
+                    "(sum(losses) + sum(info_nce(future[:, k], predicted[:, k], temperature=temperature) "
+                    "for k in range(K))) / (2 * K)",
+                    "Only the predictions are queries; you add the other direction, from futures to "
                     "predictions."),
             Mistake("info_nce(predicted[:, k], future[:, k]", "info_nce(predicted[:, k], future[:, 0]",
                     "The prediction of step k is compared with the future at step k, not with the first "

@@ -15,7 +15,7 @@ friends? How much better does it look if the hidden edges pass messages, an easy
 # %% Constants
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, ORANGE, SKY, VERMILLION, start
+from common import BLACK, GREEN, SKY, VERMILLION, start
 
 from tinyml.optim import Adam
 from tinyml.selfsupervised.masked_edges import (
@@ -104,42 +104,35 @@ def layout():
 
 
 def draw_graph(ax, split, score):
-    """The first split: lines are hidden friendships, dots strangers, green is right."""
+    """The visible edges in grey, and above them the pairs that the network must tell apart."""
     (visible, hidden, non_edges), xy = split, layout()
     above = score > np.median(score)
     for i, j in visible:
         ax.plot(*xy[[i, j]].T, color="0.85", lw=1, zorder=1)
-    for (i, j), right in zip(hidden, above[:k]):
-        ax.plot(*xy[[i, j]].T, color=GREEN if right else VERMILLION, lw=2.6, zorder=1)
-    for (i, j), wrong in zip(non_edges, above[k:]):
-        ax.plot(*xy[[i, j]].T, ":", color=VERMILLION if wrong else GREEN, lw=1.8, zorder=1)
-    degree = np.bincount(edges.ravel())
-    ax.scatter(*xy.T, s=60 + 18 * degree, color=SKY, edgecolor="0.2", zorder=2)
+    for pairs, style, right in ((hidden, "-", above[:k]), (non_edges, ":", ~above[k:])):
+        for (i, j), is_right in zip(pairs, right):
+            color = GREEN if is_right else VERMILLION
+            ax.plot(*xy[[i, j]].T, style, color=color, lw=2.2, zorder=1)
+    ax.scatter(*xy.T, s=60 + 18 * np.bincount(edges.ravel()), color=SKY, edgecolor="0.2", zorder=2)
     for i, place in enumerate(xy):
         ax.text(*place, i, ha="center", va="center", size=8)
-    for style, color, text in (("-", GREEN, "friends, right"), ("-", VERMILLION, "friends, wrong"),
-                               (":", GREEN, "strangers, right"),
-                               (":", VERMILLION, "strangers, wrong")):
-        ax.plot([], [], style, color=color, lw=2.2, label=text)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0.03), ncols=4, fontsize=10)
-    ax.set(xticks=[], yticks=[],
-           title=f"One split: {k} hidden friendships, {k} pairs of strangers")
+    ax.set(xticks=[], yticks=[], title=f"{k} hidden friendships (lines), {k} non-edges (dots)",
+           xlabel="green: the network is right; red: it is wrong; grey: visible friendships")
     ax.grid(False)
     ax.spines[:].set_visible(False)
 
 
 def draw_areas(ax):
-    """A dot for each split, a line at the mean."""
-    jitter = np.random.default_rng(0).uniform(0, 0.35, SPLITS)    # so that dots do not hide others
+    """A dot for each split, and the mean."""
+    jitter = np.random.default_rng(0).uniform(-0.2, 0.2, SPLITS)    # keeps dots apart
     for row, values in enumerate(areas.values()):
-        color = (BLUE, SKY, ORANGE, GREEN, VERMILLION)[row]
-        ax.plot(values, row + 0.08 + jitter, "o", color=color, ms=4, alpha=0.6)
-        ax.plot([values.mean()] * 2, [row - 0.08, row + 0.5], color=BLACK, lw=2)
-        ax.text(values.mean(), row - 0.12, f"{values.mean():.2f}", ha="center", weight="bold")
+        ax.plot(values, row + jitter, "o", ms=4, alpha=0.6)
+        ax.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color=BLACK)
+        ax.text(values.mean(), row - 0.34, f"{values.mean():.2f}", ha="center", weight="bold")
     ax.axvline(0.5, color="0.5", linestyle="--", lw=1.3)
-    ax.text(0.505, -0.3, "guessing", color="0.4", size=10)
+    ax.text(0.505, 0, "guessing", color="0.4", size=10)
     ax.set_yticks(range(len(areas)), list(areas))
-    ax.set(xlim=(0.4, 1.03), ylim=(len(areas) - 0.4, -0.5), xlabel="area under the ROC curve",
+    ax.set(xlim=(0.4, 1.03), ylim=(len(areas) - 0.5, -0.6), xlabel="area under the ROC curve",
            title=f"{SPLITS} random splits, one dot each; black: the mean")
 
 

@@ -16,7 +16,8 @@ replaced by a random token? Does it help to see more than the two neighbours?
 # %% Constants
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, start
+from common import BLACK, BLUE, GREEN, VERMILLION, start
+from panels import curve, reference
 
 from tinyml import functional as F
 from tinyml.optim import Adam, LambdaLR, cosine_decay, linear_warmup
@@ -124,14 +125,11 @@ for name, kind in kinds.items():
 # %% Figure
 def draw_accuracy(ax):
     steps = np.arange(MEASURED + 1) * (STEPS // MEASURED)
-    ax.plot(steps, 100 * np.array(accuracies), color=BLUE, marker="o", label="transformer")
-    ax.axhline(100 * bound, color=BLACK, linestyle="--", label="best possible, computed")
-    styles = (PURPLE, "-."), (ORANGE, ":"), (VERMILLION, (0, (1, 4)))
-    for (name, accuracy), (color, dash) in zip(reversed(simple.items()), styles):
-        ax.axhline(100 * accuracy, color=color, linestyle=dash, label=name)
-    ax.legend(loc="lower right", fontsize=10, frameon=True)
+    curve(ax, steps, 100 * np.array(accuracies), color=BLUE, marker="o")
+    for name, accuracy in [*simple.items(), ("best possible, computed", bound)]:
+        reference(ax, 100 * accuracy, name, x=0.6)
     ax.set(xlabel=f"training steps, {BATCH} sequences each", ylabel="chosen tokens restored, %",
-           ylim=(0, 105), title="Accuracy on new sequences")
+           ylim=(0, 105), title="Accuracy of the transformer on new sequences")
 
 
 def draw_kinds(ax):

@@ -59,8 +59,19 @@ class TokenTransformer(Module):
         return self.head(z)        # notes 10.3.1, reconstruct
 
 
+@checked
 def transformer_blocks(d_model, nhead, num_layers, rng):
-    """Blocks of attention, each with a hidden layer of 4 d_model units and no dropout."""
+    """Blocks of attention, each with a hidden layer of 4 d_model units and no dropout.
+
+    Parameters
+    ----------
+    d_model, nhead, num_layers : int >= 1, width, attention heads (they divide the width), blocks
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Sequential, from (B, T, d_model) to the same shape
+    """
     blocks = [Block(d_model, nhead, 4 * d_model, dropout=0.0, norm_first=True, rng=rng)
               for _ in range(num_layers)]
     return Sequential(*blocks)

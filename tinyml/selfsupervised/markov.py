@@ -71,13 +71,13 @@ def _check_rows(function, A):
 def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
     """P(x_t = v | x~, t is chosen), exactly, for sequences from `mask_tokens`.
 
-    Of the k = int(T mask_ratio) chosen tokens, those under [MASK] are seen. The other u show a
-    token, and we do not know which ones they are. So the state of the chain at t is a pair (v, j):
-    the token v, and how many of these u tokens stand before t. A position counts as one of them
-    with the weight counted, else it has the weight plain,
+    Of the k = int(T mask_ratio) chosen tokens, we see those that became [MASK]. The other u show
+    a token, and we do not know where they are. So the state of the chain at t is a pair (v, j):
+    the token v, and how many of the u stand before t. With [v = x~_t] for 1 if v is the token
+    shown, the position t itself has the weights
 
-        plain_t(v)   = [v = x~_t],  or 1 under [MASK]
-        counted_t(v) = 0.1 [v = x~_t] + 0.1 / V,  or 0 under [MASK]
+        plain_t(v)   = [v = x~_t]                    if it is none of the u;  1 under [MASK]
+        counted_t(v) = 0.1 [v = x~_t] + 0.1 / V      if it is one of them;    0 under [MASK]
 
     Messages run along the chain from both ends (Rabiner 1989, equations 20 and 25):
 
@@ -99,9 +99,8 @@ def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
 
     Returns
     -------
-    ndarray of float64, shape (N, T, V), rows that sum to 1
-
-    A visible token that cannot be one of the u has a row of its own: 1 for itself.
+    ndarray of float64, shape (N, T, V), rows that sum to 1; one-hot for a token that cannot have
+    been chosen
     """
     _check_rows("posterior", transition)
     V = len(transition)

@@ -151,6 +151,7 @@ def test_truncated_data_is_refused(stream):
 
 @given(st.lists(st.integers(UNUSED, 56), max_size=60))
 @example([UNUSED, 56] * 30)
+@example([56, UNUSED])    # the longest table of two lengths: 29 bytes
 def test_tables_come_back_and_tell_where_they_end(lengths):
     data = pack_lengths(lengths)
     back, taken = unpack_lengths(data + b"\x5a", len(lengths))
@@ -201,6 +202,8 @@ def test_only_the_bytes_that_the_symbols_may_take_are_looked_at(count):
     (lambda: encode([2], [1, 1]), "encode: symbols must be array_like of int, any shape, in 0..K-1 with K = 2"),
     (lambda: encode([1], [0, UNUSED]), "encode: symbols must have a codeword"),
     (lambda: encode([-1], [1, 1]), "encode: symbols must be array_like of int, any shape, in 0..K-1"),
+    (lambda: unpack_lengths(b"\xf0", 1), "unpack_lengths: data must hold lengths in -1..56, got .-2."),
+    (lambda: unpack_lengths(b"\xff" * 14 + b"\x80", 1), "unpack_lengths: data must hold lengths in -1..56, got .57."),
     (lambda: decode(b"\x7f", [1, 3, 3, 3, 3], 4), "decode: data must hold 4 codewords, got 3$"),
 ])
 def test_impossible_codes_are_refused(call, message):

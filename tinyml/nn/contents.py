@@ -18,7 +18,7 @@ BUILTIN = ("builtins", "collections", "functools", "itertools", "numpy", "types"
 
 
 class Owner:
-    """The base of `Module`, by which one is known here."""
+    """The base class of `Module`, by which this file knows a module."""
 
 
 def held(value, path, owner, around=()):
@@ -42,18 +42,19 @@ def held(value, path, owner, around=()):
                 elif isinstance(x, (Owner, Tensor)) or isinstance(value, dict):
                     raise TypeError(
                         f"{owner}: {path or name} must hold modules, tensors and arrays in lists, "
-                        f"tuples and dicts, under str keys without a dot, got {_told(value, key, x)}")
+                        "tuples and dicts, under str keys without a dot, "
+                        f"got {_told(value, key, x)}")
 
 
 def _entries(value, path, owner):
-    """(key, entry, whether the key can be part of a name) for all that is in a value."""
+    """(key, entry, whether the key can be part of a name) of everything in a value."""
     if isinstance(value, dict):
         keys = [(0, key, False) for key in value if isinstance(key, (Owner, Tensor))]
         return keys + [(key, entry, _is_name(key)) for key, entry in value.items()]
     if isinstance(value, (list, tuple)):
         return [(i, entry, True) for i, entry in enumerate(value)]
-    is_count = isinstance(value, itertools.count)    # the one iterator that cannot hold layers
-    if isinstance(value, Iterator) and type(value).__module__ in BUILTIN and not is_count:
+    is_iterator = isinstance(value, Iterator) and type(value).__module__ in BUILTIN
+    if is_iterator and not isinstance(value, itertools.count):    # which cannot hold layers
         raise TypeError(f"{owner}: {path} must be a list, got a {type(value).__name__}, which can "
                         "be read only once; write list(...)")
     if isinstance(value, Mapping):
@@ -76,13 +77,15 @@ def _is_name(key):
 
 
 def _told(value, key, x):
-    """What stands where no name leads to it, and what to write."""
+    """What has no name, and what to write instead, for an error message."""
     kind, inner = type(value).__name__, type(x).__name__
+    if isinstance(value, dict) and any(x is key for key in value):
+        return f"a {inner} as a key"
     if isinstance(value, dict):
-        is_key = any(x is key for key in value)
-        return f"a {inner} as a key" if is_key else f"a {inner} under the key {key!r}"
-    known = type(value).__module__ in BUILTIN
-    return f"a {inner} in a {kind}; write " + ("a list" if known else f"class {kind}(Module)")
+        return f"a {inner} under the key {key!r}"
+    is_known = type(value).__module__ in BUILTIN
+    write = "a list" if is_known else f"class {kind}(Module)"
+    return f"a {inner} in a {kind}; write {write}"
 
 
 def _parts(values):
@@ -95,8 +98,10 @@ def _parts(values):
         if is_trained or isinstance(value, (Owner, np.random.Generator)):
             yield value
         elif isinstance(value, (list, tuple, dict)):
-            inside = value.values() if isinstance(value, dict) else value
-            yield from (entry for entry in inside if isinstance(entry, Owner))
+            entries = value.values() if isinstance(value, dict) else value
+            for entry in entries:
+                if isinstance(entry, Owner):
+                    yield entry
 
 
 def _is_numeric(value):

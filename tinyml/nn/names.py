@@ -24,7 +24,10 @@ TYPES |= {f"numpy.{name}": kind for name, kind in vars(np).items()
 def _functions(place):
     """{name: function} of a place: the public functions, of NumPy the ufuncs alone."""
     kind = np.ufunc if place == "numpy" else FunctionType
-    return {name: f for name, f in vars(PLACES[place]).items()
+    home = PLACES[place]
+    owners = reversed(home.__mro__) if isinstance(home, type) else [home]    # methods of Tensor
+    members = {name: f for owner in owners for name, f in vars(owner).items()}
+    return {name: f for name, f in members.items()
             if isinstance(f, kind) and not name.startswith("_")}
 
 
@@ -38,7 +41,7 @@ def function_name(f):
 
 
 def find_function(name):
-    """The function of a name from `function_name`; raises KeyError if there is none."""
+    """The function of a name from `function_name`, or KeyError."""
     place, _, own = name.rpartition(".")
     return _functions(place)[own]
 

@@ -1,4 +1,4 @@
-"""Arrays in an .npz file that proves its content: no damage goes unseen, no pickle is opened.
+"""Arrays in an .npz file that finds all damage to itself; no pickle is opened.
 
 Problem: an .npz file is a zip archive with an .npy member for each array. Its directory has no
 checksum, so a flipped byte there loses or renames an array in silence.
@@ -7,9 +7,9 @@ Idea: one more member, a manifest, with a line for each array:
 
     SHA-256 of its member, its name as JSON
 
-`load` computes these lines again. Only if they agree are the number of arrays, their names,
-shapes, dtypes and entries those that were saved. And before an array is inflated, the length that
-its header promises is compared with the length of the member.
+`load` computes these lines again. If they agree, the arrays, their names, shapes, dtypes and
+entries are those that were saved. And before an array is inflated, the size in its header is
+compared with the size of the member.
 """
 import ast
 import hashlib
@@ -30,14 +30,14 @@ LOCAL = struct.Struct("<6xH18xHH")    # before a member: flags, lengths of its n
 
 
 def save(state, path):
-    """Write a `state_dict` to an .npz file of plain arrays: no pickle, whole or not at all.
+    """Write a `state_dict` to an .npz file of plain arrays.
 
     NumPy reads the file too; it shows the manifest as one more array, `__manifest__`.
 
     Parameters
     ----------
     state : dict of str to array
-    path : path-like; the file is written beside it and renamed
+    path : path-like; the file is replaced as a whole
 
     Raises
     ------
@@ -88,11 +88,19 @@ def _line(key, sha256):
 
 
 def load(path):
-    """Read a file of `save` back: a dict of path to array, for `Module.load_state_dict`.
+    """Read a file of `save` back, for `Module.load_state_dict`.
 
-    A file of `np.savez`, or of an earlier `save`, has no manifest. Then the checksum of each
-    member, its header, and the agreement of members and directory are tested. A compressed file
-    may hold 100 times its own bytes, and 16 MB more.
+    A file of `np.savez` has no manifest. Then the checksum and the header of each member are
+    checked, and that the directory fits the members. A compressed file may hold 100 times its own
+    bytes, and 16 MB more.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    dict of str to ndarray
 
     Raises
     ------
@@ -118,9 +126,10 @@ def load(path):
 
 def _compare(lines, manifest):
     """Raise ValueError unless the arrays are those of the manifest."""
-    told = manifest.tobytes().decode().splitlines()
-    found = [line for line in lines if not line.endswith(f"  {json.dumps(MANIFEST)}")]
-    changed = {line.partition("  ")[2] for line in set(told) ^ set(found)}
+    saved = set(manifest.tobytes().decode().splitlines())
+    own = f"  {json.dumps(MANIFEST)}"
+    found = {line for line in lines if not line.endswith(own)}
+    changed = {line.partition("  ")[2] for line in saved ^ found}
     if changed:
         names = ", ".join(sorted(changed))
         raise ValueError(f"it was saved with other content under {names}; save it again")
@@ -128,26 +137,32 @@ def _compare(lines, manifest):
 
 def _members(file, archive):
     """{key: member} of an archive whose members and directory fill the file, without gaps."""
-    members, found, directory = archive.infolist(), {}, 0
-    begins = [*(member.header_offset for member in members), archive.start_dir]
-    for member, begin, following in zip(members, begins, begins[1:]):
+    members = archive.infolist()
+    starts = [member.header_offset for member in members]
+    starts.append(archive.start_dir)
+    found, n_directory, n_inflated = {}, 0, 0
+    for member, start, following in zip(members, starts, starts[1:]):
         key = member.filename.removesuffix(".npy")
-        if key in found or key == member.filename or member.compress_type not in METHODS:
+        is_array = key != member.filename and member.compress_type in METHODS
+        if key in found or not is_array:
             raise ValueError(f"{member.filename!r} must be one .npy file, plain or deflated")
         found[key] = member
-        file.seek(begin)
-        flags, n_name, n_extra = LOCAL.unpack(file.read(LOCAL.size))
-        end = begin + LOCAL.size + n_name + n_extra + member.compress_size
+        file.seek(start)
+        head = file.read(LOCAL.size)
+        flags, n_name, n_extra = LOCAL.unpack(head)
+        end = start + len(head) + n_name + n_extra + member.compress_size
         longest = 24 if flags & 8 else 0    # sizes behind the member, if it went through a pipe
         if not 0 <= following - end <= longest:
             raise ValueError(f"{key!r} is not where the directory says")
-        directory += 46 + n_name + len(member.extra) + len(member.comment)
-    large = begins[-1] > zipfile.ZIP64_LIMIT or len(members) > zipfile.ZIP_FILECOUNT_LIMIT
-    end = begins[-1] + directory + (98 if large else 22)    # large: a second end record
+        n_directory += 46 + n_name + len(member.extra) + len(member.comment)
+        n_inflated += member.file_size
+    has_many = len(members) > zipfile.ZIP_FILECOUNT_LIMIT
+    is_large = has_many or archive.start_dir > zipfile.ZIP64_LIMIT
+    n_end = 98 if is_large else 22    # large: a second end record
     n_bytes = file.seek(0, io.SEEK_END)
-    if (begins[0], end) != (0, n_bytes):
+    if starts[0] != 0 or archive.start_dir + n_directory + n_end != n_bytes:
         raise ValueError("the directory does not fit what the file holds")
-    check_ratio("its arrays", sum(member.file_size for member in members), n_bytes)
+    check_ratio("its arrays", n_inflated, n_bytes)
     return found
 
 
@@ -160,10 +175,12 @@ def _entry(archive, member):
         if start[:6] != b"\x93NUMPY" or n_header > LONGEST_HEADER:
             raise ValueError(f"{member.filename!r} must be an .npy file, got {start!r}")
         text = file.read(n_header)
-        header = ast.literal_eval(text.decode("utf-8" if start[6] > 2 else "latin-1"))
-        itemsize = np.lib.format.descr_to_dtype(header["descr"]).itemsize
-        promised = len(start + length + text) + math.prod(header["shape"]) * itemsize
+        encoding = "utf-8" if start[6] > 2 else "latin-1"
+        header = ast.literal_eval(text.decode(encoding))
+        dtype = np.lib.format.descr_to_dtype(header["descr"])
+        before = start + length + text
+        promised = len(before) + math.prod(header["shape"]) * dtype.itemsize
         if promised != member.file_size:
             raise ValueError(f"the header of {member.filename!r} promises {promised:,} bytes, got "
                              f"{member.file_size:,}")
-        return start + length + text + file.read()
+        return before + file.read()

@@ -1,7 +1,8 @@
-"""Models in a file: how to build them beside their arrays, in an .npz that is written whole or not at all.
+"""A whole model in an .npz file: its arrays, and how to build the modules that hold them.
 
-`tinyml.nn.npz` keeps the arrays of a `state_dict`; whoever loads them has built the model before. A file of
-`save_model` also tells how to build it. Neither uses pickle, which would run any code that a file names.
+`tinyml.nn.npz` stores the arrays of a `state_dict`; to load them, you build the model first. A
+file of `save_model` also says how to build it. Neither uses pickle, which would run any code that
+a file names.
 """
 import json
 
@@ -14,32 +15,37 @@ SKELETON = "__skeleton__"
 
 
 def save_model(model, path):
-    """Write a model to a file, its classes and settings beside its arrays: `load_model` needs nothing else.
+    """Write a model to a file: its classes, its settings and its arrays.
 
     Parameters
     ----------
     model : Module
-    path : path-like; the file is written beside it and renamed
+    path : path-like; the file is replaced as a whole
 
     Raises
     ------
-    TypeError : an attribute cannot be described (`tinyml.nn.skeleton.describe`), such as a lambda; the
-        message names its path and says what to write
+    TypeError : an attribute cannot be written, such as a lambda (`tinyml.nn.skeleton.describe`);
+        the message names it and says what to write instead
     ValueError : two classes of the model have the same module and name
     """
     skeleton, arrays = describe(model)
-    save({SKELETON: np.frombuffer(json.dumps(skeleton).encode(), np.uint8), **arrays}, path)
+    text = json.dumps(skeleton).encode()
+    save({SKELETON: np.frombuffer(text, np.uint8), **arrays}, path)
 
 
 def load_model(path, classes=()):
-    """Read a file of `save_model` back: a model that computes what the saved one computed, bit for bit.
+    """Read a model back that computes what the saved one computed, bit for bit.
 
     Parameters
     ----------
     path : path-like
-    classes : your own Module subclasses that the model has, one or a list; those of tinyml are known.
-        They are found by module and name. A class that has moved since needs a dict,
-        {"old.module.Name": Class}; a class of a script, ``__main__``, is found by its name alone.
+    classes : the Module subclasses of your own that the model contains, one or a list. They are
+        found by module and name. Give a dict, {"old.module.Name": Class}, if a class has moved.
+        A class of a script, ``__main__``, is found by its name alone.
+
+    Returns
+    -------
+    Module
 
     Raises
     ------
@@ -49,8 +55,8 @@ def load_model(path, classes=()):
     """
     arrays = load(path)
     if SKELETON not in arrays:
-        raise ValueError(f"load_model: path must name a file of save_model, got {path} with arrays only; "
-                         "write model.load_state_dict(load(path))")
+        raise ValueError(f"load_model: path must name a file of save_model, got {path} with "
+                         "arrays only; write model.load_state_dict(load(path))")
     try:
         skeleton = json.loads(arrays.pop(SKELETON).tobytes())
     except (ValueError, RecursionError) as error:

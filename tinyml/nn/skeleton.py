@@ -1,7 +1,8 @@
-"""A model as plain data, and back: what a file can hold without pickle, and a reader can check.
+"""A model as plain data, and back: what a file can hold without pickle.
 
-A module is its class and its attributes. `describe` writes both down, the arrays apart. `rebuild` makes
-the modules without running any code of theirs: those of tinyml, or of classes that it is given.
+A module is its class and its attributes. `describe` returns both as a tree that JSON can hold, the
+skeleton, and the arrays apart. `rebuild` makes the modules again without running any code of
+theirs: those of tinyml, or of the classes that it is given.
 """
 from collections.abc import Mapping
 from functools import partial
@@ -10,12 +11,19 @@ from types import FunctionType
 import numpy as np
 
 from tinyml.nn.module import Module, Parameter
-from tinyml.nn.names import (TYPES, class_name, find_class, find_function, function_name, library_class,
-                             named_classes)
+from tinyml.nn.names import (
+    TYPES,
+    class_name,
+    find_class,
+    find_function,
+    function_name,
+    library_class,
+    named_classes,
+)
 from tinyml.tensor import Tensor
 
-ALLOWED = ("a number, str, None, slice, dtype, array, tensor, module or default_rng generator, or a list, "
-           "tuple or dict (with str keys) of such")
+ALLOWED = ("a number, str, None, slice, dtype, array, tensor, module or default_rng generator, or "
+           "a list, tuple or dict (with str keys) of such")
 
 
 # ------------------------------------------------------------ from a model to plain data
@@ -23,24 +31,30 @@ ALLOWED = ("a number, str, None, slice, dtype, array, tensor, module or default_
 def describe(model):
     """A model as plain data: a tree that JSON can hold, and the arrays by their paths.
 
+    A module becomes {"class": name, "has": {attribute: value}}. Numbers, str and None stand for
+    themselves. Everything else is a dict with one key, which says what it is:
+
+        "parameter", "frozen", "tensor", "array"     with the path of the array
+        "list", "tuple", "dict"                      with the entries
+        "slice", "number", "dtype", "type", "rng"    a number is one of NumPy's
+        "function"                                   with its name: of `tinyml.ops`,
+                                                     `tinyml.functional`, `Tensor`, or a ufunc
+        "same"                                       with the path of an object that came before,
+                                                     such as a shared weight
+
     Parameters
     ----------
     model : Module
 
     Returns
     -------
-    skeleton : dict, {"class": name, "has": {attribute: value}} for a module, with the module and the
-        qualified name of its class. A value is a number, str or None as it is, and anything else a
-        dict of one key that says what: "parameter", "frozen", "tensor" or "array" with its path;
-        "list", "tuple", "dict", "slice", "number" (one of NumPy's), "dtype", "type", "rng";
-        "function" (of `tinyml.ops`, `tinyml.functional` or `Tensor`, or a ufunc) with its name; or
-        "same" with the path of an object that came before, such as a shared weight
+    skeleton : dict
     arrays : dict of path to ndarray, not copied
 
     Raises
     ------
-    TypeError : an attribute is none of these; the message names its path and says what to write
-    ValueError : two classes have one name, or the model contains itself
+    TypeError : an attribute is none of these; the message names it and says what to write instead
+    ValueError : two classes have the same name, or the model contains itself
     """
     if isinstance(model, Module):
         model.parameters()    # refuses a model that contains itself, and what has no name
@@ -51,19 +65,20 @@ def describe(model):
             return value
         if id(value) in paths:
             return {"same": paths[id(value)]}
-        inside = lambda pairs: {key: tree(v, f"{path}.{key}".lstrip(".")) for key, v in pairs}
         if type(value) in (list, tuple):
-            return {type(value).__name__: list(inside(enumerate(value)).values())}
+            entries = trees(enumerate(value), path)
+            return {type(value).__name__: list(entries.values())}
         if type(value) is dict and all(type(key) is str for key in value):
-            return {"dict": inside(value.items())}
+            return {"dict": trees(value.items(), path)}
         paths[id(value)] = path
         if isinstance(value, Module):
             name = class_name(type(value))
             known = classes.setdefault(name, library_class(name) or type(value))
             if known is not type(value):
-                raise ValueError("describe: every class must have a name of its own, got two called "
-                                 f"{name}; give the class at {path or 'the top'} another name")
-            return {"class": name, "has": inside(vars(value).items())}
+                raise ValueError("describe: every class must have a name of its own, got two "
+                                 f"called {name}; give the class at {path or 'the top'} another "
+                                 "name")
+            return {"class": name, "has": trees(vars(value).items(), path)}
         if type(value) in (Tensor, Parameter):
             arrays[path] = value.data
             return {_kind(value): path}
@@ -74,7 +89,15 @@ def describe(model):
         if small is None:
             raise TypeError(f"describe: {path or 'model'} must be {ALLOWED}, got {_told(value)}")
         return small
+
+    def trees(pairs, path):
+        return {key: tree(value, _joined(path, key)) for key, value in pairs}
+
     return tree(model, ""), arrays
+
+
+def _joined(path, key):
+    return f"{path}.{key}" if path else str(key)
 
 
 def _kind(tensor):
@@ -90,13 +113,15 @@ def _small(value):
     if isinstance(value, np.generic) and value.dtype.kind in "biuf" and value.itemsize <= 8:
         return {"number": [value.dtype.name, value.item()]}
     if type(value) is slice:
-        ends = [getattr(end, "item", lambda end=end: end)()    # NumPy's int as a Python int
+        ends = [end.item() if hasattr(end, "item") else end    # NumPy's int as a Python int
                 for end in (value.start, value.stop, value.step)]
-        return {"slice": ends} if all(type(end) in (int, type(None)) for end in ends) else None
+        is_plain = all(type(end) in (int, type(None)) for end in ends)
+        return {"slice": ends} if is_plain else None
     if isinstance(value, np.dtype) and value.kind in "biufcSUmM":
         return {"dtype": value.str}
     if isinstance(value, type):
-        return next(({"type": name} for name, kind in TYPES.items() if kind is value), None)
+        names = [name for name, kind in TYPES.items() if kind is value]
+        return {"type": names[0]} if names else None
     if isinstance(value, (FunctionType, np.ufunc)):
         name = function_name(value)
         return None if name is None else {"function": name}
@@ -111,7 +136,7 @@ def _is_default_rng(value):
 
 
 def _seed(rng):
-    """What the copies of a generator are drawn from (`numpy.random.Generator.spawn`)."""
+    """The seed that spawned generators are made from (`numpy.random.Generator.spawn`)."""
     seed = rng.bit_generator.seed_seq
     if type(seed) is not np.random.SeedSequence or seed.pool_size != 4:
         return {}
@@ -121,16 +146,17 @@ def _seed(rng):
 
 
 def _told(value):
-    """What a value is, and what to write in its place."""
+    """What a value is, and what to write instead, for an error message."""
     kind = type(value).__name__
     if isinstance(value, np.random.Generator):
         bits = type(value.bit_generator).__name__
         return f"a generator with {bits}; write np.random.default_rng(seed)"
-    is_function = callable(value) and hasattr(value, "__qualname__") and not isinstance(value, type)
+    has_name = callable(value) and hasattr(value, "__qualname__")
+    is_function = has_name and not isinstance(value, type)
     if is_function or isinstance(value, partial):
         name = getattr(value, "__qualname__", kind)
-        return (f"the function {name}; write class Own(Module) with `def forward(self, x)` that calls "
-                "it, or take a function of tinyml.ops, tinyml.functional or Tensor")
+        return (f"the function {name}; write class Own(Module) with `def forward(self, x)` that "
+                "calls it, or take a function of tinyml.ops, tinyml.functional or Tensor")
     if type(value) is dict:
         odd = next(key for key in value if type(key) is not str)
         return f"dict with the key {odd!r}; write str keys"
@@ -141,12 +167,13 @@ def _told(value):
 # ------------------------------------------------------------ and back
 
 def rebuild(skeleton, arrays, classes=()):
-    """The model that `describe` took apart. No code of the model runs: modules get their attributes.
+    """The model that `describe` took apart. Modules get their attributes, none of their code runs.
 
     Parameters
     ----------
-    skeleton : dict, arrays : dict of path to ndarray, as from `describe`
-    classes : your own Module subclasses, as in `tinyml.nn.load_model`
+    skeleton : dict, as returned by `describe`
+    arrays : dict of path to ndarray
+    classes : the Module subclasses of your own, as in `tinyml.nn.load_model`
 
     Returns
     -------
@@ -155,7 +182,7 @@ def rebuild(skeleton, arrays, classes=()):
     Raises
     ------
     TypeError : classes holds something else
-    ValueError : the skeleton is none, a class is unknown or ambiguous, or an array is missing
+    ValueError : the skeleton is damaged, a class is unknown or ambiguous, or an array is missing
     """
     made, found, named = {}, {}, named_classes(classes)
 
@@ -163,16 +190,18 @@ def rebuild(skeleton, arrays, classes=()):
         if not isinstance(node, dict):
             return node
         if "class" in node:
-            module = made[path] = object.__new__(find_class(node["class"], named, found))
-            vars(module).update({name: value(child, f"{path}.{name}".lstrip("."))
-                                 for name, child in node["has"].items()})
+            cls = find_class(node["class"], named, found)
+            module = made[path] = object.__new__(cls)
+            attributes = {name: value(child, _joined(path, name))
+                          for name, child in node["has"].items()}
+            vars(module).update(attributes)
             return module
         kind, content = next(iter(node.items()), (None, None))
         if kind in ("list", "tuple"):
-            items = [value(child, f"{path}.{i}") for i, child in enumerate(content)]
+            items = [value(child, _joined(path, i)) for i, child in enumerate(content)]
             return tuple(items) if kind == "tuple" else items
         if kind == "dict":
-            return {key: value(child, f"{path}.{key}") for key, child in content.items()}
+            return {key: value(child, _joined(path, key)) for key, child in content.items()}
         if kind in MAKE_SMALL:
             made[path] = MAKE_SMALL[kind](content)
             return made[path]
@@ -181,7 +210,8 @@ def rebuild(skeleton, arrays, classes=()):
         return made[content]
     try:
         return value(skeleton, "")
-    except (LookupError, TypeError, AttributeError, RecursionError, OverflowError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, RecursionError, OverflowError,
+            ValueError) as error:
         if str(error).startswith("rebuild: "):
             raise
         raise ValueError(f"rebuild: skeleton must come from describe, got {error!r}") from error
@@ -193,7 +223,7 @@ def _number(content):
 
 
 def _rng(content):
-    """A generator in its old state, whose copies are those that it would have had."""
+    """A generator in its old state, which spawns the same generators as the old one."""
     seed = content.get("seed") or {"entropy": [content["state"]["state"], content["state"]["inc"]]}
     rng = np.random.default_rng(np.random.SeedSequence(**seed))
     rng.bit_generator.state = content

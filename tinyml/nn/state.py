@@ -8,7 +8,7 @@ from tinyml.tensor import Tensor
 
 
 class LoadedKeys(NamedTuple):
-    """What `Module.load_state_dict` did not find, and found no use for."""
+    """The keys that `Module.load_state_dict` did not find, and those that it did not need."""
 
     missing_keys: list
     unexpected_keys: list
@@ -22,7 +22,7 @@ def checked_arrays(name, own, state, strict):
     name : str, the model's class, for errors
     own : dict of path to Tensor or ndarray, what the model has
     state : dict of path to array_like or Tensor
-    strict : bool, whether keys of one alone are an error
+    strict : bool, whether a key that only one of the two has is an error
 
     Raises
     ------
@@ -38,14 +38,17 @@ def checked_arrays(name, own, state, strict):
     if strict:
         problems += [f"missing {key}" for key in missing]
         problems += [f"unexpected {key}" for key in unexpected]
-    for key in (key for key in own if key in state):
+    for key, tensor in own.items():
+        if key not in state:
+            continue
         try:
-            arrays[key] = _converted(own[key], state[key])
-            first = first_name.setdefault(id(own[key]), key)
-            if first != key and arrays[key].tobytes() != arrays[first].tobytes():
-                problems.append(f"{key} must equal {first}, which is the same tensor")
+            array = arrays[key] = _converted(tensor, state[key])
         except ValueError as error:
             problems.append(f"{key} must {error}")
+            continue
+        first = first_name.setdefault(id(tensor), key)
+        if first != key and array.tobytes() != arrays[first].tobytes():
+            problems.append(f"{key} must equal {first}, which is the same tensor")
     advice = _advice(own, state) if problems or not arrays else ""
     if problems or advice:
         told = "; ".join(problems) or "no key in common"
@@ -73,7 +76,8 @@ def _converted(tensor, value):
         raise ValueError(f"be an array, got {type(value).__name__}: {error}") from error
     if array.shape != own.shape:
         raise ValueError(f"have shape {own.shape}, got {array.shape}")
-    if own.dtype.kind in "biuf" and array.dtype.kind not in "biuf":
+    is_real = array.dtype.kind in "biuf"
+    if own.dtype.kind in "biuf" and not is_real:
         raise ValueError(f"hold real numbers, got dtype {array.dtype}")
     casting = "unsafe" if own.dtype.kind == "f" else "safe"    # integers hold only what fits
     if not np.can_cast(array.dtype, own.dtype, casting):
@@ -83,9 +87,10 @@ def _converted(tensor, value):
     with np.errstate(over="ignore"):
         new = np.array(array, own.dtype)
     if new.dtype != array.dtype and new.dtype.kind == "f":
-        too_large = np.isinf(new) & ~np.isinf(array)
-        if too_large.any():
-            raise ValueError(f"be in the range of {own.dtype}, got {np.abs(array[too_large]).max()}")
+        too_large = array[np.isinf(new) & ~np.isinf(array)]
+        if too_large.size:
+            largest = np.abs(too_large).max()
+            raise ValueError(f"be in the range of {own.dtype}, got {largest}")
     return new
 
 

@@ -1,4 +1,4 @@
-"""The laws of clipping: its error in expectation, its best place, and what the other repairs put back."""
+"""The laws of clipping: its expected error, the best clip, and what the other repairs restore."""
 import math
 
 import numpy as np
@@ -90,8 +90,10 @@ def test_the_expected_error_is_the_integral_of_the_tails_and_a_step_squared_over
 @given(rng=rngs, bits=st.integers(2, 4), scale=st.floats(0.1, 10))
 def test_clipping_beats_the_full_range_at_few_bits(density, rng, bits, scale):
     x = scale * DRAW[density](rng, 5000)
-    error = lambda low, high: np.mean((dequantize(quantize(x, q := choose_qparams(
-        low, high, bits=bits, symmetric=False)), q, dtype=np.float64) - x) ** 2)
+
+    def error(low, high):
+        q = choose_qparams(low, high, bits=bits, symmetric=False)
+        return np.mean((dequantize(quantize(x, q), q, dtype=np.float64) - x) ** 2)
     low, high = clipped_range(x, bits=bits, density=density)
     assert x.min() <= low < high <= x.max()
     assert error(low, high) < error(x.min(), x.max())
@@ -121,7 +123,7 @@ def test_a_channel_has_the_codes_of_its_range_and_a_line_to_read_them(rng, chann
 
 
 @given(rngs, st.integers(1, 4), st.integers(2, 8), st.integers(2, 4))
-def test_corrected_channels_have_their_mean_and_norm_back(rng, channels, size, bits):
+def test_corrected_channels_have_the_mean_and_norm_of_the_weights(rng, channels, size, bits):
     W = rng.standard_normal((channels, size)) + 1
     Q = rounded(W, bits=bits)
     C = correct_bias(Q, W)
@@ -209,30 +211,14 @@ def test_a_repaired_model_computes_with_what_its_codes_stand_for_and_is_small_in
         + 96 * rows + 8 * 400
 
 
-ERRORS = {
-    "optimal_clip: bits must be an int in 1..16, got 0": lambda: optimal_clip(0, density="laplace"),
-    'optimal_clip: density must be "laplace" or "gaussian", got': lambda: optimal_clip(4, density="cauchy"),
-    "expected_error: alpha must be > 0, got 0.0": lambda: expected_error(0, bits=4, density="laplace"),
-    "clipped_range: x must hold at least one number": lambda: clipped_range([], bits=4, density="laplace"),
-    "clipped_range: x must be finite": lambda: clipped_range([np.inf], bits=4, density="laplace"),
-    "correct_bias: quantized and weight must have one shape": lambda: correct_bias(np.ones(2), np.ones(2)),
-    "allocate_bits: ranges must be >= 0, got -1": lambda: allocate_bits([-1.0], bits=4),
-    "correct_bias: quantized and weight must have one shape (channels, ...), not empty, got (3, 0)":
-        lambda: correct_bias(np.zeros((3, 0)), np.zeros((3, 0))),
-    "allocate_bits: ranges must hold": lambda: allocate_bits([], bits=4),
-    "channel_codes: weight must have shape (channels, ...), not empty, got (3,)":
-        lambda: channel_codes(np.ones(3), bits=4),
-    "channel_codes: weight must have shape (channels, ...), not empty, got (0, 3)":
-        lambda: channel_codes(np.ones((0, 3)), bits=4, allocated=True),
-    "channel_codes: weight must be finite": lambda: channel_codes([[np.nan]], bits=4),
-    "channel_codes: bits must be an int in 1..16, got 0": lambda: channel_codes([[1.0]], bits=0),
-    "quantize_repaired: model must have a weight, a parameter with two or more axes, got ReLU without":
-        lambda: quantize_repaired(nn.ReLU(), bits=4),
-}
+@pytest.mark.parametrize("weight", [np.ones(3), np.ones((0, 3)), np.ones((3, 0)), [[np.nan]]])
+def test_weights_have_two_axes_and_are_finite(weight):
+    with pytest.raises(ValueError, match="^channel_codes: weight must be "):
+        channel_codes(weight, bits=4)
+    with pytest.raises(ValueError, match="^correct_bias: quantized must be "):
+        correct_bias(weight, weight)
 
 
-@pytest.mark.parametrize("message", ERRORS)
-def test_an_error_names_function_argument_requirement_and_value(message):
-    with pytest.raises(ValueError) as error:
-        ERRORS[message]()
-    assert str(error.value).startswith(message)
+def test_a_model_without_weights_is_refused():
+    with pytest.raises(ValueError, match="^quantize_repaired: model must have a weight, a parameter with two or"):
+        quantize_repaired(nn.ReLU(), bits=4)

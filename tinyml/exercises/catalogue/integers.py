@@ -94,93 +94,92 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
                     "scaled.astype(np.int64) + zero_point",
                     "Clip to the range of the codes, which is the ReLU too, or the cast wraps around."))),
     Exercise(
-        name="expected_error", target=f"{CLIPPING}:expected_error", level=2, minutes=15, keep=3,
+        name="expected_error", target=f"{CLIPPING}:expected_error", level=2, minutes=15,
         after=("choose_qparams",),
         task="Compute what clipping at alpha and rounding to 2^M codes cost together, for two densities",
         tests=("test_clipping.py::test_no_other_clip_has_a_smaller_expected_error",
                "test_clipping.py::test_the_expected_error_is_the_integral_of_the_tails_and_a_step_squared_over_12",
                "test_clipping.py::test_the_expected_error_is_that_of_real_numbers"),
+        also=("erfc = 1 - erf is math.erfc, which keeps its digits where erf is close to 1.",),
         hints=("Two errors add up: what is rounded inside, the same for both densities, and what is clipped "
                "outside.",
                "Rounding: alpha^2 / (3 4^M). Clipping: 2 e^-alpha for Laplace; (1 + alpha^2) erfc(alpha / "
                "sqrt(2)) - sqrt(2/pi) alpha e^(-alpha^2 / 2) for the Gaussian.",
-               'rounding = alpha ** 2 / (3 * 4 ** bits); if density == "laplace": return 2 * '
-               "math.exp(-alpha) + rounding; then the Gaussian with math.erfc"),
+               'rounding = alpha ** 2 / (3 * 4 ** bits); if density == "laplace": clipping = 2 * '
+               "math.exp(-alpha); for the Gaussian use math.erfc; return clipping + rounding"),
         mistakes=(
             Mistake("alpha ** 2 / (3 * 4 ** bits)", "alpha ** 2 / (3 * 2 ** bits)",
                     "The error goes with the square of the step, which is 2 alpha / 2^M: so 4^M, not 2^M."),
             Mistake("alpha ** 2 / (3 * 4 ** bits)", "alpha ** 2 / (12 * 4 ** bits)",
                     "The step is 2 alpha / 2^M, and its square over 12 is alpha^2 / (3 4^M)."),
-            Mistake("2 * math.exp(-alpha) + rounding", "math.exp(-alpha) + rounding",
+            Mistake("clipping = 2 * math.exp(-alpha)", "clipping = math.exp(-alpha)",
                     "Both tails of the Laplace density are clipped: 2 e^-alpha."),
             Mistake("math.erfc(alpha / math.sqrt(2))", "(1 - math.erf(alpha / math.sqrt(2)))",
-                    "Where erf is next to 1, the difference 1 - erf has lost its digits: math.erfc keeps them."),
+                    "Where erf is close to 1, the difference 1 - erf has lost its digits: math.erfc keeps them."),
             Mistake("alpha ** 2 / (3 * 4 ** bits)", "alpha ** 2 / (3 * (2 ** bits - 1) ** 2)",
                     "Here [-alpha, alpha] is cut into 2^M cells, each rounded to its middle: the step is 2 alpha / "
                     "2^M."),
             Mistake("math.erfc(alpha / math.sqrt(2))", "math.erfc(alpha)",
                     "erfc is not yet the Gaussian's tail: its argument is alpha / sqrt(2)."),
-            Mistake("math.sqrt(2 / math.pi) * alpha *", "math.sqrt(2 / math.pi) *",
+            Mistake("tail - alpha * bell", "tail - bell",
                     "A factor alpha is missing in the second term of the Gaussian."),
             Mistake("math.exp(-alpha ** 2 / 2)", "math.exp(-alpha ** 2)",
                     "The Gaussian density has alpha^2 / 2 in its exponent."))),
     Exercise(
-        name="optimal_clip", target=f"{CLIPPING}:optimal_clip", level=3, minutes=25, keep=1,
+        name="optimal_clip", target=f"{CLIPPING}:optimal_clip", level=3, minutes=25,
         after=("expected_error",),
-        task="Find the clip of least expected error, where the derivative is zero, by halving an interval",
+        task="Find the clip with the smallest expected error, where the derivative is zero, by bisection",
         tests=("test_clipping.py::test_the_best_clips_are_those_of_the_paper",
                "test_clipping.py::test_the_derivative_changes_its_sign_at_the_best_clip",
                "test_clipping.py::test_no_other_clip_has_a_smaller_expected_error"),
+        also=("The answer has nine digits or more, for 1 to 16 bits.",),
         hints=("Write the slope as a function of alpha that grows through its only zero. Where it is "
                "negative, the zero lies further right.",
                "Laplace: 1 / (3 4^M) - e^-alpha / alpha. Gaussian: 1 / (3 4^M) + erfc(alpha / sqrt(2)) - "
                "sqrt(2/pi) e^(-alpha^2/2) / alpha. Start with an interval such as 1e-6 ... 50, and halve it "
-               "until it is 1e-12 of its place long.",
-               "low, high = 1e-6, 50.0; while high - low > 1e-12 * high: middle = (low + high) / 2; "
-               "low, high = (middle, high) if slope(middle) < 0 else (low, middle); return the middle"),
+               "until its length is 1e-12 of its end.",
+               "low, high = 1e-6, 50.0; while high - low > 1e-12 * high: middle = (low + high) / 2; if "
+               "slope(middle) < 0: low = middle; else: high = middle; return the middle"),
         mistakes=(
             Mistake("slope(middle) < 0", "slope(middle) > 0",
                     "You keep the wrong half: where the slope is still negative, the minimum lies to the "
                     "right."),
-            Mistake("1 / (3 * 4 ** bits)", "1 / (3 * 2 ** bits)", "The share of the rounding is 1 / (3 4^M)."),
+            Mistake("1 / (3 * 4 ** bits)", "1 / (3 * 2 ** bits)", "Rounding adds 1 / (3 4^M) to the slope."),
             Mistake("low, high = 1e-6, 50.0", "low, high = 1e-6, 10.0",
                     "Your interval ends before the zero: with 16 bits it lies near 20 for Laplace."),
             Mistake("1e-12 * high", "1e-3",
                     "You stop too early: halve until the digits of a float are used up."),
-            Mistake("share - math.exp(-alpha) / alpha", "share - math.exp(-alpha)",
+            Mistake("math.exp(-alpha) / alpha", "math.exp(-alpha)",
                     "The condition for Laplace is alpha e^alpha = 3 4^M: divide e^-alpha by alpha."),
             Mistake("math.erfc(alpha / math.sqrt(2))", "math.erf(alpha / math.sqrt(2))",
                     "The tail is erfc = 1 - erf, what lies outside of the clip."))),
     Exercise(
-        name="correct_bias", target=f"{CLIPPING}:correct_bias", level=2, minutes=20, keep=2,
+        name="correct_bias", target=f"{CLIPPING}:correct_bias", level=2, minutes=20,
         hide=("_shift_and_factor",), after=("channel_range",),
-        task="Give each channel of the quantized weights its mean and its norm back",
-        tests=("test_clipping.py::test_corrected_channels_have_their_mean_and_norm_back",),
+        task="Restore the mean and the norm of each channel of quantized weights",
+        tests=("test_clipping.py::test_corrected_channels_have_the_mean_and_norm_of_the_weights",),
+        also=("A factor counts as 1 where ||W_q - mean(W_q)|| is at most 1e-12 ||W - mean(W)||.",),
         hints=("All means and norms are per channel: over all axes but the first, with keepdims.",
-               "(W_q + mean(W) - mean(W_q)) * ||W - mean(W)|| / ||W_q - mean(W_q)||, and the factor is 1 "
-               "where the second norm is next to 0 beside the first.",
-               "others = tuple(range(1, W.ndim)); mean = lambda a: a.mean(axis=others, keepdims=True); norm = the "
-               "root of the sum of (a - mean(a)) ** 2 over others; factor = np.divide(norm(W), norm(Q), "
-               "out=np.ones_like(norm(W)), where=norm(Q) > 1e-12 * norm(W)); return (Q + ...) * factor"),
+               "(W_q + mean(W) - mean(W_q)) * std(W) / std(W_q): the ratio of the norms is that of the standard "
+               "deviations. The factor is 1 where std(W_q) is 0 up to rounding.",
+               "others = tuple(range(1, weight.ndim)); shift and both deviations with axis=others, keepdims=True; "
+               "factor = np.ones_like(std_w); factor[varied] = std_w[varied] / std_q[varied]; "
+               "return (quantized + ...) * factor"),
         mistakes=(
             Mistake("others = tuple(range(1, W.ndim))", "others = tuple(range(W.ndim))",
                     "Each channel has a mean and a norm of its own: leave axis 0 out."),
             Mistake("others = tuple(range(1, W.ndim))", "others = (1,)",
                     "A filter has several axes: mean and norm are over all of them but the first."),
-            Mistake("(Q + shift) * factor", "Q * factor + shift",
+            Mistake("(quantized + shift) * factor", "quantized * factor + shift",
                     "In the paper the shift comes first and the factor scales all of it, the mean too."),
-            Mistake("((a - mean(a)) ** 2).sum(", "(a ** 2).sum(",
+            Mistake("    std_q = Q.std(axis=others, keepdims=True)\n",
+                    "    std_q = np.sqrt((Q ** 2).mean(axis=others, keepdims=True))\n",
                     "The norms are those of the deviations from the mean: subtract it first."),
-            Mistake("np.sqrt(((a - mean(a)) ** 2).sum(axis=others, keepdims=True))",
-                    "np.linalg.norm(a - mean(a), axis=others, keepdims=True)",
-                    "np.linalg.norm goes over two axes at most, and filters have three: take the root of the sum "
-                    "of squares."),
-            Mistake("(Q + shift) * factor", "Q + shift",
-                    "Only the mean is put back here; the factor gives the norm back."),
-            Mistake("where=norm(Q) > 1e-12 * norm(W))", "where=norm(Q) >= 0)",
+            Mistake("(quantized + shift) * factor", "quantized + shift",
+                    "Only the mean is restored here; the factor restores the norm."),
+            Mistake("varied = std_q > 1e-12 * std_w", "varied = std_q >= 0",
                     "A channel whose quantized weights are all equal has no norm to divide by: its factor is "
                     "1."),
-            Mistake("np.divide(norm(W), norm(Q), out=np.ones_like(norm(W)), where=norm(Q) > 1e-12 * norm(W))",
-                    "np.divide(norm(Q), norm(W), out=np.ones_like(norm(W)), where=norm(Q) > 1e-12 * norm(W))",
+            Mistake("std_w[varied] / std_q[varied]", "std_q[varied] / std_w[varied]",
                     "The factor is upside down: ||W - mean|| goes over ||W_q - mean||."))),
 ))

@@ -1,17 +1,17 @@
 """When is a fit through every noisy label harmless?
 
-Benign overfitting: Bartlett, Long, Lugosi and Tsigler 2020; the bias after Tsigler and Bartlett 2023;
-MATH5836 week 10, section 10.1.2. Half of the variance of the labels is noise, and there are many more
-features than samples, p = n^2 / 4. One data set, three models: the same features in different scales,
-which decide which fits are short.
+Benign overfitting: Bartlett, Long, Lugosi and Tsigler 2020; the bias after Tsigler and Bartlett
+2023; MATH5836 week 10, section 10.1.2. Half of the variance of the labels is noise, and there
+are many more features than samples, p = n^2 / 4. One data set, three models: the same features
+in different scales, which decide which fits are short.
 
-You will see three curves through the same noisy points; and the exact excess risk against n, in the
-parts due to the noise and to the signal, beside the theory's order of magnitude (dashed). For the fast
-decay, whose k* exceeds n, the theory says only that the noise's part does not vanish. Predicting zero
-would cost 1.
+You will see three curves through the same noisy points; and the exact excess risk against n, in
+the parts due to the noise and to the signal, beside the theory's order of magnitude (dashed).
+For the fast decay, whose k* exceeds n, the theory says only that the noise's part does not
+vanish. Predicting zero would cost 1.
 
-Predict first: all three fit all of the noise. Which of them predicts well, and why do the other two
-fail: because of the noise that they fitted, or because they did not find the signal?
+Predict first: all three fit all of the noise. Which of them predicts well, and why do the other
+two fail: because of the noise that they fitted, or because they did not find the signal?
 """
 # %% Constants
 from typing import NamedTuple
@@ -42,7 +42,7 @@ SETS = 6 if demo.quick else 10                # data sets of each size
 WEIGHTS = np.array([1, -1, 1, 1, -1]) / np.sqrt(5)    # the signal, of variance 1: 5 features
 SIGMA2 = 1.0                                  # variance of the noise in the labels
 TAIL = 5.0                                    # what the eigenvalues of the flat tail sum to
-ROUNDING = 1e-8                               # p eps s_max / s_min ||y||, roughly, at the largest n
+ROUNDING = 1e-8                               # roughly p eps s_max / s_min ||y|| at the largest n
 N_POINTS = 40                                 # of the three curves
 K = len(WEIGHTS)
 
@@ -69,7 +69,7 @@ BENIGN, ISOTROPIC, FAST = range(3)            # their places in arrays
 
 
 def truth(eigenvalues):
-    """The beta of the model with these eigenvalues: the same signal, beta_j sqrt(lambda_j) = w_j."""
+    """The beta of the same signal in this model: beta_j sqrt(lambda_j) = w_j."""
     w = np.append(WEIGHTS, np.zeros(len(eigenvalues) - K))
     return w / np.sqrt(eigenvalues)
 
@@ -111,7 +111,8 @@ demo.claim("every fit goes through every noisy label (largest residual)", run.re
            at_most=ROUNDING)
 demo.claim("flat tail: the excess risk falls with every size (largest ratio of neighbours)",
            ratios.max(), below=1)
-demo.claim("flat tail: and falls far (last / first)", risk[-1, BENIGN] / risk[0, BENIGN], below=0.35)
+demo.claim("flat tail: and falls far (last / first)", risk[-1, BENIGN] / risk[0, BENIGN],
+           below=0.35)
 demo.claim("flat tail: it is a fraction of the others' (ratio to the better of them)",
            risk[-1, BENIGN] / risk[-1, ISOTROPIC:].min(), below=0.2)
 

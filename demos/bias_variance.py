@@ -1,12 +1,12 @@
 """Why does a model that is too complex fail, and why does one that is far more complex succeed?
 
-Polynomials with p coefficients, fitted by minimum-norm least squares to many training sets of n noisy
-points each; the parts of their risk after Geman, Bienenstock and Doursat 1992 (MATH5836 week 10,
-section 10.1.1).
+Polynomials with p coefficients, fitted by minimum-norm least squares to many training sets of n
+noisy points each; the parts of their risk after Geman, Bienenstock and Doursat 1992 (MATH5836
+week 10, section 10.1.1).
 
-You will see bias^2 fall and variance rise: the U-shaped risk of the textbooks. At p = n the variance
-explodes. Then, where the textbooks stop, it falls again, and polynomials with hundreds of coefficients
-do about as well as joining the points by straight lines.
+You will see bias^2 fall and variance rise: the U-shaped risk of the textbooks. At p = n the
+variance explodes. Then, where the textbooks stop, it falls again, and polynomials with hundreds
+of coefficients do about as well as joining the points by straight lines.
 
 Predict first: beyond p = n every fit passes through every noisy point. How can the variance fall?
 """
@@ -99,7 +99,8 @@ demo.claim("mean squared error = bias^2 + variance (largest relative difference)
            np.abs(excess / (bias2 + variance) - 1).max(), at_most=1e-10)
 
 # %% On new, noisy data sigma^2 is added
-# Given the fit, the square of f - y has mean (f - f*)^2 + sigma^2, variance 4 sigma^2 (f - f*)^2 + 2 sigma^4.
+# Given the fit, (f - y)^2 has the mean (f - f*)^2 + sigma^2, and the variance
+# 4 sigma^2 (f - f*)^2 + 2 sigma^4.
 risk = over_sizes(lambda f, target: expected_risk(f, target, sigma2=SIGMA**2), of.fit)
 test_risk = np.mean((of.fit - of.y) ** 2, axis=(0, 2))
 standard_error = np.sqrt((4 * SIGMA**2 * excess + 2 * SIGMA**4) / (TRAINING_SETS * N_TEST))

@@ -1,15 +1,17 @@
 """Why does the test error fall again when a model has more parameters than samples?
 
-MATH5836 week 10, section 10.1; Hastie, Montanari, Rosset and Tibshirani 2022; Belkin, Hsu and Xu 2020.
-Gaussian features, a linear truth, the minimum-norm fit X^+ y: all of it can be computed.
+MATH5836 week 10, section 10.1; Hastie, Montanari, Rosset and Tibshirani 2022; Belkin, Hsu and
+Xu 2020. Gaussian features, a linear truth, the minimum-norm fit X^+ y: all of it can be
+computed.
 
-You will see the excess test error against the number of features p, through p = n: measured, and in
-theory. On the left all features that make up the truth are in the model, and its strength stays the
-same. On the right the truth has 50 features, strong ones first, and those that the model leaves out act
-as noise. Dashed is exact theory (for ridge the limit of large n), dotted the limit of the minimum norm.
+You will see the excess test error against the number of features p, through p = n: measured,
+and in theory. On the left all features that make up the truth are in the model, and its
+strength stays the same. On the right the truth has 50 features, strong ones first, and those
+that the model leaves out act as noise. Dashed is exact theory (for ridge the limit of large n),
+dotted the limit of the minimum norm.
 
-Predict first: how large is the error at p = n? Does the best ridge penalty move the peak, lower it, or
-remove it? And can the model with the most parameters be the best of all?
+Predict first: how large is the error at p = n? Does the best ridge penalty move the peak, lower
+it, or remove it? And can the model with the most parameters be the best of all?
 """
 # %% Constants
 import matplotlib.pyplot as plt
@@ -29,7 +31,7 @@ from tinyml.sweep import sweep
 
 demo = start(__file__, __doc__)
 N = 20                                   # training samples
-D = 50                                   # the largest p, and the features of the truth on the right
+D = 50                                   # the largest p, and the features of the decaying truths
 SIGNAL = 1.0                             # ||beta||^2
 SIGMA2, LOUD = 0.1, 2.0                  # variance of the noise in y, and of one above the signal
 SLOW, FAST = 0.75, 1.5                   # on the right beta_j^2 falls like j^-0.75, or like j^-1.5
@@ -92,17 +94,18 @@ error = {name: values.std(axis=0, ddof=1) / np.sqrt(REPEATS) for name, values in
 median = {name: np.median(values, axis=0) for name, values in risks.items()}
 
 # %% Theory and experiment agree
-# Near p = n the risk has infinite mean or variance, so averages do not converge: it has a moment of order m
-# only if |p - n| + 1 > 2 m (inverse Wishart). A standard error needs m = 2, a nearly normal mean m = 3.
+# Near p = n the risk has infinite mean or variance, so averages do not converge. It has a moment
+# of order m only if |p - n| + 1 > 2 m (inverse Wishart). A standard error needs m = 2, a nearly
+# normal mean m = 3.
 has_error, settled = np.abs(P - N) >= 4, np.abs(P - N) >= 6
 deviations = [np.abs(mean[name] - theory[name][P - 1]) / error[name] for name in PROBLEMS]
 farther = 100                            # how much larger n and p are in the limit
 others = FEATURES[FEATURES != N]
 at_large_n = min_norm_risk(farther * N, farther * others, signal=SIGNAL, sigma2=SIGMA2)
 
-demo.claim("exact risk within 3 standard errors of the measured mean, |p - n| >= 6 (share of points)",
+demo.claim("exact risk within 3 standard errors of the mean, |p - n| >= 6 (share of points)",
            np.mean(np.array(deviations)[:, settled] <= 3), at_least=0.95)
-demo.claim(f"for {farther} times as large n and p the exact risk is the limit (relative difference)",
+demo.claim(f"at {farther} times as large n and p the exact risk is the limit (relative error)",
            np.abs(at_large_n / limit[others - 1] - 1).max(), at_most=2 / farther)
 
 # %% The peak is at p = n, and the second descent follows
@@ -118,7 +121,7 @@ demo.claim("ridge: the largest mean for p <= 1.5 n / that for p = 2.5 n",
            mean["ridge"][P <= 1.5 * N].max() / mean["ridge"][-1], below=1)
 demo.claim("ridge is never worse than predicting 0 (largest mean / signal)",
            mean["ridge"].max() / SIGNAL, below=1)
-demo.claim("the mean of ridge is close to the limit of large n (relative difference, median over p)",
+demo.claim("the mean of ridge is close to the limit of large n (relative, median over p)",
            np.median(np.abs(mean["ridge"] / theory["ridge"][P - 1] - 1)), at_most=0.05)
 
 # %% How far the second descent goes depends on the signal-to-noise ratio
@@ -126,7 +129,8 @@ best = N * asymptotic_minimum(signal=SIGNAL, sigma2=SIGMA2)    # the best p > n,
 beyond = settled & (P > N)
 near = np.abs(P[beyond] - best).argmin()
 
-demo.record("best p > n: in the limit, and exactly", [best, int(N + theory["plain"][N:].argmin() + 1)])
+exact_best = int(FEATURES[N:][theory["plain"][N:].argmin()])
+demo.record("best p > n: in the limit, and exactly", [best, exact_best])
 demo.claim("of p > n it is best to have sqrt(SNR) / (sqrt(SNR) - 1) n (mean there / least mean)",
            mean["plain"][beyond][near] / mean["plain"][beyond].min(), at_most=1.1)
 demo.claim("if the noise exceeds the signal, using all features is best (last mean / least mean)",
@@ -174,12 +178,13 @@ draw(left, "loud", PURPLE, "^")
 draw(left, "ridge", GREEN, "s")
 left.plot(FEATURES, finite(limit), ":", color=BLACK, lw=1.3, zorder=3)
 left.plot(best, theory["plain"][round(best) - 1], "*", color=BLUE, ms=15, mec=BLACK, zorder=4)
-left.text(28, 0.97, f"minimum norm, least near {best:.0f} (star)\ndots mean, line median, band 80 %",
-          color="#00486f", fontsize=9.5)
+left.text(28, 0.97, f"minimum norm, least near {best:.0f} (star)\n"
+          "dots mean, line median, band 80 %", color="#00486f", fontsize=9.5)
 left.text(33, 5, f"noise of variance {LOUD:g}:\nit falls towards {SIGNAL:g}", color="#7d4a66")
 left.text(33, 0.28, "best ridge: no peak", color="#006749")
 left.set(yscale="log", ylim=(3e-3, 60),
-         title="All features are in the model: ridge has no peak\n(theory dashed, its limit dotted)")
+         title="All features are in the model: ridge has no peak\n"
+         "(theory dashed, its limit dotted)")
 
 # %% On the right two truths of D features
 for name, color, marker in (("weak", VERMILLION, "o"), ("strong", ORANGE, "^")):

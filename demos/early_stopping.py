@@ -1,16 +1,16 @@
 """Is stopping early the same as ridge, and does it remove the peak of double descent?
 
-Ali, Kolter and Tibshirani 2019; MATH5836 week 10, section 10.1.2. Both fits shrink the minimum-norm fit
-along the singular directions of X: ridge by s^2 / (s^2 + n lam), descent stopped at step t by
-1 - (1 - lr s^2)^t. Match them by n lam = 1 / (lr t), and compare.
+Ali, Kolter and Tibshirani 2019; MATH5836 week 10, section 10.1.2. Both fits shrink the
+minimum-norm fit along the singular directions of X: ridge by s^2 / (s^2 + n lam), descent
+stopped at step t by 1 - (1 - lr s^2)^t. Match them by n lam = 1 / (lr t), and compare.
 
-You will see the risks of both at p = n, from strong shrinkage to none; their ratio beside a bound that
-holds for every design and every truth; and the risk at the best penalty and at the matching step, as
-the number of features p passes n.
+You will see the risks of both at p = n, from strong shrinkage to none; their ratio beside a
+bound that holds for every design and every truth; and the risk at the best penalty and at the
+matching step, as the number of features p passes n.
 
-Predict first: at p = n the minimum-norm fit is at its worst. How much worse than the best ridge is
-descent stopped at the best time: ten times, twice, a few per cent? And can leave-one-out, which is exact
-for ridge, tell descent when to stop?
+Predict first: at p = n the minimum-norm fit is at its worst. How much worse than the best ridge
+is descent stopped at the best time: ten times, twice, a few per cent? And can leave-one-out,
+which is exact for ridge, tell descent when to stop?
 """
 # %% Constants
 from typing import NamedTuple
@@ -98,11 +98,12 @@ least_descent, least_ridge = path_descent.min(axis=1), path_ridge.min(axis=1)
 best_ratio = np.median(least_descent / least_ridge)
 of_best = run.tuned_ridge[:, AT_N].mean() / path_ridge.mean(axis=0).min()
 
-demo.record("p = n: least risk of descent, of ridge", [np.median(least_descent), np.median(least_ridge)])
+demo.record("p = n: least risk of descent (median)", np.median(least_descent))
+demo.record("p = n: least risk of ridge (median)", np.median(least_ridge))
 demo.claim("p = n: least risk of descent / least risk of ridge (median)", best_ratio,
            within=(0.97, 1.06))
-demo.claim("p = n: no penalty beats lam* = sigma2 gamma / signal (mean there / least mean)", of_best,
-           at_most=1.05)
+demo.claim("p = n: no penalty beats lam* = sigma2 gamma / signal (mean there / least mean)",
+           of_best, at_most=1.05)
 
 # %% At every step the ratio of the risks is below its bound, for every design
 bound = np.array([risk_ratio_bound(t) for t in T])
@@ -111,7 +112,7 @@ ratio = run.descent / run.ridge    # (REPEATS, len(P), len(T))
 demo.claim("no ratio of risks exceeds its bound, for any p, set and step (largest share of it)",
            (ratio / bound).max(), at_most=1)
 
-# %% The bound is reached if there is only noise, and all singular values are the worst: lr t s^2 = u
+# %% The bound is reached by pure noise with all singular values at the worst lr t s^2
 U = 1.7933                         # where e^u = 1 + u + u^2
 lr = U / WALKED[-1]                # the worst one for this step, with s = 1
 f_descent = descent_filter([1], T, lr=lr)
@@ -129,8 +130,8 @@ peak = np.median(run.min_norm[:, AT_N]) / np.median(run.tuned_descent[:, AT_N])
 tuned_mean = run.tuned_descent.mean(axis=0)
 
 demo.record("descent at the matching step / best ridge", tuned_ratio)
-demo.claim("the ratio of their mean risks / its bound (largest)", (tuned_ratio / tuned_bound).max(),
-           at_most=1)
+demo.claim("the ratio of their mean risks / its bound (largest)",
+           (tuned_ratio / tuned_bound).max(), at_most=1)
 demo.claim("p = n: risk of the minimum norm / risk of stopped descent (medians)", peak, above=15)
 demo.claim("stopped descent has no peak: its largest mean for p <= 1.5 n / that for p = 3 n",
            tuned_mean[np.array(P) <= 1.5 * N].max() / tuned_mean[-1], below=1)
@@ -139,7 +140,8 @@ demo.claim("stopped descent has no peak: its largest mean for p <= 1.5 n / that 
 stopped = path_descent[np.arange(REPEATS), run.chosen] / least_descent
 
 demo.record("risk where leave-one-out stops / least risk: largest", stopped.max())
-demo.claim("p = n: risk where leave-one-out stops / least risk (median)", np.median(stopped), below=1.5)
+demo.claim("p = n: risk where leave-one-out stops / least risk (median)", np.median(stopped),
+           below=1.5)
 demo.claim("in most sets, not in all, it is below twice the least (share of sets)",
            np.mean(stopped <= 2), above=0.5)
 
@@ -163,8 +165,9 @@ demo.claim("the engine's descent has the filter 1 - (1 - lr s^2)^t (largest diff
 DARK = {BLUE: "#004b76", VERMILLION: "#8a3d00", GREEN: "#006749", ORANGE: "#7a5300"}
 RISK = r"excess risk $E\|\hat\beta - \beta\|^2$"
 figure, (paths, ratios, features) = plt.subplots(1, 3, figsize=(18, 5.4))
-figure.suptitle(f"At p = n descent stopped at its best is within {100 * abs(best_ratio - 1):.0f} % "
-                f"of the best ridge, and {peak:.0f} times as good as the minimum norm")
+gap = 100 * abs(best_ratio - 1)
+figure.suptitle(f"At p = n descent stopped at its best is within {gap:.0f} % of the best "
+                f"ridge, and {peak:.0f} times as good as the minimum norm")
 lam = matching_lam(T, lr=best_stop(N)[1], n_samples=N)
 for samples, color, style, marker in ((path_descent, VERMILLION, "-", "o"),
                                       (path_ridge, BLUE, "--", "s")):
@@ -189,7 +192,8 @@ ratios.plot(T, worst, color=ORANGE, lw=1.3)
 ratios.text(1.1, 1.3, "only noise,\nequal singular values", color=DARK[ORANGE])
 ratios.plot(T, bound, "--", color=BLACK)
 ratios.text(T[-1], bound[-1] + 0.02, r"bound for every X and $\beta$", ha="right", va="bottom")
-ratios.set(xscale="log", ylim=(0.4, 2.1), xlabel="step t", ylabel="risk of descent / risk of ridge",
+ratios.set(xscale="log", ylim=(0.4, 2.1), xlabel="step t",
+           ylabel="risk of descent / risk of ridge",
            title=f"At matching $\\lambda$ their ratio has a bound that falls to {bound[-1]:.2f}")
 
 # %% Against p, at the best penalty and the matching step; theory dashed

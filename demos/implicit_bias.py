@@ -1,15 +1,15 @@
 """Which optimizers find the shortest of all perfect fits, and is the shortest the best?
 
-MATH5836 week 10, section 10.1.2; Strohmer and Vershynin 2009 (single rows); Polyak 1964 (momentum);
-Wilson, Roelofs, Stern, Srebro and Recht 2017 (Adam).
+MATH5836 week 10, section 10.1.2; Strohmer and Vershynin 2009 (single rows); Polyak 1964
+(momentum); Wilson, Roelofs, Stern, Srebro and Recht 2017 (Adam).
 
-You will see the steps of gradient descent and of Adam in a plane; how fast gradient descent, momentum
-and SGD approach X^+ y with 40 parameters for 20 samples, and that Adam does not; and how well their
-fits do on new data when one feature matters, or all do. Gradients are from the engine; SGD is run by
-its formula in many orders of the rows.
+You will see the steps of gradient descent and of Adam in a plane; how fast gradient descent,
+momentum and SGD approach X^+ y with 40 parameters for 20 samples, and that Adam does not; and
+how well their fits do on new data when one feature matters, or all do. Gradients are from the
+engine; SGD is run by its formula in many orders of the rows.
 
-Predict first: all four reach a training loss of zero. How many different fits will they find? And if one
-of them is longer than the others, is it worse on new data?
+Predict first: all four reach a training loss of zero. How many different fits will they find?
+And if one of them is longer than the others, is it worse on new data?
 """
 # %% Constants
 import matplotlib.pyplot as plt
@@ -71,7 +71,7 @@ draws = demo.rng.choice(N, size=(DRAWS, PASSES * N), p=row_probabilities(X))
 rows = [kaczmarz(X, y, draw)[::N] for draw in demo.progress(draws, "orders of the rows")]
 paths = {"descent": descend(X, y, plain, PASSES), "momentum": descend(X, y, ball, PASSES),
          "SGD": np.array(rows), "Adam": adam(X, y, PASSES)}
-distance = {name: norms(path - shortest) for name, path in paths.items()}    # SGD: (DRAWS, PASSES + 1)
+distance = {name: norms(path - shortest) for name, path in paths.items()}
 # A step rounds sums of n + p products; errors in the slowest direction add up over kappa^2 steps.
 rounding = (N + P) * EPS * (s[0] / s[-1]) ** 2 * norms(shortest)
 
@@ -203,7 +203,7 @@ demo.claim("the error of X^+ y is 1 - n/p (distance in standard errors)",
 demo.claim("Adam adds its squared distance from X^+ y (in standard errors)",
            abs(extra.mean()) / (extra.std(ddof=1) / np.sqrt(SETS)), at_most=4)
 
-# %% Rare features, which only one sample has: X^+ y generalises, and Adam predicts 1 for everything
+# %% Rare features, which only one sample has: X^+ y generalises, and Adam always predicts 1
 labels = np.concatenate([np.repeat([1, -1], [ONES, MINUS_ONES]), demo.rng.choice([-1, 1], TEST)])
 design, known = make_rare_features(labels), ONES + MINUS_ONES
 X_known, y_known = design[:known], labels[:known]
@@ -224,7 +224,8 @@ TEXT = {name: [0.75 * part for part in to_rgb(color)] for name, color in COLOR.i
 THEORY = dict(linestyle="--", color=BLACK, lw=1.4)
 figure, (plane, race, new) = plt.subplots(1, 3, figsize=(17, 5.6))
 figure.suptitle("Descent, momentum and SGD find the shortest perfect fit. Adam finds another: "
-                f"{ratio[0]:.1f} times the error\nif one feature matters, {ratio[EQUAL]:.2f} if all do")
+                f"{ratio[0]:.1f} times the error\n"
+                f"if one feature matters, {ratio[EQUAL]:.2f} if all do")
 turn = np.linspace(0, 2 * np.pi, 200)
 radius, side = norms(min_norm(row, target)), np.abs(sign_fit(row, target)).max()
 plane.plot(*(min_norm(row, target)[:, None] + np.outer([2, -1], [-2, 2])), color="0.6", lw=2)

@@ -1,14 +1,15 @@
 """Among infinitely many perfect fits, which one does gradient descent find?
 
-MATH5836 week 10, section 10.1.2; Hastie, Montanari, Rosset and Tibshirani 2022. With more parameters
-than samples, infinitely many parameter vectors reach a training error of exactly zero.
+MATH5836 week 10, section 10.1.2; Hastie, Montanari, Rosset and Tibshirani 2022. With more
+parameters than samples, infinitely many parameter vectors reach a training error of exactly
+zero.
 
-You will see perfect fits as curves through the points; perfect fits in the plane, for one equation
-with two unknowns; and the distance of every step of gradient descent (gradients from the engine) from
-the minimum-norm fit X^+ y, beside the closed form.
+You will see perfect fits as curves through the points; perfect fits in the plane, for one
+equation with two unknowns; and the distance of every step of gradient descent (gradients from
+the engine) from the minimum-norm fit X^+ y, beside the closed form.
 
-Predict first: nothing in the loss prefers one perfect fit to another. Will gradient descent from zero
-find an arbitrary one? And what if it starts somewhere else?
+Predict first: nothing in the loss prefers one perfect fit to another. Will gradient descent
+from zero find an arbitrary one? And what if it starts somewhere else?
 """
 # %% Constants
 import matplotlib.pyplot as plt
@@ -42,9 +43,9 @@ EPS = np.finfo(float).eps
 def features(x):
     """1, then cos(2 pi k x) / k and sin(2 pi k x) / k in turn, so steep curves need large beta."""
     k = np.arange(1, FREQUENCIES + 1)
-    angles = 2 * np.pi * np.multiply.outer(x, k)                             # (len(x), FREQUENCIES)
+    angles = 2 * np.pi * np.multiply.outer(x, k)                          # (len(x), FREQUENCIES)
     waves = np.stack([np.cos(angles) / k, np.sin(angles) / k], axis=-1)
-    return np.hstack([np.ones((len(x), 1)), waves.reshape(len(x), -1)])      # (len(x), p)
+    return np.hstack([np.ones((len(x), 1)), waves.reshape(len(x), -1)])   # (len(x), p)
 
 
 x = (np.arange(N_SAMPLES) + 0.6 * demo.rng.random(N_SAMPLES)) / N_SAMPLES

@@ -1,15 +1,16 @@
 """Can more training data make a model worse?
 
-Nakkiran 2019, More data can hurt for linear regression; Nakkiran, Venkat, Kakade and Ma 2021, Optimal
-regularization can mitigate double descent; MATH5836 week 10, section 10.1.3. The number of features is
-fixed, and the number of samples n grows: double descent in the other direction.
+Nakkiran 2019, More data can hurt for linear regression; Nakkiran, Venkat, Kakade and Ma 2021,
+Optimal regularization can mitigate double descent; MATH5836 week 10, section 10.1.3. The number
+of features is fixed, and the number of samples n grows: double descent in the other direction.
 
-You will see the error of the minimum-norm fit against n, first for Gaussian features, where it is known
-exactly (dashed), then for random Fourier features of handwritten digits. Both are shown beside ridge:
-with its best penalty, and with one that leave-one-out chooses from the training images alone.
+You will see the error of the minimum-norm fit against n, first for Gaussian features, where it
+is known exactly (dashed), then for random Fourier features of handwritten digits. Both are
+shown beside ridge: with its best penalty, and with one that leave-one-out chooses from the
+training images alone.
 
-Predict first: a model with 200 features was trained on 100 images, and predicts six of seven digits
-right. What will 100 more images do to it? And 300 more?
+Predict first: a model with 200 features was trained on 100 images, and predicts six of seven
+digits right. What will 100 more images do to it? And 300 more?
 """
 # %% Constants
 from typing import NamedTuple
@@ -32,7 +33,7 @@ REPEATS = 100 if demo.quick else 400      # training sets for every n
 N = np.r_[2:22:2, 22:40, 40:100:2]        # samples
 WIDTHS = [50, 100] if demo.quick else [100, 200]    # features of the digits
 DRAWS = 3 if demo.quick else 7            # of images and of waves
-GROWTH = [0.2, 0.35, 0.5, 0.7, 0.85, 0.95, 1, 1.05, 1.15, 1.3, 1.6, 2, 2.5, 3, 4, 5]    # images / N
+GROWTH = [0.2, 0.35, 0.5, 0.7, 0.85, 0.95, 1, 1.05, 1.15, 1.3, 1.6, 2, 2.5, 3, 4, 5]  # images / N
 BANDWIDTH = 2.0                           # of the waves; two digits are some 3 apart
 LAMS = np.geomspace(1e-6, 1, 19)          # penalties for leave-one-out to choose from
 
@@ -51,15 +52,15 @@ mean, median = risks.mean(axis=0).T, np.median(risks, axis=0).T    # of min norm
 error = risks.std(axis=0, ddof=1).T / np.sqrt(REPEATS)
 
 # %% The measured mean is the exact risk
-# The risk has a moment of order m only if |n - p| + 1 > 2 m (inverse Wishart). A standard error needs m = 2,
-# a nearly normal mean m = 3.
+# The risk has a moment of order m only if |n - p| + 1 > 2 m (inverse Wishart). A standard error
+# needs m = 2, a nearly normal mean m = 3.
 every = np.arange(1, N[-1] + 1)
 exact = min_norm_risk(every, P, signal=SIGNAL, sigma2=SIGMA2)
 ridge_limit = optimal_ridge_risk(P / every, signal=SIGNAL, sigma2=SIGMA2)
 has_error, settled = np.abs(N - P) >= 4, np.abs(N - P) >= 6
 deviation = np.abs(mean[0] - exact[N - 1]) / error[0]
 
-demo.claim("exact risk within 3 standard errors of the measured mean, |n - p| >= 6 (share of points)",
+demo.claim("exact risk within 3 standard errors of the mean, |n - p| >= 6 (share of points)",
            np.mean(deviation[settled] <= 3), at_least=0.95)
 
 # %% More data hurts up to n = p, and it takes much more to make up for it
@@ -77,8 +78,8 @@ demo.claim("at n = p it is far above that of the best n < p (ratio of medians)",
 # %% With the best ridge, more data never hurts
 rise = np.diff(mean[1]) / np.hypot(error[1][1:], error[1][:-1])
 
-demo.claim("ridge: more data never hurts (largest rise of the mean, in standard errors)", rise.max(),
-           at_most=3.5)
+demo.claim("ridge: more data never hurts (largest rise of the mean, in standard errors)",
+           rise.max(), at_most=3.5)
 demo.claim("ridge is better than the minimum norm at every n (largest ratio of means)",
            (mean[1] / mean[0]).max(), below=1)
 

@@ -21,8 +21,8 @@ from tinyml.interpolation.min_norm import min_norm
 
 EPS = np.finfo(float).eps
 MAX_P = 40
-# A sum of p positive numbers and a few operations on it round by less than p + 5 parts of eps each;
-# R_k takes two sums, one of them squared.
+# A sum of p positive numbers and a few operations on it are off by less than (p + 5) eps; R_k takes
+# two sums, one of them squared.
 RANKS = dict(rtol=3 * (MAX_P + 5) * EPS)
 
 
@@ -194,7 +194,8 @@ def test_with_more_samples_than_features_the_covariance_does_not_matter(p, extra
     _, plain = conditional_risk(Z, beta, eigenvalues=np.ones(p), sigma2=1)
     bias, scaled = conditional_risk(Z * np.sqrt(eigenvalues), beta, eigenvalues=eigenvalues,
                                     sigma2=1)
-    rounding = 100 * Z.size * EPS * np.linalg.cond(Z) ** 2 / 0.1    # cond(Z D)^2 <= cond(Z)^2 / 0.1
+    # cond(Z D)^2 <= cond(Z)^2 / 0.1
+    rounding = 100 * Z.size * EPS * np.linalg.cond(Z) ** 2 / 0.1
     np.testing.assert_allclose(scaled, plain, rtol=rounding)
     assert bias.sum() <= (rounding * p) ** 2
 

@@ -24,7 +24,7 @@ PENALTIES = st.floats(1e-3, 1e3)
 
 @st.composite
 def designs(draw, max_side=6):
-    """X of any rank, 0 included; whole numbers, so that dependent columns are exactly dependent."""
+    """X of any rank, 0 included; of integers, so that dependent columns are exactly dependent."""
     n, p = draw(st.integers(1, max_side)), draw(st.integers(1, max_side))
     rank, rng = draw(st.integers(0, min(n, p))), draw(rngs)
     return (rng.integers(-3, 4, (n, rank)) @ rng.integers(-3, 4, (rank, p))).astype(float)
@@ -187,7 +187,7 @@ def slow_leave_one_out(X, y, lam):
 
 
 def lost_digits(X, lam):
-    """How many times eps the formula is off: 1 - h_i >= n lam / (s_max^2 + n lam) is a difference."""
+    """How much the difference 1 - h_i >= n lam / (s_max^2 + n lam) amplifies rounding."""
     return 1 + np.linalg.norm(X) ** 2 / (len(X) * lam)
 
 

@@ -182,7 +182,7 @@ def test_kaczmarz_solves_many_problems_at_once(X, rng, k, n_steps):
     together = kaczmarz(X, Y, rows, beta0=start)
     assert together.shape == (n_steps + 1, X.shape[1], k)
     alone = [kaczmarz(X, Y[:, j], rows, beta0=start[:, j]) for j in range(k)]
-    # sums may run in another order: a projection adds a few eps of what enters, and amplifies nothing
+    # sums may run in another order; a projection adds a few eps of its inputs
     tolerance = 10 * (1 + n_steps) * X.size * EPS * (1 + np.abs(together).max(initial=0))
     for j in range(k):
         assert_allclose(together[..., j], alone[j], rtol=0, atol=tolerance)

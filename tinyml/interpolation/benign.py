@@ -16,9 +16,9 @@ squares. The tail acts on them like a ridge penalty, and absorbs the noise. Up t
 
     variance ~ sigma2 (k*/n + n/R_k*)
 
-Overfitting is benign if k*/n -> 0 and n/R_k* -> 0, so that the noise does no harm, and r_0/n ->
-0, so that the signal is found. Isotropic features with p >> n absorb the noise, but miss the
-signal. With fast decay the signal is found, but nothing absorbs the noise.
+Overfitting is benign if k*/n and n/R_k* tend to 0, so that the noise does no harm, and so does
+r_0/n, so that the signal is found. Isotropic features with p >> n absorb the noise, but miss
+the signal. With fast decay the signal is found, but nothing absorbs the noise.
 
 The model is y = X beta + eps with rows of X of covariance diag(eigenvalues) and eps of variance
 sigma2. Risks are excess risks, without the noise of the new y.

@@ -37,8 +37,7 @@ from tinyml.interpolation.min_norm import ridge_filter, svd
 def matching_lam(t, *, lr, n_samples):
     """The penalty of the ridge fit most like descent stopped at step t: lam = 1 / (n lr t).
 
-    To first order in s^2 the two filters agree. In Ali, Kolter and Tibshirani 2019, who descend on
-    1/(2n) ||X beta - y||^2, time is T = n lr t, and lam = 1 / T.
+    To first order in s^2 the two filters agree (Ali, Kolter and Tibshirani 2019, in time n lr t).
 
     Parameters
     ----------
@@ -109,10 +108,10 @@ def risk_ratio_bound(t):
 
         C_t = max over 0 < u <= t of f_descent / f_ridge,     u = lr t s^2
 
-    It holds for every X, beta and noise, if lr <= 1 / s_max^2: the variance grows by C_t^2 at
-    most, and the bias does not grow, because (1 - u/t)^t <= 1 / (1 + u). With beta = 0 and all
-    s at the worst u it is reached. C_1^2 = 4, and C_t^2 falls to 1.6859... (Ali, Kolter and
-    Tibshirani 2019 round it up to 1.6862).
+    It holds for every X, beta and noise, if lr <= 1 / s_max^2. The variance of descent is at most
+    C_t^2 times that of ridge, and its bias is no larger, because (1 - u/t)^t <= 1 / (1 + u). It
+    is reached if beta = 0 and all s have the worst u. C_1^2 is 4, and C_t^2 falls to 1.6859...
+    (Ali, Kolter and Tibshirani 2019 round it up to 1.6862).
 
     Parameters
     ----------
@@ -138,11 +137,10 @@ def tuned_risk_ratio_bound(t):
 
         max over 0 < u <= t of risk(f_descent) / risk(f_ridge),     risk(f) = (1 - f)^2 + f^2 / u
 
-    Let beta have independent coefficients of variance v. The best penalty is n lam = sigma2 / v
-    (`double_descent.optimal_lam`), so u = s^2 v / sigma2 in the matching descent, and v risk(f)
-    is the risk in a direction with filter f. No filter has less risk than ridge, and descent at
-    the matching step at most 1.2146... times as much as t -> infinity (Ali, Kolter and
-    Tibshirani 2019 round up to 1.2147).
+    Let the coefficients of beta be independent, with mean 0 and variance v. Then the best penalty
+    is n lam = sigma2 / v (`double_descent.optimal_lam`), and u = s^2 v / sigma2. A direction with
+    filter f has the risk v risk(f), and no filter has less than ridge. The bound is 2 for t = 1,
+    and falls to 1.2146... (Ali, Kolter and Tibshirani 2019 round it up to 1.2147).
 
     Parameters
     ----------
@@ -166,7 +164,8 @@ def leave_one_out(X, y, lam):
 
     where beta_{-i} is fitted without sample i, with the same penalty n lam. The mean of the
     squares estimates the test error. The formula is exact for ridge, but not for descent, whose
-    filter changes with the samples; use it to stop descent at the matching step.
+    filter changes with the samples; use it to stop descent at the matching step. If n lam is
+    tiny beside s_max^2, 1 - H_ii loses its digits.
 
     Parameters
     ----------

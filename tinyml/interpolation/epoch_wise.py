@@ -4,10 +4,10 @@ Problem: train longer, and the test error falls, rises, and falls again, while t
 falls all the way. How can a time be too long, and a longer one right?
 
 Idea: features of different scale are learned at different speeds, so one descent is several
-fits, one after the other. In y = X beta + eps with x ~ N(0, diag(scales^2)), direction i of X D
-= U diag(s) V', D = diag(sqrt(lr)), is learned up to the fraction f_i = 1 - (1 - s_i^2)^t, so at
-about t = 1 / s_i^2. While the large features are fitted, what the small ones contribute to y
-acts as noise, and they overfit it. Once the small ones are learned, that noise is gone:
+fits, one after the other. Let D = diag(sqrt(lr)) and X D = U diag(s) V'. After t steps the
+fraction f_i = 1 - (1 - s_i^2)^t of direction i is learned: most of it by t = 1 / s_i^2. While
+the large features are fitted, what the small ones contribute to y acts as noise, and the large
+ones overfit it. Once the small ones are learned, that noise is gone. In y = X beta + eps
 
     beta_t - beta  =  D (V diag(f) V' - I) D^-1 beta  +  D V diag(f / s) U' eps
                       bias                              its covariance: the variance

@@ -537,7 +537,7 @@ x, image, filters = np.ones((2, 3)), np.ones((1, 2, 4, 4)), np.ones((5, 2, 3, 3)
     (lambda: ops.linear(x, np.ones((4, 2))), ValueError,
      "linear: x must have shape (..., in_features) and weight (out_features, in_features), got (2"),
     (lambda: ops.einsum(x, x, subscripts="ij,ij"), ValueError,
-     'einsum: subscripts must be like "ij,jk->ik", each letter of an operand'),
+     'einsum: subscripts must be like "ij,jk->ik", each letter at most once'),
     (lambda: ops.einsum(x, subscripts="ij->i"), ValueError, "got 'ij->i'"),
     (lambda: ops.einsum(x, subscripts="ii->i"), ValueError, "got 'ii->i'"),
     (lambda: ops.einsum(x, subscripts="...i->...i"), ValueError, "got '...i->...i'"),

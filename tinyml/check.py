@@ -1,4 +1,4 @@
-"""The checks that every public door shares, and the one form of an error message.
+"""The checks of arguments that public functions share, and the one form of an error message.
 
     <function>: <argument> must be <requirement>, got <value>; <what to write instead>
 """
@@ -22,7 +22,7 @@ def check_real(function, name, value, *, ndim=None, at_least=-np.inf):
 
     Parameters
     ----------
-    function, name : str, the function and the argument that an error names
+    function, name : str, names of the function and the argument in error messages
     value : array_like
     ndim : int or None, the number of axes that `value` must have
     at_least : float, the smallest value allowed
@@ -48,7 +48,7 @@ def check_real(function, name, value, *, ndim=None, at_least=-np.inf):
 
 
 def check_regression(function, X, y):
-    """Return X (n, p) and y (n,) or (n, k) as floating-point arrays, or say what is wrong with them.
+    """Return X (n, p) and y (n,) or (n, k) as floating-point arrays, or say what is wrong.
 
     Raises
     ------
@@ -57,8 +57,8 @@ def check_regression(function, X, y):
     """
     X, y = check_real(function, "X", X, ndim=2), check_real(function, "y", y)
     if y.ndim not in (1, 2) or len(y) != len(X):
-        raise ValueError(f"{function}: y must have shape (n,) or (n, k) with a row for each of the "
-                         f"n = {len(X)} rows of X, got {y.shape}")
+        raise ValueError(f"{function}: y must have shape (n,) or (n, k) with a row for each "
+                         f"of the n = {len(X)} rows of X, got {y.shape}")
     return X, y
 
 
@@ -70,22 +70,28 @@ def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_m
 
     Raises
     ------
-    TypeError : `value` is not a real number; True and False are none
+    TypeError : `value` is not a real number; True and False do not count as numbers
     ValueError : not at_least <= value <= at_most, not above < value < below, or not finite
     """
-    if type(value) is not float and (not isinstance(value, numbers.Real) or isinstance(value, bool)):
+    if type(value) is not float and not _is(value, numbers.Real):
         raise TypeError(f"{function}: {name} must be a number, got {value!r}")
     if not (at_least <= value <= at_most and above < value < below):
-        bounds = [f"{sign} {bound:g}" for sign, bound in
-                  ((">=", at_least), (">", above), ("<=", at_most), ("<", below))
-                  if np.isfinite(bound)] + ["finite"] * (not math.isfinite(value))
-        raise ValueError(f"{function}: {name} must be {' and '.join(bounds)}, got {value!r}")
+        bounds = {">=": at_least, ">": above, "<=": at_most, "<": below}
+        wanted = [f"{sign} {bound:g}" for sign, bound in bounds.items() if np.isfinite(bound)]
+        if not math.isfinite(value):
+            wanted.append("finite")
+        raise ValueError(f"{function}: {name} must be {' and '.join(wanted)}, got {value!r}")
     return float(value)
 
 
+def _is(value, kind):
+    """Whether `value` is of a kind of numbers; True and False do not count as numbers."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def check_count(function, name, value, *, at_least=0):
-    """Return `value` as an int, or raise TypeError if it is none, ValueError if it is too small."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+    """Return `value` as an int; TypeError if it is not one, ValueError if it is too small."""
+    if not _is(value, (int, np.integer)):
         raise TypeError(f"{function}: {name} must be an int, got {value!r}")
     if value < at_least:
         raise ValueError(f"{function}: {name} must be >= {at_least}, got {value}")
@@ -93,45 +99,46 @@ def check_count(function, name, value, *, at_least=0):
 
 
 def check_bool(function, name, value):
-    """Raise TypeError unless `value` is True or False: 1, "no" or None would pass in silence."""
+    """Raise TypeError unless `value` is True or False: `if` would accept 1, "no" or None too."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{function}: {name} must be True or False, got {value!r}")
 
 
 def check_axis(function, axis, *arrays):
     """Raise unless `axis` is an int (TypeError) and an axis of some of the arrays (ValueError)."""
-    if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
+    if not _is(axis, (int, np.integer)):
         raise TypeError(f"{function}: axis must be an int, got {axis!r}")
     ndim = max(np.ndim(array) for array in arrays)
     if not -ndim <= axis < ndim:
-        raise ValueError(f"{function}: axis must be in {-ndim}..{ndim - 1}, got {axis} for "
-                         f"{' and '.join(f'shape {np.shape(array)}' for array in arrays)}")
+        shapes = " and ".join(f"shape {np.shape(array)}" for array in arrays)
+        raise ValueError(f"{function}: axis must be in {-ndim}..{ndim - 1}, got {axis} "
+                         f"for {shapes}")
 
 
 def check_sizes(function, **sizes):
     """Raise ValueError unless every one of the named `sizes` is an integer >= 1."""
     for name, size in sizes.items():
-        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
+        if not _is(size, (int, np.integer)) or size < 1:
             raise ValueError(f"{function}: {name} must be an int >= 1, got {size!r}")
 
 
 def check_int(function, name, value, least):
     """Raise ValueError unless `value` is an integer >= `least`."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+    if not _is(value, (int, np.integer)) or value < least:
         raise ValueError(f"{function}: {name} must be an int >= {least}, got {value!r}")
 
 
 def check_pair(function, name, value, least):
-    """Return `value`, an integer or two of them, as (height, width), both >= `least`, or raise ValueError."""
+    """Return `value`, an int >= `least` or two, as (height, width), or raise ValueError."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool)
-                                 and v >= least for v in pair):
-        raise ValueError(f"{function}: {name} must be an int >= {least} or two of them, got {value!r}")
+    if len(pair) != 2 or not all(_is(v, (int, np.integer)) and v >= least for v in pair):
+        raise ValueError(f"{function}: {name} must be an int >= {least} or two of them, "
+                         f"got {value!r}")
     return pair
 
 
 def check_integers(function, name, values):
-    """Return `values` as an int64 array, or raise TypeError if they are no integers."""
+    """Return `values` as an int64 array, or raise TypeError if they are not integers."""
     values = np.asarray(values)
     if values.size and values.dtype.kind not in "iu":
         raise TypeError(f"{function}: {name} must be integers, got dtype {values.dtype}")
@@ -139,7 +146,7 @@ def check_integers(function, name, values):
 
 
 def check_labels(function, name, labels, n_classes):
-    """Return `labels` as an int64 array with entries in 0..n_classes-1, or say what is wrong with it.
+    """Return `labels` as an int64 array with entries in 0..n_classes-1, or say what is wrong.
 
     Raises
     ------
@@ -147,7 +154,8 @@ def check_labels(function, name, labels, n_classes):
     ValueError : a label is negative or n_classes or more
     """
     labels = check_integers(function, name, labels)
-    if labels.size and labels.view(np.uint64).max() >= min(n_classes, 2 ** 63):    # as unsigned, -1 is large
+    unsigned = labels.view(np.uint64)    # here -1 is large
+    if labels.size and unsigned.max() >= min(n_classes, 2 ** 63):
         worst = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(f"{function}: {name} must be in 0..{n_classes - 1}, got {worst}")
     return labels

@@ -1,10 +1,10 @@
 """One file from which training goes on as if it had never stopped, bit for bit.
 
-What a training step depends on is the model's arrays, what the optimizer keeps, the number of steps of
-the schedule, and the state of every generator. All of it goes into one .npz file of plain arrays, without
-pickle. Whoever loads it has made the same objects before, from the same code.
+A training step depends on the model's arrays, the optimizer's state, the number of steps of the
+schedule, and the state of every generator. All of it goes into one .npz file of plain arrays,
+without pickle. To load it, make the same objects first, with the same code.
 
->>> save_checkpoint("run.npz", model=model, optimizer=adam, schedule=schedule, rng=rng)    # doctest: +SKIP
+>>> save_checkpoint("run.npz", model=model, optimizer=adam, rng=rng)    # doctest: +SKIP
 """
 import json
 
@@ -15,7 +15,7 @@ from tinyml.optim import LambdaLR, Optimizer
 
 
 def save_checkpoint(path, *, model, optimizer=None, schedule=None, rng=None):
-    """Write all that training depends on to one file.
+    """Write everything that training depends on to one file.
 
     Parameters
     ----------
@@ -26,13 +26,16 @@ def save_checkpoint(path, *, model, optimizer=None, schedule=None, rng=None):
     rng : numpy.random.Generator that training draws from, or None
     """
     parts, generators = _pieces("save_checkpoint", model, optimizer, schedule, rng)
-    state = {f"{name}.{key}": array for name, part in parts.items() for key, array in part.state_dict().items()}
-    state |= {f"generator.{name}": _as_bytes(generator) for name, generator in generators.items()}
+    state = {}
+    for name, part in parts.items():
+        state |= {f"{name}.{key}": array for key, array in part.state_dict().items()}
+    for name, generator in generators.items():
+        state[f"generator.{name}"] = _as_bytes(generator)
     save(state, path)
 
 
 def load_checkpoint(path, *, model, optimizer=None, schedule=None, rng=None):
-    """Bring fresh objects into the state of a file of `save_checkpoint`, which had the same ones.
+    """Bring objects into the state that `save_checkpoint` wrote; give the same ones as there.
 
     Parameters
     ----------
@@ -42,17 +45,19 @@ def load_checkpoint(path, *, model, optimizer=None, schedule=None, rng=None):
     Raises
     ------
     FileNotFoundError : there is no such file
-    ValueError : the file is damaged, or holds more, less or other things than are asked for; then
+    ValueError : the file is damaged, or holds more, less or other things than you pass; then
         nothing is changed
     """
     parts, generators = _pieces("load_checkpoint", model, optimizer, schedule, rng)
-    states = {name: {} for name in [*parts, *["generator"] * bool(generators)]}
+    states = {name: {} for name in parts}
+    if generators:
+        states["generator"] = {}
     for key, array in load(path).items():
         name, _, own = key.partition(".")
         if name not in states:
             raise ValueError(f"load_checkpoint: path must name a file with {', '.join(states)} "
-                             f"alone, got {path} "
-                             f"with {key}; pass {name}=..., as when it was saved")
+                             f"alone, got {path} with {key}; pass {name}=..., as when it was "
+                             "saved")
         states[name][own] = array
     saved = states.pop("generator", {})
     if saved.keys() != generators.keys():
@@ -68,24 +73,28 @@ def load_checkpoint(path, *, model, optimizer=None, schedule=None, rng=None):
 
 
 def _pieces(function, model, optimizer, schedule, rng):
-    """The parts that have a state_dict, in the order of loading, and the generators, both by their names."""
-    kinds = {"model": (model, Module), "optimizer": (optimizer, Optimizer), "schedule": (schedule, LambdaLR),
-             "rng": (rng, np.random.Generator)}
+    """The parts with a state_dict, in the order of loading, and the generators: dicts by name."""
+    kinds = {"model": (model, Module), "optimizer": (optimizer, Optimizer),
+             "schedule": (schedule, LambdaLR), "rng": (rng, np.random.Generator)}
     for name, (part, kind) in kinds.items():
         if not isinstance(part, kind) and (part is not None or name == "model"):
             raise TypeError(f"{function}: {name} must be a {kind.__name__}, got "
                             f"{type(part).__name__}")
     if optimizer is not None and not set(optimizer.params) <= set(model.parameters()):
         raise ValueError(f"{function}: optimizer must train parameters of the model, got "
-                         "others; make it of "
-                         "model.parameters(), or let model be all that it trains, as in "
-                         "Sequential(encoder, head)")
+                         "others; make it of model.parameters(), or let model be all that it "
+                         "trains, as in Sequential(encoder, head)")
     if schedule is not None and schedule.optimizer is not optimizer:
         raise ValueError(f"{function}: schedule must be that of the optimizer, got another's")
-    parts = {name: part for name, (part, kind) in kinds.items() if part is not None and name != "rng"}
-    inner = {f"model.{path}.{name}": generator for path, module in model.named_modules()
-             for name, generator in module._attributes(np.random.Generator)}
-    return parts, inner if rng is None else {**inner, "rng": rng}
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    parts = {name: part for name, part in parts.items() if part is not None}
+    generators = {}
+    for path, module in model.named_modules():
+        for name, generator in module._attributes(np.random.Generator):
+            generators[f"model.{path}.{name}"] = generator
+    if rng is not None:
+        generators["rng"] = rng
+    return parts, generators
 
 
 def _take_over(parts, states, generators, draws):

@@ -239,7 +239,8 @@ def as_numbers(function, name, data):
 
     Raises
     ------
-    TypeError : no regular array of numbers, but strings, objects, or a Tensor that requires a gradient
+    TypeError : no regular array of numbers, but strings, objects, or a Tensor that requires a
+        gradient
     """
     array = _array(function, name, data)
     if array.dtype.kind not in "biuf":

@@ -20,16 +20,15 @@ def gradients(output):
 
     Returns
     -------
-    dict of Tensor to ndarray, newest first, leaves last: also the tensors in between, whose `grad` stays
-        None; no `grad` is changed
+    dict of Tensor to ndarray, newest first, leaves last; no `grad` is changed
     """
     return dict(walk(output, np.ones_like(output.data)))
 
 
 def graph(output, names=None):
-    """A printable tree of how `output` was computed: op, shape and gradient norm, arguments indented.
+    """A printable tree of how `output` was computed: op, shape, gradient norm, then arguments.
 
-    A tensor that is used twice is spelled out once, and later referred to by its number; constants
+    A tensor that is used twice is written out once, and later referred to by its number. Constants
     have no gradient and do not appear.
 
     Parameters
@@ -65,7 +64,7 @@ def graph(output, names=None):
         label = labels.get(tensor, tensor.op or "leaf")
         lines.append((f"{lead}#{numbers[tensor]} {label} {tensor.shape}",
                       f"|grad| {np.linalg.norm(grads[tensor]):.3g}"))
-        branch, line = "└─ ", "   "    # the last argument closes the bracket; a stack takes it first
+        branch, line = "└─ ", "   "    # of the last argument; it is pushed first
         for parent, _ in reversed(tensor.edges):
             stack.append((parent, below + branch, below + line))
             branch, line = "├─ ", "│  "
@@ -77,9 +76,9 @@ def graph(output, names=None):
 def detect_anomaly():
     """Raise at the first NaN or infinity that an operation inside makes, forward or backward.
 
-    ``with detect_anomaly(): loss = ...; loss.backward()`` raises FloatingPointError with the name of
-    the operation, the shapes of its arguments and the source line that called it. An infinity
-    that an argument already held, such as the -inf of an attention mask, is let pass.
+    ``with detect_anomaly(): loss = ...; loss.backward()`` raises FloatingPointError with the name
+    of the operation, the shapes of its arguments and the source line that called it. An infinity
+    that an argument already held, such as the -inf of an attention mask, passes.
     """
     before, mode.watcher = mode.watcher, _Watcher()
     try:
@@ -99,19 +98,28 @@ class _Watcher:
         site = _calling_line()
         self.sites[out.serial] = site
         arrays = [a for a in arrays if a is not None]
-        if any(bad(out.data).any() and not any(bad(a).any() for a in arrays)
-               for bad in (np.isnan, lambda a: ~np.isfinite(a))):
+        if _is_new(np.isnan, out.data, arrays) or _is_new(_not_finite, out.data, arrays):
             shapes = ", ".join(str(np.shape(a)) for a in arrays)
-            raise FloatingPointError(f"{out.op}: the result must be finite, got {_count(out.data)} "
-                                     f"from arguments of shapes {shapes}; {site}")
+            raise FloatingPointError(f"{out.op}: the result must be finite, got "
+                                     f"{_count(out.data)} from arguments of shapes {shapes}; "
+                                     f"{site}")
 
     def passed_back(self, tensor, parent, gradient):
         if not np.isfinite(gradient).all():
             source = f"made by {parent.op}" if parent.op else "a leaf"
             site = self.sites.get(tensor.serial, "called outside detect_anomaly()")
             raise FloatingPointError(f"backward of {tensor.op}: the gradient must be finite, got "
-                                     f"{_count(gradient)} for its argument of shape {parent.shape} "
-                                     f"({source}); {site}")
+                                     f"{_count(gradient)} for its argument of shape "
+                                     f"{parent.shape} ({source}); {site}")
+
+
+def _is_new(bad, result, arguments):
+    """Whether a bad entry is in the result, and none is in the arguments."""
+    return bad(result).any() and not any(bad(a).any() for a in arguments)
+
+
+def _not_finite(array):
+    return ~np.isfinite(array)
 
 
 def _count(array):

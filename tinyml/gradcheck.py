@@ -1,4 +1,4 @@
-"""Hold a gradient against its definition: slopes by autograd and by difference, entry by entry."""
+"""Compare a gradient with its definition: slopes by autograd and by difference."""
 import numpy as np
 
 from tinyml.check import check_rng
@@ -11,18 +11,20 @@ SINGLY = 64    # inputs of at most so many entries are checked entry by entry
 def gradcheck(f, *inputs, rng, tol=1e-6):
     """Check the gradients of f with respect to every input; return True or raise.
 
-    For random weights v of the outputs, and one argument x_k after the other, compare along directions u
+    For random weights v of the outputs, and one argument x_k after the other, compare along
+    directions u
 
         autograd     <dL/dx_k, u>                                 with  L(x) = <v, f(x)>
         difference   (L(x_k + h u) - L(x_k - h u)) / (2 h)
 
-    in float64. No large number may hide a small one. So v picks outputs of one order of magnitude at a time; and u
-    is a single entry of x_k, or of more than 64 entries a random direction among those that, each moved in
-    proportion to its size, change L by one order of magnitude.
+    in float64. No large number may hide a small one. So v picks outputs of one order of magnitude
+    at a time; and u is a single entry of x_k, or of more than 64 entries a random direction among
+    those that, each moved in proportion to its size, change L by one order of magnitude.
 
-    The step is h = eps^(1/3), eps = 2.2e-16, times the size of the entry. Where both sides do not agree at once, steps
-    of many sizes are tried. The error of one is what its neighbours differ from it and the rounding of L; by three
-    times as much both sides may disagree, at the step of least error or at another whose error is below 0.1 %.
+    The step is h = eps^(1/3), eps = 2.2e-16, times the size of the entry. Where both sides do not
+    agree at once, steps of many sizes are tried. The error of one is what its neighbours differ
+    from it and the rounding of L; by three times as much both sides may disagree, at the step of
+    least error or at another whose error is below 0.1 %.
 
     Parameters
     ----------
@@ -37,7 +39,8 @@ def gradcheck(f, *inputs, rng, tol=1e-6):
 
     Raises
     ------
-    AssertionError : a gradient disagrees; names the argument, the entry where it is most wrong, both values
+    AssertionError : a gradient disagrees; names the argument, the entry where it is most wrong,
+        both values
     ValueError : f is not deterministic, or is not finite here
     TypeError : f does not return a Tensor, or rng is not a Generator
 
@@ -59,7 +62,8 @@ def gradcheck(f, *inputs, rng, tol=1e-6):
     for k, x in enumerate(points):
         of_x = [gradient[k] for gradient in gradients]
         for u in _directions(x, of_x, rng):
-            if any(excess > 1 for excess, *_ in _compared(f, points, k, u, y, weights, of_x, tol)):
+            compared = _compared(f, points, k, u, y, weights, of_x, tol)
+            if any(excess > 1 for excess, _, _ in compared):
                 suspects = u if x.size > SINGLY else _sizes(x)
                 raise AssertionError(_diagnosis(f, points, k, suspects, y, weights, of_x, tol))
     return True
@@ -74,7 +78,7 @@ def _value(f, points):
 
 
 def _gradients(f, points, v):
-    """dL/dx_k for every k, by autograd; the gradients of other tensors, such as a model's, stay."""
+    """dL/dx_k for every k, by autograd; no `grad` of another tensor (a model's, say) changes."""
     tensors = [Tensor(x, requires_grad=True) for x in points]
     out = f(*tensors)
     found = dict(walk(out, v)) if out.requires_grad else {}
@@ -105,40 +109,53 @@ def _directions(x, gradients, rng):
         return
     change = size * np.nan_to_num(np.sum(np.abs(gradients), axis=0))
     for part in _by_magnitude(change):
-        yield part * size * rng.choice([-1, 1], x.shape) * rng.uniform(0.5, 1, x.shape)
+        signs, lengths = rng.choice([-1, 1], x.shape), rng.uniform(0.5, 1, x.shape)
+        yield part * size * signs * lengths
 
 
 @np.errstate(all="ignore")
 def _compared(f, points, k, u, y, weights, gradients, tol):
-    """For every v: disagreement over what is allowed, slope by autograd, slope by difference."""
+    """For every v: disagreement / allowed disagreement, slope by autograd, by difference."""
     moved = _moves(f, points, k, u)
     quick_step = EPS ** (1 / 3)
     found = []
     for v, gradient in zip(weights, gradients):
         auto = float((gradient * u).sum())
-        slopes, errors = np.array([_slope(v, moved(quick_step), quick_step)]), np.zeros(1)
-        if not abs(auto - slopes[0]) <= tol * max(abs(auto), abs(slopes[0])):
+        quick = _slope(v, moved(quick_step), quick_step)
+        slopes, errors = np.array([quick]), np.zeros(1)
+        if not abs(auto - quick) <= tol * max(abs(auto), abs(quick)):
             slopes, errors = _ladder(v, y, moved, _steps(u))
         allowed = tol * np.maximum(abs(auto), np.abs(slopes)) + 3 * errors
-        # where large slopes cancel, autograd is off by their rounding
-        reach = min(np.abs(v).sum() * np.abs(u).max(), max(np.nansum(np.abs(g * u)) for g in gradients))
-        allowed = allowed + 100 * EPS * reach
+        allowed = allowed + _cancellation(v, u, gradients)
         excess = np.abs(auto - slopes) / np.maximum(allowed, 1e-300)
-        excess = np.where(np.isnan(excess) & np.isfinite(errors), np.inf, excess)    # a gradient of NaN
+        nan_gradient = np.isnan(excess) & np.isfinite(errors)
+        excess = np.where(nan_gradient, np.inf, excess)
         best = np.nanargmin(errors)
-        sure = (errors <= 1e-3 * np.abs(slopes)) | (np.arange(len(errors)) == best)
+        sure = errors <= 1e-3 * np.abs(slopes)
+        sure[best] = True
         found.append((excess[sure].min(), auto, slopes[best]))
     return found
 
 
+def _cancellation(v, u, gradients):
+    """Where large slopes cancel, autograd is off by their rounding."""
+    largest = max(np.nansum(np.abs(gradient * u)) for gradient in gradients)
+    return 100 * EPS * min(np.abs(v).sum() * np.abs(u).max(), largest)
+
+
 def _moves(f, points, k, u):
-    """step h -> f(x_k + h u), f(x_k - h u), each computed once; NaN where f is not defined."""
+    """A function of the step h that gives f(x_k + h u) and f(x_k - h u), or NaN if f raises.
+
+    Each is computed once.
+    """
     known = {}
 
     def moved(h):
         if h not in known:
             try:
-                known[h] = [_value(f, [*points[:k], points[k] + s * u, *points[k + 1:]]) for s in (h, -h)]
+                plus = [*points[:k], points[k] + h * u, *points[k + 1:]]
+                minus = [*points[:k], points[k] - h * u, *points[k + 1:]]
+                known[h] = _value(f, plus), _value(f, minus)
             except ValueError:
                 known[h] = np.nan, np.nan
         return known[h]
@@ -146,7 +163,7 @@ def _moves(f, points, k, u):
 
 
 def _steps(u):
-    """Steps h from where h u is a tenth of its entries, or of 1 if that is more, down to a millionth."""
+    """Steps h down to 1e-6; the first moves by a tenth of an entry, or of 1 if that is more."""
     top = max(0.0, -np.log10(np.abs(u).max()))
     return [10.0 ** k for k in range(int(top) - 1, -7, -1)]
 
@@ -158,23 +175,24 @@ def _slope(v, pair, h):
 
 
 def _ladder(v, y, moved, steps):
-    """The difference at every step, and its error: how far its neighbours differ from it, and rounding."""
+    """The slope at every step, and its error: the distance to its neighbours, and rounding."""
     pairs = [moved(h) for h in steps]
     slopes = np.array([_slope(v, pair, h) for pair, h in zip(pairs, steps)])
     slopes[~np.isfinite(slopes)] = np.nan
     still = not np.nan_to_num(slopes).any()
-    least = 1.0 if still else min(1.0, np.abs(y).max(initial=0))    # a 0 may be a difference of ones
+    least = 1.0 if still else min(1.0, np.abs(y).max(initial=0))    # 0 may be 1 - 1
     size = np.where((y == 0) | still, np.maximum(np.abs(y), least), np.abs(y))
     rounding = EPS * float((np.abs(v) * size).sum()) / np.array(steps)
     apart = np.abs(np.diff(slopes, prepend=np.nan, append=np.nan))
     errors = np.fmax(apart[:-1], apart[1:]) + rounding
     if np.isnan(errors).all():
-        raise ValueError("gradcheck: f must be finite near the inputs, got no two steps at which it is")
+        raise ValueError("gradcheck: f must be finite near the inputs, got no two steps at which "
+                         "it is")
     return slopes, errors
 
 
 def _diagnosis(f, points, k, u, y, weights, gradients, tol):
-    """Which argument, which single entry that u moves is most wrong, and what each side says there."""
+    """The argument, the entry moved by u that is most wrong, and the two slopes there."""
     shape, found = points[k].shape, []
     for index in map(tuple, np.argwhere(u)[:1000].tolist()):
         one = np.zeros_like(u)
@@ -182,5 +200,6 @@ def _diagnosis(f, points, k, u, y, weights, gradients, tol):
         for excess, auto, slope in _compared(f, points, k, one, y, weights, gradients, tol):
             found.append((excess, index, auto / size, slope / size))
     _, index, auto, slope = max(found)
-    return (f"gradcheck: the gradient of argument {k}, shape {shape}, must match its central difference, got "
-            f"another; most wrong at entry {index}: {auto:.9g} by autograd, {slope:.9g} by difference")
+    return (f"gradcheck: the gradient of argument {k}, shape {shape}, must match its central "
+            f"difference, got another; most wrong at entry {index}: {auto:.9g} by autograd, "
+            f"{slope:.9g} by difference")

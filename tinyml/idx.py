@@ -15,7 +15,7 @@ FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
          "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
 MIRRORS = {"mnist": "https://storage.googleapis.com/cvdf-datasets/mnist/",
            "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"}
-# Of the .gz files, in the order of FILES: sha256; for Fashion-MNIST md5, which its authors publish.
+# Digests of the .gz files, in the order of FILES: sha256; md5 as published for Fashion-MNIST.
 # An md5 finds a download that broke on the way; only sha256 also finds one that somebody forged.
 DIGESTS = {
     "mnist": {
@@ -205,15 +205,16 @@ def fetch(url, path, digest):
     Parameters
     ----------
     url : str
-    path : Path; folders are made, the bytes are written beside it and renamed once they are checked
+    path : Path; folders are made, the bytes are written beside it and renamed once they are
+        checked
     digest : str, the expected sha256 (64 hexadecimal digits) or md5 (32)
 
     Raises
     ------
-    ValueError : the bytes that came have another digest; nothing is kept
+    ValueError : the downloaded bytes have another digest; nothing is kept
     OSError : the server cannot be reached
     """
-    import urllib.request    # here, for it takes longer to import than the whole package
+    import urllib.request  # here, because it takes longer to import than the whole package
 
     path.parent.mkdir(parents=True, exist_ok=True)
     found = hashlib.new(_kind(digest))

@@ -2,8 +2,8 @@
 
 The names, arguments and defaults are those of ``torch.nn.functional``, with `axis` for `dim` and a
 required keyword `rng` where randomness enters. Nothing here has a derivative of its own.
-On PyTorch's own samples values and gradients agree, but for what is refused here on purpose: an axis of an array
-that has none, softmax and means over an empty axis, `normalize` with p <= 0.
+Values and gradients agree with PyTorch's, except for what is refused here on purpose: an axis of
+an array that has none, softmax and means over an empty axis, `normalize` with p <= 0.
 """
 from tinyml.functional.activations import (dropout, embedding, gelu, leaky_relu, log_softmax,
                                            softmax)
@@ -16,8 +16,8 @@ from tinyml.functional.norms import batch_norm, layer_norm
 from tinyml.ops import linear, relu, sigmoid, tanh
 
 __all__ = [
-    "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "conv1d", "conv2d", "cosine_similarity",
-    "cross_entropy", "dropout", "embedding", "gelu", "kl_div", "layer_norm", "leaky_relu", "linear",
-    "log_softmax", "max_pool1d", "max_pool2d", "mse_loss", "normalize", "relu",
-    "scaled_dot_product_attention", "sigmoid", "softmax", "tanh",
+    "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "conv1d", "conv2d",
+    "cosine_similarity", "cross_entropy", "dropout", "embedding", "gelu", "kl_div", "layer_norm",
+    "leaky_relu", "linear", "log_softmax", "max_pool1d", "max_pool2d", "mse_loss", "normalize",
+    "relu", "scaled_dot_product_attention", "sigmoid", "softmax", "tanh",
 ]

@@ -34,7 +34,7 @@ def leaky_relu(x, negative_slope=0.01):
 
 @numpy_words
 def log_softmax(x, axis=-1):
-    """ln softmax(x) = x - ln sum e^x over `axis`, finite wherever x is: `tinyml.ops.log_softmax`."""
+    """ln softmax(x) = x - ln sum e^x over `axis`, finite if x is: `tinyml.ops.log_softmax`."""
     check_axis("log_softmax", axis, x)
     return ops.log_softmax(x, axis=axis)
 
@@ -63,7 +63,8 @@ def dropout(x, p=0.5, training=True, *, rng):
     if not training or p == 0:
         return x
     keep = rng.random(x.shape, dtype=np.float32) >= p
-    return x * (keep * (1 / (1 - p) if p < 1 else 0.0))
+    scale = 1 / (1 - p) if p < 1 else 0.0
+    return x * (keep * scale)
 
 
 def embedding(indices, weight):

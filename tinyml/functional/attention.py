@@ -1,4 +1,4 @@
-"""Attention: every position of a sequence averages over the others, by likeness."""
+"""Attention: every position of a sequence averages over the others, weighted by similarity."""
 import math
 
 import numpy as np
@@ -9,8 +9,8 @@ from tinyml.functional.activations import dropout
 from tinyml.tensor import as_tensor
 
 
-def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *,
-                                 rng=None):
+def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False,
+                                 *, rng=None):
     """softmax(Q K^T / sqrt(d) + mask) V (Vaswani et al. 2017, equation 1).
 
     Parameters
@@ -18,8 +18,8 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     query : Tensor, shape (..., T, d), d >= 1
     key : Tensor, shape (..., S, d)
     value : Tensor, shape (..., S, d_v)
-    attn_mask : ndarray that broadcasts to (..., T, S), or None: bool, True where attention is allowed;
-        or float, added to the scores
+    attn_mask : ndarray that broadcasts to (..., T, S), or None: bool, True where attention is
+        allowed; or float, added to the scores
     dropout_p : float in [0, 1], dropout on the attention weights
     is_causal : bool, position t sees positions 0..t only
     rng : numpy.random.Generator, required if dropout_p > 0
@@ -35,16 +35,15 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     """
     name = "scaled_dot_product_attention"
     query, key, value = as_tensor(query), as_tensor(key), as_tensor(value)
-    if (min(query.ndim, key.ndim, value.ndim) < 2
-            or query.shape[-1] != key.shape[-1] or query.shape[-1] == 0
-            or key.shape[-2] != value.shape[-2] or not _broadcasts(query, key, value)):
-        raise ValueError(f"{name}: query must have shape (..., T, d), key (..., S, d) "
-                         f"and value (..., S, d_v), got {query.shape}, {key.shape} and {value.shape}")
+    if not _fit(query, key, value):
+        raise ValueError(f"{name}: query must have shape (..., T, d), key (..., S, d) and value "
+                         f"(..., S, d_v), got {query.shape}, {key.shape} and {value.shape}")
     dropout_p = check_number(name, "dropout_p", dropout_p, at_least=0, at_most=1)
     check_bool(name, "is_causal", is_causal)
     if dropout_p:
         check_rng(name, rng)
-    scores = query @ ops.swapaxes(key, axis1=-1, axis2=-2) / math.sqrt(query.shape[-1])    # (..., T, S)
+    key_transposed = ops.swapaxes(key, axis1=-1, axis2=-2)
+    scores = query @ key_transposed / math.sqrt(query.shape[-1])    # (..., T, S)
     if attn_mask is not None or is_causal:
         scores = scores + _bias(name, attn_mask, is_causal, scores.shape)
     weights = ops.softmax(scores, axis=-1)
@@ -53,9 +52,14 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     return weights @ value
 
 
-def _broadcasts(*tensors):
+def _fit(query, key, value):
+    """Whether the shapes are (..., T, d), (..., S, d) and (..., S, d_v), with d >= 1."""
+    if min(query.ndim, key.ndim, value.ndim) < 2 or query.shape[-1] == 0:
+        return False
+    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+        return False
     try:
-        np.broadcast_shapes(*(x.shape[:-2] for x in tensors))
+        np.broadcast_shapes(*(x.shape[:-2] for x in (query, key, value)))
     except ValueError:
         return False
     return True
@@ -65,13 +69,18 @@ def _bias(name, attn_mask, is_causal, shape):
     """Both masks as one array to add to the scores: -inf where a position must not be seen."""
     mask = np.asarray(True if attn_mask is None else attn_mask)
     if mask.dtype.kind not in "bf":
-        raise TypeError(f"{name}: attn_mask must hold bool or float, got dtype {mask.dtype}; write mask > 0")
+        raise TypeError(f"{name}: attn_mask must hold bool or float, got dtype {mask.dtype}; "
+                        "write mask > 0")
+    if mask.dtype == bool:
+        mask = np.where(mask, 0, -np.inf)
     try:
-        mask = np.broadcast_to(np.where(mask, 0, -np.inf) if mask.dtype == bool else mask, shape)
+        mask = np.broadcast_to(mask, shape)
     except ValueError:
         raise ValueError(f"{name}: attn_mask must broadcast to the scores (..., T, S) {shape}, "
                          f"got {mask.shape}") from None
-    bias = np.where(np.tri(*shape[-2:], dtype=bool), mask, -np.inf) if is_causal else mask
+    bias = mask
+    if is_causal:
+        bias = np.where(np.tri(*shape[-2:], dtype=bool), mask, -np.inf)
     if (bias == -np.inf).all(axis=-1).any():
         raise ValueError(f"{name}: attn_mask must let every position see at least one"
                          f"{' up to itself' if is_causal else ''}, got a position that sees none")

@@ -30,15 +30,16 @@ def normalize(x, p=2.0, axis=1, eps=1e-12):
 
 
 def _scaled(x, axis, eps):
-    """x divided by its largest entry, so that no power of it overflows; by eps if that is larger."""
+    """x divided by its largest entry, so that no power overflows; by eps if that is larger."""
     eps = max(eps, float(np.finfo(x.dtype).tiny))    # 1 / eps must be a number
     return x / np.abs(x.data).max(axis=axis, keepdims=True, initial=eps)
 
 
 def _length(u, axis, p=2.0, keepdims=False):
-    """||u||_p of a `_scaled` vector, or 1 if that is larger: then eps was the scale, and is the length."""
-    total = ops.sum(u * u if p == 2 else _powers(u, p), axis=axis, keepdims=keepdims)
-    return ops.clip(total, low=1.0) ** (1 / p)    # clipped before the root, whose slope at 0 is infinite
+    """||u||_p of a `_scaled` vector, at least 1: below, eps was the scale, and is the length."""
+    powers = u * u if p == 2 else _powers(u, p)
+    total = ops.sum(powers, axis=axis, keepdims=keepdims)
+    return ops.clip(total, low=1.0) ** (1 / p)    # clip first: the root's slope at 0 is infinite
 
 
 def _powers(u, p):

@@ -1,4 +1,4 @@
-"""Convolution and pooling of images (N, C, H, W) and of series (N, C, L), PyTorch's positional arguments."""
+"""Convolution and pooling of images (N, C, H, W) and series (N, C, L): PyTorch's arguments."""
 from tinyml import ops
 from tinyml.check import check_int
 from tinyml.tensor import as_tensor
@@ -48,7 +48,8 @@ def conv1d(x, weight, bias=None, stride=1, padding=0):
     if bias is not None and as_tensor(bias).shape != weight.shape[:1]:
         raise ValueError(f"conv1d: bias must have shape (O,) = {weight.shape[:1]}, "
                          f"got {as_tensor(bias).shape}")
-    return _narrow(ops.conv2d(_wide(x), _wide(weight), bias, stride=(stride, 1), padding=(padding, 0)))
+    y = ops.conv2d(_wide(x), _wide(weight), bias, stride=(stride, 1), padding=(padding, 0))
+    return _narrow(y)
 
 
 def max_pool1d(x, kernel_size, stride=None, padding=0):
@@ -73,8 +74,9 @@ def max_pool1d(x, kernel_size, stride=None, padding=0):
     if x.ndim != 3:
         raise ValueError(f"max_pool1d: x must have shape (N, C, L), got {x.shape}")
     _check_window("max_pool1d", x, kernel_size, stride, padding)
-    return _narrow(ops.max_pool2d(_wide(x), kernel_size=(kernel_size, 1), stride=(stride, 1),
-                                  padding=(padding, 0)))
+    y = ops.max_pool2d(_wide(x), kernel_size=(kernel_size, 1), stride=(stride, 1),
+                       padding=(padding, 0))
+    return _narrow(y)
 
 
 def check_pooling1d(name, kernel_size, stride, padding):
@@ -90,15 +92,16 @@ def check_pooling1d(name, kernel_size, stride, padding):
 
 
 def _check_window(function, x, kernel_size, stride, padding):
-    for name, value, least in (("kernel_size", kernel_size, 1), ("stride", stride, 1), ("padding", padding, 0)):
-        check_int(function, name, value, least)
+    check_int(function, "kernel_size", kernel_size, 1)
+    check_int(function, "stride", stride, 1)
+    check_int(function, "padding", padding, 0)
     if kernel_size > x.shape[2] + 2 * padding:
         raise ValueError(f"{function}: kernel_size must be at most the padded length "
                          f"{x.shape[2] + 2 * padding}, got {kernel_size}")
 
 
 def _wide(x):
-    """(..., L) as (..., L, 1): time runs down the image, so that conv2d's rows of windows are short."""
+    """(..., L) as (..., L, 1): time runs down the image, so conv2d's rows of windows are short."""
     return ops.reshape(x, shape=(*x.shape, 1))
 
 

@@ -27,7 +27,8 @@ def _check_reduction(name, reduction, shape):
     if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
     if 0 in shape:
-        raise ValueError(f"{name}: the batch must have at least one sample, got losses of shape {shape}")
+        raise ValueError(f"{name}: the batch must have at least one sample, got losses of shape "
+                         f"{shape}")
 
 
 def _refuse_nan(name, loss, **inputs):
@@ -52,7 +53,7 @@ def _same_shape(name, first, second):
 def _check_probabilities(name, argument, value):
     """Refuse what is not a distribution over the last axis. NaN is left to `_refuse_nan`.
 
-    The sum may miss 1 by the root of the dtype's eps: half of its digits, and of float32's at most.
+    The sum may differ from 1 by the square root of the dtype's eps, float32's at least.
     """
     p = as_tensor(value).data
     total = p.sum(axis=-1)
@@ -80,8 +81,8 @@ def cross_entropy(logits, target, reduction="mean", *, ignore_index=None, label_
         With labels and class weights the mean is the weighted one: the sum over the rows, divided
         by the sum of their w_y.
     ignore_index : int, the label of rows that count for nothing, or None
-    label_smoothing : float in [0, 1], the fraction eps of t that is spread evenly over the classes,
-        (1 - eps) t + eps / C (Szegedy et al. 2016, section 7)
+    label_smoothing : float in [0, 1], the fraction eps of t that is spread evenly over the
+        classes, (1 - eps) t + eps / C (Szegedy et al. 2016, section 7)
     weight : array_like, shape (C,), the class weights w >= 0, or None for 1
 
     Raises
@@ -114,7 +115,7 @@ def cross_entropy(logits, target, reduction="mean", *, ignore_index=None, label_
 
 
 def _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoothing, weight):
-    """`cross_entropy` with its options: a label is a one-hot row, an ignored one a row of zeros."""
+    """`cross_entropy` with its options: a label is a one-hot row, an ignored one is all zeros."""
     name, n_classes = "cross_entropy", logits.shape[-1]
     kept = np.ones(logits.shape[:-1], bool)    # the rows that count
     labels = None
@@ -156,7 +157,7 @@ def _class_weights(weight, n_classes):
 
 
 def _weight_of_rows(kept, labels, w, ignore_index):
-    """What a mean divides by: the sum of the kept rows' w_y; rows of probabilities count 1 each."""
+    """What a mean divides by: the sum of the kept rows' w_y; a row of probabilities counts 1."""
     if labels is None:
         return kept.size
     total = w[labels[kept]].sum()
@@ -168,7 +169,9 @@ def _weight_of_rows(kept, labels, w, ignore_index):
 
 
 def binary_cross_entropy_with_logits(logits, target, reduction="mean"):
-    """-t ln s(z) - (1 - t) ln(1 - s(z)) with s the sigmoid: -ln s(z) = softplus(-z), 1 - s(z) = s(-z).
+    """-t ln s(z) - (1 - t) ln(1 - s(z)), with s the sigmoid.
+
+    It is computed from -ln s(z) = softplus(-z) and 1 - s(z) = s(-z).
 
     Parameters
     ----------
@@ -203,8 +206,8 @@ def mse_loss(x, target, reduction="mean"):
 
     Raises
     ------
-    ValueError : the shapes differ (they are not broadcast: (n, 1) against (n,) is a classic mistake), an
-        empty batch, NaN
+    ValueError : the shapes differ (they are not broadcast: (n, 1) against (n,) is a classic
+        mistake), an empty batch, NaN
     """
     x = as_tensor(x)
     _same_shape("mse_loss", ("x", x), ("target", target))
@@ -221,8 +224,9 @@ def kl_div(log_q, p, reduction="mean"):
     ----------
     log_q : Tensor, shape (N, ..., C), log-probabilities, as from `log_softmax`
     p : Tensor or array, shape of log_q, probabilities
-    reduction : "batchmean" for the mean of KL over the N samples: what you want; "sum"; "none" for the
-        single terms; "mean", PyTorch's default, for their mean over all entries, C times too small
+    reduction : "batchmean" for the mean of KL over the N samples: what you want; "sum"; "none" for
+        the single terms; "mean", PyTorch's default, for their mean over all entries, C times too
+        small
 
     Raises
     ------
@@ -237,7 +241,8 @@ def kl_div(log_q, p, reduction="mean"):
     if np.isnan(log_q.data).any():
         _refuse_nan("kl_div", ops.sum(log_q), log_q=log_q)
     if (log_q.data > 1e-3).any():    # beyond rounding
-        raise ValueError(f"kl_div: log_q must be <= 0, got {log_q.data.max()}; write log_softmax(logits)")
+        raise ValueError(f"kl_div: log_q must be <= 0, got {log_q.data.max()}; "
+                         "write log_softmax(logits)")
     if constant:
         p = Tensor(as_float(p, log_q.dtype))    # it takes the dtype of what it meets
     log_p = ops.log(ops.where(p.data > 0, p, 1.0))

@@ -1,4 +1,4 @@
-"""Normalisation of layers' outputs: over the features of a sample, or over the samples of a batch."""
+"""Normalisation of activations: over the features of a sample, or the samples of a batch."""
 import numpy as np
 
 from tinyml import ops
@@ -7,7 +7,7 @@ from tinyml.tensor import Tensor, as_tensor
 
 
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
-    """(x - mean) / sqrt(var + eps) * weight + bias, with mean and variance over the last axes of each sample.
+    """(x - mean) / sqrt(var + eps) * weight + bias, over the last axes of each sample.
 
     Ba, Kiros and Hinton 2016, equations 3 and 4.
 
@@ -25,15 +25,16 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     x, normalized_shape = as_tensor(x), sizes_of_axes("layer_norm", normalized_shape)
     eps = check_number("layer_norm", "eps", eps, above=0)
     _check_shapes("layer_norm", normalized_shape, weight=weight, bias=bias)
-    if x.shape[x.ndim - len(normalized_shape):] != normalized_shape or x.ndim < len(normalized_shape):
-        raise ValueError(f"layer_norm: x must have shape (..., {', '.join(map(str, normalized_shape))}), "
-                         f"got {x.shape}")
-    axes = tuple(range(-len(normalized_shape), 0))
+    n_axes = len(normalized_shape)
+    if x.ndim < n_axes or x.shape[x.ndim - n_axes:] != normalized_shape:
+        sizes = ", ".join(map(str, normalized_shape))
+        raise ValueError(f"layer_norm: x must have shape (..., {sizes}), got {x.shape}")
+    axes = tuple(range(-n_axes, 0))
     return _affine(_standardise(x, axes, eps), weight, bias)
 
 
 def sizes_of_axes(name, normalized_shape):
-    """The lengths of the last axes, one int or several, as a tuple; ValueError for anything else."""
+    """The lengths of the last axes, one int or several, as a tuple; or ValueError."""
     several = isinstance(normalized_shape, (tuple, list))
     shape = tuple(normalized_shape) if several else (normalized_shape,)
     if not shape:
@@ -62,7 +63,8 @@ def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, t
     Parameters
     ----------
     x : Tensor, shape (N, C) or (N, C, ...)
-    running_mean, running_var : Tensor, shape (C,), or both None; their `data` is rebound in training
+    running_mean, running_var : Tensor, shape (C,), or both None; their `data` is rebound in
+        training
     weight, bias : Tensor, shape (C,), or None
     training : bool
     momentum : float in [0, 1]
@@ -81,12 +83,7 @@ def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, t
     check_bool("batch_norm", "training", training)
     _check_shapes("batch_norm", x.shape[1:2], running_mean=running_mean, running_var=running_var,
                   weight=weight, bias=bias)
-    if (running_mean is None) != (running_var is None):
-        raise ValueError("batch_norm: running_mean and running_var must both be given, or neither, "
-                         "got one")
-    if training and not all(isinstance(r, (Tensor, type(None))) for r in (running_mean, running_var)):
-        raise TypeError("batch_norm: running_mean and running_var must be Tensors in training, whose "
-                        f"data is rebound, got {type(running_mean).__name__}")
+    _check_running(running_mean, running_var, training)
     channel = (1, -1) + (1,) * (x.ndim - 2)
     weight, bias = (None if p is None else ops.reshape(p, shape=channel) for p in (weight, bias))
     if not training and running_mean is not None:
@@ -100,15 +97,33 @@ def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, t
         raise ValueError("batch_norm: x must have more than one value per channel in training, "
                          f"got {x.shape}")
     if running_mean is not None:
-        for running, batch in ((running_mean, x.data.mean(axis=axes)),
-                               (running_var, x.data.var(axis=axes, ddof=1))):
-            running.data = ((1 - momentum) * running.data + momentum * batch).astype(running.dtype)
+        _move(running_mean, x.data.mean(axis=axes), momentum)
+        _move(running_var, x.data.var(axis=axes, ddof=1), momentum)
     return _affine(_standardise(x, axes, eps), weight, bias)
 
 
+def _check_running(running_mean, running_var, training):
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("batch_norm: running_mean and running_var must both be given, or "
+                         "neither, got one")
+    for running in (running_mean, running_var):
+        if training and running is not None and not isinstance(running, Tensor):
+            raise TypeError("batch_norm: running_mean and running_var must be Tensors in "
+                            "training, whose data is rebound, got "
+                            f"{type(running_mean).__name__}")
+
+
+def _move(running, batch, momentum):
+    """running = (1 - momentum) running + momentum batch, in its own dtype."""
+    moved = (1 - momentum) * running.data + momentum * batch
+    running.data = moved.astype(running.dtype)
+
+
 def _standardise(x, axes, eps):
+    """(x - mean) / sqrt(var + eps) over these axes."""
     centred = x - ops.mean(x, axis=axes, keepdims=True)
-    return centred / ops.sqrt(ops.mean(centred * centred, axis=axes, keepdims=True) + eps)
+    var = ops.mean(centred * centred, axis=axes, keepdims=True)
+    return centred / ops.sqrt(var + eps)
 
 
 def _affine(x, weight, bias):

@@ -40,8 +40,9 @@ class Linear(Module):
     rng : numpy.random.Generator
 
     Shapes: x (..., in_features), y (..., out_features), weight (out_features, in_features), bias
-    (out_features,). Raises ValueError for another shape of x. Here and in `Conv1d`, `Conv2d` and `Embedding`,
-    a Module may take the place of the weight: then the weight is what it returns when called.
+    (out_features,). Raises ValueError for another shape of x. Here and in `Conv1d`, `Conv2d` and
+    `Embedding`, a Module may take the place of the weight: then the weight is what it returns when
+    called.
     """
 
     def __init__(self, in_features, out_features, bias=True, *, rng):
@@ -73,7 +74,8 @@ class Conv2d(Module):
     bias : bool
     rng : numpy.random.Generator
 
-    Shapes: x (N, in_channels, H, W), y (N, out_channels, H', W'), weight (out_channels, in_channels, kh, kw).
+    Shapes: x (N, in_channels, H, W), y (N, out_channels, H', W'), weight (out_channels,
+    in_channels, kh, kw).
     """
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *, rng):
@@ -113,7 +115,8 @@ class Conv1d(Module):
     bias : bool
     rng : numpy.random.Generator
 
-    Shapes: x (N, in_channels, L), y (N, out_channels, L'), weight (out_channels, in_channels, kernel_size).
+    Shapes: x (N, in_channels, L), y (N, out_channels, L'), weight (out_channels, in_channels,
+    kernel_size).
     """
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *, rng):

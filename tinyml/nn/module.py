@@ -97,8 +97,8 @@ class Module(Owner):
     def macs(self, x, y):
         """How often this module itself, without its children, multiplies and adds to compute y from x.
 
-        The usual measure of work: products with weights, and of activations with one another. Layers
-        that have such products define it.
+        The usual measure of work: products with weights, and of activations with one another.
+        Layers that have such products define it.
         """
         return 0
 

@@ -15,8 +15,8 @@ class BatchNorm1d(Module):
     ----------
     num_features : int >= 1, the C of x
     eps : float > 0
-    momentum : float in [0, 1], weight of the newest batch in the running mean and variance; PyTorch's
-        None, for the mean over all batches, is refused
+    momentum : float in [0, 1], weight of the newest batch in the running mean and variance;
+        PyTorch's None, for the mean over all batches, is refused
 
     The keys of `state_dict` are PyTorch's but for its count of batches, num_batches_tracked.
     """

@@ -39,7 +39,10 @@ def neg(x):
 
 @primitive
 def power(x, y):
-    """Power x^y; d/dx = y x^(y-1), which is 0 for y = 0; d/dy = x^y ln x, which is 0 for x = 0, y >= 0."""
+    """Power x^y, with slopes y x^(y-1) in x and x^y ln x in y.
+
+    The first is 0 for y = 0, the second for x = 0, y >= 0.
+    """
     value = x ** y
 
     def d_x(g):
@@ -48,8 +51,9 @@ def power(x, y):
         return g * np.where(constant, 0, slope).astype(g.dtype)
 
     def d_y(g):
-        constant = np.equal(x, 0) & np.greater_equal(y, 0)    # 0^y near this y, but for 0^0
-        return g * np.where(constant, 0, value * np.log(np.where(constant, 1, x))).astype(g.dtype)
+        constant = np.equal(x, 0) & np.greater_equal(y, 0)    # 0^y = 0 for all y > 0
+        slope = value * np.log(np.where(constant, 1, x))
+        return g * np.where(constant, 0, slope).astype(g.dtype)
     return value, (d_x, d_y)
 
 
@@ -92,7 +96,8 @@ def tanh(x):
 def sigmoid(x):
     """Logistic function 1 / (1 + e^-x), whose slope is y (1 - y).
 
-    With t = e^-|x|, which cannot overflow, the two tails are 1 / (1 + t) above 0 and t / (1 + t) below.
+    With t = e^-|x|, which cannot overflow, the two tails are 1 / (1 + t) above 0 and t / (1 + t)
+    below.
     """
     t = np.exp(-np.abs(x))
     tail = t / (1 + t)    # the smaller of y and 1 - y
@@ -101,7 +106,10 @@ def sigmoid(x):
 
 @primitive
 def softplus(x):
-    """ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|), with slope sigmoid(x); -ln sigmoid(x) is softplus(-x)."""
+    """ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|), with slope sigmoid(x).
+
+    -ln sigmoid(x) is softplus(-x).
+    """
     t = np.exp(-np.abs(x))
     tail = t / (1 + t)
     return np.maximum(x, 0) + np.log1p(t), (lambda g: g * np.abs((x > 0) - tail),)
@@ -120,9 +128,10 @@ def _even_and_odd(rows, dtype):
     return np.concatenate([rows[:, 0::2], rows[:, 1::2]])
 
 
-# Coefficients of P and of Q in the normal tail Phi(-a) = e^(-a^2 / 2) P(a) / Q(a), constant terms first: rational
-# functions fitted as in Cody 1969, Rational Chebyshev approximations for the error function. The relative error is
-# at most 1.1e-16 (1 + a^2) in the first table, where rounding a costs as much, and 6e-9 in the second.
+# Coefficients of P and of Q in the normal tail Phi(-a) = e^(-a^2 / 2) P(a) / Q(a), constant terms
+# first: rational functions fitted as in Cody 1969, Rational Chebyshev approximations for the error
+# function. The relative error is at most 1.1e-16 (1 + a^2) in the first table, where rounding a
+# costs as much, and 6e-9 in the second.
 _TAIL64 = _even_and_odd([
     [0.5, 0.6979226505326813, 0.4820779821915623, 0.20908862059173763,
      0.061574091390972356, 0.012554688471887905, 0.0017324471156000894,
@@ -164,10 +173,10 @@ def gelu(x, *, approximate="none"):
     """Gaussian error linear unit x Phi(x), with the standard normal distribution function
 
         Phi(x) = (1 + erf(x / sqrt 2)) / 2                                approximate="none"
-        Phi(x) ~ (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2            approximate="tanh", faster
+        Phi(x) ~ (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2            approximate="tanh"
 
-    (Hendrycks and Gimpel 2016, section 2). Both are computed from their tail Phi(-|x|), which keeps its digits:
-    x Phi(x) = max(x, 0) - |x| Phi(-|x|).
+    (Hendrycks and Gimpel 2016, section 2). The second is faster. Both are computed from their tail
+    Phi(-|x|), which keeps its digits: x Phi(x) = max(x, 0) - |x| Phi(-|x|).
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f'gelu: approximate must be "none" or "tanh", got {approximate!r}')
@@ -175,34 +184,50 @@ def gelu(x, *, approximate="none"):
     a = np.abs(z, dtype=wide(x.dtype))
     if approximate == "none":
         tail, bell = _normal_tail(a)
-        slope = lambda: bell * (1 / math.sqrt(2 * math.pi))
+
+        def density():    # Phi'(x)
+            return bell * (1 / math.sqrt(2 * math.pi))
     else:
         c, cubic = math.sqrt(2 / math.pi), 0.044715
         t = np.exp(a * (-2 * c - 2 * c * cubic * (a * a)))
         tail = t / (1 + t)    # (1 - tanh u) / 2 with t = e^-2u
-        slope = lambda: (2 * c + 6 * c * cubic * (a * a)) * (tail * (1 - tail))
+
+        def density():
+            return (2 * c + 6 * c * cubic * (a * a)) * (tail * (1 - tail))
+
+    def d_x(g):    # Phi(x) + x Phi'(x)
+        return g * (np.abs((x > 0) - tail) + z * density())
     y = np.maximum(x, np.zeros(x.shape[-1:], x.dtype)) - a * tail
-    return y.astype(x.dtype, copy=False), (lambda g: g * (np.abs((x > 0) - tail) + z * slope()),)
+    return y.astype(x.dtype, copy=False), (d_x,)
 
 
 @primitive
 def maximum(x, y):
     """The larger of x and y; at a tie each gets half the gradient."""
-    return np.maximum(x, y), (lambda g: g * ((x > y) + 0.5 * np.equal(x, y)).astype(g.dtype),
-                              lambda g: g * ((y > x) + 0.5 * np.equal(x, y)).astype(g.dtype))
+    return np.maximum(x, y), (lambda g: g * _share(x > y, x, y).astype(g.dtype),
+                              lambda g: g * _share(y > x, x, y).astype(g.dtype))
 
 
 @primitive
 def minimum(x, y):
     """The smaller of x and y; at a tie each gets half the gradient."""
-    return np.minimum(x, y), (lambda g: g * ((x < y) + 0.5 * np.equal(x, y)).astype(g.dtype),
-                              lambda g: g * ((y < x) + 0.5 * np.equal(x, y)).astype(g.dtype))
+    return np.minimum(x, y), (lambda g: g * _share(x < y, x, y).astype(g.dtype),
+                              lambda g: g * _share(y < x, x, y).astype(g.dtype))
+
+
+def _share(wins, x, y):
+    """1 where an argument wins, 1/2 at a tie, else 0."""
+    return wins + 0.5 * np.equal(x, y)
 
 
 @primitive
 def _where(x, y, *, condition):
-    return np.where(condition, x, y), (lambda g: np.where(condition, g, 0).astype(g.dtype, copy=False),
-                                       lambda g: np.where(condition, 0, g).astype(g.dtype, copy=False))
+    def d_x(g):
+        return np.where(condition, g, 0).astype(g.dtype, copy=False)
+
+    def d_y(g):
+        return np.where(condition, 0, g).astype(g.dtype, copy=False)
+    return np.where(condition, x, y), (d_x, d_y)
 
 
 def where(condition, x, y):

@@ -1,12 +1,12 @@
 """Primitives on images, shape (N, C, H, W): convolution and pooling.
 
-One idea serves all three. A window of kh x kw pixels that slides over an image with a stride is kh kw
-*shifted views* of the image, one per place in the window: view (i, j) holds, for every window at once,
-the pixel that stands at (i, j) in it. Reading a window is reading the views; the gradient of reading
-is adding to them.
+One idea serves all three. A window of kh x kw pixels that slides over an image with a stride is
+kh kw *shifted views* of the image, one per place in the window: view (i, j) holds, for every
+window at once, the pixel at (i, j) in it. Reading a window is reading the views; the gradient of
+reading is adding to them.
 
-Inside, images lie as *planes*, shape (C, H, W, N) with the batch last: an entry of a view is then N
-numbers side by side in memory, which copies and adds several times faster than single pixels.
+Inside, images lie as *planes*, shape (C, H, W, N) with the batch last: an entry of a view is then
+N numbers side by side in memory, which copies and adds several times faster than single pixels.
 """
 import numpy as np
 
@@ -33,8 +33,13 @@ def _frame(name, x, kernel_size, stride, padding, fill=0.0):
 def _views(planes, kernel_size, stride, size):
     """The kh kw shifted views of the planes, each of shape (C, *size, N), in reading order."""
     (sh, sw), (h, w) = stride, size
-    return [planes[:, i:i + sh * (h - 1) + 1:sh, j:j + sw * (w - 1) + 1:sw]
-            for i in range(kernel_size[0]) for j in range(kernel_size[1])]
+    views = []
+    for i in range(kernel_size[0]):
+        for j in range(kernel_size[1]):
+            rows = slice(i, i + sh * (h - 1) + 1, sh)
+            columns = slice(j, j + sw * (w - 1) + 1, sw)
+            views.append(planes[:, rows, columns])
+    return views
 
 
 def _images(planes, padding=(0, 0)):
@@ -47,7 +52,7 @@ def _images(planes, padding=(0, 0)):
 def conv2d(x, weight, bias=None, *, stride=1, padding=0):
     """Cross-correlation of images with filters, which networks call convolution:
 
-        y[n, o, r, s] = b[o] + sum over c, i, j of  w[o, c, i, j] x[n, c, r stride + i, s stride + j]
+        y[n, o, r, s] = b[o] + sum_cij  w[o, c, i, j] x[n, c, r stride + i, s stride + j]
 
     One matrix product over all windows: the views of x as a (C kh kw, N H' W') matrix, "im2col".
 
@@ -67,13 +72,15 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0):
     ------
     ValueError : a shape, stride or padding does not fit
     """
-    stride, padding = check_pair("conv2d", "stride", stride, 1), check_pair("conv2d", "padding", padding, 0)
+    stride = check_pair("conv2d", "stride", stride, 1)
+    padding = check_pair("conv2d", "padding", padding, 0)
     if weight.ndim != 4 or x.ndim != 4 or x.shape[1] != weight.shape[1]:
         raise ValueError("conv2d: x must have shape (N, C, H, W) and weight (O, C, kh, kw), "
                          f"got {x.shape} and {weight.shape}")
     window = weight.shape[2:]
     framed, size = _frame("conv2d", x, window, stride, padding)
-    (n, c), n_out, area, n_windows = x.shape[:2], len(weight), window[0] * window[1], size[0] * size[1]
+    (n, c), n_out = x.shape[:2], len(weight)
+    area, n_windows = window[0] * window[1], size[0] * size[1]
     columns = np.empty((c, area, *size, n), x.dtype)
     for k, view in enumerate(_views(framed, window, stride, size)):
         columns[:, k] = view
@@ -85,7 +92,9 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0):
             raise ValueError(f"conv2d: bias must have shape (O,) = {weight.shape[:1]}, "
                              f"got {bias.shape}")
         y += bias[:, None]
-    rows = lambda g: g.transpose(1, 2, 3, 0).reshape(n_out, n_windows * n)    # (O, H' W' N)
+
+    def rows(g):    # (O, H' W' N)
+        return g.transpose(1, 2, 3, 0).reshape(n_out, n_windows * n)
 
     def d_x(g):
         d = np.zeros(framed.shape, wide(g.dtype))
@@ -94,12 +103,17 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0):
             view += d_columns[:, k]
         return _images(d, padding)
 
-    def d_weight(g):    # a product per row of windows, for BLAS is slow at few but very long columns
-        by_row = lambda a: a.reshape(len(a), size[0], size[1] * n).swapaxes(0, 1)
+    def by_row(a):    # (k, H' W' N) as (H', k, W' N)
+        return a.reshape(len(a), size[0], size[1] * n).swapaxes(0, 1)
+
+    def d_weight(g):    # a product per row of windows: BLAS is slow at few but very long columns
         d = by_row(columns) @ by_row(rows(g)).swapaxes(1, 2)    # (H', C kh kw, O)
-        return d.sum(axis=0, dtype=wide(g.dtype)).T.reshape(weight.shape)
-    return (_images(y.reshape(n_out, *size, n)),
-            (d_x, d_weight, lambda g: rows(g).sum(axis=1, dtype=wide(g.dtype))))
+        d = d.sum(axis=0, dtype=wide(g.dtype))
+        return d.T.reshape(weight.shape)
+
+    def d_bias(g):
+        return rows(g).sum(axis=1, dtype=wide(g.dtype))
+    return _images(y.reshape(n_out, *size, n)), (d_x, d_weight, d_bias)
 
 
 @primitive
@@ -163,5 +177,6 @@ def check_pooling(name, kernel_size, stride, padding):
     stride = window if stride is None else check_pair(name, "stride", stride, 1)
     padding = check_pair(name, "padding", padding, 0)
     if 2 * padding[0] > window[0] or 2 * padding[1] > window[1]:
-        raise ValueError(f"{name}: padding must be at most half of kernel_size={window}, got {padding}")
+        raise ValueError(f"{name}: padding must be at most half of kernel_size={window}, "
+                         f"got {padding}")
     return window, stride, padding

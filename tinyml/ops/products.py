@@ -8,27 +8,30 @@ from tinyml.tensor import primitive, wide
 
 @primitive
 def matmul(x, y):
-    """Matrix product, NumPy's ``x @ y``: (..., n, k) times (..., k, m) is (..., n, m).
+    """Matrix product x y, NumPy's ``x @ y``: (..., n, k) times (..., k, m) is (..., n, m).
 
-    A vector on the left is a row, on the right a column, and its axis is dropped from the result.
+    The gradients are d_x = g y' and d_y = x' g. A vector on the left is a matrix of one row, on
+    the right a matrix of one column, and its axis is dropped from the result.
     """
-    if x.ndim == 0 or y.ndim == 0 or x.shape[-1] != y.shape[-2 if y.ndim > 1 else 0]:
+    inner = 0 if y.ndim == 0 else y.shape[0] if y.ndim == 1 else y.shape[-2]
+    if x.ndim == 0 or y.ndim == 0 or x.shape[-1] != inner:
         raise ValueError("matmul: x must have shape (..., n, k) and y (..., k, m), "
                          f"got {x.shape} and {y.shape}")
-    row = (lambda a: a[None, :]) if x.ndim == 1 else (lambda a: a)
-    column = (lambda a: a[:, None]) if y.ndim == 1 else (lambda a: a)
+    x_is_row, y_is_column = x.ndim == 1, y.ndim == 1
 
     def matrix(g):    # the gradient with the axes that vectors lost
-        g = np.expand_dims(g, -1) if y.ndim == 1 else g
-        return np.expand_dims(g, -2) if x.ndim == 1 else g
+        g = np.expand_dims(g, -1) if y_is_column else g
+        return np.expand_dims(g, -2) if x_is_row else g
 
     def d_x(g):
-        d = matrix(g) @ column(y).swapaxes(-1, -2)
-        return d[..., 0, :] if x.ndim == 1 else d
+        y_matrix = y[:, None] if y_is_column else y
+        d = matrix(g) @ y_matrix.swapaxes(-1, -2)
+        return d[..., 0, :] if x_is_row else d
 
     def d_y(g):
-        d = row(x).swapaxes(-1, -2) @ matrix(g)
-        return d[..., 0] if y.ndim == 1 else d
+        x_matrix = x[None, :] if x_is_row else x
+        d = x_matrix.swapaxes(-1, -2) @ matrix(g)
+        return d[..., 0] if y_is_column else d
     return x @ y, (d_x, d_y)
 
 
@@ -56,12 +59,20 @@ def linear(x, weight, bias=None):
                              f"got {bias.shape}")
         y += bias
     rows = _rows(x)
-    return y, (lambda g: g @ weight,
-               lambda g: _rows(g).T @ rows,
-               lambda g: _rows(g).sum(axis=0, dtype=wide(g.dtype)))
+
+    def d_x(g):
+        return g @ weight
+
+    def d_weight(g):
+        return _rows(g).T @ rows
+
+    def d_bias(g):
+        return _rows(g).sum(axis=0, dtype=wide(g.dtype))
+    return y, (d_x, d_weight, d_bias)
 
 
 def _rows(a):
+    """(..., n) as a matrix with rows of length n."""
     return a if a.ndim == 2 else a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
 
 
@@ -70,21 +81,24 @@ def einsum(*operands, subscripts):
     """Einstein sum: ``einsum(x, y, subscripts="ij,jk->ik")`` is x @ y.
 
     Explicit form only: every operand's letters, "->", the letters that stay; the other letters are
-    summed. The gradient of an operand is the einsum of g with the other operands, so a letter may
-    not stand twice in one operand nor in one operand alone (sum that axis first).
+    summed. The gradient of an operand is the einsum of g with the other operands. So each letter
+    stands at most once in an operand, and also in another operand or in the output (to sum an axis
+    of one operand, sum it first).
 
     Raises
     ------
-    ValueError : the subscripts have no "->", an ellipsis, or a letter of those kinds
+    ValueError : the subscripts have no "->", an ellipsis, or another letter than these
     """
     left, arrow, out = subscripts.replace(" ", "").partition("->")
     terms = left.split(",")
     everywhere = [*terms, out]
     for k, term in enumerate(terms):
         elsewhere = "".join(everywhere[:k] + everywhere[k + 1:])
-        if not arrow or "." in subscripts or len(set(term)) < len(term) or set(term) - set(elsewhere):
-            raise ValueError('einsum: subscripts must be like "ij,jk->ik", each letter of an operand '
-                             f"once there and once elsewhere, got {subscripts!r}")
+        twice, alone = len(set(term)) < len(term), set(term) - set(elsewhere)
+        if not arrow or "." in subscripts or twice or alone:
+            raise ValueError('einsum: subscripts must be like "ij,jk->ik", each letter at most '
+                             "once in an operand, and also in another operand or in the output, "
+                             f"got {subscripts!r}")
 
     lengths = {}
     for term, operand in zip(terms, operands):

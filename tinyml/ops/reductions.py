@@ -22,9 +22,11 @@ def _sum(x, axis, keepdims):
 
 def _count(name, x, axis):
     """How many entries are reduced to one; zero is refused."""
-    n = x.size if axis is None else math.prod(x.shape[i] for i in normalize_axis_tuple(axis, x.ndim))
+    axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim)
+    n = math.prod(x.shape[i] for i in axes)
     if n == 0:
-        raise ValueError(f"{name}: x must have at least one entry along axis {axis}, got shape {x.shape}")
+        raise ValueError(f"{name}: x must have at least one entry along axis {axis}, "
+                         f"got shape {x.shape}")
     return n
 
 
@@ -57,7 +59,7 @@ def var(x, *, axis=None, keepdims=False, correction=0):
         raise ValueError(f"var: the number of entries must be > correction={correction}, "
                          f"got {n + correction}")
     centred = x.astype(wide(x.dtype), copy=False)
-    for _ in range(2):    # the mean of large numbers is rounded; what is left of it goes the second time
+    for _ in range(2):    # the mean of large numbers is rounded: subtract what is left of it too
         centred = centred - centred.mean(axis=axis, keepdims=True)
     return ((_sum(centred * centred, axis, keepdims) / n).astype(x.dtype, copy=False),
             (lambda g: _expand(g, axis, x.ndim, keepdims) * centred * (2 / n),))
@@ -92,8 +94,8 @@ def min(x, *, axis=None, keepdims=False):
 def logsumexp(x, *, axis=None, keepdims=False):
     """ln sum e^x over `axis`, computed as m + ln sum e^(x - m) with m = max x.
 
-    The slope is softmax(x). Where all x are -inf the value is -inf, and the slope 0; where one is inf the value is
-    inf, and the entries that are inf share the slope.
+    The slope is softmax(x). Where all x are -inf the value is -inf, and the slope 0; where one is
+    inf the value is inf, and the entries that are inf share the slope.
     """
     _count("logsumexp", x, axis)
     m = x.max(axis=axis, keepdims=True)
@@ -120,7 +122,7 @@ def softmax(x, *, axis=-1):
 
 @primitive
 def log_softmax(x, *, axis=-1):
-    """ln p = z - ln sum e^z over `axis` with z = x - max x, which loses no digits where x is far from 0."""
+    """ln p = z - ln sum e^z over `axis`, with z = x - max x: no digits are lost for large x."""
     _count("log_softmax", x, axis)
     z = x - x.max(axis=axis, keepdims=True)
     e = np.exp(z)

@@ -70,7 +70,7 @@ def concatenate(tensors, axis=0):
 
     Parameters
     ----------
-    tensors : sequence of Tensor, equal in shape but for `axis`
+    tensors : sequence of Tensor, equal in shape except along `axis`
     axis : int
 
     Raises

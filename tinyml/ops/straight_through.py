@@ -27,7 +27,7 @@ def sign_ste(x):
 
 @primitive
 def clamp_ste(x, *, low, high):
-    """x limited to [low, high]; backward the identity everywhere, so that x can come back inside.
+    """x limited to [low, high]; backward the identity everywhere, so that x can come back.
 
     The bounds are numbers, or arrays that broadcast to x.
     """

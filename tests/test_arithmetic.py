@@ -1,5 +1,6 @@
 """Laws of arithmetic coding: lossless, at most some bits above sum -log2 p and the entropy."""
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -164,3 +165,14 @@ def test_encoder_and_decoder_get_the_same_probabilities():
     decoder = Asked(Decoder(encoder.coder.finish()))
     code_matrix(decoder, np.zeros_like(codes), k=2, lag=side)
     assert decoder.p == encoder.p
+
+
+@pytest.mark.parametrize("kept, n_bytes, crc32", [
+    (lambda i, j: (j % 5 < 2) & (i % 9 > 0), 513, 354539277),
+    (lambda i, j: (i * i + 7 * j) % 29 < 3, 301, 1086503054),
+    (lambda i, j: i + j >= 0, 1299, 2454420031)])
+def test_files_keep_their_format(kept, n_bytes, crc32):
+    i, j = np.arange(60)[:, None], np.arange(50)
+    codes = np.where(kept(i, j), 1 + (3 * i + j * j) % 11, 0)
+    data = encode_matrix(codes, k=11, lag=7)
+    assert (len(data), zlib.crc32(data)) == (n_bytes, crc32)

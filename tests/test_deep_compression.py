@@ -313,7 +313,7 @@ class Own(nn.Module):
     (dict(lr=(0, 1)), "deep_compress: lr must be > 0, got 0"),
     (dict(weight_decay=-1), "Adam: weight_decay must be >= 0, got -1"),
     (dict(batch_size=0), "prune_gradually: batch_size must be an int >= 1, got 0"),
-    (dict(alpha=2), "distillation_loss: alpha must be >= 0 and <= 1, got 2"),
+    (dict(alpha=2), r"distill: alpha must be float in \[0, 1\], got 2"),
     (dict(model=quantize_weights(Own(np.random.default_rng(0)), bits=4)),
      "deep_compress: model must have a weight.*; own is computed already, by DequantizedWeight"),
     (dict(model=nn.Sequential(nn.ReLU())), "deep_compress: model must have a weight, a parameter with two or"),

@@ -213,6 +213,7 @@ def code_matrix(coder, codes, *, k, lag):
         for c in range(n_columns):
             of_all = (n_kept + 0.5) / (n_seen + 1)
             of_column = (kept_in_column[c] + 2 * of_all) / (r + 2)
+            # the order of these operations is part of the format
             expected = of_column * (kept_in_row + 20 * of_all) / (c + 20) / of_all
             here = c + lag + 1
             left, above = side[here - 1], side[here - lag]

@@ -1,4 +1,4 @@
-"""The laws of deployment: raw pixels in, the same bits out in any process, and pictures read as they were written."""
+"""The laws of deployment: raw pixels in, equal bits out in any process."""
 import os
 import subprocess
 import sys
@@ -58,7 +58,7 @@ def path(tmp_path_factory):
 
 def test_it_is_the_composition_of_scaling_encoder_and_head():
     raw, X, _ = raw_digits(7)
-    model = classifier(np.random.default_rng(0), labels="abcdefghij")
+    model = classifier(np.random.default_rng(0), labels=list("abcdefghij"))
     logits = predict(model.head, predict(model.encoder, X))    # X is what the encoder has seen in training
     p = model.probabilities(raw)
     assert p.dtype == np.float32 and p.shape == (7, 10)
@@ -70,7 +70,7 @@ def test_it_is_the_composition_of_scaling_encoder_and_head():
     assert_array_equal(model.probabilities(raw.astype(np.float32)), p)
 
 
-def test_probabilities_leave_no_trace_in_the_model():
+def test_asking_for_probabilities_does_not_change_the_model():
     model, raw = classifier(np.random.default_rng(0)).train(), raw_digits(7)[0]
     before = model.state_dict()
     assert_array_equal(model.probabilities(raw), model.probabilities(raw))    # no dropout
@@ -97,21 +97,25 @@ def test_the_largest_raw_value_becomes_one_and_the_rows_follow_one_another(rng, 
     (lambda m: m.probabilities(np.full((1, 8, 8), -1)), "raw must be >= 0, got -1"),
     (lambda m: m.probabilities(np.full((1, 8, 8), np.nan)), "raw must be finite"),
     (lambda m: classifier(np.random.default_rng(0), outputs=3).probabilities(np.zeros((1, 8, 8))),
-     "as many outputs as there are labels, 10, got 3"),
-    (lambda m: classifier(np.random.default_rng(0), maximum=0), "maximum must be > 0"),
-    (lambda m: Classifier(m.encoder, m.head, labels=[], shape=(8, 8), maximum=1), "labels must be an int >= 1"),
+     "head must have an output for each of the 10 labels, got 3 outputs"),
+    (lambda m: classifier(np.random.default_rng(0), maximum=0), "maximum must be float > 0"),
+    (lambda m: Classifier(m.encoder, m.head, labels=[], shape=(8, 8), maximum=1), "labels must be .*, got no entries"),
+    (lambda m: Classifier(m.encoder, m.head, labels=[1], shape=(8,), maximum=1),
+     "shape must have two sizes, H and W"),
+    (lambda m: Classifier(m.encoder, m.head, labels=[1], shape=(8, 0), maximum=1),
+     "width must be an int >= 1, got 0"),
 ])
-def test_another_input_is_refused_with_a_sentence(call, error):
+def test_other_input_is_refused(call, error):
     with pytest.raises(ValueError, match=error):
         call(classifier(np.random.default_rng(0)))
 
 
-def test_words_are_no_image():
+def test_an_image_of_words_is_refused():
     with pytest.raises(TypeError, match="Classifier: raw must hold real numbers"):
         classifier(np.random.default_rng(0)).probabilities(np.full((1, 8, 8), "ink"))
 
 
-def test_a_model_without_numbers_names_no_class():
+def test_a_model_whose_logits_are_nan_names_no_class():
     model = classifier(np.random.default_rng(0))
     broken = model.parameters()[-1]
     broken.data = np.full(broken.shape, np.nan, np.float32)
@@ -144,7 +148,7 @@ def test_a_fresh_process_gives_the_same_bits_and_the_same_labels(tmp_path):
     assert served.stdout == f"{tmp_path / 'three.pgm'}  digit {p.argmax()}  {p.max():.4f}\n"
 
 
-def test_the_command_line_names_every_picture_and_says_what_is_wrong(tmp_path, capsys):
+def test_the_command_line_labels_every_picture_and_says_what_is_wrong(tmp_path, capsys):
     raw, model = raw_digits(2)[0], classifier(np.random.default_rng(0))
     save_model(model, tmp_path / "m.npz")
     for i in (0, 1):
@@ -189,12 +193,12 @@ class Other:
 """
 
 
-def test_the_command_takes_compressed_files_and_classes_of_ones_own(tmp_path, monkeypatch, capsys):
+def test_the_command_takes_compressed_files_and_your_own_classes(tmp_path, monkeypatch, capsys):
     (tmp_path / "my_layers.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
     Mine = find_class("my_layers:Mine")
     head = Mine(64, 3, rng=np.random.default_rng(0))
-    model = Classifier(nn.Flatten(), head, labels="abc", shape=(8, 8), maximum=16)
+    model = Classifier(nn.Flatten(), head, labels=list("abc"), shape=(8, 8), maximum=16)
     write_pgm(raw_digits(1)[0][0], tmp_path / "0.pgm", maximum=16)
     files = [str(tmp_path / name) for name in ("m.npz", "m.tmz", "0.pgm")]
     save_model(model, files[0])
@@ -215,7 +219,7 @@ def test_the_command_takes_compressed_files_and_classes_of_ones_own(tmp_path, mo
 
 @pytest.mark.parametrize("name", ["nothing", "", ":", "no_such_module:Mine", "tinyml.nn:NoSuch", "tinyml.nn:save",
                                   "tinyml.data:np", "..:a", "tinyml.nn:"])
-def test_what_names_no_class_is_refused(name):
+def test_a_name_without_a_class_is_refused(name):
     with pytest.raises(ValueError, match="^find_class: name must be"):
         find_class(name)
 

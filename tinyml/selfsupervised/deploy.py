@@ -1,21 +1,21 @@
-"""Deploy: one file that maps a raw image to a label, in any process, to the bit.
+"""Deploy: one file that maps raw images to labels, in any process, with equal bits.
 
-Problem: an encoder is in one variable, its head in another, and what was done to the pixels before
-is in a line of a notebook that nobody finds again. A model that is to serve must carry all three.
+Problem: the encoder is in one variable, the head in another, and how the pixels were scaled is in
+a line of some notebook. A model in use must contain all three.
 
-Idea: a `Classifier` is one module, g o f o (scaling), from raw pixels to probabilities,
+Idea: a `Classifier` is one module, from raw pixels to probabilities:
 
-    p = softmax( g_phi( f_theta( raw / maximum ) ) )
+    p = softmax( g( f( raw / maximum ) ) )
 
-It knows the form of its input and refuses any other; `tinyml.nn.save_model` writes it to one file,
-and `tinyml.nn.load_model` reads it back in a process that knows nothing about its training. On the
-command line:
+It refuses images of another form than it was trained on. `tinyml.nn.save_model` writes it to one
+file, and `tinyml.nn.load_model` reads it in a process that knows nothing about its training. On
+the command line:
 
     python -m tinyml.selfsupervised.deploy classifier.npz seven.pgm
 
-The picture is a PGM or PNG file (`tinyml.pictures`) of the classifier's size; 0 is the background,
-white is full ink. The model may also be a file of `tinyml.compression.coding.storage.save_compressed`. If
-it has classes of your own, name each of them: `--classes my_module:MyEncoder`.
+The picture is a PGM or PNG file (`tinyml.pictures`) of the classifier's size, with 0 for the
+background. The model may also be a file of `tinyml.compression.coding.storage.save_compressed`. If
+the model has classes of your own, name each of them: `--classes my_module:MyEncoder`.
 
 Source: MATH5836 week 10, section 10.3, phase 2, step 3.
 """
@@ -26,75 +26,73 @@ from importlib import import_module
 import numpy as np
 
 from tinyml import functional as F
-from tinyml.check import check_number, check_real, check_sizes
+from tinyml.check import check_real, check_sizes
+from tinyml.contract import checked
 from tinyml.nn import Module, load_model
 from tinyml.pictures import read_image
 from tinyml.tensor import Tensor
 from tinyml.train import predict
 
 
+@checked
 class Classifier(Module):
-    """From raw images to probabilities: scaling, encoder and head in one module, for one file.
+    """From raw images to classes: scaling, encoder and head in one module.
 
-        p = softmax( head( encoder( raw / maximum ) ) )
+        logits = g(f(raw / maximum))
+
+    Called on raw images, array_like of shape (n, H, W), it returns logits, shape (n, C).
 
     Parameters
     ----------
-    encoder : Module, from (n, H W), float32 in [0, 1], to features (n, d)
-    head : Module, from (n, d) to logits (n, C)
-    labels : sequence of C int or str, what the classes are called
-    shape : (int, int), H and W of a raw image
-    maximum : number > 0, the largest raw value of a pixel, which becomes 1; the smallest is 0
-
-    Call it on raw images, array_like of real numbers, shape (n, H, W), for logits, a Tensor of
-    shape (n, C).
-
-    Raises
-    ------
-    TypeError : raw images do not hold real numbers
-    ValueError : raw images of another shape, or with values that are NaN, infinite or outside of
-        0..maximum; a head whose C is not the number of labels; sizes below 1
+    encoder : Module, f, from (n, H W), float32 in [0, 1], to features (n, d)
+    head : Module, g, from (n, d) to logits (n, C)
+    labels : sequence of int or str, not empty, the names of the C classes
+    shape : sequence of int, with two sizes, H and W
+    maximum : float > 0, the largest raw value of a pixel; the smallest is 0
     """
 
     def __init__(self, encoder, head, *, labels, shape, maximum):
-        check_sizes("Classifier", height=shape[0], width=shape[1], labels=len(labels))
-        check_number("Classifier", "maximum", maximum, above=0)
-        self.encoder, self.head, self.labels = encoder, head, list(labels)
-        self.shape, self.maximum = tuple(shape), maximum
+        if len(shape) != 2:
+            raise ValueError(f"Classifier: shape must have two sizes, H and W, got {shape}")
+        check_sizes("Classifier", height=shape[0], width=shape[1])
+        self.encoder, self.head = encoder, head
+        self.labels, self.shape, self.maximum = list(labels), tuple(shape), maximum
 
     def forward(self, raw):
-        logits = self.head(self.encoder(Tensor(self.scale(raw))))
+        x = Tensor(self.scale(raw))
+        logits = self.head(self.encoder(x))    # notes 10.3, deployed model
         if logits.shape[-1] != len(self.labels):
-            raise ValueError(f"Classifier: head must have as many outputs as there are labels, "
-                             f"{len(self.labels)}, got {logits.shape[-1]}")
+            raise ValueError(f"Classifier: head must have an output for each of the "
+                             f"{len(self.labels)} labels, got {logits.shape[-1]} outputs")
         return logits
 
     def scale(self, raw):
-        """raw / maximum, flat, as the encoder has seen images: float32, shape (n, H W)."""
+        """raw / maximum as in training: float32, shape (n, H W)."""
         raw = raw.data if isinstance(raw, Tensor) else raw
         raw = check_real("Classifier", "raw", raw, at_least=0)
-        if raw.ndim != 3 or raw.shape[1:] != self.shape:
-            h, w = self.shape
+        h, w = self.shape
+        if raw.ndim != 3 or raw.shape[1:] != (h, w):
             raise ValueError(f"Classifier: raw must have shape (n, {h}, {w}), got {raw.shape}; "
                              "write image[None] for a single image")
         if raw.max(initial=0) > self.maximum:
             raise ValueError(f"Classifier: raw must be at most maximum = {self.maximum:g}, got "
                              f"{raw.max():g}")
-        return (raw / self.maximum).astype(np.float32).reshape(len(raw), -1)
+        return (raw / self.maximum).astype(np.float32).reshape(len(raw), h * w)
 
     def probabilities(self, raw):
-        """The probabilities of the classes, ndarray of shape (n, C), rows that sum to 1; n >= 1.
+        """The probabilities of the classes, ndarray, shape (n, C), in evaluation mode.
 
-        In evaluation mode and without a graph. Equal rows in equal batches give equal bits; in a
-        batch of another size the BLAS may round otherwise.
+        A batch of another size may give other last bits, as the BLAS then rounds differently.
         """
-        p = F.softmax(Tensor(predict(self, check_real("Classifier", "raw", raw)))).data
-        if np.isnan(p).any():    # the first class would look like the largest
-            raise ValueError("Classifier: the logits must be numbers, got NaN; were the weights trained to NaN?")
+        raw = check_real("Classifier", "raw", raw)
+        p = F.softmax(Tensor(predict(self, raw))).data
+        if np.isnan(p).any():    # argmax would name the first class
+            raise ValueError("Classifier: the logits must be numbers, got NaN; did its training "
+                             "diverge?")
         return p
 
     def classify(self, raw):
-        """The label of the largest probability for each image, a list of n entries of `labels`."""
+        """The most probable label of each image, a list of length n."""
         return [self.labels[i] for i in self.probabilities(raw).argmax(axis=1)]
 
     def extra_repr(self):
@@ -104,51 +102,44 @@ class Classifier(Module):
 
 # ------------------------------------------------------------ the command line
 
+@checked
 def classify_file(model, path):
-    """What a picture shows, and how sure that is.
+    """The most probable label of a picture, and all probabilities.
 
     Parameters
     ----------
     model : Classifier
-    path : path-like, a PGM or PNG file of the classifier's H x W pixels; its white becomes the
-        classifier's maximum
+    path : path-like, a PGM or PNG file of H x W pixels; its white becomes the model's maximum
 
     Returns
     -------
     label : int or str
     probabilities : ndarray, shape (C,)
-
-    Raises
-    ------
-    FileNotFoundError, ValueError : as in `tinyml.pictures.read_image` and `Classifier`
     """
     image, white = read_image(path)
-    raw = np.minimum(image * model.maximum / white, model.maximum)
+    raw = np.minimum(image * model.maximum / white, model.maximum)    # the quotient may round up
     p = model.probabilities(raw[None])[0]
     return model.labels[p.argmax()], p
 
 
+@checked
 def load_classifier(path, classes=()):
     """Read a Classifier from a file of `save_model` or of `save_compressed`.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like, with a Classifier in the file
     classes : iterable of Module subclasses of your own that the model has
 
     Returns
     -------
     Classifier
-
-    Raises
-    ------
-    FileNotFoundError : there is no such file
-    ValueError : as in `load_model` and `load_compressed`, or the file holds another model
     """
-    storage = import_module("tinyml.compression.coding.storage")    # of another lesson, for its files
+    storage = import_module("tinyml.compression.coding.storage")    # loaded only if it is needed
     with open(path, "rb") as file:
         is_compressed = file.read(len(storage.MAGIC)) == storage.MAGIC
-    model = (storage.load_compressed if is_compressed else load_model)(path, classes)
+    load = storage.load_compressed if is_compressed else load_model
+    model = load(path, classes)
     if not isinstance(model, Classifier):
         raise ValueError(f"load_classifier: path must name the file of a Classifier, got {path} "
                          f"of a {type(model).__name__}; write save_model(Classifier(encoder, "
@@ -156,20 +147,17 @@ def load_classifier(path, classes=()):
     return model
 
 
+@checked
 def find_class(name):
-    """The class that "module:Name" names.
+    """The class called "module:Name".
 
     Parameters
     ----------
-    name : str, the module to import, a colon, and a Module subclass in it
+    name : str, a module to import, a colon, and a Module subclass in it
 
     Returns
     -------
     type
-
-    Raises
-    ------
-    ValueError : there is no such module, or no such Module subclass in it
     """
     module, _, attribute = name.partition(":")
     try:

@@ -185,10 +185,12 @@ def test_the_decoder_makes_no_more_decisions_than_a_writer_may(monkeypatch, way,
     assert len(asked) == min(5000, 4096 * decisions)
 
 
-def test_zip_bombs_are_refused_before_they_take_memory():
+@pytest.mark.parametrize("head", [bytes([0]), bytes([1, *varint(10_000_000)]), bytes([2, *varint(10_000_000)])],
+                         ids=["numbers", "codebook", "mask"])
+def test_zip_bombs_are_refused_before_they_take_memory(head):
     bomb = deflate(bytes(10_000_000))
     number = 2 * DTYPES.index(np.dtype(np.uint8))
-    deflated = bytes([0, 2, *varint(len(bomb))]) + bomb    # numbers, deflate
+    deflated = head + bytes([2, *varint(len(bomb))]) + bomb
     for axes in ([0], [4], [300, 300], [1 << 70], [1 << 40, 1 << 40]):
         shape = bytes([len(axes)]) + b"".join(map(varint, axes))
         frame = bytes([number]) + shape + varint(len(deflated)) + deflated
@@ -199,6 +201,9 @@ def test_zip_bombs_are_refused_before_they_take_memory():
             assert tracemalloc.get_traced_memory()[1] < 1_000_000
         finally:
             tracemalloc.stop()
+
+
+def test_a_caller_may_limit_the_number_of_entries():
     with pytest.raises(ValueError, match="too large"):
         decode_array(Reader(encode_array(np.zeros(100))), at_most=99)
     assert decode_array(Reader(encode_array(np.zeros(100))), at_most=100)[0].size == 100

@@ -171,13 +171,13 @@ def decode(data, lengths, count):
     >>> decode(bytes.fromhex("38"), huffman_lengths([2, 1, 1]), 4)
     array([0, 0, 2, 1])
     """
-    symbol_of = {codeword: i for i, codeword in enumerate(canonical_codes(lengths))}
-    symbol_of.pop(None, None)    # unused symbols
-    if "" in symbol_of:          # a single symbol, which takes no bits
+    codewords = canonical_codes(lengths)
+    symbol_of = {word: i for i, word in enumerate(codewords) if word is not None}
+    if "" in symbol_of:    # a single symbol, which takes no bits
         return np.full(count, symbol_of[""])
+    most_bytes = MAX_LENGTH // 8 * count if symbol_of else 0
     symbols, word = [], ""
-    most_bytes = MAX_LENGTH // 8 * count
-    for bit in _bits(data[:most_bytes]) if symbol_of else "":
+    for bit in _bits(data[:most_bytes]):
         word += bit
         if word in symbol_of:
             symbols.append(symbol_of[word])

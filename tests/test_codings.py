@@ -247,3 +247,14 @@ def test_files_keep_their_format(array, written):
     assert_same_bits(array, other)
     if "deflate" not in name:
         assert encode_array(array).hex() == written
+
+
+@pytest.mark.parametrize("n", [4096, 4097])
+def test_a_few_bytes_hold_at_most_4096_consecutive_integers(n):
+    coding = bytes([0, 3, 2, 0])    # numbers, consecutive, from 1
+    frame = bytes([2 * DTYPES.index(np.dtype("<i8")), 1]) + varint(n) + bytes([len(coding)]) + coding
+    if n <= 4096:
+        assert_array_equal(decode_array(Reader(frame))[0], np.arange(1, n + 1))
+    else:
+        with pytest.raises(ValueError, match="4097 consecutive numbers"):
+            decode_array(Reader(frame))

@@ -1,25 +1,26 @@
 """Can a small network learn from a large one what a 3 is, without ever seeing a 3?
 
-MATH5836 week 10, section 10.2.4; Hinton, Vinyals and Dean 2015, sections 2, 3 and 5. The teacher is a
-convolutional network that knows all ten digits, the student has 32 hidden units. First the student is shown
-every training image but the threes, and is told nothing but the teacher's probabilities at a temperature T.
-Then labels are few: the student learns from them, or from what a teacher says, be it one that has had all the
-labels or one that has had just these few.
+MATH5836 week 10, section 10.2.4; Hinton, Vinyals and Dean 2015, sections 2, 3 and 5. The teacher
+is a convolutional network that knows all ten digits, the student has 32 hidden units. First the
+student sees every training image except the threes, and learns only from the teacher's
+probabilities at a temperature T. Then labels are few: the student learns from them, or from a
+teacher that was trained on all labels, or on these few.
 
-You will see images with the teacher's opinion on them at T = 1 and at a higher T; how many threes of the test
-set the student recognises, against T; what it takes threes for, and what one corrected bias does to that; and
-accuracy against the number of labels. The paper chooses the bias on the test set. Here it makes the student
-say "3" to a tenth of the training images, which needs no label: there are ten digits, one of them is the 3.
+You will see images of other digits with the teacher's probabilities at T = 1 and at a higher T;
+how many threes of the test set the student recognises, against T; and accuracy against the number
+of labels. One bias of the student is then corrected: the paper chooses it on the test set. Here it
+makes the student say "3" to a tenth of the training images, which needs no labels.
 
-Predict first: how many of a hundred threes does a network recognise that has never seen one? Will it be more
-after T = 1 or after T = 16? Does a student with 20 labels gain from a teacher that has had the same 20?
+Predict first: how many of a hundred threes does a network recognise that has never seen one? More
+after T = 1 or after T = 16? Does a student with 20 labels gain from a teacher with the same 20?
 """
 # %% Constants
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
+from common import BLACK, BLUE, GREEN, VERMILLION, band, start
+from panels import reference, scores
 
 from tinyml import nn
 from tinyml.compression.distillation import distill, shift_bias, soften, solve_bias
@@ -29,20 +30,20 @@ from tinyml.optim import Adam
 from tinyml.train import accuracy, fit, predict
 
 demo = start(__file__, __doc__)
-RUNS = 2 if demo.quick else 5                             # each with its own split, teacher and students
-OMITTED = 3                                               # the digit that no student is shown at first
-SHARE = 0.1                                               # of this digit among all images: common knowledge
-FILTERS = (8, 16, 32) if demo.quick else (16, 32, 64)     # of the teacher: two convolutions, one hidden layer
+RUNS = 2 if demo.quick else 5                             # each with its own split and networks
+OMITTED = 3                                               # the digit that the student is not shown
+SHARE = 0.1                                               # of this digit among all images
+FILTERS = (8, 16, 32) if demo.quick else (16, 32, 64)     # of the teacher
 HIDDEN = 32                                               # units of the student
 TEMPERATURES = (1, 8) if demo.quick else (1, 2, 4, 8, 16)
 T = 8                                                     # outside of the sweep, and in the title
 N_LABELS = (20,) if demo.quick else (20, 60, 200)
-ALMOST_ALL = 0.75 if demo.quick else 0.9                  # of the threes, recognised with the bias corrected
-TEACHING = dict(steps=150, size=64, lr=4e-3)              # how teachers are trained, on any number of images
+ALMOST_ALL = 0.75 if demo.quick else 0.9                  # of the threes, with the bias corrected
+TEACHING = dict(steps=150, size=64, lr=4e-3)              # how teachers are trained, on any data
 LEARNING = dict(steps=200 if demo.quick else 300, size=128, lr=2e-2)    # and students
-EXAMPLES = 4                                              # images with the teacher's opinion on them
+N_EXAMPLES = 3                                            # images with the teacher's probabilities
 
-# %% Data and models
+# %% Data and networks
 X, y = digits()
 
 
@@ -56,19 +57,21 @@ class Image(nn.Module):
 def teacher_network(rng):
     a, b, c = FILTERS
     return nn.Sequential(Image(), nn.Conv2d(1, a, 3, padding=1, rng=rng), nn.ReLU(),
-                         nn.Conv2d(a, b, 3, padding=1, rng=rng), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-                         nn.Linear(16 * b, c, rng=rng), nn.ReLU(), nn.Linear(c, 10, rng=rng))
+                         nn.Conv2d(a, b, 3, padding=1, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
+                         nn.Flatten(), nn.Linear(16 * b, c, rng=rng), nn.ReLU(),
+                         nn.Linear(c, 10, rng=rng))
 
 
 def student_network(rng):
     return nn.Sequential(nn.Linear(64, HIDDEN, rng=rng), nn.ReLU(), nn.Linear(HIDDEN, 10, rng=rng))
 
 
+# %% Three ways to train: a teacher, a student on labels, a student on a teacher's probabilities
 def settings(model, n, rng, *, steps, size, lr):
     """What fit needs for so many steps on n samples, `size` of them at a time."""
     size = min(size, n)
-    return dict(optimizer=Adam(model.parameters(), lr=lr), epochs=round(steps / np.ceil(n / size)),
-                batch_size=size, rng=rng)
+    epochs = round(steps / np.ceil(n / size))
+    return dict(optimizer=Adam(model.parameters(), lr=lr), epochs=epochs, batch_size=size, rng=rng)
 
 
 def teacher_of(X, y, rng):
@@ -85,184 +88,170 @@ def student_of_labels(X, y, rng):
 
 def student_of(teacher, X, rng, temperature=T):
     model = student_network(rng)
-    distill(model, teacher, X, temperature=temperature, alpha=1, **settings(model, len(X), rng, **LEARNING))
+    distill(model, teacher, X, temperature=temperature, alpha=1,
+            **settings(model, len(X), rng, **LEARNING))
     return model
 
 
-# %% Experiment
-def named(model, X):
-    """The shares of the images that are called 0, 1, ..., 9."""
-    return np.bincount(predict(model, X).argmax(axis=1), minlength=10) / len(X)
+# %% Split the digits and train a teacher, once for each run
+class Run(NamedTuple):
+    X_train: np.ndarray
+    X_test: np.ndarray
+    y_train: np.ndarray
+    y_test: np.ndarray
+    teacher: nn.Module
+    rng: np.random.Generator
 
 
-def corrected(student, X):
-    """The student, with the bias that makes it say OMITTED to a tenth of the images X."""
-    return shift_bias(student, OMITTED, solve_bias(predict(student, X), OMITTED, share=SHARE))
+def school(rng):
+    split = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
+    X_train, _, y_train, _ = split
+    return Run(*split, teacher_of(X_train, y_train, rng), rng)
 
 
-def without_threes(teacher, X_train, y_train, rng):
-    """Those who have seen no 3: the pupil of labels, and one for each temperature; each before and after."""
-    kept = y_train != OMITTED
-    pupils = [student_of_labels(X_train[kept], y_train[kept], rng)]
-    pupils += [student_of(teacher, X_train[kept], rng, temperature) for temperature in TEMPERATURES]
-    return [(pupil, corrected(pupil, X_train)) for pupil in pupils]
+runs = [school(rng) for rng in demo.progress(demo.rng.spawn(RUNS), "teachers")]
 
 
-def few_labels(n, teacher, X_train, y_train, rng):
-    """Three students for the same n labels. They are taught by: the labels; the teacher, about these n
-    images; a teacher that has had these n labels, about all images."""
-    X_few, _, y_few, _ = train_test_split(X_train, y_train, test_size=1 - n / len(X_train), rng=rng,
-                                          stratify=y_train)
-    return (student_of_labels(X_few, y_few, rng), student_of(teacher, X_few, rng),
-            student_of(teacher_of(X_few, y_few, rng), X_train, rng))
+# %% Teach students without threes, by labels and at every temperature, and correct one bias
+def recognised(model, run):
+    """The fraction of the threes of the test set that the model calls a 3."""
+    threes = run.X_test[run.y_test == OMITTED]
+    return np.mean(predict(model, threes).argmax(axis=1) == OMITTED)
 
 
-class Findings(NamedTuple):
-    threes: np.ndarray      # (pupils, before/after, 10), what threes of the test set are called
-    right: np.ndarray       # (pupils, before/after), accuracy on all digits
-    few: np.ndarray         # (students, len(N_LABELS)), accuracy
-    all_images: float       # accuracy of the student of the teacher, about all images, without a label
-    all_labels: float       # accuracy of the student of all labels
-    teacher: float          # its accuracy
-    ceiling: np.ndarray     # (10,), what it calls the threes
+def before_and_after(student, run):
+    """The fraction of threes recognised, as trained and with the bias corrected."""
+    bias = solve_bias(predict(student, run.X_train), OMITTED, share=SHARE)
+    return recognised(student, run), recognised(shift_bias(student, OMITTED, bias), run)
 
 
-def run(rng):
-    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
-    X_threes = X_test[y_test == OMITTED]
-    teacher = teacher_of(X_train, y_train, rng)
-    pairs = without_threes(teacher, X_train, y_train, rng)
-    few = [few_labels(n, teacher, X_train, y_train, rng) for n in N_LABELS]
-    plain, student = student_of_labels(X_train, y_train, rng), student_of(teacher, X_train, rng)
-    models.append({"teacher": teacher, "student, all labels": plain, "student, no label": student})
-    seen.append((X_train[y_train != OMITTED], y_train[y_train != OMITTED], X_test, y_test))
-    return Findings(np.array([[named(pupil, X_threes) for pupil in pair] for pair in pairs]),
-                    np.array([[accuracy(pupil, X_test, y_test) for pupil in pair] for pair in pairs]),
-                    np.array([[accuracy(student, X_test, y_test) for student in row] for row in few]).T,
-                    *(accuracy(model, X_test, y_test) for model in (student, plain, teacher)),
-                    named(teacher, X_threes))
+def taught_by_labels(run):
+    seen = run.y_train != OMITTED
+    return before_and_after(student_of_labels(run.X_train[seen], run.y_train[seen], run.rng), run)
 
 
-models, seen = [], []    # of each run
-runs = [run(rng) for rng in demo.progress(demo.rng.spawn(RUNS), "teachers")]
-findings = Findings(*map(np.array, zip(*runs)))
-recall = findings.threes[..., OMITTED]                  # (runs, pupils, before/after)
-here = 1 + TEMPERATURES.index(T)                        # the pupil of temperature T; pupil 0 had labels
-labels, same_images, small_teacher = np.moveaxis(findings.few, 1, 0)    # (runs, len(N_LABELS)) each
-no_label = findings.all_images[:, None] + np.zeros_like(labels)
-(hard, hard_bias), (soft, soft_bias) = recall.mean(axis=0)[[0, here]]
+def taught_at(temperature, run):
+    seen = run.y_train != OMITTED
+    student = student_of(run.teacher, run.X_train[seen], run.rng, temperature)
+    return before_and_after(student, run)
 
 
-# %% Figure
-def examples(teacher, X, y):
-    """Of each class but the omitted one the image most like it to the teacher; the first few of these."""
-    p = soften(predict(teacher, X), temperature=T)
-    likeness = np.where(p.argmax(axis=1) == y, p[:, OMITTED], -1)    # where the teacher is right
-    best = [np.flatnonzero(y == c)[likeness[y == c].argmax()] for c in np.unique(y)]
-    return sorted(best, key=lambda i: -likeness[i])[:EXAMPLES]
+hard = np.array([taught_by_labels(run) for run in demo.progress(runs, "by labels")])    # (runs, 2)
+soft = {t: np.array([taught_at(t, run) for run in runs])
+        for t in demo.progress(TEMPERATURES, "temperatures")}
+ceiling = np.mean([recognised(run.teacher, run) for run in runs])
+
+# %% Never shown a 3, the student knows it from the small probabilities
+hard_before, hard_after = hard.mean(axis=0)
+soft_before, soft_after = soft[T].mean(axis=0)
+demo.record("threes recognised after labels", [hard_before, hard_after], "before and after correction")
+for t, values in soft.items():
+    demo.record(f"threes recognised after T = {t}", values.mean(axis=0), "before and after correction")
+demo.claim("taught by labels without threes, no student ever says 3 to one (largest fraction)",
+           hard[:, 0].max(), at_most=0)
+demo.claim(f"taught at T = {T} without threes, it recognises many of them (mean fraction)",
+           soft_before, at_least=0.65)
+demo.claim("and almost all with one bias corrected (mean fraction)", soft_after, above=ALMOST_ALL)
+demo.claim("the bias alone does not explain it: the student of labels stays behind (mean difference)",
+           soft_after - hard_after, at_least=0.3)
+demo.claim(f"at T = 1 it learns less about the 3: what T = {T} adds (mean fraction)",
+           soft_before - soft[1][:, 0].mean(), at_least=0.1)
 
 
-def draw_opinion(picture, bars, x, label, logits):
-    picture.imshow(x.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
-    picture.set(xticks=[], yticks=[], title=f"label {label}")
-    p, cold = soften(logits, temperature=T), soften(logits, temperature=1)
-    bars.bar(range(10), p, width=0.8, color=[VERMILLION if c == OMITTED else BLUE for c in range(10)])
-    bars.bar(range(10), cold, width=0.8, fill=False, edgecolor=BLACK, linewidth=1.1)
-    bars.set(xticks=range(10), ylim=(0, 1.2), yticks=[0, 0.5, 1], xlabel="digit")
-    side = -1 if label > OMITTED else 1    # away from the tallest bar
-    bars.text(OMITTED + 0.5 * side, p[OMITTED] + 0.03, f"{p[OMITTED]:.2f}", color=VERMILLION,
-              ha="right" if side < 0 else "left")
-    bars.text(min(label, 8.4), cold[label] + 0.03, f"{cold[label]:.3f}", ha="center")
+# %% Few labels: students of the labels, of a teacher of all labels, of a teacher of these few
+def few_labels(n, run):
+    X_few, _, y_few, _ = train_test_split(run.X_train, run.y_train, rng=run.rng,
+                                          test_size=1 - n / len(run.X_train), stratify=run.y_train)
+    small_teacher = teacher_of(X_few, y_few, run.rng)
+    return (student_of_labels(X_few, y_few, run.rng), student_of(run.teacher, X_few, run.rng),
+            student_of(small_teacher, run.X_train, run.rng))
 
 
-def draw_sweep(ax):
-    x = np.array(TEMPERATURES)
-    for after, text, color, marker in ((1, "one bias corrected", GREEN, "s"), (0, "as trained", BLUE, "o")):
-        line = band(ax, x, 100 * recall[:, 1:, after], color=color, marker=marker)
-        ax.annotate(text, line.get_xydata()[0], (12, -14), textcoords="offset points", color=color)
-    top = 100 * findings.ceiling[:, OMITTED].mean()
-    ax.axhline(top, linestyle="--", color=BLACK, lw=1.3)
-    ax.annotate("its teacher", (x[0], top), (0, 4), textcoords="offset points")
-    ax.axhline(100 * hard, linestyle=":", color=VERMILLION, lw=2)
-    ax.annotate("taught by labels", (x[-1], 100 * hard), (0, 4), textcoords="offset points", ha="right",
-                color=VERMILLION)
-    ax.set_xscale("log", base=2)
-    ax.set(xticks=x, xticklabels=x, xlabel="temperature T", ylabel="threes recognised, %", ylim=(-3, 108),
-           title=f"Heat tells the student what a {OMITTED} is")
+def hits_of(models, run):
+    return [accuracy(model, run.X_test, run.y_test) for model in models]
 
 
-def draw_names(ax):
-    rows = {"labels": findings.threes[:, 0, 0], "labels, bias": findings.threes[:, 0, 1],
-            f"T = {T}": findings.threes[:, here, 0], f"T = {T}, bias": findings.threes[:, here, 1],
-            "teacher": findings.ceiling}
-    shares = 100 * np.array([row.mean(axis=0) for row in rows.values()])
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=130, aspect="auto")
-    for (i, j), share in np.ndenumerate(shares):
-        if share >= 0.5:
-            ax.text(j, i, f"{share:.0f}", ha="center", va="center", color="white" if share > 70 else "black")
-    ax.grid(False)
-    ax.set(xticks=range(10), yticks=range(len(rows)), yticklabels=rows, xlabel="called",
-           title="What threes are taken for, in %")
+few = np.array([[hits_of(few_labels(n, run), run) for n in N_LABELS]
+                for run in demo.progress(runs, "few labels")])
+labels, same_images, small_teacher = np.moveaxis(few, 2, 0)    # (runs, len(N_LABELS)) each
+students = [student_of(run.teacher, run.X_train, run.rng) for run in runs]
+all_images = np.array([hits_of([student], run) for student, run in zip(students, runs)])
+no_label = np.tile(all_images, len(N_LABELS))
 
-
-def draw_few(ax):
-    x = np.array(N_LABELS)
-    for values, text, color, marker, style in (
-            (no_label, "all images, a teacher of all labels", GREEN, "s", "-"),
-            (same_images, "n images, a teacher of all labels", BLUE, "o", "-"),
-            (small_teacher, "all images, a teacher of n labels", ORANGE, "^", "--"),
-            (labels, "n labels, no teacher", VERMILLION, "D", ":")):
-        band(ax, x, 100 * values, color=color, marker=marker, linestyle=style, label=text)
-    ax.set_xscale("log")
-    ax.minorticks_off()
-    ax.set(xticks=x, xticklabels=x, xlim=(0.85 * x[0], 12 * x[0]), xlabel="n", ylabel="test accuracy, %",
-           title=f"{100 * labels[:, 0].mean():.0f} % right by {x[0]} labels, "
-                 f"{100 * no_label.mean():.0f} % by a teacher")
-    ax.legend(loc="lower right", fontsize=10, title="the student is shown", alignment="left")
-
-
-figure = plt.figure(figsize=(15, 9))
-figure.suptitle(f"A student that never saw a {OMITTED} recognises {100 * soft:.0f} % of them, and "
-                f"{100 * soft_bias:.0f} % with one bias corrected; taught by labels, {100 * hard:.0f} %")
-upper, lower = figure.subfigures(2, 1, height_ratios=[1, 1.6])
-upper.suptitle(f"What the teacher tells about images of other digits: probabilities at T = {T} (filled), "
-               "and at T = 1 (outlined)", x=0.01, ha="left", size=12, weight="normal")
-X_shown, y_shown = seen[0][:2]
-shown = examples(models[0]["teacher"], X_shown, y_shown)
-cells = upper.subplots(1, 2 * EXAMPLES, width_ratios=[1, 1.9] * EXAMPLES)
-for i, pair in zip(shown, cells.reshape(-1, 2)):
-    draw_opinion(*pair, X_shown[i], y_shown[i], predict(models[0]["teacher"], X_shown[[i]])[0])
-for ax, draw in zip(lower.subplots(1, 3, width_ratios=[1, 1.25, 1.1]), (draw_sweep, draw_names, draw_few)):
-    draw(ax)
-
-# %% Claims
-reports = compare(models[0], *seen[0][2:])
-demo.reports(reports)
-demo.record("threes recognised after labels", recall[:, 0].mean(axis=0), "before and after correction")
-for t, row in zip(TEMPERATURES, recall[:, 1:].mean(axis=0)):
-    demo.record(f"threes recognised after T = {t}", row, "before and after correction")
-for t, row in zip(TEMPERATURES, findings.right[:, 1:].mean(axis=0)):
-    demo.record(f"accuracy on all digits after T = {t}", row, "before and after correction")
-demo.record("accuracy: teacher, student of all labels, of none",
-            [getattr(findings, name).mean() for name in ("teacher", "all_labels", "all_images")])
+# %% The teacher's probabilities on an image say more than its label
 for text, values in (("n labels", labels), ("the teacher on n images", same_images),
-                     ("a teacher of n labels on all images", small_teacher)):
+                     ("a teacher of n labels on all images", small_teacher),
+                     ("the teacher on all images", no_label)):
     demo.record(f"accuracy by {text}", values.mean(axis=0), "n = " + " ".join(map(str, N_LABELS)))
-demo.claim("taught by labels without threes, no student ever says 3 to one (largest share)",
-           recall[:, 0, 0].max(), at_most=0)
-demo.claim(f"taught at T = {T} without threes, it recognises many of them (mean share)", soft, at_least=0.65)
-demo.claim("and almost all with one bias corrected (mean share)", soft_bias, above=ALMOST_ALL)
-demo.claim("the bias alone is not it: the student of labels stays behind (difference of the mean shares)",
-           soft_bias - hard_bias, at_least=0.3)
-demo.claim(f"without heat less is seen of the 3: what T = {T} adds to T = 1 (mean share)",
-           soft - recall[:, 1, 0].mean(), at_least=0.1)
-demo.claim("few labels, many images: the student of a teacher beats that of labels (least lead of a mean)",
+demo.claim("few labels, many images: the student of a teacher beats that of labels (least mean lead)",
            (no_label - labels).mean(axis=0).min(), above=0)
-demo.claim("and where they are fewest, by far (least lead)", (no_label - labels)[:, 0].min(), at_least=0.1)
-demo.claim("an opinion on an image is worth more than its label (mean lead, fewest images)",
+demo.claim("with the fewest labels its lead is large (least lead)",
+           (no_label - labels)[:, 0].min(), at_least=0.1)
+demo.claim("probabilities for an image are worth more than its label (mean lead, fewest images)",
            (same_images - labels)[:, 0].mean(), at_least=0.03)
-demo.claim("a teacher that has had the same few labels adds little (mean lead, fewest labels)",
+demo.claim("a teacher trained on the same few labels adds little (mean lead, fewest labels)",
            (small_teacher - labels)[:, 0].mean(), at_most=0.05)
+
+# %% What is saved: the student's file beside the teacher's
+first = runs[0]
+reports = compare({"teacher": first.teacher, "student": students[0]}, first.X_test, first.y_test)
+demo.reports(reports)
 demo.claim("the student's file is smaller than the teacher's (ratio of bytes)",
-           reports["student, no label"].file_bytes / reports["teacher"].file_bytes, at_most=0.5)
+           reports["student"].file_bytes / reports["teacher"].file_bytes, at_most=0.5)
+
+
+# %% Choose, of each other class, the image most like a 3 to the teacher
+def most_like_a_three(run):
+    """The rows of the first few of them among the training images."""
+    p = soften(predict(run.teacher, run.X_train), temperature=T)
+    likeness = np.where(p.argmax(axis=1) == run.y_train, p[:, OMITTED], -1)
+    of_class = [np.where(run.y_train == c, likeness, -1) for c in range(10) if c != OMITTED]
+    best = [values.argmax() for values in of_class]
+    return sorted(best, key=lambda row: -likeness[row])[:N_EXAMPLES]
+
+
+# %% Figure: such images, with the teacher's probabilities at T (filled) and at 1 (outlined)
+figure = plt.figure(figsize=(17, 5.6))
+figure.suptitle(f"A student that never saw a {OMITTED} recognises {100 * soft_before:.0f} % of them, "
+                f"and {100 * soft_after:.0f} % with one bias corrected; taught by labels, "
+                f"{100 * hard_before:.0f} %")
+left, middle, right = figure.subfigures(1, 3, width_ratios=[1, 1.1, 1.3])
+left.suptitle(f"The teacher at T = {T} (filled) and T = 1", size=12, weight="normal")
+cells = left.subplots(N_EXAMPLES, 2, width_ratios=[1, 2.4])
+colors = [VERMILLION if digit == OMITTED else BLUE for digit in range(10)]
+for row, (picture, bars) in zip(most_like_a_three(first), cells):
+    picture.imshow(first.X_train[row].reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
+    picture.set(xticks=[], yticks=[], xlabel=f"label {first.y_train[row]}")
+    logits = predict(first.teacher, first.X_train[[row]])[0]
+    p, p_at_1 = soften(logits, temperature=T), soften(logits, temperature=1)
+    bars.bar(range(10), p, color=colors)
+    bars.bar(range(10), p_at_1, fill=False, edgecolor=BLACK)
+    top = max(p[OMITTED], p_at_1[OMITTED])
+    bars.text(OMITTED, top + 0.04, f"{p[OMITTED]:.2f}", color=VERMILLION, ha="center")
+    bars.set(xticks=range(10), ylim=(0, 1.1), yticks=[0, 1])
+cells[-1, 1].set_xlabel("probability of each digit")
+
+# %% Threes recognised against the temperature
+sweep = middle.subplots()
+recall = 100 * np.array(list(soft.values()))    # (temperatures, runs, before and after)
+for i, text, color, marker in ((1, "one bias corrected", GREEN, "s"), (0, "as trained", BLUE, "o")):
+    line = band(sweep, TEMPERATURES, recall[:, :, i].T, color=color, marker=marker)
+    sweep.annotate(text, line.get_xydata()[0], (12, -14), textcoords="offset points", color=color)
+reference(sweep, 100 * ceiling, "its teacher")
+reference(sweep, 100 * hard_before, "taught by labels")
+sweep.set_xscale("log", base=2)
+sweep.set_xticks(TEMPERATURES, TEMPERATURES)
+sweep.set(xlabel="temperature T", ylabel="threes recognised in %", ylim=(-3, 108),
+          title=f"A high temperature shows what a {OMITTED} is")
+
+# %% Accuracy against the number of labels
+ax = right.subplots()
+scores(ax, N_LABELS, {"all images, a teacher of all labels": no_label,
+                      "n images, a teacher of all labels": same_images,
+                      "all images, a teacher of n labels": small_teacher,
+                      "n labels, no teacher": labels}, xlabel="n",
+       title=f"{100 * labels[:, 0].mean():.0f} % right with {N_LABELS[0]} labels, "
+             f"{100 * no_label.mean():.0f} % with a teacher")
+ax.set_xlim(0.85 * N_LABELS[0], 12 * N_LABELS[0])    # room for the legend
+ax.legend(loc="lower right", fontsize=9, title="the student is shown", alignment="left")
 demo.finish(figure)

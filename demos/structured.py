@@ -1,14 +1,15 @@
-"""Which units of a network can go, and is it faster without them?
+"""Which units can a network do without, and is it faster without them?
 
-MATH5836 week 10, section 10.2.1; Molchanov, Tyree, Karras, Aila and Kautz 2016. A convolutional network for
-real digits loses filters and units: many at once, and a few at a time with a little training after each loss.
+MATH5836 week 10, section 10.2.1; Molchanov, Tyree, Karras, Aila and Kautz 2016. A convolutional
+network for digits loses filters and units: many at once, or a few at a time with a little
+training after each step.
 
-You will see two cheap scores beside what they stand for, the oracle: the change of the cost when a unit is
-really removed; what is left of the accuracy with and without training afterwards; and time against
+You will see two cheap scores beside the oracle that they approximate, the change of the cost when
+a unit is really removed; the accuracy against the units that are left; and time against
 multiply-accumulates.
 
-Predict first: is the filter with the smallest weights the one that is missed least? And if the network may
-train after each loss, how much does it matter which units went?
+Predict first: is the filter with the smallest weights the one that is missed least? And if the
+network may train after each step, how much does it matter which units were removed?
 """
 # %% Constants
 import copy
@@ -21,7 +22,7 @@ from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
 from tinyml.compression.report import compare, macs, milliseconds
 from tinyml.compression.structured import remove_units, unit_scores, units_to_keep
 from tinyml.data import digits, train_test_split
-from tinyml.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from tinyml.nn import Conv2d, Flatten, Linear, MaxPool2d, Module, ReLU, Sequential
 from tinyml.optim import Adam
 from tinyml.train import accuracy, fit
 
@@ -30,162 +31,170 @@ RUNS = 2 if demo.quick else 5             # networks, each with its own split of
 EPOCHS = 6 if demo.quick else 30          # of training before anything is removed
 UNITS = (16, 32, 64)                      # filters, filters and units of the full network
 REMOVED = np.arange(0, 97, 8)             # units removed at once, of 112
-THIRD = 40                                # the number of them in the title and the claim
-STEP = 28 if demo.quick else 8            # units removed at a time, with training after each
-REPAIR = 1                                # epochs of that training
-LEFT = 16                                 # units in the smallest network
+THIRD = 40                                # the number of them in the title and in a claim
+STEP = 28 if demo.quick else 8            # units removed at a time, an epoch of training after each
+LEFT = np.arange(sum(UNITS), 15, -STEP)   # units left after these steps
 SCORED = 256                              # training images that the scores look at
-TIMED = 8 if demo.quick else 40          # rounds of the clock
-CRITERIA = {"oracle": (VERMILLION, "D", "oracle"), "taylor": (BLUE, "o", "Taylor"),
-            "activation": (GREEN, "s", "mean activation"), "norm": (ORANGE, "^", "weight norm"),
-            "random": (BLACK, "x", "random")}
-REPAIRED = ("taylor", "random") if demo.quick else ("taylor", "activation", "norm", "random")
+ROUNDS = 8 if demo.quick else 40          # of the clock
+CRITERIA = {"oracle": ("oracle", VERMILLION, "D"), "taylor": ("Taylor", BLUE, "o"),
+            "activation": ("mean activation", GREEN, "s"), "norm": ("weight norm", ORANGE, "^"),
+            "random": ("random", BLACK, "x")}    # name, colour, marker
+REPAIRED = "taylor", "random"             # those with training after each step
 
-
-# %% Data and model
+# %% Data: digits as images
 X, y = digits()
 X = X.reshape(-1, 1, 8, 8)
 
 
-def network(rng):
+# %% Train the networks, each on its own split
+class Trained(NamedTuple):
+    model: Module
+    train: tuple                # X, y
+    test: tuple                 # X, y
+    rng: np.random.Generator
+
+
+def trained(rng):
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
     a, b, c = UNITS
-    return Sequential(Conv2d(1, a, 3, padding=1, rng=rng), ReLU(),
-                      Conv2d(a, b, 3, padding=1, rng=rng), ReLU(), MaxPool2d(2), Flatten(),
-                      Linear(16 * b, c, rng=rng), ReLU(), Linear(c, 10, rng=rng))
+    model = Sequential(Conv2d(1, a, 3, padding=1, rng=rng), ReLU(),
+                       Conv2d(a, b, 3, padding=1, rng=rng), ReLU(), MaxPool2d(2), Flatten(),
+                       Linear(16 * b, c, rng=rng), ReLU(), Linear(c, 10, rng=rng))
+    fit(model, X_train, y_train, optimizer=Adam(model.parameters(), lr=2e-3), epochs=EPOCHS,
+        batch_size=64, rng=rng)
+    return Trained(model, (X_train, y_train), (X_test, y_test), rng)
 
 
-def scored(model, X, y, criterion, rng):
-    if criterion != "random":
-        return unit_scores(model, X, y, criterion=criterion)
-    return {layer: rng.random(len(s)) for layer, s in unit_scores(model, X, y, criterion="norm").items()}
+networks = [trained(np.random.default_rng([demo.seed, run]))
+            for run in demo.progress(range(RUNS), "networks")]
+full = np.mean([accuracy(net.model, *net.test) for net in networks])
+demo.record("accuracy of the full network", full)
 
 
-# %% Experiment
-def spearman(a, b):
-    """The correlation of ranks; those who tie share the mean of theirs."""
-    return np.corrcoef(ranks(a), ranks(b))[0, 1]
+# %% Score every unit by every criterion
+def scored(model, net, criterion):
+    images, labels = net.train[0][:SCORED], net.train[1][:SCORED]
+    if criterion == "random":
+        sizes = unit_scores(model, images, labels, criterion="norm")
+        return {layer: net.rng.random(len(s)) for layer, s in sizes.items()}
+    return unit_scores(model, images, labels, criterion=criterion)
 
 
-def ranks(values):
+scores = [{criterion: scored(net.model, net, criterion) for criterion in CRITERIA}
+          for net in networks]
+
+
+# %% Compare their order with the oracle's: the correlation of ranks
+def ranks(scores):
+    """The rank of each unit of a network; ties share the mean of theirs."""
+    values = np.concatenate(list(scores.values()))
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     return (count.cumsum() - (count - 1) / 2)[place]
 
 
-def at_once(model, scores, X_test, y_test):
-    """The test accuracy with more and more units removed, and no training afterwards."""
-    return [accuracy(remove_units(model, units_to_keep(scores, k)), X_test, y_test) for k in REMOVED.tolist()]
+agreement = {criterion: np.array([np.corrcoef(ranks(of["oracle"]), ranks(of[criterion]))[0, 1]
+                                  for of in scores]) for criterion in CRITERIA}
+for criterion, values in agreement.items():
+    demo.record(f"{criterion}: rank correlation with the oracle", values.mean())
+demo.claim("Taylor's order is nearer to the oracle's than the weight norm's (least lead)",
+           (agreement["taylor"] - agreement["norm"]).min(), above=0)
+demo.claim("Taylor's order is almost the oracle's (least rank correlation)",
+           agreement["taylor"].min(), above=0.7)
 
 
-def in_steps(model, criterion, X_train, y_train, rng):
-    """The networks along the way: remove the units of least score, train, look again."""
-    models = [model]
-    while sum(map(len, scored(models[-1], X_train[:1], y_train[:1], "norm", rng).values())) - STEP >= LEFT:
-        scores = scored(models[-1], X_train[:SCORED], y_train[:SCORED], criterion, rng)
-        model = remove_units(models[-1], units_to_keep(scores, STEP))
-        fit(model, X_train, y_train, optimizer=Adam(model.parameters()), epochs=REPAIR,
-            batch_size=64, rng=rng, label=f"{criterion}, {len(models)}")
+# %% Remove many units at once, without training afterwards
+def accuracies(net, scores):
+    smaller = [remove_units(net.model, units_to_keep(scores, k)) for k in REMOVED.tolist()]
+    return [accuracy(model, *net.test) for model in smaller]
+
+
+at_once = {criterion: np.array([accuracies(net, of[criterion]) for net, of in zip(networks, scores)])
+           for criterion in CRITERIA}    # (runs, len(REMOVED)) each
+third = {criterion: hits[:, REMOVED.searchsorted(THIRD)].mean()
+         for criterion, hits in at_once.items()}
+for criterion, hit in third.items():
+    demo.record(f"{criterion}: accuracy without {THIRD} units, untrained", hit)
+demo.claim(f"{THIRD} units at once: Taylor keeps more accuracy than random (mean lead)",
+           third["taylor"] - third["random"], above=0)
+
+
+# %% Remove a few units at a time, with an epoch of training after each step
+def in_steps(net, criterion):
+    """The networks from the full one to the smallest."""
+    models = [copy.deepcopy(net.model)]
+    for left in LEFT[1:]:
+        keep = units_to_keep(scored(models[-1], net, criterion), STEP)
+        model = remove_units(models[-1], keep)
+        fit(model, *net.train, optimizer=Adam(model.parameters()), epochs=1, batch_size=64,
+            rng=net.rng, label=f"{criterion}, {left} units")
         models.append(model)
     return models
 
 
-class Findings(NamedTuple):
-    scores: np.ndarray      # (criteria, units)
-    at_once: np.ndarray     # (criteria, len(REMOVED)), accuracy without training
-    in_steps: np.ndarray    # (repaired criteria, steps), accuracy with training
+models = {criterion: [in_steps(net, criterion) for net in networks] for criterion in REPAIRED}
+repaired = {criterion: np.array([[accuracy(model, *net.test) for model in path]
+                                 for net, path in zip(networks, paths)])
+            for criterion, paths in models.items()}    # (runs, len(LEFT)) each
+half = int(np.abs(LEFT - sum(UNITS) / 2).argmin())
+for criterion, hits in repaired.items():
+    demo.record(f"{criterion}: accuracy of half of the units, trained", hits[:, half].mean())
+    demo.record(f"{criterion}: accuracy of the smallest network, trained", hits[:, -1].mean())
+demo.claim("with training, half of the units cost Taylor's network (points)",
+           100 * (full - repaired["taylor"][:, half].mean()), at_most=3)
 
-
-networks, tests = [], []    # those of Taylor's way in each run, for the clock, and their test data
-
-
-def run(rng):
-    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
-    model = network(rng)
-    fit(model, X_train, y_train, optimizer=Adam(model.parameters(), lr=2e-3), epochs=EPOCHS, batch_size=64,
-        rng=rng)
-    scores = {c: scored(model, X_train[:SCORED], y_train[:SCORED], c, rng) for c in CRITERIA}
-    ways = {c: in_steps(copy.deepcopy(model), c, X_train, y_train, rng) for c in REPAIRED}
-    networks.append(ways["taylor"])
-    tests.append((X_test, y_test))
-    return Findings(np.array([np.concatenate(list(s.values())) for s in scores.values()]),
-                    np.array([at_once(model, s, X_test, y_test) for s in scores.values()]),
-                    np.array([[accuracy(m, X_test, y_test) for m in way] for way in ways.values()]))
-
-
-runs = [run(np.random.default_rng([demo.seed, r])) for r in demo.progress(range(RUNS), "networks")]
-scores, once, steps = (np.array(part) for part in zip(*runs))
-names = list(CRITERIA)
-rank = np.array([[spearman(s[0], row) for row in s] for s in scores])                 # (runs, criteria)
-most = once[:, :, 0].mean()
-third = once[:, :, REMOVED.searchsorted(THIRD)].mean(axis=0)
-halved = steps[:, :, sum(UNITS) // 2 // STEP].mean(axis=0)
-least = steps[:, :, -1].mean(axis=0)                                                  # of the smallest
-
-# %% The clock: the networks of one run at batch 256, in turn
-timed = networks[0][::1 if demo.quick else 3]
+# %% Measure the time of a batch of 256, and the work
+timed = models["taylor"][0][::1 if demo.quick else 3]
 batch = np.resize(X, (256, 1, 8, 8))
-times = milliseconds(timed, batch, rounds=TIMED)
-ratio = np.median(times / times[0], axis=1)
-share = np.array([macs(m, batch[:1]) for m in timed]) / macs(timed[0], batch[:1])
+times = milliseconds(timed, batch, rounds=ROUNDS)
+time_left = np.median(times / times[0], axis=1)
+work_left = np.array([macs(model, batch) for model in timed]) / macs(timed[0], batch)
+path = models["taylor"][0]
+demo.reports(compare({"full": path[0], "half of the units": path[half], "smallest": path[-1]},
+                     *networks[0].test))
+demo.record("fraction of the work left", work_left)
+demo.record("fraction of the time left", time_left)
+if not demo.quick:
+    demo.finding("time falls as the work does (correlation of the logarithms)",
+                 np.corrcoef(np.log(work_left), np.log(time_left))[0, 1], at_least=0.9)
+    demo.finding("the smallest network takes this fraction of the full one's time (batch of 256)",
+                 time_left[-1], at_most=0.5)
 
-# %% Figure
-figure, ((cloud, bare), (trained, clock)) = plt.subplots(2, 2, figsize=(12, 9.4))
-figure.suptitle(f"{THIRD} of {sum(UNITS)} units removed at once: {100 * third[1]:.0f} % right by Taylor's "
-                f"score, {100 * third[-1]:.0f} % at random")
-for i, name in ((3, "norm"), (1, "taylor")):
-    color, marker, text = CRITERIA[name]
-    cloud.plot(scores[0, 0], scores[0, i], marker, color=color, ms=5, alpha=0.8,
-               label=f"{text}: rank correlation {rank[:, i].mean():.2f}")
-for i, name in enumerate(names):
-    color, marker, text = CRITERIA[name]
-    band(bare, sum(UNITS) - REMOVED, 100 * once[:, i], color=color, marker=marker, ms=5, label=text)
-for i, name in enumerate(REPAIRED):
-    color, marker, text = CRITERIA[name]
-    band(trained, sum(UNITS) - STEP * np.arange(steps.shape[-1]), 100 * steps[:, i], color=color,
-         marker=marker, ms=5, label=text)
-seen = scores[0][[0, 1, 3]]
-least_seen = [row[row > 1e-6].min() / 1.5 for row in (seen[0], seen[1:])]
-cloud.set(xscale="log", yscale="log", ylabel="cheap score",
-          xlabel="oracle: change of the cost without the unit",
-          title="A unit's score against the truth\n(one network; each layer scaled to length 1)",
-          xlim=(least_seen[0], 1.2), ylim=(least_seen[1], 1.2))
-cloud.legend(loc="lower right", fontsize=10)
-bare.set(xlabel="units left, removed at once", ylabel="test accuracy in %", ylim=(0, 103),
-         title="Without training afterwards")
-bare.invert_xaxis()
-bare.legend(loc="lower left", fontsize=10)
-trained.set(xlabel="units left", ylabel="test accuracy in %", ylim=(0, 103),
-            title=f"Removed {STEP} at a time, an epoch of training after each")
-trained.invert_xaxis()
-trained.legend(loc="lower left", fontsize=10)
-clock.plot(100 * share, 100 * ratio, "o", color=VERMILLION, ms=8)
+# %% Figure: the scores of one network against its oracle
+figure, (cloud, hit, clock) = plt.subplots(1, 3, figsize=(17, 5.4))
+figure.suptitle(f"Without {THIRD} of {sum(UNITS)} units the network is right "
+                f"{100 * third['taylor']:.0f} % of the time if Taylor's score chooses them, "
+                f"{100 * third['random']:.0f} % if chance does")
+flat = {criterion: np.concatenate(list(of.values())) for criterion, of in scores[0].items()}
+for criterion in ("norm", "taylor"):
+    text, color, marker = CRITERIA[criterion]
+    cloud.plot(flat["oracle"], flat[criterion], marker, color=color, ms=5, alpha=0.8,
+               label=f"{text}: rank correlation {agreement[criterion].mean():.2f}")
+lowest = [values[values > 1e-6].min() / 1.5
+          for values in (flat["oracle"], np.concatenate([flat["taylor"], flat["norm"]]))]
+cloud.set(xscale="log", yscale="log", xlim=(lowest[0], 1.2), ylim=(lowest[1], 1.2),
+          xlabel="oracle: change of the cost without the unit", ylabel="score",
+          title="Taylor's score is nearer to the oracle than the weight norm")
+cloud.legend(loc="upper left", fontsize=10)
+
+# %% Accuracy against the units left, at once (solid) and in steps with training (dashed)
+for criterion, hits in at_once.items():
+    text, color, marker = CRITERIA[criterion]
+    hit.plot(sum(UNITS) - REMOVED, 100 * np.median(hits, axis=0), color=color, marker=marker, ms=5,
+             label=text)
+for criterion, hits in repaired.items():
+    text, color, marker = CRITERIA[criterion]
+    band(hit, LEFT, 100 * hits, color=color, marker=marker, ms=5, linestyle="--",
+         label=f"{text}, trained after each step")
+hit.set(xlabel="units left", ylabel="test accuracy in %", ylim=(0, 103),
+        title=f"A little training repairs what {STEP} units did")
+hit.invert_xaxis()
+hit.legend(loc="lower left", fontsize=9)
+
+# %% Time against work
+clock.plot(100 * work_left, 100 * time_left, "o", color=VERMILLION, ms=8)
 clock.plot([0, 100], [0, 100], "--", color=BLACK, lw=1.3)
 clock.text(52, 45, "time = work", va="top")
 clock.set(xlabel="multiply-accumulates left in %", ylabel="time left in %, batch of 256",
-          title="Smaller arrays are faster, and need no special software", xlim=(0, 105),
-          ylim=(0, max(105, 105 * ratio.max())))
-
-# %% Claims
-demo.record("accuracy of the full network", most)
-for i, name in enumerate(names):
-    demo.record(f"{name}: rank correlation with the oracle", rank[:, i].mean())
-    demo.record(f"{name}: accuracy without {THIRD} units, untrained", third[i])
-for i, name in enumerate(REPAIRED):
-    demo.record(f"{name}: accuracy of half of the units, trained", halved[i])
-    demo.record(f"{name}: accuracy of the smallest network, trained", least[i])
-demo.reports(compare({"full": networks[0][0], "half of the units": networks[0][sum(UNITS) // 2 // STEP],
-                      "smallest": networks[0][-1]}, *tests[0]))
-demo.record("share of the work", share)
-demo.record("share of the time", ratio)
-demo.claim("Taylor agrees with the oracle better than the weight norm (rank correlation, least lead)",
-           (rank[:, 1] - rank[:, 3]).min(), above=0)
-demo.claim("and almost fully (least rank correlation of a network)", rank[:, 1].min(), above=0.7)
-demo.claim(f"{THIRD} units at once: Taylor keeps more accuracy than random (lead in the mean)",
-           third[1] - third[-1], above=0)
-demo.claim(f"removed in steps of {STEP}, with training, half of the units cost Taylor's network (points)",
-           100 * (most - halved[0]), at_most=3)
-if not demo.quick:
-    demo.finding("time falls as the work does (correlation of the logarithms)",
-                 np.corrcoef(np.log(share), np.log(ratio))[0, 1], at_least=0.9)
-    demo.finding("the smallest network takes this share of the time of the full one (batch of 256)",
-                 ratio[-1], at_most=0.5)
+          xlim=(0, 105), ylim=(0, max(105, 105 * time_left.max())),
+          title="Smaller arrays need less time")
 demo.finish(figure)

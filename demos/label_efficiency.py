@@ -1,16 +1,18 @@
 """How many labels can images without labels replace?
 
-MATH5836 week 10, section 10.3, remark 10.3.1. Four encoders learn from 1,257 digits without labels: MAE restores
-hidden patches, SimCLR and MoCo tell images apart, BYOL predicts its own slow copy. Then they get labels, for 1 %
-of the images (one per digit) up to all. A linear probe uses frozen features; fine-tuning also moves the encoder.
-The baselines are raw pixels, an untrained encoder, and a network that learns from the labels alone. The 540 test
-images are used for the accuracy only.
+MATH5836 week 10, section 10.3, remark 10.3.1. Four encoders learn from 1,258 digits without
+labels: MAE restores hidden patches, SimCLR and MoCo tell images apart, BYOL predicts its own
+slow copy. Then they get labels, for 1 % of the images (one per digit) up to all. A linear probe
+uses frozen features; fine-tuning also moves the encoder. The baselines are raw pixels, an
+untrained encoder, and a network that learns from the labels alone. The 539 test images are used
+for the accuracy only.
 
-You will see the accuracy against the number of labels, median and band over draws of the labelled images, the
-same draws for all; and how many labels pixels need to be as good as the best features with ten.
+You will see the accuracy against the number of labels, median and band over draws of the
+labelled images, the same draws for all; and how many labels pixels need to be as good as the
+best features with ten.
 
-Predict first: how accurate is a probe on pixels with ten labels, one per digit? Where do the curves meet? With
-the fewest labels, does fine-tuning help or harm?
+Predict first: how accurate is a probe on pixels with ten labels, one per digit? Where do the
+curves meet? With the fewest labels, does fine-tuning help or harm?
 """
 # %% Constants
 import math
@@ -36,11 +38,11 @@ from tinyml.train import accuracy, fit
 demo = start(__file__, __doc__)
 ENCODER = (64, 128, 64) if demo.quick else (64, 256, 256, 128)    # pixels to features
 EMBEDDING = 64                                        # size of what the losses act on
-WIDTH, LAYERS = (16, 1) if demo.quick else (48, 2)    # of the transformer, from 16 patches to features
+WIDTH, LAYERS = (16, 1) if demo.quick else (48, 2)    # of the transformer for patches
 EPOCHS = {"MAE": 2, "SimCLR": 30, "MoCo": 8, "BYOL": 4} if demo.quick else {
     "MAE": 80, "SimCLR": 300, "MoCo": 120, "BYOL": 80}
 VIEW = compose(random_affine(rotate=0.35, scale=0.2, shear=0.3, shift=0.5), add_noise(0.2))
-PROBED = (0.01, 0.1, 1) if demo.quick else (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)    # fractions of the labels
+PROBED = (0.01, 0.1, 1) if demo.quick else (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)    # of the labels
 TUNED = (0.01, 1) if demo.quick else (0.01, 0.05, 0.2, 1)
 DRAWS, TUNED_DRAWS = (4, 1) if demo.quick else (20, 3)
 L2 = 1e-4                                             # penalty of the probe
@@ -60,7 +62,8 @@ def plan(parameters, epochs, batch_size, lr):
 
     def rate(t):
         return linear_warmup(t, max(1, n_steps // 20)) * cosine_decay(t, n_steps)
-    return dict(optimizer=optimizer, schedule=LambdaLR(optimizer, rate), epochs=epochs, batch_size=batch_size)
+    return dict(optimizer=optimizer, schedule=LambdaLR(optimizer, rate), epochs=epochs,
+                batch_size=batch_size)
 
 
 # %% MAE: restore hidden patches
@@ -80,18 +83,21 @@ class Patches(nn.Module):
 
 
 def mae(epochs, rng):
-    model = MaskedAutoencoder(16, 4, d_model=WIDTH, num_layers=LAYERS, decoder_dim=32, decoder_layers=1, nhead=4,
+    model = MaskedAutoencoder(16, 4, d_model=WIDTH, num_layers=LAYERS, decoder_dim=32,
+                              decoder_layers=1, nhead=4,
                               rng=rng)
 
     def loss_of(model, x):
         return masked_patch_loss(model, patches(x), mask_ratio=0.75, rng=rng)
-    fit(model, X_train, loss_of=loss_of, rng=rng, label="MAE", **plan(model.parameters(), epochs, 64, 3e-3))
+    fit(model, X_train, loss_of=loss_of, rng=rng, label="MAE",
+        **plan(model.parameters(), epochs, 64, 3e-3))
     return Patches(model)
 
 
 # %% SimCLR: find the other view of an image among those of the batch
 def simclr(epochs, rng):
-    encoder, head = mlp_encoder(*ENCODER, rng=rng), projection_head(ENCODER[-1], EMBEDDING, rng=rng)
+    encoder = mlp_encoder(*ENCODER, rng=rng)
+    head = projection_head(ENCODER[-1], EMBEDDING, rng=rng)
     train_simclr(encoder, head, X_train, view=VIEW, temperature=0.7, rng=rng,
                  **plan([*encoder.parameters(), *head.parameters()], epochs, 256, 3e-3))
     return encoder
@@ -101,7 +107,8 @@ def simclr(epochs, rng):
 def moco(epochs, rng):
     encoder = mlp_encoder(*ENCODER, rng=rng)
     query = nn.Sequential(encoder, projection_head(ENCODER[-1], EMBEDDING, rng=rng))
-    train_moco(MoCo(query, queue_size=1024, momentum=0.99, temperature=0.7), X_train, view=VIEW, rng=rng,
+    train_moco(MoCo(query, queue_size=1024, momentum=0.99, temperature=0.7), X_train, view=VIEW,
+               rng=rng,
                label="MoCo", **plan(query.parameters(), epochs, 128, 2e-3))
     return encoder
 
@@ -114,17 +121,20 @@ def byol(epochs, rng):
     encoder = mlp_encoder(*ENCODER, rng=rng)
     model = BYOL(nn.Sequential(encoder, head(ENCODER[-1])), head(EMBEDDING), base=0.97,
                  n_steps=epochs * math.ceil(len(X_train) / 128))
-    train_byol(model, X_train, view=VIEW, rng=rng, label="BYOL", **plan(model.model.parameters(), epochs, 128, 2e-3))
+    train_byol(model, X_train, view=VIEW, rng=rng, label="BYOL",
+               **plan(model.model.parameters(), epochs, 128, 2e-3))
     return encoder
 
 
 # %% Four encoders that have seen no label, one untrained, and no encoder at all
 PRETEXTS = {"MAE": mae, "SimCLR": simclr, "MoCo": moco, "BYOL": byol}
 rngs = demo.rng.spawn(len(PRETEXTS))
-encoders = {name: pretrain(EPOCHS[name], rng) for (name, pretrain), rng in zip(PRETEXTS.items(), rngs)}
+encoders = {name: PRETEXTS[name](EPOCHS[name], rng) for name, rng in zip(PRETEXTS, rngs)}
 encoders |= {"untrained": mlp_encoder(*ENCODER, rng=demo.rng), "pixels": nn.Sequential()}
-centers = {name: extract_features(encoder, X_train).mean(axis=0) for name, encoder in encoders.items()}
-bodies = {name: nn.Sequential(encoder, UnitLength(centers[name])) for name, encoder in encoders.items()}
+bodies = {}
+for name, encoder in encoders.items():
+    center = extract_features(encoder, X_train).mean(axis=0)
+    bodies[name] = nn.Sequential(encoder, UnitLength(center))
 
 
 # %% Experiment 1: a linear probe on frozen features
@@ -133,8 +143,10 @@ def probe_scores(body):
     train, test = extract_features(body, X_train), extract_features(body, X_test)
 
     def score(rows, rng):
-        return accuracy(linear_probe(train[rows], y_train[rows], l2=L2, tolerance=1e-4), test, y_test)
-    return label_efficiency(score, y_train, PROBED, draws=DRAWS, rng=np.random.default_rng(demo.seed))
+        head = linear_probe(train[rows], y_train[rows], l2=L2, tolerance=1e-4)
+        return accuracy(head, test, y_test)
+    return label_efficiency(score, y_train, PROBED, draws=DRAWS,
+                            rng=np.random.default_rng(demo.seed))
 
 
 probed = {name: probe_scores(body) for name, body in demo.progress(bodies.items(), "probes")}
@@ -143,7 +155,8 @@ probed = {name: probe_scores(body) for name, body in demo.progress(bodies.items(
 # %% What do ten labels give, and how many would pixels need for the same?
 def label_counts(fractions):
     sizes = np.bincount(y_train)
-    return np.array([sum(max(1, round(fraction * size)) for size in sizes) for fraction in fractions])
+    return np.array([sum(max(1, round(fraction * size)) for size in sizes)
+                     for fraction in fractions])
 
 
 n_probed = label_counts(PROBED)
@@ -152,11 +165,15 @@ best = max(PRETEXTS, key=lambda name: medians[name][0])
 level = medians[best][0]
 pixels_need = labels_needed(n_probed, medians["pixels"], level)
 for name, values in medians.items():
-    demo.record(f"probe on {name}: median accuracy", values, "labels: " + " ".join(map(str, n_probed)))
+    demo.record(f"probe on {name}: median accuracy", values,
+                "labels: " + " ".join(map(str, n_probed)))
 demo.record(f"labels that pixels need for the accuracy of {best} with {n_probed[0]}", pixels_need)
-demo.claim(f"features learned without labels need ten labels (median accuracy on {best})", level, at_least=ENOUGH)
-demo.claim("pixels are worse with ten labels (median accuracy)", medians["pixels"][0], within=(0.5, 0.75))
-demo.claim("pixels need many more for the same accuracy (ratio)", min(pixels_need, n_probed[-1]) / n_probed[0],
+demo.claim(f"features learned without labels need ten labels (median accuracy on {best})", level,
+           at_least=ENOUGH)
+demo.claim("pixels are worse with ten labels (median accuracy)", medians["pixels"][0],
+           within=(0.5, 0.75))
+demo.claim("pixels need many more for the same accuracy (ratio)",
+           min(pixels_need, n_probed[-1]) / n_probed[0],
            at_least=FACTOR)
 
 
@@ -168,14 +185,16 @@ def tune(encoder, head, rows, rng, rates, steps):
 
     def loss_of(model, x, y):
         return F.cross_entropy(model(Tensor(VIEW(x, rng))), y)
-    model = fine_tune(encoder, head, X_train[rows], y_train[rows], epochs=epochs, batch_size=size, rng=rng,
+    model = fine_tune(encoder, head, X_train[rows], y_train[rows], epochs=epochs, batch_size=size,
+                      rng=rng,
                       loss_of=loss_of, **rates)
     return accuracy(model, X_test, y_test)
 
 
 def tuned_scores(score):
     """Test accuracies, shape (TUNED_DRAWS, len(TUNED))."""
-    return label_efficiency(score, y_train, TUNED, draws=TUNED_DRAWS, rng=np.random.default_rng(demo.seed))
+    return label_efficiency(score, y_train, TUNED, draws=TUNED_DRAWS,
+                            rng=np.random.default_rng(demo.seed))
 
 
 # %% ... which start from a linear probe, or at random
@@ -193,29 +212,35 @@ def from_labels_alone(rows, rng):
     return tune(encoder, head, rows, rng, SCRATCH_RATES, SCRATCH_STEPS)
 
 
-tuned = {name: tuned_scores(from_probe(bodies[name])) for name in demo.progress(list(PRETEXTS), "fine-tuning")}
+tuned = {name: tuned_scores(from_probe(bodies[name]))
+         for name in demo.progress(list(PRETEXTS), "fine-tuning")}
 tuned["labels alone"] = tuned_scores(from_labels_alone)
 
 # %% Do labels alone catch up, and what is lost with all labels?
 n_tuned = label_counts(TUNED)
 tuned_medians = {name: np.median(values, axis=0) for name, values in tuned.items()}
 alone_need = labels_needed(n_tuned, tuned_medians["labels alone"], level)
-with_all = max(medians[name][-1] for name in PRETEXTS), max(tuned_medians[name][-1] for name in PRETEXTS)
+with_all = [medians[name][-1] for name in PRETEXTS]
+with_all += [tuned_medians[name][-1] for name in PRETEXTS]
 for name, values in tuned_medians.items():
-    demo.record(f"fine-tuned, {name}: median accuracy", values, "labels: " + " ".join(map(str, n_tuned)))
-demo.record(f"labels that a network needs without pre-training for the accuracy of {best}", alone_need)
-demo.claim("a network that learns from labels alone needs more than ten for the same accuracy (ratio)",
+    demo.record(f"fine-tuned, {name}: median accuracy", values,
+                "labels: " + " ".join(map(str, n_tuned)))
+demo.record(f"labels that a network needs without pre-training for the accuracy of {best}",
+            alone_need)
+demo.claim("a network that learns from labels alone needs more for that accuracy (ratio)",
            min(alone_need, n_tuned[-1]) / n_tuned[0], above=1)
-demo.claim("with all labels, the best features lose nothing against pixels (difference of medians)",
+demo.claim("with all labels, the best features are no worse than pixels (difference of medians)",
            max(with_all) - medians["pixels"][-1], above=-0.03 if demo.quick else -0.01)
 
 # %% Figure
 figure, (left, right) = plt.subplots(1, 2, figsize=(14, 6), sharey=True)
 as_many = f"{pixels_need:.0f}" if math.isfinite(pixels_need) else "no number of"
-figure.suptitle(f"A probe with {n_probed[0]} labels on {best} features is {100 * level:.0f} % accurate: on pixels "
-                f"that takes {as_many} labels")
-scores(left, n_probed, probed, xlabel="labels", ylim=(35, 100), title="A linear probe on frozen features")
-scores(right, n_tuned, tuned, ticks=n_probed, xlabel="labels", title="Encoder and head fine-tuned, with views")
+figure.suptitle(f"A probe with {n_probed[0]} labels on {best} features is {100 * level:.0f} % "
+                f"accurate: on pixels that takes {as_many} labels")
+scores(left, n_probed, probed, xlabel="labels", ylim=(35, 100),
+       title="A linear probe on frozen features")
+scores(right, n_tuned, tuned, ticks=n_probed, xlabel="labels",
+       title="Encoder and head fine-tuned, with views")
 if math.isfinite(pixels_need):
     left.annotate("", (pixels_need, 100 * level), (n_probed[0], 100 * level),
                   arrowprops=dict(arrowstyle="<->", color=BLACK, linewidth=1.5))

@@ -1,15 +1,18 @@
 """What do two views of a sensor's series have in common?
 
-MATH5836 week 10, section 10.3.2, step 1; Eldele et al. 2021, TS-TCC, section 3.1; Um et al. 2017. Three sensors
-on a moving body record one of six activities. The activities differ in how the sensors move together: the ratios
-of their frequencies, their phases, short shocks. Strength, speed and timing are random.
+MATH5836 week 10, section 10.3.2, step 1; Eldele et al. 2021, TS-TCC, section 3.1; Um et al.
+2017. Three sensors on a moving body record one of six activities. The activities differ in how
+the sensors move together: the ratios of their frequencies, their phases, short shocks.
+Strength, speed and timing are random.
 
-You will see a series of every activity; how much each kind of view changes the strength, the speed and the timing
-of a series, and the phase between two sensors, of which only the last tells the class; and the accuracy of linear
-probes on raw values, power spectra and cross spectra with few labels.
+You will see a series of every activity; how much each kind of view changes the strength, the
+speed and the timing of a series, and the phase between two sensors, of which only the last
+tells the class; and the accuracy of linear probes on raw values, power spectra and cross
+spectra with few labels.
 
-Predict first: a view that cuts a series into pieces and shuffles them looks violent. Which of these properties
-survive it? And a power spectrum shows every frequency of every sensor: can it tell a left turn from a right one?
+Predict first: a view that cuts a series into pieces and shuffles them looks violent. Which of
+these properties survive it? And a power spectrum shows every frequency of every sensor: can it
+tell a left turn from a right one?
 """
 # %% Constants
 import matplotlib.pyplot as plt
@@ -38,8 +41,10 @@ DRAWS = 8 if demo.quick else 40         # of the labels
 PER_CLASS = (1, 2, 5, 10, 50)           # labels
 LENGTH = 128                            # times
 VIEWS = {
-    "jitter 0.3": jitter(strength=0.3), "scale 0.3": scale(strength=0.3), "zero 0.2": zero(fraction=0.2),
-    "permute 5": permute(segments=5), "crop 96": crop(size=96), "resized crop 0.6": resized_crop(smallest=0.6),
+    "jitter 0.3": jitter(strength=0.3), "scale 0.3": scale(strength=0.3),
+    "zero 0.2": zero(fraction=0.2),
+    "permute 5": permute(segments=5), "crop 96": crop(size=96),
+    "resized crop 0.6": resized_crop(smallest=0.6),
 }
 PROPERTIES = ["strength", "speed", "timing", "phase between\nsensors"]
 LEFT, RIGHT = (list(ACTIVITIES).index(name) for name in ("turn left", "turn right"))
@@ -48,10 +53,10 @@ LEFT, RIGHT = (list(ACTIVITIES).index(name) for name in ("turn left", "turn righ
 X, y = make_activities(N, length=LENGTH, rng=demo.rng)
 X_test, y_test = make_activities(N, length=LENGTH, rng=demo.rng)
 steady, label = make_activities(N, length=LENGTH, sigma=0, rng=demo.rng)
-steady = steady[label <= RIGHT]         # sway and turns: all three sensors have one frequency, without noise
+steady = steady[label <= RIGHT]         # sway and turns: one frequency in all sensors, no noise
 
 
-# %% Experiment 1: the strength, speed and timing of a series, and the phase between its first two sensors
+# %% Experiment 1: strength, speed and timing of a series, and the phase between two sensors
 def properties(x):
     """Logarithms of strength and frequency, and the two phases in turns, shape (4, N)."""
     spectrum = np.fft.rfft(x * np.hanning(x.shape[2]))
@@ -66,21 +71,23 @@ def properties(x):
 
 
 def change(view, x, rng):
-    """The median change of each property in %: of its ratio, or of half a turn, the most that a phase can change."""
+    """The median change of each property in %; of a phase, in % of half a turn."""
     difference = np.abs(properties(view(x, rng)) - properties(x))
     ratios, turns = np.expm1(difference[:2]), difference[2:]
     half_turns = 2 * np.minimum(turns, 1 - turns)
     return 100 * np.median(np.concatenate([ratios, half_turns]), axis=1)
 
 
-changes = np.array([change(view, steady, demo.rng) for view in VIEWS.values()])    # (views, properties)
+changes = [change(view, steady, demo.rng) for view in VIEWS.values()]
+changes = np.array(changes)             # (views, properties)
 
 # %% What does each view keep?
 strength, speed, timing, phase = changes.T
 shuffled, resized = list(VIEWS).index("permute 5"), list(VIEWS).index("resized crop 0.6")
 for name, row in zip(VIEWS, changes):
     demo.record(f"{name}: change of strength, speed, timing, phase", row, "%")
-demo.claim("no view changes the phase between sensors by much (largest median, % of half a turn)", phase.max(),
+demo.claim("no view changes the phase between sensors by much (largest median, % of half a turn)",
+           phase.max(),
            at_most=10)
 demo.claim("shuffling changes the timing far more than the phase (ratio of the medians)",
            timing[shuffled] / max(phase[shuffled], 0.1), at_least=5)
@@ -99,7 +106,7 @@ def power(x):
 
 
 def cross(x):
-    """The power, and the products F_a(f) F_b(f)* of pairs of sensors: what an expert would choose."""
+    """The power, and F_a(f) F_b(f)* for pairs of sensors: what an expert would choose."""
     F = spectra(x)
     pairs = F * np.roll(F, 1, axis=1).conj()
     pairs = pairs / np.abs(pairs).mean(axis=2, keepdims=True)
@@ -113,18 +120,22 @@ def features(f):
     return unit(Tensor(train)).data, unit(Tensor(test)).data
 
 
-kinds = {"cross spectra": features(cross), "power spectra": features(power), "raw values": features(np.asarray)}
+kinds = {"cross spectra": features(cross), "power spectra": features(power),
+         "raw values": features(np.asarray)}
 
 
 # %% ... and a linear probe with few labels
 def probed(train, test, rng):
     """Test accuracies with each number of labels, from a new draw."""
     draws = [draw_labels(y, n, rng=rng) for n in PER_CLASS]
-    return [accuracy(linear_probe(train[rows], y[rows], l2=1e-3, tolerance=1e-4), test, y_test) for rows in draws]
+    heads = [linear_probe(train[rows], y[rows], l2=1e-3, tolerance=1e-4) for rows in draws]
+    return [accuracy(head, test, y_test) for head in heads]
 
 
-curves = {name: np.array([probed(*parts, rng) for rng in demo.progress(demo.rng.spawn(DRAWS), name)])
-          for name, parts in kinds.items()}
+curves = {}
+for name, parts in kinds.items():
+    rngs = demo.progress(demo.rng.spawn(DRAWS), name)
+    curves[name] = np.array([probed(*parts, rng) for rng in rngs])    # (DRAWS, len(PER_CLASS))
 
 
 # %% Left or right: the two turns alone, with 50 labels each
@@ -141,26 +152,32 @@ turning = {name: 100 * np.median([tell_turns(*parts, rng) for rng in demo.rng.sp
 
 # %% What can these features tell?
 for name, values in curves.items():
-    demo.record(f"{name}: median accuracy by labels per class", 100 * np.median(values, axis=0), "%")
+    demo.record(f"{name}: median accuracy by labels per class", 100 * np.median(values, axis=0),
+                "%")
     demo.record(f"{name}: left or right, 50 labels each", turning[name], "%")
 demo.claim("raw values tell little with 10 labels per class (median accuracy, %)",
            100 * np.median(curves["raw values"][:, 3]), at_most=33)
-demo.claim("power spectra cannot tell left from right (accuracy, % of two classes)", turning["power spectra"],
+demo.claim("power spectra cannot tell left from right (accuracy, % of two classes)",
+           turning["power spectra"],
            within=(35, 65))
-demo.claim("cross spectra can (accuracy, % of two classes)", turning["cross spectra"], at_least=75)
+demo.claim("cross spectra can (accuracy, % of two classes)", turning["cross spectra"],
+           at_least=75)
 
 # %% Figure
 figure = plt.figure(figsize=(13, 8.6))
-figure.suptitle(f"Views change strength, speed and timing by up to {changes[:, :3].max():.0f} %, the phase between "
-                f"sensors by at most {phase.max():.0f} %")
+figure.suptitle(f"Views change strength, speed and timing by up to {changes[:, :3].max():.0f} %, "
+                f"the phase between sensors by at most {phase.max():.0f} %")
 grid = figure.add_gridspec(2, 2, height_ratios=[0.8, 1], width_ratios=[1, 1.2])
-top, left, right = figure.add_subplot(grid[0, :]), figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
+top = figure.add_subplot(grid[0, :])
+left, right = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
 for k, name in enumerate(ACTIVITIES):
     begin = 1.15 * k * LENGTH
     for sensor, color in enumerate((BLUE, VERMILLION, GREEN)):
-        top.plot(begin + np.arange(LENGTH), X[y == k][0][sensor] - 7 * sensor, color=color, linewidth=1)
+        top.plot(begin + np.arange(LENGTH), X[y == k][0][sensor] - 7 * sensor, color=color,
+                 linewidth=1)
     top.text(begin + LENGTH / 2, 6, name, ha="center")
-top.set(title="One series of each activity, its three sensors one below the other", xlabel="time", xticks=[],
+top.set(title="One series of each activity, its three sensors one below the other", xlabel="time",
+        xticks=[],
         yticks=[], ylim=(-19, 8))
 top.grid(False)
 top.spines[:].set_visible(False)
@@ -168,7 +185,8 @@ top.spines[:].set_visible(False)
 # %% Figure: the table of changes, and the probes
 left.imshow(np.minimum(changes, 60), cmap="Blues", aspect="auto", vmin=0, vmax=75)
 for (i, j), value in np.ndenumerate(changes):
-    left.text(j, i, f"{value:.0f} %", ha="center", va="center", color="white" if value > 40 else "black")
+    left.text(j, i, f"{value:.0f} %", ha="center", va="center",
+              color="white" if value > 40 else "black")
 left.set_xticks(range(4), PROPERTIES)
 left.set_yticks(range(len(VIEWS)), VIEWS)
 left.set_title("Median change by each view (phases: of half a turn)")

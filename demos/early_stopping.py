@@ -167,7 +167,7 @@ RISK = r"excess risk $E\|\hat\beta - \beta\|^2$"
 figure, (paths, ratios, features) = plt.subplots(1, 3, figsize=(18, 5.4))
 gap = 100 * abs(best_ratio - 1)
 figure.suptitle(f"At p = n descent stopped at its best is within {gap:.0f} % of the best "
-                f"ridge, and {peak:.0f} times as good as the minimum norm")
+                f"ridge, and has 1/{peak:.0f} of the minimum norm's risk")
 lam = matching_lam(T, lr=best_stop(N)[1], n_samples=N)
 for samples, color, style, marker in ((path_descent, VERMILLION, "-", "o"),
                                       (path_ridge, BLUE, "--", "s")):
@@ -180,7 +180,7 @@ paths.text(3e-3, 4, "descent, stopped at t", color=DARK[VERMILLION], ha="right")
 paths.text(2e-3, 0.55, "ridge, dashed", color=DARK[BLUE])
 paths.set(xscale="log", yscale="log", ylim=(0.05, 40), ylabel=RISK,
           xlabel=r"penalty $\lambda = 1 / (n \eta t)$   (less shrinkage $\rightarrow$)",
-          title=f"p = n = {N}: both minima are equally low")
+          title=f"p = n = {N}: both minima are almost equally low")
 paths.invert_xaxis()
 
 # %% Their ratio at every step, and its bound

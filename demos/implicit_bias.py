@@ -251,6 +251,8 @@ for name, height in (("descent", 1e-6), ("SGD", 1e-9), ("momentum", 1e-12)):
     i = np.argmax(middle[name] < height) or PASSES    # where it gets so low, or the end
     race.text(t[i], middle[name][i], name, color=TEXT[name], ha="center", va="center",
               bbox=dict(facecolor="white", edgecolor="none", pad=1))
+late = 3 * PASSES // 4
+race.text(late, 10 * bounds["SGD"][late], "bound of SGD", ha="left", va="bottom")
 race.text(PASSES, distance["Adam"][-1] * 2, "Adam", color=TEXT["Adam"], ha="right", va="bottom")
 race.set(xlabel="passes over the data", ylabel=r"distance $\|\beta_t - X^+y\|$",
          ylim=(1e-16, 20), title=f"{N} samples, {P} parameters (bounds dashed)")

@@ -236,3 +236,10 @@ def test_a_file_is_written_whole_or_not_at_all(small, tmp_path, monkeypatch):
     model.words = np.array(["a"])
     with pytest.raises(TypeError, match="^encode_array: array must hold real numbers"):
         save_compressed(model, path)
+
+
+def test_a_skeleton_that_deflates_a_thousand_times_can_be_read(tmp_path):
+    model = nn.ReLU()
+    model.zeros = [0] * 100_000
+    save_compressed(model, tmp_path / "model")
+    assert load_compressed(tmp_path / "model").zeros == model.zeros

@@ -5,7 +5,7 @@ SHARING, TESTS = "tinyml.compression.weight_sharing", "test_weight_sharing.py"
 
 CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
     Exercise(
-        name="initial_centroids", target=f"{SHARING}:initial_centroids", level=1, minutes=10, keep=2,
+        name="initial_centroids", target=f"{SHARING}:initial_centroids", level=1, minutes=10,
         task="Place k centroids before k-means starts, by three rules",
         tests=(f"{TESTS}::test_the_three_starts_lie_among_the_values",
                f"{TESTS}::test_random_starts_are_any_of_the_values_by_the_rng_alone",
@@ -14,54 +14,52 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                "linear: np.linspace from the smallest to the largest. density: the quantiles (j + 1/2) / k. "
                "random: k of the values without replacement, sorted.",
                "np.linspace(values.min(), values.max(), k); np.quantile(values, (np.arange(k) + ...) / k); "
-               "np.sort(rng.choice(values, k, replace=...)), after check_rng(\"initial_centroids\", rng) and a "
-               "ValueError if k > values.size; a ValueError for any other init"),
+               "np.sort(rng.choice(values.ravel(), k, replace=...)), after _check_draw(values, k, rng)"),
+        also=("_check_draw refuses a missing rng, and more centroids than values: call it before you draw.",),
         mistakes=(
             Mistake("np.linspace(values.min(), values.max(), k)",
                     "np.linspace(values.min(), values.max(), k, endpoint=False)",
                     "The last centroid lies at the largest value: the largest weights matter most."),
-            Mistake("np.sort(rng.choice(values, k, replace=False))", "np.sort(values[:k])",
-                    "The first k values are no random ones: draw them, with rng."),
-            Mistake("    check_rng(\"initial_centroids\", rng)\n",
+            Mistake("np.sort(rng.choice(values.ravel(), k, replace=False))", "np.sort(values[:k])",
+                    "The first k values are not random: draw them, with rng."),
+            Mistake("    _check_draw(values, k, rng)\n",
                     "    rng = np.random.default_rng(0) if rng is None else rng\n",
-                    "A missing rng is refused with a TypeError, by check_rng: do not make up one of your own."),
-            Mistake("    if init != \"random\":\n", "    if False:\n",
-                    "Any other init must be refused with a ValueError; yours takes it for random."),
+                    "A missing rng is refused with a TypeError, by _check_draw: do not make up one of your own."),
             Mistake("(np.arange(k) + 0.5) / k", "np.linspace(0, 1, k)",
                     "Quantiles from 0 to 1 give the two outer centroids half as many values: take (j + 1/2) "
                     "/ k."),
             Mistake("(np.arange(k) + 0.5) / k", "np.arange(k) / k",
                     "The middle of each share is wanted, (j + 1/2) / k; yours lean towards the small values."),
             Mistake("replace=False", "replace=True", "Each value is drawn once at most: without replacement."),
-            Mistake("np.sort(rng.choice(values, k, replace=False))", "rng.choice(values, k, replace=False)",
+            Mistake("np.sort(rng.choice(values.ravel(), k, replace=False))", "rng.choice(values.ravel(), k, replace=False)",
                     "Centroids come in increasing order: sort what was drawn."),
             Mistake("np.linspace(values.min(), values.max(), k)",
                     "np.linspace(-np.abs(values).max(), np.abs(values).max(), k)",
                     "From the smallest to the largest value, not symmetric around 0."))),
     Exercise(
-        name="assign", target=f"{SHARING}:assign", level=2, minutes=15, keep=3, after=("initial_centroids",),
-        task="Find the nearest centroid of every value, of two as near the smaller",
+        name="assign", target=f"{SHARING}:assign", level=2, minutes=15, after=("initial_centroids",),
+        task="Find the nearest centroid of every value, ties go to the smaller one",
         tests=(f"{TESTS}::test_the_code_is_the_nearest_centroid_and_of_two_the_smaller",),
         hints=("Between sorted centroids the borders are the midpoints. Which stretch does a value lie in?",
                "borders (k - 1,) = (c_j + c_(j+1)) / 2; np.searchsorted(borders, values) counts the borders "
                "below a value.",
-               "borders = centroids[:-1] / 2 + centroids[1:] / 2; return np.searchsorted(...), whose side "
+               "borders = (centroids[:-1] + centroids[1:]) / 2; return np.searchsorted(...), whose side "
                "decides about ties"),
         mistakes=(
             Mistake("np.searchsorted(borders, values)", 'np.searchsorted(borders, values, side="right")',
                     "On a midpoint the smaller centroid wins: the side is left."),
-            Mistake("centroids[:-1] / 2 + centroids[1:] / 2", "centroids[1:]",
+            Mistake("(centroids[:-1] + centroids[1:]) / 2", "centroids[1:]",
                     "The borders are the midpoints between centroids, not the centroids."),
             Mistake("np.searchsorted(borders, values)", "centroids[np.searchsorted(borders, values)]",
                     "The codes are asked for, j, not the values of the centroids, c_j."),
-            Mistake("centroids[:-1] / 2 + centroids[1:] / 2", "centroids[1:] / 2 - centroids[:-1] / 2",
+            Mistake("(centroids[:-1] + centroids[1:]) / 2", "(centroids[1:] - centroids[:-1]) / 2",
                     "A midpoint is half the sum of two neighbours, not half the difference."),
             Mistake("np.searchsorted(borders, values)", "np.searchsorted(borders, values) + 1",
                     "Codes begin at 0: the number of borders below a value is its code."),
             Mistake("np.searchsorted(borders, values)", "np.searchsorted(borders, values.ravel())",
                     "The codes have the shape of the values, whatever it is."))),
     Exercise(
-        name="kmeans", target=f"{SHARING}:kmeans", level=3, minutes=30, keep=2, after=("assign",),
+        name="kmeans", target=f"{SHARING}:kmeans", level=3, minutes=30, after=("assign",),
         task="Alternate the two steps of Lloyd until no code changes, and keep the errors",
         tests=(f"{TESTS}::test_lloyd_never_raises_the_error_and_ends_at_a_fixed_point",
                f"{TESTS}::test_it_ends_after_the_first_move_that_changes_no_code",
@@ -69,35 +67,34 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                f"{TESTS}::test_a_centroid_without_values_stays_where_it_is",
                f"{TESTS}::test_between_two_centroids_a_value_moves_the_smaller",
                f"{TESTS}::test_the_number_of_moves_is_bounded_and_the_last_error_is_that_of_the_centroids"),
-        hints=("Give codes, note the error, stop if no code changed, else move each centroid to the mean of its "
-               "values. Running sums only make it fast; `assign` is not at hand, but takes one line here.",
-               "errors has the sum of squares before each move and at the end: one more than there were "
-               "moves. counts = np.bincount(codes, minlength=k), sums = np.bincount(codes, values, k); a "
-               "centroid without values stays.",
-               'values = _values("kmeans", values); for move in range(max_iter + 1): codes = '
-               "np.searchsorted(centroids[:-1] / 2 + centroids[1:] / 2, values); errors.append(float(...)); if "
-               "move == max_iter or codes are those before: break; centroids = np.where(counts > 0, sums / "
-               "np.maximum(counts, 1), centroids); after the loop return centroids, errors"),
+        hints=("Assign codes, note the error, stop if no code changed, otherwise move each centroid to the mean of "
+               "its values.",
+               "assign(values, centroids) gives the codes, means(values, codes, centroids) the next centroids. errors "
+               "has the sum of squares before each move and at the end: one more than there were moves.",
+               "values = values.ravel(); for move in range(max_iter + 1): codes = ...; errors.append(float(...)); if "
+               "move == max_iter or the codes are those before: break; centroids, before = ..., codes; after the "
+               "loop return centroids, errors"),
         mistakes=(
-            Mistake("np.where(counts > 0, totals / np.maximum(counts, 1), centroids)",
-                    "np.sort(totals / np.maximum(counts, 1))",
+            Mistake("means(values, codes, centroids), codes\n",
+                    "np.bincount(codes, weights=values, minlength=k) / np.maximum(np.bincount(codes, minlength=k), 1), "
+                    "codes\n        centroids = np.sort(centroids)\n",
                     "A centroid without values stays where it is; yours jumps to 0."),
-            Mistake("** 2).sum()))", "** 2).mean()))", "The error is the sum of squares, not their mean."),
-            Mistake("if move == max_iter or before is not None and (ends == before).all():", "if move == 1:",
+            Mistake("np.sum((values - centroids[codes]) ** 2)", "np.mean((values - centroids[codes]) ** 2)",
+                    "The error is the sum of squares, not their mean."),
+            Mistake("if move == max_iter or np.array_equal(codes, before):", "if move == 1:",
                     "One move is not the end: go on until no code changes."),
-            Mistake("if move == max_iter or before is not None and (ends == before).all():", "if move == max_iter:",
+            Mistake("if move == max_iter or np.array_equal(codes, before):", "if move == max_iter:",
                     "It ends after the first move that changes no code; yours goes on to max_iter."),
             Mistake("errors.append(", "move and errors.append(",
                     "errors begins with that of the first centroids, before any move."),
-            Mistake("(ends == before).all():\n", "(ends == before).all():\n            errors.pop()\n",
+            Mistake("np.array_equal(codes, before):\n", "np.array_equal(codes, before):\n            errors.pop()\n",
                     "errors ends with that of the last centroids: note it before you stop."),
             Mistake("range(max_iter + 1)", "range(max_iter)",
                     "After the last move the error is taken once more: errors has an entry more than there "
                     "were moves."),
-            Mistake("totals / np.maximum(counts, 1)", "(centroids + totals / np.maximum(counts, 1)) / 2",
-                    "A centroid moves all the way to the mean of its values, not half the way."),
-            Mistake('side="right"', 'side="left"',
-                    "On a midpoint a value belongs to the smaller centroid, as in assign."))),
+            Mistake("means(values, codes, centroids), codes",
+                    "(centroids + means(values, codes, centroids)) / 2, codes",
+                    "A centroid moves all the way to the mean of its values, not half the way."))),
     Exercise(
         name="lookup", target=f"{SHARING}:lookup", level=2, minutes=15, after=("assign",),
         task="Look up the weight of every code, and sum the gradients of each shared value",
@@ -108,20 +105,20 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                "with_zero = np.append(codebook.dtype.type(0), codebook); return with_zero[codes], (lambda g: "
                "np.bincount(codes.ravel(), weights=..., minlength=...)[1:].astype(g.dtype),)"),
         mistakes=(
-            Mistake(", minlength=len(with_zero))[1:]", ")[1:]",
+            Mistake(", minlength=len(with_zero))", ")",
                     "A shared value that no weight uses has the gradient 0, and must not be missing: "
                     "minlength."),
-            Mistake("minlength=len(with_zero))[1:]", "minlength=len(with_zero))[:-1]",
+            Mistake("sums[1:]", "sums[:-1]",
                     "Code 0 is that of the zeros and has no centroid: leave out the first sum, not the last."),
-            Mistake("return np.bincount(codes.ravel(), weights=g.ravel(), "
-                    "minlength=len(with_zero))[1:].astype(g.dtype)",
+            Mistake("sums = np.bincount(codes.ravel(), weights=g.ravel(), minlength=len(with_zero))\n"
+                    "        return sums[1:].astype(g.dtype)",
                     "out = np.zeros(len(with_zero), g.dtype)\n        out[codes] = g\n        return out[1:]",
                     "An assignment with repeated indices keeps the last one only: the gradients are to be "
                     "summed."),
             Mistake("weights=g.ravel(), ", "",
                     "You count the places of each code; weigh each with its gradient."),
-            Mistake("return np.bincount(codes.ravel(), weights=g.ravel(), "
-                    "minlength=len(with_zero))[1:].astype(g.dtype)",
+            Mistake("sums = np.bincount(codes.ravel(), weights=g.ravel(), minlength=len(with_zero))\n"
+                    "        return sums[1:].astype(g.dtype)",
                     "sums = np.bincount(codes.ravel(), weights=g.ravel(), minlength=len(with_zero))[1:]\n"
                     "        return sums / np.maximum(np.bincount(codes.ravel(), "
                     "minlength=len(with_zero))[1:], 1)",

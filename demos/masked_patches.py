@@ -85,7 +85,7 @@ for i, hidden in enumerate(mask):
     weight = np.linalg.solve(C[np.ix_(v, v)], C[v])
     linear[i] = (centre + (test[i].ravel() - centre)[v] @ weight).reshape(test[i].shape)
 
-# %% The autoencoder restores hidden patches better than the simpler guesses
+# %% The error on hidden pixels, of the autoencoder and of the simpler guesses
 guesses = {"autoencoder": restored.data, "similar images": nearest, "linear guess": linear,
            "mean patch": np.broadcast_to(train.mean(axis=0), test.shape)}
 errors = {name: std ** 2 * ((guess - test)[mask] ** 2).mean() for name, guess in guesses.items()}

@@ -105,6 +105,14 @@ def test_the_loss_is_the_mean_square_of_hidden_patches(rng, N, mask_ratio, norma
     assert_allclose(loss.item(), ((x_hat.data - target)[mask] ** 2).mean(), rtol=1e-5)
 
 
+@given(rng=rngs, N=st.integers(1, 3))
+def test_the_encoder_knows_where_a_patch_is(rng, N):
+    """The same patches at other places have other encodings, not only in another order."""
+    model, patches = autoencoder(rng), anything(rng, (N, 4, 3)).astype(np.float32)
+    moved = model.encode(patches[:, [1, 2, 3, 0]]).data
+    assert np.abs(moved - model.encode(patches).data[:, [1, 2, 3, 0]]).max() > 1e-3
+
+
 def test_each_position_has_its_own_prediction():
     """With nearly all hidden, mask tokens differ by their positions alone."""
     x_hat, mask = reconstruct(autoencoder(RNG, 9), np.ones((1, 9, 3), np.float32), mask_ratio=0.89, rng=RNG)

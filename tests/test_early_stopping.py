@@ -271,5 +271,5 @@ def test_epochs_at_a_step_are_the_filter_of_that_step():
 
 
 def test_a_filter_with_another_number_of_entries_is_refused():
-    with pytest.raises(ValueError, match="filter_risk: f must have 1 entries for this X, got 2"):
+    with pytest.raises(ValueError, match="filter_risk: f must have 1 entries here, got 2"):
         filter_risk(np.ones((2, 2)), [1, 1], [1, 1], sigma2=0)

@@ -380,8 +380,8 @@ def test_inputs_are_not_modified_and_results_are_not_views_of_them():
     (lambda: iterates([[1]], [1], sgd(1e9), [ALL] * 99),
      "iterates: beta must stay finite, got NaN or infinity; take a smaller lr"),
     (lambda: sign_fit([[1, 0], [0, 1]], [1, 2]),
-     r"sign_fit: X sign\(X'y\) must be a positive multiple of y, got \[1\. 1\.\] for y"),
-    (lambda: sign_fit([[0]], [1]), "sign_fit: X sign.* must be a positive multiple of y"),
+     r"sign_fit: X sign\(X'y\) must be c y for a c > 0, got \[1\. 1\.\]"),
+    (lambda: sign_fit([[0]], [1]), "sign_fit: X sign.* must be c y"),
     (lambda: make_rare_features([1, 0]), "labels must be 1 or -1, got"),
 ])
 def test_what_no_contract_can_say_is_refused(call, message):

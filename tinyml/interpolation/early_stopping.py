@@ -93,11 +93,11 @@ def filter_risk(X, beta, f, *, sigma2):
     """
     _, s, Vh = svd(X)
     if f.shape[-1] != len(s):
-        raise ValueError(f"filter_risk: f must have {len(s)} entries for this X, "
-                         f"got {f.shape[-1]}")
+        raise ValueError(f"filter_risk: f must have {len(s)} entries here, got {f.shape[-1]}")
     seen = Vh @ beta                 # v_i'beta, (rank,)
     unseen = beta - Vh.T @ seen      # (I - V V') beta, (p,)
-    bias2 = np.sum((1 - f) ** 2 * seen ** 2, axis=-1) + np.sum(unseen ** 2)
+    shrunk = np.sum((1 - f) ** 2 * seen ** 2, axis=-1)
+    bias2 = shrunk + np.sum(unseen ** 2)
     variance = sigma2 * np.sum((f / s) ** 2, axis=-1)
     return bias2 + variance
 
@@ -217,7 +217,9 @@ def _hat(X, y, lam):
     Uf = U * f[..., None, :]                    # U diag(f), (*lam.shape, n, rank)
     fitted = Uf @ (U.T @ y)                     # (*lam.shape, n) or (*lam.shape, n, k)
     leverage = np.sum(Uf * U, axis=-1)          # (*lam.shape, n)
-    return fitted, leverage if y.ndim == 1 else leverage[..., None]
+    if y.ndim == 2:
+        leverage = leverage[..., None]
+    return fitted, leverage
 
 
 def _matching_filters(t):
@@ -227,5 +229,6 @@ def _matching_filters(t):
     maxima are larger.
     """
     u = np.linspace(0, min(t, 8), 80_001)[1:]
-    left = np.exp(-u) if t == np.inf else (1 - u / t) ** t
-    return u, 1 - left, u / (1 + u)
+    f_ridge = u / (1 + u)
+    f_descent = 1 - np.exp(-u) if t == np.inf else 1 - (1 - u / t) ** t
+    return u, f_descent, f_ridge

@@ -237,8 +237,7 @@ def sign_fit(X, y):
     c = y @ X @ direction / (y @ y)
     rounding = 1e-9 * np.linalg.norm(y)
     if c <= 0 or np.linalg.norm(X @ direction / c - y) > rounding:
-        raise ValueError("sign_fit: X sign(X'y) must be a positive multiple of y, got "
-                         f"{X @ direction} for y = {y}")
+        raise ValueError(f"sign_fit: X sign(X'y) must be c y for a c > 0, got {X @ direction}")
     return direction / c
 
 

@@ -106,11 +106,11 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
         hints=("Three things add up: what the filter shrinks of beta, what X cannot see of it, and the noise.",
                "With _, s, Vh = svd(X): seen = Vh @ beta, (rank,), are the v_i'beta, and beta - Vh.T @ seen is what "
                "X cannot see. f may have leading axes: sum over its last one.",
-               "bias2 = np.sum((1 - f) ** 2 * seen ** 2, axis=-1) + the squared length of the unseen part; "
-               "variance = sigma2 * np.sum(..., axis=-1); return bias2 + variance"),
+               "shrunk = np.sum((1 - f) ** 2 * seen ** 2, axis=-1); bias2 = shrunk + the squared norm of the unseen "
+               "part; variance = sigma2 * np.sum(..., axis=-1); return bias2 + variance"),
         mistakes=(
             Mistake(" + np.sum(unseen ** 2)", "",
-                    "The part of beta that X cannot see is lost too: add its squared length."),
+                    "The part of beta that X cannot see is lost too: add its squared norm."),
             Mistake("np.sum(unseen ** 2)", "np.sum(beta ** 2)",
                     "Not all of beta is unseen: subtract what X sees of it, V V'beta."),
             Mistake("(1 - f) ** 2 * seen ** 2", "f ** 2 * seen ** 2",

@@ -1,4 +1,4 @@
-"""The laws of what comes after pre-training: features, probe, neighbours, fine-tuning."""
+"""The laws of downstream: features, linear probe, neighbours, fine-tuning."""
 import copy
 import math
 
@@ -29,7 +29,7 @@ def network(rng, d=4, out=3):
 
 
 def labelled(rng, n, d, n_classes):
-    """Features, and labels of which each class has one at least."""
+    """Features and labels, with each class at least once."""
     labels = rng.permutation(np.arange(n) % n_classes)
     return rng.standard_normal((n, d)) + 0.5 * labels[:, None], labels
 
@@ -48,7 +48,7 @@ def problems(draw):
 # ------------------------------------------------------------ features
 
 @given(rng=rngs, n=st.integers(1, 9), batch_size=st.integers(1, 9), unit_length=st.booleans())
-def test_features_are_those_of_evaluation_mode_and_leave_the_encoder_alone(rng, n, batch_size, unit_length):
+def test_features_come_from_evaluation_mode_and_the_encoder_stays_as_it_is(rng, n, batch_size, unit_length):
     encoder, X = network(rng), rng.standard_normal((n, 4)).astype(np.float32)
     before = encoder.state_dict()
     features = extract_features(encoder, X, unit_length=unit_length, batch_size=batch_size)
@@ -61,7 +61,7 @@ def test_features_are_those_of_evaluation_mode_and_leave_the_encoder_alone(rng, 
     assert_allclose(features, expected, rtol=1e-4, atol=1e-5)    # batches of another size round otherwise
 
 
-def test_maps_are_flattened_zero_features_stay_zero_and_nan_is_refused():
+def test_maps_are_flattened_and_zero_features_stay_zero():
     class Maps(nn.Module):
         def forward(self, x):
             return x.reshape(-1, 2, 2)
@@ -127,7 +127,7 @@ def test_no_other_head_is_better(problem, rng):
 
 
 @given(problem=problems(), rng=rngs, scale=st.sampled_from([0.1, 3.0]))
-def test_rotating_moving_and_scaling_the_features_changes_no_probability(problem, rng, scale):
+def test_rotating_shifting_and_scaling_the_features_changes_no_probability(problem, rng, scale):
     """Scaled by c, the same probabilities cost c^-2 of the penalty: so l2 goes with c^2."""
     features, labels, l2 = problem
     rotation = np.linalg.qr(rng.standard_normal((features.shape[1],) * 2))[0]
@@ -151,7 +151,7 @@ def test_the_probe_is_the_same_far_from_the_origin(rng, far):
 
 
 @given(rng=rngs, n=st.integers(2, 20), d=st.integers(1, 4))
-def test_equal_features_leave_the_frequencies_of_the_classes(rng, n, d):
+def test_equal_features_give_the_frequencies_of_the_classes(rng, n, d):
     labels = np.append([0, 1], rng.integers(0, 2, n - 2))
     head = linear_probe(np.tile(rng.standard_normal(d), (n, 1)), labels)
     assert_allclose(head.weight.data, 0, atol=1e-12)    # centred features are 0 up to rounding
@@ -159,7 +159,7 @@ def test_equal_features_leave_the_frequencies_of_the_classes(rng, n, d):
 
 
 @given(rng=rngs, duplicate=st.integers(2, 4))
-def test_the_penalty_is_per_sample_so_showing_each_row_more_often_changes_nothing(rng, duplicate):
+def test_the_penalty_is_per_sample_so_repeating_each_row_changes_nothing(rng, duplicate):
     features, labels = labelled(rng, 9, 3, 3)
     once, often = (linear_probe(np.repeat(features, k, axis=0), np.repeat(labels, k), l2=1e-2, tolerance=1e-9)
                    for k in (1, duplicate))
@@ -175,7 +175,7 @@ def test_a_stronger_penalty_gives_a_smaller_head_and_the_probe_is_deterministic(
     assert linear_probe(features.astype(np.float32), labels).weight.dtype == np.float32
 
 
-def test_the_solver_says_when_it_did_not_arrive():
+def test_an_unreached_tolerance_is_an_error():
     with pytest.raises(RuntimeError, match="minimize: the gradient must come down"):
         linear_probe(np.eye(3), [0, 1, 2], max_iter=1)
 
@@ -198,7 +198,7 @@ def slow_knn(features, labels, queries, k, metric):
 
 @given(rng=rngs, n=st.integers(1, 8), d=st.integers(1, 4), data=st.data(),
        metric=st.sampled_from(["cosine", "euclidean"]))
-def test_neighbours_are_those_of_a_slow_loop(rng, n, d, data, metric):
+def test_neighbours_agree_with_a_slow_loop(rng, n, d, data, metric):
     k = data.draw(st.integers(1, n))
     features, queries, labels = rng.standard_normal((n, d)), rng.standard_normal((5, d)), rng.integers(0, 3, n)
     if metric == "cosine":
@@ -218,7 +218,7 @@ def test_ties_go_to_the_earlier_row_and_to_the_nearer_voter(rng, n, k):
 
 @given(rng=rngs, n=st.integers(1, 6), scale=st.floats(0.01, 100))
 def test_by_cosines_a_zero_vector_is_at_distance_1_from_all(rng, n, scale):
-    """It is farther than what points the same way, cos > 0, and nearer than what points the other way."""
+    """It is farther than a vector with cos > 0, and nearer than one with cos < 0."""
     side = rng.integers(-1, 2, n)
     features = side[:, None] * np.stack([rng.uniform(0.5, 2, n), rng.uniform(-1, 1, n)], axis=1)
     assert_array_equal(knn(features, side + 1, [[scale, 0]]), [side.max() + 1])
@@ -227,7 +227,7 @@ def test_by_cosines_a_zero_vector_is_at_distance_1_from_all(rng, n, scale):
 
 @given(rng=rngs)
 def test_distances_are_computed_in_float64(rng):
-    """4096^2 is 2^24, where float32 knows even numbers only; and cos t = 1 - t^2 / 2 is 1 for it at t < 2e-4."""
+    """From 4096^2 = 2^24 on, float32 has even numbers only, and its cos t = 1 - t^2 / 2 is 1 for t < 2e-4."""
     order = rng.permutation(5)
     far, narrow = np.float32([4096 + order]).T, np.stack([np.ones(5), 4e-5 * order], axis=1).astype(np.float32)
     assert_array_equal(knn(far, order, np.float32([[4095], [4098.25]]), metric="euclidean"), [0, 2])
@@ -236,7 +236,7 @@ def test_distances_are_computed_in_float64(rng):
 
 @given(rng=rngs, far=st.sampled_from([1e3, 1.7e9, -1e12]), d=st.integers(1, 3))
 def test_neighbours_far_from_the_origin(rng, far, d):
-    """Unix times, say, and a cluster near 0 besides: steps of 5, and queries that are off by 1."""
+    """Steps of 5 far away (Unix times, say), and a cluster near 0; queries are off by 1."""
     order = rng.permutation(20)
     features = np.concatenate([5.0 * order[:, None] + far + np.zeros(d), 1e-3 * order[:, None] + np.zeros(d)])
     queries = features + np.repeat([1, 1e-4], 20)[:, None]
@@ -246,7 +246,7 @@ def test_neighbours_far_from_the_origin(rng, far, d):
 
 
 @given(rng=rngs, n=st.integers(1, 9), scale=st.floats(0.01, 100))
-def test_one_neighbour_knows_every_training_point_and_cosine_knows_no_length(rng, n, scale):
+def test_the_nearest_neighbour_of_a_training_point_is_itself_and_cosines_ignore_lengths(rng, n, scale):
     features, labels = rng.standard_normal((n, 3)), rng.integers(0, 4, n)
     for metric in ("cosine", "euclidean"):
         assert_array_equal(knn(features, labels, features, metric=metric), labels)
@@ -264,7 +264,7 @@ def tuned(rng, encoder, head, *, lrs=(1e-2, 1e-1), epochs=2, **options):
 
 @settings(max_examples=10)
 @given(rng=rngs, frozen=st.sampled_from([(0, 0), (0, 1), (1, 0), (1, 1)]))
-def test_each_part_moves_at_its_own_rate_and_not_at_all_at_rate_0(rng, frozen):
+def test_each_part_moves_at_its_own_learning_rate_and_not_at_all_at_0(rng, frozen):
     encoder, head = network(rng), nn.Linear(3, 2, rng=rng)
     before = copy.deepcopy((encoder, head))
     model = tuned(rng, encoder, head, lrs=np.multiply(frozen, 1e-2))
@@ -277,7 +277,7 @@ def test_each_part_moves_at_its_own_rate_and_not_at_all_at_rate_0(rng, frozen):
 
 @given(rng=rngs)
 @settings(max_examples=10)
-def test_the_first_step_of_adam_has_the_length_of_its_rate(rng):
+def test_the_first_step_of_adam_has_the_length_of_its_learning_rate(rng):
     encoder, head = nn.Linear(4, 3, rng=rng), nn.Linear(3, 2, rng=rng)
     X, y = rng.standard_normal((8, 4)).astype(np.float32), rng.integers(0, 2, 8)
     model = fine_tune(encoder, head, X, y, encoder_lr=1e-3, head_lr=1e-2, epochs=1, batch_size=8, rng=rng)
@@ -286,7 +286,7 @@ def test_the_first_step_of_adam_has_the_length_of_its_rate(rng):
         assert_allclose(change.max(), lr, rtol=1e-2)    # lr g / (|g| + eps), with float32 weights
 
 
-def test_the_rates_end_at_zero_on_a_cosine_and_training_learns():
+def test_the_learning_rates_follow_a_cosine_to_zero_and_training_learns():
     rng = np.random.default_rng(0)
     encoder, head = nn.Linear(4, 3, rng=rng), nn.Linear(3, 2, rng=rng)
     steps = []

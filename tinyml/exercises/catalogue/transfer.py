@@ -5,12 +5,48 @@ SSL = "tinyml.selfsupervised"
 
 CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of sensors", (
     Exercise(
+        name="linear_probe", target=f"{SSL}.downstream:linear_probe", level=2, minutes=25,
+        task="Find the best linear head on frozen features, with an objective of the engine and L-BFGS",
+        tests=laws_of("downstream", "test_at_the_optimum_the_gradient_of_the_engine_is_zero",
+                      "test_no_other_head_is_better", "test_a_class_without_a_row_is_refused",
+                      "test_the_penalty_is_per_sample_so_repeating_each_row_changes_nothing",
+                      "test_a_stronger_penalty_gives_a_smaller_head_and_the_probe_is_deterministic",
+                      "test_an_unreached_tolerance_is_an_error"),
+        hints=("Write the objective as a function without arguments, and let minimize find its minimum.",
+               "A head of zeros in float64, head(z) for the logits (n, C), F.cross_entropy for the mean of -ln "
+               "softmax, l2 / 2 times the sum of the squared weights. Without centring, it works too, but in more "
+               "steps; with it, b moves by -W mean at the end. b has mean 0.",
+               "def objective(): return F.cross_entropy(head(z), labels) + ...; minimize(objective, "
+               "head.parameters(), tolerance=tolerance, max_iter=max_iter); then b = head.bias.data - "
+               "head.weight.data @ mean, head.bias.data = b - b.mean(), and both p.data = "
+               "p.data.astype(features.dtype), p.grad = None"),
+        also=("A class 0..C-1 without a row is a ValueError: labels must hold every class 0..C-1, got none "
+              "of class 1.", "The parameters of the head have no gradient."),
+        mistakes=(
+            Mistake("l2 / 2 * (head.weight ** 2).sum()", "l2 * (head.weight ** 2).sum()",
+                    "The penalty is l2/2 ||W||^2; yours is twice that."),
+            Mistake("l2 / 2 * (head.weight ** 2).sum()", "l2 / 2 * (head.weight ** 2).mean()",
+                    "||W||_F^2 is the sum of the squared weights, not their mean."),
+            Mistake("l2 / 2 * (head.weight ** 2).sum()",
+                    "l2 / 2 * ((head.weight ** 2).sum() + (head.bias ** 2).sum())",
+                    "Only W has a penalty; you shrink b as well."),
+            Mistake("F.cross_entropy(head(z), labels) + penalty",
+                    "len(labels) * F.cross_entropy(head(z), labels) + penalty",
+                    "The loss is the mean over the samples; with the sum, l2 weighs less the more rows there "
+                    "are."),
+            Mistake("head.bias.data - head.weight.data @ mean", "head.bias.data",
+                    "The head was trained on centred features: for others b must move by -W mean."),
+            Mistake("head.bias.data - head.weight.data @ mean", "head.bias.data + head.weight.data @ mean",
+                    "W (z - mean) + b = W z + (b - W mean): subtract W mean."),
+            Mistake("p.data.astype(features.dtype), None", "p.data.astype(np.float32), None",
+                    "The head has the dtype of the features: you round float64 to float32."))),
+    Exercise(
         name="knn", target=f"{SSL}.downstream:knn", level=2, minutes=25,
         hide=("_squares", "_cosine"),
         task="Give each query the majority label of its k nearest features",
-        tests=laws_of("downstream", "test_neighbours_are_those_of_a_slow_loop",
+        tests=laws_of("downstream", "test_neighbours_agree_with_a_slow_loop",
                       "test_ties_go_to_the_earlier_row_and_to_the_nearer_voter",
-                      "test_one_neighbour_knows_every_training_point_and_cosine_knows_no_length",
+                      "test_the_nearest_neighbour_of_a_training_point_is_itself_and_cosines_ignore_lengths",
                       "test_by_cosines_a_zero_vector_is_at_distance_1_from_all",
                       "test_distances_are_computed_in_float64",
                       "test_neighbours_far_from_the_origin"),

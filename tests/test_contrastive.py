@@ -1,16 +1,14 @@
-"""The laws of contrastive losses: who is a negative, what leaves them as they are, where gradients point."""
+"""The laws of contrastive losses: who is a negative, what does not change them, where gradients point."""
 import math
-import tracemalloc
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, gradcheck
-from tinyml.selfsupervised.contrastive import alignment, info_nce, nt_xent, uniformity
+from tinyml.selfsupervised.contrastive import alignment, info_nce, nt_xent, similarities, uniformity
 
 EPS, EPS32 = np.finfo(np.float64).eps, np.finfo(np.float32).eps
 usual = st.floats(0.05, 10)
@@ -60,6 +58,13 @@ def nt_xent_slowly(z1, z2, T):
 
 # ------------------------------------------------------------ NT-Xent
 
+@given(z=views(), rng=rngs)
+def test_similarities_are_the_cosines_of_all_pairs_of_rows(z, rng):
+    a, b = z[0], rng.permutation(z[1])[:rng.integers(len(z[1]) + 1)]    # fewer rows, or none
+    expected = np.reshape([cos(u, v) for u in a for v in b], (len(a), len(b)))
+    assert_allclose(similarities(a, b).data, expected, rtol=0, atol=10 * EPS)
+
+
 @given(z=views(), T=usual)
 def test_nt_xent_is_equation_10_1_in_a_slow_loop(z, T):
     assert_allclose(nt_xent(*z, temperature=T).item(), nt_xent_slowly(*z, T), rtol=1e-12, atol=1e-12)
@@ -77,7 +82,7 @@ def test_lengths_order_and_which_view_comes_first_do_not_matter(z, T, rng):
     z1, z2 = z
     slack = 50 * EPS * (1 + 1 / T)
     loss, (g1, g2) = with_gradients(nt_xent, z1, z2, temperature=T)
-    lengths = 10 ** rng.uniform(-11, 6, (2, len(z1), 1))    # none below SHORT
+    lengths = 10 ** rng.uniform(-11, 6, (2, len(z1), 1))    # none below 1e-12, which counts as zero
     longer, (h1, h2) = with_gradients(nt_xent, lengths[0] * z1, lengths[1] * z2, temperature=T)
     assert_allclose(longer, loss, rtol=0, atol=slack)
     assert_allclose(h1 * lengths[0], g1, rtol=0, atol=slack / T)    # twice as long turns half as fast
@@ -99,8 +104,8 @@ def test_the_gradient_is_orthogonal_to_each_embedding(z, T, dtype):
 
 
 @given(z=views(), T=any_temperature, dtype=st.sampled_from([np.float32, np.float64]))
-def test_it_is_the_logarithm_of_the_batch_where_all_coincide(z, T, dtype):
-    """Not B, but the 2B - 1 others are in the sum: the line of a loss that has learned nothing."""
+def test_equal_embeddings_have_the_loss_of_chance(z, T, dtype):
+    """ln(2B - 1), as the 2B - 1 others are in the sum."""
     B, D = z[0].shape
     same = np.repeat(z[0][:1], B, axis=0).astype(dtype)
     slack = 10 * D * np.finfo(dtype).eps * (1 + 1 / T)
@@ -110,11 +115,11 @@ def test_it_is_the_logarithm_of_the_batch_where_all_coincide(z, T, dtype):
 
 
 @given(B=st.integers(1, 6), T=usual)
-def test_values_that_paper_and_pencil_give(B, T):
+def test_values_that_can_be_computed_by_hand(B, T):
     one = np.eye(B)
-    learned = math.log1p((2 * B - 2) * math.exp(-1 / T))    # the views coincide, the things are orthogonal
+    learned = math.log1p((2 * B - 2) * math.exp(-1 / T))    # views coincide, things are orthogonal
     assert_allclose(nt_xent(one, one, temperature=T).item(), learned, rtol=1e-12, atol=1e-14)
-    away = math.log(1 + (2 * B - 2) * math.exp(1 / T))      # the views are opposite, the rest is orthogonal
+    away = math.log(1 + (2 * B - 2) * math.exp(1 / T))      # views are opposite, things orthogonal
     assert_allclose(nt_xent(one, -one, temperature=T).item(), away, rtol=1e-12)
 
 
@@ -147,43 +152,13 @@ def test_float32_stays_near_float64_at_any_temperature(z, T):
         assert_allclose(g, h, rtol=0, atol=8 * slack / (T * shortest))
 
 
-@given(z=views(dtype=np.float32), T=any_temperature, rng=rngs)
-def test_zero_vectors_are_orthogonal_to_all_and_do_not_move(z, T, rng):
-    """And so are vectors shorter than 1e-12, whose true gradient would be 1e12 times as long as usual."""
-    zero = rng.random((2, len(z[0]))) < 0.5
-    short = np.float32(rng.choice([0, 1e-13, 1e-42]))
-    z = [np.where(nothing[:, None], short, a) for nothing, a in zip(zero, z)]
+@given(z=views(dtype=np.float32), T=usual, rng=rngs)
+def test_zero_vectors_are_orthogonal_to_all(z, T, rng):
+    zero = rng.random((2, len(z[0]), 1)) < 0.5
+    z = np.where(zero, np.float32(0), z)
     loss, gradients = with_gradients(nt_xent, *z, temperature=T)
-    assert math.isfinite(loss) and np.isfinite(gradients).all()
-    assert not np.array(gradients)[zero].any()
-    if T >= 0.05:
-        z = [np.where(nothing[:, None], 0, a) for nothing, a in zip(zero, z)]
-        assert_allclose(loss, nt_xent_slowly(*z, T), rtol=1e-5, atol=30 * EPS32 / T)
-
-
-@given(z=views(), T=usual)
-def test_a_second_backward_adds_the_same_gradients_again(z, T):
-    """As `Tensor.backward` promises: a vjp leaves what it keeps as it is."""
-    tensors = [Tensor(a, requires_grad=True) for a in z]
-    loss = nt_xent(*tensors, temperature=T)
-    loss.backward()
-    first = [t.grad for t in tensors]
-    loss.backward()
-    for t, g in zip(tensors, first):
-        assert_array_equal(t.grad, 2 * g, "a second backward must give the same gradients once more")
-
-
-def test_one_large_array_is_all_that_it_needs():
-    """Forward and backward on 2B = 1024: the similarities, 4 MB, and less than 3 MB of (2B, D) besides."""
-    z = [Tensor(a, requires_grad=True) for a in np.ones((2, 512, 64), np.float32)]
-    nt_xent(*z, temperature=0.5).backward()
-    for a in z:
-        a.grad = None
-    tracemalloc.start()
-    nt_xent(*z, temperature=0.5).backward()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak <= 1024 * 1024 * 4 + 3e6
+    assert_allclose(loss, nt_xent_slowly(*z, T), rtol=1e-5, atol=30 * EPS32 / T)
+    assert np.isfinite(gradients).all()
 
 
 # ------------------------------------------------------------ InfoNCE
@@ -221,7 +196,7 @@ def test_info_nce_keeps_its_bounds_at_any_temperature(z, T, k, dtype):
 
 
 @given(z=views(), T=usual)
-def test_nt_xent_is_info_nce_with_all_other_views_for_negatives(z, T):
+def test_nt_xent_is_info_nce_with_all_other_views_as_negatives(z, T):
     both, B = np.concatenate(z), len(z[0])
     losses = []
     for i in range(2 * B):
@@ -267,7 +242,7 @@ def test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop(z):
 
 @given(z=views(), T=usual)
 def test_nt_xent_is_alignment_and_a_softer_uniformity(z, T):
-    """(alignment / 2 - 1) / T + mean_i ln sum_(k != i) e^(s_ik / T): what draws together, what drives apart."""
+    """(alignment / 2 - 1) / T + mean_i ln sum_(k != i) e^(s_ik / T): attraction plus repulsion."""
     both = np.concatenate(z)
     u = both / np.linalg.norm(both, axis=1, keepdims=True)
     s = (u @ u.T)[~np.eye(len(u), dtype=bool)].reshape(len(u), -1) / T
@@ -276,7 +251,7 @@ def test_nt_xent_is_alignment_and_a_softer_uniformity(z, T):
     assert_allclose(nt_xent(*z, temperature=T).item(), expected, rtol=0, atol=50 * EPS * (1 + 1 / T))
 
 
-def test_uniformity_knows_the_circle_and_the_sphere():
+def test_uniformity_of_the_circle_and_of_the_sphere():
     angle = 2 * np.pi * np.arange(64) / 64
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     with_self = math.exp(-4) * np.i0(4.0)    # the mean over the circle; 64 points are exact to rounding
@@ -285,34 +260,3 @@ def test_uniformity_knows_the_circle_and_the_sphere():
     assert abs(uniformity(many).item() - (-4 + 8 / 200)) < 0.01    # s is nearly N(0, 1/D)
     same = uniformity(np.ones((3, 2), np.float32))
     assert abs(same.item()) < 10 * EPS32 and same.dtype == np.float32
-
-
-# ------------------------------------------------------------ errors
-
-Z = np.ones((2, 3))
-
-
-@pytest.mark.parametrize("call, words", [
-    (lambda: nt_xent(Z, Z, temperature=0), "nt_xent: temperature must be >= 0.0001 and <= 10000, got 0"),
-    (lambda: nt_xent(Z, Z, temperature=-1), "temperature must be .* got -1"),
-    (lambda: nt_xent(Z, Z, temperature=math.nan), "temperature must be .* got nan"),
-    (lambda: nt_xent(Z, Z, temperature="0.5"), "temperature must be a number"),
-    (lambda: nt_xent(Z, Z[:1], temperature=1), r"z1 and z2 must have one shape \(B, D\) .* \(1, 3\)"),
-    (lambda: nt_xent(Z, Z[:, :2], temperature=1), r"got \(2, 3\) and \(2, 2\)"),
-    (lambda: nt_xent(Z[:0], Z[:0], temperature=1), "with B >= 1"),
-    (lambda: nt_xent(Z[0], Z[0], temperature=1), r"z1 must have shape \(rows, D\) .* got \(3,\)"),
-    (lambda: nt_xent(Z[:, :0], Z[:, :0], temperature=1), r"with D >= 1, got \(2, 0\)"),
-    (lambda: nt_xent(Z, Z * np.nan, temperature=1), "nt_xent: z2 must be finite"),
-    (lambda: nt_xent(Z * np.inf, Z, temperature=1), "z1 must be finite"),
-    (lambda: nt_xent(np.float32(1e30) * Z.astype(np.float32), Z, temperature=1), "and so its squares"),
-    (lambda: info_nce(Z, Z, temperature=0), "info_nce: temperature must be"),
-    (lambda: info_nce(Z, Z[:1], temperature=1), "query and positive must have one shape"),
-    (lambda: info_nce(Z, Z, Z[:, :2], temperature=1), r"negatives must have shape \(K, D=3\), got \(2, 2\)"),
-    (lambda: info_nce(Z, Z, Z[0], temperature=1), r"negatives must have shape \(rows, D\)"),
-    (lambda: info_nce(Z, Z, Z * np.nan, temperature=1), "negatives must be finite"),
-    (lambda: alignment(Z, Z[:1]), "alignment: z1 and z2 must have one shape"),
-    (lambda: uniformity(Z[:1]), r"uniformity: z must have shape \(N, D\) with N >= 2, got \(1, 3\)"),
-])
-def test_errors_say_what_to_write(call, words):
-    with pytest.raises((ValueError, TypeError), match=words):
-        call()

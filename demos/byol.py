@@ -44,9 +44,10 @@ X, y = digits()
 class NoStopGradient(BYOL):
     """No target: the other view's embedding by the online network itself, with its gradient."""
 
-    def loss(self, predicted, x1, x2):
-        z1, z2 = (self.model[0](Tensor(x)) for x in (x1, x2))
-        return byol_loss(predicted, z2) + byol_loss(self.model(Tensor(x2)), z1)
+    def loss(self, x1, x2):
+        online, predictor = self.model
+        z1, z2 = online(Tensor(x1)), online(Tensor(x2))
+        return byol_loss(predictor(z1), z2) + byol_loss(predictor(z2), z1)
 
 
 class Followed(BYOL):

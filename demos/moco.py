@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, band, start
 
-from tinyml import nn
+from tinyml import Tensor, nn
 from tinyml.data import digits, train_test_split
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
@@ -44,15 +44,15 @@ X, y = digits()
 
 
 # %% Model
-class OnlyPull(MoCo):
-    """MoCo without its negatives: the views of an image are drawn together, and that is all."""
+class OnlyAttraction(MoCo):
+    """MoCo without its negatives: the two views of an image attract each other, and that is all."""
 
-    def loss(self, queries, x, ids):
+    def loss(self, x_query, x_key, ids):
         update_momentum(self.key, self.query, momentum=self.momentum)
-        return byol_loss(queries, predict(self.key, x))
+        return byol_loss(self.query(Tensor(x_query)), predict(self.key, x_key))
 
 
-VARIANTS = {**{f"m = {m}": (MoCo, m) for m in M}, "no negatives": (OnlyPull, BEST)}
+VARIANTS = {**{f"m = {m}": (MoCo, m) for m in M}, "no negatives": (OnlyAttraction, BEST)}
 
 
 def probe(encoder, X_train, y_train, X_test, y_test, rng):

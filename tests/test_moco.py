@@ -47,12 +47,13 @@ def test_the_update_is_the_convex_combination_of_parameters_and_buffers(rng, m):
 
 
 @given(rng=rngs)
-def test_momentum_0_copies_and_1_freezes_to_the_bit_integers_too(rng):
+def test_momentum_0_copies_and_1_freezes_to_the_bit(rng):
     for make in (network, counted):
         slow, fast = make(rng), make(rng)
         before = slow.state_dict()
         update_momentum(slow, fast, momentum=1)
-        assert_equal_states(slow.state_dict(), before)
+        before |= {name: array for name, array in fast.state_dict().items() if array.dtype.kind != "f"}
+        assert_equal_states(slow.state_dict(), before)    # integers are always copied
         update_momentum(slow, fast, momentum=0)
         assert_equal_states(slow.state_dict(), fast.state_dict())
 
@@ -94,32 +95,28 @@ def test_the_copy_is_equal_apart_and_without_gradients():
         assert not np.shares_memory(p.data, q.data)
 
 
-@pytest.mark.parametrize("call, error", [
-    (lambda rng: update_momentum(network(rng), network(rng, out=3), momentum=0.5), "same names and shapes.*3.bias"),
-    (lambda rng: update_momentum(network(rng), counted(rng), momentum=0.5), "same names and shapes.*count"),
-    (lambda rng: update_momentum(network(rng), network(rng), momentum=1.1), "momentum must be >= 0 and <= 1"),
-    (lambda rng: MoCo(network(rng), queue_size=0, momentum=0.9, temperature=1), "size must be an int >= 1"),
-    (lambda rng: MoCo(network(rng), queue_size=1, momentum=-0.1, temperature=1), "momentum must be >= 0"),
-    (lambda rng: KeyQueue(2).push(np.ones((2, 3)), [0]), "keys must have shape"),
-    (lambda rng: KeyQueue(2).push(np.full((1, 3), np.nan), [0]), "keys must be finite"),
-    (lambda rng: run(MoCo(network(rng), queue_size=4, momentum=0.9, temperature=0), rng), "temperature must be"),
-])
-def test_bad_input_is_refused_with_a_sentence(call, error):
-    with pytest.raises(ValueError, match=error):
-        call(np.random.default_rng(0))
+@pytest.mark.parametrize("other, error", [
+    (lambda rng: network(rng, out=3), r"same names and shapes, got \(2,\) and \(3,\) for 3.bias"),
+    (lambda rng: counted(rng), r"same names and shapes, got \(4,\) and None for 0.bias")])
+def test_models_of_another_structure_are_refused(other, error):
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=f"update_momentum: slow and fast must have the {error}"):
+        update_momentum(network(rng), other(rng), momentum=0.5)
 
 
 def test_keys_of_another_length_are_refused():
     queue = KeyQueue(2)
     queue.push(np.ones((1, 3)), [0])
-    with pytest.raises(ValueError, match=r"KeyQueue: keys must have shape \(B, D=3\)"):
-        queue.push(np.ones((1, 2)), [0])
+    for width in (1, 2):
+        with pytest.raises(ValueError, match=rf"^push: keys must have D = 3 columns.* got {width}"):
+            queue.push(np.ones((1, width)), [0])
 
 
 # ------------------------------------------------------------ the queue
 
 @given(rng=rngs, size=st.integers(1, 7), batches=st.lists(st.integers(0, 10), max_size=6), data=st.data())
-def test_the_queue_is_a_deque_of_bounded_length_also_for_batches_beyond_it(rng, size, batches, data):
+def test_the_queue_holds_the_last_keys_also_of_batches_beyond_it(rng, size, batches, data):
+    """As a deque of bounded length does, which takes key by key."""
     queue, oracle, pushed = KeyQueue(size), deque(maxlen=size), [0]
     assert queue.keys().shape == (0, 0)
     for n in batches:
@@ -129,13 +126,13 @@ def test_the_queue_is_a_deque_of_bounded_length_also_for_batches_beyond_it(rng, 
         pushed.append(pushed[-1] + n)
         without = data.draw(st.lists(st.integers(0, 4), max_size=3))
         for left_out in ((), without):
-            expected, got = [i for number, i in oracle if number not in left_out], queue.keys(without=left_out)
-            assert np.array_equal(got, np.reshape([(i, -i) for i in expected], (-1, 2))), (
-                f"K = {size}, pushed the keys 0, 1, ... in batches of {np.diff(pushed).tolist()}; in the queue, oldest "
-                f"first, must be {expected}, got {got[:, 0].astype(int).tolist()}"
-                + f", without the images {left_out}" * bool(left_out))
+            expected = sorted(i for number, i in oracle if number not in left_out)
+            got = queue.keys(without=left_out)
+            found = sorted(got[:, 0].astype(int).tolist())
+            assert found == expected and (got[:, 1] == -got[:, 0]).all(), (
+                f"K = {size}, pushed the keys 0, 1, ... in batches of {np.diff(pushed).tolist()}; the queue must "
+                f"hold {expected}, got {found}" + f", without the images {left_out}" * bool(left_out))
         assert len(queue) == len(oracle), f"filled must be {len(oracle)} of K = {size}, got {len(queue)}"
-        assert 0 <= queue.next < size, f"next must be a place, 0..{size - 1}, got {queue.next}"
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
@@ -169,12 +166,12 @@ def test_a_batch_goes_through_the_algorithm_of_the_paper(rng, m, size):
         update_momentum(oracle_key, moco.query, momentum=m)
         keys = oracle_key(Tensor(x2)).data
         negatives = [key for i, key in oracle_queue if i not in ids]
-        queries = moco.query(Tensor(x1))
-        loss = moco.loss(queries, x2, ids)
-        expected = info_nce(queries, keys, np.reshape(negatives, (-1, 2)), temperature=0.5).item()
+        loss = moco.loss(x1, x2, ids)
+        expected = info_nce(moco.query(Tensor(x1)), keys, np.reshape(negatives, (-1, 2)), temperature=0.5).item()
         assert_allclose(loss.item(), expected, rtol=1e-6)
         oracle_queue = (oracle_queue + list(zip(ids.tolist(), keys)))[-size:]
-        assert_allclose(moco.queue.keys(), [key for _, key in oracle_queue])
+        held = sorted(map(tuple, moco.queue.keys()))
+        assert_allclose(held, sorted(tuple(key) for _, key in oracle_queue))
 
 
 def test_query_and_key_see_a_view_each_of_every_image_and_both_networks_are_in_one_mode():

@@ -1,4 +1,4 @@
-"""The laws of SimCLR: its loop, what its history says, its models, and the best flat picture of vectors."""
+"""The laws of SimCLR: its loop, its models, and the best flat picture of vectors."""
 import math
 
 import numpy as np
@@ -13,8 +13,8 @@ from tinyml.data import batches, digits
 from tinyml.optim import SGD, Adam, LambdaLR
 from tinyml.selfsupervised.augmentations import add_noise, random_affine
 from tinyml.selfsupervised.contrastive import alignment, nt_xent, uniformity
-from tinyml.selfsupervised.simclr import (Images, cnn_encoder, mlp_encoder, principal_components,
-                                          projection_head, train_simclr)
+from tinyml.selfsupervised.simclr import (cnn_encoder, mlp_encoder, principal_components, projection_head,
+                                          train_simclr)
 from tinyml.train import predict
 
 EPS = np.finfo(float).eps
@@ -41,7 +41,7 @@ def test_train_simclr_is_algorithm_1(seed, n, batch_size):
     f, g, sgd = models(seed)
     rng, t = np.random.default_rng(seed), 0
     for row in history:
-        seen = []
+        total = 0
         for (x,) in batches(X, rng=rng, **options):
             z1 = g(f(Tensor(view(x, rng))))
             z2 = g(f(Tensor(view(x, rng))))
@@ -51,29 +51,32 @@ def test_train_simclr_is_algorithm_1(seed, n, batch_size):
             sgd.lr = 0.1 / (1 + t)
             sgd.step()
             t += 1
-            spread = uniformity(z1).item() if len(x) > 1 else math.nan
-            seen.append((len(x), loss.item(), math.log(2 * len(x) - 1), alignment(z1, z2).item(), spread))
-        weights, *columns = np.array(seen).T
-        expected = [weights @ column / n for column in columns]
-        assert_allclose(list(row.values())[1:], expected, rtol=1e-12, atol=1e-12)
+            total += loss.item() * len(x)
+        assert row["loss"] == pytest.approx(total / n, rel=1e-12)
     assert [row["epoch"] for row in history] == [1, 2]
     for ours, theirs in zip([*encoder.parameters(), *head.parameters()], [*f.parameters(), *g.parameters()]):
         assert_array_equal(ours.data, theirs.data)
 
 
-def test_pairs_are_found_and_the_rest_is_spread():
+def test_pairs_are_found_and_different_images_repel_each_other():
     """Of 100 digits, never labelled: views come together, and the loss falls far below chance."""
     X = digits()[0][:100]
     rng = np.random.default_rng(0)
     encoder, head = mlp_encoder(64, 64, 32, rng=rng), projection_head(32, 16, rng=rng)
     optimizer = Adam([*encoder.parameters(), *head.parameters()], lr=3e-3)
-    history = train_simclr(encoder, head, X, view=random_affine(rotate=0.2, shift=0.3), temperature=0.5,
-                           optimizer=optimizer, epochs=30, batch_size=50, rng=rng)
-    first, last = history[0], history[-1]
-    assert first["chance"] == pytest.approx(math.log(99))
-    assert first["loss"] < first["chance"] + 0.5    # at first all look alike, or so
-    assert last["loss"] < last["chance"] - 1
-    assert last["alignment"] < 0.2 and last["uniformity"] < -2 < first["uniformity"]
+    view = random_affine(rotate=0.2, shift=0.3)
+
+    def quality(model):
+        z1, z2 = (Tensor(predict(model, view(X, rng))) for _ in range(2))
+        return alignment(z1, z2).item(), uniformity(z1).item()
+    _, apart = quality(nn.Sequential(encoder, head))
+    history = train_simclr(encoder, head, X, view=view, temperature=0.5, optimizer=optimizer, epochs=30,
+                           batch_size=50, rng=rng)
+    chance = math.log(99)
+    assert history[0]["loss"] < chance + 0.5    # at first all embeddings are similar
+    assert history[-1]["loss"] < chance - 1
+    close, spread_out = quality(nn.Sequential(encoder, head))
+    assert close < 0.2 and spread_out < -2 < apart
     features = predict(encoder, X)
     assert features.shape == (100, 32) and features.dtype == np.float32 and features.min() >= 0
 
@@ -154,39 +157,3 @@ def test_the_picture_does_not_depend_on_where_and_the_sign_is_chosen(rng):
     assert_allclose(principal_components(-z, 2)[0], -coordinates, rtol=0, atol=1e-12)
     nothing, none = principal_components(np.ones((3, 2)), 2)
     assert not nothing.any() and not none.any()
-
-
-# ------------------------------------------------------------ errors
-
-RNG, X = np.random.default_rng(0), np.ones((4, 9), np.float32)
-
-
-def train(X=X, rng=RNG, epochs=1, temperature=0.5, batch_size=2, lr=0.1, view=add_noise(0.1)):
-    encoder, head, sgd = models()
-    sgd.lr = lr
-    train_simclr(encoder, head, X, view=view, temperature=temperature, optimizer=sgd, epochs=epochs,
-                 batch_size=batch_size, rng=rng)
-
-
-@pytest.mark.parametrize("call, words", [
-    (lambda: train(X=X * np.nan), "train_simclr: X must be finite, got 36 NaN"),
-    (lambda: train(X=X[:0]), "one length >= 1"),
-    (lambda: train(rng=0), "train_simclr: rng must be a numpy.random.Generator"),
-    (lambda: train(epochs=-1), "train_simclr: epochs must be >= 0, got -1"),
-    (lambda: train(temperature=0), "temperature must be"),
-    (lambda: train(batch_size=0), "batch_size must be an int >= 1"),
-    (lambda: train(view=lambda x, rng: x * np.float32(np.inf)), "nt_xent: z1 must be finite"),
-    (lambda: mlp_encoder(3, rng=RNG), r"mlp_encoder: sizes must be those of one layer or more, got \(3,\)"),
-    (lambda: mlp_encoder(3, 0, rng=RNG), "each of sizes must be an int >= 1, got 0"),
-    (lambda: mlp_encoder(3, 4, rng=None), "mlp_encoder: rng must be"),
-    (lambda: projection_head(3, rng=RNG), "projection_head: sizes must be"),
-    (lambda: cnn_encoder(8, (), 3, rng=RNG), "cnn_encoder: channels must be those of one layer or more, got"),
-    (lambda: cnn_encoder(0, (2,), 3, rng=RNG), "cnn_encoder: side must be an int >= 1, got 0"),
-    (lambda: Images(3)(Tensor(np.ones((2, 8)))), r"Images: x must have 3 x 3 pixels per image, got \(2, 8\)"),
-    (lambda: principal_components(X, 5), "n_components must be at most 4 for z of shape .* got 5"),
-    (lambda: principal_components(X, 0), "n_components must be an int >= 1, got 0"),
-    (lambda: principal_components(X[0], 1), "principal_components: z must have 2 axes"),
-])
-def test_errors_say_what_to_write(call, words):
-    with np.errstate(all="ignore"), pytest.raises((ValueError, TypeError), match=words):
-        call()

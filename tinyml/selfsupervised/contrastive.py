@@ -1,18 +1,19 @@
-"""Contrastive losses: two views of one thing should have similar embeddings, other views should not.
+"""Contrastive losses: views of one thing should have similar embeddings, other views should not.
 
-Problem: without labels, nobody says what an image shows. But two random views of one image show the
-same thing, and two other images most likely do not.
+Problem: without labels, nobody says what an image shows. But two random views of one image show
+the same thing, and two other images most likely do not.
 
-Idea: finding the other view of i among all views is a classification problem whose labels are free.
-Its logits are cosine similarities divided by a temperature T, and its cross-entropy is NT-Xent,
+Idea: finding the other view of i among all views is a classification problem whose labels are
+free. Its logits are cosine similarities divided by a temperature T, and its cross-entropy is
+NT-Xent,
 
     l_i = -ln( e^(s_ip / T) / sum_(k != i) e^(s_ik / T) ),      p the other view of i
 
 The sum runs over all views but i itself, so the positive p is one of its 2B - 1 terms. (Other
 implementations sum over other sets, and their losses cannot be compared.) If all embeddings are
 equal, the loss is ln(2B - 1); we call that chance. The loss attracts the views of one thing
-(`alignment`) and repels all others (`uniformity`). At low T the gradient comes almost only from the
-most similar negatives.
+(`alignment`) and repels all others (`uniformity`). At low T the gradient comes almost only from
+the most similar negatives.
 
 Sources: Chen, Kornblith, Norouzi and Hinton 2020, A simple framework for contrastive learning
 (equation 1); van den Oord, Li and Vinyals 2018 (InfoNCE, equation 4); He et al. 2020 (MoCo,
@@ -43,8 +44,8 @@ def similarities(a, b):
 
     Examples
     --------
-    >>> similarities([[3.0, 4.0]], [[1.0, 0.0], [0.0, 2.0]]).data.round(2)
-    array([[0.6, 0.8]], dtype=float32)
+    >>> similarities([[3.0, 4.0]], [[3.0, 4.0], [0.0, 2.0]])
+    Tensor([[1. , 0.8]], shape=(1, 2), dtype=float64, op=matmul)
     """
     return F.normalize(a) @ F.normalize(b).T
 
@@ -55,9 +56,10 @@ def nt_xent(z1, z2, *, temperature):
 
         L = 1/(2B) sum_i -ln( e^(s_ip / T) / sum_(k != i) e^(s_ik / T) )
 
-    (MATH5836 week 10, equation 10.1; Chen et al. 2020, equation 1.) z_1 ... z_2B are the rows of z1,
-    then those of z2; s_ik is the cosine similarity of z_i and z_k, and p = i + B or i - B is the
-    other view of i. So it is a cross-entropy: row i has the logits s_i / T and the label p.
+    (MATH5836 week 10, equation 10.1; Chen et al. 2020, equation 1.) z_1 ... z_2B are the rows
+    of z1, then those of z2; s_ik is the cosine similarity of z_i and z_k, and p = i + B or i -
+    B is the other view of i. So it is a cross-entropy: row i has the logits s_i / T and the
+    label p.
 
     Parameters
     ----------
@@ -88,10 +90,10 @@ def info_nce(query, positive, negatives=None, *, temperature):
 
         L = 1/B sum_i -ln( e^(s_i+ / T) / (e^(s_i+ / T) + sum_k e^(s_ik / T)) )
 
-    (He et al. 2020, equation 1; van den Oord et al. 2018, equation 4.) s_i+ is the cosine similarity
-    of query i and its positive, s_ik that of query i and negative k. All queries have the same K
-    negatives; without `negatives`, those of query i are the other B - 1 rows of `positive`. Queries
-    are never negatives, in contrast to `nt_xent`.
+    (He et al. 2020, equation 1; van den Oord et al. 2018, equation 4.) s_i+ is the cosine
+    similarity of query i and its positive, s_ik that of query i and negative k. All queries
+    have the same K negatives; without `negatives`, those of query i are the other B - 1 rows of
+    `positive`. Queries are never negatives, in contrast to `nt_xent`.
 
     Parameters
     ----------
@@ -105,7 +107,8 @@ def info_nce(query, positive, negatives=None, *, temperature):
 
     Examples
     --------
-    >>> round(info_nce([[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0], [0.0, 2.0]], temperature=1).item(), 4)
+    >>> q = [[1.0, 0.0]]
+    >>> round(info_nce(q, q, [[0.0, 1.0], [0.0, 2.0]], temperature=1).item(), 4)
     0.5514
     """
     B = len(query)
@@ -121,10 +124,10 @@ def info_nce(query, positive, negatives=None, *, temperature):
 
 @checked
 def alignment(z1, z2):
-    """How far apart two views of one thing are: the mean of ||u_i - v_i||^2 over unit vectors u, v.
+    """How far apart two views of one thing are: the mean of ||u_i - v_i||^2 over i.
 
-    (Wang and Isola 2020, equation 2, alpha = 2.) It is 0 if the views coincide, and 2 on average for
-    unrelated ones.
+    (Wang and Isola 2020, equation 2, alpha = 2.) It is 0 if the views coincide, and 2 on
+    average for unrelated ones.
 
     Parameters
     ----------
@@ -147,9 +150,9 @@ def alignment(z1, z2):
 def uniformity(z):
     """How evenly vectors fill the sphere: ln of the mean over i != j of e^(-2 ||u_i - u_j||^2).
 
-    (Wang and Isola 2020, equation 3, t = 2.) u are unit vectors. It is 0 if all coincide, and the
-    lower the more evenly they are distributed: -4 + ln I_0(4) = -1.575 on the whole circle, and near
-    -4 + 8/D on the sphere for large D.
+    (Wang and Isola 2020, equation 3, t = 2.) u are unit vectors. It is 0 if all coincide, and
+    the lower the more evenly they are distributed: -4 + ln I_0(4) = -1.575 on the whole circle,
+    and near -4 + 8/D on the sphere for large D.
 
     Parameters
     ----------

@@ -1,66 +1,40 @@
-"""MoCo: a queue of earlier images gives many negatives, and a slow copy of the encoder keeps them comparable.
+"""MoCo: a queue of earlier keys gives many negatives, and a slow encoder keeps them comparable.
 
-Problem: a contrastive loss wants many negatives. SimCLR has as many as the batch is large; a larger batch
-costs memory and time. Embeddings of earlier batches are there for free, but the encoder that made them is
-gone: after each step the encoder is another, and old embeddings speak another language.
+Problem: a contrastive loss needs many negatives. SimCLR takes them from the batch, and a larger
+batch costs memory and time. The embeddings of earlier batches cost nothing, but each step
+changes the encoder, and embeddings of different encoders are not comparable.
 
 Idea: two encoders. The *query* encoder q is trained; the *key* encoder k follows it slowly,
 
     theta_k <- m theta_k + (1 - m) theta_q,       m near 1,
 
-so that keys of many batches, kept in a queue of the newest K, are as good as of one encoder. The loss is
-InfoNCE: which key belongs to the query, that of its other view or one of the queue? No gradient flows into
-keys; there would be none to follow, as most of them were made steps ago.
+so the keys of many batches, kept in a queue of the newest K, are nearly those of one encoder.
+The loss is InfoNCE: the positive of a query is the key of the other view of its image, its
+negatives are the keys in the queue. No gradient flows into keys: most of them come from earlier
+steps, whose graphs are gone.
 
-Whose key is a negative? Not the query's own: the queue takes in the keys of a batch after its loss. On a small
-data set an *earlier* view of the same image may still be in the queue; it is passed over here, by its number.
+A key never is a negative of its own image. So the keys of a batch join the queue after its
+loss, and earlier keys of the images of the batch, which a small data set has in the queue, are
+left out.
 
-Sources: He, Fan, Wu, Xie and Girshick 2020, Momentum contrast for unsupervised visual representation learning
-(equations 1 and 2, algorithm 1; m = 0.999, K = 65,536, T = 0.07); MATH5836 week 10, section 10.3.2.
+Sources: He, Fan, Wu, Xie and Girshick 2020, Momentum contrast for unsupervised visual
+representation learning (equations 1 and 2, algorithm 1; m = 0.999, K = 65,536, T = 0.07);
+MATH5836 week 10, section 10.3.2.
 """
 import copy
 
 import numpy as np
 
-from tinyml.check import check_number, check_real, check_sizes
+from tinyml.contract import checked
 from tinyml.selfsupervised.contrastive import info_nce
 from tinyml.tensor import Tensor, no_grad
 from tinyml.train import fit
 
+# ------------------------------------------------------------ the slow copy
 
-def update_momentum(slow, fast, *, momentum):
-    """Let one model follow another, in its parameters and in its buffers.
-
-        theta_slow <- m theta_slow + (1 - m) theta_fast
-
-    (He et al. 2020, equation 2; Grill et al. 2020, equation 1.) m = 0 copies and m = 1 changes nothing, to the
-    bit. After t updates the model of s updates ago has the weight (1 - m) m^s: the slow model is an average
-    over the last 1 / (1 - m) ones. Integers and booleans cannot be averaged: they are copied, unless m = 1.
-
-    Parameters
-    ----------
-    slow : Module, changed: its arrays are bound anew, none is written to
-    fast : Module of the same structure, as made by `momentum_copy`; stays as it is
-    momentum : float in [0, 1], m
-
-    Raises
-    ------
-    ValueError : m is out of range, or the models have other names or shapes
-    """
-    momentum = check_number("update_momentum", "momentum", momentum, at_least=0, at_most=1)
-    old, new = slow.state_dict(), fast.state_dict()
-    shapes = [{name: array.shape for name, array in state.items()} for state in (old, new)]
-    if shapes[0] != shapes[1]:
-        odd = sorted(name for name, _ in shapes[0].items() ^ shapes[1].items())
-        raise ValueError("update_momentum: slow and fast must have arrays of the same names and shapes, got "
-                         f"differences in {', '.join(odd)}")
-    if momentum < 1:
-        slow.load_state_dict({name: momentum * old[name] + (1 - momentum) * new[name]
-                              if old[name].dtype.kind == "f" else new[name] for name in old})
-
-
+@checked
 def momentum_copy(model):
-    """A copy of a model that never gets a gradient: only `update_momentum` moves it.
+    """A copy of a model that gets no gradients: only `update_momentum` moves it.
 
     Parameters
     ----------
@@ -68,16 +42,53 @@ def momentum_copy(model):
 
     Returns
     -------
-    Module of the same class, with equal arrays of its own, whose parameters have requires_grad=False
+    Module, of the same class, with arrays of its own; its parameters have requires_grad=False
     """
     slow = copy.deepcopy(model)
     for parameter in slow.parameters():
-        parameter.requires_grad = False    # and a copy has no grad
+        parameter.requires_grad = False
     return slow
 
 
+@checked
+def update_momentum(slow, fast, *, momentum):
+    """Let one model follow another, in its parameters and in its buffers.
+
+        theta_slow <- m theta_slow + (1 - m) theta_fast
+
+    (He et al. 2020, equation 2; Grill et al. 2020, equation 1.) The fast model of s updates ago
+    counts with weight (1 - m) m^s, so the slow model is an average over some 1 / (1 - m)
+    updates. Integers and booleans cannot be averaged: they are copied.
+
+    Parameters
+    ----------
+    slow : Module, whose arrays are replaced
+    fast : Module, with arrays of the same names and shapes; see `momentum_copy`
+    momentum : float in [0, 1], m; 0 copies the fast model, 1 freezes the slow one
+    """
+    theta_slow, theta_fast = slow.state_dict(), fast.state_dict()
+    _check_same_shapes(theta_slow, theta_fast)
+    for name in theta_slow:
+        old, new = theta_slow[name], theta_fast[name]
+        is_float = old.dtype.kind == "f"
+        theta_slow[name] = momentum * old + (1 - momentum) * new if is_float else new
+    slow.load_state_dict(theta_slow)
+
+
+def _check_same_shapes(slow, fast):
+    """Refuse state_dicts whose arrays have other names or shapes."""
+    for name in sorted(slow.keys() | fast.keys()):
+        old, new = (np.shape(state[name]) if name in state else None for state in (slow, fast))
+        if old != new:
+            raise ValueError("update_momentum: slow and fast must have the same names and shapes, "
+                             f"got {old} and {new} for {name}")
+
+
+# ------------------------------------------------------------ the queue
+
+@checked
 class KeyQueue:
-    """The newest K keys with the numbers of their images, first in, first out: a ring.
+    """The newest K keys and the numbers of their images, in a ring buffer.
 
     Parameters
     ----------
@@ -85,127 +96,120 @@ class KeyQueue:
     """
 
     def __init__(self, size):
-        check_sizes("KeyQueue", size=size)
-        self.size, self.next, self.filled = size, 0, 0    # next: where the next key goes
-        self.ring, self.ids = None, np.full(size, -1)
+        self.size = size
+        self.ring = None              # (K, D), made by the first push, which knows D
+        self.ids = np.zeros(size, int)
+        self.next = 0                 # the slot of the next key
+        self.filled = 0               # how many slots hold a key
 
     def __len__(self):
         return self.filled
 
+    @checked
     def push(self, keys, ids):
-        """Take in keys, in this order, as copies; each one beyond K pushes out the oldest.
+        """Put keys into the next slots; after the last slot comes slot 0 again.
 
-        Place `next` of `ring` and `ids`, in 0..K-1, is where the next key goes and its number, and after the last
-        place comes place 0. What counts is what the method `keys` reads: the `filled` places before `next`, oldest
-        first. There all is as if the keys had come one by one, also where B > K.
+        Of more than K keys the last K stay, as if the keys were pushed one by one.
 
         Parameters
         ----------
-        keys : ndarray, shape (B, D), B >= 0; if B > K only the last K stay
-        ids : array_like of int, shape (B,), the number of the image that each belongs to
-
-        Raises
-        ------
-        ValueError : shapes that do not fit, another D than before, or keys that are not finite
+        keys : ndarray, shape (B, D), with the D of earlier keys
+        ids : array_like of int, shape (B,), the number of the image of each key
         """
-        keys, ids = check_real("KeyQueue", "keys", keys, ndim=2), np.asarray(ids)
         if self.ring is None:
             self.ring = np.zeros((self.size, keys.shape[1]), keys.dtype)
-        if ids.shape != keys.shape[:1] or keys.shape[1] != self.ring.shape[1]:
-            raise ValueError(f"KeyQueue: keys must have shape (B, D={self.ring.shape[1]}) and ids (B,), got "
-                             f"{keys.shape} and {ids.shape}")
-        places = (self.next + np.arange(len(keys))[-self.size:]) % self.size
-        self.ring[places], self.ids[places] = keys[-self.size:], ids[-self.size:]
+        if keys.shape[1] != self.ring.shape[1]:
+            raise ValueError(f"push: keys must have D = {self.ring.shape[1]} columns, as earlier "
+                             f"ones, got {keys.shape[1]}")
+        slots = (self.next + np.arange(len(keys))) % self.size
+        self.ring[slots] = keys       # where a slot occurs twice, the later key stays
+        self.ids[slots] = ids
         self.next = (self.next + len(keys)) % self.size
         self.filled = min(self.filled + len(keys), self.size)
 
+    @checked
     def keys(self, *, without=()):
-        """The keys of all images but some, oldest first.
+        """The keys of all images except those of the numbers `without`, slot by slot.
 
         Parameters
         ----------
-        without : sequence of int, the numbers of images that are passed over
+        without : sequence of int
 
         Returns
         -------
-        ndarray, shape (k, D), a copy, k <= K; D = 0 before the first `push`
+        ndarray, shape (k, D), a copy; (0, 0) before the first push
         """
         if self.ring is None:
-            return np.zeros((0, 0), np.float32)
-        order = (self.next - self.filled + np.arange(self.filled)) % self.size
-        return self.ring[order[~np.isin(self.ids[order], without)]]
+            return np.zeros((0, 0))
+        keys, ids = self.ring[:self.filled], self.ids[:self.filled]
+        return keys[~np.isin(ids, without)]
 
 
+# ------------------------------------------------------------ the method
+
+@checked
 class MoCo:
-    """The query network, its slow copy, and the queue: what the loss of a batch needs besides the batch.
+    """The query encoder, the key encoder and the queue of keys.
 
     Parameters
     ----------
     query : Module, from (n, ...) to embeddings (n, D): encoder and projection head
-    queue_size : int >= 1, K; may be smaller than a batch, then the newest K keys of it stay
+    queue_size : int >= 1, K
     momentum : float in [0, 1], m
-    temperature : float in [1e-4, 1e4], T
-
-    Attributes: `query` as passed in, `key` its `momentum_copy`, `queue` a `KeyQueue`, empty at first.
-
-    Raises ValueError or TypeError for numbers out of range; that of T comes from `info_nce`.
+    temperature : float in [1e-4, 10000], T
     """
 
     def __init__(self, query, *, queue_size, momentum, temperature):
-        momentum = check_number("MoCo", "momentum", momentum, at_least=0, at_most=1)
-        self.query, self.key, self.queue = query, momentum_copy(query), KeyQueue(queue_size)
+        self.query, self.key = query, momentum_copy(query)
+        self.queue = KeyQueue(queue_size)
         self.momentum, self.temperature = momentum, temperature
 
-    def loss(self, queries, x, ids):
-        """The loss of one batch; then its keys join the queue (He et al. 2020, algorithm 1).
+    def loss(self, x_query, x_key, ids):
+        """The loss of one batch; afterwards its keys join the queue (He et al. 2020, algorithm 1).
 
-            theta_k <- m theta_k + (1 - m) theta_q,    k_i = f_k(x_i),
-            L = 1/B sum_i -ln( e^(q_i.k_i / T) / (e^(q_i.k_i / T) + sum_j e^(q_i.k_j / T)) ),
+            theta_k <- m theta_k + (1 - m) theta_q,     q = f_q(x_query),     k = f_k(x_key),
+            L = info_nce(q, k, keys of the queue that belong to other images)
 
-        all vectors scaled to length 1, and j over the keys of the queue whose image is not in this batch. With
-        none of them, as in the first batch, the loss is 0 and so is the gradient.
+        If the queue has no such keys, as for the first batch, the loss is 0.
 
         Parameters
         ----------
-        queries : Tensor, shape (B, D), B >= 1, q = f_q(one view)
-        x : ndarray, shape (B, ...), the other view of each
+        x_query, x_key : ndarray, shape (B, ...), two views of each image
         ids : ndarray of int, shape (B,), the numbers of the images
 
         Returns
         -------
-        Tensor, a scalar; its gradient flows to the queries alone
+        Tensor, a scalar; its gradient reaches the query encoder only
         """
-        update_momentum(self.key.train(self.query.training), self.query, momentum=self.momentum)
+        q = self.query(Tensor(x_query))                                 # (B, D)
+        self.key.train(self.query.training)
+        update_momentum(self.key, self.query, momentum=self.momentum)
         with no_grad():
-            keys = self.key(Tensor(x)).data
-        negatives = self.queue.keys(without=ids).reshape(-1, keys.shape[1])
-        loss = info_nce(queries, keys, negatives, temperature=self.temperature)
-        self.queue.push(keys, ids)
+            k = self.key(Tensor(x_key)).data                            # (B, D)
+        negatives = self.queue.keys(without=ids).reshape(-1, k.shape[1])
+        loss = info_nce(q, k, negatives, temperature=self.temperature)
+        self.queue.push(k, ids)
         return loss
 
 
+@checked
 def train_moco(moco, X, *, view, rng, **options):
-    """Pre-train the query network of a MoCo on images without labels, through `tinyml.train.fit`.
-
-    Every image comes as two views, drawn anew in each epoch: one is the query's, the other the key's.
+    """Train the query encoder of a MoCo on images without labels; each step draws two new views.
 
     Parameters
     ----------
-    moco : MoCo; its query network is trained, and in evaluation mode afterwards
-    X : ndarray, shape (n, ...), n >= 1
-    view : function (x, rng) -> x, a random view of each row, see `augmentations`
-    rng : numpy.random.Generator
-    **options : what else fit takes: optimizer (of moco.query's parameters), epochs, batch_size ...
+    moco : MoCo
+    X : ndarray, shape (n, ...), n >= 1, images without labels
+    view : function (x, rng) -> x, a random view of each image; see `augmentations`
+    rng : numpy.random.Generator, draws the order of the images and the views
+    **options : what else `tinyml.train.fit` takes: optimizer (over moco.query's parameters),
+        epochs, batch_size, schedule, metrics ...
 
     Returns
     -------
-    list of dict, the history of fit
-
-    Raises
-    ------
-    TypeError, ValueError : as in fit and `info_nce`
+    list of dict, the history of fit; moco.query is in evaluation mode afterwards
     """
     def loss_of(query, x, ids):
-        queries = query(Tensor(view(x, rng)))
-        return moco.loss(queries, view(x, rng), ids)
+        return moco.loss(view(x, rng), view(x, rng), ids)
+
     return fit(moco.query, X, np.arange(len(X)), loss_of=loss_of, rng=rng, **options)

@@ -126,37 +126,38 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
             Mistake("g = g - alpha * y", "g -= alpha * y",
                     "g belongs to the caller: g -= writes into it, g = g - ... does not."))),
     Exercise(
-        name="principal_components", target=f"{SSL}.simclr:principal_components", level=2, minutes=20, keep=3,
+        name="principal_components", target=f"{SSL}.simclr:principal_components", level=2, minutes=20,
         task="Draw vectors in the directions in which they vary most, and say how much of the variance is in "
              "each",
         tests=laws_of("simclr", "test_principal_components_diagonalise_the_covariance",
                       "test_the_picture_does_not_depend_on_where_and_the_sign_is_chosen"),
+        also=("If all vectors are equal there is no variance: the shares are 0.",),
         hints=("The singular value decomposition of the centred vectors has all that is needed: directions, "
                "lengths, coordinates.",
                "U (n, r), s (r,), Vh (r, d) with full_matrices=False: coordinates U s, a direction is a row of "
-               "Vh. Flip column j if the largest entry of row j of Vh, by size, is negative. The share is "
+               "Vh. Flip column j if the entry of largest magnitude of row j of Vh is negative. The share is "
                "s_j^2 / sum s^2, 0 if all are 0.",
-               "U, s, Vh = np.linalg.svd(z - z.mean(axis=0), full_matrices=False); signs = np.sign(Vh[np.arange(len("
-               "Vh)), np.abs(Vh).argmax(axis=1)]); share = s ** 2 / total if the total is not 0; return the first k "
-               "of U * (s * signs) and of share"),
+               "U, s, Vh = np.linalg.svd(z - z.mean(axis=0), full_matrices=False); largest = "
+               "np.abs(Vh).argmax(axis=1); sign = np.sign(Vh[np.arange(len(Vh)), largest]); share = s ** 2 / "
+               "((s ** 2).sum() or 1); return the first n_components columns of U * (sign * s) and shares"),
         mistakes=(
             Mistake("z - z.mean(axis=0)", "z",
                     "Variation is about the mean: without centring the first direction points to the mean."),
-            Mistake("U * (s * signs)", "U * signs", "The columns of U all have length 1: coordinates are U s."),
-            Mistake("s ** 2 / total if", "s / s.sum() if", "A share of the variance: squares, s^2 / sum s^2."),
-            Mistake("U * (s * signs)", "U * s",
-                    "The sign of each direction is to be chosen: its entry of largest size is positive."),
-            Mistake("s ** 2 / total if total else s", "s ** 2 / total",
+            Mistake("U * (sign * s)", "U * sign", "The columns of U all have length 1: coordinates are U s."),
+            Mistake("variance = s ** 2", "variance = s", "A share of the variance: squares, s^2 / sum s^2."),
+            Mistake("U * (sign * s)", "U * s",
+                    "The sign of each direction is to be chosen: its entry of largest magnitude is positive."),
+            Mistake("(variance.sum() or 1)", "variance.sum()",
                     "If all vectors are equal there is no variance, and 0 / 0 is no share: give 0."),
-            Mistake("np.sign(Vh[np.arange(len(Vh)), np.abs(Vh).argmax(axis=1)])",
+            Mistake("np.sign(Vh[np.arange(len(Vh)), largest])",
                     "np.sign(U[np.abs(U).argmax(axis=0), np.arange(len(s))])",
                     "The sign is chosen by the direction, a row of Vh, not by the coordinates in U."),
             Mistake("np.abs(Vh).argmax(axis=1)", "Vh.argmax(axis=1)",
-                    "The entry of largest size, whatever its sign: take np.abs before argmax."),
+                    "The entry of largest magnitude, whatever its sign: take np.abs before argmax."),
             Mistake("share[:n_components]", "share[:n_components] / max(share[:n_components].sum(), 1e-300)",
                     "It is the share of all the variance, not of that in the k directions that are shown."),
-            Mistake("np.sign(Vh[np.arange(len(Vh)), np.abs(Vh).argmax(axis=1)])", "np.sign(Vh[:, 0])",
-                    "The sign is that of the entry of largest size, not of the first one."))),
+            Mistake("np.sign(Vh[np.arange(len(Vh)), largest])", "np.sign(Vh[:, 0])",
+                    "The sign is that of the entry of largest magnitude, not of the first one."))),
     Exercise(
         name="pieces", target=f"{SSL}.series:_pieces", level=3, minutes=30,
         task="Cut the time of each series into pieces at random, and shuffle the pieces",

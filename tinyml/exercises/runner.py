@@ -33,7 +33,7 @@ OPTIONS = [    # the repository's own configuration, and of pytest's plugins onl
     "-c", str(ROOT / "setup.cfg"), "--rootdir", str(ROOT), "-o", "addopts=", "--strict-markers", "-q", "-s", "--tb=no",
     "--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:threadexception",
     "-p", "_hypothesis_pytestplugin"]
-CONSTANTS = (bool, int, float, str, bytes, type(None), tuple, list, set, frozenset)
+CONSTANTS = (bool, int, float, str, bytes, type(None))
 TOOLS = ("numpy", "pytest", "_pytest", "hypothesis", "builtins", "math", "hmac", "json")
 
 
@@ -120,9 +120,14 @@ def _public(owner):
 
 
 def _kind(value):
-    plain = type(value) in CONSTANTS and all(type(item) in CONSTANTS for item in value) if isinstance(
-        value, (tuple, list, set, frozenset)) else type(value) in CONSTANTS
-    return type(value).__name__, repr(value) if plain else ""
+    return type(value).__name__, repr(value) if _is_plain(value) else ""
+
+
+def _is_plain(value):
+    """Whether a value is a constant, or holds only constants: then its repr names no address."""
+    if type(value) in (tuple, list, set, frozenset):
+        return all(map(_is_plain, value))
+    return type(value) in CONSTANTS
 
 
 def _unwrapped(function):

@@ -15,11 +15,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, start
 
-from tinyml.compression.deep_compression import (deep_compress, prune_gradually, round_off,
-                                                share_and_tune)
+from tinyml.compression.deep_compression import (
+    deep_compress,
+    prune_gradually,
+    round_off,
+    share_and_tune,
+)
 from tinyml.compression.distillation import distill
+from tinyml.compression.factorize import factorize
 from tinyml.compression.integer import IntegerModel
-from tinyml.compression.low_rank import factorize
 from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.quantization_aware import convert, prepare
 from tinyml.compression.report import compare, file_bytes, macs

@@ -20,8 +20,8 @@ from _peers import modules
 from common import BLUE, GREEN, ORANGE, PURPLE, start
 
 from tinyml import nn
+from tinyml.compression.factorize import factorize
 from tinyml.compression.integer import IntegerModel
-from tinyml.compression.low_rank import factorize
 from tinyml.compression.pruning import prune
 from tinyml.compression.sparse import SparseLinear
 from tinyml.train import predict

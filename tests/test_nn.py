@@ -24,7 +24,7 @@ from strategies import (COUNT, FLAG, GENERATOR, NO_INT, PADDING, PAIR, POOL_PADD
 import tinyml
 from tinyml import Tensor, gradcheck, load, nn, save
 from tinyml import functional as F
-from tinyml.compression.low_rank import factorize
+from tinyml.compression.factorize import factorize
 from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.quantization_aware import prepare
 from tinyml.compression.structured import mask_units, remove_units

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn, optim
-from tinyml.compression import (clipping, distillation, integer, low_rank, quantization,
+from tinyml.compression import (clipping, distillation, factorize, integer, quantization,
                                 quantization_aware, report, structured, weight_sharing)
 from tinyml.nn.places import is_chain, opened, untied
 from tinyml.selfsupervised import downstream
@@ -109,7 +109,7 @@ METHODS = {
     "prepare": lambda m: outputs(quantization_aware.prepare(m, bits=3)),
     "convert": lambda m: outputs(quantization_aware.convert(quantization_aware.prepare(m, bits=3))),
     "share_weights": lambda m: outputs(weight_sharing.share_weights(copy.deepcopy(m), bits=2)),
-    "factorize": lambda m: outputs(low_rank.factorize(m, share=0.6, X=PIXELS)),
+    "factorize": lambda m: outputs(factorize.factorize(m, share=0.6, X=PIXELS)),
     "from_float": lambda m: outputs(integer.IntegerModel.from_float(m, PIXELS)),
     "shift_bias": lambda m: outputs(distillation.shift_bias(m, 0, 1.0)),
     "mask_units": lambda m: outputs(structured.mask_units(m, all_but_one(m))),
@@ -186,9 +186,9 @@ RUNS = {
     "quantize_repaired": lambda m: clipping.quantize_repaired(m, bits=4)(Tensor(X)),
     "prepare": lambda m: quantization_aware.prepare(m, bits=4)(Tensor(X)),
     "from_float": lambda m: integer.IntegerModel.from_float(m, X),
-    "input_covariances": lambda m: low_rank.input_covariances(m, X),
-    "factorize": lambda m: low_rank.factorize(m, share=0.5, X=X),
-    "share_for_accuracy": lambda m: low_rank.share_for_accuracy(m, X, Y, at_least=0, shares=[0.5],
+    "input_covariances": lambda m: factorize.input_covariances(m, X),
+    "factorize": lambda m: factorize.factorize(m, share=0.5, X=X),
+    "share_for_accuracy": lambda m: factorize.share_for_accuracy(m, X, Y, at_least=0, shares=[0.5],
                                                                 inputs=X),
     "shift_bias": lambda m: distillation.shift_bias(m, 0, 1.0)(Tensor(X)),
     "distill": lambda m: _taught(m),

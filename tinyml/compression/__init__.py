@@ -9,6 +9,7 @@
     observers           ranges for numbers that come in batches
     integer             inference without a float
     low_rank            two thin layers in place of a wide one
+    factorize           and so in a whole network
     distillation        a student learns from a teacher's soft targets
     weight_sharing      a few values for all weights, trained on
     coding/             entropy coding and a file for a whole model; the notes do not need it

@@ -25,18 +25,12 @@ to 6).
 import copy
 import math
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 
 from tinyml.check import check_pair
 from tinyml.contract import checked
-from tinyml.nn import Conv1d, Conv2d, Linear, Module, Parameter, Sequential, forward_hook
-from tinyml.nn.places import untied
-from tinyml.nn.users import LAST, users
-from tinyml.nn.weights import all_weights, check_weights, swap, warn_left
-from tinyml.tensor import as_tensor
-from tinyml.train import accuracy, predict
+from tinyml.nn import Conv1d, Parameter, Sequential
 
 
 @checked
@@ -75,7 +69,7 @@ def truncated_svd(weight, rank, *, covariance=None):
 
 def _weighted_svd(W, rank, covariance):
     """U and V of least ||(W - U V') R||_F with R R' = covariance."""
-    left, _, _ = np.linalg.svd(W @ _root(covariance), full_matrices=False)
+    left, _, _ = np.linalg.svd(W @ covariance_root(covariance), full_matrices=False)
     U = left[:, :rank]
     V = W.T @ U                                            # so U V' = U U' W
     P, s, Qh = np.linalg.svd(V, full_matrices=False)       # V = P diag(s) Qh
@@ -83,7 +77,7 @@ def _weighted_svd(W, rank, covariance):
     return ((U @ Qh.T) * root).astype(W.dtype), (P * root).astype(W.dtype)
 
 
-def _root(covariance):
+def covariance_root(covariance):
     """R with R R' = covariance.
 
     Eigenvalues below 1e-12 of the largest are raised to it: in directions that no input has,
@@ -203,7 +197,7 @@ def factorize_conv(layer, rank, *, method="separable"):
     sh, sw = check_pair("factorize_conv", "stride", layer.stride, 1)
     ph, pw = check_pair("factorize_conv", "padding", layer.padding, 0)
     if method == "separable":
-        V, H = truncated_svd(_matrix(layer), rank)         # (C kh, r), (O kw, r)
+        V, H = truncated_svd(as_matrix(layer), rank)         # (C kh, r), (O kw, r)
         vertical = V.T.reshape(rank, C, kh, 1)
         horizontal = H.reshape(n_out, 1, kw, rank).transpose(0, 3, 1, 2)
         first = _conv(layer, vertical, (sh, 1), (ph, 0), bias=False)
@@ -236,14 +230,14 @@ def factorize_conv1d(layer, rank):
     -------
     Sequential
     """
-    V, U = truncated_svd(_matrix(layer), rank)    # (C k, r), (O, r)
+    V, U = truncated_svd(as_matrix(layer), rank)    # (C k, r), (O, r)
     _warn_unless_cheaper("factorize_conv1d", rank, len(V), len(U))
     filters = V.T.reshape(rank, layer.in_channels, -1)
     first = _conv(layer, filters, layer.stride, layer.padding, bias=False)
     return Sequential(first, _conv(layer, U[:, :, None], 1, 0))
 
 
-def _matrix(layer):
+def as_matrix(layer):
     """The matrix to cut: a Linear's (O, I), a Conv1d's (C k, O), a Conv2d's (C kh, O kw)."""
     W = layer.weight.data
     if W.ndim == 2:
@@ -281,187 +275,3 @@ def _warn_unless_cheaper(function, rank, m, n):
     if rank >= break_even(m, n):
         warnings.warn(f"{function}: rank must be < m n / (m + n) = {break_even(m, n):g} to save "
                       f"multiplications, got {rank}", stacklevel=4)
-
-
-# ------------------------------------------------------------ models
-
-@checked
-def factorize(model, *, share=None, energy=None, X=None):
-    """A copy of a model in which each Linear and convolution but the last is two, if that is less.
-
-    Give exactly one of share and energy. The rank is that of `rank_for_budget` or of
-    `rank_for_energy`. With X, errors of Linear layers are weighted by their inputs, and energies
-    are those of their outputs; a Linear at several places then becomes separate ones.
-
-    Weights that cannot be cut stay, with a warning that names them; `ranks` says what becomes of
-    every weight. The last layer stays too: to tell C classes apart takes C - 1 directions.
-
-    Parameters
-    ----------
-    model : Module, with a Linear, Conv1d or Conv2d besides the last
-    share : float in (0, 1), or None; of the multiplications of each layer
-    energy : float in (0, 1], or None; of the squared singular values of each layer
-    X : ndarray, shape (N, ...), N >= 1, or None; inputs of the model
-
-    Returns
-    -------
-    Module of the class of model, of plain layers, to be trained or saved like any other
-    """
-    model, plan = _plan("factorize", model, share, energy, X)
-    left = {path: cut.why for path, cut in plan.items() if cut.why not in (None, TOO_SMALL)}
-    if len(left) == len(plan):
-        stay = "".join(f"; {path} is {why}" for path, why in left.items())
-        raise ValueError("factorize: model must have a Linear, Conv1d or Conv2d besides the last "
-                         f"one, got {type(model).__name__}{stay}")
-    warn_left("factorize", {path: why for path, why in left.items() if why != LAST})
-    swap(model, {cut.layer: _two_layers(cut) for cut in plan.values() if cut.why is None})
-    return model
-
-
-@checked
-def ranks(model, *, share=None, energy=None, X=None):
-    """What `factorize` does to every weight: the rank that it gets, or why it stays as it is.
-
-    Parameters
-    ----------
-    model, share, energy, X : as in `factorize`
-
-    Returns
-    -------
-    dict of str to int or str, by the path of the weight
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> ranks(Sequential(Linear(30, 20, rng=rng), Linear(20, 2, rng=rng)), share=0.5)
-    {'0.weight': 6, '1.weight': 'the last layer'}
-    """
-    _, plan = _plan("ranks", model, share, energy, X)
-    return {path: cut.rank if cut.why is None else cut.why for path, cut in plan.items()}
-
-
-TOO_SMALL = "no cheaper as two layers"
-
-
-class Cut(NamedTuple):
-    """What becomes of a weight: its layer is cut at a rank, or it stays, and `why` says why."""
-
-    layer: Module = None
-    rank: int = None
-    covariance: np.ndarray = None    # of the layer's inputs
-    why: str = None
-
-
-def _plan(function, model, share, energy, X):
-    """A copy of the model, and {path: Cut} of every weight in it."""
-    if (share is None) == (energy is None):
-        raise ValueError(f"{function}: share or energy must be given, one of them, got "
-                         f"share={share!r} and energy={energy!r}; write {function}(model, "
-                         "share=0.25)")
-    check_weights(function, {path: weight for path, _, weight in all_weights(model)})
-    covariances = None if X is None else input_covariances(model, X)
-    model = copy.deepcopy(model) if X is None or not _reused(model) else untied(model)
-    plan = {}
-    for path, user in users(model).items():
-        plan[path] = Cut(why=user.why) if user.why else _cut(user, share, energy, covariances)
-    return model, plan
-
-
-def _reused(model):
-    """Whether a Linear stands at several places."""
-    layers = [layer for _, layer in model.named_modules() if isinstance(layer, Linear)]
-    return len(set(layers)) < len(layers)
-
-
-def _cut(user, share, energy, covariances):
-    """The rank of a layer, or why it stays."""
-    W = W_weighted = _matrix(user.layer)
-    m, n = W.shape
-    covariance = None
-    if covariances is not None and isinstance(user.layer, Linear):
-        covariance = covariances.get(_key(user.place))
-        if covariance is None:
-            return Cut(why="never called")
-        W_weighted = W @ _root(covariance)
-    cost = _stride_across(user.layer) * m + n    # multiplications for each rank
-    if energy is None:
-        rank = rank_for_budget(m, n, share=share * (m + n) / cost)
-    else:
-        rank = rank_for_energy(np.linalg.svd(W_weighted, compute_uv=False), energy=energy)
-    return Cut(why=TOO_SMALL) if rank * cost >= m * n else Cut(user.layer, rank, covariance)
-
-
-def _stride_across(layer):
-    """The horizontal stride s: the kh x 1 convolution runs at s times as many positions."""
-    if not isinstance(layer, Conv2d):
-        return 1
-    return check_pair("factorize", "stride", layer.stride, 1)[1]
-
-
-def _two_layers(cut):
-    if isinstance(cut.layer, Linear):
-        return factorize_linear(cut.layer, cut.rank, covariance=cut.covariance)
-    make = factorize_conv1d if isinstance(cut.layer, Conv1d) else factorize_conv
-    return make(cut.layer, cut.rank)
-
-
-@checked
-def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
-    """The smallest of some shares with which `factorize` still reaches an accuracy.
-
-    Choose it on samples that are neither trained on nor tested on: what was chosen on a set looks
-    better on it than on any other.
-
-    Parameters
-    ----------
-    model : Module, as in `factorize`
-    X : ndarray, shape (N, ...), held-out inputs
-    y : ndarray of int, shape (N, ...), their labels
-    at_least : float in [0, 1], the accuracy
-    shares : sequence of float, with each in (0, 1)
-    inputs : ndarray, shape (M, ...), or None; the X of `factorize`
-
-    Returns
-    -------
-    float, one of the shares, or 1.0, the whole model, if none of them is enough
-    """
-    for share in sorted(shares):
-        if accuracy(factorize(model, share=share, X=inputs), X, y) >= at_least:
-            return share
-    return 1.0
-
-
-@checked
-def input_covariances(model, X):
-    """X'X / N of the inputs of each Linear, at each place where one stands.
-
-    Parameters
-    ----------
-    model : Module
-    X : ndarray, shape (N, ...), N >= 1
-
-    Returns
-    -------
-    dict of place to ndarray of float64, shape (in_features, in_features): the place is the
-        position of a layer of a Sequential, an int, and the path of one further inside; layers
-        that are not called are left out
-    """
-    model = untied(model)
-    places = {layer: place for place, layer in model.named_modules() if isinstance(layer, Linear)}
-    sums, counts = dict.fromkeys(places, 0), dict.fromkeys(places, 0)
-
-    def add_inputs(module, x, y):
-        if module in places:
-            inputs = as_tensor(x).data.reshape(-1, module.in_features).astype(np.float64)
-            sums[module] = sums[module] + inputs.T @ inputs
-            counts[module] += len(inputs)
-
-    with forward_hook(add_inputs):
-        predict(model, X)
-    return {_key(place): sums[layer] / counts[layer]
-            for layer, place in places.items() if counts[layer]}
-
-
-def _key(place):
-    """A place as an int where it is the position of a layer in the outer Sequential."""
-    return int(place) if place.isdigit() else place

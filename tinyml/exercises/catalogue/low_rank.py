@@ -86,11 +86,11 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
         tests=(f"{TESTS}::test_two_convolutions_compute_the_reconstructed_one",),
         hints=("truncated_svd gives the two thin matrices; each is a set of filters in another shape. Which "
                "half sees rows, which columns?",
-               "separable: _matrix(layer) is (C kh, O kw), so V is (C kh, r) and H (O kw, r); filters V (r, "
+               "separable: as_matrix(layer) is (C kh, O kw), so V is (C kh, r) and H (O kw, r); filters V (r, "
                "C, kh, 1) with stride (sh, 1) and padding (ph, 0), no bias, then H (O, r, 1, kw) with (1, "
                "sw) and (0, pw). channel: W.reshape(O, -1) gives U (O, r) and V (C kh kw, r), filters V (r, "
                "C, kh, kw), then U (O, r, 1, 1).",
-               'if method == "separable": V, H = truncated_svd(_matrix(layer), rank); '
+               'if method == "separable": V, H = truncated_svd(as_matrix(layer), rank); '
                "vertical = V.T.reshape(rank, C, kh, 1); horizontal = H.reshape(n_out, 1, kw, rank).transpose(0, 3, "
                "1, 2); first = _conv(layer, vertical, (sh, 1), (ph, 0), bias=False); second = _conv(layer, "
                "horizontal, ...); the same for channel with U[:, :, None, None]; return Sequential(first, second)"),

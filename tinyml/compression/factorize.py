@@ -1,0 +1,219 @@
+"""Factorize: a whole network in thin layers, each cut as far as it can bear.
+
+Problem: `low_rank` cuts one layer. Which layers of a network are worth it, and at which ranks?
+
+Idea: give every layer the same budget, a share of its multiplications, or the same loss, a share
+of its energy. A layer stays whole where two factors would cost as much, and so does the last one,
+whose C classes need C - 1 directions.
+
+What counts is the error of the outputs of a layer, not of its weights. So run the network on some
+inputs, and cut each Linear for what reaches it: with X'X / N of its own inputs X (N, n).
+
+Sources: MATH5836 week 10, section 10.2.3; Denton, Zaremba, Bruna, LeCun and Fergus 2014,
+Exploiting linear structure within convolutional networks for efficient evaluation.
+"""
+import copy
+from typing import NamedTuple
+
+import numpy as np
+
+from tinyml.check import check_pair
+from tinyml.compression.low_rank import (
+    as_matrix,
+    covariance_root,
+    factorize_conv,
+    factorize_conv1d,
+    factorize_linear,
+    rank_for_budget,
+    rank_for_energy,
+)
+from tinyml.contract import checked
+from tinyml.nn import Conv1d, Conv2d, Linear, Module, forward_hook
+from tinyml.nn.places import untied
+from tinyml.nn.users import LAST, users
+from tinyml.nn.weights import all_weights, check_weights, swap, warn_left
+from tinyml.tensor import as_tensor
+from tinyml.train import accuracy, predict
+
+
+@checked
+def factorize(model, *, share=None, energy=None, X=None):
+    """A copy of a model in which each Linear and convolution but the last is two, if that is less.
+
+    Give exactly one of share and energy: ranks are those of `rank_for_budget` or
+    `rank_for_energy`. With X, errors of Linear layers are weighted by their inputs, and energies
+    are those of their outputs; a Linear at several places then becomes separate ones.
+
+    Weights that cannot be cut stay, with a warning that names them; `ranks` says what becomes of
+    every weight.
+
+    Parameters
+    ----------
+    model : Module, with a Linear, Conv1d or Conv2d besides the last
+    share : float in (0, 1), or None; of the multiplications of each layer
+    energy : float in (0, 1], or None; of the squared singular values of each layer
+    X : ndarray, shape (N, ...), N >= 1, or None; inputs of the model
+
+    Returns
+    -------
+    Module of the class of model, of plain layers, to be trained or saved like any other
+    """
+    model, plan = _plan("factorize", model, share, energy, X)
+    left = {path: cut.why for path, cut in plan.items() if cut.why not in (None, TOO_SMALL)}
+    if len(left) == len(plan):
+        stay = "".join(f"; {path} is {why}" for path, why in left.items())
+        raise ValueError("factorize: model must have a Linear, Conv1d or Conv2d besides the last "
+                         f"one, got {type(model).__name__}{stay}")
+    warn_left("factorize", {path: why for path, why in left.items() if why != LAST})
+    swap(model, {cut.layer: _two_layers(cut) for cut in plan.values() if cut.why is None})
+    return model
+
+
+@checked
+def ranks(model, *, share=None, energy=None, X=None):
+    """What `factorize` does to every weight: the rank that it gets, or why it stays as it is.
+
+    Parameters
+    ----------
+    model, share, energy, X : as in `factorize`
+
+    Returns
+    -------
+    dict of str to int or str, by the path of the weight
+
+    Examples
+    --------
+    >>> from tinyml.nn import Sequential
+    >>> rng = np.random.default_rng(0)
+    >>> ranks(Sequential(Linear(30, 20, rng=rng), Linear(20, 2, rng=rng)), share=0.5)
+    {'0.weight': 6, '1.weight': 'the last layer'}
+    """
+    _, plan = _plan("ranks", model, share, energy, X)
+    return {path: cut.rank if cut.why is None else cut.why for path, cut in plan.items()}
+
+
+TOO_SMALL = "no cheaper as two layers"
+
+
+class Cut(NamedTuple):
+    """What becomes of a weight: its layer is cut at a rank, or it stays, and `why` says why."""
+
+    layer: Module = None
+    rank: int = None
+    covariance: np.ndarray = None    # of the layer's inputs
+    why: str = None
+
+
+def _plan(function, model, share, energy, X):
+    """A copy of the model, and {path: Cut} of every weight in it."""
+    if (share is None) == (energy is None):
+        raise ValueError(f"{function}: share or energy must be given, one of them, got "
+                         f"share={share!r} and energy={energy!r}; write {function}(model, "
+                         "share=0.25)")
+    check_weights(function, {path: weight for path, _, weight in all_weights(model)})
+    covariances = None if X is None else input_covariances(model, X)
+    model = copy.deepcopy(model) if X is None or not _reused(model) else untied(model)
+    plan = {}
+    for path, user in users(model).items():
+        plan[path] = Cut(why=user.why) if user.why else _cut(user, share, energy, covariances)
+    return model, plan
+
+
+def _reused(model):
+    """Whether a Linear stands at several places."""
+    layers = [layer for _, layer in model.named_modules() if isinstance(layer, Linear)]
+    return len(set(layers)) < len(layers)
+
+
+def _cut(user, share, energy, covariances):
+    """The rank of a layer, or why it stays."""
+    W = W_weighted = as_matrix(user.layer)
+    m, n = W.shape
+    covariance = None
+    if covariances is not None and isinstance(user.layer, Linear):
+        covariance = covariances.get(_key(user.place))
+        if covariance is None:
+            return Cut(why="never called")
+        W_weighted = W @ covariance_root(covariance)
+    cost = _stride_across(user.layer) * m + n    # multiplications for each rank
+    if energy is None:
+        rank = rank_for_budget(m, n, share=share * (m + n) / cost)
+    else:
+        rank = rank_for_energy(np.linalg.svd(W_weighted, compute_uv=False), energy=energy)
+    return Cut(why=TOO_SMALL) if rank * cost >= m * n else Cut(user.layer, rank, covariance)
+
+
+def _stride_across(layer):
+    """The horizontal stride s: the kh x 1 convolution runs at s times as many positions."""
+    if not isinstance(layer, Conv2d):
+        return 1
+    return check_pair("factorize", "stride", layer.stride, 1)[1]
+
+
+def _two_layers(cut):
+    if isinstance(cut.layer, Linear):
+        return factorize_linear(cut.layer, cut.rank, covariance=cut.covariance)
+    make = factorize_conv1d if isinstance(cut.layer, Conv1d) else factorize_conv
+    return make(cut.layer, cut.rank)
+
+
+@checked
+def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
+    """The smallest of some shares with which `factorize` still reaches an accuracy.
+
+    Choose it on samples that are neither trained on nor tested on: what was chosen on a set looks
+    better on it than on any other.
+
+    Parameters
+    ----------
+    model : Module, as in `factorize`
+    X : ndarray, shape (N, ...), held-out inputs
+    y : ndarray of int, shape (N, ...), their labels
+    at_least : float in [0, 1], the accuracy
+    shares : sequence of float, with each in (0, 1)
+    inputs : ndarray, shape (M, ...), or None; the X of `factorize`
+
+    Returns
+    -------
+    float, one of the shares, or 1.0, the whole model, if none of them is enough
+    """
+    for share in sorted(shares):
+        if accuracy(factorize(model, share=share, X=inputs), X, y) >= at_least:
+            return share
+    return 1.0
+
+
+@checked
+def input_covariances(model, X):
+    """X'X / N of the inputs of each Linear, at each place where one stands.
+
+    Parameters
+    ----------
+    model : Module
+    X : ndarray, shape (N, ...), N >= 1
+
+    Returns
+    -------
+    dict of place to ndarray of float64, shape (in_features, in_features): the place is the
+        position of a layer of a Sequential, an int, and the path of one further inside; layers
+        that are not called are left out
+    """
+    model = untied(model)
+    places = {layer: place for place, layer in model.named_modules() if isinstance(layer, Linear)}
+    sums, counts = dict.fromkeys(places, 0), dict.fromkeys(places, 0)
+
+    def add_inputs(module, x, y):
+        if module in places:
+            inputs = as_tensor(x).data.reshape(-1, module.in_features).astype(np.float64)
+            sums[module] = sums[module] + inputs.T @ inputs
+            counts[module] += len(inputs)
+
+    with forward_hook(add_inputs):
+        predict(model, X)
+    return {_key(place): sums[layer] / counts[layer]
+            for layer, place in places.items() if counts[layer]}
+
+
+def _key(place):
+    """A place as an int where it is the position of a layer in the outer Sequential."""
+    return int(place) if place.isdigit() else place

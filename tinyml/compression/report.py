@@ -4,25 +4,24 @@ Problem: "my pruned model is neither smaller nor faster". A fraction of zeros is
 of bytes, fewer multiplications are not fewer milliseconds, and each method likes to report the
 figure that it improves.
 
-Idea: one row for any model, with the same columns for all: what is in its arrays (how many
-numbers, how many of them not zero), what it weighs (bytes of the file that
-`storage.save_compressed` writes, bits per number), what it has to do (multiply-accumulates per
-sample), how long that takes, and how often it is right. Times of several models are taken in
-turn, round by round, so that a busy machine is busy for all of them; and while other programs
-have the processor, the clock stands still.
+Idea: one row for any model, with the same columns for all: how many numbers its arrays hold and
+how many are not zero, the bytes of the file that `save_compressed` writes, multiply-accumulates
+per sample, milliseconds, and accuracy. Models are timed in turn, round by round, so that a busy
+machine slows all of them down alike; time that other programs take is not counted.
 
 Sources: MATH5836 week 10, section 10.2 (memory and compute-latency are what compression is for).
 """
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
 
-from tinyml.check import check_sizes
 from tinyml.compression.coding.storage import save_compressed
+from tinyml.contract import checked
 from tinyml.nn import Embedding, Module, Parameter, forward_hook
 from tinyml.nn.weights import NORMS, ComputedWeight
 from tinyml.train import accuracy, predict
@@ -38,30 +37,24 @@ class Report(NamedTuple):
     macs: int                 # multiply-accumulates for one sample
     ms_1: float               # milliseconds for a batch of 1, median over rounds
     ms_256: float             # and of 256
-    accuracy: float           # share of the samples whose largest output is at their label
+    accuracy: float           # fraction of the samples whose largest output is at their label
 
 
+@checked
 def macs(model, x):
-    """Multiply-accumulates for one sample: the sum of `Module.macs` over all modules, divided by len(x).
+    """Multiply-accumulates for one sample: the sum of `Module.macs` over all modules.
 
-    A module of your own that multiplies with weights of its own has to define `Module.macs`.
+    A module of your own that multiplies with its own weights has to define `Module.macs`;
+    otherwise a warning names it.
 
     Parameters
     ----------
     model : Module
-    x : ndarray, shape (n, ...), n >= 1, samples that it takes
+    x : ndarray, shape (n, ...), n >= 1, a batch for the model
 
     Returns
     -------
     int
-
-    Raises
-    ------
-    ValueError : x is empty
-
-    Warns
-    -----
-    UserWarning : a module has weights of its own, and no macs
 
     Examples
     --------
@@ -69,18 +62,22 @@ def macs(model, x):
     >>> macs(Linear(64, 10, rng=np.random.default_rng(0)), np.zeros((5, 64), np.float32))
     640
     """
-    uncounted = [f"{type(m).__name__} at {path!r}" for path, m in model.named_modules()
-                 if type(m).macs is Module.macs and _has_weights(m)]
-    if uncounted:
-        warnings.warn(f"macs: weights of its own are not counted in {', '.join(uncounted)}; "
-                      "define macs(self, x, y) there", stacklevel=2)
+    _warn_of_uncounted(model)
     work = []
     with forward_hook(lambda module, x, y: work.append(module.macs(x, y))):
-        predict(model, x, batch_size=len(x) or 1)
+        predict(model, x, batch_size=len(x))
     return round(sum(work) / len(x))
 
 
-UNCOUNTED = (Embedding, ComputedWeight, *NORMS)    # a lookup, codes, scales: nothing is summed up
+UNCOUNTED = (Embedding, ComputedWeight, *NORMS)    # a lookup, codes, scales: no products are added
+
+
+def _warn_of_uncounted(model):
+    names = [f"{type(m).__name__} at {path!r}" for path, m in model.named_modules()
+             if type(m).macs is Module.macs and _has_weights(m)]
+    if names:
+        warnings.warn(f"macs: weights of its own are not counted in {', '.join(names)}; "
+                      "define macs(self, x, y) there", stacklevel=4)
 
 
 def _has_weights(module):
@@ -89,68 +86,68 @@ def _has_weights(module):
     return not isinstance(module, UNCOUNTED) and any(weight.ndim >= 2 for _, weight in own)
 
 
+@checked
 def file_bytes(model):
-    """The bytes of the file that `storage.save_compressed` writes for the model."""
+    """The bytes of the file that `save_compressed` writes for a model.
+
+    Parameters
+    ----------
+    model : Module
+    """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         save_compressed(model, path)
         return path.stat().st_size
 
 
+@checked
 def clock(calls, *, rounds):
-    """How long each of some functions takes: all once in every round, in turn, and once before, untimed.
+    """How long each of some functions takes: in every round all of them in turn, after one
+    untimed.
 
-    The time of a call is the shorter of two: on the wall, and of the processor for this
-    program. On a busy machine the first counts what others do, and long calls wait more often
-    than short ones; the second counts all threads. Where it is too coarse to notice the call,
-    it is not asked.
+    The time of a call is the smaller of wall time and processor time of this program: wall time
+    counts what other programs do, and processor time adds up all threads.
 
     Parameters
     ----------
-    calls : list of functions without arguments
+    calls : sequence of functions without arguments
     rounds : int >= 1
 
     Returns
     -------
     ndarray, shape (len(calls), rounds), in milliseconds
-
-    Raises
-    ------
-    ValueError : rounds < 1
     """
-    check_sizes("clock", rounds=rounds)
     times = np.empty((1 + rounds, len(calls)))
     for row in times:
         for i, call in enumerate(calls):
             wall, own = time.perf_counter(), time.process_time()
             call()
             wall, own = time.perf_counter() - wall, time.process_time() - own
-            row[i] = min(wall, own or wall)
+            row[i] = min(wall, own or wall)    # own is 0 if its clock is too coarse
     return 1000 * times[1:].T
 
 
+@checked
 def milliseconds(models, x, *, rounds=15):
-    """How long each model takes for the batch x, by `clock`.
+    """How long each model takes for a batch, by `clock`.
+
+    To compare models, take medians over the rounds, of ratios within a round.
 
     Parameters
     ----------
-    models : list of Module
-    x : ndarray, shape (n, ...)
+    models : sequence of Module
+    x : ndarray, shape (n, ...), n >= 1
     rounds : int >= 1
 
     Returns
     -------
-    ndarray, shape (len(models), rounds), in milliseconds; take the median over axis 1, and
-        medians of ratios within a round where two models are compared
-
-    Raises
-    ------
-    ValueError : rounds < 1, or x is empty
+    ndarray, shape (len(models), rounds), in milliseconds
     """
-    check_sizes("milliseconds", rounds=rounds)
-    return clock([lambda model=model: predict(model, x, batch_size=len(x)) for model in models], rounds=rounds)
+    calls = [partial(predict, model, x, batch_size=len(x)) for model in models]
+    return clock(calls, rounds=rounds)
 
 
+@checked
 def compare(models, X, y):
     """A `Report` for each model, all on the same samples.
 
@@ -163,27 +160,30 @@ def compare(models, X, y):
     Returns
     -------
     dict of str to Report
-
-    Raises
-    ------
-    ValueError : X is empty, or y has another length
-    TypeError : a model has an attribute that no file can hold
     """
-    batches = X[:1], np.resize(X, (256, *X.shape[1:]))    # of 256, with repeats if X has fewer
-    ms_1, ms_256 = (np.median(milliseconds(list(models.values()), batch), axis=1) for batch in batches)
+    one, many = X[:1], np.resize(X, (256, *X.shape[1:]))    # with repeats if X has fewer rows
+    ms_1 = np.median(milliseconds(list(models.values()), one), axis=1)
+    ms_256 = np.median(milliseconds(list(models.values()), many), axis=1)
     reports = {}
     for i, (name, model) in enumerate(models.items()):
         arrays, size = _arrays(model), file_bytes(model)
         numbers = sum(array.size for array in arrays)
-        reports[name] = Report(numbers, sum(np.count_nonzero(array) for array in arrays), size,
-                               8 * size / max(numbers, 1), macs(model, X[:1]), ms_1[i], ms_256[i],
-                               accuracy(model, X, y))
+        reports[name] = Report(
+            numbers=numbers,
+            nonzeros=sum(np.count_nonzero(array) for array in arrays),
+            file_bytes=size,
+            bits_per_number=8 * size / max(numbers, 1),
+            macs=macs(model, one),
+            ms_1=ms_1[i],
+            ms_256=ms_256[i],
+            accuracy=accuracy(model, X, y))
     return reports
 
 
 def _arrays(model):
-    """The arrays of a model, one that stands at several places once, as in its file."""
-    state, names = model.state_dict(), {id(tensor): name for name, tensor in model._named_tensors()}
+    """The arrays of a model; one that stands at several places counts once, as in its file."""
+    state = model.state_dict()
+    names = {id(tensor): name for name, tensor in model._named_tensors()}
     return [state[name] for name in names.values()]
 
 
@@ -192,21 +192,16 @@ def report(model, X, y):
     return compare({"": model}, X, y)[""]
 
 
+HEAD = ("", "numbers", "not zero", "bytes", "bits each", "MACs", "ms (1)", "ms (256)", "accuracy")
+
+
 def table(reports):
-    """The reports as lines of text, a row for each model.
-
-    Parameters
-    ----------
-    reports : dict of str to Report, as from `compare`
-
-    Returns
-    -------
-    str
-    """
-    rows = [("", "numbers", "not zero", "bytes", "bits each", "MACs", "ms (1)", "ms (256)", "accuracy")]
-    rows += [(name, f"{r.numbers:,}", f"{r.nonzeros:,}", f"{r.file_bytes:,}", f"{r.bits_per_number:.2f}",
-              f"{r.macs:,}", f"{r.ms_1:.3f}", f"{r.ms_256:.3f}", f"{100 * r.accuracy:.2f} %")
-             for name, r in reports.items()]
+    """The reports, a dict of name to `Report`, as lines of text with a row for each model."""
+    rows = [HEAD]
+    for name, r in reports.items():
+        rows.append((name, f"{r.numbers:,}", f"{r.nonzeros:,}", f"{r.file_bytes:,}",
+                     f"{r.bits_per_number:.2f}", f"{r.macs:,}", f"{r.ms_1:.3f}", f"{r.ms_256:.3f}",
+                     f"{100 * r.accuracy:.2f} %"))
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
-                     for row in rows)
+    lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+    return "\n".join("  ".join(line) for line in lines)

@@ -5,13 +5,13 @@ where no weights are.
 
 Idea: let the weights choose the levels. k-means divides them among k centroids so that
 
-    sum_i (w_i - c_(a_i))^2,    a_i the code of weight i,                    (Han et al. 2016, equation 2)
+    sum_i (w_i - c_(a_i))^2,    a_i the code of weight i    (Han et al. 2016, equation 2)
 
 is small, and the layer is stored as its k centroids (the codebook) and log2 k bits per weight.
 The network is then trained on: a centroid is one parameter in many places, so its gradient is
 the sum over them,
 
-    dL/dc_j = sum over i with a_i = j of dL/dw_i.                            (equation 3)
+    dL/dc_j = sum over i with a_i = j of dL/dw_i            (equation 3)
 
 Weights that pruning set to 0 stay exactly 0: they have the code 0 and no centroid.
 
@@ -151,7 +151,8 @@ def means(values, codes, centroids):
 
 
 def fast_kmeans(values, k, *, init="linear", rng=None, max_iter=300):
-    """The centroids of `kmeans`, about nine times as fast: sharing a layer takes seconds otherwise.
+    """The centroids of `kmeans`, about nine times as fast: sharing a layer takes seconds
+    otherwise.
 
     Of sorted values each group is a contiguous slice, and its sum is a difference of two prefix
     sums.
@@ -262,8 +263,9 @@ def _shared(weight, *, k, init, rng):
 def share_weights(model, *, bits, init="linear", rng=None):
     """Put a `SharedWeight` of 2^bits values in the place of every weight of a model.
 
-    Make a new optimizer of model.parameters() afterwards: what it trains are the codebooks. A weight
-    that two layers share stays shared. A weight that is computed already is left, with a warning.
+    Make a new optimizer of model.parameters() afterwards: what it trains are the codebooks. A
+    weight that two layers share stays shared. A weight that is computed already is left, with a
+    warning.
 
     Parameters
     ----------

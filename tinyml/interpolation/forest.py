@@ -3,14 +3,14 @@
 Problem: Belkin et al. 2019 find double descent where nothing is linear and nothing has a norm. One
 tree with more and more leaves ends at the interpolation threshold; many such trees go past it.
 
-Idea: a tree cuts its samples in two, x_j <= t or not, and each part again; a leaf predicts the mean
-of its samples. A cut into L and R lowers their squared loss, sum_i ||y_i - mean||^2, by
+Idea: a tree cuts its samples in two, x_j <= t or not, and each part again; a leaf predicts the
+mean of its samples. A cut into L and R lowers their squared loss, sum_i ||y_i - mean||^2, by
 
     gain = n_L n_R / n ||mean_L - mean_R||^2 = n / (n_L n_R) ||s_L||^2,   s_L = sum_L (y_i - mean)
 
-so one sort and one cumulative sum evaluate all cuts along a feature. The leaf with the largest gain
-is cut next, and no cut depends on later ones: **the tree with b leaves is a prefix of all larger
-ones**, so one grown tree holds the predictions for every number of leaves. Fully grown, it
+so one sort and one cumulative sum evaluate all cuts along a feature. The leaf with the largest
+gain is cut next, and no cut depends on later ones: **the tree with b leaves is a prefix of all
+larger ones**, so one grown tree holds the predictions for every number of leaves. Fully grown, it
 interpolates. A forest, the mean of trees with random cuts, interpolates too, and more smoothly.
 
 Sources: Breiman, Friedman, Olshen and Stone 1984, Classification and regression trees; Breiman
@@ -53,8 +53,8 @@ def best_split(X, Y):
 
     Returns
     -------
-    Split, or None if the rows are all equal: then there is no cut. A gain of 0 is possible: constant
-    targets, or a pattern such as XOR that shows only after the next cut.
+    Split, or None if the rows are all equal: then there is no cut. A gain of 0 is possible:
+    constant targets, or a pattern such as XOR that shows only after the next cut.
 
     Examples
     --------
@@ -94,9 +94,9 @@ def _mean(Y):
 class RegressionTree:
     """A tree of least squared loss, grown best-first up to a number of leaves.
 
-    It starts as one leaf. The leaf whose best cut has the largest gain is cut next, until there are
-    `max_leaf_nodes` leaves, or until in each leaf the targets or the rows are all equal. So the
-    fully grown tree interpolates, except that equal rows get their mean target.
+    It starts as one leaf. The leaf whose best cut has the largest gain is cut next, until there
+    are `max_leaf_nodes` leaves, or until in each leaf the targets or the rows are all equal. So
+    the fully grown tree interpolates, except that equal rows get their mean target.
 
     Nodes are numbered in the order of their creation: a tree with b leaves has 2b - 1 nodes, and
     the nodes of a smaller tree are the first ones of a larger tree.
@@ -104,13 +104,14 @@ class RegressionTree:
     Parameters
     ----------
     max_leaf_nodes : int >= 1, or None; None for a fully grown tree
-    max_features : int >= 1, or None; each node looks for its cut among so many features, drawn from
-        those that are not constant in it; None for all
+    max_features : int >= 1, or None; each node looks for its cut among so many features, drawn
+        from those that are not constant in it; None for all
     rng : numpy.random.Generator, or None; needed with max_features
 
     Attributes
     ----------
-    left : ndarray of int, shape (n_nodes,), the left child, 0 for a leaf; the right child is left + 1
+    left : ndarray of int, shape (n_nodes,), the left child, 0 for a leaf; the right child is left
+        + 1
     feature, threshold, gain : ndarrays, shape (n_nodes,), the `Split` of each node, 0 for a leaf
     value : ndarray, shape (n_nodes,) or (n_nodes, k), mean target of the node's samples
 
@@ -183,7 +184,8 @@ class RegressionTree:
         Parameters
         ----------
         X : array_like, shape (m, p)
-        max_leaf_nodes : int >= 1, or None; predict as a tree grown to this smaller number of leaves
+        max_leaf_nodes : int >= 1, or None; predict as a tree grown to this smaller number of
+            leaves
 
         Returns
         -------
@@ -216,8 +218,8 @@ class RandomForest:
         f(x) = (1 / n_trees) sum_t f_t(x)
 
     Fully grown trees on all samples interpolate, and so does their mean: with more trees a forest
-    goes past the interpolation threshold and keeps a training loss of 0. Bootstrap samples leave out
-    about 1/e of the rows, so those trees, and their mean, do not interpolate.
+    goes past the interpolation threshold and keeps a training loss of 0. Bootstrap samples leave
+    out about 1/e of the rows, so those trees, and their mean, do not interpolate.
 
     Parameters
     ----------
@@ -288,5 +290,5 @@ def _check_fitted(function, model, X):
 
 def _check_leaves(max_leaf_nodes, grown_to):
     if grown_to is not None and max_leaf_nodes > grown_to:
-        raise ValueError(f"RegressionTree.predict: max_leaf_nodes must be at most {grown_to}, which "
-                         f"this tree was grown to, got {max_leaf_nodes}; grow a larger tree")
+        raise ValueError(f"RegressionTree.predict: max_leaf_nodes must be at most {grown_to}, "
+                         f"which this tree was grown to, got {max_leaf_nodes}; grow a larger tree")

@@ -1,7 +1,8 @@
 """Random Fourier features: a linear model whose width N can pass the number of samples n.
 
 Problem: Belkin et al. 2019 sweep the width of a model through n on real images, and see the test
-error fall, explode at N = n, and fall again. Which model can have any width, and be fitted exactly?
+error fall, explode at N = n, and fall again. Which model can have any width, and be fitted
+exactly?
 
 Idea: N random waves, and the minimum-norm least-squares fit on them:
 
@@ -147,7 +148,8 @@ def _corrected(A, y, K_inverse):
 
     K = AA' has the square of A's condition number, so near p = n half of the digits are lost. Each
     correction multiplies the error by about eps cond(K), which `_well_conditioned` keeps below
-    1e-3 (Bjorck 1996, Numerical methods for least squares problems, corrected seminormal equations).
+    1e-3 (Bjorck 1996, Numerical methods for least squares problems, corrected seminormal
+    equations).
     """
     beta = A.T @ (K_inverse @ y)
     for _ in range(2):

@@ -1,12 +1,12 @@
 """Lesson 10.1: why a model with more parameters than samples can still generalise.
 
-    bias_variance    where the error of a fit comes from: the classical U, and beyond it
+    bias_variance    bias^2, variance and noise: the U-shaped risk, and what follows it
     min_norm         least squares in its three regimes, and where gradient descent ends
     implicit_bias    SGD and momentum find the shortest fit too, Adam finds another
-    early_stopping   stopping descent early and ridge: two filters, almost one
+    early_stopping   early stopping and ridge shrink the fit in almost the same way
     double_descent   the risk of the minimum-norm fit, exactly: the peak at p = n and what follows
     benign           when a fit through every noisy label is harmless: effective ranks
     random_features  double descent on real digits, with random Fourier features
     forest           double descent of trees and forests, grown from scratch
-    epoch_wise       double descent in time: the risk falls, rises and falls while one model trains
+    epoch_wise       double descent in time: the risk falls, rises and falls during training
 """

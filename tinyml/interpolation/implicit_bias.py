@@ -54,8 +54,7 @@ def iterates(X, y, make_optimizer, batches, *, beta0=None, schedule=None):
 
     Returns
     -------
-    ndarray, shape (1 + number of batches, p) or (1 + number of batches, p, k) : beta_0, beta_1,
-    ...
+    ndarray, shape (n_batches + 1, p) or (n_batches + 1, p, k) : beta_0, beta_1, ...
     """
     beta = Tensor(_start("iterates", X, y, beta0), requires_grad=True)
     optimizer = make_optimizer([beta])

@@ -19,8 +19,10 @@ def digits():
     X : ndarray of float32, shape (1797, 64), the ink of each pixel in [0, 1], row by row
     y : ndarray of int64, shape (1797,), the digit 0..9
     """
-    with np.load(Path(__file__).parent / "assets" / "digits.npz", allow_pickle=False) as archive:
-        return (archive["X"] / 16).astype(np.float32), archive["y"].astype(np.int64)
+    path = Path(__file__).parent / "assets" / "digits.npz"
+    with np.load(path, allow_pickle=False) as archive:
+        X, y = archive["X"] / 16, archive["y"]
+    return X.astype(np.float32), y.astype(np.int64)
 
 
 def mnist(folder=None, *, split="train", download=False):
@@ -130,8 +132,10 @@ def make_moons(n_samples, *, noise, rng):
     y = np.arange(n_samples) % 2
     angle = rng.uniform(0, np.pi, n_samples)
     upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    X = np.where(y[:, None] == 0, upper, [1, 0.5] - upper)
-    return (X + noise * rng.standard_normal(X.shape)).astype(np.float32), y
+    lower = [1, 0.5] - upper
+    X = np.where(y[:, None] == 0, upper, lower)
+    X = X + noise * rng.standard_normal(X.shape)
+    return X.astype(np.float32), y
 
 
 def make_spirals(n_samples, n_classes, *, noise, rng, turns=1.0):
@@ -161,8 +165,9 @@ def make_spirals(n_samples, n_classes, *, noise, rng, turns=1.0):
     y = np.arange(n_samples) % n_classes
     radius = rng.uniform(0, 1, n_samples)
     angle = 2 * np.pi * (turns * radius + y / n_classes)
-    X = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return (X + noise * rng.standard_normal(X.shape)).astype(np.float32), y
+    direction = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    X = radius[:, None] * direction + noise * rng.standard_normal((n_samples, 2))
+    return X.astype(np.float32), y
 
 
 def one_hot(y, n_classes, *, dtype=np.float32):
@@ -226,9 +231,12 @@ def flip_labels(y, n_classes, *, fraction, rng):
     if y.ndim != 1:
         raise ValueError(f"flip_labels: y must have shape (n,), got {y.shape}")
     if n_classes < 2:
-        raise ValueError("flip_labels: n_classes must be at least 2, got 1; then no label is wrong")
-    wrong = rng.permutation(len(y))[:round(fraction * len(y))]
-    y[wrong] = (y[wrong] + rng.integers(1, n_classes, len(wrong))) % n_classes
+        raise ValueError("flip_labels: n_classes must be at least 2, got 1; with one class no "
+                         "label is wrong")
+    n_wrong = round(fraction * len(y))
+    wrong = rng.permutation(len(y))[:n_wrong]
+    shift = rng.integers(1, n_classes, n_wrong)    # never 0: another class
+    y[wrong] = (y[wrong] + shift) % n_classes
     return y
 
 
@@ -246,15 +254,19 @@ def as_numbers(function, name, data):
     if array.dtype.kind not in "biuf":
         write = {"U": "np.unique(y, return_inverse=True)[1] for classes",
                  "O": "np.asarray(data, np.float32), and look at what fails"}
-        raise TypeError(f"{function}: {name} must hold numbers, got {type(data).__name__} of dtype {array.dtype}; "
+        raise TypeError(f"{function}: {name} must hold numbers, got {type(data).__name__} of "
+                        f"dtype {array.dtype}; "
                         f"write {write.get(array.dtype.kind, 'an array of float32')}")
-    return array.astype(np.float32) if isinstance(data, (list, tuple)) and array.dtype == float else array
+    if isinstance(data, (list, tuple)) and array.dtype == np.float64:
+        return array.astype(np.float32)
+    return array
 
 
 def _array(function, name, data):
     if isinstance(data, Tensor):
         if data.requires_grad:
-            raise TypeError(f"{function}: {name} must be data, got a Tensor with requires_grad=True; write x.data")
+            raise TypeError(f"{function}: {name} must be data, got a Tensor with "
+                            "requires_grad=True; write x.data")
         return data.data
     try:
         return np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
@@ -266,7 +278,7 @@ def _rows(function, arrays):
     """The arrays, and the number of rows that they all have."""
     arrays = [_array(function, "arrays", a) for a in arrays]
     lengths = [len(a) if a.ndim else 0 for a in arrays]
-    if not lengths or min(lengths) != max(lengths) or lengths[0] == 0:
+    if len(set(lengths)) != 1 or lengths[0] == 0:
         raise ValueError(f"{function}: arrays must have one length >= 1 in common, got lengths "
                          f"{lengths}")
     return arrays, lengths[0]
@@ -275,9 +287,9 @@ def _rows(function, arrays):
 def train_test_split(*arrays, test_size, rng, stratify=None):
     """Split arrays at random, row by row, into a training and a test part.
 
-    Shuffle the n rows, sort them by class, walk along them, and hold one out whenever a running
-    sum of m/n, from a random start in [0, 1), reaches an integer: exactly m in all. A class of c
-    rows is one stretch of the walk, so it gives c m/n of them, rounded up or down.
+    Each class of c rows gives c m/n of the m test rows, rounded up or down: the rows are shuffled
+    and sorted by class, and one is held out whenever a running sum of m/n, from a random start in
+    [0, 1), reaches an integer.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ import time
 
 
 def progress(iterable, label, *, total=None):
-    """Yield from `iterable` and keep a line such as ``train   12/40   3.1/s   9 s left`` up to date.
+    """Yield from `iterable`, and show a line such as ``train   12/40   3.1/s   9 s left``.
 
     Parameters
     ----------
@@ -27,7 +27,8 @@ def progress(iterable, label, *, total=None):
                 shown = now
                 rate = count / max(now - start, 1e-9)
                 left = f"   {(total - count) / rate:.0f} s left" if total else ""
-                print(f"\r{label}   {count}{f'/{total}' if total else ''}   {rate:.3g}/s{left}\033[K",
-                      end="", file=sys.stderr, flush=True)
+                of = f"/{total}" if total else ""
+                print(f"\r{label}   {count}{of}   {rate:.3g}/s{left}\033[K", end="",
+                      file=sys.stderr, flush=True)
     finally:    # also when the loop is left early
         print("\r\033[K", end="", file=sys.stderr, flush=True)

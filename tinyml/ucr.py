@@ -117,16 +117,17 @@ def _read_table(path, lines):
 
 def _read_ts(path, lines):
     """Labels, series (C, T_i) and the declared labels, from the lines of a .ts file."""
-    header = {}
-    for count, (i, line) in enumerate(lines, 1):
+    header, n_tags = {}, 0
+    for i, line in lines:
         if not line.startswith("@"):
             raise ValueError(f"load_ucr: {path}, line {i} must be a tag or @data, got "
                              f"{line[:40]!r}")
         tag, *words = line.split()
         header[tag.lower()] = words
+        n_tags += 1
         if tag.lower() == "@data":
             break
-    data = lines[count:]
+    data = lines[n_tags:]
     if "@data" not in header or not data:
         raise ValueError(f"load_ucr: {path} must hold a series after @data, got none")
     if _flag(path, header, "@timeStamps"):

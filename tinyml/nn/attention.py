@@ -34,8 +34,8 @@ class MultiheadAttention(Module):
         check_sizes("MultiheadAttention", embed_dim=embed_dim, num_heads=num_heads)
         check_rng("MultiheadAttention", rng)
         if embed_dim % num_heads:
-            raise ValueError(f"MultiheadAttention: embed_dim must be a multiple of num_heads={num_heads}, "
-                             f"got {embed_dim}")
+            raise ValueError("MultiheadAttention: embed_dim must be a multiple of "
+                             f"num_heads={num_heads}, got {embed_dim}")
         dropout = check_number("MultiheadAttention", "dropout", dropout, at_least=0, at_most=1)
         check_bool("MultiheadAttention", "bias", bias)
         self.embed_dim, self.num_heads, self.dropout, self.rng = embed_dim, num_heads, dropout, rng
@@ -48,7 +48,7 @@ class MultiheadAttention(Module):
             self.out_proj.bias.data = np.zeros(embed_dim, np.float32)
 
     def macs(self, x, y):
-        """Of self-attention: q, k and v of every token, then T x T products q . k and as many with v."""
+        """Of self-attention: q, k, v of every token, then T x T products q . k, and with v."""
         return y.size * (3 * self.embed_dim + 2 * y.shape[1])
 
     def forward(self, query, key=None, value=None, attn_mask=None, is_causal=False):
@@ -64,33 +64,38 @@ class MultiheadAttention(Module):
                 raise ValueError(f"MultiheadAttention: {name} must have shape (B, T, embed_dim="
                                  f"{self.embed_dim}), got {x.shape}")
         q, k, v = (self._heads(x) for x in self._project(query, key, value))
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask, self.dropout if self.training else 0.0,
-                                           is_causal, rng=self.rng)              # (B, H, T, D / H)
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask, dropout, is_causal,
+                                           rng=self.rng)    # (B, H, T, D / H)
         return self.out_proj(y.swapaxes(1, 2).reshape(query.shape))
 
     def _project(self, query, key, value):
-        D, weight = self.embed_dim, value_of(self.in_proj_weight)
+        D, weight, bias = self.embed_dim, value_of(self.in_proj_weight), self.in_proj_bias
+        parts = [slice(0, D), slice(D, 2 * D), slice(2 * D, 3 * D)]    # of q, k and v
         if query is key is value:    # self-attention: one product instead of three
-            qkv = F.linear(query, weight, self.in_proj_bias)
-            return (qkv[..., i * D:(i + 1) * D] for i in range(3))
-        part = lambda p, i: None if p is None else p[i * D:(i + 1) * D]
-        return (F.linear(x, part(weight, i), part(self.in_proj_bias, i))
-                for i, x in enumerate((query, key, value)))
+            qkv = F.linear(query, weight, bias)
+            return [qkv[..., part] for part in parts]
+        projected = []
+        for x, part in zip((query, key, value), parts):
+            projected.append(F.linear(x, weight[part], None if bias is None else bias[part]))
+        return projected
 
     def _heads(self, x):
+        """(B, T, D) as (B, H, T, D / H)."""
         B, T, D = x.shape
-        return x.reshape(B, T, self.num_heads, D // self.num_heads).swapaxes(1, 2)    # (B, H, T, D / H)
+        return x.reshape(B, T, self.num_heads, D // self.num_heads).swapaxes(1, 2)
 
     def extra_repr(self):
         return f"{self.embed_dim}, num_heads={self.num_heads}"
 
 
 class TransformerEncoderLayer(Module):
-    """One block of a transformer's encoder (Vaswani et al. 2017, section 3.1), x (B, T, D) to (B, T, D):
+    """One block of a transformer's encoder, x (B, T, D) to (B, T, D):
 
         x = norm1(x + attention(x)),   x = norm2(x + linear2(activation(linear1(x))))
 
-    or, with ``norm_first=True``, each norm on the input of its branch (Xiong et al. 2020).
+    (Vaswani et al. 2017, section 3.1), or, with ``norm_first=True``, each norm on the input of its
+    branch (Xiong et al. 2020).
 
     Parameters
     ----------
@@ -114,23 +119,30 @@ class TransformerEncoderLayer(Module):
         check_bool(name, "norm_first", norm_first)
         if d_model % nhead:
             raise ValueError(f"{name}: d_model must be a multiple of nhead={nhead}, got {d_model}")
-        if activation not in ("relu", "gelu") and (isinstance(activation, type) or not callable(activation)):
-            raise ValueError(f'TransformerEncoderLayer: activation must be "relu", "gelu" or a function, '
-                             f"got {activation!r}")
+        is_function = callable(activation) and not isinstance(activation, type)
+        if activation not in ("relu", "gelu") and not is_function:
+            raise ValueError('TransformerEncoderLayer: activation must be "relu", "gelu" or a '
+                             f"function, got {activation!r}")
         self.activation = {"relu": ReLU(), "gelu": GELU()}.get(activation, activation)
         self.norm_first = norm_first
         self.self_attn = MultiheadAttention(d_model, nhead, dropout, rng=rng)
         self.linear1 = Linear(d_model, dim_feedforward, rng=rng)
         self.linear2 = Linear(dim_feedforward, d_model, rng=rng)
-        self.norm1, self.norm2 = LayerNorm(d_model, layer_norm_eps), LayerNorm(d_model, layer_norm_eps)
+        self.norm1 = LayerNorm(d_model, layer_norm_eps)
+        self.norm2 = LayerNorm(d_model, layer_norm_eps)
         self.dropout = Dropout(dropout, rng=rng)
 
     def forward(self, x, attn_mask=None, is_causal=False):
         x = as_tensor(x)
-        attend = lambda x: self.dropout(self.self_attn(x, attn_mask=attn_mask, is_causal=is_causal))
-        feed = lambda x: self.dropout(self.linear2(self.dropout(self.activation(self.linear1(x)))))
         if self.norm_first:
-            x = x + attend(self.norm1(x))
-            return x + feed(self.norm2(x))
-        x = self.norm1(x + attend(x))
-        return self.norm2(x + feed(x))
+            x = x + self._attend(self.norm1(x), attn_mask, is_causal)
+            return x + self._feed(self.norm2(x))
+        x = self.norm1(x + self._attend(x, attn_mask, is_causal))
+        return self.norm2(x + self._feed(x))
+
+    def _attend(self, x, attn_mask, is_causal):
+        return self.dropout(self.self_attn(x, attn_mask=attn_mask, is_causal=is_causal))
+
+    def _feed(self, x):
+        hidden = self.dropout(self.activation(self.linear1(x)))
+        return self.dropout(self.linear2(hidden))

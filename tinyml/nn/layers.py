@@ -1,4 +1,4 @@
-"""Layers of one input and one output: linear, convolution, activation, pooling, dropout, embedding."""
+"""Layers with one input and one output: linear, convolution, activation, pooling, dropout."""
 import math
 
 import numpy as np
@@ -13,12 +13,15 @@ from tinyml.tensor import as_tensor
 
 
 def value_of(weight):
-    """The weight tensor: the weight itself, or what it computes if it is a module (shared, quantized ...)."""
+    """The weight tensor: the weight itself, or the result of calling it if it is a Module.
+
+    A shared, quantized or pruned weight is such a Module in the weight's place.
+    """
     return weight() if isinstance(weight, Module) else weight
 
 
 def _uniform(rng, shape, fan_in):
-    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's law for Linear, Conv1d and Conv2d, weight and bias."""
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's law for weight and bias of these layers."""
     bound = 1 / math.sqrt(fan_in) if fan_in else 0
     return Parameter(rng.uniform(-bound, bound, shape).astype(np.float32))
 
@@ -60,11 +63,14 @@ class Linear(Module):
         return y.size * self.in_features
 
     def extra_repr(self):
-        return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
+        bias = "" if self.bias is not None else ", bias=False"
+        return f"{self.in_features}, {self.out_features}{bias}"
 
 
 class Conv2d(Module):
-    """Convolution of images (`tinyml.functional.conv2d`), weights from U(-k, k), k = 1/sqrt(C kh kw).
+    """Convolution of images (`tinyml.functional.conv2d`).
+
+    Weights are drawn from U(-k, k) with k = 1/sqrt(C kh kw).
 
     Parameters
     ----------
@@ -78,7 +84,8 @@ class Conv2d(Module):
     in_channels, kh, kw).
     """
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *, rng):
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *,
+                 rng):
         check_sizes("Conv2d", in_channels=in_channels, out_channels=out_channels)
         check_bool("Conv2d", "bias", bias)
         check_rng("Conv2d", rng)
@@ -94,19 +101,22 @@ class Conv2d(Module):
     def forward(self, x):
         shape = np.shape(x)
         if len(shape) != 4 or shape[1] != self.in_channels:
-            raise ValueError(f"Conv2d: x must have shape (N, in_channels={self.in_channels}, H, W), "
-                             f"got {shape}")
+            raise ValueError(f"Conv2d: x must have shape (N, in_channels={self.in_channels}, H, "
+                             f"W), got {shape}")
         return F.conv2d(x, value_of(self.weight), self.bias, self.stride, self.padding)
 
     def macs(self, x, y):
-        return y.size * self.in_channels * math.prod(check_pair("Conv2d", "kernel_size", self.kernel_size, 1))
+        kernel = check_pair("Conv2d", "kernel_size", self.kernel_size, 1)
+        return y.size * self.in_channels * math.prod(kernel)
 
     def extra_repr(self):
         return f"{self.in_channels}, {self.out_channels}, {_geometry(self, stride=1)}"
 
 
 class Conv1d(Module):
-    """Convolution of series (`tinyml.functional.conv1d`), weights from U(-k, k), k = 1/sqrt(C kernel_size).
+    """Convolution of series (`tinyml.functional.conv1d`).
+
+    Weights are drawn from U(-k, k) with k = 1/sqrt(C kernel_size).
 
     Parameters
     ----------
@@ -119,9 +129,10 @@ class Conv1d(Module):
     kernel_size).
     """
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *, rng):
-        check_sizes("Conv1d", in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size,
-                    stride=stride)
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *,
+                 rng):
+        check_sizes("Conv1d", in_channels=in_channels, out_channels=out_channels,
+                    kernel_size=kernel_size, stride=stride)
         check_int("Conv1d", "padding", padding, 0)
         check_bool("Conv1d", "bias", bias)
         check_rng("Conv1d", rng)
@@ -134,7 +145,8 @@ class Conv1d(Module):
     def forward(self, x):
         shape = np.shape(x)
         if len(shape) != 3 or shape[1] != self.in_channels:
-            raise ValueError(f"Conv1d: x must have shape (N, in_channels={self.in_channels}, L), got {shape}")
+            raise ValueError(f"Conv1d: x must have shape (N, in_channels={self.in_channels}, L), "
+                             f"got {shape}")
         return F.conv1d(x, value_of(self.weight), self.bias, self.stride, self.padding)
 
     def macs(self, x, y):
@@ -213,7 +225,7 @@ class AvgPool2d(MaxPool2d):
 
 
 class Dropout(Module):
-    """Zero entries with probability p in training, nothing in evaluation (`tinyml.functional.dropout`)."""
+    """Zero entries with probability p in training only (`tinyml.functional.dropout`)."""
 
     def __init__(self, p=0.5, *, rng):
         p = check_number("Dropout", "p", p, at_least=0, at_most=1)
@@ -240,7 +252,8 @@ class Embedding(Module):
         check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         check_rng("Embedding", rng)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.weight = Parameter(rng.standard_normal((num_embeddings, embedding_dim), dtype=np.float32))
+        table = rng.standard_normal((num_embeddings, embedding_dim), dtype=np.float32)
+        self.weight = Parameter(table)
 
     def forward(self, indices):
         return F.embedding(indices, value_of(self.weight))

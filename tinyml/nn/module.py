@@ -20,13 +20,13 @@ _active = _Active()
 def forward_hook(hook):
     """Inside the block, hook(module, x, y) is called whenever a module has computed y from x.
 
-    So an observer sees every activation of any model, and an experiment can change it, without a
-    word about it in the layers. Inner modules come before the module that they are part of.
+    So an observer sees every activation of any model, and an experiment can change it; the layers
+    know nothing about it. Inner modules come before the module that they are part of.
 
     Parameters
     ----------
-    hook : function (module, x, y) -> None, or what is to take the place of y
-        x is the first positional argument of the call, None if there is none
+    hook : function (module, x, y) -> None, or a value to replace y
+        x is the first positional argument of the call, or None
 
     Examples
     --------
@@ -56,7 +56,7 @@ class Parameter(Tensor):
 
 
 class Module(Owner):
-    """Base of all layers and models: assign parameters and modules as attributes, define `forward`.
+    """Base of all layers and models: set parameters and modules as attributes, define `forward`.
 
     A `Parameter` is trained. A plain `Tensor` or an ndarray is a *buffer*, saved but not trained,
     such as batch norm's running mean. A `Module` is a child. Tensors hold floats; an ndarray keeps
@@ -85,7 +85,8 @@ class Module(Owner):
 
     def forward(self, x):
         """Compute the output; subclasses define it. Raises NotImplementedError here."""
-        raise NotImplementedError(f"{type(self).__name__}: forward must be defined, got no such method")
+        raise NotImplementedError(f"{type(self).__name__}: forward must be defined, got no such "
+                                  "method")
 
     def __call__(self, *args, **kwargs):
         y = self.forward(*args, **kwargs)
@@ -95,7 +96,7 @@ class Module(Owner):
         return y
 
     def macs(self, x, y):
-        """How often this module itself, without its children, multiplies and adds to compute y from x.
+        """Multiply-accumulates of this module itself, without its children, to compute y from x.
 
         The usual measure of work: products with weights, and of activations with one another.
         Layers that have such products define it.
@@ -166,8 +167,9 @@ class Module(Owner):
         for name, tensor in self._named_tensors():
             if (isinstance(tensor, Tensor) and not isinstance(tensor, Parameter)
                     and tensor.requires_grad and not tensor.edges):
-                raise TypeError(f"{type(self).__name__}: {name} must be a Parameter to be trained, "
-                                "got a Tensor with requires_grad=True; write nn.Parameter(array)")
+                raise TypeError(f"{type(self).__name__}: {name} must be a Parameter to be "
+                                "trained, got a Tensor with requires_grad=True; write "
+                                "nn.Parameter(array)")
             if isinstance(tensor, Parameter) and tensor not in seen:
                 seen.add(tensor)
                 yield name, tensor
@@ -182,8 +184,7 @@ class Module(Owner):
             parameter.grad = None
 
     def train(self, mode=True):
-        """Set training mode (dropout drops, batch norm uses the batch) here and below; returns self.
-        """
+        """Set training mode here and below (dropout, batch norm); returns self."""
         for _, module in list(self.named_modules()):    # all, or none where one is refused
             module.training = mode
         return self
@@ -249,8 +250,8 @@ def _check_class(module):
             entries = [value] if isinstance(value, (Module, Parameter)) else value
             entries = value.values() if isinstance(value, dict) else entries
             if any(isinstance(x, (Module, Parameter)) for x in entries):
-                raise TypeError(f"{cls.__name__}: {name} must be an attribute of the object, got it "
-                                f"on the class; write self.{name} = ... in __init__")
+                raise TypeError(f"{cls.__name__}: {name} must be an attribute of the object, got "
+                                f"it on the class; write self.{name} = ... in __init__")
 
 
 def _rows(module, name="", lead="", below=""):
@@ -277,7 +278,8 @@ class Sequential(Module):
     def __init__(self, *layers):
         for i, layer in enumerate(layers):
             if not isinstance(layer, Module):
-                raise TypeError(f"Sequential: layers must be Modules, got {layer!r} at position {i}")
+                raise TypeError("Sequential: layers must be Modules, got "
+                                f"{layer!r} at position {i}")
         self.__dict__.update({str(i): layer for i, layer in enumerate(layers)})
 
     def forward(self, x):

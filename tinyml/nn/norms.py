@@ -1,4 +1,4 @@
-"""Normalisation layers: functions of `tinyml.functional` with their scales and running statistics."""
+"""Normalisation layers, with their scales, shifts and running statistics."""
 import numpy as np
 
 from tinyml import functional as F
@@ -26,7 +26,8 @@ class BatchNorm1d(Module):
         check_sizes(type(self).__name__, num_features=num_features)
         self.num_features = num_features
         self.eps = check_number(type(self).__name__, "eps", eps, above=0)
-        self.momentum = check_number(type(self).__name__, "momentum", momentum, at_least=0, at_most=1)
+        self.momentum = check_number(type(self).__name__, "momentum", momentum, at_least=0,
+                                     at_most=1)
         self.weight = Parameter(np.ones(num_features, np.float32))
         self.bias = Parameter(np.zeros(num_features, np.float32))
         self.running_mean = Tensor(np.zeros(num_features, np.float32))
@@ -35,17 +36,18 @@ class BatchNorm1d(Module):
     def forward(self, x):
         x = as_tensor(x)
         if x.ndim not in self.axes or x.shape[1] != self.num_features:
-            raise ValueError(f"{type(self).__name__}: x must have {' or '.join(map(str, self.axes))} axes "
+            axes = " or ".join(map(str, self.axes))
+            raise ValueError(f"{type(self).__name__}: x must have {axes} axes "
                              f"and num_features={self.num_features} on axis 1, got {x.shape}")
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training,
-                            self.momentum, self.eps)
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias,
+                            self.training, self.momentum, self.eps)
 
     def extra_repr(self):
         return f"{self.num_features}"
 
 
 class BatchNorm2d(BatchNorm1d):
-    """Batch normalisation of images, x (N, C, H, W): statistics over N, H and W, one per channel."""
+    """Batch normalisation of images (N, C, H, W): statistics over N, H and W for each channel."""
     axes = (4,)
 
 

@@ -179,10 +179,10 @@ def _ladder(v, y, moved, steps):
     pairs = [moved(h) for h in steps]
     slopes = np.array([_slope(v, pair, h) for pair, h in zip(pairs, steps)])
     slopes[~np.isfinite(slopes)] = np.nan
-    still = not np.nan_to_num(slopes).any()
-    least = 1.0 if still else min(1.0, np.abs(y).max(initial=0))    # 0 may be 1 - 1
-    size = np.where((y == 0) | still, np.maximum(np.abs(y), least), np.abs(y))
-    rounding = EPS * float((np.abs(v) * size).sum()) / np.array(steps)
+    least = min(1.0, np.abs(y).max(initial=0))    # 0 may be 1 - 1
+    size = np.where(y == 0, least, np.abs(y))
+    rounded = np.where(slopes == 0, np.abs(v).sum(), 0)    # no change at all: as if L were 1
+    rounding = EPS * np.maximum(rounded, (np.abs(v) * size).sum()) / np.array(steps)
     apart = np.abs(np.diff(slopes, prepend=np.nan, append=np.nan))
     errors = np.fmax(apart[:-1], apart[1:]) + rounding
     if np.isnan(errors).all():

@@ -114,7 +114,8 @@ def _evaluate(loss, params, theta):
     """The loss and its gradient at theta, the entries of all parameters in one vector."""
     ends = np.cumsum([p.size for p in params])
     for p, part in zip(params, np.split(theta, ends[:-1])):
-        p.data, p.grad = part.reshape(p.shape).astype(p.dtype, copy=False), None
+        p.data = part.reshape(p.shape).astype(p.dtype, copy=False)
+        p.grad = None
     value = loss()
     value.backward()
     if any(p.grad is None for p in params):

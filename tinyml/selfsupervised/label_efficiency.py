@@ -50,9 +50,8 @@ def draw_fraction(y, fraction, *, rng):
 
     Parameters
     ----------
-    y : array_like of int >= 0, shape (n,), n >= 1, the classes
+    y, rng : as in `draw_labels`
     fraction : float in (0, 1]
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -72,7 +71,10 @@ def draw_fraction(y, fraction, *, rng):
 def _draw(y, n_drawn, rng):
     """Rows of y in random order, n_drawn[label] of every label."""
     shuffled = rng.permutation(len(y))
-    drawn = [shuffled[y[shuffled] == label][:n] for label, n in n_drawn.items()]
+    drawn = []
+    for label, n in n_drawn.items():
+        rows = shuffled[y[shuffled] == label]
+        drawn.append(rows[:n])
     return rng.permutation(np.concatenate(drawn))
 
 
@@ -84,7 +86,7 @@ def label_efficiency(score, y, fractions, *, draws, rng):
     ----------
     score : function (rows, rng) -> float, the result on held-out data after training with the
         labels of these rows
-    y : array_like of int >= 0, shape (n,), n >= 1, the classes
+    y : as in `draw_labels`
     fractions : array_like of float64, shape (k,), > 0, <= 1, as in `draw_fraction`
     draws : int >= 1
     rng : numpy.random.Generator; generators of one seed give the same draws to each method
@@ -129,5 +131,6 @@ def labels_needed(n_labels, scores, target):
     i = reached[0]
     if i == 0:
         return float(n_labels[0])
-    log_n = np.interp(target, scores[i - 1:i + 1], np.log(n_labels[i - 1:i + 1]))
+    between = slice(i - 1, i + 1)
+    log_n = np.interp(target, scores[between], np.log(n_labels[between]))
     return float(np.exp(log_n))

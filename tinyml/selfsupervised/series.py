@@ -12,9 +12,9 @@ sensors at T times. A factory sets its strength:
     strong = compose(permute(segments=5), jitter(strength=0.3))
     x1, x2 = weak(x, rng), strong(x, rng)
 
-Each sample gets its own random draw. At strength zero a view is exactly the identity. The classes
-of `make_activities` differ only in how the sensors move together. `load_ucr` reads series from
-files.
+`jitter`, `scale`, `permute`, `crop`, `resized_crop` and `zero` return views. Each sample gets its
+own random draw, and at strength zero a view is exactly the identity. The classes of
+`make_activities` differ only in how the sensors move together. `load_ucr` reads series from files.
 
 Sources: Eldele et al. 2021, Time-series representation learning via temporal and contextual
 contrasting, section 3.1 (weak and strong views); Um et al. 2017, Data augmentation of wearable
@@ -70,8 +70,11 @@ def make_activities(n_samples, *, length=128, sigma=0.5, rng):
     """
     n = n_samples
     y = np.arange(n) % len(ACTIVITIES)
-    r, phi, has_shock = (np.array(column)[y] for column in zip(*ACTIVITIES.values()))
-    r, phi, has_shock = r[:, :, None], phi[:, :, None], has_shock[:, None, None]
+    columns = zip(*ACTIVITIES.values())
+    ratios, phases, shocks = (np.array(column)[y] for column in columns)
+    r = ratios[:, :, None]                                                # (N, 3, 1)
+    phi = phases[:, :, None]
+    has_shock = shocks[:, None, None]
     t = np.arange(length) / length
 
     f = rng.uniform(4, 9, (n, 1, 1))
@@ -102,10 +105,6 @@ def jitter(*, strength):
     Parameters
     ----------
     strength : float >= 0, standard deviation of the noise
-
-    Returns
-    -------
-    function (x, rng) -> x
     """
     def jittered(x, rng):
         eps = rng.standard_normal(x.shape, np.float32)
@@ -122,10 +121,6 @@ def scale(*, strength):
     Parameters
     ----------
     strength : float >= 0, standard deviation of the factor
-
-    Returns
-    -------
-    function (x, rng) -> x
     """
     def scaled(x, rng):
         n, n_sensors, _ = x.shape
@@ -144,10 +139,6 @@ def permute(*, segments):
     Parameters
     ----------
     segments : int >= 1, the most pieces; series must be at least that long
-
-    Returns
-    -------
-    function (x, rng) -> x
 
     Examples
     --------
@@ -219,10 +210,6 @@ def resized_crop(*, smallest):
     ----------
     smallest : float in (0, 1], the smallest window, as a fraction of the series
 
-    Returns
-    -------
-    function (x, rng) -> x
-
     Examples
     --------
     >>> resized_crop(smallest=0.5)(np.arange(5.0)[None, None], np.random.default_rng(0)).round(2)
@@ -255,10 +242,6 @@ def zero(*, fraction):
     Parameters
     ----------
     fraction : float in [0, 1]; the span is round(fraction T) times long
-
-    Returns
-    -------
-    function (x, rng) -> x
 
     Examples
     --------

@@ -54,11 +54,14 @@ class SeriesEncoder(nn.Module):
     def __init__(self, in_channels, dim=64, *, rng):
         self.blocks = nn.Sequential(
             nn.Conv1d(in_channels, 32, 9, stride=2, padding=4, rng=rng),
-            nn.BatchNorm1d(32), nn.ReLU(),
+            nn.BatchNorm1d(32),
+            nn.ReLU(),
             nn.Conv1d(32, 48, 5, stride=2, padding=2, rng=rng),
-            nn.BatchNorm1d(48), nn.ReLU(),
+            nn.BatchNorm1d(48),
+            nn.ReLU(),
             nn.Conv1d(48, dim, 5, stride=2, padding=2, rng=rng),
-            nn.BatchNorm1d(dim), nn.ReLU())
+            nn.BatchNorm1d(dim),
+            nn.ReLU())
 
     def forward(self, x):
         return self.blocks(x).swapaxes(1, 2)
@@ -117,7 +120,8 @@ class TSTCC(nn.Module):
     """
 
     def __init__(self, encoder, dim, *, steps, rng):
-        self.encoder, self.steps = encoder, steps
+        self.encoder = encoder
+        self.steps = steps
         self.context = Context(dim, rng=rng)
         self.predict = nn.Linear(dim, steps * dim, bias=False, rng=rng)
         self.project = nn.Sequential(nn.Linear(dim, dim, rng=rng), nn.ReLU(),
@@ -126,7 +130,9 @@ class TSTCC(nn.Module):
     def forward(self, views):
         if views.ndim != 4 or views.shape[1] != 2:
             raise ValueError(f"TSTCC: views must have shape (B, 2, C, T), got {views.shape}")
-        return self.encoder(views[:, 0]), self.encoder(views[:, 1])
+        z_weak = self.encoder(views[:, 0])
+        z_strong = self.encoder(views[:, 1])
+        return z_weak, z_strong
 
 
 # ------------------------------------------------------------ losses

@@ -1,4 +1,4 @@
-"""The laws of distillation: its loss, the gradient and its limit, who is trained and who is not, one bias."""
+"""The laws of distillation: the loss, its gradient and its limit, training, and the bias of a class."""
 import math
 
 import numpy as np
@@ -10,7 +10,13 @@ from strategies import rngs
 
 from tinyml import Tensor, nn
 from tinyml import functional as F
-from tinyml.compression.distillation import distill, distillation_loss, shift_bias, soften, solve_bias
+from tinyml.compression.distillation import (
+    distill,
+    distillation_loss,
+    shift_bias,
+    soften,
+    solve_bias,
+)
 from tinyml.data import batches
 from tinyml.optim import SGD
 from tinyml.train import predict
@@ -136,7 +142,7 @@ def test_without_the_teacher_it_is_cross_entropy_in_float64_bit_for_bit(problem,
 
 @given(problem=batches_of_logits(), T=usual, alpha=st.floats(0, 1), data=st.data())
 def test_logits_of_more_axes_are_rows(problem, T, alpha, data):
-    """(N, ..., C) is as good as (M, C): loss and gradient, with labels, probabilities and none."""
+    """(N, ..., C) gives the same as (M, C): loss and gradient, with labels, probabilities and none."""
     student, teacher, labels = (np.concatenate([a, a[::-1]]) for a in problem)
     n, n_classes = student.shape
     batch = data.draw(st.sampled_from([(n, 1), (2, n // 2), (1, n // 2, 2), (n // 2, 2, 1)]))
@@ -218,9 +224,9 @@ def test_distill_is_the_loop_that_one_would_write(seed, labelled):
     sgd = SGD(student.parameters(), lr=0.1)
     history = distill(student, teacher, X, y, temperature=3, alpha=alpha, optimizer=sgd, epochs=2,
                       batch_size=4, rng=np.random.default_rng(seed))
-    sgd, rng, said = SGD(twin.parameters(), lr=0.1), np.random.default_rng(seed), predict(teacher, X)
+    sgd, rng, soft = SGD(twin.parameters(), lr=0.1), np.random.default_rng(seed), predict(teacher, X)
     for _ in range(2):
-        for x, z_t, labels in batches(X, said, np.zeros(len(X)) if y is None else y, batch_size=4, rng=rng):
+        for x, z_t, labels in batches(X, soft, np.zeros(len(X)) if y is None else y, batch_size=4, rng=rng):
             sgd.zero_grad()
             distillation_loss(twin(Tensor(x)), z_t, labels if labelled else None, temperature=3,
                               alpha=alpha).backward()
@@ -256,12 +262,12 @@ def test_the_teacher_stays_as_it_is_and_the_student_comes_nearer(training, augme
     student, teacher, X, _ = school(np.random.default_rng(0))
     teacher.train(training)
     before = teacher.state_dict()
-    asked = []
-    with nn.forward_hook(lambda module, x, y: asked.append(1) if module is teacher else None):
+    calls = []
+    with nn.forward_hook(lambda module, x, y: calls.append(1) if module is teacher else None):
         history = distill(student, teacher, X, temperature=3, alpha=1, epochs=20, batch_size=10,
                           augment=augment, optimizer=SGD(student.parameters(), lr=0.1),
                           rng=np.random.default_rng(0))
-    assert len(asked) == (20 if augment else 1)
+    assert len(calls) == (20 if augment else 1)
     assert history[-1]["loss"] < history[0]["loss"]
     for name, array in teacher.state_dict().items():
         assert_array_equal(array, before[name])

@@ -92,8 +92,11 @@ def test_errors_are_weighted_by_the_inputs_of_the_layer():
     model = cnn(rng)
     X = (rng.standard_normal((300, 3, 4, 4)) * rng.uniform(0.01, 3, (3, 4, 4))).astype(np.float32)
     hidden = model[:3](Tensor(X)).data
-    lost = lambda small: squared(hidden @ (small[3][1].weight.data @ small[3][0].weight.data
-                                           - model[3].weight.data).T)
+
+    def lost(small):
+        W = small[3][1].weight.data @ small[3][0].weight.data
+        return squared(hidden @ (W - model[3].weight.data).T)
+
     assert lost(factorize(model, share=0.2, X=X)) < 0.9 * lost(factorize(model, share=0.2))
 
 

@@ -11,15 +11,33 @@ from numpy.testing import assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn
-from tinyml.compression.integer import (IntegerConv, IntegerFlatten, IntegerLinear, IntegerMaxPool, IntegerModel,
-                                        _exact_matmul, quantize_multiplier, requantize,
-                                        rounding_doubling_high_mul, rounding_right_shift)
+from tinyml.compression.integer import (
+    IntegerConv,
+    IntegerFlatten,
+    IntegerLinear,
+    IntegerMaxPool,
+    IntegerModel,
+    _exact_matmul,
+    quantize_multiplier,
+    requantize,
+    rounding_doubling_high_mul,
+    rounding_right_shift,
+)
 from tinyml.compression.observers import MinMaxObserver, MovingAverageObserver, PercentileObserver
-from tinyml.compression.quantization import QParams, choose_qparams, dequantize, quantize, quantize_weights
+from tinyml.compression.quantization import (
+    QParams,
+    choose_qparams,
+    dequantize,
+    quantize,
+    quantize_weights,
+)
 from tinyml.nn.skeleton import describe, rebuild
 
 int32s = st.integers(-2 ** 31, 2 ** 31 - 1)
-as32 = lambda *values: [np.array(v, np.int32) for v in values]
+
+
+def as32(*values):
+    return [np.array(v, np.int32) for v in values]
 
 
 def nearest(x, up):
@@ -168,7 +186,10 @@ def whole_numbers(layer, image):
     framed = [[[frame] * (len(p[0]) + 2 * pw)] * ph + [[frame] * pw + row + [frame] * pw for row in p]
               + [[frame] * (len(p[0]) + 2 * pw)] * ph for p in image]
     rows, columns = (range(0, len(framed[0]) - kh + 1, sh), range(0, len(framed[0][0]) - kw + 1, sw))
-    window = lambda plane, i, j: [code for row in plane[i:i + kh] for code in row[j:j + kw]]
+
+    def window(plane, i, j):
+        return [code for row in plane[i:i + kh] for code in row[j:j + kw]]
+
     if isinstance(layer, IntegerMaxPool):
         return [[[max(window(p, i, j)) for j in columns] for i in rows] for p in framed]
     codes = [[reference(layer, [code for p in framed for code in window(p, i, j)]) for j in columns]
@@ -241,7 +262,7 @@ def test_a_convolution_is_bit_for_bit_that_of_whole_numbers(rng, down, right, pa
 
 
 def test_sums_beyond_the_whole_numbers_of_float32_are_exact_as_well():
-    """3,000 products of up to 255 x 127 reach 2^26: an odd sum there is no float32."""
+    """3,000 products of up to 255 x 127 reach 2^26, where float32 holds even numbers only."""
     rng = np.random.default_rng(0)
     layer = nn.Linear(3000, 50, rng=rng)
     layer.weight.data = np.abs(layer.weight.data)

@@ -22,7 +22,10 @@ from tinyml.compression.low_rank import (
 from tinyml.compression.report import macs
 
 sizes = st.integers(1, 6)
-squared = lambda a: float((a ** 2).sum())
+
+
+def squared(a):
+    return float((a ** 2).sum())
 
 
 @given(rngs, sizes, sizes, st.data())
@@ -44,12 +47,12 @@ def test_weighting_by_the_inputs_lowers_the_error_of_the_outputs(rng, m, n, N, d
     """Also where inputs span less than everything. No rank-r matrix is better on these inputs."""
     W, X = rng.standard_normal((m, n)), rng.standard_normal((N, n)) * rng.uniform(0.01, 10, n)
     rank = data.draw(st.integers(1, min(m, n)))
-    plain, weighted = truncated_svd(W, rank), truncated_svd(W, rank, covariance=X.T @ X / N)
-    of = lambda factors: squared(X @ (W - factors[0] @ factors[1].T).T)
-    assert of(weighted) <= of(plain) + 1e-9 * squared(X @ W.T)
+    plain, factors = truncated_svd(W, rank), truncated_svd(W, rank, covariance=X.T @ X / N)
+    plain, weighted = (squared(X @ (W - U @ V.T).T) for U, V in (plain, factors))
+    assert weighted <= plain + 1e-9 * squared(X @ W.T)
     s = np.linalg.svd(W @ X.T, compute_uv=False)
-    assert_allclose(of(weighted), squared(s[rank:]), atol=1e-9 * squared(s))
-    U, V = weighted
+    assert_allclose(weighted, squared(s[rank:]), atol=1e-9 * squared(s))
+    U, V = factors
     assert_allclose(U.T @ U, V.T @ V, atol=1e-8 * np.linalg.norm(W))
 
 

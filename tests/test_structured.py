@@ -11,9 +11,19 @@ from strategies import rngs
 from tinyml import Tensor, nn
 from tinyml import functional as F
 from tinyml.compression.quantization import quantize_weights
-from tinyml.compression.structured import (activation_scores, feature_maps, mask_units,
-                                           norm_scores, normalized, oracle_scores, prunable,
-                                           remove_units, taylor_scores, unit_scores, units_to_keep)
+from tinyml.compression.structured import (
+    activation_scores,
+    feature_maps,
+    mask_units,
+    norm_scores,
+    normalized,
+    oracle_scores,
+    prunable,
+    remove_units,
+    taylor_scores,
+    unit_scores,
+    units_to_keep,
+)
 
 
 def double(model):
@@ -188,7 +198,10 @@ def test_a_taylor_score_is_the_slope_of_the_cost_in_a_gate(name, rng):
 @given(rng=rngs)
 def test_the_oracle_is_the_cost_of_the_model_without_the_unit(name, rng):
     model, X, y = problem(name, rng)
-    cost = lambda model: F.cross_entropy(model(Tensor(X)), y).item()
+
+    def cost(model):
+        return F.cross_entropy(model(Tensor(X)), y).item()
+
     for layer, scores in oracle_scores(model, X, y).items():
         k = int(rng.integers(len(scores)))
         without = remove_units(model, {layer: np.arange(len(scores)) != k})

@@ -2,9 +2,13 @@
 import ast
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from equations import tags
+
+import tinyml
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tinyml"
@@ -197,3 +201,24 @@ def test_one_place_writes_files():
                 assert place in SCRATCH, f"{path}:{node.lineno}: write through tinyml.files"
                 used.add(place)
     assert used == SCRATCH.keys()
+
+
+# ------------------------------------------------------------ the core
+
+def core():
+    return [(module, name) for module, names in tinyml.CORE.items() for name in names]
+
+
+def test_every_name_of_the_core_is_there_and_the_core_is_small():
+    for module, name in core():
+        assert hasattr(import_module(f"tinyml.{module}"), name), f"tinyml.{module}.{name}"
+    assert len(set(core())) == len(core()) <= 80
+
+
+def test_every_equation_of_the_notes_is_in_the_core():
+    files = {(import_module(f"tinyml.{module}"), name) for module, name in core()}
+    names = {getattr(module, name).__module__ + "." + name for module, name in files}
+    for tag in tags():
+        module = tag.path.removesuffix(".py").replace("/", ".")
+        name = tag.name.split(".")[0]
+        assert f"{module}.{name}" in names, f"{tag.key} is in {module}.{name}"

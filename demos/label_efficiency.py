@@ -9,7 +9,8 @@ for the accuracy only.
 
 You will see the accuracy against the number of labels, median and band over draws of the
 labelled images, the same draws for all; and how many labels pixels need to be as good as the
-best features with ten.
+best features with ten. That number varies with the draws and with the pre-training:
+demos/simclr.py, which trains for fewer epochs, finds another.
 
 Predict first: how accurate is a probe on pixels with ten labels, one per digit? Where do the
 curves meet? With the fewest labels, does fine-tuning help or harm?

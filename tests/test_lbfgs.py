@@ -95,6 +95,26 @@ def test_an_unreached_tolerance_is_an_error():
         minimize(lambda: ([1, 10, 100] * x ** 2).sum(), [x], max_iter=2)
 
 
+def test_a_loss_that_is_not_finite_is_an_error():
+    x, = leaves(np.zeros(2))
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"^minimize: loss must be finite, got {bad}"):
+            minimize(lambda: (x + bad).sum(), [x])
+
+
+def test_params_must_be_leaves():
+    for params in ([], [np.zeros(2)], [Tensor(np.zeros(2))]):
+        with pytest.raises(ValueError, match="^minimize: params must be one or more tensors"):
+            minimize(lambda: Tensor(0.0), params)
+
+
+def test_a_step_too_far_is_halved_until_the_loss_is_finite_and_falls():
+    """The first step, of length 80, leads to e^160, beyond the largest float32."""
+    x, = leaves(np.array([80.0], np.float32))
+    minimize(lambda: ops.exp(x - 80).sum() * 80 - x.sum(), [x], tolerance=1e-2)
+    assert_allclose(x.data, 80 - np.log(80), atol=1e-2)
+
+
 def test_a_parameter_that_the_loss_does_not_use_is_an_error():
     x, unused = leaves(np.ones(3), np.ones(1))
     with pytest.raises(RuntimeError, match="^minimize: params must be tensors that the loss depends on"):

@@ -49,10 +49,15 @@ def minimize(loss, params, *, tolerance=1e-6, max_iter=10_000):
     >>> x.data
     array([1., 2.])
     """
+    if not params or not all(getattr(p, "requires_grad", False) for p in params):
+        raise ValueError("minimize: params must be one or more tensors with requires_grad, got "
+                         f"{params!r}"[:200])
     pairs = deque(maxlen=MEMORY)
     theta = np.concatenate([p.data.ravel() for p in params])
     value, g = _evaluate(loss, params, theta)
     for _ in range(max_iter):
+        if not np.isfinite(value):
+            raise ValueError(f"minimize: loss must be finite, got {value}")
         if np.linalg.norm(g) <= tolerance:
             return
         direction = -inverse_hessian(g, pairs)
@@ -104,7 +109,8 @@ def _backtrack(loss, params, theta, value, g, direction):
     rounding = 10 * np.finfo(g.dtype).eps * abs(value)    # near the minimum the loss is flat
     a = 1.0
     while True:
-        new_value, new_g = _evaluate(loss, params, theta + a * direction)
+        with np.errstate(over="ignore", invalid="ignore"):    # too long a step may overflow
+            new_value, new_g = _evaluate(loss, params, theta + a * direction)
         if new_value <= value + 1e-4 * a * slope + rounding or a < SMALLEST:
             return a * direction, new_value, new_g
         a /= 2

@@ -76,9 +76,11 @@ def run(rng):
     hidden = train(X_seen, y_seen, rng)
     X_seen[len(X_seen) // 2] *= BRIGHT
     seen, new = predict(hidden, X_seen), predict(hidden, X_new)
-    watched = {name: watch(make(), np.array_split(seen, BATCHES)) for name, make in OBSERVERS.items()}
+    batches = np.array_split(seen, BATCHES)
+    watched = {name: watch(make(), batches) for name, make in OBSERVERS.items()}
     tops = [top for top, _ in watched.values()]
-    errors = [[relative_error(new, *ends, bits) for bits in BITS.tolist()] for _, ends in watched.values()]
+    errors = [[relative_error(new, *ends, bits) for bits in BITS.tolist()]
+              for _, ends in watched.values()]
     return tops, errors, new.max(), seen.max()
 
 
@@ -102,10 +104,11 @@ demo.claim("a moving average forgets: its end falls after the bright image (larg
 # %% Claims about the errors
 at_8 = {name: values[BITS == 8].item() for name, values in error.items()}
 at_4 = {name: values[BITS == 4].item() for name, values in error.items()}
-demo.claim("8 bits for the min-max range are worse than 4 bits for the middle 99 % (ratio of errors)",
+demo.claim("8 bits for the min-max range are worse than 4 for the middle 99 % (ratio of errors)",
            at_8["min-max"] / at_4["middle 99 %"], above=1)
 demo.claim("the least error is that of the numbers seen: it keeps the bright image, whose square "
-           "dominates (upper end / that of min-max)", (tops[:, 3, -1] / tops[:, 0, -1]).min(), above=0.5)
+           "dominates (upper end / that of min-max)", (tops[:, 3, -1] / tops[:, 0, -1]).min(),
+           above=0.5)
 
 # %% Figure: ranges batch by batch, and the errors in the last ones
 figure, (ranges, loss) = plt.subplots(1, 2, figsize=(12.5, 5.2))
@@ -115,7 +118,8 @@ number = np.arange(1, BATCHES + 1)
 for (name, values), (color, marker) in zip(top.items(), SERIES):
     ranges.plot(number, values, color=color, marker=marker, markersize=5, label=name)
 reference(ranges, largest_new[0], "largest activation of new images", x=0.6)
-ranges.set(yscale="log", xlabel="batches seen", ylabel="upper end of the range", title="Ranges of one network")
+ranges.set(yscale="log", xlabel="batches seen", ylabel="upper end of the range",
+           title="Ranges of one network")
 ranges.set_xticks(number[1::2])
 ranges.legend(loc="center left", fontsize=10)
 for (name, values), (color, marker) in zip(zip(OBSERVERS, errors.swapaxes(0, 1)), SERIES):

@@ -1,17 +1,19 @@
-"""A matrix with few numbers in it: is it smaller, and is it faster?
+"""A matrix with few nonzero numbers: is it smaller, and is it faster?
 
-MATH5836 week 10, section 10.2.1; Saad 2003. Weight matrices of several densities are stored in compressed
-sparse rows and multiplied with batches of several sizes, beside the dense product of the same matrix.
+MATH5836 week 10, section 10.2.1; Saad 2003. Weight matrices of several densities are stored in
+compressed sparse rows and multiplied with batches of several sizes, beside the dense product.
 
-You will see the bytes against the density, and the time of the sparse product over that of the dense one, for
-single samples and for batches.
+You will see the bytes against the density, and the time of the sparse product over that of the
+dense product, for single samples and for batches.
 
-Predict first: with one weight in ten left, the work is a tenth. Will the product take a tenth of the time?
+Predict first: with one weight in ten left, the work is a tenth. Will the product take a tenth of
+the time?
 """
 # %% Constants
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, start
+from common import BLACK, start
+from panels import SERIES, curve, reference
 
 from tinyml.compression.report import milliseconds
 from tinyml.compression.sparse import SparseLinear, to_csr
@@ -19,14 +21,15 @@ from tinyml.nn import Linear
 from tinyml.train import predict
 
 demo = start(__file__, __doc__)
-SIZE = 512 if demo.quick else 1024                       # rows and columns
+SIZE = 512 if demo.quick else 1024       # rows and columns
 DENSITIES = np.array([0.003, 0.01, 0.1] if demo.quick else
-                     [0.001, 0.003, 0.01, 0.03, 0.1, 0.25])    # shares of the entries that are not zero
-BATCHES = {1: (BLUE, "o"), 16: (GREEN, "s"), 256: (VERMILLION, "^")}
-ROUNDS = 5 if demo.quick else 9                         # of the clock
+                     [0.001, 0.003, 0.01, 0.03, 0.1, 0.25])    # fractions of nonzero weights
+BATCHES = 1, 16, 256
+ROUNDS = 5 if demo.quick else 9          # of the clock
+TENTH = int(np.flatnonzero(DENSITIES == 0.1)[0])
 
 
-# %% Data: random masks on random weights
+# %% Data: random weights, of which a random choice is zero
 def layers(density):
     """A dense layer with that density, and the same layer sparse."""
     dense = Linear(SIZE, SIZE, rng=demo.rng)
@@ -36,54 +39,65 @@ def layers(density):
 
 
 pairs = [layers(density) for density in DENSITIES]
-
-# %% Experiment: bytes, differences, times
-sizes = np.array([sparse.csr.nbytes for _, sparse in pairs]) / (4 * SIZE * SIZE)
 inputs = {n: demo.rng.standard_normal((n, SIZE)).astype(np.float32) for n in BATCHES}
-away = max(np.abs(predict(dense, inputs[16]) - predict(sparse, inputs[16])).max() for dense, sparse in pairs)
-time = lambda pair, x: np.median(np.divide(*milliseconds(pair[::-1], x, rounds=ROUNDS)))
-ratio = np.array([[time(pair, x) for x in inputs.values()]
-                  for pair in demo.progress(pairs, "densities")])    # (densities, batches)
-half = 4 / (4 + to_csr(np.ones((1, SIZE))).columns.itemsize)    # of the entries: then CSR is as large
 
-# %% Figure
-place = int(np.flatnonzero(DENSITIES == 0.1)[0])
-figure, (weigh, clock) = plt.subplots(1, 2, figsize=(12.5, 5.4))
-figure.suptitle(f"With a tenth of the weights left, {100 * sizes[place]:.0f} % of the bytes; the product takes "
-                f"{ratio[place, 0]:.1f} times as long for one sample, {ratio[place, -1]:.0f} times for 256")
-weigh.plot(100 * DENSITIES, 100 * sizes, "o-", color=ORANGE)
-weigh.axhline(100, color="0.6", lw=1)
-weigh.axvline(100 * half, color=BLACK, ls="--", lw=1.3)
-weigh.text(95 * half, 0.6, f"as large as dense\nfrom {100 * half:.0f} % on", ha="right")
-weigh.set(xscale="log", yscale="log", xlabel="weights that are not zero, %",
-          ylabel="bytes / bytes of the dense matrix, %", xlim=(None, 100),
-          title=f"Bytes of {SIZE:,} x {SIZE:,} in compressed sparse rows")
-for i, (n, (color, marker)) in enumerate(BATCHES.items()):
-    clock.plot(100 * DENSITIES, ratio[:, i], marker=marker, color=color, label=f"batch of {n}")
-clock.axhline(1, color="0.4", lw=1.2)
-clock.text(48, 1.15, "slower", color="0.3", ha="right")
-clock.text(48, 0.87, "faster", color="0.3", ha="right", va="top")
-clock.plot(100 * DENSITIES, DENSITIES, "--", color=BLACK, lw=1.3)
-clock.text(1, 0.006, "time = work", va="top")
-clock.set(xscale="log", yscale="log", xlabel="weights that are not zero, %",
-          ylabel="time / time of the dense product", title="Time of the product, in NumPy", xlim=(None, 50))
-clock.legend(loc="upper left")
-for ax in (weigh, clock):
-    ax.set_xticks([0.1, 1, 10, 50], ["0.1", "1", "10", "50"])
+# %% Both layers compute the same
+differences = [np.abs(predict(dense, inputs[16]) - predict(sparse, inputs[16])).max()
+               for dense, sparse in pairs]
+demo.claim("sparse and dense products agree (largest difference)", max(differences), at_most=1e-4)
 
-# %% Claims
-print("time of the sparse product / of the dense one, by batch; below 1 the sparse one is faster")
-print("not zero  " + "".join(f"{n:>9}" for n in BATCHES))
-for density, row in zip(DENSITIES, ratio):
-    print(f"{100 * density:6.1f} %  " + "".join(f"{value:9.2f}" for value in row))
-for i, n in enumerate(BATCHES):
-    demo.record(f"time / dense, batch of {n}, by density", ratio[:, i])
+# %% Bytes: a value and its column for each nonzero weight, against a value for each weight
+dense_bytes = 4 * SIZE * SIZE
+sizes = np.array([sparse.csr.nbytes for _, sparse in pairs]) / dense_bytes
+column_bytes = to_csr(np.ones((1, SIZE))).columns.itemsize
+break_even = 4 / (4 + column_bytes)
 demo.record("densities", DENSITIES)
 demo.record("bytes / dense", sizes)
-demo.claim("sparse and dense products agree (largest difference)", away, at_most=1e-4)
-demo.claim("a tenth of the weights takes at most this share of the bytes", sizes[place], at_most=0.2)
+demo.claim("a tenth of the weights takes at most this fraction of the bytes", sizes[TENTH],
+           at_most=0.2)
+
+
+# %% Time: the median over rounds in which both layers run in turn
+def relative_time(dense, sparse, x):
+    sparse_ms, dense_ms = milliseconds((sparse, dense), x, rounds=ROUNDS)
+    return np.median(np.divide(sparse_ms, dense_ms))
+
+
+times = np.array([[relative_time(*pair, x) for x in inputs.values()]
+                  for pair in demo.progress(pairs, "densities")])    # (densities, batches)
+for n, column in zip(BATCHES, times.T):
+    demo.record(f"time / dense, batch of {n}, by density", column)
+
+# %% Findings about this machine
 if not demo.quick:
-    demo.finding("in batches of 256, a tenth of the weights is slower than all of them (ratio of the times)",
-                 ratio[place, -1], above=1)
-    demo.finding("in batches of 16, one weight in a thousand is faster (ratio of the times)", ratio[0, 1], below=1)
+    demo.finding("in batches of 256, a tenth of the weights takes longer than all of them (ratio)",
+                 times[TENTH, -1], above=1)
+    demo.finding("for one sample, one weight in a thousand is faster (ratio of the times)",
+                 times[0, 0], below=1)
+
+# %% Figure: bytes against density
+figure, (memory, clock) = plt.subplots(1, 2, figsize=(12.5, 5.4))
+figure.suptitle(f"A tenth of the weights takes {100 * sizes[TENTH]:.0f} % of the bytes, and "
+                f"{times[TENTH, 0]:.1f} times the time for one sample, "
+                f"{times[TENTH, -1]:.0f} times for 256")
+curve(memory, 100 * DENSITIES, 100 * sizes, marker="o")
+reference(memory, 100, "dense matrix")
+memory.axvline(100 * break_even, color=BLACK, linestyle="--", linewidth=1.3)
+memory.text(95 * break_even, 0.6, f"larger than dense\nfrom {100 * break_even:.0f} % on",
+            ha="right")
+memory.set(xscale="log", yscale="log", xlabel="nonzero weights in %",
+           ylabel="bytes / bytes of the dense matrix, %",
+           xlim=(None, 100), title=f"Bytes of {SIZE:,} x {SIZE:,} in compressed sparse rows")
+
+# %% Time against density
+for n, column, (color, marker) in zip(BATCHES, times.T, SERIES):
+    curve(clock, 100 * DENSITIES, column, color=color, marker=marker, label=f"batch of {n}")
+curve(clock, 100 * DENSITIES, DENSITIES, color=BLACK, linestyle=":", label="time = work")
+reference(clock, 1, "dense", x=0.9)
+clock.set(xscale="log", yscale="log", xlabel="nonzero weights in %",
+          ylabel="time / time of the dense product",
+          title="Time of the product, in NumPy", xlim=(None, 50))
+clock.legend(loc="lower right", fontsize=10)
+for ax in (memory, clock):
+    ax.set_xticks([0.1, 1, 10, 50], ["0.1", "1", "10", "50"])
 demo.finish(figure)

@@ -1,21 +1,22 @@
 """What keeps embeddings apart when the negatives come from a queue?
 
 He et al. 2020, Momentum contrast; MATH5836 week 10, section 10.3.2. An encoder learns from digits without labels.
-Its negatives are the last 1,024 keys, made over eight steps by a slow copy of it: theta_k <- m theta_k + (1 - m)
-theta_q. Two things are changed, one at a time: how slow the copy is, and whether there are negatives at all.
+Its negatives are the last 1,024 keys, made over eight steps by a slow copy: theta_k <- m theta_k + (1 - m) theta_q.
+Two things are changed, one at a time: how slow the copy is, and whether there are negatives at all.
 
-You will see the spread of the embeddings over training, which is 0 if all images are mapped to one point and
-1/sqrt(D) on the whole sphere; the loss beside its chance line ln(1 + K); and what ten labels make of the encoder.
+You will see the spread of the embeddings during training, which is 0 if all images are mapped to one point and
+1/sqrt(D) on the whole sphere; the loss beside chance, ln(1 + K); and the accuracy of a linear probe with ten labels.
 
-Predict first: with m = 0 the keys are made by the query encoder itself, always up to date. Is that better or
-worse than a copy that lags a hundred steps behind? What is the best encoder, if there are no negatives?
+Predict first: with m = 0 the query encoder itself makes the keys, always up to date. Is that better or worse than
+a copy that lags a hundred steps behind? Which encoder is optimal if there are no negatives?
 """
 # %% Constants
 import math
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, band, start
+from common import band, start
+from panels import SERIES, bars, reference
 
 from tinyml import Tensor, nn
 from tinyml.data import digits, train_test_split
@@ -31,8 +32,8 @@ from tinyml.train import accuracy, predict
 demo = start(__file__, __doc__)
 ENCODER = (64, 128, 64) if demo.quick else (64, 256, 256, 128)    # pixels to features
 HEAD = (128, 64)                                # hidden units and embedding size D
-M = (0, 0.99) if demo.quick else (0, 0.9, 0.99, 0.999)
-BEST = 0.99                                     # of these, for the titles
+M = (0.99, 0) if demo.quick else (0.99, 0.999, 0.9, 0)
+BEST = f"m = {M[0]}"
 K, T = 1024, 0.5                                # length of the queue, temperature
 EPOCHS, BATCH, LR = (15 if demo.quick else 25), 128, 2e-3
 RUNS = 1 if demo.quick else 2                   # each with its own split of the data
@@ -43,120 +44,91 @@ VIEW = compose(random_affine(rotate=0.35, scale=0.2, shear=0.3, shift=0.5), add_
 X, y = digits()
 
 
-# %% Model
+# %% MoCo without its negatives: the two views of an image attract each other, and that is all
 class OnlyAttraction(MoCo):
-    """MoCo without its negatives: the two views of an image attract each other, and that is all."""
-
     def loss(self, x_query, x_key, ids):
         update_momentum(self.key, self.query, momentum=self.momentum)
         return byol_loss(self.query(Tensor(x_query)), predict(self.key, x_key))
 
 
-VARIANTS = {**{f"m = {m}": (MoCo, m) for m in M}, "no negatives": (OnlyAttraction, BEST)}
+VARIANTS = {f"m = {m}": (MoCo, m) for m in M} | {"no negatives": (OnlyAttraction, M[0])}
 
 
-def probe(encoder, X_train, y_train, X_test, y_test, rng):
-    """Test accuracy with one label per class, mean over draws."""
-    train, test = (extract_features(encoder, x, unit_length=True) for x in (X_train, X_test))
-    draws = [draw_labels(y_train, 1, rng=rng) for _ in range(DRAWS)]
-    return np.mean([accuracy(linear_probe(train[rows], y_train[rows]), test, y_test) for rows in draws])
-
-
+# %% Train one variant; measure the spread after every epoch, in units of 1/sqrt(D)
 def pretrain(make, momentum, X, rng):
-    """The encoder; the loss and the spread of the embeddings, in units of 1/sqrt(D), after every epoch."""
     encoder = mlp_encoder(*ENCODER, rng=rng)
     query = nn.Sequential(encoder, projection_head(ENCODER[-1], *HEAD, rng=rng))
     moco = make(query, queue_size=K, momentum=momentum, temperature=T)
     optimizer, n_steps = Adam(query.parameters(), lr=LR), EPOCHS * math.ceil(len(X) / BATCH)
-    rows = train_moco(moco, X, view=VIEW, optimizer=optimizer, epochs=EPOCHS, batch_size=BATCH, rng=rng,
-                      schedule=LambdaLR(optimizer, lambda t: cosine_decay(t, n_steps)),
-                      metrics={"spread": lambda model: spread(predict(model, X)) * math.sqrt(HEAD[-1])})
-    return encoder, [row["loss"] for row in rows], [row["spread"] for row in rows]
+    history = train_moco(moco, X, view=VIEW, rng=rng, optimizer=optimizer, epochs=EPOCHS, batch_size=BATCH,
+                         schedule=LambdaLR(optimizer, lambda t: cosine_decay(t, n_steps)),
+                         metrics={"spread": lambda model: spread(predict(model, X)) * math.sqrt(HEAD[-1])})
+    return encoder, [row["loss"] for row in history], [row["spread"] for row in history]
 
 
-# %% Experiment
-def run(rng):
-    """Of one split: losses and spreads (variants, epochs), accuracies (variants + untrained + pixels)."""
-    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
-    seeds = rng.spawn(len(VARIANTS))
-    encoders, losses, spreads = zip(*(pretrain(*variant, X_train, seed)
-                                      for variant, seed in zip(VARIANTS.values(), seeds)))
-    encoders += (mlp_encoder(*ENCODER, rng=rng), UnitLength())
-    probed = [probe(encoder, X_train, y_train, X_test, y_test, np.random.default_rng(demo.seed))
-              for encoder in encoders]
-    return losses, spreads, probed
+def probe(encoder, X_train, y_train, X_test, y_test):
+    """Test accuracy of a linear probe with one label per class, mean over draws."""
+    train, test = (extract_features(encoder, x, unit_length=True) for x in (X_train, X_test))
+    rng = np.random.default_rng(demo.seed)    # the same draws for all encoders
+    draws = [draw_labels(y_train, 1, rng=rng) for _ in range(DRAWS)]
+    return np.mean([accuracy(linear_probe(train[rows], y_train[rows]), test, y_test) for rows in draws])
 
 
-runs = [run(rng) for rng in demo.progress(demo.rng.spawn(RUNS), "splits")]
-losses, spreads, scores = map(np.array, zip(*runs))    # (runs, variants, epochs) twice, (runs, variants + 2)
+# %% Experiment: all variants on every split
 names = list(VARIANTS)
-final, means = spreads[:, :, -1], dict(zip([*names, "untrained", "pixels"], scores.mean(axis=0)))
-best, none = f"m = {BEST}", "no negatives"
+losses, spreads = ({name: [] for name in names} for _ in range(2))    # lists of RUNS curves
+accuracies = {name: [] for name in [*names, "untrained", "pixels"]}
+for rng in demo.progress(demo.rng.spawn(RUNS), "splits"):
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
+    encoders = {"untrained": mlp_encoder(*ENCODER, rng=rng), "pixels": UnitLength()}
+    for name, variant in VARIANTS.items():
+        encoders[name], loss, curve = pretrain(*variant, X_train, rng.spawn(1)[0])
+        losses[name].append(loss)
+        spreads[name].append(curve)
+    for name, encoder in encoders.items():
+        accuracies[name].append(probe(encoder, X_train, y_train, X_test, y_test))
+
+# %% A slow copy and negatives are both necessary: without either the embeddings collapse
+final = {name: np.array(spreads[name])[:, -1] for name in names}
+for name in names:
+    demo.record(f"{name}: spread times sqrt(D)", final[name], "per split")
+demo.record(f"{BEST}: loss after the last epoch", np.array(losses[BEST])[:, -1], "nats, per split")
+demo.claim(f"with negatives and {BEST} the spread stays near 1/sqrt(D) (least ratio)", final[BEST].min(),
+           at_least=0.7)
+demo.claim("with m = 0 the embeddings collapse (largest ratio)", final["m = 0"].max(), at_most=0.2)
+demo.claim("without negatives they collapse, slow copy or not (largest ratio)", final["no negatives"].max(),
+           at_most=0.2)
+
+# %% With both, ten labels are enough for most digits
+means = {name: np.mean(values) for name, values in accuracies.items()}
+for name, values in accuracies.items():
+    demo.record(f"{name}: accuracy with ten labels", values, "per split")
+demo.claim("with both, a probe with ten labels is right on most digits (mean accuracy)", means[BEST],
+           at_least=0.6 if demo.quick else 0.65)
+if not demo.quick:
+    lead = np.subtract(accuracies[BEST], accuracies["pixels"])
+    demo.claim("better than on pixels (least lead)", lead.min(), above=0)
+demo.claim("and better than after a copy that follows at once (mean lead over m = 0)", means[BEST] - means["m = 0"],
+           at_least=0.05)
 
 # %% Figure
-COLORS = dict(zip(names, [VERMILLION, BLUE, PURPLE] if demo.quick else
-                  [VERMILLION, ORANGE, BLUE, GREEN, PURPLE]))
-MARKERS = dict(zip(names, "osD^v"))
+COLORS = dict(zip(names, [color for color, _ in SERIES])) | {"untrained": "0.6", "pixels": "0.75"}
+figure, (left, middle, right) = plt.subplots(1, 3, figsize=(16, 5.6), width_ratios=[1.15, 1, 1])
+figure.suptitle(f"Negatives from a queue need a slow copy: with {BEST} embeddings keep {100 * final[BEST].mean():.0f} % "
+                f"of the sphere's spread, with m = 0 they keep {100 * final['m = 0'].mean():.0f} %")
 epochs = np.arange(1, EPOCHS + 1)
-
-
-def draw_curves(ax, values, shown):
-    for name in shown:
-        band(ax, epochs, values[:, names.index(name)], color=COLORS[name], marker=MARKERS[name], markevery=0.2,
-             linestyle=":" if name == none else "-", label=name)
-
-
-def draw_spread(ax):
-    draw_curves(ax, spreads, names)
-    ax.axhline(1, linestyle="--", color=BLACK, lw=1.3)
-    ax.text(EPOCHS, 1.02, "all over the sphere", ha="right", va="bottom")
-    ax.set(xlabel="epoch", ylabel=r"spread of embeddings, times $\sqrt{D}$", ylim=(-0.03, 1.12),
-           title="A copy that follows too fast lets all collapse")
-    ax.legend(loc="center right", bbox_to_anchor=(1, 0.42))
-
-
-def draw_loss(ax):
-    draw_curves(ax, losses, names[:-1])
-    chance = math.log(1 + K)    # a little less: keys of the batch's own images are passed over
-    ax.axhline(chance, linestyle="--", color=BLACK, lw=1.3)
-    ax.text(EPOCHS, chance + 0.03, "chance, ln(1 + K)", ha="right", va="bottom")
-    ax.margins(y=0.12)
-    ax.set(xlabel="epoch", ylabel="InfoNCE, nats", title="Collapsed, the loss is back at chance")
-
-
-def draw_scores(ax):
-    order = ["pixels", "untrained", none, *names[:-1]]
-    colors = [{"pixels": "0.75", "untrained": "0.6"}.get(name) or COLORS[name] for name in order]
-    values = 100 * np.array([means[name] for name in order])
-    ax.barh(order, values, color=colors, height=0.7)
-    for name, column in zip(order, 100 * scores[:, [list(means).index(name) for name in order]].T):
-        ax.plot(column, [name] * RUNS, "|", color=BLACK, ms=9)
-    for name, value in zip(order, values):
-        ax.text(101, name, f"{value:.0f}", va="center", ha="right")
-    ax.grid(axis="y", visible=False)
-    ax.set(xlim=(0, 101), xlabel="test accuracy with one label per digit, %", title="What ten labels make of it")
-
-
-figure, axes = plt.subplots(1, 3, figsize=(16, 5.6), width_ratios=[1.15, 1, 1])
-figure.suptitle(f"Negatives from a queue need a slow copy: with m = {BEST} embeddings keep "
-                f"{100 * final[:, names.index(best)].mean():.0f} % of the sphere's spread, with m = 0 they keep "
-                f"{100 * final[:, 0].mean():.0f} %")
-for ax, draw in zip(axes, (draw_spread, draw_loss, draw_scores)):
-    draw(ax)
-
-# %% Claims
-ENOUGH = 0.6 if demo.quick else 0.65
-for name, column, score in zip(names, final.T, scores.T):
-    demo.record(f"{name}: spread times sqrt(D)", column, "per split")
-    demo.record(f"{name}: accuracy with ten labels", score, "per split")
-demo.record("accuracy with ten labels: untrained, pixels", [means["untrained"], means["pixels"]])
-demo.record(f"{best}: loss after the last epoch", losses[:, names.index(best), -1], "nats, per split")
-demo.claim(f"with negatives and m = {BEST} the spread stays near 1/sqrt(D) (least ratio)",
-           final[:, names.index(best)].min(), at_least=0.7)
-demo.claim("with m = 0 the embeddings collapse (largest ratio)", final[:, 0].max(), at_most=0.2)
-demo.claim("without negatives they collapse, slow copy or not (largest ratio)", final[:, -1].max(), at_most=0.2)
-demo.claim("with both, ten labels name the digits (mean accuracy)", means[best], at_least=ENOUGH)
-demo.claim("better than on pixels (least lead)", (scores[:, names.index(best)] - scores[:, -1]).min(), above=0)
-demo.claim("and better than after a copy that follows at once (mean lead over m = 0)",
-           means[best] - means["m = 0"], at_least=0.05)
+for ax, curves, shown in ((left, spreads, names), (middle, losses, names[:-1])):
+    for name, (color, marker) in zip(shown, SERIES):
+        band(ax, epochs, np.array(curves[name]), color=color, marker=marker, markevery=0.2, label=name,
+             linestyle=":" if name == "no negatives" else "-")
+reference(left, 1, "the whole sphere", x=0.6)
+left.legend(loc="center right", bbox_to_anchor=(1, 0.42))
+left.set(xlabel="epoch", ylabel=r"spread of embeddings, times $\sqrt{D}$", ylim=(-0.03, 1.12),
+         title="A copy that follows too fast lets all collapse")
+reference(middle, math.log(1 + K), "chance, ln(1 + K)", x=0.5)
+middle.margins(y=0.12)
+middle.set(xlabel="epoch", ylabel="InfoNCE in nats", title="After a collapse the loss is back at chance")
+order = [*names, "untrained", "pixels"]
+bars(right, {name: 100 * means[name] for name in order}, fmt="%.0f", colors=[COLORS[name] for name in order],
+     xlabel="test accuracy with one label per digit, %", title="Accuracy of a linear probe, ten labels")
 demo.finish(figure)

@@ -7,7 +7,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn
-from tinyml.compression.sparse import CSR, SparseLinear, fast_matmul, matmul, rows_of, to_csr, to_dense
+from tinyml.compression.sparse import (
+    CSR,
+    SparseLinear,
+    _fast_matmul,
+    matmul,
+    rows_of,
+    to_csr,
+    to_dense,
+)
 from tinyml.compression.weight_sharing import share_weights
 from tinyml.nn.skeleton import describe, rebuild
 
@@ -45,7 +53,7 @@ def test_columns_are_as_small_as_the_matrix_allows(n, kind):
 floats = st.sampled_from([np.float32, np.float64])
 
 
-both = pytest.mark.parametrize("product", [matmul, fast_matmul])
+both = pytest.mark.parametrize("product", [matmul, _fast_matmul])
 
 
 @both
@@ -64,7 +72,7 @@ def test_the_fast_product_agrees_with_the_plain_one_on_either_side_of_its_limit(
     rng = np.random.default_rng(0)
     csr = to_csr(rng.uniform(-1, 1, (30, 20)))
     x = rng.uniform(-1, 1, (20, k))
-    assert_allclose(fast_matmul(csr, x), matmul(csr, x), atol=20 * 20 * EPS)
+    assert_allclose(_fast_matmul(csr, x), matmul(csr, x), atol=20 * 20 * EPS)
 
 
 @both
@@ -105,10 +113,9 @@ def test_a_shared_weight_becomes_sparse_and_other_layers_are_refused():
             SparseLinear.from_linear(other)
 
 
-@both
-def test_x_must_have_a_row_for_each_column(product):
-    with pytest.raises(ValueError, match="matmul: x must have n = 2 rows, one for each column .*, got shape"):
-        product(to_csr(np.eye(2)), np.ones(3))
+def test_x_must_have_a_row_for_each_column():
+    with pytest.raises(ValueError, match="^matmul: x must have n = 2 rows, one for each column .*, got shape"):
+        matmul(to_csr(np.eye(2)), np.ones(3))
 
 
 def test_a_sparse_layer_names_its_features():

@@ -100,8 +100,10 @@ def matmul(csr, x):
     -------
     ndarray, shape (m,) or (m, k)
     """
-    values, columns, starts, (m, _) = csr
-    _check_rows("matmul", csr, x)
+    values, columns, starts, (m, n) = csr
+    if len(x) != n:
+        raise ValueError(f"matmul: x must have n = {n} rows, one for each column of the matrix, "
+                         f"got shape {x.shape}")
     y = np.zeros((m, *x.shape[1:]), np.result_type(values, x))
     for i in range(m):
         row = slice(starts[i], starts[i + 1])
@@ -109,22 +111,12 @@ def matmul(csr, x):
     return y
 
 
-@checked
-def fast_matmul(csr, x):
-    """What `matmul` returns, without a loop over the rows where each has little to do.
+def _fast_matmul(csr, x):
+    """What `matmul` returns, faster where the rows have few products: 20 times for a single x.
 
-    All products value * x[column] come first, then one sum for each row. For a single x this is
-    20 times faster than the loop; for many columns the products no longer fit the cache.
-
-    Parameters
-    ----------
-    csr, x : as in `matmul`
-
-    Returns
-    -------
-    ndarray, shape (m,) or (m, k)
+    All products value * x[column] come first, then one sum for each row. With many columns the
+    products no longer fit the cache, and the loop over the rows is the faster way.
     """
-    _check_rows("fast_matmul", csr, x)
     m, _ = csr.shape
     n_products = len(csr.values) * x[:1].size
     if n_products > 1000 * m:
@@ -137,21 +129,8 @@ def fast_matmul(csr, x):
     return y
 
 
-def _check_rows(function, csr, x):
-    n = csr.shape[1]
-    if len(x) != n:
-        raise ValueError(f"{function}: x must have n = {n} rows, one for each column of the "
-                         f"matrix, got shape {x.shape}")
-
-
 class SparseLinear(Module):
-    """y = x W' + b with W in compressed sparse rows: for inference, nothing in it is trained.
-
-    Attributes
-    ----------
-    values, columns, starts : ndarrays, as in `CSR`
-    bias : ndarray, shape (out_features,), or None
-    """
+    """y = x W' + b with W in compressed sparse rows: for inference, nothing in it is trained."""
 
     @classmethod
     def from_linear(cls, layer):
@@ -180,7 +159,7 @@ class SparseLinear(Module):
             raise ValueError("SparseLinear: x must have shape (..., in_features="
                              f"{in_features}), got {x.shape}")
         rows = x.reshape(-1, in_features)
-        y = fast_matmul(self.csr, rows.T).T
+        y = _fast_matmul(self.csr, rows.T).T
         if self.bias is not None:
             y = y + self.bias
         return Tensor(y.reshape(*x.shape[:-1], out_features))

@@ -130,13 +130,13 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "The values stand row by row, in reading order, and yours go down the columns."))),
     Exercise(
         name="sparse_matmul", target=f"{SPARSE}:matmul", level=2, minutes=20, after=("to_csr",),
-        hide=("fast_matmul",),
+        hide=("_fast_matmul",),
         task="Multiply a sparse matrix and a vector or a matrix, with one multiplication for each nonzero weight",
         tests=("test_sparse.py::test_the_product_is_the_dense_one[matmul]",
                "test_sparse.py::test_zeros_take_no_memory[matmul]",
-               "test_sparse.py::test_x_must_have_a_row_for_each_column[matmul]"),
+               "test_sparse.py::test_x_must_have_a_row_for_each_column"),
         also=("The dtype is that of a product of a value and an entry of x: np.result_type.",
-              "_check_rows(\"matmul\", csr, x) refuses an x with another number of rows."),
+              "An x whose number of rows is not n, the columns of the matrix, raises ValueError."),
         hints=("Go through the rows: where do the values of row i start and end, and which entries of x do they "
                "meet?",
                "Row i has the values starts[i] ... starts[i + 1] - 1. Its result is the product of these values, "

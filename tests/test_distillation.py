@@ -254,6 +254,7 @@ def test_with_augmentation_the_teacher_sees_what_the_student_sees(rng):
     assert len(by_student) == len(by_teacher) == 6    # 2 epochs of 10 = 4 + 4 + 2 samples
     for a, b in zip(by_student, by_teacher):
         assert_array_equal(a, b)
+        assert not np.isin(a, X).any()    # augmented
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -405,6 +405,13 @@ def test_zero_weights_give_the_bias():
     assert integer.codes(np.zeros((0, 3), np.uint8)).shape == (0, 2)
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_no_images_have_no_codes(fast):
+    rng = np.random.default_rng(0)
+    integer = IntegerModel.from_float(cnn(rng), rng.standard_normal((5, 1, 6, 6)))
+    assert integer.codes(np.zeros((0, 1, 6, 6), np.uint8), fast=fast).shape == (0, 4)
+
+
 @settings(max_examples=25)
 @given(rngs, st.sampled_from([0, 1e-30, 1e-12, 1e-4]))
 def test_a_unit_with_next_to_no_weights_gives_its_bias(rng, size):

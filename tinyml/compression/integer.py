@@ -178,7 +178,8 @@ class IntegerLayer(Module):
         M = S1 * S2 / S3
         self.zero_in, self.zero_out = int(inputs.zero_point), int(outputs.zero_point)
         self.quant_min, self.quant_max = outputs.quant_min, outputs.quant_max
-        self.reach = max(inputs.quant_max - self.zero_in, self.zero_in - inputs.quant_min)
+        largest, smallest = inputs.quant_max - self.zero_in, inputs.quant_min - self.zero_in
+        self.reach = max(largest, -smallest)                          # of |q1 - Z1|
         self._check_fits(layer, M, S1 * S2, S3)
         self.weight = quantize(layer.weight.data.astype(np.float64), weights)    # q2, int8
         self.bias = self._bias_codes(layer, S1 * S2)                             # q_b, int32
@@ -283,7 +284,7 @@ class IntegerConv(IntegerLayer):
         windows = _windows(x, kernel, self.stride, self.padding, fill=0)
         n_axes = len(kernel)
         windows = np.moveaxis(windows, 1, 1 + n_axes)            # (N, H', W', C, kh, kw)
-        return windows.reshape(*windows.shape[:1 + n_axes], -1)
+        return windows.reshape(*windows.shape[:1 + n_axes], self.weight[0].size)
 
     def to_outputs(self, codes):
         return np.moveaxis(codes, -1, 1)                         # (N, O, H', W')

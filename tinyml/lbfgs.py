@@ -63,7 +63,7 @@ def minimize(loss, params, *, tolerance=1e-6, max_iter=10_000):
         direction = -inverse_hessian(g, pairs)
         step, new_value, new_g = _backtrack(loss, params, theta, value, g, direction)
         change = new_g - g
-        if step @ change > 0:    # always so, but for rounding
+        if step @ change > 0:    # convexity says so, rounding may not
             pairs.append((step, change))
         theta, value, g = theta + step, new_value, new_g
     raise RuntimeError(f"minimize: the gradient must come down to tolerance = {tolerance:g} in "
@@ -104,7 +104,7 @@ def inverse_hessian(g, pairs):
 
 
 def _backtrack(loss, params, theta, value, g, direction):
-    """The first step a direction at which the loss falls enough, the loss and gradient there."""
+    """The first step a H g after which the loss has fallen enough, and loss and gradient there."""
     slope = g @ direction
     rounding = 10 * np.finfo(g.dtype).eps * abs(value)    # near the minimum the loss is flat
     a = 1.0

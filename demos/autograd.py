@@ -1,4 +1,4 @@
-"""Where does a gradient come from, is it right, and what if it is deliberately wrong?
+"""Where does a gradient come from, is it right, and what if it is wrong on purpose?
 
 Reverse mode on a graph of recorded operations: Griewank and Walther 2008, section 3.2. The straight-through
 estimator: Bengio, Leonard and Courville 2013; MATH5836 week 10, section 10.2.2.
@@ -6,8 +6,8 @@ estimator: Bengio, Leonard and Courville 2013; MATH5836 week 10, section 10.2.2.
 You will see the graph of a small network with the norm of the gradient at every node; the disagreement
 between autograd and a central difference as the step shrinks; and a rounded weight that learns, or does not.
 
-Predict first: as the step h of the difference gets ever smaller, does the disagreement keep falling? And
-by how much does gradient descent move a weight that is rounded before it is used?
+Predict first: as the step h of the difference gets smaller, does the disagreement keep falling? And
+how far does gradient descent move a weight that is rounded before it is used?
 """
 # %% Constants
 import matplotlib.pyplot as plt
@@ -37,12 +37,17 @@ labels = rng.integers(0, CLASSES, SAMPLES)
 
 
 def network(x, W1, b1, W2, b2):
-    return F.cross_entropy(F.linear(F.tanh(F.linear(x, W1, b1)), W2, b2), labels)
+    hidden = F.tanh(F.linear(x, W1, b1))
+    return F.cross_entropy(F.linear(hidden, W2, b2), labels)
 
 
+# %% One walk back gives the gradient of every tensor in the graph
 loss = network(*leaves.values())
 grads = gradients(loss)
 loss.backward()
+demo.record("loss", loss.item())
+demo.claim("every gradient of the network passes gradcheck",
+           gradcheck(network, *leaves.values(), rng=rng), at_least=1)
 
 # %% Autograd against the central difference, over many steps h
 slope_errors = np.empty((DIRECTIONS, len(STEPS_H)))
@@ -51,13 +56,25 @@ for i in range(DIRECTIONS):
     u = rng.standard_normal(x0.shape)
     exact = (x0.grad * u).sum()
     for j, h in enumerate(STEPS_H):
-        plus, minus = (network(Tensor(x0.data + s * h * u), *weights).item() for s in (1, -1))
+        plus = network(Tensor(x0.data + h * u), *weights).item()
+        minus = network(Tensor(x0.data - h * u), *weights).item()
         slope_errors[i, j] = abs((plus - minus) / (2 * h) - exact) / abs(exact)
 median_error = np.median(slope_errors, axis=0)
 eps = np.finfo(float).eps
 best_h = STEPS_H[median_error.argmin()]
 
-# %% A rounded weight: (round(w) - target)^2, with the true slope of round and with the straight-through one
+# %% The best step balances truncation, h^2, against rounding, eps / h
+large_h, large_errors = np.log(STEPS_H[-5:-1]), np.log(median_error[-5:-1])
+demo.record("best step h", best_h)
+demo.claim("the smallest relative disagreement is far below that of any wrong rule",
+           median_error.min(), at_most=1e-8)
+demo.claim("the best step is near eps^(1/3) = 6e-6, where truncation meets rounding", best_h,
+           within=(1e-7, 1e-3))
+demo.claim("halving a large h divides the disagreement by 4: log-log slope",
+           np.polyfit(large_h, large_errors, 1)[0], within=(1.7, 2.3))
+
+
+# %% Gradient descent on (round(w) - target)^2, with a given rule for the slope of round
 def descend(rounding):
     w = Tensor(np.array(START), requires_grad=True)
     path = [w.item()]
@@ -71,19 +88,29 @@ def descend(rounding):
     return np.array(path)
 
 
-true_slope = lambda w: Tensor(np.round(w.data)) + 0 * w     # calculus: the slope of round is 0
-path_true, path_ste = descend(true_slope), descend(ops.round_ste)
+# %% Calculus says that the slope of round is 0; the straight-through rule says 1
+def round_with_slope_0(w):
+    return Tensor(np.round(w.data)) + 0 * w
+
+
+path_true, path_ste = descend(round_with_slope_0), descend(ops.round_ste)
+demo.record("final weight, calculus", path_true[-1])
+demo.record("final weight, straight-through", path_ste[-1])
+demo.claim("with the true slope the weight does not move (distance)", abs(path_true[-1] - START),
+           at_most=0.0)
+demo.claim("straight-through, round(w) reaches the target (distance)",
+           abs(np.round(path_ste[-1]) - TARGET), at_most=0.0)
 
 # %% Figure
 figure = plt.figure(figsize=(12, 8))
-figure.suptitle("One walk back gives every gradient; a rule that lies on purpose lets a rounded weight learn")
+figure.suptitle("One walk back gives every gradient; with a slope that is wrong on purpose, a rounded weight learns")
 top, bottom = figure.add_gridspec(2, 1, height_ratios=[1, 1.1])
 graph_axes = figure.add_subplot(top)
 check_axes, ste_axes = (figure.add_subplot(cell) for cell in bottom.subgridspec(1, 2))
 
 
 def draw_graph(ax, grads, names):
-    """Boxes left to right, every argument before its users, leaves around the line of operations."""
+    """Boxes from left to right, arguments before results; leaves above and below the operations."""
     column, filled, boxes = {}, {}, {}
     for tensor in reversed(grads):    # oldest first
         column[tensor] = 1 + max((column[parent] for parent, _ in tensor.edges), default=-1)
@@ -129,20 +156,4 @@ ste_axes.set(xlabel="gradient step", ylabel="weight w",
              title="Minimise (round(w) - 3)$^2$: only the straight-through rule moves")
 ste_axes.legend(loc="center right")
 
-# %% Claims
-demo.record("loss", loss.item())
-demo.record("best step h", best_h)
-demo.record("disagreement at the best step", median_error.min())
-demo.record("final weight, straight-through", path_ste[-1])
-demo.record("final weight, calculus", path_true[-1])
-demo.claim("every gradient of the network passes gradcheck",
-           gradcheck(network, *leaves.values(), rng=rng), at_least=1)
-demo.claim("the best relative disagreement is far below any wrong rule's", median_error.min(), at_most=1e-8)
-demo.claim("the best step is near eps^(1/3) = 6e-6, where truncation meets rounding", best_h,
-           within=(1e-7, 1e-3))
-demo.claim("halving a large h divides the disagreement by 4: log-log slope",
-           np.polyfit(np.log(STEPS_H[-5:-1]), np.log(median_error[-5:-1]), 1)[0], within=(1.7, 2.3))
-demo.claim("with the true slope the weight does not move (distance)", abs(path_true[-1] - START), at_most=0.0)
-demo.claim("straight-through, round(w) reaches the target (distance)",
-           abs(np.round(path_ste[-1]) - TARGET), at_most=0.0)
 demo.finish(figure)

@@ -1,9 +1,9 @@
-"""How well do a small MLP and a small CNN, both built from these few files, read real handwritten digits?
+"""How well do a small MLP and a small CNN read real handwritten digits?
 
-1,797 images of 8 x 8 pixels (UCI Optical Recognition of Handwritten Digits), four fifths to train on; the
-convolutional networks of LeCun et al. 1998, in small.
+1,797 images of 8 x 8 pixels (UCI Optical Recognition of Handwritten Digits), four fifths of them for training;
+a small version of the convolutional networks of LeCun et al. 1998.
 
-You will see the test error fall over the epochs, a band over random splits, and test images that the CNN
+You will see the test error fall over the epochs, with a band over random splits, and test images that the CNN
 gets wrong.
 
 Predict first: the CNN has fewer parameters than the MLP. Which of the two makes fewer mistakes? And are the
@@ -26,7 +26,7 @@ TEST_SIZE = 0.2                        # fraction of the images held out
 EPOCHS = {"MLP": 40, "CNN": 12 if demo.quick else 20}
 BATCH_SIZE = 32
 LR = 5e-3                              # initial rate of AdamW, to 0 on a cosine
-SHIFTED = 0.2                          # the CNN's training images: this share moves by up to a pixel
+SHIFTED = 0.2                          # fraction of the CNN's training images that move by up to a pixel
 GOAL = {"MLP": 0.96, "CNN": 0.97 if demo.quick else 0.98}    # test accuracy, mean over the splits
 PIXELS, CLASSES = 8, 10
 
@@ -48,15 +48,18 @@ def cnn(rng):
         Flatten(), Dropout(0.3, rng=rng), Linear(32 * 2 * 2, CLASSES, rng=rng))
 
 
+# %% Augmentation for the CNN: some images move a little
 def shift(x, rng):
     """Move some of the images by -1, 0 or 1 pixel in each direction; white comes in at the border."""
     n = len(x)
-    dy, dx = np.where(rng.random(n) < SHIFTED, rng.integers(0, 3, (2, n)), 1)
+    moves = rng.random(n) < SHIFTED
+    dy, dx = np.where(moves, rng.integers(0, 3, (2, n)), 1)    # 1: stays
     framed = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
     places = np.lib.stride_tricks.sliding_window_view(framed, (PIXELS, PIXELS), axis=(2, 3))
     return places[np.arange(n), :, dy, dx]
 
 
+# %% Training: AdamW, with a learning rate that falls to 0 on a cosine
 def train(build, epochs, split, rng, augment=None):
     """Train a fresh model on one split; return it and the test error after every epoch."""
     X_train, X_test, y_train, y_test = split
@@ -88,10 +91,21 @@ for number in demo.progress(range(SPLITS), "splits"):
     mistakes += [(X_test[i, 0], y_test[i], guess[i]) for i in np.flatnonzero(guess != y_test)]
 print(models["CNN"])
 
-# %% Figure: learning curves, and the sheet of mistakes
+# %% Accuracy after the last epoch, and the number of parameters
 sizes = {name: sum(p.size for p in model.parameters()) for name, model in models.items()}
 best = {name: 1 - np.array(curve)[:, -1] for name, curve in curves.items()}
+for name, goal in GOAL.items():
+    demo.record(f"{name} parameters", sizes[name])
+    demo.record(f"{name} test accuracy, each split", best[name])
+    demo.claim(f"the {name}'s test accuracy is at least {100 * goal:.0f} %, mean over the splits",
+               best[name].mean(), at_least=goal)
+demo.record("mistakes of the CNN", len(mistakes), f"of {tested:,}")
+demo.claim("the CNN is smaller than the MLP (parameters, ratio)", sizes["CNN"] / sizes["MLP"], below=1)
+if not demo.quick:
+    demo.claim("and it makes fewer mistakes: test error, MLP - CNN, mean over the splits",
+               best["CNN"].mean() - best["MLP"].mean(), above=0)
 
+# %% Figure: learning curves, and the images that the CNN gets wrong
 figure = plt.figure(figsize=(12, 5.2))
 figure.suptitle(f"A CNN of {sizes['CNN']:,} parameters reads {100 * best['CNN'].mean():.1f} % of unseen "
                 f"digits, an MLP of {sizes['MLP']:,} reads {100 * best['MLP'].mean():.1f} %")
@@ -106,8 +120,8 @@ ax.set(xlabel="epoch", ylabel="test error (%)", ylim=(0, 12),
 
 ROWS, COLUMNS = 3, 4
 sheet = figure.add_subplot(right)
-sheet.set_title(f"The CNN's {len(mistakes)} mistakes among {tested:,} test images"
-                + (f", {ROWS * COLUMNS} of them" if len(mistakes) > ROWS * COLUMNS else ""))
+sheet.set_title(f"Mistakes of the CNN: {len(mistakes)} of {tested:,} test images"
+                + (f", {ROWS * COLUMNS} shown" if len(mistakes) > ROWS * COLUMNS else ""))
 sheet.set_axis_off()
 for k, (image, truth, guess) in enumerate(mistakes[:ROWS * COLUMNS]):
     row, column = divmod(k, COLUMNS)
@@ -116,16 +130,4 @@ for k, (image, truth, guess) in enumerate(mistakes[:ROWS * COLUMNS]):
     cell.set_title(f"{truth}, read as {guess}", fontsize=10, loc="center", pad=4)
     cell.set_axis_off()
 
-# %% Claims
-for name in curves:
-    demo.record(f"{name} parameters", sizes[name])
-    demo.record(f"{name} test accuracy, each split", best[name])
-demo.record("mistakes of the CNN", len(mistakes), f"of {tested:,}")
-for name, goal in GOAL.items():
-    demo.claim(f"the {name}'s test accuracy is at least {100 * goal:.0f} %, mean over the splits",
-               best[name].mean(), at_least=goal)
-demo.claim("the CNN is smaller than the MLP (parameters, ratio)", sizes["CNN"] / sizes["MLP"], below=1)
-if not demo.quick:
-    demo.claim("and it makes fewer mistakes: test error, MLP - CNN, mean over the splits",
-               best["CNN"].mean() - best["MLP"].mean(), above=0)
 demo.finish(figure)

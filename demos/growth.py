@@ -1,8 +1,8 @@
 """How does the time of a training step grow with the width, the batch and the depth, and of a fit with n and p?
 
 The work is easily counted: a step of a network with L layers of D x D weights on N samples takes 6 N L D^2
-multiplications and additions, the fit of minimum norm takes some n p min(n, p). But a machine has costs of its
-own for every call, and works fastest in large blocks.
+multiplications and additions, the minimum-norm fit about n p min(n, p). But every call has a cost of its own, and a
+machine works fastest in large blocks.
 
 You will see seconds against each of these numbers on logarithmic axes, dashed what the count of the work
 predicts from the largest size down, and the exponent between the two largest sizes.
@@ -24,7 +24,7 @@ from tinyml.optim import SGD
 
 demo = start(__file__, __doc__)
 ROUNDS = 2 if demo.quick else 5
-WIDTH, BATCH, DEPTH = 128, 128, 4                     # of the network whose other two numbers stay
+WIDTH, BATCH, DEPTH = 128, 128, 4                     # two of them stay while the third grows
 SIZES = {                                             # what grows: its values, and the power of the work
     "width D": ([16, 64, 256] if demo.quick else [16, 32, 64, 128, 256, 512, 1024], 2),
     "batch N": ([8, 64, 512] if demo.quick else [1, 4, 16, 64, 256, 1024, 4096], 1),
@@ -32,7 +32,7 @@ SIZES = {                                             # what grows: its values, 
     "features p": ([50, 200, 800] if demo.quick else [25, 50, 100, 200, 400, 800, 1600, 3200], 1),
     "samples n": ([50, 200, 800] if demo.quick else [25, 50, 100, 200, 400, 800, 1600, 3200], 1),
 }
-FIXED = 100                                           # n while p grows, and p while n does
+FIXED = 100                                           # n while p grows, and p while n grows
 COLORS = dict(zip(SIZES, (BLUE, VERMILLION, GREEN, ORANGE, PURPLE)))
 
 
@@ -65,32 +65,34 @@ seconds = {what: np.median(race([MAKE[what](size) for size in sizes], ROUNDS), a
 slope = {what: np.log(times[-1] / times[-2]) / np.log(SIZES[what][0][-1] / SIZES[what][0][-2])
          for what, times in seconds.items()}
 
+# %% Does the time grow as the work does?
+demo.record("threads asked of the BLAS (0: its own choice)", THREADS)
+for what, (sizes, power) in SIZES.items():
+    demo.record(f"{what} (the work grows with power {power})", sizes)
+    demo.record(f"{what}: a step or fit takes", 1e3 * seconds[what], "ms")
+    demo.record(f"{what}: exponent between the two largest", slope[what])
+demo.finding("a small step is mostly cost per call: with 1/256 of the work it takes over 1/64 of the time (fraction)",
+             seconds["width D"][0] / seconds["width D"][2 if demo.quick else 4], above=1 / 64)
+if not demo.quick:    # two rounds are too few to claim an exponent
+    for what, (_, power) in SIZES.items():
+        demo.finding(f"{what}: time grows at most with the power of the work, up to noise (exponent)", slope[what],
+                     at_most=power + 0.35)
+
 # %% Figure
 figure, axes = plt.subplots(1, 2, figsize=(12.5, 5.4), sharey=True)
 figure.suptitle(f"Twice the batch takes {2 ** slope['batch N']:.1f} times as long, twice the width "
-                f"{2 ** slope['width D']:.1f} times: large steps take what their work predicts")
-for ax, names, title in ((axes[0], list(SIZES)[:3], f"A training step (else D = {WIDTH}, N = {BATCH}, L = {DEPTH})"),
-                         (axes[1], list(SIZES)[3:], f"A fit of minimum norm (the other number is {FIXED})")):
+                f"{2 ** slope['width D']:.1f} times: the time of large steps follows their work")
+for ax, names, title in ((axes[0], list(SIZES)[:3], f"A training step (otherwise D = {WIDTH}, N = {BATCH}, L = {DEPTH})"),
+                         (axes[1], list(SIZES)[3:], f"A minimum-norm fit (the other number is {FIXED})")):
     for i, what in enumerate(names):
         (sizes, power), times = SIZES[what], seconds[what]
         ax.plot(sizes, 1e3 * times, "o^s"[i] + "-", color=COLORS[what], label=what)
         ax.plot(sizes, 1e3 * times[-1] * (np.array(sizes) / sizes[-1]) ** power, "--", color=COLORS[what], lw=1.2)
     ax.plot([], [], "--", color=BLACK, lw=1.2, label="work alone")
     ax.set(xscale="log", yscale="log", xlabel=" or ".join(names), title=title)
+    ax.xaxis.set_minor_formatter("")
     ax.legend(loc="upper left")
 axes[0].set_ylabel("milliseconds")
 axes[0].set_ylim(0.6e3 * min(t.min() for t in seconds.values()), 4e3 * max(t.max() for t in seconds.values()))
 
-# %% Claims
-demo.record("threads asked of the BLAS (0: its own choice)", THREADS)
-for what, (sizes, power) in SIZES.items():
-    demo.record(f"{what} (the work grows with power {power})", sizes)
-    demo.record(f"{what}: a step or fit takes", 1e3 * seconds[what], "ms")
-    demo.record(f"{what}: exponent between the two largest", slope[what])
-demo.finding("a small step is mostly cost per call: with 1/256 of the work it takes over 1/64 of the time (share)",
-             seconds["width D"][0] / seconds["width D"][2 if demo.quick else 4], above=1 / 64)
-if not demo.quick:    # two rounds are too few to claim an exponent
-    for what, (_, power) in SIZES.items():
-        demo.finding(f"{what}: time grows at most with the power of the work, and noise (exponent)", slope[what],
-                     at_most=power + 0.35)
 demo.finish(figure)

@@ -1,20 +1,19 @@
-"""How much slower than hand-written NumPy is a framework that one can read in an hour?
+"""How much slower than hand-written NumPy is a framework that you can read in an hour?
 
-The physical limit of a framework in NumPy is a training step written by hand: forward, backward
-and update with buffers allocated once, on the same BLAS (demos/_floors.py). All above it is the
-price of the framework.
+The lower limit of a framework in NumPy is a training step written by hand: forward, backward
+and update with buffers allocated once, on the same BLAS (demos/_floors.py). Everything above it is
+the price of the framework.
 
 You will see the time of a training step on four networks as a multiple of that floor: tinyml's,
 and in a full run that of PyTorch (eager), JAX (compiled) and autograd, where they happen to be
 installed (demos/_peers.py).
 
-What was tried for speed and did not pay: switching the cyclic garbage collector off (there are no cycles: no
-difference), arrays that begin at multiples of 64 bytes (none), the sums over a batch as products with a vector
-of ones (none, once the ones are paid for), ReLU by np.where or np.clip (twice the time of np.maximum), and the
-cross-entropy's logits picked by a sum over one-hot rows (a tenth slower than by the mask itself). What paid is in
-the code: rules that nobody asks for are never run, no array of the batch's size is made twice, no graph has a
-cycle, leaves stay off the heap, optimizers write into memory of their own, and what an operation finds out by
-itself (a shape that does not fit, a label that is no class) is not looked for before.
+What did not help: switching off the cyclic garbage collector (there are no cycles), arrays aligned to 64 bytes, sums
+over a batch as products with a vector of ones, ReLU by np.where or np.clip (twice the time of np.maximum), and
+picking the cross-entropy's logits by a sum over one-hot rows. What helped is in the code: gradients that nobody needs
+are never computed, no array of the batch's size is made twice, no graph has a cycle, leaves stay off the heap,
+optimizers write into their own memory, and what an operation notices by itself (a shape that does not fit, a label
+that is no class) is not checked before.
 
 Predict first: a training step costs tinyml some hundred calls of Python functions. On which of the
 networks does that weigh most? And which framework is the fastest on each?
@@ -38,7 +37,7 @@ from tinyml.optim import SGD, Adam
 demo = start(__file__, __doc__)
 ROUNDS = 5 if demo.quick else 25       # each round times every framework, one after the other
 STEPS, LR = 5, 1e-3                    # training steps after which all must agree, and their rate
-STILL = 1e-9                           # the rate while the clock runs: the networks stay as drawn
+STILL = 1e-9                           # the rate during timing: the weights hardly change
 MEMORY_BATCH = 512                     # batch size of the memory measurement, on the widest network
 STYLE = {"tinyml": (BLUE, "o"), PYTORCH: (ORANGE, "s"), JAX: (GREEN, "^"), AUTOGRAD: (PURPLE, "D")}
 
@@ -50,7 +49,7 @@ class Workload(NamedTuple):
     shapes: tuple     # of the weights
     batch: int
     optimizer: str
-    limit: float      # expected of the ratio to the floor; infinite: nothing is expected
+    limit: float      # the expected ratio to the floor; infinite: none is expected
 
 
 WORKLOADS = [
@@ -65,7 +64,7 @@ WIDE = WORKLOADS[-1]
 
 
 def draw(workload, batch):
-    """Random weights, inputs and labels: the time does not depend on what is learnt."""
+    """Random weights, inputs and labels: the time does not depend on what is learned."""
     weights = []
     for shape in workload.shapes:
         bound = 1 / np.sqrt(np.prod(shape[1:]))
@@ -100,21 +99,25 @@ def tinyml_step(weights, x, labels, optimizer, lr):
     return step, lambda: [p.data for p in params]
 
 
-# %% All who take part
+# %% The frameworks that are timed
 MAKERS = {"floor": floor_step, "tinyml": tinyml_step, **({} if demo.quick else installed(THREADS))}
 
 
 def contenders(*task):
-    """{name: (step, params)} of all who take part: step() trains once and returns the loss."""
+    """{name: (step, params)} for every framework: step() trains once and returns the loss."""
     made = {name: make(*task) for name, make in MAKERS.items()}
     return {name: run for name, run in made.items() if run is not None}
 
 
 # %% Do they compute the same numbers? And how long do they take?
+def flat(arrays):
+    return np.concatenate([np.ravel(a) for a in arrays])
+
+
 def distance(ours, floor, weights):
-    """Of two trained networks, relative to the distance that training moved the floor's."""
-    flat = lambda arrays: np.concatenate([np.ravel(a) for a in arrays])
-    return np.linalg.norm(flat(ours) - flat(floor)) / np.linalg.norm(flat(floor) - flat(weights))
+    """Between two trained networks, relative to how far training moved the floor's."""
+    moved = np.linalg.norm(flat(floor) - flat(weights))
+    return np.linalg.norm(flat(ours) - flat(floor)) / moved
 
 
 floors, ratios = [], []
@@ -126,23 +129,36 @@ for workload in demo.progress(WORKLOADS, "workloads"):
     floor = trained.pop("floor")
     off = {name: distance(ours, floor, weights) for name, ours in trained.items()}
     demo.record(f"{workload.name}: weights off the floor's, {', '.join(off)}", list(off.values()))
-    demo.claim(f"{workload.name}: but for rounding, tinyml's losses in {STEPS} steps are the "
-               "floor's (relative error)", abs(losses["tinyml"] / losses["floor"] - 1).max(),
+    demo.claim(f"{workload.name}: tinyml's losses in {STEPS} steps are the floor's, up to "
+               "rounding (relative error)", abs(losses["tinyml"] / losses["floor"] - 1).max(),
                at_most=1e-5)
-    demo.claim(f"{workload.name}: so are its weights (error relative to the way that they went)",
+    demo.claim(f"{workload.name}: so are its weights (error relative to the distance moved)",
                off["tinyml"], at_most=1e-3)
     runs = contenders(weights, x, labels, workload.optimizer, STILL)
     times = race([step for step, _ in runs.values()], ROUNDS)
     floors.append(np.median(times[:, 0]))
     ratios.append(dict(zip(off, (times[:, 1:] / times[:, :1]).T)))
 
-# %% Memory that a step of the widest network asks for, above what is there before
+# %% The time of a step as a multiple of the floor's
+demo.record("threads asked of the BLAS (0: its own choice)", THREADS)
+for workload, seconds, ratio in zip(WORKLOADS, floors, ratios):
+    demo.record(f"{workload.name}: a step of the floor", seconds * 1e3, "ms")
+    for name, values in ratio.items():
+        demo.record(f"{workload.name}: {name} / floor", np.median(values))
+    if np.isfinite(workload.limit) and not demo.quick:    # five rounds are too few to claim a ratio
+        demo.finding(f"{workload.name}: time of tinyml's step / of the floor's, median of {ROUNDS} rounds",
+                     np.median(ratio["tinyml"]), at_most=workload.limit)
+
+# %% Memory that a step of the widest network allocates
 step, _ = tinyml_step(*draw(WIDE, MEMORY_BATCH), WIDE.optimizer, STILL)
 step()
 tracemalloc.start()
 step()
 peak = tracemalloc.get_traced_memory()[1] / 1e6
 tracemalloc.stop()
+demo.record("peak memory of a step of the widest network", peak, "MB")
+demo.claim(f"{WIDE.name} at batch {MEMORY_BATCH}: peak megabytes that a step allocates", peak,
+           below=100)
 
 # %% Figure: a row per framework, grouped by network
 multiples = [np.median(ratio["tinyml"]) for ratio in ratios]
@@ -150,9 +166,9 @@ figure, ax = plt.subplots(figsize=(11, 1.8 + 0.36 * sum(len(ratio) + 1 for ratio
 figure.suptitle(f"tinyml trains in {min(multiples):.2f} to {max(multiples):.2f} times the time of "
                 "hand-written NumPy")
 row, ticks = 0, []
-for workload, seconds, ratio in zip(WORKLOADS, floors, ratios):
+for ratio in ratios:
     ticks.append(row + (len(ratio) - 1) / 2)
-    for row, (name, values) in enumerate(ratio.items(), row):
+    for name, values in ratio.items():
         colour, marker = STYLE[name]
         low, middle, high = np.percentile(values, [10, 50, 90])
         ax.plot([1, middle], [row, row], color=colour, alpha=0.4)
@@ -160,7 +176,8 @@ for workload, seconds, ratio in zip(WORKLOADS, floors, ratios):
         ax.plot(middle, row, marker=marker, color=colour, ms=9)
         ax.annotate(f"{name}  {middle:.2f}", (max(high, 1), row), xytext=(10, 0), va="center",
                     textcoords="offset points", weight="bold" if name == "tinyml" else "normal")
-    row += 2
+        row += 1
+    row += 1
 ax.axvline(1, color="0.3", lw=1.5)
 ax.annotate("the floor", (1, 1), xycoords=("data", "axes fraction"), xytext=(0, 5), color="0.3",
             textcoords="offset points", ha="center")
@@ -178,16 +195,4 @@ ax.grid(axis="y", visible=False)
 ax.tick_params(axis="y", length=0)
 ax.spines["left"].set_visible(False)
 
-# %% Claims
-demo.record("threads asked of the BLAS (0: its own choice)", THREADS)
-for workload, seconds, ratio in zip(WORKLOADS, floors, ratios):
-    demo.record(f"{workload.name}: a step of the floor", seconds * 1e3, "ms")
-    for name, values in ratio.items():
-        demo.record(f"{workload.name}: {name} / floor", np.median(values))
-    if np.isfinite(workload.limit) and not demo.quick:    # five rounds are too few to claim a ratio
-        demo.finding(f"{workload.name}: time of tinyml's step / of the floor's, median of {ROUNDS} rounds",
-                     np.median(ratio["tinyml"]), at_most=workload.limit)
-demo.record("peak memory of a step of the widest network", peak, "MB")
-demo.claim(f"{WIDE.name} at batch {MEMORY_BATCH}: megabytes that a step asks for above its start",
-           peak, below=100)
 demo.finish(figure)

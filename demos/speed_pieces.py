@@ -1,15 +1,15 @@
 """Where does a readable framework lose time to compiled code, and where does it lose none?
 
-Beside the training of whole networks (demos/speed.py) three pieces of larger models: a chain of 1,000
-operations on four numbers, in which nothing but the framework's own cost is left; NT-Xent, the loss of
-contrastive learning; a block of a transformer. All of them forward and backward (demos/_blocks.py). Then
-inference: LeNet-300-100 as it is, with one weight in twenty, in two thin layers for each, and in integers.
+demos/speed.py trains whole networks; here are three pieces of larger models, forward and backward
+(demos/_blocks.py): a chain of 1,000 operations on four numbers, where only the framework's own cost is left; NT-Xent,
+the loss of contrastive learning; and a transformer block. Then inference: LeNet-300-100 as it is, with one weight in
+twenty, with two thin layers for each layer, and in integers.
 
-You will see each time as a multiple of that of the same mathematics written by hand in NumPy, without a graph;
-in a full run PyTorch's (eager) as well, if it happens to be installed.
+You will see each time as a multiple of the time of the same mathematics written by hand in NumPy, without a graph;
+in a full run also PyTorch's (eager), if it is installed.
 
 Predict first: on which of the three pieces is PyTorch, whose every operation is compiled, slower than tinyml?
-Which of the small networks is faster than the large one that it was made of, for one image and for 256?
+Which of the compressed networks is faster than the original, for one image and for 256?
 """
 # %% Constants
 import matplotlib.pyplot as plt
@@ -27,15 +27,15 @@ from tinyml.compression.sparse import SparseLinear
 from tinyml.train import predict
 
 demo = start(__file__, __doc__)
-ROUNDS = 3 if demo.quick else 15          # each round times all who take part, one after the other
-BY_HAND = (5, 1.7, 1.5)                   # expected of tinyml's time / that of the code by hand, for each piece
-TO_PYTORCH = (0.7, 1.5, 1.5)              # and / PyTorch's
+ROUNDS = 3 if demo.quick else 15          # each round times every contender, one after the other
+BY_HAND = (5, 1.7, 1.5)                   # expected: tinyml's time / time of the code by hand, for each piece
+TO_PYTORCH = (0.7, 1.5, 1.5)              # and tinyml's time / PyTorch's
 BATCHES = (1, 256)
 SIZES = (784, 300, 100, 10)
-AMOUNT, SHARE = 0.95, 0.25                # pruned; of the multiply-accumulates left by the low rank
+AMOUNT, SHARE = 0.95, 0.25                # fraction pruned; multiply-accumulates left by the low rank
 STYLE = {"tinyml": (BLUE, "o"), "PyTorch": (ORANGE, "s")}
 
-# %% Pieces: do all compute the same numbers, and how long do they take?
+# %% The pieces: do all compute the same numbers, and how long do they take?
 torch = None if demo.quick else modules(THREADS, ["torch"]).get("torch")
 ratios, floors = {}, {}                   # {piece: {who: (ROUNDS,)}}, {piece: seconds by hand}
 
@@ -48,11 +48,22 @@ def error(ours, hand):
 for name, steps in demo.progress(pieces(demo.rng, torch).items(), "pieces"):
     loss, grads = steps["by hand"]()
     our_loss, our_grads = steps["tinyml"]()
-    demo.claim(f"{name}: but for rounding, loss and gradients are those by hand (relative error)",
+    demo.claim(f"{name}: loss and gradients are those by hand, up to rounding (relative error)",
                max(abs(our_loss / loss - 1), error(our_grads, grads)), at_most=1e-4)
     times = race(list(steps.values()), ROUNDS)
     floors[name] = np.median(times[:, 0])
     ratios[name] = dict(zip(list(steps)[1:], (times[:, 1:] / times[:, :1]).T))
+
+# %% The price of the graph
+demo.record("threads asked of the BLAS (0: its own choice)", THREADS)
+for (name, who), hand, pytorch in zip(ratios.items(), BY_HAND, TO_PYTORCH):
+    demo.record(f"{name}: by hand", 1e3 * floors[name], "ms")
+    for label, values in who.items():
+        demo.record(f"{name}: {label} / by hand", np.median(values))
+    if not demo.quick:    # three rounds are too few to claim a ratio
+        demo.finding(f"{name}: time of tinyml / by hand", np.median(who["tinyml"]), at_most=hand)
+    if torch is not None:
+        demo.finding(f"{name}: time of tinyml / PyTorch", np.median(who["tinyml"] / who["PyTorch"]), at_most=pytorch)
 
 
 # %% Inference: one network, four ways to store it
@@ -84,10 +95,20 @@ models = {"dense": dense, "pruned, sparse": sparse(pruned), "low rank": factoriz
           "int8": IntegerModel.from_float(dense, X)}
 inference = {}                            # {batch: (ROUNDS, models)}, multiples of the time by hand
 for n in BATCHES:
-    runs = [by_hand(dense, X[:n])] + [lambda m=m: predict(m, X[:n]) for m in models.values()]
+    runs = [by_hand(dense, X[:n])] + [lambda m=m, x=X[:n]: predict(m, x) for m in models.values()]
     times = race(runs, ROUNDS)
     inference[n] = times[:, 1:] / times[:, :1]
 apart = abs(predict(dense, X) - by_hand(dense, X)()).max()
+
+# %% The time of inference
+for n in BATCHES:
+    demo.record(f"inference, batch {n}: {', '.join(models)} / by hand", np.median(inference[n], axis=0))
+demo.claim("the dense network's outputs are those by hand (largest difference)", apart, at_most=1e-4)
+if not demo.quick:
+    demo.finding("in batches of 256 the framework costs inference next to nothing (ratio to by hand)",
+                 np.median(inference[256][:, 0]), at_most=1.3)
+    demo.finding("in batches of 256 low rank is faster than dense (ratio of the times)",
+                 np.median(inference[256][:, 2] / inference[256][:, 0]), below=1)
 
 # %% Figure
 ours = [np.median(who["tinyml"]) for who in ratios.values()]
@@ -95,9 +116,9 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(13.5, 5.2), width_ratios=(3,
 figure.suptitle(f"The graph costs most where there is little to compute: {max(ours):.1f} times the time by hand; "
                 f"{min(ours):.1f} where there is much")
 row, ticks = 0, []
-for name, who in ratios.items():
+for who in ratios.values():
     ticks.append(row + (len(who) - 1) / 2)
-    for row, (label, values) in enumerate(who.items(), row):
+    for label, values in who.items():
         color, marker = STYLE[label]
         low, middle, high = np.percentile(values, [10, 50, 90])
         left.plot([1, middle], [row, row], color=color, alpha=0.4)
@@ -105,7 +126,8 @@ for name, who in ratios.items():
         left.plot(middle, row, marker=marker, color=color, ms=9)
         left.annotate(f"{label}  {middle:.2f}", (max(high, 1), row), xytext=(10, 0), va="center",
                       textcoords="offset points")
-    row += 2
+        row += 1
+    row += 1
 left.axvline(1, color="0.3", lw=1.5)
 left.set_yticks(ticks, ["\n".join([*name.split(", "), f"by hand {1e3 * floors[name]:.3g} ms"]) for name in ratios])
 most = max(np.median(v) for who in ratios.values() for v in who.values())
@@ -131,22 +153,4 @@ right.set(yscale="log", ylim=(low / 1.8, high * 4), ylabel="time / time of the d
 right.legend(loc="upper left", ncols=2)
 right.grid(axis="x", visible=False)
 
-# %% Claims
-demo.record("threads asked of the BLAS (0: its own choice)", THREADS)
-for (name, who), hand, pytorch in zip(ratios.items(), BY_HAND, TO_PYTORCH):
-    demo.record(f"{name}: by hand", 1e3 * floors[name], "ms")
-    for label, values in who.items():
-        demo.record(f"{name}: {label} / by hand", np.median(values))
-    if not demo.quick:    # three rounds are too few to claim a ratio
-        demo.finding(f"{name}: time of tinyml / by hand", np.median(who["tinyml"]), at_most=hand)
-    if torch is not None:
-        demo.finding(f"{name}: time of tinyml / PyTorch", np.median(who["tinyml"] / who["PyTorch"]), at_most=pytorch)
-for n in BATCHES:
-    demo.record(f"inference, batch {n}: {', '.join(models)} / by hand", np.median(inference[n], axis=0))
-demo.claim("the dense network's outputs are those by hand (largest difference)", apart, at_most=1e-4)
-if not demo.quick:
-    demo.finding("in batches of 256 the framework costs inference next to nothing (ratio to by hand)",
-                 np.median(inference[256][:, 0]), at_most=1.3)
-    demo.finding("in batches of 256 low rank is faster than dense (ratio of the times)",
-                 np.median(inference[256][:, 2] / inference[256][:, 0]), below=1)
 demo.finish(figure)

@@ -22,8 +22,8 @@ Fixed letters, everywhere:
     g  gradient of the result, dL/dy       B T D  sequences    rng   numpy.random.Generator
 
 An argument outside the range or shape that a docstring states raises ValueError, another type
-TypeError. The lessons read these checks from the docstrings (`tinyml.contract`), so ``python -OO``,
-which strips docstrings, strips the checks too.
+TypeError. The lessons read these checks from the docstrings (`tinyml.contract`), so
+``python -OO``, which strips docstrings, strips the checks too.
 """
 from tinyml import checkpoint, data, functional, nn, ops, optim, train
 from tinyml.debug import detect_anomaly, graph
@@ -43,8 +43,8 @@ CORE = {    # module -> the public names that the lecture notes need
     "tensor": "Tensor primitive no_grad",
     "gradcheck": "gradcheck",
     "ops": "round_ste",
-    "functional": "linear relu softmax log_softmax cross_entropy mse_loss kl_div cosine_similarity "
-                  "scaled_dot_product_attention",
+    "functional": "linear relu softmax log_softmax cross_entropy mse_loss kl_div "
+                  "cosine_similarity scaled_dot_product_attention",
     "nn": "Parameter Module Sequential Linear ReLU Conv2d Flatten Embedding LayerNorm "
           "TransformerEncoderLayer",
     "optim": "SGD Adam AdamW",

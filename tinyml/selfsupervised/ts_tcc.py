@@ -9,8 +9,8 @@ tasks:
 
     temporal      W_k c_t of one view should be similar to z_(t+k) of the *other* view, for
                   k = 1 ... K, and not to the z_(t+k) of other series
-    contextual    a projection of c_t should be similar to that of the other view, and not to
-                  those of other series
+    contextual    projections of c_t in both views should be similar, and different from the
+                  projections of other series
 
     L = lambda_1 (L_TC^w + L_TC^s) + lambda_2 L_CC,     lambda_1 = 1,  lambda_2 = 0.7
 
@@ -145,8 +145,8 @@ def temporal_contrast(predicted, future, *, temperature):
         s_ijk = cos(p_ik, z_jk)
 
     Here p_ik = W_k c_t is predicted from series i, and z_jk is z_(t+k) of series j in the other
-    view (Eldele et al. 2021, equations 1 and 2). The negatives of p_ik are the other series of the
-    batch, in the other view and at the same step k. At chance the loss is ln B.
+    view (Eldele et al. 2021, equations 1 and 2). So the negatives are other series at the same step
+    k. At chance the loss is ln B.
 
     Parameters
     ----------

@@ -16,8 +16,7 @@ READING_ORDER = ["autograd", "digits", "speed", "speed_pieces", "growth", "bias_
                  "implicit_bias", "early_stopping", "double_descent", "sample_wise", "benign",
                  "random_features", "forest", "epoch_wise", "epoch_wise_network", "pruning", "sparse",
                  "structured", "quantization", "clipping", "quantization_aware", "observers", "integer",
-                 "low_rank",
-                 "distillation", "weight_sharing", "huffman", "arithmetic", "sparse_codes", "codings", "storage",
+                 "low_rank", "factorize", "distillation", "weight_sharing", "huffman", "arithmetic", "sparse_codes", "codings", "storage",
                  "deep_compression", "deep_compression_mnist", "report", "masking", "masked_tokens",
                  "masked_patches", "masked_edges", "augmentations", "contrastive", "simclr", "moco", "byol",
                  "series", "ts_tcc", "downstream", "label_efficiency", "deploy"]

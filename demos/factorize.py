@@ -179,7 +179,7 @@ def panel(ax, ways, work, hits, full, title):
              marker=marker, ms=5, label=way)
     reference(ax, 100 * full, "full network")
     ax.set(xscale="log", xlabel="multiply-accumulates left in %", ylabel="test accuracy in %",
-           title=title)
+           ylim=(20, 101), title=title)
     ax.set_xticks([5, 10, 20, 50], ["5", "10", "20", "50"])
     ax.minorticks_off()
     ax.legend(loc="lower right", fontsize=10)

@@ -323,8 +323,9 @@ def test_what_is_computed_already_is_left_and_named():
                          "quantize_weights": lambda m: quantize_weights(m, bits=4),
                          "quantize_repaired": lambda m: quantize_repaired(m, bits=4),
                          "share_weights": lambda m: share_weights(m, bits=4)}.items():
-        with pytest.warns(UserWarning, match=f"^{name}{named}"):
+        with pytest.warns(UserWarning, match=f"^{name}{named}") as warned:
             method(copy.deepcopy(model))
+        assert warned[0].filename == __file__    # the line that the reader wrote
     assert left_out(model)["0.weight"] == "computed already, by SharedWeight"
     with warnings.catch_warnings():
         warnings.simplefilter("error")

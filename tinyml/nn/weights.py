@@ -209,7 +209,7 @@ def _users_level():
     frame, level = sys._getframe(1), 1
     while frame.f_back and frame.f_globals["__name__"].startswith("tinyml."):
         frame, level = frame.f_back, level + 1
-    return level - 1
+    return level
 
 
 def swap(model, new):

@@ -28,7 +28,12 @@ from tinyml.selfsupervised.augmentations import add_noise, compose, random_affin
 from tinyml.selfsupervised.contrastive import alignment, nt_xent, uniformity
 from tinyml.selfsupervised.downstream import UnitLength, extract_features, linear_probe
 from tinyml.selfsupervised.label_efficiency import draw_labels, labels_needed
-from tinyml.selfsupervised.simclr import mlp_encoder, principal_components, projection_head, train_simclr
+from tinyml.selfsupervised.simclr import (
+    mlp_encoder,
+    principal_components,
+    projection_head,
+    train_simclr,
+)
 from tinyml.train import accuracy, predict
 
 demo = start(__file__, __doc__)

@@ -8,7 +8,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, gradcheck
-from tinyml.selfsupervised.contrastive import alignment, info_nce, nt_xent, similarities, uniformity
+from tinyml.selfsupervised.contrastive import (
+    alignment,
+    info_nce,
+    nt_xent,
+    similarities,
+    uniformity,
+)
 
 EPS, EPS32 = np.finfo(np.float64).eps, np.finfo(np.float32).eps
 usual = st.floats(0.05, 10)

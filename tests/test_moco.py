@@ -191,7 +191,7 @@ def test_query_and_key_see_a_view_each_of_every_image_and_both_networks_are_in_o
     X = rng.standard_normal((6, 3)).astype(np.float32)
     train_moco(moco, X, view=view, rng=rng, epochs=2, batch_size=4, optimizer=SGD(moco.query.parameters()))
     assert len(views) == len(seen) == 8 and all(modes)
-    for (x, x_view), x_seen in zip(views, seen):
+    for (_, x_view), x_seen in zip(views, seen):
         assert_array_equal(x_seen, x_view)
     for (x1, view1), (x2, view2) in zip(views[::2], views[1::2]):
         assert_array_equal(x1, x2)    # the same images, in the same order

@@ -13,8 +13,13 @@ from tinyml.data import batches, digits
 from tinyml.optim import SGD, Adam, LambdaLR
 from tinyml.selfsupervised.augmentations import add_noise, random_affine
 from tinyml.selfsupervised.contrastive import alignment, nt_xent, uniformity
-from tinyml.selfsupervised.simclr import (cnn_encoder, mlp_encoder, principal_components, projection_head,
-                                          train_simclr)
+from tinyml.selfsupervised.simclr import (
+    cnn_encoder,
+    mlp_encoder,
+    principal_components,
+    projection_head,
+    train_simclr,
+)
 from tinyml.train import predict
 
 EPS = np.finfo(float).eps

@@ -290,7 +290,7 @@ ERRORS = {    # message -> (kind of error, call)
         (ValueError, lambda: attempt(X=3.0)),
     "predict: X must hold numbers, got list of dtype <U1":
         (TypeError, lambda: predict(nn.ReLU(), ["a"])),
-    "predict: batch_size must be an int, got 2.5":
+    "predict: batch_size must be int >= 1, got 2.5":
         (TypeError, lambda: predict(nn.ReLU(), X, batch_size=2.5)),
     "accuracy: y must be in 0..1, got 2":
         (ValueError, lambda: accuracy(nn.ReLU(), X, Y + 1)),
@@ -312,7 +312,7 @@ ERRORS = {    # message -> (kind of error, call)
         (TypeError, lambda: attempt(rng=0)),
     "fit: X and y must have one length >= 1 in common, got 0 and 0":
         (ValueError, lambda: attempt(X=X[:0], y=Y[:0])),
-    "predict: batch_size must be >= 1, got -1":
+    "predict: batch_size must be int >= 1, got -1":
         (ValueError, lambda: predict(nn.ReLU(), X, batch_size=-1)),
     "predict: X must have one row or more, got 0":
         (ValueError, lambda: predict(nn.ReLU(), X[:0])),

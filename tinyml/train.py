@@ -2,7 +2,7 @@
 import numpy as np
 
 from tinyml import functional as F
-from tinyml.check import check_count, check_labels
+from tinyml.check import check_labels
 from tinyml.contract import checked
 from tinyml.data import as_numbers, batches
 from tinyml.progress import progress
@@ -88,7 +88,7 @@ def _check_fit(arrays, optimizer, schedule, batch_size, drop_last):
     if not arrays:
         raise TypeError("fit: arrays must be given, got none; write fit(model, X, y, ...)")
     names = ["X", "y", *(f"arrays[{i}]" for i in range(2, len(arrays)))]
-    data = _check_data("fit", batch_size, **dict(zip(names, arrays)))
+    data = _check_data("fit", **dict(zip(names, arrays)))
     for name, array in zip(names, data):
         if not np.isfinite(array).all():
             bad = int((~np.isfinite(array)).sum())
@@ -113,9 +113,8 @@ def _check_loss(loss, epoch):
                          "a smaller lr may help")
 
 
-def _check_data(function, batch_size, **data):
+def _check_data(function, **data):
     """The arrays of numbers in `data`, all of one length >= 1."""
-    check_count(function, "batch_size", batch_size, at_least=1)
     arrays = {name: as_numbers(function, name, value) for name, value in data.items()}
     lengths = [len(array) if array.ndim else 0 for array in arrays.values()]
     if min(lengths) != max(lengths) or lengths[0] == 0:
@@ -138,6 +137,7 @@ def as_input(x):
     return Tensor(x) if x.dtype.kind == "f" else x
 
 
+@checked
 @no_grad()
 def predict(model, X, *, batch_size=1024):
     """The model's outputs for X, in evaluation mode and without a graph.
@@ -145,19 +145,14 @@ def predict(model, X, *, batch_size=1024):
     Parameters
     ----------
     model : Module; its mode is put back afterwards
-    X : array_like, shape (n, ...), numbers
+    X : array of numbers with n rows
     batch_size : int >= 1, rows at a time, to bound the memory
 
     Returns
     -------
     ndarray, shape (n, ...)
-
-    Raises
-    ------
-    TypeError : X does not hold numbers
-    ValueError : X is empty, or batch_size < 1
     """
-    X, = _check_data("predict", batch_size, X=X)
+    X, = _check_data("predict", X=X)
     modes = [(module, module.training) for _, module in model.named_modules()]
     model.eval()
     try:
@@ -168,24 +163,19 @@ def predict(model, X, *, batch_size=1024):
             module.training = training
 
 
+@checked
 def accuracy(model, X, y):
     """The fraction of rows of X whose largest output is at the index y.
 
     Parameters
     ----------
-    model : Module, outputs of shape (n, ..., C) with C >= 2
-    X : array_like, shape (n, ...)
-    y : array_like of int, shape (n, ...), labels in 0..C-1
+    model : Module, whose outputs are (n, ..., C), for C classes
+    X : array of numbers with n rows
+    y : array of the labels 0..C-1, (n, ...)
 
     Returns
     -------
     float in [0, 1]
-
-    Raises
-    ------
-    TypeError : y does not hold integers
-    ValueError : an output is NaN, there is one column only, or y has another shape or a label
-        outside 0..C-1
     """
     outputs = predict(model, X)
     if outputs.ndim < 2 or outputs.shape[-1] < 2:

@@ -11,20 +11,19 @@ SINGLY = 64    # inputs of at most so many entries are checked entry by entry
 def gradcheck(f, *inputs, rng, tol=1e-6):
     """Check the gradients of f with respect to every input; return True or raise.
 
-    For random weights v of the outputs, and one argument x_k after the other, compare along
-    directions u
+    For random weights v of the outputs, and for each argument x_k, compare along directions u
 
         autograd     <dL/dx_k, u>                                 with  L(x) = <v, f(x)>
         difference   (L(x_k + h u) - L(x_k - h u)) / (2 h)
 
-    in float64. No large number may hide a small one. So v picks outputs of one order of magnitude
-    at a time; and u is a single entry of x_k, or of more than 64 entries a random direction among
-    those that, each moved in proportion to its size, change L by one order of magnitude.
+    in float64. Large numbers must not hide small ones. So v picks outputs of one order of
+    magnitude at a time. The direction u is a single entry of x_k; for more than 64 entries it is a
+    random direction among those entries that change L by the same order of magnitude.
 
-    The step is h = eps^(1/3), eps = 2.2e-16, times the size of the entry. Where both sides do not
-    agree at once, steps of many sizes are tried. The error of one is what its neighbours differ
-    from it and the rounding of L; by three times as much both sides may disagree, at the step of
-    least error or at another whose error is below 0.1 %.
+    The step is h = eps^(1/3), eps = 2.2e-16, times the size of the entry. If the two sides do not
+    agree, steps of many sizes are tried. The error of a step is its distance to its neighbours
+    plus the rounding of L. The sides may disagree by three times this error, at the step of least
+    error or at any step whose error is below 0.1 %.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def read_idx(path, *, ndim=None):
         4 d bytes        the length of every axis, an unsigned 32-bit integer, highest byte first
         the rest         the values, the last axis fastest
 
-    Gzip is told by the first two bytes, 1f 8b, whatever the name of the file is.
+    Gzip is recognised by the first two bytes, 1f 8b, not by the name of the file.
 
     Parameters
     ----------

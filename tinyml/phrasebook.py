@@ -1,8 +1,7 @@
-"""What to write here for what PyTorch and NumPy call otherwise: the words of error messages.
+"""What to write here for the names that PyTorch and NumPy use, for error messages.
 
-A `Tensor` has few methods, and NumPy's words `axis` and `keepdims`. Whoever types another
-library's word is told what to write: see `Tensor.__getattr__`, `Tensor.__array_function__` and
-`numpy_words`.
+A `Tensor` has few methods, and uses NumPy's words `axis` and `keepdims`. If you type another
+library's word, the error says what to write: see `tinyml.protocols` and `numpy_words`.
 """
 import functools
 
@@ -56,8 +55,8 @@ WRITE = {
     "flatten": "x.reshape(-1)",
     "ravel": "x.reshape(-1)",
     "unflatten": "x.reshape(shape)",
-    "unsqueeze": "x[:, None], with None where the new axis shall be",
-    "expand_dims": "x[:, None], with None where the new axis shall be",
+    "unsqueeze": "x[:, None], with None where the new axis goes",
+    "expand_dims": "x[:, None], with None where the new axis goes",
     "squeeze": "x[:, 0], or x.reshape(shape)",
     "permute": "x.transpose(axes)",
     "permute_dims": "x.transpose(axes)",

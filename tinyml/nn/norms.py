@@ -18,7 +18,7 @@ class BatchNorm1d(Module):
     momentum : float in [0, 1], weight of the newest batch in the running mean and variance;
         PyTorch's None, for the mean over all batches, is refused
 
-    The keys of `state_dict` are PyTorch's but for its count of batches, num_batches_tracked.
+    The keys of `state_dict` are PyTorch's, without its count of batches, num_batches_tracked.
     """
     axes = (2, 3)
 

@@ -5,8 +5,8 @@ What "the output of the ReLU" is then depends on the place, and a method that lo
 module mixes the two.
 
 Idea: run a copy of the model in which every place has a module of its own. In the copy a module
-*is* its place, so a hook can tell places apart; and whatever the run does to modes, gradients and
-buffers, it does to the copy.
+*is* its place, so a hook can tell places apart. The run changes modes, gradients and buffers of
+the copy only.
 """
 import copy
 

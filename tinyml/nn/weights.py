@@ -5,11 +5,11 @@ and where do they stand? The answers are here, once:
 
     a *weight* is a Parameter with two or more axes, wherever it stands in the tree of modules:
     in a Linear, a convolution, an Embedding, attention's in_proj_weight, or a module of your
-    own. Scales and shifts of norms are none, however many axes they have. Vectors, such as
-    biases, are few and stay as they are.
+    own. Scales and shifts of norms do not count, whatever their number of axes. Vectors, such
+    as biases, are small and stay as they are.
 
-A weight may be *computed*: then a `ComputedWeight` stands in its place, and gives the tensor
-when it is used.
+A weight may be *computed*: then a `ComputedWeight` stands in its place, and returns the tensor
+when it is called.
 """
 import sys
 import warnings

@@ -145,8 +145,8 @@ def temporal_contrast(predicted, future, *, temperature):
         s_ijk = cos(p_ik, z_jk)
 
     Here p_ik = W_k c_t is predicted from series i, and z_jk is z_(t+k) of series j in the other
-    view (Eldele et al. 2021, equations 1 and 2). So the negatives are other series at the same step
-    k. At chance the loss is ln B.
+    view (Eldele et al. 2021, equations 1 and 2). So the negatives are other series at the same
+    step k. At chance the loss is ln B.
 
     Parameters
     ----------

@@ -39,8 +39,9 @@ def check_real(function, name, value, *, ndim=None, at_least=-np.inf):
         raise TypeError(f"{function}: {name} must hold real numbers, got dtype {array.dtype}")
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{function}: {name} must have {ndim} axes, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
+    finite = np.isfinite(array)
+    if not finite.all():
+        bad = int((~finite).sum())
         raise ValueError(f"{function}: {name} must be finite, got {bad} NaN or infinite values")
     if array.min(initial=np.inf) < at_least:
         raise ValueError(f"{function}: {name} must be >= {at_least:g}, got {array.min():g}")
@@ -131,7 +132,8 @@ def check_int(function, name, value, least):
 def check_pair(function, name, value, least):
     """Return `value`, an int >= `least` or two, as (height, width), or raise ValueError."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(_is(v, (int, np.integer)) and v >= least for v in pair):
+    fits = all(_is(v, (int, np.integer)) and v >= least for v in pair)
+    if len(pair) != 2 or not fits:
         raise ValueError(f"{function}: {name} must be an int >= {least} or two of them, "
                          f"got {value!r}")
     return pair
@@ -156,6 +158,7 @@ def check_labels(function, name, labels, n_classes):
     labels = check_integers(function, name, labels)
     unsigned = labels.view(np.uint64)    # here -1 is large
     if labels.size and unsigned.max() >= min(n_classes, 2 ** 63):
-        worst = labels.min() if labels.min() < 0 else labels.max()
+        smallest = labels.min()
+        worst = smallest if smallest < 0 else labels.max()
         raise ValueError(f"{function}: {name} must be in 0..{n_classes - 1}, got {worst}")
     return labels

@@ -80,7 +80,9 @@ def _gradients(f, points, v):
     """dL/dx_k for every k, by autograd; no `grad` of another tensor (a model's, say) changes."""
     tensors = [Tensor(x, requires_grad=True) for x in points]
     out = f(*tensors)
-    found = dict(walk(out, v)) if out.requires_grad else {}
+    found = {}
+    if out.requires_grad:
+        found = dict(walk(out, v))
     return [found.get(tensor, np.zeros_like(x)) for x, tensor in zip(points, tensors)]
 
 
@@ -122,7 +124,8 @@ def _compared(f, points, k, u, y, weights, gradients, tol):
         auto = float((gradient * u).sum())
         quick = _slope(v, moved(quick_step), quick_step)
         slopes, errors = np.array([quick]), np.zeros(1)
-        if not abs(auto - quick) <= tol * max(abs(auto), abs(quick)):
+        larger = max(abs(auto), abs(quick))
+        if not abs(auto - quick) <= tol * larger:
             slopes, errors = _ladder(v, y, moved, _steps(u))
         allowed = tol * np.maximum(abs(auto), np.abs(slopes)) + 3 * errors
         allowed = allowed + _cancellation(v, u, gradients)

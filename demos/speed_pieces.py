@@ -40,9 +40,10 @@ torch = None if demo.quick else modules(THREADS, ["torch"]).get("torch")
 ratios, floors = {}, {}                   # {piece: {who: (ROUNDS,)}}, {piece: seconds by hand}
 
 
-def error(ours, hand):
+def error(found, expected):
     """The largest error of any gradient, relative to the largest entry of that gradient."""
-    return max(abs(np.asarray(a) - b).max() / abs(b).max() for a, b in zip(ours, hand, strict=True))
+    return max(abs(np.asarray(g) - exact).max() / abs(exact).max()
+               for g, exact in zip(found, expected, strict=True))
 
 
 for name, steps in demo.progress(pieces(demo.rng, torch).items(), "pieces"):

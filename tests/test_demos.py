@@ -93,8 +93,10 @@ def looped(target, iterable):
 
 
 def flows(tree):
-    """(names written, names read) of all assignments, loops and appends."""
+    """(names written, names read) of all assignments, loops, appends and functions that time."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and any(isinstance(n, ast.Return) for n in ast.walk(node)):
+            yield {node.name}, {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & set(CLOCKS)
         if isinstance(node, ast.Assign):
             yield set().union(*map(written, node.targets)), read(node.value)
         elif isinstance(node, (ast.AugAssign, ast.NamedExpr)):

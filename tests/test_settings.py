@@ -11,8 +11,7 @@ import pytest
 
 from tinyml import Tensor, data, nn, ops
 from tinyml import functional as F
-from tinyml.compression import distillation, quantization, quantization_aware
-from tinyml.compression import pruning, low_rank
+from tinyml.compression import distillation, factorize, pruning, quantization, quantization_aware
 from tinyml.selfsupervised import augmentations, contrastive, downstream, masked_patches, masking, moco, series
 
 NUMBERS = {"float64": np.float64(0.5), "float32": np.float32(0.5), "float16": np.float16(0.5), "int64": np.int64(1),
@@ -97,7 +96,7 @@ CALLS = {    # function -> call with the setting v
     "prepare": lambda v: quantization_aware.prepare(net(), bits=4, share=v)(leaf(2, 4)),
     "fake_quantize": lambda v: quantization_aware.fake_quantize(
         leaf(4, 4), quantization.QParams(v, 0, -8, np.int64(7))),
-    "factorize": lambda v: changed(net(), lambda model: low_rank.factorize(model, energy=v)),
+    "factorize": lambda v: changed(net(), lambda model: factorize.factorize(model, energy=v)),
     "prune": lambda v: changed(net(), lambda model: pruning.prune(model, amount=v / 2)),
     "nt_xent": lambda v: contrastive.nt_xent(leaf(4, 3), leaf(4, 3), temperature=v),
     "info_nce": lambda v: contrastive.info_nce(leaf(4, 3), array(4, 3), array(5, 3), temperature=v),

@@ -41,12 +41,12 @@ def soften(logits, *, temperature):
 
     Parameters
     ----------
-    logits : array_like of float64, shape (..., C), C >= 1
+    logits : array_like, shape (..., C), C >= 1
     temperature : float in [1e-4, 10000], T
 
     Returns
     -------
-    ndarray of float64, shape (..., C)
+    ndarray, shape (..., C), of the dtype of logits
 
     Examples
     --------
@@ -79,24 +79,24 @@ def distillation_loss(student_logits, teacher_logits, target=None, *, temperatur
 
     Returns
     -------
-    Tensor of float64, a scalar
+    Tensor, a scalar of the dtype of student_logits
     """
     _check_target(target, alpha)
     T, C = temperature, student_logits.shape[-1]
-    z_s = _in_float64(student_logits).reshape(-1, C)    # T^2 would magnify float32's rounding
+    # in float64, because T^2 would magnify the rounding of float32
+    z_s = _cast(student_logits, dtype=np.float64).reshape(-1, C)
     p_t = soften(teacher_logits.reshape(-1, C), temperature=T)
     log_p_s = F.log_softmax(z_s / T)
     soft = T ** 2 * F.kl_div(log_p_s, p_t, "batchmean")
-    if target is None:
-        return soft
-    hard = F.cross_entropy(z_s, _rows(target, student_logits))
-    return (1 - alpha) * hard + alpha * soft    # notes 10.2.4, distillation loss
+    hard = 0.0 if target is None else F.cross_entropy(z_s, _rows(target, student_logits))
+    loss = (1 - alpha) * hard + alpha * soft    # notes 10.2.4, distillation loss
+    return _cast(loss, dtype=student_logits.dtype)
 
 
 @primitive
-def _in_float64(x):
-    """A Tensor in float64; the engine gives its gradient the dtype of x again."""
-    return x.astype(np.float64), (lambda g: g,)
+def _cast(x, *, dtype):
+    """A Tensor in another dtype; the engine gives its gradient the dtype of x again."""
+    return x.astype(dtype), (lambda g: g,)
 
 
 def _check_target(target, alpha):

@@ -8,7 +8,7 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: learning from a teacher"
         name="soften", target=f"{DISTILLATION}:soften", level=1, minutes=5, after=("softmax",),
         task="Turn logits into probabilities at a temperature",
         tests=(f"{TESTS}::test_a_hotter_softmax_is_the_same_order_nearer_to_uniform",
-               f"{TESTS}::test_softened_are_the_last_axis_in_float64",
+               f"{TESTS}::test_the_classes_are_on_the_last_axis",
                f"{TESTS}::test_a_constant_added_to_all_logits_changes_nothing"),
         hints=("A softmax of what?",
                "softmax(z / T) over the last axis, as an ndarray.",
@@ -39,11 +39,12 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: learning from a teacher"
                '(1 - alpha) F.cross_entropy(z_s, y) + alpha T^2 F.kl_div(ln p_s, p_t, "batchmean") with '
                "ln p_s = F.log_softmax(z_s / T) and p_t = soften(z_t, temperature=T), on rows (n, C). Without a "
                "target the second part alone.",
-               "z_s = _in_float64(student_logits).reshape(-1, C); p_t = soften(teacher_logits.reshape(-1, C), ...); "
-               "soft = T ** 2 * ...; if target is None: return soft; hard = F.cross_entropy(z_s, _rows(target, "
-               "student_logits)); return ..."),
+               "z_s = _cast(student_logits, dtype=np.float64).reshape(-1, C); p_t = soften(teacher_logits.reshape(-1, C), "
+               "...); soft = T ** 2 * ...; hard = 0.0 if target is None else F.cross_entropy(z_s, _rows(target, "
+               "student_logits)); loss = ...; return _cast(loss, dtype=student_logits.dtype)"),
         also=("Call _check_target(target, alpha) first: it refuses alpha < 1 without labels.",
-              "_in_float64(student_logits) is z_s in float64: in float32 the factor T^2 would magnify rounding.",
+              "_cast(z, dtype=np.float64) is z in float64: in float32 the factor T^2 would magnify rounding. The loss has the "
+              "dtype of the student's logits.",
               "_rows(target, student_logits) are the labels (n,), or the probabilities (n, C)."),
         mistakes=(
             Mistake("T ** 2 * F.kl_div", "F.kl_div",
@@ -57,7 +58,7 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: learning from a teacher"
             Mistake("F.log_softmax(z_s / T)", "F.log_softmax(z_s)",
                     "The student is compared with the teacher at the same temperature: divide its logits by "
                     "T."),
-            Mistake("_in_float64(student_logits).reshape(-1, C)", "student_logits.reshape(-1, C)",
+            Mistake("_cast(student_logits, dtype=np.float64).reshape(-1, C)", "student_logits.reshape(-1, C)",
                     "In float32 the factor T^2 magnifies the rounding: compute in float64."),
             Mistake('F.kl_div(log_p_s, p_t, "batchmean")', "(p_t * -log_p_s).sum() / len(p_t)",
                     "This is the cross-entropy between the two; KL is less than that by the teacher's entropy, and "

@@ -91,7 +91,10 @@ def main():
     stems = list(dict.fromkeys(arguments.stems)) or list(SOURCES)
     arguments.out.mkdir(parents=True, exist_ok=True)
     os.environ.update({**ONE_THREAD, **os.environ})
-    one = lambda stem: run(SOURCES[stem], quick=arguments.quick, seed=arguments.seed, out=arguments.out)
+
+    def one(stem):
+        return run(SOURCES[stem], quick=arguments.quick, seed=arguments.seed, out=arguments.out)
+
     good = 0
     pool = ThreadPoolExecutor(AT_ONCE)    # a thread has nothing to do but to wait for its demo
     try:

@@ -6,7 +6,6 @@ by hand keeps no graph; its chain rule is the order of its lines.
 import numpy as np
 
 from tinyml import Tensor
-from tinyml import functional as F
 from tinyml.nn import TransformerEncoderLayer
 from tinyml.selfsupervised.contrastive import nt_xent
 
@@ -182,7 +181,9 @@ def block_torch(torch, state, x, c):
 # ------------------------------------------------------------ all of them
 def pieces(rng, torch=None):
     """{piece: {who: step}} with the same random numbers for all who take part."""
-    draw = lambda *shape: rng.standard_normal(shape, dtype=np.float32)
+    def draw(*shape):
+        return rng.standard_normal(shape, dtype=np.float32)
+
     state = TransformerEncoderLayer(64, HEADS, 256, rng=rng).state_dict()
     tasks = {
         f"{4 * LINKS:,} operations in a chain, on 4 numbers": ((chain_by_hand, chain_tinyml, chain_torch),

@@ -98,7 +98,9 @@ def jax_step(jax, weights, x, labels, optimizer, lr):
 
     @jax.jit
     def train(t, state):
-        loss = lambda params: mean_cross_entropy(jnp, network(params, x), labels)
+        def loss(params):
+            return mean_cross_entropy(jnp, network(params, x), labels)
+
         value, grads = jax.value_and_grad(loss)([p for p, _, _ in state])
         return value, [next_state(jnp, t, p, g, m, v, optimizer, lr)
                        for (p, m, v), g in zip(state, grads)]

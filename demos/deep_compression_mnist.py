@@ -235,7 +235,7 @@ KINDS = {    # how the parts of a file are told apart: by their names
 
 
 def draw_parts(ax):
-    for row, (title, (_, table, parts)) in enumerate(found.items()):
+    for row, (_, table, parts) in enumerate(found.values()):
         groups = [[p for p in parts if is_one(p.name)] for is_one in KINDS.values()]
         pieces = [(f"{'x'.join(map(str, p.shape))}: {p.bytes:,}", p.bytes) for p in groups[0]]
         pieces += [(words, sum(p.bytes for p in group)) for words, group in zip([*KINDS][1:], groups[1:])]
@@ -267,7 +267,7 @@ demo.reports(compare(first[0], X_test, y_test))
 demo.record("fractions kept", curve[:, 0])
 demo.record("and bytes of their files", curve[:, 1])
 demo.record("and accuracy", 100 * curve[:, 2], "%")
-for title, (stages, table, parts) in found.items():
+for title, (_, table, _) in found.items():
     demo.record(f"{title}: accuracy, stage by stage", 100 * table[:, 1], "%")
     demo.record(f"{title}: bytes of the file", table[:, 0])
     demo.record(f"{title}: bytes of the parameters", params[title])

@@ -10,8 +10,7 @@ Each takes further settings of its axes, such as title and xlabel, as keywords. 
 between two series: they have markers too, or different dashes.
 """
 import numpy as np
-from common import (BLACK, BLUE, GREEN, OKABE_ITO, ORANGE, PURPLE, SKY, VERMILLION, band,
-                    label_line)
+from common import BLACK, BLUE, GREEN, OKABE_ITO, ORANGE, PURPLE, SKY, VERMILLION, band, label_line
 from matplotlib import colormaps
 
 SERIES = [(BLUE, "o"), (VERMILLION, "s"), (GREEN, "^"), (ORANGE, "D"), (PURPLE, "v"), (SKY, "P"),

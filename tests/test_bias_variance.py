@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from strategies import rngs
+
 from tinyml.interpolation.bias_variance import bias_variance, expected_risk
 
 EPS = np.finfo(float).eps

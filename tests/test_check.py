@@ -8,8 +8,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import rngs
 
-from tinyml.check import (check_count, check_labels, check_number, check_pair, check_real, check_regression,
-                          check_rng, check_sizes)
+from tinyml.check import (
+    check_count,
+    check_labels,
+    check_number,
+    check_pair,
+    check_real,
+    check_regression,
+    check_rng,
+    check_sizes,
+)
 
 finite = st.floats(-1e6, 1e6)
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)

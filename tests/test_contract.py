@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinyml
 from tinyml import Tensor
-from tinyml.contract import NAME, Contract, checked, read_parameters
+from tinyml.contract import NAME, Contract, checked
 from tinyml.nn import Linear, Module
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0)

@@ -15,8 +15,18 @@ from hypothesis.extra import numpy as hnp
 from strategies import rngs
 
 from tinyml import data, idx
-from tinyml.data import (batches, digits, fashion_mnist, flip_labels, make_linear, make_moons,
-                         make_spirals, mnist, one_hot, train_test_split)
+from tinyml.data import (
+    batches,
+    digits,
+    fashion_mnist,
+    flip_labels,
+    make_linear,
+    make_moons,
+    make_spirals,
+    mnist,
+    one_hot,
+    train_test_split,
+)
 from tinyml.idx import FILES, fetch, read_idx
 
 ASSETS = Path(data.__file__).parent / "assets"

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
-
 from strategies import anything, broadcastable, programs, rngs, run
+
 import tinyml
 from tinyml import Tensor, detect_anomaly, graph, ops
 from tinyml.debug import gradients

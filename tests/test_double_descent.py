@@ -4,9 +4,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tinyml.interpolation.double_descent import (asymptotic_minimum, asymptotic_risk, min_norm_bias,
-                                                 min_norm_risk, min_norm_variance, optimal_lam,
-                                                 optimal_ridge_risk, subset_risk)
+from tinyml.interpolation.double_descent import (
+    asymptotic_minimum,
+    asymptotic_risk,
+    min_norm_bias,
+    min_norm_risk,
+    min_norm_variance,
+    optimal_lam,
+    optimal_ridge_risk,
+    subset_risk,
+)
 from tinyml.interpolation.min_norm import min_norm, ridge
 
 EPS = np.finfo(float).eps

@@ -3,13 +3,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from strategies import rngs
+
 from tinyml import Tensor
 from tinyml.interpolation.double_descent import min_norm_risk, subset_risk
-from tinyml.interpolation.epoch_wise import (descent, descent_bias, descent_risk, descent_variance,
-                                             equal_speed_steps, excess_risk, make_two_scales, population_risk,
-                                             training_risk, turning_points)
+from tinyml.interpolation.epoch_wise import (
+    descent,
+    descent_bias,
+    descent_risk,
+    descent_variance,
+    equal_speed_steps,
+    excess_risk,
+    make_two_scales,
+    population_risk,
+    training_risk,
+    turning_points,
+)
 from tinyml.interpolation.min_norm import gradient_descent, gradient_descent_closed_form, min_norm
 
 TIMES = np.array([0, 1, 2, 3, 10, 100, 10**4, 10**9])

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from strategies import rngs
+
 from tinyml.interpolation.forest import RandomForest, RegressionTree, best_split
 
 EPS = np.finfo(float).eps

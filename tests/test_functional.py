@@ -7,8 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import (AXIS, COUNT, FLAG, GENERATOR, NO_INT, PADDING, PAIR, POOL_PADDING, POSITIVE, REAL, REDUCTION,
-                        SIZE, UNIT, Setting, differ, optional, or_none, rngs, settings_of)
+from strategies import (
+    AXIS,
+    COUNT,
+    FLAG,
+    GENERATOR,
+    NO_INT,
+    PADDING,
+    PAIR,
+    POOL_PADDING,
+    POSITIVE,
+    REAL,
+    REDUCTION,
+    SIZE,
+    UNIT,
+    Setting,
+    differ,
+    optional,
+    or_none,
+    rngs,
+    settings_of,
+)
 
 from tinyml import Tensor, gradcheck
 from tinyml import functional as F

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from strategies import anything, arrays, rngs, shapes
+
 from tinyml import Tensor, functional, gradcheck, ops, primitive
 
 RNG = np.random.default_rng

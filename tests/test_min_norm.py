@@ -5,12 +5,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from strategies import rngs
+
 from tinyml import Tensor
-from tinyml.interpolation.min_norm import (descent_filter, gradient_descent, gradient_descent_closed_form,
-                                           least_squares, linear_model, min_norm, ordinary_least_squares,
-                                           ridge, ridge_filter, row_space_part, svd)
+from tinyml.interpolation.min_norm import (
+    descent_filter,
+    gradient_descent,
+    gradient_descent_closed_form,
+    least_squares,
+    linear_model,
+    min_norm,
+    ordinary_least_squares,
+    ridge,
+    ridge_filter,
+    row_space_part,
+    svd,
+)
 
 EPS = np.finfo(float).eps
 SOLVERS = [least_squares, min_norm]

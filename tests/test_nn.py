@@ -18,8 +18,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import (COUNT, FLAG, GENERATOR, NO_INT, PADDING, PAIR, POOL_PADDING, POSITIVE, SIZE, UNIT, Setting, differ,
-                        optional, or_none, rngs, settings_of)
+from strategies import (
+    COUNT,
+    FLAG,
+    GENERATOR,
+    NO_INT,
+    PADDING,
+    PAIR,
+    POOL_PADDING,
+    POSITIVE,
+    SIZE,
+    UNIT,
+    Setting,
+    differ,
+    optional,
+    or_none,
+    rngs,
+    settings_of,
+)
 
 import tinyml
 from tinyml import Tensor, gradcheck, load, nn, save

@@ -20,12 +20,36 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import (
+    affine,
+    anything,
+    distinct,
+    eighths,
+    joined,
+    matrices,
+    nonzero,
+    one,
+    pair,
+    positive,
+    quarters,
+    rngs,
+    stacked,
+    two,
+    with_axes,
+    with_bounds,
+    with_broader_shape,
+    with_condition,
+    with_filters,
+    with_index,
+    with_labels,
+    with_order,
+    with_pad_width,
+    with_shape,
+    with_subscripts,
+    with_two_axes,
+    with_windows,
+)
 
-from strategies import (affine, anything, distinct, eighths, joined, matrices, nonzero, one, pair,
-                        positive, quarters, rngs, stacked, two, with_axes, with_bounds,
-                        with_broader_shape, with_condition, with_filters, with_index,
-                        with_labels, with_order, with_pad_width, with_shape, with_subscripts,
-                        with_two_axes, with_windows)
 from tinyml import Tensor, gradcheck, ops
 
 booleans = st.booleans()

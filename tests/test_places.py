@@ -9,8 +9,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn, optim
-from tinyml.compression import (clipping, distillation, factorize, integer, quantization,
-                                quantization_aware, report, structured, weight_sharing)
+from tinyml.compression import (
+    clipping,
+    distillation,
+    factorize,
+    integer,
+    quantization,
+    quantization_aware,
+    report,
+    structured,
+    weight_sharing,
+)
 from tinyml.nn.places import is_chain, opened, untied
 from tinyml.selfsupervised import downstream
 from tinyml.train import accuracy, predict

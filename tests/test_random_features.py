@@ -3,11 +3,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from strategies import rngs
+
 from tinyml.interpolation.min_norm import min_norm
-from tinyml.interpolation.random_features import (Curves, fourier_features, fourier_sweep,
-                                                  gaussian_kernel, nested_min_norm, sample_waves)
+from tinyml.interpolation.random_features import (
+    Curves,
+    fourier_features,
+    fourier_sweep,
+    gaussian_kernel,
+    nested_min_norm,
+    sample_waves,
+)
 
 EPS = np.finfo(float).eps
 bandwidths = st.floats(0.2, 5)

@@ -12,7 +12,15 @@ import pytest
 from tinyml import Tensor, data, nn, ops
 from tinyml import functional as F
 from tinyml.compression import distillation, factorize, pruning, quantization, quantization_aware
-from tinyml.selfsupervised import augmentations, contrastive, downstream, masked_patches, masking, moco, series
+from tinyml.selfsupervised import (
+    augmentations,
+    contrastive,
+    downstream,
+    masked_patches,
+    masking,
+    moco,
+    series,
+)
 
 NUMBERS = {"float64": np.float64(0.5), "float32": np.float32(0.5), "float16": np.float16(0.5), "int64": np.int64(1),
            "0-d": np.array(0.5)}

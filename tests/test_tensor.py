@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from strategies import anything, arrays, broadcastable, differ, programs, quarters, rngs, run
+
 from tinyml import Tensor, gradcheck, no_grad, ops, primitive
 from tinyml.nn import Parameter
 from tinyml.phrasebook import WRITE

@@ -4,11 +4,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-
 from strategies import rngs
+
 from tinyml import Tensor, nn, optim
-from tinyml.compression.weight_sharing import (SharedWeight, assign, fast_kmeans, initial_centroids,
-                                               kmeans, lookup, means, share_biases, share_weights)
+from tinyml.compression.weight_sharing import (
+    SharedWeight,
+    assign,
+    fast_kmeans,
+    initial_centroids,
+    kmeans,
+    lookup,
+    means,
+    share_biases,
+    share_weights,
+)
 
 EPS = np.finfo(float).eps
 INITS = ["linear", "density", "random"]

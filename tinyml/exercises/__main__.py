@@ -14,7 +14,7 @@ from tinyml.exercises import report
 from tinyml.exercises.catalogue import CHAPTERS, exercises, find
 from tinyml.exercises.check import check
 from tinyml.exercises.grade import grade
-from tinyml.exercises.stub import answer_text, source, graders
+from tinyml.exercises.stub import answer_text, graders, source
 from tinyml.exercises.workspace import Workspace
 
 POLL = 0.5    # seconds between two looks at a file

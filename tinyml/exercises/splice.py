@@ -14,10 +14,17 @@ import sys
 import warnings
 from dataclasses import dataclass
 
-from tinyml.exercises import guard
 from tinyml.exercises.screen import helpers, piece
-from tinyml.exercises.stub import (assigned, body_start, bound, definition, imported, source, unannotated,
-                                   used)
+from tinyml.exercises.stub import (
+    assigned,
+    body_start,
+    bound,
+    definition,
+    imported,
+    source,
+    unannotated,
+    used,
+)
 
 FAR = 1_000_000    # added to the line numbers of a student's code, to tell it from the library's
 

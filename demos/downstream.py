@@ -149,13 +149,16 @@ judged = {name: judged[:, :, i] for i, name in enumerate(METHODS)}
 n_labels = 10 * np.array(PER_CLASS)
 
 # %% Does it matter who judges?
+# A probe weighs the features, neighbours take them as they are: it should be as good, to 3 points.
 medians = {name: np.median(values, axis=0) for name, values in judged.items()}
 probed = medians["linear probe"]
 behind = np.max([medians[name] - probed for name in METHODS], axis=0).max()
 for name, median in medians.items():
     demo.record(f"{name}: median accuracy", median, "labels: " + " ".join(map(str, n_labels)))
-demo.claim("at no number of labels is the probe far behind neighbours (largest gap)", behind,
-           at_most=0.1 if demo.quick else 0.04)
+demo.claim("the probe is better than chance at any number of labels (least median accuracy)",
+           probed.min(), above=0.1)
+demo.finding("at no number of labels is the probe far behind neighbours (largest gap)", behind,
+             at_most=0.03)
 demo.claim("more labels help (rise of the probe's median accuracy)", probed[-1] - probed[0],
            at_least=0.05)
 
@@ -180,7 +183,7 @@ demo.record("fine-tuned with ten labels: median accuracy", by_median,
             "rates: " + " ".join(f"{r:g}" for r in RATES))
 demo.record("fine-tuned with ten labels, encoder frozen: median accuracy", frozen)
 demo.claim("a small learning rate keeps it (median accuracy lost)", frozen - by_median[0],
-           at_most=0.05)
+           at_most=0.05 if demo.quick else 0.03)
 demo.claim("the highest destroys it (median accuracy lost)", frozen - by_median[-1], at_least=0.1)
 
 # %% Figure

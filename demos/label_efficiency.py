@@ -50,7 +50,7 @@ L2 = 1e-4                                             # penalty of the probe
 BATCH, STEPS = 64, (10 if demo.quick else 150)        # of fine-tuning, for any number of labels
 RATES = dict(encoder_lr=3e-4, head_lr=3e-3)           # its learning rates
 SCRATCH_RATES, SCRATCH_STEPS = dict(encoder_lr=3e-3, head_lr=3e-3), (80 if demo.quick else 600)
-ENOUGH, FACTOR = (0.6, 1) if demo.quick else (0.8, 3)    # what is claimed of ten labels
+ENOUGH, FACTOR = (0.6, 1) if demo.quick else (0.83, 5)   # what is expected of ten labels
 
 # %% Data: the test images are set aside first
 X, y = digits()
@@ -154,6 +154,7 @@ probed = {name: probe_scores(body) for name, body in demo.progress(bodies.items(
 
 
 # %% What do ten labels give, and how many would pixels need for the same?
+# Views of one digit have similar features, so one label serves many: the features beat pixels.
 def label_counts(fractions):
     sizes = np.bincount(y_train)
     return np.array([sum(max(1, round(fraction * size)) for size in sizes)
@@ -169,13 +170,13 @@ for name, values in medians.items():
     demo.record(f"probe on {name}: median accuracy", values,
                 "labels: " + " ".join(map(str, n_probed)))
 demo.record(f"labels that pixels need for the accuracy of {best} with {n_probed[0]}", pixels_need)
-demo.claim(f"features learned without labels need ten labels (median accuracy on {best})", level,
-           at_least=ENOUGH)
+demo.claim(f"ten labels: {best} features, learned without labels, beat pixels (lead of the medians)",
+           level - medians["pixels"][0], above=0)
+demo.finding(f"ten labels are enough for them (median accuracy on {best})", level, at_least=ENOUGH)
 demo.claim("pixels are worse with ten labels (median accuracy)", medians["pixels"][0],
            within=(0.5, 0.75))
-demo.claim("pixels need many more for the same accuracy (ratio)",
-           min(pixels_need, n_probed[-1]) / n_probed[0],
-           at_least=FACTOR)
+demo.finding("pixels need many more for the same accuracy (ratio)",
+             min(pixels_need, n_probed[-1]) / n_probed[0], at_least=FACTOR)
 
 
 # %% Experiment 2: fine-tuning, and learning from labels alone, both with views

@@ -5,10 +5,10 @@ Belkin, Hsu, Ma and Mandal 2019 in random forests (figure 10.2(b) of MATH5836 we
 1,000 handwritten digits. A fifth of the training labels is wrong; every tree is grown on all of
 them.
 
-You will see the test error fall, rise to a peak where one tree fits every training label, and fall
-again as trees are averaged, far below the first minimum, while the training error stays 0. The last
-picture unfolds that axis (after Curth, Jeffares and van der Schaar 2023, A U-turn on double
-descent): leaves and trees are two ways to grow, and the second descent belongs to the trees.
+You will see the test error fall, rise to a peak where one tree fits every training label, and
+fall again as trees are averaged, far below the first minimum, while the training error stays 0.
+The last panel separates leaves from trees (after Curth, Jeffares and van der Schaar 2023, A U-turn
+on double descent): the model grows in two ways, and the second descent comes from more trees.
 
 Predict first: with twenty trees, is it still best to grow each of them until it fits every label?
 """
@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLUE, GREEN, ORANGE, VERMILLION, band, label_line, start
+from common import BLUE, GREEN, ORANGE, start
+from panels import curve
 
 from tinyml.data import digits, flip_labels, one_hot
 from tinyml.interpolation.forest import RandomForest
@@ -32,149 +33,163 @@ TREES = 20                                 # the largest forest
 FEATURES = 8                               # of the 64 pixels, tried at every cut
 SHARES = [0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.35,
           0.4, 0.5, 1]
-BUDGETS = sorted({max(2, round(share * N_SAMPLES)) for share in SHARES})    # of leaves in a tree
+LEAVES = sorted({max(2, round(share * N_SAMPLES)) for share in SHARES})    # of a tree, at most
 
 
-# %% Experiment: one draw, and every number of trees 1..TREES with every budget of leaves
-class Grid(NamedTuple):
-    """What one draw measures: arrays of shape (TREES, len(BUDGETS)), row t for t + 1 trees."""
-
-    test_loss: np.ndarray      # ||f(x) - one-hot y||^2, mean over the images
-    test_error: np.ndarray     # share of wrong answers; on a tie the smaller digit is the answer
-    train_loss: np.ndarray
-    train_error: np.ndarray
-    theory: np.ndarray         # what `expected_loss` makes of the test loss
-
-
+# %% Data: random training digits, a fifth of them with a wrong label, and test digits
 def draw(n, rng):
-    """Training images and their labels, a fifth of them wrong; test images and their labels."""
     X, y = digits()
     order = rng.permutation(len(X))
     train, test = order[:n], order[-N_TEST:]
-    return X[train], flip_labels(y[train], 10, fraction=NOISE, rng=rng), X[test], y[test]
+    label = flip_labels(y[train], 10, fraction=NOISE, rng=rng)
+    return X[train], label, X[test], y[test]
+
+
+# %% Score: squared distance to the one-hot label, and share of wrong answers
+def score(output, y):
+    """Loss and error, each the mean over the images; `output` has shape (..., images, 10)."""
+    loss = np.sum((output - one_hot(y, 10)) ** 2, axis=-1)
+    error = output.argmax(axis=-1) != y    # on a tie the smaller digit is the answer
+    return np.array([loss.mean(axis=-1), error.mean(axis=-1)])
+
+
+# %% A fully grown tree holds all smaller ones, and a forest holds all forests of fewer trees
+def score_all(trees, X, y):
+    """Loss and error of the mean of the first 1, 2, ... trees, for every number of leaves."""
+    alone = np.array([[tree.predict(X, max_leaf_nodes=b) for b in LEAVES] for tree in trees])
+    number = np.arange(1, TREES + 1)[:, None, None, None]
+    scores = score(alone.cumsum(axis=0) / number, y)      # (2, TREES, len(LEAVES))
+    scores[:, 0] = score(alone, y).mean(axis=1)           # one tree: the average over all of them
+    return scores
+
+
+# %% Experiment: one forest for every draw, all sizes of it
+class Grid(NamedTuple):
+    """Arrays of shape (TREES, len(LEAVES)), row t for t + 1 trees; for all draws (DRAWS, ...)."""
+
+    train_loss: np.ndarray
+    train_error: np.ndarray
+    test_loss: np.ndarray
+    test_error: np.ndarray
 
 
 def measure(n, rng):
     X, label, X_test, y_test = draw(n, rng)
     forest = RandomForest(TREES, max_features=FEATURES, rng=rng).fit(X, one_hot(label, 10))
-    test_loss, test_error = scores(forest.trees, X_test, y_test)
-    train_loss, train_error = scores(forest.trees, X, label)
-    return Grid(test_loss, test_error, train_loss, train_error, expected_loss(test_loss))
-
-
-def bootstrap(n, rng):
-    """The same draw, but each full tree on n rows with replacement: train loss, test loss, test error."""
-    X, label, X_test, y_test = draw(n, rng)
-    forest = RandomForest(TREES, max_features=FEATURES, bootstrap=True, rng=rng).fit(X, one_hot(label, 10))
-    output, fitted = forest.predict(X_test), forest.predict(X)
-    return (((fitted - one_hot(label, 10)) ** 2).sum(axis=1).mean(),
-            ((output - one_hot(y_test, 10)) ** 2).sum(axis=1).mean(), (output.argmax(axis=1) != y_test).mean())
-
-
-def scores(trees, X, y):
-    """Loss and error of the mean of 1, 2, ... trees, cut back to every budget of leaves.
-
-    Row 0, one tree, is the average over all the trees; the others are means of the first ones.
-    """
-    alone = np.array([[tree.predict(X, max_leaf_nodes=b) for b in BUDGETS] for tree in trees])
-    means = alone.cumsum(axis=0) / np.arange(1, TREES + 1)[:, None, None, None]
-    for score in (lambda f: ((f - one_hot(y, 10)) ** 2).sum(axis=-1),    # f: (..., images, 10)
-                  lambda f: f.argmax(axis=-1) != y):
-        grid = score(means).mean(axis=-1)
-        grid[0] = score(alone).mean(axis=(0, -1))
-        yield grid
-
-
-def expected_loss(loss):
-    """L_inf + (L_1 - L_inf) / T for T = 1, 2, ... trees, from the loss of one and the loss of all.
-
-    Given the data, the trees are independent draws from one distribution, so the variance of their
-    mean falls like 1 / T, and its bias does not change. L_inf is the mean of infinitely many.
-    """
-    L_inf = (TREES * loss[-1] - loss[0]) / (TREES - 1)    # what makes it right at T = TREES
-    return L_inf + (loss[0] - L_inf) / np.arange(1, TREES + 1)[:, None]
+    return Grid(*score_all(forest.trees, X, label), *score_all(forest.trees, X_test, y_test))
 
 
 results = sweep(measure, [N_SAMPLES], repeats=DRAWS, seed=demo.seed, label="draws")[:, 0]
-grids = Grid(*results.swapaxes(0, 1))    # (DRAWS, TREES, len(BUDGETS)) each
-bagged = np.median(sweep(bootstrap, [N_SAMPLES], repeats=DRAWS, seed=demo.seed, label="bootstraps")[:, 0], axis=0)
-
-
-# %% Figure: one tree with more leaves, then more full trees, on one axis; and the same, unfolded
-def folded(grid):
-    """The path of figure 10.2(b) through a grid, shape (..., TREES, len(BUDGETS))."""
-    return np.concatenate([grid[..., 0, :], grid[..., 1:, -1]], axis=-1)
-
-
+grids = Grid(*results.swapaxes(0, 1))
 middle = Grid(*np.median(grids, axis=1))
-leaves, number = np.array(BUDGETS), np.arange(1, TREES + 1)
-path = np.concatenate([leaves, N_SAMPLES * number[1:]])
-full = len(leaves) - 1                              # the place of the full tree on the path
-fitted = leaves[middle.train_loss[0] == 0].min()    # budget from which a tree interpolates
-loss, error = folded(middle.test_loss), folded(middle.test_error)
-figure, axes = plt.subplots(1, 3, figsize=(14.5, 5.2), width_ratios=[1, 1, 0.9])
-for ax, name, unit in zip(axes, ("loss", "error"), ("squared distance to one-hot, mean",
-                                                    "share of wrong answers")):
-    train = band(ax, path, folded(getattr(grids, f"train_{name}")), color="0.5", linestyle="-.")
-    test = band(ax, path, folded(getattr(grids, f"test_{name}")), color=BLUE)
-    ax.axvline(N_SAMPLES, color="0.6", linestyle=":", linewidth=1.5)
-    ax.text(0.85 * N_SAMPLES, 1.1, "more leaves", color="0.35", ha="right", va="top")
-    ax.text(1.15 * N_SAMPLES, 1.1, "more trees", color="0.35", va="top")
-    ticks = [(b, 1) for b in (2, 10, 100)] + [(N_SAMPLES, t) for t in (1, 5, TREES)]
-    ax.set(title=f"Test {name}", xscale="log", ylabel=unit, ylim=(-0.02, 1.12),
-           xlabel="leaves of a tree, at most / trees")
-    ax.set_xticks([b * t for b, t in ticks], [f"{b}/{t}" for b, t in ticks], rotation=30)
-    ax.minorticks_off()
-    label_line(ax, test, "test")
-    label_line(ax, train, "train")
-axes[0].plot(N_SAMPLES * number, middle.theory[:, -1], color=VERMILLION, linestyle="--", zorder=3)
-axes[0].text(0.98, 0.06, "dashed:\n$L_\\infty + (L_1 - L_\\infty)$ / trees", color="#8A3D00",
-             ha="right", transform=axes[0].transAxes,
-             bbox={"facecolor": "white", "linewidth": 0, "pad": 1})
-for trees, colour, style in ((1, BLUE, "-"), (3, ORANGE, "-."), (TREES, GREEN, "--")):
-    line = band(axes[2], leaves, grids.test_error[:, trees - 1], color=colour, linestyle=style)
-    label_line(axes[2], line, f"{trees} tree{'s' * (trees > 1)}")
-axes[2].axvline(fitted, color="0.6", linestyle=":", linewidth=1.5)
-axes[2].text(0.9 * fitted, 0.8, "one tree fits\nevery label", color="0.35", ha="right", va="top")
-axes[2].set(title="The same trees, unfolded: test error", xscale="log", ylim=(0, None),
-            xlabel="leaves of a tree, at most", ylabel="share of wrong answers")
-ticks = [2, 10, 100, N_SAMPLES]
-axes[2].set_xticks(ticks, map(str, ticks))
-axes[2].minorticks_off()
-wrong, at_peak, at_end, at_best = (
-    f"{100 * share:.0f} %" for share in (NOISE, error[full], error[-1], error[:full].min()))
-figure.suptitle(f"Fitting {wrong} wrong labels, one tree errs on {at_peak} of new digits, the mean "
-                f"of {TREES} on {at_end}: no smaller tree is below {at_best}")
 
-# %% Claims
-demo.record("leaves of a tree, at most", leaves)
-demo.record("a tree fits every label from (leaves, at most)", fitted)
+demo.record("leaves of a tree, at most", LEAVES)
 for name, grid in middle._asdict().items():
     demo.record(f"{name.replace('_', ' ')}, one tree", grid[0])
     demo.record(f"{name.replace('_', ' ')}, 1 to {TREES} full trees", grid[:, -1])
-demo.record(f"{TREES} full trees on bootstraps: train loss, test loss, test error", bagged)
+
+# %% Full trees fit every label, the wrong ones too, and so does every mean of them
+leaves, number = np.array(LEAVES), np.arange(1, TREES + 1)
+fits = leaves[middle.train_loss[0] == 0].min()    # from so many leaves on
+
+demo.record("a tree fits every label from (leaves, at most)", fits)
 demo.claim("a full tree, and every mean of full trees, fits all labels (train loss, largest)",
            grids.train_loss[:, :, -1].max(), at_most=1e-28)    # rounding, squared
 demo.claim("a tree of fewer leaves does not (train loss, smallest)",
-           middle.train_loss[0, leaves < fitted].min(), above=0)
-for name, curve in (("loss", loss), ("error", error)):
-    best = curve[:full].min()
+           middle.train_loss[0, leaves < fits].min(), above=0)
+
+
+# %% One axis as in figure 10.2(b): one tree with more leaves, then more full trees
+def path(grid):
+    return np.concatenate([grid[..., 0, :], grid[..., 1:, -1]], axis=-1)
+
+
+full = len(leaves) - 1    # the place of one full tree on the path
+loss, error = path(middle.test_loss), path(middle.test_error)
+best_loss, best_error = loss[:full].min(), error[:full].min()    # of one smaller tree
+for name, values, best in (("loss", loss, best_loss), ("error", error, best_error)):
     demo.claim(f"the test {name} falls first (best tree before the full one / tree of 2 leaves)",
-               best / curve[0], below=0.8)
-    demo.claim(f"the test {name} then rises (full tree / best before it)", curve[full] / best,
+               best / values[0], below=0.8)
+    demo.claim(f"the test {name} then rises (full tree / best before it)", values[full] / best,
                above=1.05)
     demo.claim(f"the test {name} falls again, and further ({TREES} full trees / best one before)",
-               curve[-1] / best, below=0.8)
+               values[-1] / best, below=0.8)
 demo.claim("past its first minimum the test loss is largest at one full tree (largest / there)",
            loss[loss[:full].argmin():].max() / loss[full], at_most=1)
+
+
+# %% The second descent is that of a mean of independent draws, L_inf + (L_1 - L_inf) / trees
+# Given the data, the trees are independent draws from one distribution: the bias of their mean
+# does not change, and its variance falls like 1 / trees.
+def expected_loss(loss):
+    """The expected loss of 1, 2, ... trees, from the loss of one and the loss of all."""
+    L_inf = (TREES * loss[-1] - loss[0]) / (TREES - 1)    # so that it is right for all trees
+    return L_inf + (loss[0] - L_inf) / number
+
+
+mean_loss = grids.test_loss[:, :, -1].mean(axis=0)    # of full trees, over the draws
 demo.claim("the second fall is that of a mean of independent draws (|loss / theory - 1|, largest)",
-           np.abs(grids.test_loss.mean(axis=0) / grids.theory.mean(axis=0) - 1)[:, -1].max(),
-           below=0.1)
+           np.abs(mean_loss / expected_loss(mean_loss) - 1).max(), below=0.1)
+
+# %% Leaves and trees apart: more trees always help, more leaves do not
 demo.claim(f"whatever the leaves, {TREES} trees are better than one (test loss, ratio, largest)",
            (middle.test_loss[-1] / middle.test_loss[0]).max(), below=1)
 demo.claim(f"but {TREES} full trees are worse than {TREES} smaller ones (test error, full / best)",
            middle.test_error[-1, -1] / middle.test_error[-1].min(), above=1.05)
-demo.claim(f"{TREES} full trees on bootstraps do not fit all labels (train loss)", bagged[0], above=0.01)
+
+
+# %% Is it the fit that helps? Trees grown on bootstrap samples do not fit all labels
+def bootstrap(n, rng):
+    """Train loss, test loss and test error of full trees, each on n rows with replacement."""
+    X, label, X_test, y_test = draw(n, rng)
+    forest = RandomForest(TREES, max_features=FEATURES, bootstrap=True, rng=rng)
+    forest.fit(X, one_hot(label, 10))
+    train_loss, _ = score(forest.predict(X), label)
+    return train_loss, *score(forest.predict(X_test), y_test)
+
+
+bagged = sweep(bootstrap, [N_SAMPLES], repeats=DRAWS, seed=demo.seed, label="bootstraps")[:, 0]
+bagged_train, bagged_loss, bagged_error = np.median(bagged, axis=0)
+
+demo.record(f"{TREES} full trees on bootstraps: train loss, test loss, test error",
+            [bagged_train, bagged_loss, bagged_error])
+demo.claim(f"{TREES} full trees on bootstraps do not fit all labels (train loss)", bagged_train,
+           above=0.01)
 demo.claim("yet they too are better than any one tree (test loss, ratio to the best)",
-           bagged[1] / loss[:full].min(), below=0.8)
+           bagged_loss / best_loss, below=0.8)
+
+# %% Figure: the path through leaves and trees
+figure, (*folded, unfolded) = plt.subplots(1, 3, figsize=(14.5, 5.2), width_ratios=[1, 1, 0.9])
+figure.suptitle(f"Trees that fit {100 * NOISE:.0f} % wrong labels: one errs on "
+                f"{100 * error[full]:.0f} % of new digits, the mean of {TREES} on "
+                f"{100 * error[-1]:.0f} %, the best smaller tree on {100 * best_error:.0f} %")
+size = np.concatenate([leaves, N_SAMPLES * number[1:]])
+theory = np.append(np.full(full, np.nan), expected_loss(middle.test_loss[:, -1]))
+ticks = {2: "2/1", 10: "10/1", 100: "100/1"} | {N_SAMPLES * t: f"{N_SAMPLES}/{t}"
+                                                for t in (1, 5, TREES)}
+for ax, train, test, exact, title, unit in (
+        (folded[0], grids.train_loss, grids.test_loss, theory,
+         "Loss; dashed: $L_\\infty + (L_1 - L_\\infty)$ / trees",
+         "squared distance to one-hot, mean"),
+        (folded[1], grids.train_error, grids.test_error, None, "Error", "share of wrong answers")):
+    curve(ax, size, path(train), "train", color="0.5", linestyle="-.")
+    curve(ax, size, path(test), "test", theory=exact, color=BLUE)
+    ax.axvline(N_SAMPLES, color="0.6", linestyle=":", linewidth=1.5)
+    ax.text(0.85 * N_SAMPLES, 1.1, "more leaves", color="0.35", ha="right", va="top")
+    ax.text(1.15 * N_SAMPLES, 1.1, "more trees", color="0.35", va="top")
+    ax.set(title=title, xscale="log", ylabel=unit, ylim=(-0.02, 1.12),
+           xlabel="leaves of a tree, at most / trees")
+    ax.set_xticks(list(ticks), ticks.values(), rotation=30)
+    ax.minorticks_off()
+
+# %% Leaves and trees apart
+for trees, color, style in ((1, BLUE, "-"), (3, ORANGE, "-."), (TREES, GREEN, "--")):
+    curve(unfolded, leaves, grids.test_error[:, trees - 1], f"{trees} tree{'s' * (trees > 1)}",
+          color=color, linestyle=style)
+unfolded.axvline(fits, color="0.6", linestyle=":", linewidth=1.5)
+unfolded.text(0.9 * fits, 0.8, "one tree fits\nevery label", color="0.35", ha="right", va="top")
+unfolded.set(title="The same trees: error on test images", xscale="log", ylim=(0, None),
+             xlabel="leaves of a tree, at most", ylabel="share of wrong answers")
+unfolded.set_xticks([2, 10, 100, N_SAMPLES], ["2", "10", "100", f"{N_SAMPLES}"])
+unfolded.minorticks_off()
 demo.finish(figure)

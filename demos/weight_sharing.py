@@ -1,148 +1,161 @@
 """How few different values do a network's weights need?
 
-MATH5836 week 10, section 10.2.2; Han, Mao and Dally 2016, Deep Compression, section 3. The weights of each
-layer of a network on handwritten digits are shared among k values by k-means, from the paper's three starts;
-then the k values are trained on, each with the sum of the gradients of all weights that have it.
+MATH5836 week 10, section 10.2.2; Han, Mao and Dally 2016, Deep Compression, section 3. In each
+layer of a digits network, k-means groups the weights around k values, and each weight becomes the
+value of its group. Then the k values are trained: the gradient of a value is the sum of the
+gradients of its weights. k-means starts in one of three ways, as in the paper.
 
-You will see the first layer's weights with the centroids of each start, before and after k-means; the error
-of k-means as it falls; and the test accuracy against k, before and after the values are trained.
+You will see the values of the first layer at the start and after k-means; the error of k-means
+as it falls; and the test accuracy against k, before and after the values are trained.
 
-Predict first: with two values per layer, what is left of the network, and what can training two numbers
-regain? The density and the random start put centroids where most weights are, the linear start spaces them
-evenly, and served the paper's networks best. Does it here?
+Predict first: how accurate is a network with two values per layer, and how much accuracy is
+regained when these two numbers are trained? Two starts put most values where most weights are.
+The linear start spaces them evenly, and was best for the paper's networks. Is it best here?
 """
 # %% Constants
+from typing import NamedTuple
+
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, VERMILLION, start
+from common import start
+from panels import SERIES, curve, reference
 
-from tinyml import nn, optim
 from tinyml.compression.report import compare
 from tinyml.compression.weight_sharing import initial_centroids, kmeans, share_weights
 from tinyml.data import digits, train_test_split
+from tinyml.nn import Linear, ReLU, Sequential
 from tinyml.nn.skeleton import describe, rebuild
+from tinyml.optim import Adam
 from tinyml.train import accuracy, fit
 
 demo = start(__file__, __doc__)
-INITS = {"linear": (BLUE, "o"), "density": (VERMILLION, "s"), "random": (GREEN, "^")}
-SIZES = 64, 64, 10                      # of the layers
-EPOCHS = 10 if demo.quick else 25       # of training the weights, and of training the shared values
+INITS = "linear", "density", "random"
+EPOCHS = 10 if demo.quick else 25       # of training the weights, and of training the values
 BITS = (1, 2, 4) if demo.quick else (1, 2, 3, 4, 5)    # log2 of the number of values
 REPEATS = 2 if demo.quick else 5        # networks
-SHOWN_BITS = 3                          # in the pictures of k-means
+K = 8                                   # values in the pictures of k-means
 
 # %% Data
 X, y = digits()
 
-# %% Model
+
+# %% Model: Adam trains the weights, or the values that they share
+def train(model, X, y, *, lr, rng):
+    optimizer = Adam(model.parameters(), lr=lr)
+    fit(model, X, y, optimizer=optimizer, epochs=EPOCHS, batch_size=32, rng=rng)
+
+
 def trained_network(X, y, rng):
-    model = nn.Sequential(nn.Linear(*SIZES[:2], rng=rng), nn.ReLU(), nn.Linear(*SIZES[1:], rng=rng))
+    model = Sequential(Linear(64, 64, rng=rng), ReLU(), Linear(64, 10, rng=rng))
     train(model, X, y, lr=3e-3, rng=rng)
     return model
 
 
-def train(model, X, y, *, lr, rng):
-    """Everything that the model has: the weights, or the values that they share."""
-    fit(model, X, y, optimizer=optim.Adam(model.parameters(), lr=lr), epochs=EPOCHS, batch_size=32, rng=rng)
+# %% Experiment: share the weights, measure, train the values, measure again
+class Run(NamedTuple):
+    model: Sequential
+    full: float          # the accuracy with 32-bit weights
+    before: dict         # start: accuracies (len(BITS),) before the values are trained
+    after: dict          # start: and after
+    shared: dict         # bits: the model from the linear start, trained
+    test: tuple
 
 
-# %% Experiment: share, measure, train the values, measure again
-def experiment(rng):
-    """A network, its test accuracy, those of its shared versions, (before/after, init, bits), its reports."""
+def run(rng):
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
-    model, right = trained_network(X_train, y_train, rng), np.zeros((2, len(INITS), len(BITS)))
-    shown = {"32-bit weights": model}
-    for i, init in enumerate(INITS):
-        for j, bits in enumerate(BITS):
-            shared = share_weights(rebuild(*describe(model)), bits=bits, init=init, rng=rng)
-            right[0, i, j] = accuracy(shared, X_test, y_test)
+    model, test = trained_network(X_train, y_train, rng), (X_test, y_test)
+    before, after, models = {}, {}, {}
+    for init in INITS:
+        models[init] = [share_weights(rebuild(*describe(model)), bits=bits, init=init, rng=rng)
+                        for bits in BITS]
+        before[init] = [accuracy(shared, *test) for shared in models[init]]
+        for shared in models[init]:
             train(shared, X_train, y_train, lr=1e-3, rng=rng)
-            right[1, i, j] = accuracy(shared, X_test, y_test)
-            if init == "linear":
-                shown[f"{2 ** bits} values, trained"] = shared
-    return model, accuracy(model, X_test, y_test), right, lambda: compare(shown, X_test, y_test)
+        after[init] = [accuracy(shared, *test) for shared in models[init]]
+    shown = dict(zip(BITS, models["linear"]))
+    return Run(model, accuracy(model, *test), before, after, shown, test)
 
 
-runs = [experiment(rng) for rng in demo.progress(demo.rng.spawn(REPEATS), "networks")]
-models, whole, right, reports = zip(*runs)
-whole, (before, after) = 100 * np.mean(whole), 100 * np.mean(right, axis=0)    # %, (init, bits)
+runs = [run(rng) for rng in demo.progress(demo.rng.spawn(REPEATS), "networks")]
 
-weight, k = models[0][0].weight.data.ravel(), 2 ** SHOWN_BITS
+# %% The mean accuracy of the networks, in %
+full = 100 * np.mean([r.full for r in runs])
+before = {init: 100 * np.mean([r.before[init] for r in runs], axis=0) for init in INITS}
+after = {init: 100 * np.mean([r.after[init] for r in runs], axis=0) for init in INITS}
+demo.record("accuracy with 32-bit weights", full, "%")
+for init in INITS:
+    demo.record(f"{init} start: before training the values", before[init], "%")
+    demo.record(f"{init} start: after", after[init], "%")
+
+# %% Two values per layer, and four, when they are trained
+regained = [(after[init][0] - before[init][0]) / (full - before[init][0]) for init in INITS]
+demo.claim("training two values regains most of what sharing lost (least fraction)",
+           min(regained), at_least=0.6)
+demo.claim("with four values trained, the network is within 2.5 points of 32 bits (%)",
+           full - min(after[init][1] for init in INITS), at_most=2.5)
+
+# %% Many values need no training, and the start hardly matters after it
+untrained = min(before[init][BITS.index(4):].min() for init in INITS)
+demo.claim("from 16 values on it is within 1.5 points untrained (%)", full - untrained,
+           at_most=1.5)
+differences = np.ptp([after[init][1:] for init in INITS], axis=0)    # between the starts
+demo.claim("once the values are trained, the start hardly matters (largest difference, points)",
+           differences.max(), at_most=2)
+
+# %% k-means on the weights of the first layer; the random start is the same draw both times
+weight = runs[0].model[0].weight.data.ravel()
 starts, ends, errors = {}, {}, {}
 for init in INITS:
-    twice = [np.random.default_rng(demo.seed) for _ in range(2)]    # the same draw for the start alone
-    starts[init] = initial_centroids(weight, k, init=init, rng=twice[0])
-    ends[init], errors[init] = kmeans(weight, k, init=init, rng=twice[1])
-spread = np.var(weight) * weight.size
+    rng, same = (np.random.default_rng(demo.seed) for _ in range(2))
+    starts[init] = initial_centroids(weight, K, init=init, rng=rng)
+    ends[init], squares = kmeans(weight, K, init=init, rng=same)
+    errors[init] = np.array(squares) / (np.var(weight) * weight.size)
+    demo.record(f"{init} start: error / variance of {K} values", errors[init][-1])
 
-# %% Figure: centroids, errors, accuracy
-figure, axes = plt.subplot_mosaic([["centroids", "errors"], ["accuracy", "accuracy"]], figsize=(12, 9.4))
-figure.suptitle(f"Two values per layer: {before[0, 0]:.0f} % right, once they are trained "
-                f"{after[0, 0]:.0f} %, where 32-bit weights reach {whole:.0f} %")
-
-
-def draw_centroids(ax):
-    top = ax.hist(weight, bins=60, color="0.85")[0].max()
-    for i, (init, (color, marker)) in enumerate(INITS.items()):
-        y = -top * (0.2 + 0.3 * i)
-        ax.plot(starts[init], np.full(k, y), marker, color=color, mfc="white", ms=6)
-        ax.plot(ends[init], np.full(k, y - 0.1 * top), marker, color=color, ms=6)
-        for a, b in zip(starts[init], ends[init]):
-            ax.plot([a, b], [y, y - 0.1 * top], color=color, lw=0.8)
-        ax.text(weight.min() * 1.12, y - 0.05 * top, init, ha="right", va="center")
-    ax.set(xlabel="weight of the first layer", ylabel="weights in a bin", ylim=(-top * 1.05, top * 1.05),
-           xlim=(weight.min() * 1.6, weight.max() * 1.1), yticks=[0, int(top) // 50 * 50],
-           title=f"The {k} centroids at the start (open) and after k-means (filled)")
-
-
-def draw_errors(ax):
-    for init, (color, marker) in INITS.items():
-        moves = np.arange(len(errors[init]))
-        ax.semilogy(moves, np.array(errors[init]) / spread, color=color, marker=marker, ms=4, lw=1.3,
-                    label=f"{init} start")
-    ax.legend()
-    ax.set(xlabel="moves of k-means", ylabel="squared error / variance",
-           title="The error never rises")
-
-
-def draw_accuracy(ax):
-    x = np.array(BITS)
-    for i, (init, (color, marker)) in enumerate(INITS.items()):
-        ax.plot(x + 0.04 * (i - 1), before[i], ":", color=color, marker=marker, mfc="white", ms=7)
-        ax.plot(x + 0.04 * (i - 1), after[i], color=color, marker=marker, ms=7, label=f"{init} start")
-    ax.axhline(whole, linestyle="--", color=BLACK, lw=1.4)
-    ax.text(x[-1] + 0.2, whole, "32-bit\nweights", va="center")
-    ax.annotate("values trained (filled)", (x[0], after[:, 0].mean()), (16, -14), va="top",
-                textcoords="offset points")
-    ax.annotate("not trained (open)", (x[0] + 0.1, before[:, 0].mean()), (12, 0), textcoords="offset points")
-    ax.legend(loc="lower right")
-    ax.set(xticks=x, xticklabels=[f"{2 ** bits}" for bits in BITS], xlabel="shared values per layer",
-           ylabel="test accuracy, %", title=f"Mean of {REPEATS} networks")
-
-
-draw_centroids(axes["centroids"])
-draw_errors(axes["errors"])
-draw_accuracy(axes["accuracy"])
-
-# %% Claims
-demo.reports(reports[0]())
-demo.record("accuracy with 32-bit weights", whole, "%")
-for i, init in enumerate(INITS):
-    demo.record(f"{init}: before, for each k", before[i], "%")
-    demo.record(f"{init}: after", after[i], "%")
-    demo.record(f"{init}: error / variance of {k} values", errors[init][-1] / spread)
+# %% Neither step of k-means raises its error
 demo.claim("the error of k-means never rises (largest step, over the variance)",
-           max(np.diff(errors[init]).max() for init in INITS) / spread, at_most=1e-9)
-regained = (after[:, 0] - before[:, 0]) / (whole - before[:, 0])
-demo.claim("training two values regains most of what sharing lost (least share)", regained.min(),
-           at_least=0.6)
-demo.claim("with four values trained, the network is within 2.5 points of 32 bits (%)",
-           whole - after[:, 1].min(), at_most=2.5)
-demo.claim("from 16 values on it is within 1.5 points untrained (%)", whole - before[:, BITS.index(4):].min(),
-           at_most=1.5)
-demo.claim("the linear start has its outermost value nearest to the largest weight (ratio to the next best)",
-           np.abs(starts["linear"]).max() / max(np.abs(starts[init]).max() for init in ("density", "random")),
-           at_least=1)
-demo.claim("once the values are trained, the start hardly matters (largest difference, points)",
-           np.ptp(after[:, 1:], axis=0).max(), at_most=2)
+           max(np.diff(error).max() for error in errors.values()), at_most=1e-9)
+
+# %% The linear start covers the whole range, so the largest weights have a value near them
+outermost = {init: np.abs(starts[init]).max() for init in INITS}
+demo.claim("the linear start has the outermost value (ratio to the next)",
+           outermost["linear"] / max(outermost["density"], outermost["random"]), at_least=1)
+
+# %% What shared values save: a file of small codes and a few values
+rows = {"32-bit weights": runs[0].model}
+rows |= {f"{2 ** bits} values, trained": shared for bits, shared in runs[0].shared.items()}
+demo.reports(compare(rows, *runs[0].test))
+
+# %% Figure: the first layer's values, at the start and after k-means
+figure, (values, fall, hit) = plt.subplots(1, 3, figsize=(16, 5.4))
+figure.suptitle(f"With two values per layer {before['linear'][0]:.0f} % are right, "
+                f"{after['linear'][0]:.0f} % once the two are trained; "
+                f"32-bit weights reach {full:.0f} %")
+top = values.hist(weight, bins=60, color="0.85")[0].max()
+for i, (init, (color, marker)) in enumerate(zip(INITS, SERIES)):
+    y_start, y_end = -top * (0.2 + 0.3 * i), -top * (0.3 + 0.3 * i)
+    values.plot([starts[init], ends[init]], [[y_start] * K, [y_end] * K], color=color, lw=0.8)
+    values.plot(starts[init], [y_start] * K, marker, color=color, mfc="white")
+    values.plot(ends[init], [y_end] * K, marker, color=color)
+    values.text(1.12 * weight.min(), (y_start + y_end) / 2, init, ha="right", va="center")
+values.set(xlabel="weight of the first layer", ylabel="weights in a bin",
+           xlim=(1.5 * weight.min(), 1.1 * weight.max()), yticks=[0, int(top) // 50 * 50],
+           title=f"{K} values: start (open), after k-means (filled)")
+
+# %% The error of k-means, and the accuracy against the number of values
+x = 2 ** np.array(BITS)
+for init, (color, marker) in zip(INITS, SERIES):
+    style = dict(color=color, marker=marker)
+    curve(fall, np.arange(len(errors[init])), errors[init], **style, ms=4, label=f"{init} start")
+    curve(hit, x, before[init], **style, linestyle=":", mfc="white", ms=7)
+    curve(hit, x, after[init], **style, ms=7, label=f"{init} start")
+fall.set(yscale="log", xlabel="moves of the values", ylabel="squared error / variance",
+         title="The error of k-means never rises")
+fall.legend()
+reference(hit, full, "32-bit weights")
+hit.set(xscale="log", xlabel="values per layer", ylabel="test accuracy in %",
+        title=f"Mean of {REPEATS} networks: values trained (filled), not (open)")
+hit.set_xticks(x, x)
+hit.minorticks_off()
+hit.legend(loc="lower right")
 demo.finish(figure)

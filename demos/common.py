@@ -126,11 +126,22 @@ class Demo:
         """Report `value` beside the bound that is expected of it, as in `claim`; no run fails."""
         self.claims.append(judged("finding", "finding", text, value, bound))
 
-    def finish(self, figure):
-        """Save <stem>.png and <stem>.json, print laws and findings; exit with 1 if a law fails."""
+    def save(self, figure, name, **settings):
+        """Save a figure, or a part of it, as <name>.png."""
         image = io.BytesIO()
-        figure.savefig(image, format="png")
-        write(self.out / f"{self.stem}.png", image.getvalue())
+        figure.savefig(image, format="png", **settings)
+        write(self.out / f"{name}.png", image.getvalue())
+
+    def finish(self, figure, small=None):
+        """Save <stem>.png and <stem>.json, print laws and findings; exit with 1 if a law fails.
+
+        `small` is an axes of the figure that is also saved alone, as <stem>-small.png.
+        """
+        self.save(figure, self.stem)
+        if small is not None:
+            inches = figure.dpi_scale_trans.inverted()
+            box = small.get_tightbbox(figure.canvas.get_renderer()).transformed(inches)
+            self.save(figure, f"{self.stem}-small", bbox_inches=box.padded(0.1), dpi=75)
         titles = [figure.get_suptitle()] + [ax.get_title("left") for ax in figure.axes]
         seconds = time.perf_counter() - self.begun
         result = {

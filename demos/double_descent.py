@@ -196,4 +196,4 @@ right.text(36, 0.1, f"few strong features\n$\\beta_j^2 \\propto j^{{-{FAST}}}$",
 saved = 100 - 100 * mean["weak"][-1] / first["weak"]
 right.set(ylim=(0, 2.5), title=f"A truth of {D} features, strong ones first: if most are weak,\n"
           f"all {D} have {saved:.0f} % less error than the best p < n")
-demo.finish(figure)
+demo.finish(figure, small=left)

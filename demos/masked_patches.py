@@ -156,9 +156,10 @@ left, right = figure.subfigures(1, 2, width_ratios=[1.6, 1])
 rows = {"seen": pictures("seen"), "auto-\nencoder": pictures("autoencoder"),
         "similar\nimages": pictures("similar images"),
         "truth": X_test[:EXAMPLES].reshape(-1, 8, 8)}
-sheet(left.subplots(), rows, title="Test images, never seen in training")
+examples = left.subplots()
+sheet(examples, rows, title="Test images, never seen in training")
 upper, lower = right.subplots(2, 1)
 bars(upper, errors, title="Error on hidden pixels", xlabel="mean squared error, ink in 0..1")
 scores(lower, 10 * np.array(PER_CLASS), accuracies, xlabel="labels",
        title="A linear probe on few labels")
-demo.finish(figure)
+demo.finish(figure, small=examples)

@@ -165,4 +165,4 @@ sheet(right, {f"{6 * i + 1} to {6 * i + 6}": units for i, units in enumerate(rea
       high=limit, cmap="PuOr", missing="0.75",
       title=f"First layer: {n_read} of 64 pixels are read. Its busiest units\n(orange: negative, "
             "purple: positive, white: zero)")
-demo.finish(figure)
+demo.finish(figure, small=left)

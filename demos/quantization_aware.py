@@ -190,4 +190,4 @@ way.legend(loc="best", fontsize=10)
 scores(hit, np.array(BITS), {"rounded after training": rounded} | hits, xlabel="bits",
        title=f"Accuracy of {RUNS} networks", ylim=(None, 102))
 reference(hit, 100 * full.mean(), "float32")
-demo.finish(figure)
+demo.finish(figure, small=hit)

@@ -143,4 +143,4 @@ curve(right, range(1, EPOCHS + 1), loss, color=BLUE)
 reference(right, CHANCE, "chance, ln(2B $-$ 1)", x=0.4)
 right.set(xlabel="epoch", ylabel="NT-Xent in nats", xlim=(0, EPOCHS), ylim=(None, CHANCE + 0.15),
           title="A loss near chance is not a failure")
-demo.finish(figure)
+demo.finish(figure, small=left)

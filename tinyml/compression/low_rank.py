@@ -63,7 +63,7 @@ def truncated_svd(weight, rank, *, covariance=None):
     if covariance is not None:
         return _weighted_svd(weight, rank, covariance)
     U, s, Vh = np.linalg.svd(weight, full_matrices=False)
-    root = np.sqrt(s[:rank])
+    root = np.sqrt(s[:rank])    # W ~ U diag(s) V', each factor gets a root of s
     return U[:, :rank] * root, Vh[:rank].T * root    # notes 10.2.3, low rank
 
 
@@ -108,6 +108,7 @@ def break_even(m, n):
     -------
     float
     """
+    # the r with r (m + n) = m n
     return m * n / (m + n)    # notes 10.2.3, cost
 
 

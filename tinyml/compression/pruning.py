@@ -183,9 +183,9 @@ def pruned_loss(model, *batch, masks, loss_of=cross_entropy_of):
     """
     theta = _parameters(model)
     _check_masks("pruned_loss", theta, masks)
-    pruned = {theta[path]: theta[path] * m for path, m in masks.items()}
+    pruned = {theta[i]: theta[i] * m for i, m in masks.items()}    # notes 10.2.1, pruned loss
     with replaced(model, pruned):
-        return loss_of(model, *batch)    # notes 10.2.1, pruned loss
+        return loss_of(model, *batch)    # L(theta * m)
 
 
 def prunable_weights(model):

@@ -106,7 +106,7 @@ def quantized_loss(model, *batch, Q, loss_of=cross_entropy_of):
     Tensor, shape ()
     """
     quantized = {theta: Q(theta) for theta in weights(model).values()}
-    with replaced(model, quantized):
+    with replaced(model, quantized):    # l(f(x; Q(theta)), y)
         return loss_of(model, *batch)    # notes 10.2.2, quantization-aware forward
 
 

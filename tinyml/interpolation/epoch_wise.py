@@ -105,6 +105,7 @@ def training_risk(X, y, beta_t):
     -------
     ndarray, shape (...)
     """
+    # a row of beta_t is one estimate, so beta_t @ X.T holds X beta_t
     return np.mean((beta_t @ X.T - y) ** 2, axis=-1)    # notes 10.1.3, training risk
 
 
@@ -131,6 +132,8 @@ def excess_risk(beta_t, beta, *, scales):
 def population_risk(beta_t, beta, *, scales, sigma2):
     """The expected squared error on new data: R_test(t) = E (x'beta_t - y)^2.
 
+        R_test(t) = E (x'beta_t - x'beta)^2 + sigma2
+
     The noise of the new y adds its variance to the excess risk (MATH5836 week 10, section 10.1.3).
 
     Parameters
@@ -154,7 +157,7 @@ class TurningPoints(NamedTuple):
 
 @checked
 def turning_points(train, test, *, tolerance=0.0):
-    """Where the test risk has its first minimum, and where the model begins to interpolate.
+    """The epoch of the lowest test risk before interpolation, and the epoch where it begins.
 
         t_int = the first t with R_train(t) <= tolerance
         t_min = the t <= t_int at which R_test(t) is smallest
@@ -178,8 +181,8 @@ def turning_points(train, test, *, tolerance=0.0):
     interpolating = np.flatnonzero(train <= tolerance)
     t_int = int(interpolating[0]) if len(interpolating) else None
     before = test if t_int is None else test[:t_int + 1]
-    t_min = int(before.argmin())
-    return TurningPoints(t_min, t_int)    # notes 10.1.3, t_min and t_int
+    t_min = int(before.argmin())    # notes 10.1.3, t_min and t_int
+    return TurningPoints(t_min, t_int)
 
 
 @checked

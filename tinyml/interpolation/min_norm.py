@@ -176,6 +176,7 @@ def min_norm(X, y):
     ndarray, shape (p,) or (p, k); zeros for n = 0
     """
     U, s, Vh = svd(X)
+    # V diag(1 / s): column i of V is divided by s_i
     return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm
 
 
@@ -287,7 +288,7 @@ def gradient_descent(X, y, *, lr, n_steps, beta0=None):
         beta = Tensor(iterates[-1], requires_grad=True)
         loss = 0.5 * ((X @ beta - y) ** 2).sum()
         loss.backward()                                   # beta.grad = X'(X beta - y)
-        iterates.append(iterates[-1] - lr * beta.grad)    # notes 10.1.2, gradient descent
+        iterates.append(beta.data - lr * beta.grad)       # notes 10.1.2, gradient descent
     return np.stack(iterates)
 
 

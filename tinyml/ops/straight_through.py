@@ -13,6 +13,7 @@ from tinyml.tensor import primitive
 @primitive
 def round_ste(x):
     """The nearest integer, ties to even; backward the identity."""
+    # forward: round; backward: the gradient g passes unchanged
     return np.round(x), (lambda g: g,)    # notes 10.2.2, straight-through
 
 

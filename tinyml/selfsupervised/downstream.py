@@ -66,6 +66,7 @@ def extract_features(encoder, X, *, unit_length=False, batch_size=1024):
     -------
     ndarray, shape (n, d), in the dtype of the encoder
     """
+    # z_i = f(x_i), with f frozen
     z = predict(encoder, X, batch_size=batch_size)    # notes 10.3, features
     z = z.reshape(len(z), -1)
     if not np.isfinite(z).all():
@@ -116,6 +117,7 @@ def linear_probe(features, labels, *, l2=1e-4, tolerance=1e-6, max_iter=10_000):
         penalty = l2 / 2 * (head.weight ** 2).sum()
         return F.cross_entropy(head(z), labels) + penalty    # notes 10.3, task head
 
+    # the minimum over phi, the weight and bias of g = head
     minimize(objective, head.parameters(), tolerance=tolerance, max_iter=max_iter)
     b = head.bias.data - head.weight.data @ mean
     head.bias.data = b - b.mean()

@@ -55,8 +55,10 @@ class TokenTransformer(Module):
         return self.norm(self.blocks(h))
 
     def forward(self, tokens):
+        """The logits of x^ at every position, shape (B, t, V)."""
         z = self.encode(tokens)    # notes 10.3.1, encode
-        return self.head(z)        # notes 10.3.1, reconstruct
+        x_hat = self.head(z)       # notes 10.3.1, reconstruct
+        return x_hat
 
 
 @checked

@@ -233,7 +233,8 @@ def masked_loss(prediction, target, mask, *, loss_fn):
         L = loss_fn(x^_M, x_M),      so  dL/dx^_i = 0  for  i not in M
 
     (MATH5836 week 10, section 10.3.1, step 5.) Use `cross_entropy` for tokens, `mse_loss` for
-    pixels and sensors. Both take the mean over M.
+    pixels and sensors. Both take the mean over M. From the indices of `mask_input`:
+    ``mask = np.zeros(n, bool)``, then ``mask[mask_indices] = True``.
 
     Parameters
     ----------
@@ -252,4 +253,5 @@ def masked_loss(prediction, target, mask, *, loss_fn):
     if not mask.any():
         raise ValueError("masked_loss: mask must hide at least one position, got none; is the "
                          "sequence too short for the mask_ratio?")
+    # x^_M and x_M: mask is True at the positions in M
     return loss_fn(prediction[mask], target[mask])    # notes 10.3.1, masked loss

@@ -2,7 +2,7 @@
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake
 
 MODULE, TESTS = "tinyml.interpolation.min_norm", "test_min_norm.py"
-SHORTEST = "    U, s, Vh = svd(X)\n    return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm"
+SHORTEST = "    U, s, Vh = svd(X)\n    # V diag(1 / s): column i of V is divided by s_i\n    return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm"
 
 CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gradient descent", (
     Exercise(
@@ -72,16 +72,16 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                "The loss is half the sum of the squared residuals; its gradient is X'(X beta - y), beta.grad after "
                "loss.backward(). The result has n_steps + 1 rows, the first is beta0, in the dtype of X.",
                "beta = Tensor(iterates[-1], requires_grad=True); loss = 0.5 * ((X @ beta - y) ** 2).sum(); "
-               "loss.backward(); iterates.append(iterates[-1] - ...); at the end np.stack(iterates)"),
+               "loss.backward(); iterates.append(beta.data - ...); at the end np.stack(iterates)"),
         also=("_start gives beta_0 in the right shape and dtype, _check_step refuses an lr that does not converge: "
               "call both first, with svd(X)[1] for s.",),
         mistakes=(
             Mistake("0.5 * ((X @ beta - y) ** 2)", "((X @ beta - y) ** 2)",
                     "The loss is half the squared distance: without the half every step is twice too long."),
             Mistake("** 2).sum()", "** 2).mean()", "The loss is the sum over the samples, not their mean."),
-            Mistake("iterates[-1] - lr * beta.grad", "iterates[-1] + lr * beta.grad",
+            Mistake("beta.data - lr * beta.grad", "beta.data + lr * beta.grad",
                     "The sign: descent goes against the gradient."),
-            Mistake("iterates[-1] - lr * beta.grad", "beta0 - lr * beta.grad",
+            Mistake("beta.data - lr * beta.grad", "beta0 - lr * beta.grad",
                     "Each step starts from the last iterate, not from beta_0."),
             Mistake("np.stack(iterates)", "np.stack(iterates[1:])",
                     "The start beta_0 is the first of the n_steps + 1 iterates."),

@@ -179,4 +179,4 @@ ax.set(xscale="log", yscale="log", ylim=(1e-4, 500), xlabel="number of coefficie
 ticks = [1, 2, 5, n, 30, 100, 600]
 ax.set_xticks(ticks, ["n" if p == n else str(p) for p in ticks])
 ax.minorticks_off()
-demo.finish(figure)
+demo.finish(figure, small=ax)

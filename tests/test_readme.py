@@ -55,3 +55,12 @@ def test_the_tests_that_contributors_are_told_about_exist():
     assert len(named) >= 12
     for file, test in named:
         assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file}::{test}"
+
+
+def test_the_pictures_of_the_readme_are_made_by_demos():
+    pictures = re.findall(r'<a href="demos/(\w+)\.py"><img src="demos/pictures/(\w+)\.png"', README)
+    assert len(pictures) == 6
+    for demo, picture in pictures:
+        source = (ROOT / "demos" / f"{demo}.py").read_text(encoding="utf-8")
+        assert demo == picture and "demo.finish(figure, small=" in source
+        assert (ROOT / "demos" / "pictures" / f"{picture}.png").exists()

@@ -127,14 +127,18 @@ for name, setting in settings.items():
         cooled = np.median(copies, axis=0)    # (len(COOL_AT),)
 
 
-# %% The turns of the smoothed median curve, and the first epoch without a training error
+# %% Curves of errors are smoothed by a running median
 def smooth(errors):
-    """The running median over SMOOTH epochs; the window is shorter, but centred, at the ends."""
-    n, half = len(errors), SMOOTH // 2
-    reach = [min(half, i, n - 1 - i) for i in range(n)]
-    return np.array([np.median(errors[i - r:i + r + 1]) for i, r in enumerate(reach)])
+    """The median over SMOOTH epochs; the window is shorter, but centred, at the ends."""
+    last = len(errors) - 1
+    medians = []
+    for i in range(len(errors)):
+        reach = min(SMOOTH // 2, i, last - i)
+        medians.append(np.median(errors[i - reach:i + reach + 1]))
+    return np.array(medians)
 
 
+# %% The turns of the smoothed median curve, and the first epoch without a training error
 class Turns(NamedTuple):
     low: int          # epoch of the lowest test error
     bottom: float     # that error

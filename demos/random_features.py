@@ -1,4 +1,4 @@
-"""Does a model of images get worse, and then better, as its width passes the number of images?
+"""Does a model of real images get worse, then better, as its width passes the number of images?
 
 Minimum-norm least squares on random Fourier features of handwritten digits: the experiment of
 Belkin, Hsu, Ma and Mandal 2019 (figure 10.2 of MATH5836 week 10), who used 10,000 images of MNIST.

@@ -219,7 +219,7 @@ def test_a_shared_weight_stays_shared_and_a_computed_one_is_left_alone():
 ERRORS = {
     "choose_qparams: low must be <= high, got 1.0 and 0.0":
         lambda: choose_qparams(1, 0, bits=8, symmetric=True),
-    "choose_qparams: high must be array_like of float64, shape (*S) with *S = (1,), got shape (2,)":
+    "choose_qparams: high must be array_like of float64, shape (*axes) with *axes = (1,), got shape (2,)":
         lambda: choose_qparams([1], [2, 3], bits=8, symmetric=True),
     "choose_qparams: bits must be at least 2 for symmetric codes, got 1":
         lambda: choose_qparams(0, 1, bits=1, symmetric=True),

@@ -5,14 +5,15 @@ more: this 2 looks a little like a 3, and not at all like a 7. How can a small n
 student, learn that?
 
 Idea: the teacher's logits z_t, divided by a temperature T > 1, give probabilities p_t in which
-the small ones are large enough to matter. The student is trained on them at the same temperature,
-and on the labels y:
+even the unlikely classes get a visible probability. The student is trained on them at the same
+temperature, and on the labels y:
 
     L = (1 - alpha) CE(y, softmax(z_s)) + alpha T^2 KL(p_t || p_s),      p = softmax(z / T)
 
-For one sample the gradient of T^2 KL in z_s is T (p_s - p_t). With the factor T^2 it has the same
-scale at every T: as T grows, it tends to (z_s - z_t) / C for centred logits, and distillation
-becomes regression on logits. The soft part needs no labels, so any image will do.
+For one sample the gradient of T^2 KL with respect to z_s is T (p_s - p_t). With the factor T^2 its
+scale stays nearly the same for large T: as T grows, it tends to (z_s - z_t) / C, if the logits of
+each sample have mean 0. Distillation then becomes regression on logits. The soft part needs no
+labels, so any image will do.
 
 Sources: Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural network (section
 2: the loss; 2.1: large T; 3: the omitted digit and its bias); MATH5836 week 10, section
@@ -66,14 +67,15 @@ def distillation_loss(student_logits, teacher_logits, target=None, *, temperatur
         p_t = softmax(z_t / T),    p_s = softmax(z_s / T),    KL(p || q) = sum_c p_c ln(p_c / q_c)
 
     (MATH5836 week 10, section 10.2.4; Hinton et al. 2015, section 2.) No gradient flows to the
-    teacher. In z_s the soft part has the gradient alpha T (p_s - p_t) / N.
+    teacher. The gradient of the soft part with respect to z_s is alpha T (p_s - p_t) / N, with N
+    the number of samples.
 
     Parameters
     ----------
-    student_logits : Tensor, shape (*N, C), C >= 1, z_s of one or more axes of samples
+    student_logits : Tensor, shape (*N, C), C >= 1, z_s; *N stands for one or more sample axes
     teacher_logits : array_like of float64, shape (*N, C), z_t
-    target : ndarray, shape (*N) or (*N, C), or None; labels in 0..C-1, or probabilities, with None
-        only for alpha = 1
+    target : ndarray, shape (*N) or (*N, C), or None; labels in 0..C-1, or probabilities; None is
+        allowed only if alpha = 1
     temperature : float in [1e-4, 10000], T
     alpha : float in [0, 1], the weight of the teacher
 
@@ -120,11 +122,12 @@ def distill(student, teacher, X, y=None, *, temperature, alpha, rng, augment=Non
 
     Parameters
     ----------
-    student : Module, with logits of shape (n, ..., C); it is trained, and in evaluation mode
-        afterwards
+    student : Module, with logits of shape (n, ..., C); it is trained in place, and left in
+        evaluation mode
     teacher : Module, with logits of the same shape
     X : ndarray, shape (n, ...), n >= 1, inputs for both
-    y : ndarray, shape (n, ...), or None; labels or probabilities, with None only for alpha = 1
+    y : ndarray, shape (n, ...), or None; labels or probabilities; None is allowed only if
+        alpha = 1
     temperature : float in [1e-4, 10000], T
     alpha : float in [0, 1], the weight of the teacher
     rng : numpy.random.Generator, draws the order of the samples, and augmentations
@@ -182,7 +185,7 @@ def solve_bias(logits, class_index, *, share):
     """
     rivals = np.delete(logits, class_index, axis=1).max(axis=1)
     margins = np.sort(rivals - logits[:, class_index])
-    smallest, largest = margins[0] - 2, margins[-1] + 2    # half-way to them is 1 beyond
+    smallest, largest = margins[0] - 2, margins[-1] + 2    # 2 away: the midpoint is 1 away
     bounds = [smallest, *margins, largest]                 # bounds[k] is the k-th smallest margin
     k = round(share * len(margins))
     return float(bounds[k] + bounds[k + 1]) / 2
@@ -192,17 +195,17 @@ def solve_bias(logits, class_index, *, share):
 def shift_bias(model, class_index, by):
     """A copy of the model that adds a number to the logit of one class, in its last bias.
 
-    A last layer that stands at other places too stays as it is there.
+    If the last layer is used elsewhere in the model too, those other uses do not change.
 
     Parameters
     ----------
     model : Module, with the last layer a Linear that has a bias, alone or in a Sequential
-    class_index : int >= 0, with a class of that layer
+    class_index : int >= 0, smaller than the number of outputs of that layer
     by : float
 
     Returns
     -------
-    Module of the class of model, with arrays of its own
+    Module of the class of model, which shares no arrays with model
     """
     shifted = last = copy.deepcopy(model)
     while is_chain(last) and len(last):

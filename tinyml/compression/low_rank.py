@@ -1,7 +1,7 @@
 """Low rank: a weight matrix as the product of two thin ones.
 
-Problem: a layer with W of shape (m, n) takes m n multiplications. Are that many numbers
-independent?
+Problem: the W of a layer, of shape (m, n), has m n numbers, and each costs one multiplication.
+Could fewer numbers describe almost the same W?
 
 Idea: cut the singular value decomposition W = sum_i s_i u_i v_i' after r terms (' transposes):
 
@@ -9,13 +9,15 @@ Idea: cut the singular value decomposition W = sum_i s_i u_i v_i' after r terms 
 
 No matrix of rank r is nearer: ||W - U V'||_F^2 = s_{r+1}^2 + s_{r+2}^2 + ... (Eckart and Young
 1936). The layer becomes two, first V', then U, and costs r (m + n) multiplications, which is less
-if r < m n / (m + n). To minimise the error of the outputs for inputs X (N, n) instead, take the
-SVD of W R with R R' = X'X / N.
+if r < m n / (m + n).
+
+To minimise the error of the outputs for inputs X (N, n) instead, take the SVD of W R with
+R R' = X'X / N, and project W on its first r left singular vectors: W ~ U_r U_r' W.
 
 A convolution with filters W (O, C, kh, kw) is a matrix in two ways:
 
-    rows C kh, columns O kw    kh x 1 filters into r channels, then 1 x kw filters out of them
-    rows O, columns C kh kw    kh x kw filters into r channels, then 1 x 1 filters
+    rows C kh, columns O kw    first kh x 1 filters, C -> r channels; then 1 x kw filters, r -> O
+    rows O, columns C kh kw    first kh x kw filters, C -> r channels; then 1 x 1 filters, r -> O
 
 Sources: MATH5836 week 10, section 10.2.3; Denton, Zaremba, Bruna, LeCun and Fergus 2014,
 Exploiting linear structure within convolutional networks for efficient evaluation; Tai, Xiao,
@@ -35,7 +37,7 @@ from tinyml.nn import Conv1d, Parameter, Sequential
 
 @checked
 def truncated_svd(weight, rank, *, covariance=None):
-    """U and V with U V' the matrix of rank r nearest to W, and U'U = V'V.
+    """Factors U and V: U V' is the rank-r matrix nearest to W, scaled so that U'U = V'V.
 
         minimise ||W - U V'||_F,      or  ||(W - U V') R||_F  with R R' = covariance
 
@@ -80,8 +82,8 @@ def _weighted_svd(W, rank, covariance):
 def covariance_root(covariance):
     """R with R R' = covariance.
 
-    Eigenvalues below 1e-12 of the largest are raised to it: in directions that no input has,
-    ||W - U V'||_F then decides.
+    Eigenvalues below 1e-12 times the largest are raised to that value. So in directions where the
+    inputs are 0, the plain error ||W - U V'||_F decides.
     """
     eigenvalues, Q = np.linalg.eigh(covariance)
     largest = eigenvalues.max(initial=0)
@@ -176,12 +178,12 @@ def factorize_linear(layer, rank, *, covariance=None):
 def factorize_conv(layer, rank, *, method="separable"):
     """Two Conv2d layers in place of one; the product of their filters has the least squared error.
 
-        "separable"    kh x 1, C -> r, then 1 x kw, r -> O:    W[o,c,i,j] ~ sum_r H[o,r,j] V[r,c,i]
-        "channel"      kh x kw, C -> r, then 1 x 1, r -> O:    W[o,c,i,j] ~ sum_r U[o,r] V[r,c,i,j]
+        "separable"    kh x 1, C -> r, then 1 x kw, r -> O:    W[o,c,i,j] ~ sum_q H[o,q,j] V[q,c,i]
+        "channel"      kh x kw, C -> r, then 1 x 1, r -> O:    W[o,c,i,j] ~ sum_q U[o,q] V[q,c,i,j]
 
-    (Tai et al. 2016, equation 4; Denton et al. 2014.) "separable" strides and pads vertically in
-    the first and horizontally in the second, "channel" does all in the first. Only the second has
-    the bias.
+    The sums run over the r channels q between the layers (Tai et al. 2016, equation 4; Denton et
+    al. 2014). "separable": the first layer has the vertical stride and padding, the second the
+    horizontal. "channel": the first layer has all of both. The bias is in the second layer.
 
     Parameters
     ----------
@@ -217,10 +219,11 @@ def factorize_conv(layer, rank, *, method="separable"):
 def factorize_conv1d(layer, rank):
     """Two Conv1d layers in place of one: kernel k, C -> r, then kernel 1, r -> O.
 
-        W[o,c,i] ~ sum_r U[o,r] V[r,c,i]
+        W[o,c,i] ~ sum_q U[o,q] V[q,c,i]
 
-    The first strides and pads, the second has the bias. "separable" and "channel" of
-    `factorize_conv` are the same for a series.
+    The first layer has the stride and the padding, the second the bias. "separable" and "channel"
+    of `factorize_conv` would give the same two layers here, because there is only one spatial
+    axis.
 
     Parameters
     ----------

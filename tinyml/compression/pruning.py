@@ -9,12 +9,12 @@ Idea: a mask m in {0, 1}^d chooses the weights that stay:
 There are too many masks to try. A cheap choice is surprisingly good: keep the k weights that are
 largest in magnitude, and train these on. After every step theta is projected back to theta * m:
 otherwise the next gradient, or momentum, would move a pruned weight away from 0. Pruning in
-rounds with training between them, fast at first and then ever slower, reaches a higher sparsity
-than one cut.
+rounds with training between them reaches a higher sparsity than one cut. The first rounds prune
+many weights, and each later one fewer.
 
-The weights of a model are all its parameters with two or more axes, except in norms; see
-`tinyml.nn.weights`. A mask alone saves no byte and no millisecond: see `storage` for the bytes,
-`sparse` for the milliseconds.
+The weights of a model are all its parameters with two or more axes, except those of norms; see
+`tinyml.nn.weights`. A mask saves neither memory nor time by itself: `coding.storage` counts the
+bytes of a file, `sparse` makes products faster.
 
 Sources: MATH5836 week 10, section 10.2.1; Han, Pool, Tran and Dally 2015, Learning both
 weights and connections for efficient neural networks; Zhu and Gupta 2017, To prune, or not to
@@ -135,7 +135,7 @@ def random_mask(shape, *, amount, rng):
 
 @checked
 def cubic_sparsity(t, *, final, t_end, t_start=0.0, initial=0.0):
-    """The fraction pruned at step t: fast at first, then ever slower.
+    """The fraction pruned at step t: it grows fast in the first steps, and less in each later one.
 
         s_t = s_f + (s_i - s_f) (1 - (t - t_0) / (t_end - t_0))^3
 
@@ -167,8 +167,8 @@ def cubic_sparsity(t, *, final, t_end, t_start=0.0, initial=0.0):
 def pruned_loss(model, *batch, masks, loss_of=cross_entropy_of):
     """The loss of a model whose weights are theta * m: L(theta * m).
 
-    The model keeps its weights theta. A pruned one has no gradient (MATH5836 week 10, section
-    10.2.1).
+    The model keeps its weights theta. The gradient of a pruned weight is 0 (MATH5836 week 10,
+    section 10.2.1).
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def pruned_loss(model, *batch, masks, loss_of=cross_entropy_of):
 
 
 def prunable_weights(model):
-    """{path: Parameter} of the weights of a model, a shared one once.
+    """{path: Parameter} of the weights of a model; a shared weight is listed once.
 
     A model without weights raises ValueError.
     """
@@ -212,16 +212,16 @@ def _fixed(model):
 def prune(model, *, amount, method="global", rng=None):
     """Set a fraction of the weights of a model to zero, in place.
 
-    The fraction is of all weights, also of those that are zero already, which stay zero. So
-    steps of 0.5 and 0.6 leave 0.6 pruned. A weight that is computed from codes is left as it
-    is, with a warning.
+    The fraction counts weights that are already zero, and these stay zero. So amount 0.5, then
+    amount 0.6, leaves 60% zeros, not 80%. A weight that is computed from codes is left as it is,
+    with a warning.
 
     Parameters
     ----------
     model : Module, with weights that are finite
     amount : float in [0, 1), fraction to prune
-    method : "global", "layer" or "random"; the smallest of all layers, of each layer, or any of
-        each layer
+    method : "global", "layer" or "random"; "global" prunes the smallest weights over all layers
+        together, "layer" the smallest in each layer, "random" random ones in each layer
     rng : numpy.random.Generator, or None; for method "random"
 
     Returns
@@ -270,7 +270,7 @@ def apply_masks(model, masks):
 
 
 def _parameters(model):
-    """{path: Parameter}, one that layers share under each of its paths."""
+    """{path: Parameter}; a shared parameter appears under each of its paths."""
     return {path: tensor for path, tensor in model._named_tensors()
             if isinstance(tensor, Parameter)}
 
@@ -289,7 +289,8 @@ def _check_masks(function, parameters, masks):
 def _mask(parameters, masks):
     for path, mask in masks.items():
         theta = parameters[path].data
-        parameters[path].data = np.where(mask, theta, theta.dtype.type(0))    # no -0
+        # theta * mask would give -0.0 for a negative theta
+        parameters[path].data = np.where(mask, theta, theta.dtype.type(0))
 
 
 @checked

@@ -3,16 +3,17 @@
 Problem: 32 bits per weight are more than a network needs. Which integers stand for which
 numbers, and how many bits are enough?
 
-The notes begin with codes q = round(theta / Delta) in 0 ... K - 1, Delta = max |theta| / K
-(`notes_codes`). This breaks: a negative weight has no code, and the largest has code K. Two
-repairs:
+The lecture notes (MATH5836) begin with codes q = round(theta / Delta) in 0 ... K - 1, with
+Delta = max |theta| / K (`notes_codes`). This breaks: a negative weight has no code, and the
+largest has code K. There are two repairs. A number is stored as the code q, and r is the number
+that q stands for:
 
     symmetric    q in -(2^(b-1) - 1) ... 2^(b-1) - 1,      r = S q              for weights
     affine       q in 0 ... 2^b - 1,                       r = S (q - Z)        for any range
 
-S > 0 is the step. The integer Z is the code of 0, so 0 is represented exactly: zeros, from
-padding or from ReLU, are the most common number in a network. A number inside the range moves
-by at most S / 2. A step for each output channel lets each use its own range.
+S > 0 is the step. The integer Z is the code of 0, so 0 is represented exactly: zeros are common,
+from padding and from ReLU. Rounding changes a number inside the range by at most S / 2. A step
+for each output channel lets each use its own range.
 
 Sources: MATH5836 week 10, section 10.2.2; Jacob et al. 2018, Quantization and training of
 neural networks for efficient integer-arithmetic-only inference (equation 1, sections 2.1 and
@@ -50,7 +51,7 @@ def notes_codes(theta, *, k):
     Returns
     -------
     q : ndarray of int64, the shape of theta, in -K ... K
-    delta : float, the step Delta; 1 if theta is zero
+    delta : float, the step Delta; 1 if all of theta is zero
 
     Examples
     --------
@@ -122,7 +123,8 @@ def choose_qparams(low, high, *, bits, symmetric):
 
     Parameters
     ----------
-    low, high : array_like of float64, shape (*S), with low <= high; numbers, or one per channel
+    low, high : array_like of float64, shape (*axes), with low <= high; a number, or an array
+        with one entry per channel; both of the same shape
     bits : int in 1..16, with at least 2 for symmetric codes
     symmetric : bool
 
@@ -204,7 +206,8 @@ def channel_range(x, *, axis=None):
 
     Returns
     -------
-    low, high : ndarrays of the axes of x, all but `axis` of length 1; numbers if axis is None
+    low, high : ndarrays with as many axes as x; every axis except `axis` has length 1; numbers
+        if axis is None
     """
     if axis is None:
         return x.min(), x.max()
@@ -270,7 +273,7 @@ class DequantizedWeight(ComputedWeight):
 
 
 def stored(qparams, dtype):
-    """The same, with the step in the dtype of the weights, still > 0."""
+    """The qparams with their scale cast to the dtype of the weights, and kept > 0."""
     scale = np.maximum(qparams.scale, np.finfo(dtype).tiny).astype(dtype)
     return qparams._replace(scale=scale)
 
@@ -287,7 +290,8 @@ def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
     model : Module, with weights that are finite
     bits : int in 1..16, with at least 2 for symmetric codes
     symmetric : bool
-    per_channel : bool, a step for each output channel, or one for each weight
+    per_channel : bool, True for one step per output channel, False for one step for the whole
+        weight array
 
     Returns
     -------

@@ -4,12 +4,13 @@ Problem: at 2 bits, rounding the weights of a trained network ruins it. Training
 rounding would help, but its derivative is 0 almost everywhere, and nothing would be learned.
 
 Idea: keep real weights theta, compute with theta_q = Q(theta), and in the backward pass pretend
-that Q was the identity:
+that Q is the identity:
 
     min over theta of  l(f(x; Q(theta)), y),        dL/dtheta = dL/dtheta_q dQ/dtheta ~ dL/dtheta_q
 
-This is the *straight-through estimator*: the line `ops.round_ste` in ops/straight_through.py. So
-theta moves although theta_q does not, until it crosses into the next code.
+This is the *straight-through estimator*: the line `ops.round_ste` in ops/straight_through.py.
+Small steps move theta while theta_q stays the same. When theta crosses a rounding border, theta_q
+jumps to the next value.
 
 The step S can be learned too. `fake_quantize` is S round(clip(theta / S)); its derivative in S,
 with the rounding straight through, is that of LSQ (Esser et al. 2020, equation 3):
@@ -92,7 +93,7 @@ def quantized_loss(model, *batch, Q, loss_of=cross_entropy_of):
     """The loss of a model that computes with the weights Q(theta): l(f(x; Q(theta)), y).
 
     The model keeps its weights theta, and gets their gradients (MATH5836 week 10, section
-    10.2.2). `prepare` does the same for good.
+    10.2.2). `prepare` returns a model that does this in every forward pass.
 
     Parameters
     ----------
@@ -120,7 +121,8 @@ class FakeQuantizedWeight(ComputedWeight):
     ----------
     weight : Parameter, theta; channels are its axis 0
     bits, symmetric : as in `quantization.choose_qparams`
-    share : float in (0, 1], of the range that the codes span; below 1 the largest are clipped
+    share : float in (0, 1]; the codes span this fraction of the range of theta; below 1, weights
+        outside it are clipped
     gradient : "identity" or "inside", for the weights that are clipped
     """
 
@@ -151,8 +153,9 @@ class LearnedStepWeight(ComputedWeight):
     The codes are -2^(b-1) ... 2^(b-1) - 1. At first S = 2 mean|theta| / sqrt(quant_max) (section
     2.1), and 1 for a channel of zeros. The gradient of S is a sum over the N weights of its
     channel, so S would learn too fast. The paper multiplies it by factor = 1 / sqrt(N quant_max)
-    (section 2.2), which slows SGD, but not Adam. Here the parameter is `raw`, and S = factor raw:
-    Adam's steps of S are multiplied by factor, SGD's by factor^2.
+    (section 2.2). Adam ignores the scale of a gradient, so this slows SGD only. Here the
+    parameter is `raw`, and S = factor raw. A step of S is then factor times as large under Adam,
+    and factor^2 times as large under SGD (factor times in the paper).
 
     Parameters
     ----------
@@ -208,7 +211,7 @@ def prepare(model, *, bits, method="straight-through", **options):
     """A copy of the model that computes with quantized weights, ready to be trained.
 
     The weights are those of `tinyml.nn.weights`; one that is computed already stays, with a
-    warning. Make the optimizer of the copy's parameters().
+    warning. Build the optimizer from the parameters() of the copy.
 
     Parameters
     ----------

@@ -3,13 +3,15 @@
 Problem: single zeros inside a weight matrix do not make a matrix product faster. Smaller matrices
 do; but which units can a network do without?
 
-Idea: unit k of a layer writes the feature map z_k. To remove it is to set z_k = 0, which changes
+Idea: unit k of a layer computes the feature map z_k. To remove it is to set z_k = 0, which changes
 the cost C by C(z_k = 0) - C. The *oracle* computes this, one forward pass per unit. Its
 first-order Taylor expansion in z_k needs one backward pass for all units together:
 
-    |C(z_k = 0) - C|  ~  Theta_k = | 1/M sum_m dC/dz_km z_km |      m: the M positions of a map
+    |C(z_k = 0) - C|  ~  | sum_m dC/dz_km z_km |  =  M Theta_k      m: the M positions of a map
+    Theta_k = | 1/M sum_m dC/dz_km z_km |
 
-It is averaged over samples and divided by the layer's l2 norm, so that layers can be compared.
+Theta_k is averaged over samples, and divided by the l2 norm of all scores of its layer, so that
+layers can be compared.
 The units of lowest Theta are removed: rows of their weight and bias, entries of a batch norm,
 columns of the next layer. After some more training, the next few are removed.
 
@@ -79,16 +81,19 @@ def activation_scores(z):
 
 @checked
 def taylor_scores(z, d_z):
-    """The first-order change of the cost without a unit (Molchanov et al. 2016, equation 8).
+    """How much the cost changes without a unit, estimated to first order.
 
         Theta_k = 1/N sum_n | 1/M sum_m dC_n/dz_nkm z_nkm |
 
-    Products of one sample may cancel within a feature map; those of different samples may not.
+    (Molchanov et al. 2016, equation 8.) It is the estimated size of the change, divided by M.
+    Products of one sample may cancel within a feature map. Those of different samples cannot,
+    because the absolute value is taken per sample.
 
     Parameters
     ----------
     z : array_like, shape (N, units, *positions), not empty, feature maps of N samples
-    d_z : array_like, shape (N, units, *positions), gradients in z of each sample's own cost C_n
+    d_z : array_like, shape (N, units, *positions), gradients of each sample's own cost C_n with
+        respect to z
 
     Returns
     -------
@@ -124,14 +129,14 @@ def normalized(scores):
 
 @checked
 def units_to_keep(scores, k):
-    """Masks of the units that stay if the k units of lowest score go, over all layers together.
+    """Masks that remove the k units with the lowest scores, chosen over all layers together.
 
-    The last unit that is left in a layer never goes.
+    Every layer keeps at least one unit.
 
     Parameters
     ----------
     scores : dict of layer to array_like, with a real score for each unit
-    k : int >= 0, with at least one unit left in each layer
+    k : int >= 0, the number of units to remove; at most (all units) - (layers)
 
     Returns
     -------
@@ -267,8 +272,8 @@ def unit_scores(model, X, y, *, criterion):
 def mask_units(model, keep):
     """A copy of the model, of the same shapes, in which z_k = 0 for the units that are not kept.
 
-    Their weights, biases and batch norm entries are set to 0. A module that stands at other
-    positions too stays as it is there.
+    Their weights, biases and batch norm entries are set to 0. If the same module is used at other
+    positions too, it is changed only here.
 
     Parameters
     ----------
@@ -292,9 +297,9 @@ def mask_units(model, keep):
 def remove_units(model, keep):
     """A smaller model without the units that are not kept; it computes what `mask_units` computes.
 
-    The layer and its batch norm lose rows, the next layer loses the columns that read them:
-    H W columns for each unit behind a Flatten. A layer that stands at other positions too keeps
-    its size there.
+    The layer and its batch norm lose rows. The next layer loses the columns that take the removed
+    units as input; after a Flatten that is H W columns per unit. If the same module is used at
+    other positions too, it is changed only here.
 
     Parameters
     ----------
@@ -302,7 +307,8 @@ def remove_units(model, keep):
 
     Returns
     -------
-    Sequential of the same layers, smaller, in the mode of the model, with arrays of its own
+    Sequential of the same layers, smaller, in the mode of the model, which shares no arrays with
+        model
     """
     small = copy.deepcopy(model)
     for layer, (units, kept) in checked_masks("remove_units", model, keep).items():

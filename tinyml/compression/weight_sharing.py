@@ -1,19 +1,21 @@
 """Weight sharing: a few values for all weights of a layer, and a small number for each weight.
 
-Problem: 32 bits hold more of a weight than the network needs. Rounding to a grid spends levels
-where no weights are.
+Problem: 32 bits per weight are more precise than a network needs. A uniform grid wastes levels
+where there are no weights.
 
 Idea: let the weights choose the levels. k-means divides them among k centroids so that
 
     sum_i (w_i - c_(a_i))^2,    a_i the code of weight i    (Han et al. 2016, equation 2)
 
-is small, and the layer is stored as its k centroids (the codebook) and log2 k bits per weight.
+is small, and the layer is stored as its k centroids (the codebook) and a code for each weight.
 The network is then trained on: a centroid is one parameter in many places, so its gradient is
 the sum over them,
 
     dL/dc_j = sum over i with a_i = j of dL/dw_i            (equation 3)
 
-Weights that pruning set to 0 stay exactly 0: they have the code 0 and no centroid.
+Weights that pruning set to 0 stay exactly 0, without a centroid. They need a code too: k + 1
+codes, log2(k + 1) bits per weight. So codes are 0 ... k - 1 for the centroids alone (`assign`),
+but in a layer 0 stands for zero, and 1 ... k for the centroids (`lookup`).
 
 Sources: MATH5836 week 10, section 10.2.2 (low-precision codes for weights); Han, Mao and Dally
 2016, Deep Compression, section 3; Lloyd 1982, Least squares quantization in PCM, for the two
@@ -68,7 +70,7 @@ def _check_draw(values, k, rng):
 
 @checked
 def assign(values, centroids):
-    """The code of each value: its nearest centroid; ties go to the smaller one.
+    """The code of each value: its nearest centroid; a value half-way goes to the smaller one.
 
         a_i = argmin_j |w_i - c_j|
 
@@ -99,8 +101,9 @@ def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
 
         a_i = argmin_j |w_i - c_j|,      c_j = mean of the w_i with a_i = j
 
-    A centroid without values stays. Neither step raises the sum of squares, so the iteration ends:
-    when no code changes any more, or after max_iter moves.
+    A centroid without values stays. Neither step raises the sum of squares, and there are finitely
+    many assignments. So the iteration ends: when no code changes any more, or after max_iter
+    moves.
 
     Parameters
     ----------
@@ -151,10 +154,10 @@ def means(values, codes, centroids):
 
 
 def fast_kmeans(values, k, *, init="linear", rng=None, max_iter=300):
-    """The centroids of `kmeans`, about nine times as fast: sharing a layer takes seconds
-    otherwise.
+    """The centroids of `kmeans`, about nine times as fast; with `kmeans`, a large layer would take
+    seconds.
 
-    Of sorted values each group is a contiguous slice, and its sum is a difference of two prefix
+    After sorting, each group is a contiguous slice, and its sum is a difference of two prefix
     sums.
     """
     values = np.sort(np.asarray(values, np.float64), axis=None)
@@ -196,7 +199,7 @@ def lookup(codebook, *, codes):
 
 
 class SharedWeight(ComputedWeight):
-    """A weight of few distinct values: in a layer it takes the place of the weight (`lookup`).
+    """A module that replaces a layer's weight, and computes one of few distinct values (`lookup`).
 
     Parameters
     ----------
@@ -261,11 +264,11 @@ def _shared(weight, *, k, init, rng):
 
 @checked
 def share_weights(model, *, bits, init="linear", rng=None):
-    """Put a `SharedWeight` of 2^bits values in the place of every weight of a model.
+    """Replace every weight of a model by a `SharedWeight` of at most 2^bits values besides 0.
 
-    Make a new optimizer of model.parameters() afterwards: what it trains are the codebooks. A
-    weight that two layers share stays shared. A weight that is computed already is left, with a
-    warning.
+    The model is changed in place. Build a new optimizer from model.parameters() afterwards: it
+    trains the codebooks instead of the weights, and biases and norms as before. A weight that two
+    layers share stays shared. A weight that is computed already is left, with a warning.
 
     Parameters
     ----------
@@ -288,9 +291,11 @@ def share_weights(model, *, bits, init="linear", rng=None):
 
 @checked
 def share_biases(model, *, bits, init="linear", rng=None):
-    """Move the entries of every other parameter, such as a bias, to the nearest of 2^bits values.
+    """Round each remaining parameter (biases, norms) to the nearest of its own 2^bits values.
 
-    They stay plain parameters, so this comes after all training, and saves bytes in the file only.
+    One with no more distinct values than that stays, and so does every 0. The model is changed in
+    place. They stay plain parameters, so this comes after all training, and saves bytes in the
+    file only.
 
     Parameters
     ----------

@@ -158,6 +158,7 @@ def test_a_schedule_steps_once_a_batch():
 def test_no_epochs_change_nothing():
     model, history = trained(0, epochs=0)
     assert history == [] and bits(model) == bits(network(0))
+    assert not model.training    # evaluation mode, as after any fit
 
 
 def test_tokens_train_an_embedding():

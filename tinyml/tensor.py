@@ -3,11 +3,12 @@
 Forward, a `primitive` computes y = f(x_1, ..., x_k) on arrays. It stores an edge (x_i, vjp_i) on y
 for every argument that requires a gradient, where vjp_i is the *vector-Jacobian product*
 
-    vjp_i(g) = (dy/dx_i)' g        from the gradient g = dL/dy of the result to that of x_i.
+    vjp_i(g) = (dy/dx_i)' g,       g = dL/dy.
 
-Backward, `walk` goes through the tensors from the newest to the oldest and gives to each of them
+It turns the gradient of the result into the share that x_i gets from this y. Backward, `walk` goes
+through the tensors from the newest to the oldest and gives to each of them
 
-    dL/dx = sum of vjp(dL/dy) over every y computed from x.
+    dL/dx = sum of vjp(dL/dy) over every y that has x as an argument, once for each use.
 
 This is reverse-mode differentiation (Griewank and Walther 2008, section 3.2). No topological sort
 is needed: tensors are numbered as they are made, and *an operation can only use tensors that
@@ -45,9 +46,11 @@ class Tensor(Operators, Protocols):
         To change a value, bind a new array (``p.data = p.data - lr * p.grad``): results computed
         before may still need the old one.
     grad : ndarray of the shape and dtype of data, or None
-        Read-only, for it may share memory with another gradient; bind a new one to change it.
+        Read-only, because it may share memory with another gradient; to change it, bind a new
+        array.
     op : str or None, the operation that made it; None for a *leaf*, which no operation made
-    edges : list of (Tensor, vjp), one per argument that requires a gradient
+    edges : list of (Tensor, vjp), one per argument that requires a gradient; the empty tuple
+        if none
     serial : int, larger for tensors made later
 
     Examples
@@ -68,9 +71,9 @@ class Tensor(Operators, Protocols):
         """Add dL/dx to the `grad` of every leaf x that this tensor L was computed from.
 
         The walk starts from the array `gradient`; None means 1 and needs an L of one element.
-        Gradients *accumulate*: a leaf used twice gets the sum over its uses, and for the same
-        reason a second call adds the gradients once more. So call ``optimizer.zero_grad()``, or
-        set ``x.grad = None``, before each new step.
+        Gradients *accumulate*: a leaf used twice gets the sum over its uses, and a second call
+        adds its gradients to those of the first. So call ``optimizer.zero_grad()``, or set
+        ``x.grad = None``, before each new step.
         """
         for tensor, g in walk(self, _start(self, gradient)):
             if not tensor.edges:
@@ -86,8 +89,8 @@ def walk(root, gradient):
     The walk starts from the array `gradient`, dL/d(root).
 
     For each edge (parent, vjp) of a tensor with gradient g, vjp(g) is added to the parent's
-    gradient, in the parent's shape and dtype (`_conform`). The sum is a new array, because a vjp
-    may return the very array g. If there is a `mode.watcher`, it is told of each of these parts by
+    gradient, in the parent's shape and dtype (`_conform`). The sum is never made in place, because
+    a vjp may return g itself. A `mode.watcher`, if there is one, gets each part in
     ``watcher.passed_back(tensor, parent, part)``.
     """
     grads, queue = {root: gradient}, [(-root.serial, root)]    # a heap: the newest comes out first
@@ -110,15 +113,15 @@ def walk(root, gradient):
 
 
 def primitive(f):
-    """Make a differentiable operation of a NumPy function that returns its value and its vjps.
+    """Turn a NumPy function that returns its value and its vjps into an operation on tensors.
 
     Parameters
     ----------
     f : function (*arrays, **metadata) -> (value, vjps)
         `value` is an array, `vjps` a tuple with one vjp per positional argument. A vjp may ignore
         broadcasting (see `unbroadcast`), must not write to g, and closes over arrays, never over
-        tensors. float32 stays float32. A vjp may deliberately differ from the true derivative, as
-        for rounding (`tinyml.ops.straight_through`).
+        tensors. For float32 arguments, f must return float32. A vjp may deliberately differ from
+        the true derivative, as for rounding (`tinyml.ops.straight_through`).
 
     Returns
     -------
@@ -138,7 +141,7 @@ def primitive(f):
 
     @functools.wraps(f)
     def op(*args, **metadata):
-        for x in args:
+        for x in args:    # only if some argument is not a Tensor: convert all of them once
             if not isinstance(x, Tensor):
                 args = _tensors_and_constants(args, name, may_be_none)
                 break
@@ -151,7 +154,7 @@ def primitive(f):
             raise _explained(error, name, arrays, metadata) from None
         if type(vjps) is not tuple or len(vjps) < len(args):
             raise _not_one_vjp_each(name, args, vjps)
-        y = Tensor.__new__(Tensor)
+        y = Tensor.__new__(Tensor)    # __new__: skips the checks of __init__
         y.data = value if type(value) is np.ndarray else np.asarray(value)
         y.grad, y.op, y.serial, y.edges = None, name, _next_serial(), ()
         if mode.recording:

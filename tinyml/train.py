@@ -1,4 +1,4 @@
-"""One visible training loop, and what is asked after it: the predictions and their accuracy."""
+"""One training loop, written out in full, and what follows it: predictions and their accuracy."""
 import numpy as np
 
 from tinyml import functional as F
@@ -21,7 +21,8 @@ def fit(model, *arrays, optimizer, epochs, batch_size, rng, loss_of=cross_entrop
 
         for each batch:   loss = loss_of(model, *batch);   a step of the optimizer along -grad loss
 
-    A classifier is trained by ``fit(model, X, y, ...)``. Any other training is a function: ::
+    A classifier is trained by ``fit(model, X, y, ...)``. For any other training, write the
+    function `loss_of`::
 
         def loss_of(model, x, y):    # with augmentation
             return F.cross_entropy(model(shift(x, rng)), y)
@@ -42,10 +43,11 @@ def fit(model, *arrays, optimizer, epochs, batch_size, rng, loss_of=cross_entrop
     rng : numpy.random.Generator, draws the order of the samples
     loss_of : function (model, *batch) -> scalar Tensor; a batch is some rows of each array. The
         default is cross-entropy, whose y are classes 0..C-1
-    schedule : LambdaLR, or None, of this optimizer; stepped after every batch
-    metrics : dict of str to function (model) -> float, or None; asked in evaluation mode after
-        every epoch
-    callbacks : functions (model, row), called after every epoch; one that returns True stops
+    schedule : LambdaLR, or None; of this optimizer, stepped after every batch
+    metrics : dict of str to function (model) -> float, or None; computed in evaluation mode
+        after every epoch
+    callbacks : functions (model, row), called after every epoch; if one returns True, training
+        stops after that epoch (the others are still called)
     drop_last : bool, leave out a last batch that is smaller: batch norm refuses a single row
     label : str, in front of the progress line
 
@@ -80,11 +82,12 @@ def fit(model, *arrays, optimizer, epochs, batch_size, rng, loss_of=cross_entrop
         history.append(row)
         if any([callback(model, row) for callback in callbacks]):
             break
+    model.eval()    # also after no epochs, or a callback that changed it
     return history
 
 
 def _check_fit(arrays, optimizer, schedule, batch_size, drop_last):
-    """The arrays of numbers, finite and of one length, if all else fits too."""
+    """The arrays as numbers; raises an error if they or the other arguments do not fit."""
     if not arrays:
         raise TypeError("fit: arrays must be given, got none; write fit(model, X, y, ...)")
     names = ["X", "y", *(f"arrays[{i}]" for i in range(2, len(arrays)))]
@@ -165,7 +168,7 @@ def predict(model, X, *, batch_size=1024):
 
 @checked
 def accuracy(model, X, y):
-    """The fraction of rows of X whose largest output is at the index y.
+    """The fraction of the labels in y that are the index of the model's largest output.
 
     Parameters
     ----------
@@ -180,7 +183,7 @@ def accuracy(model, X, y):
     outputs = predict(model, X)
     if outputs.ndim < 2 or outputs.shape[-1] < 2:
         raise ValueError("accuracy: the model's outputs must have shape (n, C) with C >= 2, got "
-                         f"{outputs.shape}; of one output per row write ((predict(model, X)[:, "
+                         f"{outputs.shape}; for one output per row, write ((predict(model, X)[:, "
                          "0] > 0) == y).mean()")
     if np.isnan(outputs).any():
         raise ValueError(f"accuracy: the model's outputs must be numbers, got "

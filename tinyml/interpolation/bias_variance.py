@@ -9,8 +9,11 @@ Idea: train on many training sets from one distribution. Compare the mean of the
     E (f(x) - y)^2  =  (E f(x) - f*(x))^2  +  Var f(x)  +  sigma^2,      y = f*(x) + noise
                        bias^2                 variance      noise
 
-More complex models have less bias and more variance: the U-shaped curve of the textbooks.
-Beyond the interpolation threshold the variance falls again: the second descent.
+Up to the interpolation threshold, more complex models have less bias and more variance: the
+U-shaped curve of the textbooks. Beyond it the variance falls again: the second descent.
+
+The decorator `checked` reads the section Parameters of a docstring, checks the arguments against
+it, and makes arrays of those that are array_like (`tinyml.contract`).
 
 Sources: Geman, Bienenstock and Doursat 1992, Neural networks and the bias/variance dilemma;
 MATH5836 week 10, section 10.1.1.
@@ -36,10 +39,10 @@ def bias_variance(predictions, target):
         bias^2   = mean over x of ||mean_r f_r(x) - f*(x)||^2
         variance = mean over x and r of ||f_r(x) - mean_s f_s(x)||^2
 
-    (MATH5836 week 10, section 10.1.1, with means over R training sets for expectations.) Their
-    sum is exactly the mean of ||f_r(x) - f*(x)||^2, because the variance divides by R and not
-    by R - 1. As estimates for R -> infinity, bias^2 is too large by variance / R, and the
-    variance is too small by the same amount.
+    (MATH5836 week 10, section 10.1.1, with means over R training sets in place of
+    expectations.) Their sum is exactly the mean of ||f_r(x) - f*(x)||^2, because the variance
+    divides by R and not by R - 1. As an estimate of its limit for R -> infinity, bias^2 is on
+    average too large by (true variance) / R, and the variance too small by the same amount.
 
     Parameters
     ----------
@@ -72,7 +75,8 @@ def expected_risk(predictions, target, *, sigma2):
     Parameters
     ----------
     predictions, target : as in `bias_variance`
-    sigma2 : float >= 0, variance of the noise; for several outputs, the sum of theirs
+    sigma2 : float >= 0, variance of the noise; for several outputs, the sum of their noise
+        variances
 
     Returns
     -------

@@ -13,9 +13,8 @@ Idea: with Gaussian features x ~ N(0, I) the risk of the fit X^+ y can be comput
 Near p = n the smallest singular value of X is close to 0, and X^+ amplifies the noise. With more
 features X^+ becomes smaller again: the second descent. The right amount of ridge removes the peak.
 
-Here signal = ||beta||^2, sigma2 is the variance of the noise, and all functions return the
-*excess* risk, without the noise of the new y: add sigma2 for the test error. Arguments
-broadcast.
+Here signal = ||beta||^2, sigma2 is the variance of the noise, and every risk here is the *excess*
+risk, without the noise of the new y: add sigma2 for the test error. Arguments broadcast.
 
 Sources: Hastie, Montanari, Rosset and Tibshirani 2022, Surprises in high-dimensional ridgeless
 least squares interpolation (isotropic features, optimal ridge); Belkin, Hsu and Xu 2020, Two
@@ -31,8 +30,9 @@ from tinyml.contract import checked
 def min_norm_bias(n_samples, n_features, *, signal):
     """The squared bias of X^+ y: signal * (1 - n/p) for p > n, and 0 for p <= n.
 
-    X^+ X projects on n of the p directions and none of them is special, so E ||(I - X^+ X)
-    beta||^2 is (p - n) / p of ||beta||^2. Exact for every n and p (Belkin, Hsu and Xu 2020).
+    For p > n, X^+ X projects onto a uniformly random subspace of dimension n, so on average
+    ||(I - X^+ X) beta||^2 is (p - n) / p of ||beta||^2. Exact for every n and p (Belkin, Hsu and
+    Xu 2020).
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ def min_norm_variance(n_samples, n_features, *, sigma2):
         sigma2 * p / (n - p - 1)   for p < n - 1,        sigma2 * n / (p - n - 1)   for p > n + 1
 
     ||X^+||_F^2 is the trace of (X'X)^-1 or (XX')^-1, an inverse Wishart matrix with a known mean.
-    Exact for every n and p (Belkin, Hsu and Xu 2020). It is 0 without noise, samples or features.
+    Exact for every n and p (Belkin, Hsu and Xu 2020). It is 0 if sigma2, n or p is 0, even for
+    |p - n| <= 1.
 
     Parameters
     ----------
@@ -142,10 +143,11 @@ def asymptotic_risk(gamma, *, signal, sigma2):
 
 @checked
 def asymptotic_minimum(*, signal, sigma2):
-    """The gamma > 1 with the least `asymptotic_risk`: sqrt(SNR) / (sqrt(SNR) - 1).
+    """The gamma >= 1 with the least `asymptotic_risk`: sqrt(SNR) / (sqrt(SNR) - 1).
 
     SNR = signal / sigma2. For SNR <= 1 the second descent never ends: the risk falls towards
-    `signal`, and the answer is infinity (Hastie et al. 2022, isotropic features).
+    `signal`, and the answer is infinity (Hastie et al. 2022, isotropic features). Without noise
+    the risk falls to 0 as gamma -> 1, and the answer is 1.
 
     Parameters
     ----------
@@ -153,9 +155,10 @@ def asymptotic_minimum(*, signal, sigma2):
 
     Returns
     -------
-    ndarray, or float for numbers; 1 without noise
+    ndarray, or float for numbers
     """
     r, sigma = np.sqrt(signal), np.sqrt(sigma2)
+    # [()]: a 0-d array becomes a number
     return np.where(r > sigma, r / np.where(r > sigma, r - sigma, 1), np.inf)[()]
 
 
@@ -164,9 +167,9 @@ def optimal_lam(gamma, *, signal, sigma2):
     """The penalty of `ridge` with the least excess risk: lam* = sigma2 * gamma / signal.
 
     With gamma = p / n this is n lam* = sigma2 / (signal / p): the variance of the noise over
-    that of a coefficient. If the direction of beta is random, no lam is better for any X, at
-    any n (Hastie et al. 2022; Dobriban and Wager 2018, High-dimensional asymptotics of
-    prediction: ridge regression and classification).
+    that of a coefficient. If the direction of beta is uniformly random, lam* has the smallest
+    risk on average over beta, for every X and every n (Hastie et al. 2022; Dobriban and Wager
+    2018, High-dimensional asymptotics of prediction: ridge regression and classification).
 
     Parameters
     ----------
@@ -189,8 +192,9 @@ def optimal_ridge_risk(gamma, *, signal, sigma2):
                                        b = 1 - gamma + l
 
     with m the Stieltjes transform of the Marchenko-Pastur law (Hastie et al. 2022; Dobriban and
-    Wager 2018). Since sigma2 / lam* = signal / gamma, lam* cancels. The risk grows with gamma from
-    0 to `signal`: there is no peak.
+    Wager 2018). Since sigma2 / lam* = signal / gamma, the factor in front becomes
+    signal / (2 gamma): no division by lam*, which may be 0. The risk grows with gamma from 0 to
+    `signal`: there is no peak.
 
     Parameters
     ----------
@@ -208,4 +212,5 @@ def optimal_ridge_risk(gamma, *, signal, sigma2):
 def _ratio(top, gap):
     """top / gap, infinite where gap <= 0; but where top is 0, it is 0 for every gap."""
     is_open = gap > 0
+    # [()]: a 0-d array becomes a number
     return np.where(is_open | (top == 0), top / np.where(is_open, gap, 1), np.inf)[()]

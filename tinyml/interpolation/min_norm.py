@@ -3,15 +3,17 @@
 Problem: with n samples and p features, X beta = y has in general no solution for p < n, one for
 p = n, and infinitely many for p > n. Which of them do we get?
 
-Idea: X = U diag(s) V' splits the problem into independent one-dimensional ones, one per
-singular vector. Every estimator here multiplies the coordinates of the minimum-norm fit X^+ y
-by a filter f:
+Idea: the singular value decomposition X = U diag(s) V' splits the problem into independent
+one-dimensional ones, one per singular vector. Here ' is the transpose, and X^+ = V diag(1 / s) U',
+over the s > 0, is the pseudoinverse: X^+ y is the shortest of the least-squares solutions. Every
+estimator here multiplies the coordinates of this minimum-norm fit by a filter f:
 
     beta = V diag(f(s) / s) U'y,     f = 1                      minimum norm
                                      f = s^2 / (s^2 + n lam)    ridge
                                      f = 1 - (1 - lr s^2)^t     t steps of gradient descent from 0
 
-As lam -> 0 or t -> infinity, f -> 1: both end in X^+ y. Directions with s = 0 are never entered.
+As lam -> 0 or t -> infinity, f -> 1: both end in X^+ y. No estimator here moves along a direction
+with s = 0.
 
 Sources: MATH5836 week 10, section 10.1.2 (the notes call p < n underdetermined; the usual word
 is overdetermined); Hastie, Montanari, Rosset and Tibshirani 2022, Surprises in high-dimensional
@@ -48,9 +50,9 @@ def linear_model(X, beta, *, sigma, rng):
 def svd(X):
     """X = U diag(s) Vh, without the singular values that are zero up to rounding.
 
-    The rows of Vh are an orthonormal basis of the row space of X, and Vh' Vh projects on it. A
-    singular value counts as zero if s <= max(n, p) eps s_max, with eps of the dtype: rounding X
-    moves it by that much.
+    Vh is V'. Its rows are an orthonormal basis of the row space of X, and V V' is the orthogonal
+    projection onto it. A singular value counts as zero if s <= max(n, p) eps s_max, with eps of
+    the dtype: rounding X can move it by about that much.
 
     Parameters
     ----------
@@ -79,7 +81,7 @@ def svd(X):
 def row_space_part(X, beta):
     """The part of beta that X can see, X^+ X beta = V V'beta.
 
-    It is the orthogonal projection on the row space of X, and the shortest vector with the same
+    It is the orthogonal projection onto the row space of X, and the shortest vector with the same
     X beta. The rest, r = beta - V V'beta, satisfies X r = 0.
 
     Parameters
@@ -104,9 +106,9 @@ def row_space_part(X, beta):
 def ordinary_least_squares(X, y):
     """The only minimiser of ||X beta - y|| if the columns of X are independent: (X'X)^-1 X'y.
 
-    These are the normal equations X'X beta = X'y (MATH5836 week 10, section 10.1.2). The
-    condition number of X'X is the square of that of X, so half of the digits may be lost;
-    `least_squares` avoids that.
+    It solves the normal equations X'X beta = X'y (MATH5836 week 10, section 10.1.2). The
+    condition number of X'X is the square of that of X, so about twice as many digits are lost
+    as by a method that works on X itself, such as `least_squares`.
 
     Parameters
     ----------
@@ -128,8 +130,8 @@ def least_squares(X, y):
         p = n, the threshold:       X^-1 y, the only interpolant
         p > n, overparameterised:   X^+ y, the shortest of infinitely many interpolants
 
-    (MATH5836 week 10, section 10.1.2.) If the columns or rows of X are dependent, the inverses
-    do not exist, and X^+ y is the answer in every regime.
+    (MATH5836 week 10, section 10.1.2.) The table needs rank min(n, p). If the rank is lower,
+    there is no inverse, and X^+ y is the answer in every regime.
 
     Parameters
     ----------
@@ -261,13 +263,14 @@ def ridge_filter(s, lam, *, n_samples):
 
 @checked
 def gradient_descent(X, y, *, lr, n_steps, beta0=None):
-    """All iterates of gradient descent on 1/2 ||X beta - y||^2; the engine computes the gradient.
+    """All iterates of gradient descent on 1/2 ||X beta - y||^2.
 
         beta_{t+1} = beta_t - lr X'(X beta_t - y)
 
-    From every start it converges if and only if lr < 2 / s_max^2, to X^+ y + (I - X^+ X)
-    beta_0: the gradient lies in the row space of X, so the rest of beta_0 is never changed.
-    From zero the limit is X^+ y.
+    Here the gradient comes from automatic differentiation (`tinyml.tensor`). The iteration
+    converges from every start if and only if lr < 2 / s_max^2. The limit is X^+ y + (I - X^+ X)
+    beta_0: the gradient lies in the row space of X, so the part of beta_0 outside it never
+    changes. From zero the limit is X^+ y.
 
     Parameters
     ----------
@@ -298,8 +301,9 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
 
         beta_t = beta_0 + V diag(f) (diag(1 / s) U'y - V'beta_0),     f = 1 - (1 - lr s^2)^t
 
-    In the row space the start is forgotten like (1 - lr s^2)^t; outside of it the start stays.
-    So the distance to the limit shrinks at least like (1 - lr s_min^2)^t if lr <= 1 / s_max^2.
+    In the row space the influence of the start shrinks by the factor (1 - lr s^2)^t; outside, the
+    start stays. So if lr <= 1 / s_max^2, the distance to the limit shrinks at least by the factor
+    (1 - lr s_min^2)^t, with s_min the smallest s > 0.
 
     Parameters
     ----------
@@ -318,7 +322,7 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
 
 
 def _start(function, X, y, beta0):
-    """beta_0 in the dtype of X, of one column for each of y."""
+    """beta_0 in the dtype of X, with one column for each column of y; zeros for None."""
     shape = X.shape[1:] + y.shape[1:]
     if beta0 is None:
         return np.zeros(shape, X.dtype)

@@ -7,12 +7,13 @@ exactly?
 Idea: N random waves, and the minimum-norm least-squares fit on them:
 
     phi_k(x) = sqrt(2 / N) cos(v_k . x + b_k),     v_k ~ N(0, I / bandwidth^2),  b_k ~ U[0, 2 pi)
-    f(x) = phi(x) . beta,    beta = Phi^+ y,       Phi = (n, N), the features of the n samples
+    f(x) = phi(x) . beta,    beta = Phi^+ y,    Phi of shape (n, N), the features of the n samples
 
-    E phi(x) . phi(z) = k(x, z) = exp(-||x - z||^2 / (2 bandwidth^2)),  with an error O(1 / sqrt N)
+    E phi(x) . phi(z) = k(x, z) = exp(-||x - z||^2 / (2 bandwidth^2))
 
-So the model has a limit as N -> infinity: the interpolant of smallest norm in the kernel's space,
-f(x) = k(x, X) k(X, X)^-1 y. The peak at N = n is a detour on the way there.
+One draw of N waves differs from this mean by O(1 / sqrt N). So the model has a limit as
+N -> infinity: the interpolant of smallest norm in the kernel's space, f(x) = k(x, X) k(X, X)^-1 y.
+As N grows past n, the fit leaves the peak at N = n and approaches this limit.
 
 Sources: Rahimi and Recht 2007, Random features for large-scale kernel machines (the features);
 Belkin, Hsu, Ma and Mandal 2019, Reconciling modern machine-learning practice and the classical
@@ -86,7 +87,8 @@ def gaussian_kernel(X, Z, *, bandwidth):
     ndarray, shape (n, m), entries in [0, 1]
     """
     kernel = np.empty((len(X), len(Z)), np.result_type(X, Z))
-    for x, row in zip(X, kernel):    # subtract first: x'z loses the digits that x and z share
+    # subtract first: ||x||^2 - 2 x'z + ||z||^2 loses digits if x and z are close
+    for x, row in zip(X, kernel):
         distance2 = np.sum(((Z - x) / bandwidth) ** 2, axis=1)
         row[:] = np.exp(-distance2 / 2)
     return kernel
@@ -94,14 +96,15 @@ def gaussian_kernel(X, Z, *, bandwidth):
 
 @checked
 def nested_min_norm(X, y, sizes):
-    """X[:, :p]^+ y for every p in `sizes`, from two factorisations that serve all of them.
+    """X[:, :p]^+ y for every p in `sizes`, without an SVD for each.
 
         p <= n:  X[:, :p]^+ y = (R^-1)[:p, :p] (Q'y)[:p],    X[:, :n] = Q R
         p > n:   X[:, :p]^+ y = X[:, :p]' K_p^-1 y,          K_p = X[:, :p] X[:, :p]'
 
-    The columns :p of Q and the block :p, :p of R are the factors of X[:, :p], and the inverse of a
-    leading block of a triangular matrix is the leading block of its inverse. K_p grows by the
-    products of the new columns. If X[:, :p] is too close to dependent, `min_norm` takes over.
+    One QR serves all p <= n: Q[:, :p] and R[:p, :p] are the factors of X[:, :p], and the inverse
+    of a leading block of a triangular matrix is the leading block of its inverse. For p > n, the
+    matrix K_p of shape (n, n) is updated by the products of the new columns, and inverted. If
+    X[:, :p] is ill-conditioned, `min_norm` takes over.
 
     An SVD for every p would be simpler. For n = 1,000, ten columns of y and 20 sizes from 20 to
     20,000 it takes eight times as long.
@@ -144,12 +147,12 @@ def _triangular(A, y):
 
 
 def _corrected(A, y, K_inverse):
-    """A'K^-1 y with two corrections of its residual.
+    """A'K^-1 y, then two steps of iterative refinement.
 
-    K = AA' has the square of A's condition number, so near p = n half of the digits are lost. Each
-    correction multiplies the error by about eps cond(K), which `_well_conditioned` keeps below
-    1e-3 (Bjorck 1996, Numerical methods for least squares problems, corrected seminormal
-    equations).
+    K = AA' and cond(K) = cond(A)^2, so near p = n about twice as many digits are lost as by a
+    method that works on A. Each step multiplies the error by about eps cond(K), which
+    `_well_conditioned` keeps below 1e-3 (Bjorck 1996, Numerical methods for least squares
+    problems, corrected seminormal equations).
     """
     beta = A.T @ (K_inverse @ y)
     for _ in range(2):
@@ -176,7 +179,7 @@ def _well_conditioned(A, inverse):
 class Curves(NamedTuple):
     """What `fourier_sweep` measures at every width, each an ndarray of shape (len(sizes),)."""
 
-    test_error: np.ndarray    # fraction of wrong test rows, the largest output names the class
+    test_error: np.ndarray    # fraction of test rows whose largest output is not at the true class
     test_loss: np.ndarray     # ||f(x) - y||^2, mean over the test rows
     train_loss: np.ndarray    # the same, mean over the training rows
     norm: np.ndarray          # ||beta||, the root of the sum of squares over all outputs
@@ -209,7 +212,8 @@ def fourier_sweep(X, Y, X_test, Y_test, sizes, *, bandwidth, rng):
         output, fitted = phi_test[:, :N] @ beta, phi[:, :N] @ beta
         wrong = output.argmax(axis=1) != Y_test.argmax(axis=1)
         error = wrong.mean() if Y.shape[1] > 1 else np.nan
-        # phi has the factor sqrt(2 / sizes[-1]) at every width: coefficients of phi_N are smaller
+        # phi[:, :N] has the factor sqrt(2 / P), P = sizes[-1]; with its own sqrt(2 / N), beta is
+        # smaller by sqrt(N / P)
         norm = np.linalg.norm(beta) * np.sqrt(N / sizes[-1])
         rows.append([error, _loss(output, Y_test), _loss(fitted, Y), norm])
     return Curves(*np.transpose(rows))

@@ -1,18 +1,20 @@
-"""BYOL: a network predicts its own slow copy. There are no negatives, and still no collapse.
+"""BYOL: a network predicts its slow copy. No negatives, and no collapse (all embeddings equal).
 
-Problem: negatives must be many, and some are wrong: two different images of a three repel each
-other. But if views only attract each other, the best embedding maps all images to one point.
+Problem: negatives must be many, and some are wrong: two images that both show the digit 3 repel
+each other. But if views only attract each other, the best solution is a collapse.
 
-Idea: two networks that differ. The *online* network has one more head q, the *predictor*, and
-predicts the embedding of the other view by the *target* network. The target is a slow average
-of the online network and gets no gradient:
+Idea: two networks that differ. The *online* network f_theta, with parameters theta, has an extra
+head q, the *predictor*. From one view x it predicts what the *target* network f_xi outputs for
+the other view x'. The target is a slow average of the online network and gets no gradient. With
+z = f_theta(x) and z' = f_xi(x'),
 
     L = || q(z)/||q(z)|| - z'/||z'|| ||^2 = 2 - 2 cos(q(z), z'),     xi <- tau xi + (1 - tau) theta
 
-One point for all images still minimises L. But training does not minimise L over theta and xi
-together: xi is only averaged, never moved to lower L. Without the predictor or without the
-stop-gradient, training does collapse. The `spread` of the embeddings shows how far a collapse
-has gone: it is 0 at one point and 1/sqrt(D) on the whole sphere.
+Equal embeddings still minimise L. But training does not minimise L over theta and xi together: xi
+only follows theta as an average; no step changes xi to make L smaller. Without the predictor, or
+if gradients also flow into the target, training does collapse; in demos/byol.py also without the
+batch norm in the heads. The `spread` of the embeddings shows how far a collapse has gone: it is 0
+if all directions are equal, and 1/sqrt(D) if they are spread evenly over the sphere.
 
 Sources: Grill et al. 2020, Bootstrap your own latent (equations 1 and 2; section 3.3 on tau;
 table 5b on what is necessary); Chen and He 2021, Exploring simple Siamese representation
@@ -35,7 +37,8 @@ def byol_loss(prediction, target):
 
         L = 1/B sum_i || p_i/||p_i|| - z_i/||z_i|| ||^2 = 2 - 2/B sum_i cos(p_i, z_i)
 
-    (Grill et al. 2020, equation 2.) Gradients flow to both, except to an array.
+    (Grill et al. 2020, equation 2.) Gradients flow to both arguments; pass the target as an
+    array to stop its gradient.
 
     Parameters
     ----------
@@ -87,7 +90,7 @@ def spread(embeddings):
         spread = mean over d of  std over i of  u_id,      u_i = z_i / ||z_i||
 
     (Chen and He 2021, section 4.1.) It is 0 if all directions are equal, and at most 1/sqrt(D),
-    as on the whole sphere.
+    a value reached when directions are spread evenly over the sphere.
 
     Parameters
     ----------
@@ -115,8 +118,8 @@ class BYOL:
     online : Module, from (n, ...) to projections (n, D): encoder and projection head
     predictor : Module, from (n, D) to (n, D)
     n_steps : int >= 1, steps of the whole training, for `target_momentum`
-    base : float in [0, 1], tau at the first step; the paper's 0.996 is for 10^5 steps, fewer need
-        less
+    base : float in [0, 1], tau at the first step; the paper's 0.996 is for 10^5 steps, shorter
+        trainings need a smaller value
     """
 
     def __init__(self, online, predictor, *, n_steps, base=0.996):
@@ -129,8 +132,8 @@ class BYOL:
 
             xi <- tau xi + (1 - tau) theta,    L = byol_loss(q(z1), z2') + byol_loss(q(z2), z1')
 
-        with z = f_theta(x) of the online network and z' = f_xi(x) of the target, which is
-        updated at the start of each step.
+        with z = f_theta(x) of the online network and z' = f_xi(x) of the target, for both views.
+        The target is updated at the start of each step.
 
         Parameters
         ----------
@@ -161,7 +164,7 @@ def train_byol(byol, X, *, view, rng, **options):
     X : ndarray, shape (n, ...), n >= 1, images without labels
     view : function (x, rng) -> x, a random view of each image; see `augmentations`
     rng : numpy.random.Generator, draws the order of the images and the views
-    **options : what else `tinyml.train.fit` takes: optimizer (over byol.model's parameters),
+    **options : further arguments of `tinyml.train.fit`: optimizer (over byol.model's parameters),
         epochs, batch_size, schedule, metrics ...
 
     Returns

@@ -3,17 +3,18 @@
 Problem: without labels, nobody says what an image shows. But two random views of one image show
 the same thing, and two other images most likely do not.
 
-Idea: finding the other view of i among all views is a classification problem whose labels are
-free. Its logits are cosine similarities divided by a temperature T, and its cross-entropy is
-NT-Xent,
+Idea: a batch of B things gives 2B views, with embeddings z_i and cosine similarities
+s_ik = cos(z_i, z_k). Finding the other view of i among all views is a classification problem whose
+labels are free. Its logits are the similarities divided by a temperature T, and its cross-entropy
+is NT-Xent,
 
     l_i = -ln( e^(s_ip / T) / sum_(k != i) e^(s_ik / T) ),      p the other view of i
 
-The sum runs over all views but i itself, so the positive p is one of its 2B - 1 terms. (Other
-implementations sum over other sets, and their losses cannot be compared.) If all embeddings are
-equal, the loss is ln(2B - 1); we call that chance. The loss attracts the views of one thing
-(`alignment`) and repels all others (`uniformity`). At low T the gradient comes almost only from
-the most similar negatives.
+The sum runs over all views but i itself, so the positive p is one of its 2B - 1 terms. (Some
+implementations sum over other sets; their loss values cannot be compared with ours.) If all
+embeddings are equal, the loss is ln(2B - 1); we call that chance. The loss attracts the views of
+one thing (`alignment`) and repels all others (`uniformity`). At low T, nearly all of the repulsion
+is from the most similar negatives.
 
 Sources: Chen, Kornblith, Norouzi and Hinton 2020, A simple framework for contrastive learning
 (equation 1); van den Oord, Li and Vinyals 2018 (InfoNCE, equation 4); He et al. 2020 (MoCo,
@@ -56,10 +57,10 @@ def nt_xent(z1, z2, *, temperature):
 
         L = 1/(2B) sum_i -ln( e^(s_ip / T) / sum_(k != i) e^(s_ik / T) )
 
-    (MATH5836 week 10, equation 10.1; Chen et al. 2020, equation 1.) z_1 ... z_2B are the rows
-    of z1, then those of z2; s_ik is the cosine similarity of z_i and z_k, and p = i + B or i -
-    B is the other view of i. So it is a cross-entropy: row i has the logits s_i / T and the
-    label p.
+    (MATH5836 week 10, equation 10.1; Chen et al. 2020, equation 1.) The views are the rows
+    of z1, then those of z2; s_ik is the cosine similarity of views i and k, and p, the other
+    view of i, is (i + B) mod 2B, counting from 0. So it is a cross-entropy: row i has the
+    logits s_i / T and the label p.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def info_nce(query, positive, negatives=None, *, temperature):
 
     Returns
     -------
-    Tensor, a scalar >= 0; the logarithm of the number of keys if all are equal
+    Tensor, a scalar >= 0; ln(1 + K) if all similarities are equal (ln B without `negatives`)
 
     Examples
     --------
@@ -128,7 +129,7 @@ def alignment(z1, z2):
     """How far apart two views of one thing are: the mean of ||u_i - v_i||^2 over i.
 
     (Wang and Isola 2020, equation 2, alpha = 2.) It is 0 if the views coincide, and 2 on
-    average for unrelated ones.
+    average for independent directions spread evenly over the sphere.
 
     Parameters
     ----------
@@ -151,9 +152,9 @@ def alignment(z1, z2):
 def uniformity(z):
     """How evenly vectors fill the sphere: ln of the mean over i != j of e^(-2 ||u_i - u_j||^2).
 
-    (Wang and Isola 2020, equation 3, t = 2.) u are unit vectors. It is 0 if all coincide, and
-    the lower the more evenly they are distributed: -4 + ln I_0(4) = -1.575 on the whole circle,
-    and near -4 + 8/D on the sphere for large D.
+    (Wang and Isola 2020, equation 3, t = 2.) u_i = z_i / ||z_i||. The uniformity is 0 if all u_i
+    are equal. It falls as they spread more evenly: to -4 + ln I_0(4) = -1.575 on the whole
+    circle, and to nearly -4 + 8/D on the sphere for large D.
 
     Parameters
     ----------

@@ -1,16 +1,16 @@
 """From features to labels: train a small head on frozen features, ask neighbours, or fine-tune.
 
-Problem: an encoder f has learned from data without labels. How good are its features? A new task
-with few labels tells.
+Problem: an encoder f has learned from data without labels. How good are its features? We
+measure it on a new task with few labels.
 
     extract    z_i = f(x_i), with the encoder frozen and in evaluation mode
-    train      a head g: minimise 1/N sum_i loss(g(z_i), y_i)     `linear_probe`
+    train      a head g: minimise 1/n sum_i loss(g(z_i), y_i)     `linear_probe`
     or compare with the nearest labelled features, no training    `knn`
     or tune    encoder and head together                          `fine_tune`
 
-A linear probe is a convex problem with one solution. Solved to many digits, it measures the
-features and not the optimizer. What remains random is which samples have a label: see
-`label_efficiency`.
+With its penalty l2 > 0, a linear probe is a convex problem: W is unique, and so are its
+predictions. Solved to high precision, it measures the features, not the optimizer. What remains
+random is which samples have a label: see `label_efficiency`.
 
 Sources: MATH5836 week 10, section 10.3, phase 2 and remark 10.3.1; Wu, Xiong, Yu and Lin 2018,
 Unsupervised feature learning via non-parametric instance discrimination (neighbours).
@@ -32,10 +32,10 @@ from tinyml.train import fit, predict
 
 @checked
 class UnitLength(Module):
-    """y = (x - c) / ||x - c||_2 along the last axis; 0 stays 0.
+    """y = (x - c) / ||x - c||_2 along the last axis; x = c gives 0.
 
-    ReLU features are all >= 0, so seen from 0 they point in similar directions. Seen from their
-    mean c they do not, and a mean needs no labels.
+    ReLU features are all >= 0, so from the origin they point in similar directions. From their
+    mean they do not; so take c = mean of the features, which needs no labels.
 
     Parameters
     ----------
@@ -81,16 +81,16 @@ def extract_features(encoder, X, *, unit_length=False, batch_size=1024):
 def linear_probe(features, labels, *, l2=1e-4, tolerance=1e-6, max_iter=10_000):
     """The best linear head on frozen features: multinomial logistic regression.
 
-        minimise over W, b:   1/N sum_i -ln softmax(W z_i + b)_(y_i)  +  l2/2 ||W||_F^2
+        minimise over W, b:   1/n sum_i -ln softmax(W z_i + b)_(y_i)  +  l2/2 ||W||_F^2
 
     (MATH5836 week 10, section 10.3, phase 2, step 2.) W is unique, and b up to a constant: here
     sum_c b_c = 0. Rotating the features rotates W; shifting them changes only b.
 
     Parameters
     ----------
-    features : array_like, shape (n, d), n >= 1, d >= 1, best of lengths near 1
+    features : array_like, shape (n, d), n >= 1, d >= 1, works best with vectors of length about 1
     labels : array_like of int, shape (n,), >= 0, with each class 0..C-1 at least once
-    l2 : float > 0, per sample: scikit-learn's C is 1 / (N l2)
+    l2 : float > 0, the penalty, added to the mean loss; scikit-learn's C = 1 / (n l2)
     tolerance : float > 0, on the length of the gradient
     max_iter : int >= 1, steps of `tinyml.lbfgs.minimize`
 
@@ -110,7 +110,8 @@ def linear_probe(features, labels, *, l2=1e-4, tolerance=1e-6, max_iter=10_000):
         raise ValueError("linear_probe: labels must hold every class 0..C-1, got none of class "
                          f"{missing[0]}")
     mean = features.mean(axis=0, dtype=np.float64)
-    z = Tensor(features - mean)    # the same minimum in fewer steps; b takes up the mean below
+    # centred features: same minimum, fewer steps; the mean goes into b below
+    z = Tensor(features - mean)
     head = _zero_head(features.shape[1], len(classes))
 
     def objective():
@@ -138,7 +139,7 @@ def _zero_head(d, n_classes):
 
 @checked
 def knn(features, labels, queries, *, k=1, metric="cosine"):
-    """The majority label among the k nearest labelled features of every query.
+    """The most frequent label among the k nearest labelled features of every query.
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ def knn(features, labels, queries, *, k=1, metric="cosine"):
 
     Returns
     -------
-    ndarray of int, shape (m,); of tied classes, the one with the nearest voter
+    ndarray of int, shape (m,); a tie goes to the tied class with the nearest neighbour
 
     Examples
     --------
@@ -194,7 +195,7 @@ def _cosine(queries, features):
 def fine_tune(encoder, head, X, y, *, encoder_lr, head_lr, epochs, batch_size, rng, **options):
     """Train copies of an encoder and a head together, with Adam at two learning rates.
 
-        minimise over theta, phi:   1/N sum_i loss(g_phi(f_theta(x_i)), y_i)
+        minimise over theta, phi:   1/n sum_i loss(g_phi(f_theta(x_i)), y_i)
 
     Both rates follow a cosine down to 0. A good start is the head of `linear_probe`, and a small
     encoder_lr, which keeps most of what the encoder knows.
@@ -205,11 +206,12 @@ def fine_tune(encoder, head, X, y, *, encoder_lr, head_lr, epochs, batch_size, r
     head : Module, from (n, d) to logits (n, C)
     X : ndarray, shape (n, ...), n >= 1
     y : array_like of int, shape (n,), >= 0, classes 0..C-1
-    encoder_lr, head_lr : float >= 0, the first learning rates; 0 freezes
+    encoder_lr, head_lr : float >= 0, the first learning rates; 0 keeps the parameters, but
+        batch norm's running statistics still change
     epochs : int >= 0
     batch_size : int >= 1
     rng : numpy.random.Generator
-    **options : what else `tinyml.train.fit` takes, such as loss_of and metrics
+    **options : further arguments of `tinyml.train.fit`, such as loss_of and metrics
 
     Returns
     -------

@@ -4,9 +4,10 @@ Problem: a hidden pixel is nearly the mean of its neighbours, so predicting it t
 should be hidden in an image, and how much?
 
 Idea: cut the image into patches, and hide most of them. The encoder, a transformer, gets only the
-visible patches, each with its position: this saves three quarters of the work. At each hidden
-position the decoder gets a mask token, one learned vector. The decoder is small, and is thrown
-away after training. With M the hidden patches,
+visible patches, each with its position: with three quarters hidden, it does at most a quarter of
+its work. The decoder gets the encodings of the visible patches, and at each hidden position a
+mask token, one learned vector; to all of these it adds positions. The decoder is small, and is
+thrown away after training. With M the hidden patches,
 
     min  mean over i in M of  ||x^_i - x_i||^2 / P
 
@@ -61,7 +62,7 @@ def patchify(images, patch_size):
 
 @checked
 def unpatchify(patches, size):
-    """Put patches together to images: the inverse of `patchify`.
+    """Put patches together into images: the inverse of `patchify`.
 
     Parameters
     ----------
@@ -87,7 +88,8 @@ def normalize_patches(patches, *, eps=1e-6):
 
         (x - mean x) / sqrt(var x + eps),      mean and var over the P pixels of the patch
 
-    A target without brightness and contrast: only the shape is left. A constant patch becomes 0.
+    This removes the brightness and the contrast of a patch; only its pattern is left. A constant
+    patch becomes 0.
 
     Parameters
     ----------
@@ -107,11 +109,12 @@ def normalize_patches(patches, *, eps=1e-6):
 class MaskedAutoencoder(Module):
     """An encoder of visible patches, and a decoder that restores all (He et al. 2022, section 3).
 
-        z = norm(encoder(W x_keep + P_keep))
-        x^ = head(norm'(decoder([W' z, mask tokens] in the order of the image + P')))
+        z = norm(encoder(W x_keep + e_keep))
+        x^ = head(norm'(decoder(u + e'))),      u = W' z and mask tokens, in the order of the image
 
-    Positions and mask token are learned, and start from N(0, 1). A start from 0.02 N(0, 1), as in
-    the paper, is too faint: it takes long until training notices the positions.
+    with biases left out. The positions e and e' and the mask token are learned, and start from
+    N(0, 1). (MAE's positions are fixed sines and cosines.) From 0.02 N(0, 1) the positions are
+    small beside the patches, and training is slow to use them.
 
     Parameters
     ----------
@@ -183,7 +186,7 @@ def reconstruct(model, patches, *, mask_ratio=0.75, rng):
 
     Returns
     -------
-    x_hat : Tensor, shape (N, L, P), at visible positions too, where nothing is learned
+    x_hat : Tensor, shape (N, L, P), at all positions; the loss ignores the visible ones
     mask : ndarray of bool, shape (N, L), True where a patch is hidden
     """
     N, L, P = patches.shape

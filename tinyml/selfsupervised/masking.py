@@ -10,15 +10,16 @@ positions, [MASK] in their place, and x^ the output of the model,
 The loss is computed at the hidden positions only: copying what is visible teaches nothing.
 Each kind of data has its own elements, and its own way to hide them:
 
-    tokens      a text                      become [MASK], mostly (BERT)
+    element     of                          when hidden
+    tokens      a text                      become [MASK] in 80% of the cases (BERT)
     patches     an image                    are left out; the encoder never sees them (MAE)
-    spans       readings of a sensor        become zero (TS-TCC)
+    spans       readings of a sensor        become zero (the notes, remark 10.3.2)
     edges       a graph                     are removed
 
 Sources: Devlin, Chang, Lee and Toutanova 2019, BERT (section 3.1 and appendix A.1); He, Chen,
 Xie, Li, Dollar and Girshick 2022, Masked autoencoders are scalable vision learners (section
-3); Eldele et al. 2021, TS-TCC; Kipf and Welling 2016, Variational graph auto-encoders;
-MATH5836 week 10, section 10.3.1.
+3); Kipf and Welling 2016, Variational graph auto-encoders; MATH5836 week 10, section 10.3.1
+and remark 10.3.2.
 """
 import numpy as np
 
@@ -61,7 +62,10 @@ def mask_input(x, *, mask_ratio, mask_value, rng):
 
 
 def _check_holds(x, mask_value):
-    """Raise ValueError if x holds integers and mask_value does not: NumPy would round it."""
+    """Raise ValueError if x holds integers and mask_value is no value of its dtype.
+
+    NumPy would change it silently, for example cut off its fraction.
+    """
     held = np.asarray(mask_value).astype(x.dtype)
     if x.dtype.kind in "iub" and not np.array_equal(held, mask_value):
         raise ValueError(f"mask_input: mask_value must be a value of dtype {x.dtype}, got "
@@ -78,8 +82,9 @@ def mask_tokens(tokens, *, vocab_size, mask_id, mask_ratio=0.15, rng):
         becomes a random token    with probability 0.1,
         stays as it is            with probability 0.1.
 
-    The model predicts the true token at every chosen position. It does not know which visible
-    tokens are chosen, so it must judge every token.
+    The model predicts the true token at every chosen position. A chosen token may still be
+    visible, and the model is not told which ones are chosen. So it cannot simply copy what it
+    sees: any token may be wrong.
 
     Parameters
     ----------
@@ -113,10 +118,12 @@ def mask_patches(n_images, n_patches, *, mask_ratio, rng):
     """Choose which patches of each image stay visible, at random (He et al. 2022, section 3).
 
     The L patches of an image are shuffled. The encoder sees the first ones, ids_keep; the
-    last int(L mask_ratio) ones, ids_mask, are hidden. The decoder must put all of them back
-    into the order of the image:
+    last k = int(L mask_ratio) ones, ids_mask, are hidden. The decoder must put all of them
+    back into the order of the image:
 
         order = concatenate([ids_keep, ids_mask], axis=1),      order[i, ids_restore[i, l]] = l
+
+    so ids_restore[i, l] is the place of patch l in the shuffled order of image i.
 
     Parameters
     ----------
@@ -139,7 +146,7 @@ def mask_patches(n_images, n_patches, *, mask_ratio, rng):
 
 @checked
 def mask_spans(x, *, mask_ratio, span_length, rng):
-    """Set spans of readings to zero, k = int(T mask_ratio) of the T readings of each series.
+    """Set k = int(T mask_ratio) of the T readings of each series to zero, in spans of neighbours.
 
     A single hidden reading is easily guessed from its neighbours, a span is not. The k readings
     are cut into spans; a remainder makes one shorter span. In each series the spans and the
@@ -183,7 +190,7 @@ def mask_edges(edges, n_nodes, *, mask_ratio, rng):
     ----------
     edges : array_like of int, shape (m, 2), in 0..n-1, with each pair once and no loops
     n_nodes : int >= 1, n
-    mask_ratio : float in [0, 1], with at least k pairs without an edge
+    mask_ratio : float in [0, 1]; the graph must have at least k pairs without an edge
     rng : numpy.random.Generator
 
     Returns
@@ -233,13 +240,14 @@ def masked_loss(prediction, target, mask, *, loss_fn):
         L = loss_fn(x^_M, x_M),      so  dL/dx^_i = 0  for  i not in M
 
     (MATH5836 week 10, section 10.3.1, step 5.) Use `cross_entropy` for tokens, `mse_loss` for
-    pixels and sensors. Both take the mean over M. From the indices of `mask_input`:
-    ``mask = np.zeros(n, bool)``, then ``mask[mask_indices] = True``.
+    pixels and sensors. Both take the mean over M, and `mse_loss` also over the entries of each
+    element. From the indices of `mask_input`: ``mask = np.zeros(n, bool)``, then
+    ``mask[mask_indices] = True``.
 
     Parameters
     ----------
-    prediction : Tensor, with the axes of mask first; logits for tokens
-    target : ndarray, may hold NaN, with the axes of mask first; the uncorrupted input
+    prediction : Tensor; its first axes are those of mask; logits for tokens
+    target : ndarray, may hold NaN; its first axes are those of mask; the uncorrupted input
     mask : ndarray of bool, any shape, True at the hidden positions, with at least one of them
     loss_fn : function of predictions and targets, a loss
 

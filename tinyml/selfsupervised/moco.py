@@ -10,12 +10,12 @@ Idea: two encoders. The *query* encoder q is trained; the *key* encoder k follow
 
 so the keys of many batches, kept in a queue of the newest K, are nearly those of one encoder.
 The loss is InfoNCE: the positive of a query is the key of the other view of its image, its
-negatives are the keys in the queue. No gradient flows into keys: most of them come from earlier
-steps, whose graphs are gone.
+negatives are the keys in the queue. No gradient flows into keys: the key encoder moves only by the
+average, and the graphs of older keys are gone.
 
-A key never is a negative of its own image. So the keys of a batch join the queue after its
-loss, and earlier keys of the images of the batch, which a small data set has in the queue, are
-left out.
+Here a key is never a negative for its own image (the paper allows it). The keys of a batch join
+the queue after its loss. With a small data set the queue may still hold older keys of the batch's
+images; those are left out, for all queries of the batch.
 
 Sources: He, Fan, Wu, Xie and Girshick 2020, Momentum contrast for unsupervised visual
 representation learning (equations 1 and 2, algorithm 1; m = 0.999, K = 65,536, T = 0.07);
@@ -56,8 +56,8 @@ def update_momentum(slow, fast, *, momentum):
 
         theta_slow <- m theta_slow + (1 - m) theta_fast
 
-    (He et al. 2020, equation 2; Grill et al. 2020, equation 1.) The fast model of s updates ago
-    counts with weight (1 - m) m^s, so the slow model is an average over some 1 / (1 - m)
+    (He et al. 2020, equation 2; Grill et al. 2020, equation 1.) The fast model from s updates
+    ago has weight (1 - m) m^s, so the slow model averages roughly the last 1 / (1 - m)
     updates. Integers and booleans cannot be averaged: they are copied.
 
     Parameters
@@ -137,7 +137,7 @@ class KeyQueue:
 
         Returns
         -------
-        ndarray, shape (k, D), a copy; (0, 0) before the first push
+        ndarray, shape (n, D), n the keys that are left, a copy; (0, 0) before the first push
         """
         if self.ring is None:
             return np.zeros((0, 0))
@@ -202,7 +202,7 @@ def train_moco(moco, X, *, view, rng, **options):
     X : ndarray, shape (n, ...), n >= 1, images without labels
     view : function (x, rng) -> x, a random view of each image; see `augmentations`
     rng : numpy.random.Generator, draws the order of the images and the views
-    **options : what else `tinyml.train.fit` takes: optimizer (over moco.query's parameters),
+    **options : further arguments of `tinyml.train.fit`: optimizer (over moco.query's parameters),
         epochs, batch_size, schedule, metrics ...
 
     Returns

@@ -1,19 +1,20 @@
 """SimCLR: an encoder learns from pairs of views; the other images of the batch are the negatives.
 
-Problem: of 1,797 digits only ten have labels. The images alone must teach which of them are alike.
+Problem: suppose only ten of 1,797 images of digits have labels. The other images must teach which
+of them are alike.
 
 Idea: draw two views t(x), t'(x) of each image of a batch, and train an encoder f and a small
 projection head g to find the pairs:
 
     h = f(t(x)),    z = g(h),    loss = NT-Xent(z, z') at a temperature T
 
-The views of one image attract each other, so f becomes invariant to the augmentations.
-Different images repel each other, so f keeps what tells them apart. The head absorbs the
-invariance that the loss asks for, so h keeps more than z. After training the head is thrown
-away: features are h.
+The views of one image attract each other, so z becomes invariant to the augmentations, and f
+becomes partly so. Different images repel each other, so f keeps what tells them apart. The head
+can discard what differs between the views, so h need not, and keeps more than z. After training
+the head is thrown away: features are h.
 
-A loss of ln(2B - 1) is chance, that of equal embeddings. `alignment` and `uniformity` measure
-the attraction and the repulsion apart from each other.
+A loss of ln(2B - 1) is chance level: all embeddings are equal, and the loss cannot tell pairs
+apart. `alignment` and `uniformity` measure the attraction and the repulsion separately.
 
 Sources: Chen, Kornblith, Norouzi and Hinton 2020, A simple framework for contrastive learning of
 visual representations (algorithm 1; section 4.2: the head); MATH5836 week 10, section 10.3.2.
@@ -33,13 +34,13 @@ def train_simclr(encoder, head, X, *, view, temperature, rng, **options):
 
     Parameters
     ----------
-    encoder : Module, f, from images to features h (B, d); it is what training is for
+    encoder : Module, f, from images to features h (B, d); the part that is kept after training
     head : Module, g, from features to embeddings z (B, D)
     X : ndarray, shape (n, ...), n >= 1, images without labels
     view : function (x, rng) -> x, a random view of each image; see `augmentations`
     temperature : float in [1e-4, 10000], T
     rng : numpy.random.Generator, draws the order of the images and the views
-    **options : what else `tinyml.train.fit` takes: optimizer (over the parameters of both),
+    **options : further arguments of `tinyml.train.fit`: optimizer (over the parameters of both),
         epochs, batch_size, schedule, metrics ...
 
     Returns
@@ -99,9 +100,9 @@ def cnn_encoder(side, channels, features, *, rng):
 
     Parameters
     ----------
-    side : int >= 1, of the images, which may be flat: (N, side side) or (N, side, side)
-    channels : sequence of int, not empty, outputs of the convolutions; all but the first halve the
-        side
+    side : int >= 1, height and width of the images; X is (N, side * side) or (N, side, side)
+    channels : sequence of int, not empty, number of output channels of each convolution; all but
+        the first halve the side (rounded up)
     features : int >= 1, the length of h
     rng : numpy.random.Generator
 
@@ -120,7 +121,7 @@ def cnn_encoder(side, channels, features, *, rng):
 
 @checked
 class Images(Module):
-    """Images of one channel, (N, 1, side, side), from (N, side side) or (N, side, side).
+    """Images of one channel, (N, 1, side, side), from (N, side * side) or (N, side, side).
 
     Parameters
     ----------
@@ -138,12 +139,12 @@ class Images(Module):
 
 @checked
 def principal_components(z, n_components):
-    """The best flat picture of vectors: coordinates along the directions of largest variance.
+    """The best linear projection to k dimensions: along the directions of largest variance.
 
         z - mean = U S V',    coordinates = (z - mean) V_k = U_k S_k
 
-    No other linear map to k dimensions loses less (Eckart and Young 1936). The sign of a
-    direction is arbitrary; here its entry of largest magnitude is positive.
+    No linear projection to k dimensions has a smaller squared error (Eckart and Young 1936). The
+    sign of a direction is arbitrary; here its entry of largest magnitude is positive.
 
     Parameters
     ----------

@@ -236,7 +236,8 @@ def pretrain(model, X, *, weak, strong, rng, lambda1=1.0, lambda2=0.7, temperatu
     lambda1, lambda2 : float >= 0, the weights of temporal and of contextual contrasting
     temperature : float in [1e-4, 1e4], of all losses
     callbacks : functions (model, row), as in fit
-    **options : what else fit takes: optimizer (over model.parameters()), epochs, batch_size ...
+    **options : further arguments of fit: optimizer (over model.parameters()), epochs,
+        batch_size ...
 
     Returns
     -------

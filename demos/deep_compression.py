@@ -1,40 +1,42 @@
 """How small does a network get if it is pruned, shared and coded, and where does it break?
 
-MATH5836 week 10, sections 10.2.1, 10.2.2 and 10.2.4; Han, Mao and Dally 2016, Deep Compression, figure 1.
-LeNet-300-100, here for digits of 8 x 8 pixels, is pruned while the dense network teaches what is left of it;
-the weights that stay share 8 values per layer; biases are rounded. All this at several fractions of weights.
+MATH5836 week 10, sections 10.2.1, 10.2.2 and 10.2.4; Han, Mao and Dally 2016, Deep Compression,
+figure 1. LeNet-300-100, here for digits of 8 x 8 pixels, is pruned gradually, with the dense
+network as its teacher. The weights that stay share 8 values per layer; biases are rounded. This
+is done for several fractions of weights that are kept.
 
-You will see the length of the file and the accuracy after every stage, the accuracy against bytes until it
-breaks, beside a formula for the length; what the first layer still reads; and where the bytes are.
+You will see the bytes of the file after every stage; the accuracy against bytes until the network
+breaks, beside a formula for the bytes; and what the bytes of the file are spent on.
 
-Predict first: 50,200 weights take 200,800 bytes. How many does this network need to be as good as it is? And
-when only 1 weight in 33 is left, what takes more bytes: where the weights are, or what they are?
+Predict first: 50,200 weights take 200,800 bytes. How many bytes does a network need that is as
+good? If 1 weight in 33 is left, what takes more bytes: where the weights are, or what they are?
 """
 # %% Constants
-import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, ORANGE, SKY, band, start
+from common import BLACK, BLUE, GREEN, ORANGE, SKY, start
+from panels import bars, curve, reference
 
-from tinyml import nn
 from tinyml.compression.coding.storage import contents, load_compressed, save_compressed
 from tinyml.compression.deep_compression import deep_compress, expected_bits
 from tinyml.compression.report import compare
 from tinyml.data import digits, train_test_split
+from tinyml.nn import Linear, ReLU, Sequential, save_model
+from tinyml.nn.weights import all_weights
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.train import accuracy, fit, predict
 
 demo = start(__file__, __doc__)
 SIZES = (64, 100, 50, 10) if demo.quick else (64, 300, 100, 10)    # units of the layers
 KEEP = 0.1 if demo.quick else 0.03      # the fraction of weights kept that is shown in detail
-KEEPS = np.array([0.3, KEEP, 0.01] if demo.quick else [0.2, 0.1, 0.05, KEEP, 0.02, 0.01, 0.005])
-BITS, BIAS_BITS = 3, 4                  # log2 of the number of shared values per layer, and per bias
-EPOCHS = (15, (15, 5)) if demo.quick else (30, (60, 15))    # dense; while pruning, for the shared values
-LR = 2e-3, (5e-3, 2e-3)                 # of the same three
-DECAY = 1e-3                            # while pruning
+KEEPS = [0.3, KEEP, 0.01] if demo.quick else [0.2, 0.1, 0.05, KEEP, 0.02, 0.01, 0.005]
+BITS, BIAS_BITS = 3, 4                  # log2 of the number of values per layer, and per bias
+EPOCHS = 15 if demo.quick else 30       # of the dense network
+SHRINKING = (15, 5) if demo.quick else (60, 15)    # epochs of pruning, and of the shared values
 BATCH = 64
 RUNS = 1 if demo.quick else 2           # networks, each with its own split of the digits
 
@@ -42,168 +44,156 @@ RUNS = 1 if demo.quick else 2           # networks, each with its own split of t
 X, y = digits()
 
 
-# %% Model
-def network(X, y, rng):
-    """The dense network, trained."""
-    layers = [nn.Linear(a, b, rng=rng) for a, b in zip(SIZES, SIZES[1:])]
-    model = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
-    optimizer, steps = Adam(model.parameters(), lr=LR[0]), EPOCHS[0] * -(-len(X) // BATCH)
-    fit(model, X, y, optimizer=optimizer, epochs=EPOCHS[0], batch_size=BATCH, rng=rng,
-        schedule=LambdaLR(optimizer, lambda t: cosine_decay(t, steps)))
+# %% Model: the dense network, trained with a cosine schedule
+def trained_network(X, y, rng):
+    first, second, third = (Linear(a, b, rng=rng) for a, b in zip(SIZES, SIZES[1:]))
+    model = Sequential(first, ReLU(), second, ReLU(), third)
+    n_steps = EPOCHS * -(-len(X) // BATCH)
+    optimizer = Adam(model.parameters(), lr=2e-3)
+    schedule = LambdaLR(optimizer, lambda t: cosine_decay(t, n_steps))
+    fit(model, X, y, optimizer=optimizer, epochs=EPOCHS, batch_size=BATCH, rng=rng,
+        schedule=schedule)
     return model
-
-
-def weights(model):
-    """The weight arrays, the shared ones as they are looked up."""
-    found = [layer.weight for layer in model if isinstance(layer, nn.Linear)]
-    return [(w() if isinstance(w, nn.Module) else w).data for w in found]
 
 
 N_WEIGHTS = sum(a * b for a, b in zip(SIZES, SIZES[1:]))
 FLOAT32 = 4 * (N_WEIGHTS + sum(SIZES[1:]))    # bytes of the parameters
 
 
-# %% Experiment: the pipeline at every fraction, its files and how often they are right
-def measure(stages, X_test, y_test):
-    """Of every stage: bytes of its file, accuracy of the model read back, whether that is the same model."""
-    rows = []
+# %% Write a model to a file, read it back, and measure that
+class File(NamedTuple):
+    n_bytes: int
+    hits: float      # accuracy of the model that was read back, in %
+    same: bool       # whether its outputs are the same bits
+    parts: list      # what is in the file
+
+
+def measure(model, test):
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model"
-        for model in stages.values():
-            save_compressed(model, path)
-            again = load_compressed(path)
-            same = predict(again, X_test).tobytes() == predict(model, X_test).tobytes()
-            rows.append((path.stat().st_size, accuracy(again, X_test, y_test), same))
-        nn.save_model(stages["dense"], path)
-        return np.array(rows, float), contents_of(stages["rounded"], folder), path.stat().st_size
+        save_compressed(model, path)
+        again = load_compressed(path)
+        same = predict(again, test[0]).tobytes() == predict(model, test[0]).tobytes()
+        return File(path.stat().st_size, 100 * accuracy(again, *test), same, contents(path))
 
 
-def contents_of(model, folder):
-    save_compressed(model, Path(folder) / "parts")
-    return contents(Path(folder) / "parts")
+def npz_bytes(model):
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        save_model(model, path)
+        return path.stat().st_size
+
+
+# %% Experiment: compress the same trained network at every fraction, and measure every stage
+class Run(NamedTuple):
+    files: list      # for each fraction: {stage: File}
+    stages: dict     # stage: model, at the fraction KEEP
+    test: tuple
 
 
 def run(rng):
-    """Of one network: (fractions, stages, 3) of `measure`; at KEEP: stages, parts, bytes of .npz, test data."""
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
-    dense, rows = network(X_train, y_train, rng), []
+    dense, test = trained_network(X_train, y_train, rng), (X_test, y_test)
+    stages = {}
     for keep in demo.progress(KEEPS, "fractions"):
-        stages = deep_compress(dense, X_train, y_train, keep=keep, bits=BITS, bias_bits=BIAS_BITS,
-                               epochs=EPOCHS[1], lr=LR[1], weight_decay=DECAY, batch_size=BATCH,
-                               rng=rng)[1]
-        row, parts, npz = measure(stages, X_test, y_test)
-        rows.append(row)
-        if keep == KEEP:
-            shown = copy.deepcopy(stages), parts, npz, (X_test, y_test)
-    return np.array(rows), shown
+        _, stages[keep] = deep_compress(dense, X_train, y_train, keep=keep, bits=BITS,
+                                        bias_bits=BIAS_BITS, epochs=SHRINKING, lr=(5e-3, 2e-3),
+                                        weight_decay=1e-3, batch_size=BATCH, rng=rng)
+    files = [{stage: measure(model, test) for stage, model in stages[keep].items()}
+             for keep in KEEPS]
+    return Run(files, stages[KEEP], test)
 
 
 runs = [run(np.random.default_rng([demo.seed, r])) for r in demo.progress(range(RUNS), "networks")]
-table = np.array([rows for rows, _ in runs])                # (runs, fractions, stages, 3)
-stages, parts, npz, test = runs[0][1]
-at = int(np.flatnonzero(KEEPS == KEEP)[0])
-lengths, right = table[0, at, :, 0], 100 * table[:, at, :, 1].mean(axis=0)
-curve, factor = 100 * table[:, :, -1, 1], FLOAT32 / table[:, :, -1, 0]
-dense_right = right[0]
-formula = N_WEIGHTS * expected_bits(KEEPS, BITS) / 8        # bytes, places and values without any pattern
-codes = sum(part.bytes for part in parts if part.name.endswith("codes"))
+stages, test = runs[0].stages, runs[0].test
 
-# %% Figure: stages, parts, the first layer, accuracy against bytes
-figure, axes = plt.subplot_mosaic([["stages"] * 3, ["curve", "curve", "pixels"], ["parts"] * 3],
-                                  figsize=(13, 12), height_ratios=[1, 1.3, 0.3])
-figure.suptitle(f"{FLOAT32:,} bytes of parameters in a file of {lengths[-1]:,.0f}, "
-                f"1/{FLOAT32 / lengths[-1]:.0f}: {right[-1]:.1f} % right, dense {dense_right:.1f} %")
-
-
-def draw_stages(ax):
-    names = ["an .npz file", "float32\nparameters", "dense,\ncoded", f"{100 * KEEP:g} % kept",
-             f"{2 ** BITS} values\nper layer", "biases and\nvalues rounded"]
-    values = np.array([npz, FLOAT32, *lengths])
-    colors = ["0.75", "0.75", SKY, GREEN, ORANGE, BLUE]
-    bars = ax.bar(names, values, 0.6, color=colors, edgecolor="white", hatch=["", "", "//", "xx", "..", ""])
-    words = [f"{n:,.0f} bytes\n1/{FLOAT32 / n:.1f}\n{hits:.1f} % right"
-             for n, hits in zip(values, [dense_right, dense_right, *right])]
-    ax.bar_label(bars, words, padding=3)
-    ax.set(yscale="log", ylim=(values.min() / 4, values.max() * 25), ylabel="bytes",
-           title="Stage by stage: each makes the file smaller, and the accuracy stays")
-    ax.grid(False, axis="x")
-
-
-def draw_curve(ax):
-    x = table[:, :, -1, 0].mean(axis=0)
-    band(ax, x, curve, color=BLUE, marker="o")
-    ax.plot(formula, np.median(curve, axis=0), "--", color=BLACK, lw=1.4, marker="|",
-            label=r"if the file had $n\,(H(k)+bk)/8$ bytes")
-    for keep, a, b in zip(KEEPS, x, np.median(curve, axis=0)):
-        ax.annotate(f"{100 * keep:g} %", (a, b), (7, -13), textcoords="offset points")
-    ax.axhline(dense_right, color="0.5", ls=":", lw=1.5)
-    ax.text(formula.min(), dense_right, "dense", va="bottom", color="0.3")
-    ax.set(xscale="log", xlabel="bytes of the file (at the points: weights kept)", ylabel="test accuracy, %",
-           title=f"It holds to 1/{factor.mean(axis=0)[at]:.0f}, then it breaks")
-    ticks = [t for t in (200, 500, 1000, 2000, 5000, 10_000) if formula.min() < t < 1.3 * x.max()]
-    ax.set_xticks(ticks, [f"{t:,}" for t in ticks])
-    ax.minorticks_off()
-    ax.legend(loc="lower right")
-
-
-def draw_pixels(ax):
-    readers = np.count_nonzero(weights(stages["rounded"])[0], axis=0).reshape(8, 8)
-    ax.imshow(readers, cmap="Blues", vmin=0)
-    for (i, j), n in np.ndenumerate(readers):
-        dark = n > readers.max() / 2
-        ax.text(j, i, n, ha="center", va="center", fontsize=9, color="white" if dark else "0.2")
-    ax.set(xticks=[], yticks=[])
-    ax.set_title(f"The first layer reads {np.count_nonzero(readers)} of 64 pixels:\nso many units of "
-                 f"{SIZES[1]} read each")
-    ax.grid(False)
-
-
-def draw_parts(ax):
-    words = {"0.weight.codes": "layer 1", "2.weight.codes": "layer 2", "4.weight.codes": "layer 3"}
-    sizes = {label: sum(part.bytes for part in parts if part.name == name) for name, label in words.items()}
-    sizes["biases"] = sum(part.bytes for part in parts if part.name.endswith("bias"))
-    sizes["the rest"] = sum(part.bytes for part in parts) - sum(sizes.values())
-    left = 0
-    for (label, size), color in zip(sizes.items(), (BLUE, SKY, GREEN, ORANGE, "0.8")):
-        ax.barh(0, size, left=left, color=color, edgecolor="white", hatch="" if "layer" in label else "//")
-        ax.text(left + size / 2, 0, f"{label}\n{size:,}", ha="center", va="center", fontsize=9,
-                bbox=dict(fc="white", ec="none", alpha=0.85, pad=1.5))
-        left += size
-    ax.set(yticks=[], xlim=(0, left), xlabel="bytes of the file",
-           title="Where the bytes are: codes of the layers, and all else (hatched)")
-    ax.grid(False)
-
-
-draw_stages(axes["stages"])
-draw_curve(axes["curve"])
-draw_pixels(axes["pixels"])
-draw_parts(axes["parts"])
-
-# %% Claims
-print(*(f"{part.name:<20} {part.bytes:>6} bytes  {part.coding}" for part in parts), sep="\n")
-demo.reports(compare(stages, *test))
-demo.record("fractions kept", KEEPS)
-demo.record("bytes of the file", table[:, :, -1, 0].mean(axis=0))
-demo.record("accuracy", curve.mean(axis=0), "%")
-demo.record("accuracy of the dense network", dense_right, "%")
-demo.record(f"stages at {100 * KEEP:g} %: accuracy", right, "%")
-demo.record("and bytes", lengths)
-demo.record("its bytes for codes", codes)
-demo.record("and by the formula", formula[at])
-gone = [np.concatenate([w.ravel() == 0 for w in weights(model)]) for model in list(stages.values())[1:]]
-demo.claim("a weight that was pruned stays 0 to the end (weights that came back)",
-           sum((gone[0] & ~later).sum() for later in gone[1:]), at_most=0)
-demo.claim("every layer has few values at the end (most, besides 0)",
-           max(len(np.unique(w[w != 0])) for w in weights(stages["rounded"])), at_most=2 ** BITS)
-demo.claim("a file read back computes the same bits (share of all files)", table[..., 2].mean(), at_least=1)
+# %% Every file is the model, to the last bit, and each stage makes it smaller
+n_bytes, hits = (np.array([[[getattr(file, field) for file in row.values()] for row in r.files]
+                           for r in runs]) for field in ("n_bytes", "hits"))
+# n_bytes, hits: (runs, fractions, stages)
+same = [file.same for r in runs for row in r.files for file in row.values()]
+demo.claim("a file read back computes the same bits (fraction of all files)", np.mean(same),
+           at_least=1)
 demo.claim("each stage is smaller than the one before (largest ratio)",
-           (table[:, :, 1:, 0] / table[:, :, :-1, 0]).max(), below=1)
-demo.claim(f"with {100 * KEEP:g} % of the weights the file is smaller than the parameters by a factor of",
-           factor[:, at].min(), at_least=30 if demo.quick else 95)
-demo.claim("which costs at most (points of accuracy)", dense_right - right[-1],
+           (n_bytes[..., 1:] / n_bytes[..., :-1]).max(), below=1)
+
+# %% The weights: pruned ones stay zero, the others share a few values
+def arrays(model):
+    return [weight.data for _, _, weight in all_weights(model)]
+
+
+_, *zeros = [np.concatenate([w.ravel() == 0 for w in arrays(m)]) for m in stages.values()]
+demo.claim("a weight that was pruned stays 0 to the end (weights that came back)",
+           sum((zeros[0] & ~later).sum() for later in zeros[1:]), at_most=0)
+demo.claim("every layer has few values at the end (most, besides 0)",
+           max(len(np.unique(w[w != 0])) for w in arrays(stages["rounded"])), at_most=2 ** BITS)
+
+# %% How small it gets at a small cost, and where it breaks
+at = KEEPS.index(KEEP)
+full = hits[:, at, 0].mean()            # accuracy of the dense networks, in %
+at_keep = hits[:, at].mean(axis=0)      # of the stages
+final_bytes, final_hits = n_bytes[..., -1].mean(axis=0), hits[..., -1]
+demo.record("fractions kept", KEEPS)
+demo.record("bytes of the file", final_bytes)
+demo.record("accuracy", final_hits.mean(axis=0), "%")
+demo.record("accuracy of the dense network", full, "%")
+demo.record(f"stages at {100 * KEEP:g} %: accuracy", at_keep, "%")
+demo.claim(f"with {100 * KEEP:g} % of the weights the file is smaller than the parameters by a "
+           "factor of", FLOAT32 / n_bytes[:, at, -1].max(), at_least=30 if demo.quick else 95)
+demo.claim("which costs at most (points of accuracy)", full - at_keep[-1],
            at_most=3 if demo.quick else 1.5)
-demo.claim("with the fewest weights it breaks (points lost)", dense_right - curve[:, -1].mean(),
+demo.claim("with the fewest weights it breaks (points lost)", full - final_hits[:, -1].mean(),
            at_least=5 if demo.quick else 2)
+
+# %% What the bytes are spent on: the formula n (H(k) + b k) / 8 has places, then values
+parts = runs[0].files[at]["rounded"].parts
+codes = sum(part.bytes for part in parts if part.name.endswith("codes"))
+formula = N_WEIGHTS * expected_bits(KEEPS, BITS) / 8    # bytes
+print(*(f"{part.name:<20} {part.bytes:>6} bytes  {part.coding}" for part in parts), sep="\n")
+demo.record("bytes for codes", codes)
+demo.record("by the formula", formula[at])
+demo.record("by the formula, for the places alone", N_WEIGHTS * expected_bits(KEEP, 0) / 8)
 demo.claim("the codes take what places and values without pattern take, or less (ratio)",
            codes / formula[at], within=(0.6, 1.15))
+demo.reports(compare(stages, *test))
+
+# %% Figure: the bytes stage by stage
+figure, axes = plt.subplot_mosaic([["stages", "parts"], ["curve", "curve"]], figsize=(14, 9.5),
+                                  width_ratios=[1.4, 1])
+figure.suptitle(f"{FLOAT32:,} bytes of parameters fit into {final_bytes[at]:,.0f} "
+                f"(1/{FLOAT32 / final_bytes[at]:.0f}): {at_keep[-1]:.1f} % are right, "
+                f"with the dense network {full:.1f} %")
+names = ["dense, coded", f"{100 * KEEP:g} % kept", f"{2 ** BITS} values per layer",
+         "biases, values rounded"]
+words = [f"{name}\n{right:.1f} % right" for name, right in zip(names, at_keep)]
+values = {".npz file": npz_bytes(stages["dense"]), "parameters": FLOAT32}
+values |= dict(zip(words, n_bytes[:, at].mean(axis=0)))
+bars(axes["stages"], values, fmt="{:,.0f}", colors=["0.75", "0.75", SKY, GREEN, ORANGE, BLUE],
+     title="Each stage makes the file smaller", xlabel="bytes of the file")
+axes["stages"].set(xscale="log", xlim=(min(values.values()) / 3, 4 * FLOAT32))
+
+# %% The parts of the file
+layers = {"0.weight.codes": "layer 1", "2.weight.codes": "layer 2", "4.weight.codes": "layer 3"}
+spent = {layers[part.name]: part.bytes for part in parts if part.name in layers}
+spent["biases"] = sum(part.bytes for part in parts if part.name.endswith("bias"))
+spent["the rest"] = sum(part.bytes for part in parts) - sum(spent.values())
+bars(axes["parts"], spent, fmt="{:,.0f}", colors=[BLUE, SKY, GREEN, ORANGE, "0.75"],
+     title="Where the bytes of one file are", xlabel="bytes")
+
+# %% Accuracy against bytes
+ax = axes["curve"]
+curve(ax, final_bytes, final_hits, color=BLUE, marker="o", label="the file")
+curve(ax, formula, np.median(final_hits, axis=0), color=BLACK, linestyle="--", lw=1.4, marker="|",
+      label="the formula $n\\,(H(k) + b\\,k)\\,/\\,8$")
+for keep, a, b in zip(KEEPS, final_bytes, np.median(final_hits, axis=0)):
+    ax.annotate(f"{100 * keep:g} %", (a, b), (7, -13), textcoords="offset points")
+reference(ax, full, "dense")
+ticks = [t for t in (200, 500, 1000, 2000, 5000, 10_000)
+         if formula.min() < t < 1.3 * final_bytes.max()]
+ax.set(xscale="log", ylabel="test accuracy in %",
+       xlabel="bytes of the file (at the points: weights kept)",
+       title=f"It holds to 1/{FLOAT32 / final_bytes[at]:.0f} of the bytes, then it breaks")
+ax.set_xticks(ticks, [f"{t:,}" for t in ticks])
+ax.minorticks_off()
+ax.legend(loc="lower right")
 demo.finish(figure)

@@ -130,7 +130,7 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
     Exercise(
         name="cubic_sparsity", target=f"{PRUNING}:cubic_sparsity", level=2, minutes=10,
         after=("threshold_mask",),
-        task="Compute the fraction to prune at step t: fast at first, then ever slower",
+        task="Compute the fraction to prune at step t: many weights in the first steps, fewer in each later one",
         tests=(f"{TESTS}::test_the_schedule_is_that_of_the_paper_step_by_step",
                f"{TESTS}::test_the_schedule_goes_from_one_end_to_the_other_ever_slower"),
         hints=("What fraction of the time from t_start to t_end has passed, limited to 0 ... 1?",

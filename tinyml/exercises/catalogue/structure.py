@@ -80,7 +80,7 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "Flatten puts the H W pixels of a filter side by side: repeat each entry of the mask, do "
                     "not tile it."),
             Mistake("copy.deepcopy(model)", "model",
-                    "The model itself must stay as it is: shrink a copy, with arrays of its own."),
+                    "The model itself must stay as it is: shrink a copy that shares no arrays with it."),
             Mistake("        if units.norm is not None:\n", "        if False:\n",
                     "The batch norm behind a layer has an entry for each unit as well, and must lose the "
                     "same ones."),

@@ -229,6 +229,8 @@ def test_the_whole_model_is_shared_once():
     with pytest.raises(ValueError, match="^share_weights: model must have a weight.*; 3.weight is computed"):
         share_weights(model, bits=1)
     assert "8 values" in repr(model)
+    half = SharedWeight(nn.Parameter(np.ones(1)), np.array([0, 1], np.uint8))
+    assert "1 values, 50.0% not 0" in repr(half)
 
 
 def test_convolutions_share_too():

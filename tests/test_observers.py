@@ -128,3 +128,10 @@ def test_only_finite_numbers_are_observed():
 def test_symmetric_codes_need_two_bits():
     with pytest.raises(ValueError, match="^MSEObserver: bits must be at least 2 for symmetric codes, got 1"):
         MSEObserver(bits=1, symmetric=True)
+
+
+def test_a_new_batch_has_a_tenth_of_the_weight_if_no_rate_is_named():
+    observer = MovingAverageObserver()
+    observer.update(np.array([-1.0, 2.0]))
+    observer.update(np.array([-2.0, 4.0]))
+    np.testing.assert_allclose([observer.low, observer.high], [-1.1, 2.2], rtol=1e-12)

@@ -623,3 +623,8 @@ x, image, filters = np.ones((2, 3)), np.ones((1, 2, 4, 4)), np.ones((5, 2, 3, 3)
 def test_refusals_say_what_was_wanted_and_what_came(call, error, message):
     with pytest.raises(error, match=r"\b" + re.escape(message)):
         call()
+
+
+def test_concatenate_joins_along_the_first_axis_if_none_is_named():
+    x, y = np.ones((2, 3)), np.zeros((1, 3))
+    np.testing.assert_array_equal(ops.concatenate([x, y]).data, np.concatenate([x, y]))

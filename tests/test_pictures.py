@@ -78,6 +78,7 @@ def test_what_is_no_picture_is_refused_with_a_sentence(data, error, tmp_path):
 
 @pytest.mark.parametrize("image, maximum, kind, error", [
     ([[17]], 16, ValueError, "in 0..16, got 17"), ([[-1]], 16, ValueError, "in 0..16, got -1"),
+    ([[-1, 3]], 16, ValueError, r"in 0..16, got -1\.\.3"),
     ([1, 2], 16, ValueError, "must have shape"),
     (np.zeros((0, 2), int), 16, ValueError, "must have shape"),
     ([[0.5]], 16, TypeError, "must hold integers"), ([[0]], 0, ValueError, "maximum must be"),
@@ -259,6 +260,7 @@ BLACK = zlib.compress(bytes(2))
     (png(header(1, 1, 8, 0), header(1, 1, 8, 0), chunk(b"IDAT", BLACK)), "one chunk IHDR"),
     (png(header(1, 1, 8, 0), chunk(b"ABCD", b""), chunk(b"IDAT", BLACK)), "chunks of the PNG standard, got 'ABCD'"),
     (png(header(1, 1, 8, 0), chunk(b"IDAT", zlib.compress(b"\5\0"))), "filters 0 to 4, got 5"),
+    (png(header(1, 2, 8, 0), chunk(b"IDAT", zlib.compress(b"\0\0\5\0"))), "filters 0 to 4, got 5"),
     (png(header(1, 1, 8, 0), chunk(b"IDAT", zlib.compress(b"\0"))), "2 bytes of pixels, got 1"),
     (png(header(1, 1, 8, 0), chunk(b"IDAT", zlib.compress(bytes(10**6)))), "2 bytes of pixels, got more"),
     (png(header(1, 1, 8, 0), chunk(b"IDAT", b"no zlib")), "sound zlib data"),

@@ -209,6 +209,19 @@ def test_the_oracle_is_the_cost_of_the_model_without_the_unit(name, rng):
 
 
 @given(rng=rngs)
+def test_the_norm_criterion_and_the_oracle_are_those_of_their_functions(rng):
+    model, X, y = problem("mlp", rng)
+    for layer, scores in unit_scores(model, X, y, criterion="norm").items():
+        expected = np.linalg.norm(norm_scores(model[layer].weight.data))
+        of_weight = norm_scores(model[layer].weight.data) / (expected or 1)
+        assert_allclose(scores / (np.linalg.norm(scores) or 1), of_weight, rtol=1e-6, atol=1e-12)
+    oracle = oracle_scores(model, X, y)
+    for layer, scores in unit_scores(model, X, y, criterion="oracle").items():
+        direction = oracle[layer] / (np.linalg.norm(oracle[layer]) or 1)
+        assert_allclose(scores / (np.linalg.norm(scores) or 1), direction, rtol=1e-6, atol=1e-12)
+
+
+@given(rng=rngs)
 def test_a_silent_unit_scores_zero_by_every_criterion_that_uses_data(rng):
     model, X, y = problem("mlp", rng)
     model = mask_units(model, {0: np.arange(5) != 2})

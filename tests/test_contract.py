@@ -1,4 +1,5 @@
 """The laws of contracts: what a docstring promises is accepted and converted, everything else is refused by name."""
+import ast
 import importlib
 import inspect
 import math
@@ -156,6 +157,41 @@ def test_words_for_arrays():
             with_contract(f"x : {line}, prose")(bad)
 
 
+@given(least=st.integers(0, 3), x=st.integers(0, 3), switch=st.booleans())
+def test_a_bound_may_depend_on_another_argument(least, x, switch):
+    f = with_contract(f"x : int, >= {least} if y, prose", "y : bool")
+    if x >= least or not switch:
+        assert f(x, switch)[0] == f(x, y=switch)[0] == x
+    else:
+        for call in (lambda: f(x, switch), lambda: f(y=switch, x=x)):
+            with refuses(ValueError, f"f: x must be int, >= {least} if y with y = True, got {x}"):
+                call()
+
+
+@pytest.mark.parametrize("value", ['"a"', "1", "None"])
+def test_none_may_depend_on_another_argument(value):
+    equal = ast.literal_eval(value)
+    for word, allowed, refused in (("if", equal, "b"), ("unless", "b", equal)):
+        f = with_contract("x : int", "y : prose", f"z : Module, or None {word} y = {value}, prose")
+        module = Module()
+        assert f(0, allowed, None)[2] is f(0, allowed)[2] is None
+        assert f(0, refused, module)[2] is f(0, z=module, y=allowed)[2] is module
+        for call in (lambda: f(0, refused), lambda: f(0, refused, None), lambda: f(0, z=None, y=refused)):
+            with refuses(TypeError, f"f: z must be Module, or None {word} y = {value}, got None"):
+                call()
+
+
+@given(x=hnp.arrays(st.sampled_from([np.int32, np.int64, np.uint8, np.float32]), SHAPES, elements=st.just(1)))
+def test_a_dtype_may_be_asked_for(x):
+    for name in ("int32", "uint8"):
+        f = with_contract(f"x : ndarray of {name}, prose")
+        if x.dtype == name:
+            assert f(x)[0] is x
+        else:
+            with refuses(TypeError, f"f: x must be ndarray of {name}, got dtype {x.dtype}"):
+                f(x)
+
+
 def test_one_of_several_words():
     f = with_contract('x : "norm", "taylor" or "oracle", the criterion')
     assert f("taylor")[0] == "taylor"
@@ -307,7 +343,8 @@ def test_every_name_in_a_contract_means_something(name):
     known = letters | {symbol for line in contract.lines.values() for symbol in line.symbols}
     for parameter, line in contract.lines.items():
         bounds = re.findall(r"(?:>=|<=|(?<!-)>|<) ([^,;]+)|in [\[(]([^\])]*)|in (\S+\.\.\S+)", line.text)
-        text = re.sub(r"\de-?\d+", "", " ".join(" ".join(bound) for bound in bounds))    # numbers like 1e-4
+        assert line.switch is None or line.switch in contract.switches, (parameter, line.text)
+        text = re.sub(r"\de-?\d+| if \w+", "", " ".join(" ".join(bound) for bound in bounds))    # numbers like 1e-4
         used = set(re.findall(NAME, text))
         assert used <= known | {"or", "min", "max", "inf", "e", "None"}, (parameter, line.text)
 

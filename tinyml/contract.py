@@ -12,15 +12,16 @@ and everything before the prose is executed. For example:
     amount : float in [0, 1], fraction to prune
     k : int in 1..n
     method : "global", "layer" or "random"
-    rng : numpy.random.Generator, or None
+    bits : int in 1..16, >= 2 if symmetric
+    rng : numpy.random.Generator, or None unless method = "random"
     lr, n_steps : as in `gradient_descent`
 
 The body gets what it can compute with. An `array_like` arrives as an array: float32 stays float32,
 all other numbers become float64; `array_like of float64` and `of int` become float64 and int64; an
-`ndarray` keeps its dtype; `float` and `int` are Python's. Numbers are finite, unless the line says
-"or inf", or of an array "may hold NaN". A value out of range or of another shape raises
-ValueError, another type TypeError. Python's option -OO strips docstrings, and with them these
-checks and conversions.
+`ndarray` keeps its dtype; `ndarray of int32` must have that dtype; `float` and `int` are Python's.
+Numbers are finite, unless the line says "or inf", or of an array "may hold NaN". A value out of
+range or of another shape raises ValueError, another type TypeError. Python's option -OO strips
+docstrings, and with them these checks and conversions.
 """
 import ast
 import functools
@@ -89,6 +90,10 @@ class Contract:
         used = set(re.findall(NAME, " ".join(line.text for line in self.lines.values())))
         self.defaults = {p.name: p.default for p in parameters if type(p.default) in (int, float)
                          and used & set(self.lines[p.name].symbols)}    # that others refer to
+        switches = {line.switch for line in self.lines.values()}    # of conditions: "if symmetric"
+        self.switches = {p.name: p.default for p in parameters if p.name in switches}
+        self.may_lack = [p.name for p in parameters
+                         if p.default is None and self.lines[p.name].none_if]
 
     def apply(self, args, kwargs):
         """The arguments as the body gets them, or an error that names the one that is wrong."""
@@ -96,12 +101,17 @@ class Contract:
         if len(names) < len(args):
             return args, kwargs    # too many: Python itself says so
         given, values = [*zip(names, args), *kwargs.items()], []
-        sizes = {}    # of the letters in shapes, and of the numbers that bounds may refer to
+        # of the letters in shapes, and the values that bounds and conditions refer to
+        sizes = dict(self.switches)
+        if sizes:
+            sizes |= {name: value for name, value in given if name in sizes}
+        known = {name for name, _ in given} if self.may_lack else ()
+        missing = [(name, None) for name in self.may_lack if name not in known]
         for name, default in self.defaults.items():
             if name not in kwargs and name not in names[:len(args)]:
                 sizes |= dict.fromkeys(self.lines[name].symbols, default)
         try:
-            for name, value in given:
+            for name, value in given + missing:
                 values.append(self.lines[name].converted(value, sizes))
             for (name, value), converted in zip(given, values):    # noqa: B007, for the error
                 if converted is not None:
@@ -178,6 +188,8 @@ def _int(value):
 
 
 def _array(value, kinds="biuf", dtype=None):
+    if value is None:
+        raise Refused(TypeError)
     try:
         array = np.asarray(value.data if isinstance(value, Tensor) else value)
     except ValueError:
@@ -190,6 +202,15 @@ def _array(value, kinds="biuf", dtype=None):
 def _float_array(value):
     array = _array(value)
     return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+
+
+def _of_dtype(dtype):
+    def convert(value):
+        array = _array(value)
+        if array.dtype != dtype:
+            raise Refused(TypeError, f"dtype {array.dtype}")
+        return array
+    return convert
 
 
 def _tensor(value):
@@ -216,6 +237,7 @@ KINDS = {
     "ndarray": _array,
     "ndarray of int": functools.partial(_array, kinds="iu"),
     "ndarray of bool": functools.partial(_array, kinds="b"),
+    **{f"ndarray of {name}": _of_dtype(name) for name in ("uint8", "int32", "float32", "float64")},
     "Tensor": _tensor,
     "function": _callable,
     "dict": _instance(dict),
@@ -310,6 +332,14 @@ def _evaluate(node, sizes):
     return ARITHMETIC[type(node.op)](_evaluate(node.left, sizes), _evaluate(node.right, sizes))
 
 
+def _where(switch, condition):
+    """The condition, where the argument `switch` is true."""
+    def condition_if(value, sizes):
+        if sizes[switch]:
+            condition(value, sizes)
+    return condition_if
+
+
 def _letter_compared(letter, least):
     def condition(value, sizes):
         if sizes.get(letter, least) < least:
@@ -356,7 +386,7 @@ def _fits_run(shape, pattern, sizes):
 
 HEAD = re.compile(r"""
     (?P<choice> "[^"]*" (?: (?:,[ ]or[ ]|,[ ]|[ ]or[ ]) "[^"]*" )* )
-  | (?P<kind> (?:array_like|ndarray)(?:[ ]of[ ](?:int|bool|float64))? | float | int | bool | str
+  | (?P<kind> (?:array_like|ndarray)(?:[ ]of[ ](?:u?int\d*|bool|float\d+))? | float | int | bool | str
             | bytes | path-like | function | dict | list | sequence
             | numpy\.random\.Generator | [A-Z]\w* )
     # function (x, rng) -> x
@@ -377,12 +407,15 @@ class Line:
     shapes : list of list of str, the shapes allowed; none means any
     symbols : list of str, the names of a number in bounds: its own, and n in "int >= 1, n"
     optional, infinite, missing : bool, whether None, infinity and NaN are allowed
+    none_if : function (sizes) -> bool, whether None is allowed where that depends; or None
+    switch : str, the argument that a condition depends on, or None
     text, prose : str, what was read, and the rest
     """
 
     def __init__(self, text=""):
         self.kind, self.conditions, self.shapes, self.symbols = None, [], [], []
         self.optional = self.infinite = self.missing = self.is_number = False
+        self.none_if = self.switch = None
         self.text, self.prose = "", text
         head = HEAD.match(text)
         if head:
@@ -430,8 +463,15 @@ class Line:
     def read_range(self, first, last):
         self.conditions += [_compared(">=", first), _compared("<=", last)]
 
-    def read_bound(self, sign, bound):
-        self.conditions.append(_compared(sign, bound))
+    def read_bound(self, sign, bound, switch):
+        condition = _compared(sign, bound)
+        self.switch = switch or self.switch
+        self.conditions.append(_where(switch, condition) if switch else condition)
+
+    def read_none(self, word, switch, literal):
+        value, self.switch = ast.literal_eval(literal), switch
+        self.optional = True
+        self.none_if = lambda sizes: (sizes[switch] == value) == (word == "if")
 
     def read_letters(self, letters, least):
         names = [letter for letter in re.findall(NAME, letters) if letter != "and"]
@@ -449,14 +489,17 @@ class Line:
         (r",? shape (\([^)]*\)(?: or \([^)]*\))*)", read_shapes),
         (rf",? in ([\[(])({BOUND}), ([^\])]+(?:\([^)]*\))?)([\])])", read_interval),
         (rf",? in ({BOUND}?)\.\.({BOUND})", read_range),
-        (rf",? (>=|<=|>|<) ({BOUND})", read_bound),
+        (rf",? (>=|<=|>|<) ({BOUND})(?: if (\w+))?", read_bound),
+        (r",? or None (if|unless) (\w+) = (\"[^\"]*\"|None|[\d.]+)", read_none),
         (r", ([A-Za-z](?:(?:, | and )[A-Za-z])*) >= (\d+)", read_letters),
         (r",? (any shape|or None|or inf|may hold NaN|not empty|not zero|increasing|decreasing)\b",
          read_word))]
 
     def converted(self, value, sizes):
         """The value that the body gets; its sizes are put into `sizes`."""
-        if self.kind is None or (value is None and self.optional):
+        if self.kind is None:
+            return value
+        if value is None and self.optional and (self.none_if is None or self.none_if(sizes)):
             return value
         value = self.kind(value)
         for symbol in self.symbols:

@@ -2,6 +2,7 @@
 import gzip
 import hashlib
 import math
+import os
 import re
 import sys
 import tracemalloc
@@ -17,6 +18,9 @@ from strategies import rngs
 from tinyml import data, idx
 from tinyml.data import (
     batches,
+    breast_cancer,
+    clothes,
+    diabetes,
     digits,
     fashion_mnist,
     flip_labels,
@@ -30,6 +34,7 @@ from tinyml.data import (
 from tinyml.idx import FILES, fetch, read_idx
 
 ASSETS = Path(data.__file__).parent / "assets"
+GIVEN = os.environ.get("TINYML_DATA")    # `places` hides it from the tests
 
 
 def refuses(kind, *parts):
@@ -64,6 +69,92 @@ def test_the_digits_carry_their_attribution():
         assert words in text
     with np.load(ASSETS / "digits.npz", allow_pickle=False) as archive:
         assert {archive[name].dtype for name in archive} == {np.dtype(np.uint8)}
+
+
+# ------------------------------------------------------------ the clothes and the tables of the package
+
+def test_the_clothes_are_balanced_images_of_known_classes():
+    X, y = clothes()
+    assert X.shape == (3000, 196) and X.dtype == np.float32
+    assert y.shape == (3000,) and y.dtype == np.int64
+    assert X.min() == 0 and X.max() == 1
+    levels = 255 * X.astype(np.float64)
+    assert np.abs(levels - levels.round()).max() < 1e-4    # float32: 255 * 2^-24
+    assert np.bincount(y).tolist() == 10 * [300]
+    assert all(np.bincount(y[:1000], minlength=10) > 60), "any first part is mixed: 100 +- 4 sd of 9.5"
+    assert len(np.unique(X, axis=0)) == 3000
+    # Trousers are two legs: dark in the middle of the lower half, unlike a dress.
+    mean = [X[y == c].mean(axis=0).reshape(14, 14) for c in range(10)]
+    legs, gap = mean[1][9:13, [4, 5, 8, 9]].mean(), mean[1][9:13, 6:8].mean()
+    assert legs > 1.2 * gap and mean[3][9:13, 6:8].mean() > 1.2 * gap
+    distance = (X**2).sum(axis=1)[:, None] - 2 * X @ X.T + (X**2).sum(axis=1)
+    np.fill_diagonal(distance, np.inf)    # 60,000 images of 28 x 28 pixels give 0.85
+    assert (y[distance.argmin(axis=1)] == y).mean() > 0.75
+
+
+def in_full(folder):
+    """Whether the folder holds Fashion-MNIST."""
+    return folder and any(Path(folder, "fashion-mnist").glob("train-images*"))
+
+
+@pytest.mark.skipif(not in_full(GIVEN), reason="TINYML_DATA does not lead to Fashion-MNIST")
+def test_the_clothes_are_what_their_rule_says():
+    X, y = fashion_mnist(Path(GIVEN, "fashion-mnist"))
+    images = np.round(255 * X).astype(np.uint8)
+    digests = np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images])
+    smallest = np.concatenate([np.flatnonzero(y == c)[np.argsort(digests[y == c])[:300]] for c in range(10)])
+    rows = smallest[np.argsort(digests[smallest])]
+    means = np.round(images[rows].reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)))
+    assert (np.round(255 * clothes()[0]) == means.reshape(3000, 196)).all()
+    assert (clothes()[1] == y[rows]).all()
+
+
+def correlations(X, y):
+    return np.corrcoef(X.T, y)[-1, :-1]
+
+
+def test_the_diabetes_table_is_the_published_one():
+    X, y = diabetes()
+    assert X.shape == (442, 10) and y.shape == (442,) and X.dtype == y.dtype == np.float64
+    assert X[0].tolist() == [59, 2, 32.1, 101, 157, 93.2, 38, 4, 4.8598, 87] and y[0] == 151
+    assert (y.min(), y.max()) == (25, 346) and set(X[:, 1]) == {1, 2}
+    assert np.abs(correlations(X, y)).argmax() == 2    # body mass index, as in the paper's path
+    # Least squares of the standardised table: R^2 = 0.518 (Efron et al. 2004).
+    A = np.column_stack([np.ones(442), (X - X.mean(axis=0)) / X.std(axis=0)])
+    residual = y - A @ np.linalg.lstsq(A, y)[0]
+    assert abs(1 - residual @ residual / ((y - y.mean())**2).sum() - 0.518) < 5e-4
+
+
+def test_the_breast_cancer_table_is_the_published_one():
+    X, y = breast_cancer()
+    assert X.shape == (569, 30) and X.dtype == np.float64
+    assert y.shape == (569,) and y.dtype == np.int64
+    assert np.bincount(y).tolist() == [212, 357]    # malignant, benign
+    assert X[0, :5].tolist() == [17.99, 10.38, 122.8, 1001, 0.1184]
+    assert (X >= 0).all() and (X[:, 20:] >= X[:, :10]).all()    # the largest three nuclei
+    assert (correlations(X, y)[[0, 2, 3]] < -0.7).all()         # malignant nuclei are large
+
+
+@pytest.mark.parametrize("load", [digits, clothes, diabetes, breast_cancer])
+def test_what_a_loader_returns_is_the_callers_own(load):
+    X, y = load()
+    assert np.isfinite(X).all() and np.isfinite(y).all() and len(X) == len(y)
+    before = X.copy(), y.copy()
+    X[:], y[:] = 1, 1
+    assert all((a == b).all() for a, b in zip(load(), before))
+
+
+def test_the_data_of_the_package_are_small_and_carry_their_attribution():
+    bytes_of = {path.name: path.stat().st_size for path in ASSETS.iterdir()}
+    assert bytes_of["clothes.npz"] < 400_000
+    assert bytes_of["diabetes.npz"] + bytes_of["breast_cancer.npz"] < 60_000
+    text = (ASSETS / "README.txt").read_text(encoding="utf-8")
+    for name in bytes_of.keys() - {"README.txt"}:
+        assert name in text
+    for words in ("Xiao", "Rasul", "Vollgraf", "Efron", "Johnstone", "Wolberg", "10.24432/C5DW2B"):
+        assert words in text
+    licence = (ASSETS / "clothes.LICENSE.txt").read_text(encoding="utf-8")
+    assert "MIT" in licence and "Zalando" in licence and "Permission is hereby granted" in licence
 
 
 # ------------------------------------------------------------ IDX files

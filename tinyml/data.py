@@ -1,4 +1,4 @@
-"""Digits that come with the package, MNIST from its files, seeded synthetic sets, minibatches."""
+"""Small data sets that come with the package, MNIST from its files, synthetic sets, minibatches."""
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,67 @@ def digits():
     X : ndarray of float32, shape (1797, 64), the ink of each pixel in [0, 1], row by row
     y : ndarray of int64, shape (1797,), the digit 0..9
     """
-    path = Path(__file__).parent / "assets" / "digits.npz"
+    X, y = _asset("digits", "X", "y")
+    return (X / 16).astype(np.float32), y.astype(np.int64)
+
+
+def clothes():
+    """3,000 images of clothes of 14 x 14 pixels that come with the package, 300 of each class.
+
+    0 T-shirt, 1 trouser, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker, 8 bag, 9 boot.
+
+    They are a part of Fashion-MNIST (H. Xiao, K. Rasul and R. Vollgraf 2017, arXiv:1708.07747;
+    MIT licence, (c) 2017 Zalando SE), chosen from its 60,000 training images by a rule that does
+    not look at them: of each class those whose 784 bytes have the smallest SHA-256, in the order
+    of these digests. A pixel is the mean of 2 x 2 pixels, and rounds half to even.
+
+    Returns
+    -------
+    X : ndarray of float32, shape (3000, 196), pixels in [0, 1], row by row
+    y : ndarray of int64, shape (3000,), the class 0..9
+    """
+    X, y = _asset("clothes", "X", "y")
+    return X / np.float32(255), y.astype(np.int64)
+
+
+def diabetes():
+    """442 patients with diabetes, and how far the disease went on within a year: a regression.
+
+    B. Efron, T. Hastie, I. Johnstone and R. Tibshirani 2004, Least Angle Regression, Annals of
+    Statistics 32(2). The columns are the published ones, neither centred nor scaled: age, sex (1
+    or 2), body mass index, mean blood pressure, and six measures of the blood serum.
+
+    Returns
+    -------
+    X : ndarray of float64, shape (442, 10)
+    y : ndarray of float64, shape (442,), the progression, 25..346
+    """
+    X, decimals, y = _asset("diabetes", "X", "decimals", "y")
+    return X / 10.0**decimals, y.astype(np.float64)
+
+
+def breast_cancer():
+    """569 tumours of the breast, each described by 30 measures of its cells' nuclei.
+
+    W. Wolberg, O. Mangasarian, N. Street and W. Street, Breast Cancer Wisconsin (Diagnostic), UCI
+    Machine Learning Repository, 1993, doi:10.24432/C5DW2B, CC BY 4.0. Ten measures (radius,
+    texture, perimeter, area, smoothness, ...), of each the mean over the nuclei, its standard
+    error, and the mean of the three largest. The columns are neither centred nor scaled.
+
+    Returns
+    -------
+    X : ndarray of float64, shape (569, 30)
+    y : ndarray of int64, shape (569,): 0 malignant, 1 benign
+    """
+    X, decimals, y = _asset("breast_cancer", "X", "decimals", "y")
+    return X / 10.0**decimals, y.astype(np.int64)
+
+
+def _asset(name, *keys):
+    """Arrays of a file of the package; a table holds integers, X 10^decimals."""
+    path = Path(__file__).parent / "assets" / f"{name}.npz"
     with np.load(path, allow_pickle=False) as archive:
-        X, y = archive["X"] / 16, archive["y"]
-    return X.astype(np.float32), y.astype(np.int64)
+        return [archive[key] for key in keys]
 
 
 def mnist(folder=None, *, split="train", download=False):

@@ -150,9 +150,12 @@ def test_an_array_may_hold_nan_where_the_line_says_so():
 def test_words_for_arrays():
     assert with_contract("x : array_like, not zero")([0, 2])[0].tolist() == [0, 2]
     assert with_contract("x : array_like, increasing")([1, 1, 2])[0].tolist() == [1, 1, 2]
+    assert with_contract("x : array_like, rows sum to 1")([[0.2, 0.8]])[0].tolist() == [[0.2, 0.8]]
     for line, bad in (("array_like, increasing", [2, 1]), ("array_like, decreasing", [1, 2]),
                       ("array_like, not empty", []), ("array_like, not zero", [[0.0, 0]]),
-                      ("array_like, not zero", []), ("array_like, shape (n, d), n and d >= 1", np.ones((3, 0)))):
+                      ("array_like, not zero", []), ("array_like, rows sum to 1", [[1, 0], [0.4, 0.5]]),
+                      ("array_like, shape (n,), n <= 2", [1, 2, 3]),
+                      ("array_like, shape (n, d), n and d >= 1", np.ones((3, 0)))):
         with refuses(ValueError, f"f: x must be {line}"):
             with_contract(f"x : {line}, prose")(bad)
 
@@ -273,6 +276,30 @@ def test_a_class_checks_its_constructor():
         Layer(1, 2, 0)
 
 
+@given(st.integers(1, 3), st.tuples(st.integers(1, 3), st.integers(1, 3)), st.floats(0, 10),
+       st.integers(0, 4), st.tuples(st.integers(1, 3), st.integers(1, 3)), st.floats(0, 10))
+def test_a_method_may_refer_to_attributes_of_its_object(longest, shape, maximum, n, other, value):
+    class Camera:
+        def __init__(self):
+            self.longest, self.shape, self.maximum = longest, shape, maximum
+
+        @checked
+        def develop(self, images):
+            """F.
+
+            Parameters
+            ----------
+            images : array_like, shape (n, *shape), <= maximum, n <= longest
+            """
+            return images
+    images = np.full((n, *other), value)
+    if other == shape and n <= longest and (n == 0 or value <= maximum):
+        assert (Camera().develop(images) == images).all()
+    else:
+        with pytest.raises(ValueError, match="Camera.develop: images must be .* with "):
+            Camera().develop(images)
+
+
 def outer(x):
     """F.
 
@@ -314,12 +341,12 @@ def test_a_line_that_cannot_be_read_is_an_error_of_its_author():
 # ------------------------------------------------------------ the contracts of the library
 
 def contracts():
-    """(name, Contract) of everything that is decorated with `checked`."""
+    """(name, (Contract, attributes)) of everything that is decorated with `checked`."""
     for module in pkgutil.walk_packages(tinyml.__path__, "tinyml."):
         if "exercises" in module.name or module.name == "tinyml.contract":
             continue
         members = vars(importlib.import_module(module.name))
-        for name, member in list(members.items()):
+        for member in list(members.values()):
             if getattr(member, "__module__", None) != module.name:
                 continue
             methods = vars(member).items() if inspect.isclass(member) else ()
@@ -329,10 +356,14 @@ def contracts():
                     f = next(cls for cls in f.__mro__ if "__init__" in vars(cls))
                 call = f.__init__ if inspect.isclass(f) else f
                 if getattr(call, "__globals__", {}).get("__name__") == "tinyml.contract":
-                    yield f"{module.name}.{name}", Contract(call.__wrapped__, f)
+                    contract = Contract(call.__wrapped__, f)
+                    attributes = inspect.signature(member).parameters if f is not member else ()
+                    yield f"{module.name}.{f.__qualname__}", (contract, set(attributes))
 
 
-CONTRACTS = dict(contracts())
+READ = dict(contracts())
+CONTRACTS = {name: contract for name, (contract, _) in READ.items()}
+ATTRIBUTES = {name: attributes for name, (_, attributes) in READ.items()}    # of a method's object
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
@@ -340,7 +371,7 @@ def test_every_name_in_a_contract_means_something(name):
     contract = CONTRACTS[name]
     texts = " ".join(line.text for line in contract.lines.values())
     letters = set(re.findall(NAME, " ".join(re.findall(r"shape ((?:\([^)]*\)(?: or )?)+)", texts))))
-    known = letters | {symbol for line in contract.lines.values() for symbol in line.symbols}
+    known = letters | ATTRIBUTES[name] | {symbol for line in contract.lines.values() for symbol in line.symbols}
     for parameter, line in contract.lines.items():
         bounds = re.findall(r"(?:>=|<=|(?<!-)>|<) ([^,;]+)|in [\[(]([^\])]*)|in (\S+\.\.\S+)", line.text)
         assert line.switch is None or line.switch in contract.switches, (parameter, line.text)

@@ -16,6 +16,10 @@ and everything before the prose is executed. For example:
     rng : numpy.random.Generator, or None unless method = "random"
     lr, n_steps : as in `gradient_descent`
 
+A method may also refer to attributes of its object that are a number or a tuple of sizes:
+
+    images : array_like, shape (n, *shape), <= maximum
+
 The body gets what it can compute with. An `array_like` arrives as an array: float32 stays float32,
 all other numbers become float64; `array_like of float64` and `of int` become float64 and int64; an
 `ndarray` keeps its dtype; `ndarray of int32` must have that dtype; `float` and `int` are Python's.
@@ -94,6 +98,8 @@ class Contract:
         self.switches = {p.name: p.default for p in parameters if p.name in switches}
         self.may_lack = [p.name for p in parameters
                          if p.default is None and self.lines[p.name].none_if]
+        is_method = documented is function and self.names[:1] == ["self"]
+        self.attributes = used - set(self.names) if is_method else set()
 
     def apply(self, args, kwargs):
         """The arguments as the body gets them, or an error that names the one that is wrong."""
@@ -105,6 +111,8 @@ class Contract:
         sizes = dict(self.switches)
         if sizes:
             sizes |= {name: value for name, value in given if name in sizes}
+        if self.attributes and args:
+            sizes |= _attributes(args[0], self.attributes)
         known = {name for name, _ in given} if self.may_lack else ()
         missing = [(name, None) for name in self.may_lack if name not in known]
         for name, default in self.defaults.items():
@@ -130,6 +138,18 @@ class Contract:
         known = [f"{letter} = {sizes[letter]}" for letter in letters if letter in sizes]
         where = f" with {', '.join(known)}" if known and refused.kind is ValueError else ""
         return refused.kind(f"{self.name}: {name} must be {line.text}{where}, got {got}")
+
+
+def _attributes(owner, names):
+    """The attributes of these names that are numbers, or tuples of sizes, which get a star."""
+    sizes = {}
+    for name in names & vars(owner).keys():
+        value = getattr(owner, name)
+        if isinstance(value, tuple):
+            sizes[f"*{name}"] = value
+        elif type(value) in (int, float):
+            sizes[name] = value
+    return sizes
 
 
 class Refused(Exception):
@@ -283,6 +303,12 @@ def _not_zero(value, sizes):
         raise Refused(ValueError, "only zeros")
 
 
+def _rows_sum_to_1(value, sizes):
+    sums = value.sum(axis=-1)
+    if np.abs(sums - 1).max(initial=0) > 1e-6:
+        raise Refused(ValueError, f"sums {sums}")
+
+
 def _in_order(sign):
     def condition(value, sizes):
         if (sign * np.diff(value) < 0).any():
@@ -340,10 +366,16 @@ def _where(switch, condition):
     return condition_if
 
 
-def _letter_compared(letter, least):
+def _letter_compared(letter, sign, bound):
+    """The condition that the size for which a letter stands is, say, >= bound."""
+    compared = _compared(sign, bound)
+
     def condition(value, sizes):
-        if sizes.get(letter, least) < least:
-            raise Refused(ValueError, f"{letter} = {sizes[letter]}")
+        if letter in sizes:
+            try:
+                compared(sizes[letter], sizes)
+            except Refused:
+                raise Refused(ValueError, f"{letter} = {sizes[letter]}") from None
     return condition
 
 
@@ -473,15 +505,16 @@ class Line:
         self.optional = True
         self.none_if = lambda sizes: (sizes[switch] == value) == (word == "if")
 
-    def read_letters(self, letters, least):
+    def read_letters(self, letters, sign, bound):
         names = [letter for letter in re.findall(NAME, letters) if letter != "and"]
-        self.conditions += [_letter_compared(letter, int(least)) for letter in names]
+        self.conditions += [_letter_compared(letter, sign, bound) for letter in names]
 
     def read_word(self, word):
         self.optional |= word == "or None"
         self.infinite |= word == "or inf"
         self.missing |= word == "may hold NaN"
         self.conditions += {"not empty": [_not_empty], "not zero": [_not_zero],
+                            "rows sum to 1": [_rows_sum_to_1],
                             "increasing": [_in_order(1)],
                             "decreasing": [_in_order(-1)]}.get(word, [])
 
@@ -491,9 +524,9 @@ class Line:
         (rf",? in ({BOUND}?)\.\.({BOUND})", read_range),
         (rf",? (>=|<=|>|<) ({BOUND})(?: if (\w+))?", read_bound),
         (r",? or None (if|unless) (\w+) = (\"[^\"]*\"|None|[\d.]+)", read_none),
-        (r", ([A-Za-z](?:(?:, | and )[A-Za-z])*) >= (\d+)", read_letters),
-        (r",? (any shape|or None|or inf|may hold NaN|not empty|not zero|increasing|decreasing)\b",
-         read_word))]
+        (rf", ([A-Za-z](?:(?:, | and )[A-Za-z])*) (>=|<=) ({BOUND})", read_letters),
+        (r",? (any shape|or None|or inf|may hold NaN|not empty|not zero|rows sum to 1|increasing"
+         r"|decreasing)\b", read_word))]
 
     def converted(self, value, sizes):
         """The value that the body gets; its sizes are put into `sizes`."""

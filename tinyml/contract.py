@@ -418,8 +418,8 @@ def _fits_run(shape, pattern, sizes):
 
 HEAD = re.compile(r"""
     (?P<choice> "[^"]*" (?: (?:,[ ]or[ ]|,[ ]|[ ]or[ ]) "[^"]*" )* )
-  | (?P<kind> (?:array_like|ndarray)(?:[ ]of[ ](?:u?int\d*|bool|float\d+))? | float | int | bool | str
-            | bytes | path-like | function | dict | list | sequence
+  | (?P<kind> (?:array_like|ndarray)(?:[ ]of[ ](?:u?int\d*|bool|float\d+))?
+            | float | int | bool | str | bytes | path-like | function | dict | list | sequence
             | numpy\.random\.Generator | [A-Z]\w* )
     # function (x, rng) -> x
     (?: (?<=function)[ ](?:of[ ][^,;]+|\([^)]*\)(?:[ ]->[ ][^,;]+)?) )?

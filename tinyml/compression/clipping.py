@@ -76,8 +76,6 @@ def optimal_clip(bits, *, density):
     -------
     float
 
-    Examples
-    --------
     >>> [round(optimal_clip(4, density=density), 2) for density in ("laplace", "gaussian")]
     [5.03, 2.56]
     """
@@ -177,8 +175,6 @@ def allocate_bits(ranges, *, bits):
     -------
     ndarray of int64, shape (n,), each in 1..16
 
-    Examples
-    --------
     >>> allocate_bits([1.0, 1.0, 8.0], bits=4)
     array([3, 3, 5])
     """
@@ -226,8 +222,6 @@ def channel_codes(weight, *, bits, density=None, corrected=False, allocated=Fals
     codes : ndarray of uint8, or uint16 if a channel has more than 8 bits, the shape of weight
     scale, offset : ndarrays of float64, shape (channels, 1, ...)
 
-    Examples
-    --------
     >>> channel_codes([[-1.0, 0.0, 2.0]], bits=2)
     (array([[0, 1, 3]], dtype=uint8), array([[1.]]), array([[-1.]]))
     """

@@ -261,8 +261,6 @@ def expected_bits(keep, bits):
     -------
     ndarray, the shape of keep, or float
 
-    Examples
-    --------
     >>> round(float(32 / expected_bits(0.03, 3)))
     113
     """

@@ -49,8 +49,6 @@ def soften(logits, *, temperature):
     -------
     ndarray, shape (..., C), of the dtype of logits
 
-    Examples
-    --------
     >>> soften([4.0, 2.0, 0.0], temperature=1).round(3)
     array([0.867, 0.117, 0.016])
     >>> soften([4.0, 2.0, 0.0], temperature=4).round(3)
@@ -178,8 +176,6 @@ def solve_bias(logits, class_index, *, share):
     -------
     float, b
 
-    Examples
-    --------
     >>> solve_bias([[1.0, 0.0], [3.0, 0.0], [5.0, 0.0]], 1, share=2 / 3)
     4.0
     """

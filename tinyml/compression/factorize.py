@@ -81,8 +81,6 @@ def ranks(model, *, share=None, energy=None, X=None):
     -------
     dict of str to int or str, by the path of the weight
 
-    Examples
-    --------
     >>> from tinyml.nn import Sequential
     >>> rng = np.random.default_rng(0)
     >>> ranks(Sequential(Linear(30, 20, rng=rng), Linear(20, 2, rng=rng)), share=0.5)

@@ -75,8 +75,6 @@ def quantize_multiplier(multiplier):
     M0 : ndarray of int32, the shape of multiplier, in 2^30 ... 2^31 - 1
     n : ndarray of int32, the same shape, >= 0
 
-    Examples
-    --------
     >>> M0, n = quantize_multiplier([0.5, 0.3])
     >>> M0 / 2**31 * 0.5 ** n
     array([0.5, 0.3])

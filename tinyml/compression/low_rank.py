@@ -55,8 +55,6 @@ def truncated_svd(weight, rank, *, covariance=None):
     U : ndarray, shape (m, r)
     V : ndarray, shape (n, r)
 
-    Examples
-    --------
     >>> U, V = truncated_svd([[2, 0], [0, 1]], 1)
     >>> abs(U @ V.T).round(6)
     array([[2., 0.],

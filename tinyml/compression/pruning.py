@@ -53,8 +53,6 @@ def magnitude_mask(weight, *, amount):
     -------
     ndarray of bool, the shape of weight, True for the weights to keep
 
-    Examples
-    --------
     >>> magnitude_mask([[3, -1], [-2, 1]], amount=0.5)
     array([[ True, False],
            [ True, False]])
@@ -82,8 +80,6 @@ def global_masks(arrays, *, amount):
     -------
     list of ndarray of bool, True for the weights to keep
 
-    Examples
-    --------
     >>> global_masks([[3, 1], [[2], [4]]], amount=0.5)
     [array([ True, False]), array([[False],
            [ True]])]
@@ -152,8 +148,6 @@ def cubic_sparsity(t, *, final, t_end, t_start=0.0, initial=0.0):
     -------
     ndarray or float, the shape of t
 
-    Examples
-    --------
     >>> cubic_sparsity([0, 50, 100, 200], final=0.9, t_end=100)
     array([0.    , 0.7875, 0.9   , 0.9   ])
     """

@@ -53,8 +53,6 @@ def notes_codes(theta, *, k):
     q : ndarray of int64, the shape of theta, in -K ... K
     delta : float, the step Delta; 1 if all of theta is zero
 
-    Examples
-    --------
     >>> notes_codes([-1.0, 0.3, 1.0], k=4)
     (array([-4,  1,  4]), 0.25)
     """
@@ -99,8 +97,6 @@ def code_range(bits, *, symmetric):
     bits : int in 1..16, with at least 2 for symmetric codes
     symmetric : bool
 
-    Examples
-    --------
     >>> code_range(8, symmetric=True), code_range(8, symmetric=False)
     ((-127, 127), (0, 255))
     """
@@ -132,8 +128,6 @@ def choose_qparams(low, high, *, bits, symmetric):
     -------
     QParams : scale of float64 and zero_point of int64, in the shape of low
 
-    Examples
-    --------
     >>> choose_qparams(-1.0, 3.0, bits=8, symmetric=False).zero_point
     array(64)
     """
@@ -167,8 +161,6 @@ def quantize(x, qparams):
     ndarray, the shape of x, of the smallest integer dtype that holds all codes: up to 8 bits
         int8 if they are symmetric, uint8 if affine
 
-    Examples
-    --------
     >>> quantize([-1, 0, 0.3, 9], QParams(0.5, 2, 0, 7))
     array([0, 2, 3, 7], dtype=uint8)
     """

@@ -74,8 +74,6 @@ def fake_quantize(theta, qparams, *, gradient="inside"):
     -------
     Tensor, the shape of theta
 
-    Examples
-    --------
     >>> from tinyml import Tensor
     >>> fake_quantize(Tensor([-9.0, 0.3, 0.8]), QParams(0.5, 0, -3, 3)).data
     array([-1.5,  0.5,  1. ], dtype=float32)

@@ -142,8 +142,6 @@ def units_to_keep(scores, k):
     -------
     dict of layer to ndarray of bool, shape (units,), True for the units to keep
 
-    Examples
-    --------
     >>> units_to_keep({0: [3, 1], 2: [2, 9, 2]}, 2)
     {0: array([ True, False]), 2: array([False,  True,  True])}
     """

@@ -85,8 +85,6 @@ def assign(values, centroids):
     -------
     ndarray of int, in the shape of values, in 0..k-1
 
-    Examples
-    --------
     >>> assign([-3, 0.4, 0.6, 9], [-1, 0, 1])
     array([0, 1, 2, 2])
     """
@@ -117,8 +115,6 @@ def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
     centroids : ndarray, shape (k,), increasing, but not strictly
     errors : list of float, the sum of squares before each move, and at the end
 
-    Examples
-    --------
     >>> kmeans([0, 1, 10, 11], 2)
     (array([ 0.5, 10.5]), [2.0, 1.0])
     """

@@ -42,8 +42,6 @@ N_START = 4              # decisions that a new context pretends to have seen
 class Encoder:
     """Writes decisions as bytes: `code(bit, p)` for each of them, then `finish()`.
 
-    Examples
-    --------
     >>> encoder = Encoder()
     >>> for bit in [0] * 99 + [1]:
     ...     bit = encoder.code(bit, p=0.01)
@@ -132,8 +130,6 @@ def encode_matrix(codes, *, k, lag):
     -------
     bytes; none if all codes are 0
 
-    Examples
-    --------
     >>> codes = np.tile([0, 0, 3, 0], (50, 5))    # 1,000 codes
     >>> len(encode_matrix(codes, k=3, lag=1))
     10

@@ -15,8 +15,6 @@ class Reader:
     ----------
     data : bytes
 
-    Examples
-    --------
     >>> reader = Reader(b"abc")
     >>> reader.take(2), reader.rest()
     (b'ab', b'c')
@@ -55,8 +53,6 @@ class Reader:
 def varint(n):
     """An integer >= 0 as bytes of 7 bits each, the lowest first; all but the last have 128 added.
 
-    Examples
-    --------
     >>> varint(300).hex()    # 300 = 2 * 128 + 44, and 44 + 128 = 0xac
     'ac02'
     """

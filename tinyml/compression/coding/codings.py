@@ -50,8 +50,6 @@ def encode_array(array):
     -------
     bytes, at least one per 4096 entries
 
-    Examples
-    --------
     >>> zeros, integers = np.zeros((300, 784)), np.arange(1, 1001)
     >>> len(encode_array(zeros)), len(encode_array(integers))
     (65, 8)

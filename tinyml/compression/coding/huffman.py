@@ -45,8 +45,6 @@ def entropy(counts):
     -------
     float in [0, log2 K]; 0 if nothing occurs
 
-    Examples
-    --------
     >>> entropy([2, 1, 1, 0])
     1.5
     """
@@ -69,8 +67,6 @@ def huffman_lengths(counts):
     -------
     ndarray of int64, shape (K,) : bits of each codeword; UNUSED = -1 for symbols that never occur
 
-    Examples
-    --------
     >>> huffman_lengths([4, 0, 2, 1, 1])
     array([ 1, -1,  2,  3,  3])
     """
@@ -108,8 +104,6 @@ def canonical_codes(lengths):
     -------
     list of str : the codeword of each symbol; None for unused symbols
 
-    Examples
-    --------
     >>> canonical_codes([1, 3, 2, 3])
     ['0', '110', '10', '111']
     """
@@ -138,8 +132,6 @@ def encode(symbols, lengths):
     -------
     bytes
 
-    Examples
-    --------
     >>> encode([0, 0, 2, 1], huffman_lengths([2, 1, 1])).hex()    # 0 0 11 10
     '38'
     """
@@ -166,8 +158,6 @@ def decode(data, lengths, count):
     -------
     ndarray of int64, shape (count,)
 
-    Examples
-    --------
     >>> decode(bytes.fromhex("38"), huffman_lengths([2, 1, 1]), 4)
     array([0, 0, 2, 1])
     """
@@ -218,8 +208,6 @@ def pack_lengths(lengths):
     -------
     bytes
 
-    Examples
-    --------
     >>> pack_lengths([1, 2, 2]).hex()    # 10 10 0
     'a0'
     """

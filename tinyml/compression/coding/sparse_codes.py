@@ -53,8 +53,6 @@ def relative_indices(positions, bits):
     -------
     ndarray of int64, shape (n + number of fillers,), in 0..2^bits - 1
 
-    Examples
-    --------
     >>> relative_indices([1, 2, 12], bits=3)    # 9 entries between 2 and 12: 7 + 2
     array([1, 0, 7, 2])
     """
@@ -82,8 +80,6 @@ def absolute_indices(symbols, bits):
     -------
     ndarray of int64, at most n
 
-    Examples
-    --------
     >>> absolute_indices([1, 0, 7, 2], bits=3)
     array([ 1,  2, 12])
     """

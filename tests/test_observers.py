@@ -126,7 +126,7 @@ def test_only_finite_numbers_are_observed():
 
 
 def test_symmetric_codes_need_two_bits():
-    with pytest.raises(ValueError, match="^MSEObserver: bits must be at least 2 for symmetric codes, got 1"):
+    with pytest.raises(ValueError, match="^MSEObserver: bits must be int in 1..16, >= 2 if symmetric"):
         MSEObserver(bits=1, symmetric=True)
 
 

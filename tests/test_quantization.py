@@ -221,10 +221,10 @@ ERRORS = {
         lambda: choose_qparams(1, 0, bits=8, symmetric=True),
     "choose_qparams: high must be array_like of float64, shape (*axes) with *axes = (1,), got shape (2,)":
         lambda: choose_qparams([1], [2, 3], bits=8, symmetric=True),
-    "choose_qparams: bits must be at least 2 for symmetric codes, got 1":
+    "choose_qparams: bits must be int in 1..16, >= 2 if symmetric":
         lambda: choose_qparams(0, 1, bits=1, symmetric=True),
-    "code_range: bits must be at least 2 for symmetric codes, got 1": lambda: code_range(1, symmetric=True),
-    "quantize_weights: bits must be at least 2 for symmetric codes, got 1":
+    "code_range: bits must be int in 1..16, >= 2 if symmetric": lambda: code_range(1, symmetric=True),
+    "quantize_weights: bits must be int in 1..16, >= 2 if symmetric":
         lambda: quantize_weights(nn.ReLU(), bits=1),
     "quantize_weights: bits must be int in 1..16, got 33": lambda: quantize_weights(nn.ReLU(), bits=33),
     "channel_range: axis must be in -2..1, got 2": lambda: channel_range(np.ones((2, 3)), axis=2),

@@ -288,7 +288,7 @@ def with_a_negative_step():
 
 ERRORS = {
     "prepare: bits must be int in 2..16, got 33": lambda: prepare(nn.ReLU(), bits=33),
-    "FakeQuantizedWeight: bits must be at least 2 for symmetric codes, got 1":
+    "FakeQuantizedWeight: bits must be int in 1..16, >= 2 if symmetric":
         lambda: FakeQuantizedWeight(W, bits=1),
     "LearnedStepWeight: the steps must stay > 0, got -": with_a_negative_step,
     "prepare: model must have a weight, a parameter with two or more axes, got ReLU without":

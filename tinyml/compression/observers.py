@@ -3,12 +3,12 @@
 Problem: quantized activations need a range before the network is used. It is measured on some
 batches of data, and one outlier among millions of numbers can make every step coarse.
 
-Idea: an observer looks at batch after batch, and answers with a range in the end.
+Idea: an observer looks at one batch after another, and then returns a range.
 
     MinMaxObserver           the smallest and the largest number: nothing is clipped
     MovingAverageObserver    end <- end + rate (new end - end), batch by batch
     PercentileObserver       the middle 99.9 % of all numbers
-    MSEObserver              of 100 ranges the one with the smallest mean squared error
+    MSEObserver              the range with the smallest mean squared error, of 100
 
 The last two keep a uniform sample of the numbers, so their memory is bounded.
 
@@ -19,7 +19,7 @@ sampling with a reservoir; MATH5836 week 10, section 10.2.2.
 import numpy as np
 
 from tinyml.check import check_real
-from tinyml.compression.quantization import check_bits, choose_qparams, dequantize, quantize
+from tinyml.compression.quantization import choose_qparams, dequantize, quantize
 from tinyml.contract import checked
 
 
@@ -71,9 +71,8 @@ class SamplingObserver(MinMaxObserver):
     """Base of observers that need more than the two ends: it keeps a uniform sample.
 
     Every number draws a key from U(0, 1), and the 65,536 numbers with the smallest keys stay. So
-    a fraction p of all numbers is a fraction p +- sqrt(p (1 - p) / 65536) of the sample (one
-    standard deviation). Fewer numbers are all kept. Both ends stay exact. The keys come from a
-    generator of its own with a fixed seed.
+    a fraction p of all numbers is a fraction p of the sample, up to a standard deviation of
+    sqrt(p (1 - p) / 65536). The two ends are exact. The seed of the keys is fixed.
     """
     capacity = 2 ** 16
 
@@ -102,7 +101,7 @@ class PercentileObserver(SamplingObserver):
 
     Parameters
     ----------
-    percent : float in (0, 100], exact for 100
+    percent : float in (0, 100]
     """
 
     def __init__(self, percent=99.9):
@@ -120,7 +119,7 @@ class PercentileObserver(SamplingObserver):
 
 @checked
 class MSEObserver(SamplingObserver):
-    """Of 1 %, 2 % ... 100 % of the full range the one with the smallest mean squared error.
+    """The range with the smallest mean squared error: 1 %, 2 %, ... 100 % of the full range.
 
     Parameters
     ----------
@@ -129,7 +128,7 @@ class MSEObserver(SamplingObserver):
 
     def __init__(self, *, bits, symmetric=False):
         super().__init__()
-        check_bits("MSEObserver", bits, symmetric)
+
         self.bits, self.symmetric = bits, symmetric
 
     def range(self):

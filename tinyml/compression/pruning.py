@@ -6,15 +6,15 @@ Idea: a mask m in {0, 1}^d chooses the weights that stay:
 
     min over theta, m of  L(theta * m)    subject to    ||m||_0 <= k
 
-There are too many masks to try. A cheap choice is surprisingly good: keep the k weights that are
-largest in magnitude, and train these on. After every step theta is projected back to theta * m:
+There are too many masks to try them all. A cheap choice is surprisingly good: keep the k weights
+of largest magnitude, and train these on. After every step theta is set back to theta * m;
 otherwise the next gradient, or momentum, would move a pruned weight away from 0. Pruning in
-rounds with training between them reaches a higher sparsity than one cut. The first rounds prune
+rounds, with training between them, reaches a higher sparsity than one cut. The first rounds prune
 many weights, and each later one fewer.
 
-The weights of a model are all its parameters with two or more axes, except those of norms; see
-`tinyml.nn.weights`. A mask saves neither memory nor time by itself: `coding.storage` counts the
-bytes of a file, `sparse` makes products faster.
+The weights of a model are its parameters with two or more axes, except those of norms
+(`tinyml.nn.weights`). A mask alone saves neither memory nor time: `coding.storage` makes the file
+smaller, `sparse` the products faster.
 
 Sources: MATH5836 week 10, section 10.2.1; Han, Pool, Tran and Dally 2015, Learning both
 weights and connections for efficient neural networks; Zhu and Gupta 2017, To prune, or not to
@@ -40,9 +40,7 @@ from tinyml.train import cross_entropy_of
 
 @checked
 def magnitude_mask(weight, *, amount):
-    """Keep the weights of largest magnitude: exactly round(amount d) of the d weights go.
-
-    So k = d - round(amount d) weights stay (MATH5836 week 10, section 10.2.1).
+    """Keep the k largest of d weights in magnitude, with k = d - round(amount d) (notes 10.2.1).
 
     Parameters
     ----------
@@ -66,10 +64,7 @@ def magnitude_mask(weight, *, amount):
 
 @checked
 def global_masks(arrays, *, amount):
-    """Keep the weights of largest magnitude of several layers, which compete with each other.
-
-    Concatenate, mask once with `magnitude_mask`, split again. A layer whose weights are small
-    loses more of them.
+    """Keep the weights of largest magnitude over all layers; a layer of small weights loses more.
 
     Parameters
     ----------
@@ -94,7 +89,7 @@ def global_masks(arrays, *, amount):
 
 @checked
 def threshold_mask(weight, *, threshold):
-    """m_j = 1 if |theta_j| >= tau, else 0 (MATH5836 week 10, section 10.2.1).
+    """m_j = 1 if |theta_j| >= tau, else 0 (notes 10.2.1).
 
     Parameters
     ----------
@@ -110,7 +105,7 @@ def threshold_mask(weight, *, threshold):
 
 @checked
 def random_mask(shape, *, amount, rng):
-    """The baseline: exactly round(amount d) of the d weights go, drawn uniformly.
+    """The baseline: remove round(amount d) of the d weights, drawn uniformly.
 
     Parameters
     ----------
@@ -131,11 +126,11 @@ def random_mask(shape, *, amount, rng):
 
 @checked
 def cubic_sparsity(t, *, final, t_end, t_start=0.0, initial=0.0):
-    """The fraction pruned at step t: it grows fast in the first steps, and less in each later one.
+    """The fraction pruned at step t (Zhu and Gupta 2017, equation 1): it grows ever more slowly.
 
         s_t = s_f + (s_i - s_f) (1 - (t - t_0) / (t_end - t_0))^3
 
-    with s_i before t_0 and s_f after t_end (Zhu and Gupta 2017, equation 1).
+    with s_i before t_0 and s_f after t_end.
 
     Parameters
     ----------
@@ -159,10 +154,9 @@ def cubic_sparsity(t, *, final, t_end, t_start=0.0, initial=0.0):
 
 @checked
 def pruned_loss(model, *batch, masks, loss_of=cross_entropy_of):
-    """The loss of a model whose weights are theta * m: L(theta * m).
+    """The loss L(theta * m) of a model with the weights theta * m (notes 10.2.1).
 
-    The model keeps its weights theta. The gradient of a pruned weight is 0 (MATH5836 week 10,
-    section 10.2.1).
+    The model keeps its weights theta. The gradient of a pruned weight is 0.
 
     Parameters
     ----------
@@ -183,10 +177,7 @@ def pruned_loss(model, *batch, masks, loss_of=cross_entropy_of):
 
 
 def prunable_weights(model):
-    """{path: Parameter} of the weights of a model; a shared weight is listed once.
-
-    A model without weights raises ValueError.
-    """
+    """{path: Parameter} of the weights of a model; ValueError if it has none."""
     return _prunable("prunable_weights", model)
 
 
@@ -198,7 +189,7 @@ def _prunable(function, model):
 
 
 def _fixed(model):
-    """{path: why} of the weights that are computed from codes and the like, which stay."""
+    """{path: why} of the weights that stay, because they are computed, from codes for example."""
     return {path: why for path, why in left_out(model).items() if path in computed_weights(model)}
 
 
@@ -206,9 +197,8 @@ def _fixed(model):
 def prune(model, *, amount, method="global", rng=None):
     """Set a fraction of the weights of a model to zero, in place.
 
-    The fraction counts weights that are already zero, and these stay zero. So amount 0.5, then
-    amount 0.6, leaves 60% zeros, not 80%. A weight that is computed from codes is left as it is,
-    with a warning.
+    Weights that are zero already stay zero, and count: amount 0.5, then amount 0.6, leaves 60 %
+    zeros, not 80 %. A weight that is computed from codes is left as it is, with a warning.
 
     Parameters
     ----------
@@ -216,7 +206,7 @@ def prune(model, *, amount, method="global", rng=None):
     amount : float in [0, 1), fraction to prune
     method : "global", "layer" or "random"; "global" prunes the smallest weights over all layers
         together, "layer" the smallest in each layer, "random" random ones in each layer
-    rng : numpy.random.Generator, or None; for method "random"
+    rng : numpy.random.Generator, or None unless method = "random"
 
     Returns
     -------
@@ -225,9 +215,7 @@ def prune(model, *, amount, method="global", rng=None):
     found = _prunable("prune", model)
     arrays = [check_real("prune", path, weight.data) for path, weight in found.items()]
     warn_left("prune", _fixed(model))
-    if method == "random" and rng is None:
-        raise TypeError('prune: rng must be a numpy.random.Generator for method "random", got '
-                        "None; write rng=np.random.default_rng(0)")
+
     if method == "global":
         keep = global_masks(arrays, amount=amount)
     elif method == "layer":
@@ -240,7 +228,7 @@ def prune(model, *, amount, method="global", rng=None):
 
 
 def _random_mask_of(weight, amount, rng):
-    """The zeros of a weight go first, then a random choice of the others, up to the amount."""
+    """Remove the weights that are zero first, then random others, round(amount d) together."""
     alive = np.flatnonzero(weight)
     n_zeros = weight.size - len(alive)
     n_more = max(round(amount * weight.size) - n_zeros, 0)
@@ -289,10 +277,10 @@ def _mask(parameters, masks):
 
 @checked
 def hold(optimizer, model, masks):
-    """Keep pruned weights at zero: `apply_masks` after every step of the optimizer.
+    """Keep pruned weights at zero: apply the masks now, and after every step of the optimizer.
 
-    The dict is kept by reference: change it, as gradual pruning does, and the next step uses
-    the new masks.
+    The dict is not copied: change it, as gradual pruning does, and the next step uses the new
+    masks.
 
     Parameters
     ----------
@@ -310,9 +298,9 @@ def hold(optimizer, model, masks):
 
 
 def sparsity(model):
-    """The fraction of all weights of a model that are zero, shared ones counted once.
+    """The fraction of all weights of a model, computed ones too, that are zero.
 
-    Computed weights count too. A model without weights raises ValueError.
+    A shared weight counts once. A model without weights raises ValueError.
     """
     arrays = [weight.data for _, _, weight in all_weights(model)]
     if not arrays:

@@ -3,17 +3,17 @@
 Problem: 32 bits per weight are more than a network needs. Which integers stand for which
 numbers, and how many bits are enough?
 
-The lecture notes (MATH5836) begin with codes q = round(theta / Delta) in 0 ... K - 1, with
-Delta = max |theta| / K (`notes_codes`). This breaks: a negative weight has no code, and the
-largest has code K. There are two repairs. A number is stored as the code q, and r is the number
-that q stands for:
+Idea: the lecture notes begin with codes q = round(theta / Delta) in 0 ... K - 1, with
+Delta = max |theta| / K (`notes_codes`). These do not fit: a negative weight gets a negative code,
+and the largest weight the code K. There are two repairs, in which the code q stands for the
+number r:
 
     symmetric    q in -(2^(b-1) - 1) ... 2^(b-1) - 1,      r = S q              for weights
     affine       q in 0 ... 2^b - 1,                       r = S (q - Z)        for any range
 
-S > 0 is the step. The integer Z is the code of 0, so 0 is represented exactly: zeros are common,
-from padding and from ReLU. Rounding changes a number inside the range by at most S / 2. A step
-for each output channel lets each use its own range.
+S > 0 is the step. The integer Z is the code of 0, so 0 is represented exactly; zeros are common,
+from padding and from ReLU. Rounding changes a number inside the range by at most S / 2. With a
+step for each output channel, each channel uses all codes for its own range.
 
 Sources: MATH5836 week 10, section 10.2.2; Jacob et al. 2018, Quantization and training of
 neural networks for efficient integer-arithmetic-only inference (equation 1, sections 2.1 and
@@ -36,12 +36,9 @@ MAX_BITS = 16    # of a code
 
 @checked
 def notes_codes(theta, *, k):
-    """The codes of the notes, and their step (MATH5836 week 10, section 10.2.2):
+    """The codes of the notes, and their step (10.2.2): they are meant to be 0 ... K - 1.
 
         q_j = round(theta_j / Delta),    Delta = max |theta| / K
-
-    They are meant to be 0 ... K - 1. But half of the weights of a network are negative, and so
-    are their codes; and the largest weight has the code K. `choose_qparams` repairs both.
 
     Parameters
     ----------
@@ -63,7 +60,7 @@ def notes_codes(theta, *, k):
 
 @checked
 def notes_dequantize(q, delta):
-    """The weights that the codes of the notes stand for: theta_q = Delta q.
+    """The weights that the codes of the notes stand for: theta_q = Delta q (10.2.2).
 
     Parameters
     ----------
@@ -80,7 +77,7 @@ def notes_dequantize(q, delta):
 # ------------------------------------------------------------ symmetric and affine codes
 
 class QParams(NamedTuple):
-    """How codes stand for numbers: r = scale (q - zero_point), q in quant_min ... quant_max."""
+    """What codes stand for: r = scale (q - zero_point), with q in quant_min ... quant_max."""
 
     scale: np.ndarray         # the step S > 0, a number, or one for each channel
     zero_point: np.ndarray    # the code Z of the number 0, of the scale's shape
@@ -94,13 +91,12 @@ def code_range(bits, *, symmetric):
 
     Parameters
     ----------
-    bits : int in 1..16, with at least 2 for symmetric codes
+    bits : int in 1..16, >= 2 if symmetric
     symmetric : bool
 
     >>> code_range(8, symmetric=True), code_range(8, symmetric=False)
     ((-127, 127), (0, 255))
     """
-    check_bits("code_range", bits, symmetric)
     if symmetric:
         largest = 2 ** (bits - 1) - 1
         return -largest, largest
@@ -114,24 +110,22 @@ def choose_qparams(low, high, *, bits, symmetric):
         symmetric:   S = max(|low|, |high|) / quant_max,    Z = 0
         affine:      S = (high - low) / quant_max,          Z = round(-low / S)
 
-    The range is first widened to hold 0. As Z is rounded, both ends of an affine range move by up
-    to S / 2. S = 1 for the range of the single number 0.
+    The range is first widened to hold 0. Rounding Z moves both ends of an affine range by up to
+    S / 2. S = 1 for the range of the single number 0.
 
     Parameters
     ----------
-    low, high : array_like of float64, shape (*axes), with low <= high; a number, or an array
-        with one entry per channel; both of the same shape
-    bits : int in 1..16, with at least 2 for symmetric codes
+    low, high : array_like of float64, shape (*axes), with low <= high; () or one per channel
+    bits : int in 1..16, >= 2 if symmetric
     symmetric : bool
 
     Returns
     -------
-    QParams : scale of float64 and zero_point of int64, in the shape of low
+    QParams : scale of float64 and zero_point of int64, the shape of low
 
     >>> choose_qparams(-1.0, 3.0, bits=8, symmetric=False).zero_point
     array(64)
     """
-    check_bits("choose_qparams", bits, symmetric)
     if (low > high).any():
         raise ValueError(f"choose_qparams: low must be <= high, got {low} and {high}")
     quant_min, quant_max = code_range(bits, symmetric=symmetric)
@@ -147,19 +141,18 @@ def choose_qparams(low, high, *, bits, symmetric):
 
 @checked
 def quantize(x, qparams):
-    """The code of every number: q = clip(round(x / S) + Z, quant_min, quant_max).
+    """The code of every number (Jacob et al. 2018, equation 1, solved for q and clipped).
 
-    (Jacob et al. 2018, equation 1.)
+        q = clip(round(x / S) + Z, quant_min, quant_max)
 
     Parameters
     ----------
-    x : array_like, any shape, such that scale and zero_point broadcast to it
+    x : array_like, any shape to which scale and zero_point broadcast
     qparams : QParams
 
     Returns
     -------
-    ndarray, the shape of x, of the smallest integer dtype that holds all codes: up to 8 bits
-        int8 if they are symmetric, uint8 if affine
+    ndarray of the smallest integer dtype that holds quant_min ... quant_max, the shape of x
 
     >>> quantize([-1, 0, 0.3, 9], QParams(0.5, 2, 0, 7))
     array([0, 2, 3, 7], dtype=uint8)
@@ -171,7 +164,7 @@ def quantize(x, qparams):
 
 @checked
 def dequantize(codes, qparams, *, dtype=np.float32):
-    """The numbers that codes stand for: r = S (q - Z).
+    """The numbers that codes stand for: r = S (q - Z) (Jacob et al. 2018, equation 1).
 
     Parameters
     ----------
@@ -198,8 +191,7 @@ def channel_range(x, *, axis=None):
 
     Returns
     -------
-    low, high : ndarrays with as many axes as x; every axis except `axis` has length 1; numbers
-        if axis is None
+    low, high : ndarray with all axes of x, of length 1 except for `axis`; a number if axis is None
     """
     if axis is None:
         return x.min(), x.max()
@@ -215,25 +207,20 @@ def smallest_dtype(low, high):
             return np.dtype(kind)
 
 
-def check_bits(function, bits, symmetric):
-    """Raise ValueError for symmetric codes of 1 bit: 0 would be the only one."""
-    if symmetric and bits < 2:
-        raise ValueError(f"{function}: bits must be at least 2 for symmetric codes, got {bits}")
-
 
 # ------------------------------------------------------------ models
 
 class DequantizedWeight(ComputedWeight):
     """A weight that is stored as codes, and computed when a layer uses it: W = S (q - Z).
 
-    The layer still computes with floats: this makes models small, not fast (`integer` computes
-    with integers). Nothing in it is trained.
+    The layer still computes with floats, so the model gets small, not fast (for that see
+    `integer`). Nothing in it is trained.
 
     Parameters
     ----------
-    codes : ndarray of an integer dtype, the shape of the weight
+    codes : ndarray of int, the shape of W
     qparams : QParams that broadcast to it
-    dtype : dtype of W, and of S as it is stored
+    dtype : dtype of W, and of the stored S
     """
 
     def __init__(self, codes, qparams, *, dtype=np.float32):
@@ -244,7 +231,7 @@ class DequantizedWeight(ComputedWeight):
 
     @classmethod
     def from_weight(cls, weight, *, bits, symmetric=True, axis=0):
-        """Quantize a Tensor, with a step for each slice along `axis`, or one if axis is None."""
+        """Quantize a Tensor with a step for each slice along `axis`, or one step if it is None."""
         low, high = channel_range(weight.data, axis=axis)
         qparams = stored(choose_qparams(low, high, bits=bits, symmetric=symmetric), weight.dtype)
         exact = qparams._replace(scale=qparams.scale.astype(np.float64))
@@ -253,7 +240,7 @@ class DequantizedWeight(ComputedWeight):
 
     @property
     def qparams(self):
-        """The QParams of the codes, with the scale that is stored."""
+        """The QParams of the codes, with the stored scale."""
         scale, zero_point = self.scale.astype(np.float64), self.zero_point.astype(np.int64)
         return QParams(scale, zero_point, self.quant_min, self.quant_max)
 
@@ -265,7 +252,7 @@ class DequantizedWeight(ComputedWeight):
 
 
 def stored(qparams, dtype):
-    """The qparams with their scale cast to the dtype of the weights, and kept > 0."""
+    """The qparams with their scale cast to the dtype of the weights; it stays > 0."""
     scale = np.maximum(qparams.scale, np.finfo(dtype).tiny).astype(dtype)
     return qparams._replace(scale=scale)
 
@@ -274,22 +261,20 @@ def stored(qparams, dtype):
 def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
     """Post-training quantization: a copy of the model with its weights as codes.
 
-    The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are, and so does,
-    with a warning, a weight that is computed already.
+    The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are; so does a
+    weight that is computed already, with a warning.
 
     Parameters
     ----------
     model : Module, with weights that are finite
-    bits : int in 1..16, with at least 2 for symmetric codes
+    bits : int in 1..16, >= 2 if symmetric
     symmetric : bool
-    per_channel : bool, True for one step per output channel, False for one step for the whole
-        weight array
+    per_channel : bool, a step for each output channel, otherwise one for the whole weight
 
     Returns
     -------
     Module
     """
-    check_bits("quantize_weights", bits, symmetric)
     axis = 0 if per_channel else None
 
     def quantized(weight):

@@ -1,24 +1,23 @@
 """Quantization-aware training: train with the rounding in the forward pass.
 
-Problem: at 2 bits, rounding the weights of a trained network ruins it. Training through the
-rounding would help, but its derivative is 0 almost everywhere, and nothing would be learned.
+Problem: rounding the weights of a trained network to 2 bits ruins it. Training with the rounding
+would help, but its derivative is 0 almost everywhere, so nothing would be learned.
 
 Idea: keep real weights theta, compute with theta_q = Q(theta), and in the backward pass pretend
 that Q is the identity:
 
     min over theta of  l(f(x; Q(theta)), y),        dL/dtheta = dL/dtheta_q dQ/dtheta ~ dL/dtheta_q
 
-This is the *straight-through estimator*: the line `ops.round_ste` in ops/straight_through.py.
-Small steps move theta while theta_q stays the same. When theta crosses a rounding border, theta_q
-jumps to the next value.
+This is the *straight-through estimator*, `ops.round_ste`. Small steps move theta while theta_q
+stays the same. When theta crosses a rounding border, theta_q jumps to the next value.
 
-The step S can be learned too. `fake_quantize` is S round(clip(theta / S)); its derivative in S,
-with the rounding straight through, is that of LSQ (Esser et al. 2020, equation 3):
+The step S can be learned too. With a straight-through rounding, the derivative of
+`fake_quantize`, S round(clip(theta / S)), with respect to S is (Esser et al. 2020, equation 3)
 
     round(theta/S) - theta/S  inside the range,        quant_min or quant_max  outside
 
-In a model ready for training, a module stands in the place of each weight. It holds theta, and
-its forward() returns Q(theta): the layer that asks for its weight gets Q(theta).
+`prepare` puts a module in the place of each weight of a model. It holds theta, and its forward()
+returns Q(theta): the layer that uses its weight gets Q(theta).
 
 Sources: MATH5836 week 10, section 10.2.2; Bengio, Leonard and Courville 2013, Estimating or
 propagating gradients through stochastic neurons; Jacob et al. 2018 (section 3); Esser,
@@ -34,7 +33,6 @@ from tinyml.compression.quantization import (
     DequantizedWeight,
     QParams,
     channel_range,
-    check_bits,
     choose_qparams,
     code_range,
     smallest_dtype,
@@ -56,13 +54,13 @@ from tinyml.train import cross_entropy_of
 
 @checked
 def fake_quantize(theta, qparams, *, gradient="inside"):
-    """Quantize and dequantize: theta moved to the nearest value that a code stands for.
+    """Round theta to the nearest value that has a code: `quantize`, `dequantize` and a gradient.
 
         theta_q = S round(clip(theta / S, quant_min - Z, quant_max - Z))
 
-    (Jacob et al. 2018, equation 12; Esser et al. 2020, equations 1 and 2.) This is `dequantize`
-    of `quantize`, with a gradient: rounding is straight-through, and a clipped theta has the
-    gradient 0 ("inside") or 1 ("identity", as in the notes).
+    (Jacob et al. 2018, equation 12; Esser et al. 2020, equations 1 and 2.) Backward,
+    d theta_q / d theta is 1. Only where theta is clipped it is 0 for "inside"; "identity" keeps
+    the 1 of the notes there.
 
     Parameters
     ----------
@@ -88,10 +86,9 @@ def fake_quantize(theta, qparams, *, gradient="inside"):
 
 @checked
 def quantized_loss(model, *batch, Q, loss_of=cross_entropy_of):
-    """The loss of a model that computes with the weights Q(theta): l(f(x; Q(theta)), y).
+    """The loss l(f(x; Q(theta)), y) of a model that computes with Q(theta) (notes 10.2.2).
 
-    The model keeps its weights theta, and gets their gradients (MATH5836 week 10, section
-    10.2.2). `prepare` returns a model that does this in every forward pass.
+    The model keeps its weights theta, and gets their gradients.
 
     Parameters
     ----------
@@ -119,13 +116,12 @@ class FakeQuantizedWeight(ComputedWeight):
     ----------
     weight : Parameter, theta; channels are its axis 0
     bits, symmetric : as in `quantization.choose_qparams`
-    share : float in (0, 1]; the codes span this fraction of the range of theta; below 1, weights
-        outside it are clipped
-    gradient : "identity" or "inside", for the weights that are clipped
+    share : float in (0, 1], fraction of the range of theta that has codes; the rest is clipped
+    gradient : "identity" or "inside", of clipped weights, as in `fake_quantize`
     """
 
     def __init__(self, weight, *, bits, symmetric=True, share=1.0, gradient="identity"):
-        check_bits("FakeQuantizedWeight", bits, symmetric)
+
         self.weight, self.bits, self.symmetric = weight, bits, symmetric
         self.share, self.gradient = share, gradient
 
@@ -150,10 +146,10 @@ class LearnedStepWeight(ComputedWeight):
 
     The codes are -2^(b-1) ... 2^(b-1) - 1. At first S = 2 mean|theta| / sqrt(quant_max) (section
     2.1), and 1 for a channel of zeros. The gradient of S is a sum over the N weights of its
-    channel, so S would learn too fast. The paper multiplies it by factor = 1 / sqrt(N quant_max)
-    (section 2.2). Adam ignores the scale of a gradient, so this slows SGD only. Here the
-    parameter is `raw`, and S = factor raw. A step of S is then factor times as large under Adam,
-    and factor^2 times as large under SGD (factor times in the paper).
+    channel, so S would learn too fast. The paper multiplies this gradient by factor =
+    1 / sqrt(N quant_max) (section 2.2); but Adam ignores the scale of a gradient. So here the
+    parameter is `raw`, with S = factor raw. This makes a step of S under Adam factor times as
+    large, and under SGD factor^2 times.
 
     Parameters
     ----------
@@ -208,7 +204,7 @@ def codes_of(weight):
 def prepare(model, *, bits, method="straight-through", **options):
     """A copy of the model that computes with quantized weights, ready to be trained.
 
-    The weights are those of `tinyml.nn.weights`; one that is computed already stays, with a
+    The weights are those of `tinyml.nn.weights`. A weight that is computed already stays, with a
     warning. Build the optimizer from the parameters() of the copy.
 
     Parameters
@@ -231,9 +227,7 @@ def prepare(model, *, bits, method="straight-through", **options):
 
 @checked
 def convert(model):
-    """A copy of a prepared model that stores codes alone: the same outputs, bit for bit.
-
-    Each weight becomes a `quantization.DequantizedWeight`.
+    """A copy of a prepared model that stores the codes only: the same outputs, bit for bit.
 
     Parameters
     ----------

@@ -10,8 +10,8 @@ each row where its values start:
          [0, 0, 0]]        starts  = [0, 1, 3, 3]
 
 Then y = W x needs one multiplication for each value. Is that *faster*? A dense product reads
-memory in order, several numbers at a time; a sparse one has to look up each x. The demo measures
-how sparse a matrix must be before it pays.
+memory in order, several numbers at a time; a sparse one looks up an entry of x for each value.
+The demo measures how sparse a matrix must be before that pays.
 
 Sources: MATH5836 week 10, section 10.2.1; Saad 2003, Iterative methods for sparse linear systems
 (section 3.4).
@@ -45,7 +45,7 @@ def to_csr(matrix):
 
     Parameters
     ----------
-    matrix : array_like, shape (m, n); m or n may be 0
+    matrix : array_like, shape (m, n)
 
     Returns
     -------
@@ -83,25 +83,20 @@ def rows_of(csr):
 
 @checked
 def matmul(csr, x):
-    """The product y = W x of a sparse matrix, with one multiplication for each nonzero weight.
+    """The product y = W x, with one multiplication for each nonzero weight (notes 10.2.1).
 
         y_i = sum over the values of row i of value * x[column]
 
-    (MATH5836 week 10, section 10.2.1: the forward pass uses only the nonzero weights.)
-
     Parameters
     ----------
-    csr : CSR, of a matrix (m, n)
-    x : ndarray, shape (n,) or (n, k), with the n of the matrix
+    csr : CSR, shape (m, n), W
+    x : ndarray, shape (n,) or (n, k)
 
     Returns
     -------
     ndarray, shape (m,) or (m, k)
     """
-    values, columns, starts, (m, n) = csr
-    if len(x) != n:
-        raise ValueError(f"matmul: x must have n = {n} rows, one for each column of the matrix, "
-                         f"got shape {x.shape}")
+    values, columns, starts, (m, _) = csr
     y = np.zeros((m, *x.shape[1:]), np.result_type(values, x))
     for i in range(m):
         row = slice(starts[i], starts[i + 1])
@@ -112,8 +107,8 @@ def matmul(csr, x):
 def _fast_matmul(csr, x):
     """What `matmul` returns, faster where the rows have few products: 20 times for a single x.
 
-    All products value * x[column] come first, then one sum for each row. With many columns the
-    products no longer fit the cache, and the loop over the rows is the faster way.
+    It computes all products value * x[column] first, then one sum for each row. If these products
+    are too many for the cache, the loop of `matmul` is faster.
     """
     m, _ = csr.shape
     n_products = len(csr.values) * x[:1].size
@@ -121,22 +116,18 @@ def _fast_matmul(csr, x):
         return matmul(csr, x)
     products = (csr.values * x[csr.columns].T).T      # (nnz,) or (nnz, k)
     y = np.zeros((m, *x.shape[1:]), products.dtype)
-    filled = np.flatnonzero(np.diff(csr.starts))      # reduceat would give empty rows a product
+    filled = np.flatnonzero(np.diff(csr.starts))      # at an empty row reduceat gives a product
     if len(filled):
         y[filled] = np.add.reduceat(products, csr.starts[filled], axis=0)
     return y
 
 
 class SparseLinear(Module):
-    """y = x W' + b with W in compressed sparse rows: for inference, nothing in it is trained."""
+    """y = x W' + b with W in compressed sparse rows, for inference: nothing in it is trained."""
 
     @classmethod
     def from_linear(cls, layer):
-        """Copy the nonzero weights and the bias of a Linear.
-
-        A computed weight, such as a shared one, is computed once. A layer with a forward of its
-        own raises TypeError.
-        """
+        """Copy the nonzero weights and the bias of a Linear; its weight may be a computed one."""
         if getattr(type(layer), "forward", None) is not Linear.forward:
             raise TypeError("SparseLinear.from_linear: layer must be a Linear that computes "
                             f"x W' + b, got {type(layer).__name__}")

@@ -38,7 +38,7 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             Mistake("np.round(theta / delta)", "np.round(theta * delta)",
                     "A code counts the steps in a weight: divide by Delta."))),
     Exercise(
-        name="choose_qparams", target=f"{QUANTIZATION}:choose_qparams", level=3, minutes=25, keep=2,
+        name="choose_qparams", target=f"{QUANTIZATION}:choose_qparams", level=3, minutes=25,
         after=("notes_codes",),
         task="Choose the step S and the code Z of zero for a range of numbers, symmetric or affine",
         tests=(f"{TESTS}::test_step_and_zero_are_those_of_the_formula",

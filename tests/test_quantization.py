@@ -226,7 +226,7 @@ ERRORS = {
     "code_range: bits must be int in 1..16, >= 2 if symmetric": lambda: code_range(1, symmetric=True),
     "quantize_weights: bits must be int in 1..16, >= 2 if symmetric":
         lambda: quantize_weights(nn.ReLU(), bits=1),
-    "quantize_weights: bits must be int in 1..16, got 33": lambda: quantize_weights(nn.ReLU(), bits=33),
+    "quantize_weights: bits must be int in 1..16, >= 2 if symmetric with symmetric = True, got 33": lambda: quantize_weights(nn.ReLU(), bits=33),
     "channel_range: axis must be in -2..1, got 2": lambda: channel_range(np.ones((2, 3)), axis=2),
     "channel_range: x must be finite": lambda: DequantizedWeight.from_weight(
         Tensor(np.array([[np.nan]])), bits=8),

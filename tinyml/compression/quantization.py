@@ -147,7 +147,7 @@ def quantize(x, qparams):
 
     Parameters
     ----------
-    x : array_like, any shape to which scale and zero_point broadcast
+    x : array_like, any shape, to which scale and zero_point broadcast
     qparams : QParams
 
     Returns

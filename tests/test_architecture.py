@@ -16,7 +16,7 @@ PACKAGE = ROOT / "tinyml"
 # A module may import those of a lower rank, and its own family; a lesson never imports another lesson.
 RANKS = [
     {"tensor", "operators", "protocols", "scope", "check", "phrasebook", "progress", "files"},
-    {"ops", "idx", "pictures", "ucr", "contract"},
+    {"ops", "idx", "pictures", "ucr", "contract", "grammar"},
     {"gradcheck", "debug", "data", "sweep"},
     {"functional"},
     {"nn", "optim", "optimizer", "schedules", "lbfgs"},
@@ -25,7 +25,7 @@ RANKS = [
     {"exercises"},
 ]
 LESSONS = RANKS[6]
-PARTS = {"operators", "protocols", "scope", "optimizer", "schedules"}    # of tensor and optim: tested there
+PARTS = {"operators", "protocols", "scope", "optimizer", "schedules", "grammar"}    # tested with what they serve
 ALLOWED = {
     "tinyml": {"numpy", "tinyml"},
     "tests": {"numpy", "tinyml", "pytest", "hypothesis", "strategies", "equations"},

@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 
 import tinyml
 from tinyml import Tensor
-from tinyml.contract import NAME, Contract, checked
+from tinyml.contract import Contract, checked
+from tinyml.grammar import NAME
 from tinyml.nn import Linear, Module
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0)
@@ -237,6 +238,33 @@ def test_dots_are_any_axes_and_a_star_gives_them_a_name(shape, other):
             f(x)
 
 
+@given(ndim=st.integers(1, 2), other=st.integers(1, 2), k=st.integers(0, 3), extra=st.integers(0, 1))
+def test_an_axis_of_some_shapes_is_one_of_all_arguments_or_of_none(ndim, other, k, extra):
+    f = with_contract("x : array_like, shape (n,) or (n, k)", "y : array_like, shape (p,) or (p, k), or None")
+    x, y = np.ones((4, k)[:ndim]), np.ones((5, k + extra)[:other])
+    f(x)
+    if ndim == other and (ndim == 1 or not extra):
+        f(x, y), f(y=y, x=x)
+        return
+    with refuses(ValueError, "f: y must be array_like, shape (p,) or (p, k), or None with "
+                             f"{'no k' if ndim == 1 else f'k = {k}'}, got shape {y.shape}"):
+        f(x, y)
+
+
+def test_a_known_size_may_have_shapes_with_and_without_it():
+    f = with_contract("x : array_like, shape (3,) or (4,)", "y : array_like, shape (3,), or None", "z : int >= 0, k")
+    f(np.ones(4), np.ones(3)), f(np.ones(3), np.ones(3))
+    f = with_contract("x : array_like, shape (n,) or (n, k)", "z : int >= 0, k")
+    f(np.ones(4), z=2), f(np.ones((4, 2)), z=2)
+    f = with_contract("x : array_like, shape (*S, 1) or (*S, 2)", "y : array_like, shape (*S)")
+    f(np.ones((3, 2)), np.ones(3))
+    f = with_contract("x : array_like, shape (n, p)", "y : array_like, shape (n, 2) or (2,)")
+    for y in (np.ones((3, 2)), np.ones(2)):
+        f(np.ones((3, 1)), y), f(y=y, x=np.ones((3, 1)))
+    with refuses(ValueError, "f: y must be array_like, shape (n, 2) or (2,) with n = 3, got shape (4, 2)"):
+        f(np.ones((3, 1)), np.ones((4, 2)))
+
+
 def test_an_integer_argument_gives_a_size_also_by_default():
     def f(x, size=3):
         """F.
@@ -324,6 +352,54 @@ def test_a_line_may_refer_to_another_function():
     assert refers(1) == 1.0
     with refuses(ValueError, "refers: y must be float in [0, 1], got 2"):
         refers(2)
+
+
+COPY = """
+def outer(x, y):
+    '''F.
+
+    Parameters
+    ----------
+    x, y : float in [0, 1]
+    '''
+
+
+@checked
+def refers(y):
+    '''G.
+
+    Parameters
+    ----------
+    y : as in `outer`
+    '''
+    return y
+
+
+@checked
+class Refers:
+    '''H.
+
+    Parameters
+    ----------
+    y : as in `outer`
+    n_steps : as in `min_norm.gradient_descent`
+    '''
+
+    def __init__(self, y, n_steps=1):
+        self.y = y
+"""
+
+
+def test_a_reference_is_found_in_a_copy_of_a_module_that_is_not_imported():
+    """As the exercises' tutor loads one: under another name, which `sys.modules` does not have."""
+    copy = {"__name__": "_copy", "__package__": "tinyml.interpolation", "checked": checked}
+    exec(COPY, copy)
+    assert copy["refers"](1) == 1.0 and copy["Refers"](1).y == 1.0
+    for name in ("refers", "Refers"):
+        with refuses(ValueError, f"{name}: y must be float in [0, 1], got 2"):
+            copy[name](2)
+    with refuses(ValueError, "Refers: n_steps must be int >= 1, got 0"):
+        copy["Refers"](1, 0)
 
 
 def test_python_names_missing_and_superfluous_arguments():

@@ -1,4 +1,6 @@
 """The tutor says what is wrong, and finds what the laws leave open: axes, dtypes, generators that nobody asks."""
+import ast
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,8 @@ from tinyml.exercises import guard, tutor
 from tinyml.exercises.catalogue import find
 from tinyml.exercises.check import check
 from tinyml.exercises.outcome import outcome
-from tinyml.exercises.stub import stub_text
+from tinyml.exercises.splice import Piece, load_alone
+from tinyml.exercises.stub import answer_text, stub_text
 from tinyml.selfsupervised.moco import KeyQueue
 
 SEED = 2025
@@ -81,6 +84,16 @@ def test_an_object_may_keep_its_state_in_any_form(old, new, why):
         assert find("adam").mistakes[verdict.tutor["diagnosis"]].why.startswith(why)
         words = " ".join(verdict.tutor["example"]["input"])
         assert "lr = " in words and "p = Parameter" in words and verdict.tutor["example"]["where"] == "p after the call"
+
+
+def test_a_module_of_its_own_reads_docstrings_that_refer_to_others():
+    """descent_bias has "X, t, lr : as in `descent`", and a mistake in descent may call it."""
+    exercise = find("descent")
+    part = Piece(exercise, ast.parse(answer_text(exercise)), "answer.py", "descent: alone", watched=False)
+    alone = load_alone(part, "_descent_alone")
+    assert alone.descent_bias([[1.0]], [2.0], [0], lr=0.1, scales=[1.0]).tolist() == [[4.0]]
+    with pytest.raises(ValueError, match="descent_bias: lr must be "):
+        alone.descent_bias([[1.0]], [2.0], [0], lr=-0.1, scales=[1.0])
 
 
 def test_a_call_of_a_method_is_lived_through_from_the_first_one(monkeypatch):

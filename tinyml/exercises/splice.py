@@ -105,6 +105,7 @@ def load_alone(part, alias):
     file = source(part.exercise.module).path
     loader = Loader(alias, file, [part])
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(alias, loader))
+    module.__package__ = part.exercise.module.rpartition(".")[0]    # docstrings name modules beside it
     loader.exec_module(module)
     return module
 

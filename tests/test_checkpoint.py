@@ -100,6 +100,23 @@ def test_any_generator_goes_on(kind, tmp_path):
         assert rng.random(dtype=np.float32) == other.random(dtype=np.float32) and rng.normal() == other.normal()
 
 
+@pytest.mark.parametrize("kind", ["MT19937", "PCG64", "SFC64"])
+@pytest.mark.parametrize("seed", [0, [3, 4], None, np.random.SeedSequence(1, spawn_key=(2, 3), pool_size=8)],
+                         ids=["int", "list", "of the system", "sequence"])
+def test_the_children_of_a_generator_go_on(kind, seed, tmp_path):
+    """A model that spawns a generator for each epoch spawns the same ones after a checkpoint."""
+    make = lambda seed: np.random.Generator(vars(np.random)[kind](seed))    # noqa: E731, NPY002
+    model, rng, other = nn.ReLU(), make(seed), make(1)
+    rng.spawn(3)
+    other.spawn(1)
+    save_checkpoint(tmp_path / "a.npz", model=model, rng=rng)
+    load_checkpoint(tmp_path / "a.npz", model=model, rng=other)
+    for ours, theirs in zip(rng.spawn(2), other.spawn(2), strict=True):
+        assert ours.random() == theirs.random()
+        assert ours.spawn(1)[0].random() == theirs.spawn(1)[0].random()
+    assert rng.random() == other.random()
+
+
 def test_a_file_that_does_not_fit_is_refused_and_nothing_changes(tmp_path):
     run, other = objects("Adam"), objects("SGD", seed=1)
     train(run, 1)

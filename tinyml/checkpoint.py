@@ -13,6 +13,8 @@ import numpy as np
 from tinyml.nn import Module, load, save
 from tinyml.optim import LambdaLR, Optimizer
 
+SEED = "seed"    # beside the keys of a bit generator's state
+
 
 def save_checkpoint(path, *, model, optimizer=None, schedule=None, rng=None):
     """Write everything that training depends on to one file.
@@ -101,10 +103,22 @@ def _take_over(parts, states, generators, draws):
     for name, part in parts.items():
         part.load_state_dict(states[name])
     for name, generator in generators.items():
-        generator.bit_generator.state = json.loads(draws[name].tobytes())
+        state = json.loads(draws[name].tobytes())
+        seed = state.pop(SEED, None)
+        if seed is None:
+            generator.bit_generator.state = state
+        else:    # as in unpickling: NumPy has no other way to change the seed sequence
+            generator.bit_generator.__setstate__((state, np.random.SeedSequence(**seed)))
 
 
 def _as_bytes(generator):
-    """A generator's state as JSON, in an array of bytes: its integers have up to 128 bits."""
-    state = json.dumps(generator.bit_generator.state, default=lambda array: array.tolist())
-    return np.frombuffer(state.encode(), np.uint8)
+    """A generator's state as JSON, in an array of bytes: its integers have up to 128 bits.
+
+    `spawn` makes new generators from the seed sequence, and from how many there are already.
+    """
+    state = generator.bit_generator.state
+    seed = generator.bit_generator.seed_seq
+    if isinstance(seed, np.random.SeedSequence):
+        state |= {SEED: seed.state}
+    text = json.dumps(state, default=lambda array: array.tolist())
+    return np.frombuffer(text.encode(), np.uint8)

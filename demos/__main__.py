@@ -1,4 +1,7 @@
-"""Run the demos, one on each processor, and build the gallery page: ``python demos --quick``."""
+"""Run the demos, one on each processor, and build the gallery page: ``python demos --quick``.
+
+``python demos --data clothes`` runs those that can be run on this set, and builds a page of its own.
+"""
 import json
 import os
 import signal
@@ -8,7 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import _warm
-from common import describe, of_kind, options, plain_console, question, write
+from common import (
+    WHOLE,
+    data_sets,
+    describe,
+    load,
+    of_kind,
+    options,
+    plain_console,
+    question,
+    results_folder,
+    write,
+)
 from gallery import passed, write_page
 
 FOLDER = Path(__file__).resolve().parent
@@ -38,26 +52,40 @@ AT_ONCE = min(4, os.cpu_count() or 1)    # demos that run side by side; more wou
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def run(source, *, quick, seed, out):
+def run(source, *, quick, seed, out, data=None):
     """Run one demo in a process of its own; return its results, or why there are none.
 
     After an interrupt the result is None.
     """
+    on = [] if data is None else ["--data", data]
     for suffix in (".json", ".png"):    # what an earlier run left must not pass for this one's
-        (out / source.stem).with_suffix(suffix).unlink(missing_ok=True)
+        (folder(out, source, data) / source.stem).with_suffix(suffix).unlink(missing_ok=True)
     begun = time.perf_counter()
-    child = _warm.run(source, [*["--quick"] * quick, "--seed", seed, "--out", out])
+    child = _warm.run(source, [*["--quick"] * quick, *on, "--seed", seed, "--out", out])
     if _warm.ENDED.is_set():
         return None
-    written = out / f"{source.stem}.json"
+    written = folder(out, source, data) / f"{source.stem}.json"
     result = json.loads(written.read_text(encoding="utf-8")) if written.exists() else None
     if not (result and result["claims"] and child.returncode == (0 if passed(result) else 1)):
         words = child.stderr.strip().splitlines()[-TAIL:] or [
             f"the demo ended with exit code {child.returncode} before demo.finish(figure)"]
-        result = {"question": title(source), "quick": quick, "seed": seed, "numbers": [],
+        result = {"question": title(source), "quick": quick, "seed": seed, "data": data, "numbers": [],
                   "claims": [], "seconds": time.perf_counter() - begun, "error": "\n".join(words)}
         write(written, json.dumps(result, indent=1).encode())
     return result
+
+
+def folder(out, source, data):
+    """Where the results of a demo are, on a set that it takes or, for None, on its first one."""
+    return out if data is None else results_folder(out, sets(source), data)
+
+
+def sets(source):
+    """The sets that a demo can be run on; none if it is not even Python."""
+    try:
+        return data_sets(source)
+    except SyntaxError:
+        return ()
 
 
 def title(source):
@@ -75,7 +103,8 @@ def report(result):
               for name, claims in (("laws hold", laws), ("findings held", findings)) if claims]
     verdict = "passed" if passed(result) else "FAILED"
     lines = [f"{verdict}  {', '.join(counts):<40}{result['seconds']:6.1f} s"]
-    lines += [describe(claim) for claim in result["claims"] if not claim["holds"]]
+    lines += [line for claim in result["claims"] if not claim["holds"]
+              for line in describe(claim, result.get("data")).splitlines()]
     lines += result.get("error", "").splitlines()
     return "\n        ".join(lines)
 
@@ -83,17 +112,33 @@ def report(result):
 def main():
     parser = options(__doc__)
     parser.add_argument("stems", nargs="*", metavar="STEM", help="demos to run (default: all)")
+    known = sorted({name for source in SOURCES.values() for name in sets(source)})
+    parser.add_argument("--data", choices=known, help="run the demos that take this set, on it")
     arguments = parser.parse_args()
+    data = arguments.data
     unknown = [stem for stem in arguments.stems if stem not in SOURCES]
     if unknown:
         parser.error(f"no demo is called {', '.join(unknown)}; there are {', '.join(SOURCES)}")
     plain_console()
-    stems = list(dict.fromkeys(arguments.stems)) or list(SOURCES)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    takers = [stem for stem, source in SOURCES.items() if data is None or data in sets(source)]
+    others = [stem for stem in arguments.stems if stem not in takers]
+    if others:
+        parser.error(f"not every demo takes --data {data}: {', '.join(others)}; {', '.join(takers)} do")
+    stems = list(dict.fromkeys(arguments.stems)) or takers
+    if data in WHOLE:
+        load(data, split="test")    # if it is not here, it is said once, not by every demo
+    places = sorted({folder(arguments.out, SOURCES[stem], data) for stem in stems})
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
     os.environ.update({**ONE_THREAD, **os.environ})
 
     def one(stem):
-        return run(SOURCES[stem], quick=arguments.quick, seed=arguments.seed, out=arguments.out)
+        return run(SOURCES[stem], quick=arguments.quick, seed=arguments.seed, out=arguments.out, data=data)
+
+    def write_pages():
+        """The pages of the folders with new results; the path of the last, which is out/<data> if there is one."""
+        return [write_page(place, SOURCES.values(), None if place == arguments.out else data)
+                for place in places][-1]
 
     good = 0
     pool = ThreadPoolExecutor(AT_ONCE)    # a thread has nothing to do but to wait for its demo
@@ -101,13 +146,13 @@ def main():
         for number, (stem, result) in enumerate(zip(stems, pool.map(one, stems)), 1):
             print(f"{number:>3}/{len(stems)}  {stem:<{max(map(len, stems))}}  {report(result)}", flush=True)
             good += passed(result)
-        page = write_page(arguments.out, SOURCES.values())
+        page = write_pages()
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)    # a second Ctrl-C while the demos end
         pool.shutdown(wait=False, cancel_futures=True)
         _warm.end_all()
         pool.shutdown()
-        page = write_page(arguments.out, SOURCES.values())
+        page = write_pages()
         print(f"interrupted; what was finished is on {page.resolve()}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     print(f"{good} passed, {len(stems) - good} failed\n{page.resolve()}")

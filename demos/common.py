@@ -6,9 +6,20 @@
     demo.finding("an epoch takes at most so many seconds", seconds, at_most=2)
     demo.finish(figure)
 
-A claim is a *law*: it holds for any seed and on any machine, and a run in which it does not hold
-has failed. What depends on the machine, or was seen but is not promised, is a *finding*: it is
-reported beside what was expected.
+A claim is a *law*: it holds for any seed, on any data and on any machine, and a run in which it
+does not hold has failed. What depends on the data or the machine is a *finding*: it is reported
+beside what was expected.
+
+A demo that asks whether its findings are true of other data takes ``--data``:
+
+    demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
+    X, y = demo.load()
+    demo.finding("the test accuracy is at least 90 %", accuracy, at_least=0.9,
+                 why="A shirt and a coat differ by less than two digits.")
+
+The first of these sets is the default. Results on another one are written into its own folder
+below that of the results. The texts of findings are the same for all data: `carry_over` puts them
+side by side.
 """
 import argparse
 import ast
@@ -33,6 +44,7 @@ if MINE is not None:
     PIECES = use(MINE)
 
 from tinyml.compression.report import table  # noqa: E402
+from tinyml.data import breast_cancer, clothes, diabetes, digits, fashion_mnist, mnist  # noqa: E402
 from tinyml.files import write  # noqa: E402
 from tinyml.progress import progress  # noqa: E402
 
@@ -62,6 +74,10 @@ RULES = {    # how a bound reads, and when it holds; NaN compares false, so for 
     "within": ("{} to {}", lambda value, low, high: low <= value <= high),
 }
 
+SHIPPED = {"digits": digits, "clothes": clothes, "diabetes": diabetes,
+           "breast-cancer": breast_cancer}
+WHOLE = {"mnist": mnist, "fashion-mnist": fashion_mnist}    # from files, if they are here
+
 
 def options(doc):
     """The command line that a demo and ``python demos`` have in common."""
@@ -73,11 +89,16 @@ def options(doc):
     return parser
 
 
-def start(file, doc):
-    """The Demo of a script, from its ``__file__``, its ``__doc__`` and the command line."""
+def start(file, doc, *, data=()):
+    """The Demo of a script, from its ``__file__``, its ``__doc__`` and the command line.
+
+    `data` are the names of the sets that it can be run on, written out; the first is the default.
+    """
     interactive = hasattr(builtins, "__IPYTHON__")    # a notebook, which has arguments of its own
     parser = argparse.ArgumentParser(parents=[options(doc), _early], conflict_handler="resolve", description=doc,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    if data:
+        parser.add_argument("--data", choices=data, default=data[0], help=f"the set to run on (default: {data[0]})")
     arguments = parser.parse_known_args()[0] if interactive else parser.parse_args()
     if arguments.mine is not None:
         print(f"{len(PIECES)} pieces of the library are yours: {', '.join(PIECES) or 'none is solved yet'}")
@@ -87,21 +108,37 @@ def start(file, doc):
         sys.excepthook = without_traceback(sys.excepthook)
     matplotlib.style.use(["default", STYLE])
     plain_console()
+    if data:
+        arguments.out = results_folder(arguments.out, data, arguments.data)
     arguments.out.mkdir(parents=True, exist_ok=True)
     return Demo(Path(file), **vars(arguments))
 
 
+def results_folder(out, sets, name):
+    """Where the results on the set `name` go: those on the first of the `sets` stay in `out` itself."""
+    return out if name == sets[0] else out / name
+
+
 class Demo:
-    """One run of a demo: its settings (quick, seed, out, rng), its results (numbers, claims)."""
+    """One run of a demo: its settings (quick, seed, out, data, rng), its results (numbers, claims)."""
 
     progress = staticmethod(progress)    # for item in demo.progress(items, "label"):
 
-    def __init__(self, source, *, quick, seed, out):
+    def __init__(self, source, *, quick, seed, out, data=None):
         self.stem, self.question = source.stem, question(source)
-        self.quick, self.seed, self.out = quick, seed, out
+        self.quick, self.seed, self.out, self.data = quick, seed, out, data
         self.rng = np.random.default_rng(seed)
         self.numbers, self.claims = [], []
         self.begun = time.perf_counter()
+
+    def load(self, most=3000, *, split="train"):
+        """X and y of the set `demo.data`, as `tinyml.data` returns them.
+
+        Of mnist and fashion-mnist they are the first `most` images of a split, or all for None, so
+        that a demo takes about as long as on digits and clothes, which come whole. Those two have
+        no test split: what a demo needs to test, it holds out itself.
+        """
+        return load(self.data, most, split=split)
 
     def record(self, name, value, unit=""):
         """Print a number, or an array of numbers, and keep it for the results."""
@@ -122,9 +159,14 @@ class Demo:
         """
         self.claims.append(judged("claim", "law", text, value, bound))
 
-    def finding(self, text, value, **bound):
-        """Report `value` beside the bound that is expected of it, as in `claim`; no run fails."""
-        self.claims.append(judged("finding", "finding", text, value, bound))
+    def finding(self, text, value, *, why="", **bound):
+        """Report `value` beside the bound that is expected of it, as in `claim`; no run fails.
+
+        `why` says in one sentence why it may not hold on other data. A finding about data has one;
+        a finding about the machine has none.
+        """
+        said = judged("finding", "finding", text, value, bound)
+        self.claims.append({**said, "why": why} if why else said)
 
     def save(self, figure, name, **settings):
         """Save a figure, or a part of it, as <name>.png."""
@@ -146,11 +188,11 @@ class Demo:
         seconds = time.perf_counter() - self.begun
         result = {
             "question": self.question, "finding": next(filter(None, titles), self.question),
-            "quick": self.quick, "seed": self.seed, "seconds": round(seconds, 2),
+            "quick": self.quick, "seed": self.seed, "data": self.data, "seconds": round(seconds, 2),
             "numbers": self.numbers, "claims": self.claims}
         text = json.dumps(result, indent=1, allow_nan=False)
         write(self.out / f"{self.stem}.json", text.encode())
-        print(*map(describe, self.claims), sep="\n")
+        print(*(describe(claim, self.data) for claim in self.claims), sep="\n")
         print(f"{self.out / self.stem}.png and .json written after {seconds:.1f} s")
         if not all_hold(self.claims):
             sys.exit(1 if self.claims else "finish: a demo must claim something, got no claim; "
@@ -169,13 +211,30 @@ def judged(function, kind, text, value, bound):
             "measured": plain(value), "holds": rule(value, *limits)}
 
 
-VERDICTS = {("law", True): "holds", ("law", False): "DOES NOT HOLD",
-            ("finding", True): "held", ("finding", False): "did not hold here"}
+def load(name, most=None, *, split="train"):
+    """X and y of a set by its name, at most so many rows of a whole one; it must be here."""
+    if name in SHIPPED:
+        if split != "train":
+            raise ValueError(f'load: split must be "train" for {name}, which has no other, got '
+                             f'{split!r}; write train_test_split(X, y, ...)')
+        return SHIPPED[name]()
+    try:
+        X, y = WHOLE[name](split=split)
+    except FileNotFoundError:
+        function = WHOLE[name].__name__
+        print(f"--data {name}: its files are not here; set TINYML_DATA to the folder that has them in "
+              f"{name}/, or fetch them once:\n    python -c \"from tinyml.data import {function}; "
+              f"[{function}(split=s, download=True) for s in ('train', 'test')]\"", file=sys.stderr)
+        sys.exit(2)
+    return X[:most], y[:most]
 
 
-def verdict(claim):
-    """What is said of a law or a finding."""
-    return VERDICTS[claim["kind"], claim["holds"]]
+def verdict(claim, data=None):
+    """What is said of a law or a finding, and where: on a set, or on this machine."""
+    if claim["kind"] == "law":
+        return "holds" if claim["holds"] else "DOES NOT HOLD"
+    where = f"on {data}" if data else "here"
+    return "held" if claim["holds"] else f"did not hold {where}"
 
 
 def of_kind(claims, kind):
@@ -188,16 +247,28 @@ def all_hold(claims):
     return bool(claims) and all(law["holds"] for law in of_kind(claims, "law"))
 
 
-def describe(claim):
-    """A law or a finding on one line; its verdict is in words, which any console can print."""
+def describe(claim, data=None):
+    """A law or a finding on one line; its verdict is in words, which any console can print.
+
+    Below a finding that did not hold stands why.
+    """
     numbers = f"expected {claim['expected']}, measured {show(claim['measured'])}"
-    return f"{verdict(claim) + ':':<18} {claim['text']} ({numbers})"
+    line = f"{verdict(claim, data) + ':':<18} {claim['text']} ({numbers})"
+    return line if claim["holds"] or "why" not in claim else f"{line}\n{'':<18} {claim['why']}"
 
 
 def question(source):
     """The first line of a demo's docstring, read without running the demo."""
     doc = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or source.stem
     return doc.splitlines()[0]
+
+
+def data_sets(source):
+    """The sets that a demo can be run on, read without running it; () if it takes no --data."""
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "start":
+            return next((ast.literal_eval(k.value) for k in node.keywords if k.arg == "data"), ())
+    return ()
 
 
 def plain(value):

@@ -6,7 +6,7 @@ import struct
 from string import Template
 from urllib.parse import quote
 
-from common import all_hold, of_kind, show, verdict, write
+from common import all_hold, data_sets, of_kind, show, verdict, write
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -14,16 +14,16 @@ PAGE = Template("""<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>tinyml: the gallery of demos</title>
+<title>tinyml: the gallery of demos$on</title>
 <style>$style</style>
 </head>
 <body>
 <header>
-<h1>tinyml</h1>
+<h1>tinyml$on</h1>
 <p>A machine-learning framework in NumPy, small enough to read: why large models generalise,
 how to make them small, how they learn without labels. Every picture below was computed by a
 script of about a page, which states what it claims and checks it. A law holds for any seed, on any
-machine; a finding is what was measured here, beside what was expected.</p>
+data and machine; a finding is what was measured here, beside what was expected.</p>
 <dl>
 <div><dt>Demos</dt><dd>$demos</dd></div>
 <div><dt>Laws that hold</dt><dd>$laws</dd></div>
@@ -116,13 +116,16 @@ def passed(result):
     return "error" not in result and all_hold(result["claims"])
 
 
-def write_page(out, sources):
-    """Write `out`/index.html about the `sources` that have results in `out`; return its path."""
+def write_page(out, sources, data=None):
+    """Write `out`/index.html about the `sources` that have results in `out`; return its path.
+
+    `data` is the set that all of them were run on, if they were asked to.
+    """
     results = {source: read(out / f"{source.stem}.json") for source in sources
                if (out / f"{source.stem}.json").exists()}
     claimed = [claim for result in results.values() for claim in result["claims"]]
     page = PAGE.substitute(
-        style=STYLE, demos=len(results), laws=count(of_kind(claimed, "law")),
+        style=STYLE, on=f" on {html.escape(data)}" if data else "", demos=len(results), laws=count(of_kind(claimed, "law")),
         findings=count(of_kind(claimed, "finding")),
         seconds=f"{sum(result['seconds'] for result in results.values()):.0f} s",
         contents="\n".join(f'<li><a href="#{source.stem}">{source.stem}</a></li>'
@@ -148,6 +151,8 @@ def count(claims):
 def card(out, source, result):
     """The article of one demo: question, figure, claims, numbers; or the error that ended it."""
     quick, seed = " --quick" * result["quick"], f" --seed {result['seed']}" * bool(result["seed"])
+    data = result.get("data")
+    other = f" --data {data}" if data and data != data_sets(source)[0] else ""
     if "error" in result:
         body = f"<pre>{html.escape(result['error'])}</pre>"
     else:
@@ -156,7 +161,7 @@ def card(out, source, result):
         stem=source.stem, question=html.escape(result["question"]), body=body,
         verdict=mark("good", "passed") if passed(result) else mark("bad", "failed"),
         seconds=f"{result['seconds']:.1f} s" + ", quick run" * result["quick"],
-        command=html.escape(f"python demos/{source.name}{quick}{seed}"), source=link(source, out))
+        command=html.escape(f"python demos/{source.name}{other}{quick}{seed}"), source=link(source, out))
 
 
 def mark(kind, words):
@@ -176,13 +181,23 @@ def figure(out, stem, result):
 
 def claims(result):
     """The laws and findings of a demo: verdict, what was expected, what was measured."""
-    kinds = {"holds": "good", "held": "good", "DOES NOT HOLD": "bad", "did not hold here": "open"}
-    items = [f'<li>{mark(kinds[verdict(claim)], verdict(claim).lower())}'
+    items = [f'<li>{judgement(claim, result.get("data"))}'
              f'<div>{html.escape(claim["text"])}<small><span>{claim["kind"]}</span> '
              f'<span>expected {html.escape(claim["expected"])}</span> '
-             f'<span>measured {show(claim["measured"])}</span></small></div></li>'
+             f'<span>measured {show(claim["measured"])}</span></small>{reason(claim)}</div></li>'
              for claim in result["claims"]]
     return '<ul class="claims">\n' + "\n".join(items) + "\n</ul>\n"
+
+
+def judgement(claim, data):
+    """The verdict on a law or a finding; a finding that did not hold is open, not bad."""
+    failed = {"law": "bad", "finding": "open"}[claim["kind"]]
+    return mark("good" if claim["holds"] else failed, html.escape(verdict(claim, data).lower()))
+
+
+def reason(claim):
+    """Why a finding did not hold, if its demo says so."""
+    return "" if claim["holds"] or "why" not in claim else f'<small>{html.escape(claim["why"])}</small>'
 
 
 def numbers(result):

@@ -42,9 +42,24 @@ def test_every_demo_keeps_its_claims(stem, quick_demos):
     assert child.returncode == 0, child.stdout + child.stderr
     result = results(out / f"{stem}.json")
     assert result["claims"] and all(claim["holds"] for claim in result["claims"] if claim["kind"] == "law")
+    of_data = [claim for claim in result["claims"] if "why" in claim]
+    assert all(claim["holds"] for claim in of_data), "a finding about data holds on the demo's first set"
+    assert all(claim["why"].endswith((".", "?")) for claim in of_data)
+    sets = data_sets(stem)
+    assert result["data"] == (sets[0] if sets else None)
+    for claim in of_data:
+        assert not [name for name in sets if name in claim["text"]], "one text for all data"
     assert result["numbers"] and result["question"].endswith("?")
     assert result["finding"] != result["question"], "the figure's title must state the finding"
     assert_is_picture(out / f"{stem}.png")
+
+
+def data_sets(stem):
+    """The names after data= in a demo's call of `start`."""
+    tree = ast.parse((DEMOS / f"{stem}.py").read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "start"]
+    found = [ast.literal_eval(k.value) for call in calls for k in call.keywords if k.arg == "data"]
+    return found[0] if found else ()
 
 
 def assert_is_picture(path):
@@ -300,6 +315,99 @@ def test_results_of_an_earlier_version_or_without_a_picture_are_shown(scratch, t
     assert python("demos", "--out", "out", "machine", cwd=tmp_path).returncode == 0
     page = Page(tmp_path / "out" / "index.html")
     assert "4 of 5" in page.text and "good.png" not in page.all("img", "src")
+
+
+# Other data: which demos take them, where the results go, and what is said of a finding that does not hold.
+
+ASKS = 'demo = start(__file__, __doc__, data=("digits", "clothes", "mnist"))\n'
+ON_DATA = {
+    "asks": BEGIN.replace("demo = start(__file__, __doc__)\n", ASKS) + """
+X, y = demo.load(most=5)
+demo.record("shape", X.shape)
+demo.claim("there is a label for every image", len(y) / len(X), within=(1, 1))
+demo.finding("there are at most 2,000", len(X), at_most=2000, why="Clothes <come> in larger numbers.")
+demo.finish(figure)
+""",
+    "strict": BEGIN.replace("demo = start(__file__, __doc__)\n", ASKS.replace(', "mnist"', "")) + """
+demo.claim("there are at most 2,000", len(demo.load()[0]), at_most=2000)
+demo.finish(figure)
+""",
+    "plain": BEGIN + "demo.claim('one is one', 1, at_least=1)\ndemo.finish(figure)\n",
+}
+
+
+@pytest.fixture(scope="module")
+def on_data(tmp_path_factory):
+    """A folder with the harness and these demos, and what ``python demos``, also with --data, said."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "demos").mkdir()
+    for stem in HARNESS:
+        shutil.copy(DEMOS / f"{stem}.py", folder / "demos")
+    for stem, body in ON_DATA.items():
+        text = HEAD.format(question=f"What does {stem} do?") + body
+        (folder / "demos" / f"{stem}.py").write_text(text, encoding="utf-8")
+    run = python("demos", "--out", "out", cwd=folder)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return folder
+
+
+def test_a_finding_that_does_not_hold_on_other_data_fails_no_run(on_data):
+    before = {path: path.read_bytes() for path in (on_data / "out").iterdir() if path.is_file()}
+    run = python("demos", "--data", "clothes", "--out", "out", "asks", cwd=on_data)
+    assert run.returncode == 0 and "\n1 passed, 0 failed\n" in run.stdout
+    assert "did not hold on clothes: there are at most 2,000 (expected at most 2,000, measured 3,000)" in run.stdout
+    assert "Clothes <come> in larger numbers." in run.stdout
+    result = results(on_data / "out" / "clothes" / "asks.json")
+    assert result["data"] == "clothes" and result["numbers"][0]["value"] == [3000, 196]
+    assert result["claims"][1] == {
+        "kind": "finding", "text": "there are at most 2,000", "expected": "at most 2,000", "measured": 3000,
+        "holds": False, "why": "Clothes <come> in larger numbers."}
+    assert {path: path.read_bytes() for path in before} == before    # those of the first set stay
+    assert results(on_data / "out" / "asks.json")["data"] == "digits"
+    page = Page(on_data / "out" / "clothes" / "index.html")
+    assert Path(run.stdout.splitlines()[-1]) == page.path.resolve()
+    for words in ("did not hold on clothes", "Clothes <come> in larger numbers.", "tinyml on clothes",
+                  "python demos/asks.py --data clothes"):
+        assert words in page.text
+    for image in page.all("img", "src"):
+        assert (page.path.parent / image).is_file()
+    first = Page(on_data / "out" / "index.html")
+    assert "--data" not in first.text and " on digits" not in first.text and "larger numbers" not in first.text
+
+
+def test_a_law_that_does_not_hold_on_other_data_fails_the_run(on_data, tmp_path):
+    run = python("demos", "--data", "clothes", "--out", tmp_path, cwd=on_data)
+    assert run.returncode == 1 and "\n1 passed, 1 failed\n" in run.stdout
+    assert "DOES NOT HOLD:     there are at most 2,000" in run.stdout and "plain" not in run.stdout
+    assert not (tmp_path / "index.html").exists() and (tmp_path / "clothes" / "index.html").exists()
+    other = python("demos", "--data", "clothes", "plain", cwd=on_data)
+    assert other.returncode == 2 and "not every demo takes --data clothes: plain; asks, strict do" in other.stderr
+
+
+def test_a_whole_set_is_read_from_its_files_or_one_sentence_says_where_to_get_it(on_data, tmp_path, monkeypatch):
+    for name in ("TINYML_DATA", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for command in ("demos", "demos/asks.py"):
+        child = python(command, "--data", "mnist", "--out", tmp_path / "absent", cwd=on_data)
+        assert child.returncode == 2 and "Traceback" not in child.stderr
+        for words in ("--data mnist", "TINYML_DATA", "mnist(split=s, download=True)"):
+            assert child.stderr.count(words) == 1
+    folder = tmp_path / "here" / "mnist"
+    folder.mkdir(parents=True)
+    for stem, shape in (("train-images-idx3-ubyte", (12, 28, 28)), ("train-labels-idx1-ubyte", (12,)),
+                        ("t10k-images-idx3-ubyte", (3, 28, 28)), ("t10k-labels-idx1-ubyte", (3,))):
+        header = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+        (folder / stem).write_bytes(header + bytes(int(np.prod(shape))))
+    monkeypatch.setenv("TINYML_DATA", str(folder.parent))
+    child = python("demos", "--data", "mnist", "--out", tmp_path / "out", cwd=on_data)
+    assert child.returncode == 0, child.stdout + child.stderr
+    result = results(tmp_path / "out" / "mnist" / "asks.json")
+    assert result["numbers"][0]["value"] == [5, 784]    # most=5
+    load = runpy.run_path(str(DEMOS / "common.py"))["load"]
+    assert load("mnist")[0].shape == (12, 784) and load("mnist", 5, split="test")[1].shape == (3,)
+    with pytest.raises(ValueError, match='load: split must be "train" for digits.*got .test.; write train_test'):
+        load("digits", split="test")
 
 
 # The page.

@@ -5,7 +5,7 @@ The map, in reading order (an import points from a later line to an earlier one,
     tensor         the engine: Tensor, backward, primitive    gradcheck  is a gradient right?
     ops            every operation beside its derivative      debug      see a graph, find a NaN
     functional     softmax, losses, normalisation, attention
-    nn             layers and models                          data       digits, clothes, MNIST, batches
+    nn             layers and models                          data       images, tables, batches
     optim, train   optimizers, schedules, the training loop   sweep      one experiment, many times
     checkpoint     one file from which training goes on bit for bit
     interpolation  why a model with more parameters than samples can still generalise

@@ -1,4 +1,4 @@
-"""Small data sets that come with the package, MNIST from its files, synthetic sets, minibatches."""
+"""Small sets that come with the package, MNIST from its files, synthetic sets, minibatches."""
 from pathlib import Path
 
 import numpy as np

@@ -1,14 +1,14 @@
-"""Few bits without training: clip the rare large numbers, so that the small ones get finer codes.
+"""Few bits without training: clip the rare large numbers, so that all others get finer codes.
 
 Problem: at 4 bits and below, a range from the smallest to the largest number spends its few
 codes on outliers.
 
-Idea: codes for -alpha ... alpha make two errors. Numbers outside are clipped, more of them the
-smaller alpha is; numbers inside are rounded by a step 2 alpha / 2^M. For a known density the
-expected squared error has a formula (`expected_error`), and its minimum is one number per M:
-"analytical clipping for integer quantization", ACIQ. Two more repairs need no data either:
-rounding changes mean and norm of a channel's weights, which can be restored; and channels with a
-wide range can have more codes than those with a narrow one.
+Idea: M-bit codes for -alpha ... alpha make two errors. Numbers outside are clipped, and numbers
+inside are rounded to a grid of step 2 alpha / 2^M; a smaller alpha makes the first error larger
+and the second smaller. For a known density the expected squared error has a formula
+(`expected_error`), and a best alpha for each M: "analytical clipping for integer quantization",
+ACIQ. Two more repairs need no data either. Rounding changes the mean and the norm of a channel's
+weights: restore them. And channels with a wide range can get more codes than narrow ones.
 
 Sources: Banner, Nahshan and Soudry 2019, Post training 4-bit quantization of convolutional
 networks for rapid-deployment (section 3 with equations 5 and 6, section 4, section 5 with
@@ -27,17 +27,17 @@ from tinyml.tensor import Tensor
 
 @checked
 def expected_error(alpha, *, bits, density):
-    """The mean squared error of clipping at alpha and rounding to 2^M codes.
+    """The mean squared error of clipping at alpha and rounding to 2^M codes, for mean 0.
 
         Laplace:     2 e^-alpha  +  alpha^2 / (3 4^M)
         Gaussian:    (1 + alpha^2) erfc(alpha / sqrt(2))  -  sqrt(2/pi) alpha e^(-alpha^2 / 2)
                          +  alpha^2 / (3 4^M)
 
-    (Banner et al. 2019, equations 5 and 6), for densities of mean 0, in units of b^2 or sigma^2.
+    (Banner et al. 2019, equations 5 and 6), in units of b^2 (Laplace) or sigma^2 (Gaussian).
 
     Parameters
     ----------
-    alpha : float > 0, in units of the density's b or sigma
+    alpha : float > 0, in units of b or sigma
     bits : int in 1..16, M
     density : "laplace" or "gaussian"
 
@@ -59,13 +59,12 @@ def expected_error(alpha, *, bits, density):
 def optimal_clip(bits, *, density):
     """The alpha with the smallest expected error, in units of b (Laplace) or sigma (Gaussian).
 
-    There the derivative of `expected_error` is zero. Divided by 2 alpha it is
+    There the derivative of `expected_error` is 0. Divided by 2 alpha it is
 
         Laplace:     1 / (3 4^M) - e^-alpha / alpha
         Gaussian:    1 / (3 4^M) - sqrt(2/pi) e^(-alpha^2/2) / alpha + erfc(alpha / sqrt(2))
 
-    and grows through its only zero, which bisection finds. (Banner et al. 2019 give 2.83, 3.89,
-    5.03 and 1.71, 2.15, 2.55 for M = 2, 3, 4.)
+    and changes its sign only once, from - to +, so bisection finds the zero.
 
     Parameters
     ----------
@@ -99,7 +98,7 @@ def optimal_clip(bits, *, density):
 
 @checked
 def clipped_range(x, *, bits, density):
-    """The range that ACIQ chooses: mean -+ alpha, but no wider than x is.
+    """The range that ACIQ chooses: mean - alpha ... mean + alpha, but no wider than that of x.
 
     alpha is `optimal_clip` times b, the mean of |x - mean|, or sigma, the standard deviation.
 
@@ -158,13 +157,13 @@ def _shift_and_factor(Q, W):
 
 @checked
 def allocate_bits(ranges, *, bits):
-    """The bits of each channel, if all have as many codes together as with `bits` for each.
+    """The bits of each channel, for as many codes in total as with M bits for each channel.
 
         M_i = log2( a_i^(2/3) / sum_j a_j^(2/3) * n 2^M )        (Banner et al. 2019, equation 14)
 
-    minimises the rounding error sum a_i^2 / (3 4^M_i) for sum 2^M_i = n 2^M. It is rounded down,
-    to 1 at least. If that takes too many codes, the largest M_i lose a bit at a time. If codes
-    are left, they go, bit by bit, where they lower the error most per code.
+    minimises the rounding error sum a_i^2 / (3 4^M_i) subject to sum 2^M_i = n 2^M. It is rounded
+    down, to at least 1. If that takes too many codes, the largest M_i lose a bit at a time. Codes
+    that are left go, bit by bit, where they lower the error most per code.
 
     Parameters
     ----------
@@ -191,7 +190,7 @@ def allocate_bits(ranges, *, bits):
 
 
 def _spend(M, a, n_codes):
-    """Spend the codes that are left: a bit costs 2^M codes, and saves a^2 / (4 4^M) of error."""
+    """Spend the codes that are left: one more bit costs 2^M codes, and saves a^2 / (4 4^M)."""
     while True:
         left = n_codes - np.sum(2 ** M)
         affordable = (2 ** M <= left) & (M < MAX_BITS)
@@ -204,23 +203,23 @@ def _spend(M, a, n_codes):
 
 @checked
 def channel_codes(weight, *, bits, density=None, corrected=False, allocated=False):
-    """Codes q of weights, and for each channel a line that reads them: W ~ scale q + offset.
+    """Codes q of weights, and for each channel two numbers that decode them: W ~ scale q + offset.
 
-    Each channel has affine codes r = S (q - Z) in its own range (`choose_qparams`), so scale = S
-    and offset = -S Z. The correction (r + shift) factor of `correct_bias` only moves the line.
+    Each channel has affine codes r = S (q - Z) for its own range (`choose_qparams`), so scale = S
+    and offset = -S Z. `correct_bias`, which makes (r + shift) factor of r, changes only these two.
 
     Parameters
     ----------
     weight : array_like of float64, shape (channels, m, ...), not empty
-    bits : int in 1..16, for each channel or on average
-    density : "laplace" or "gaussian", or None; clip as `clipped_range`, None for the full range
+    bits : int in 1..16, for each channel, or on average if allocated
+    density : "laplace" or "gaussian", or None; for `clipped_range`; None for the full range
     corrected : bool, restore mean and norm (`correct_bias`)
     allocated : bool, `allocate_bits` by the widths of the channels
 
     Returns
     -------
     codes : ndarray of uint8, or uint16 if a channel has more than 8 bits, the shape of weight
-    scale, offset : ndarrays of float64, shape (channels, 1, ...)
+    scale, offset : ndarray of float64, shape (channels, 1, ...)
 
     >>> channel_codes([[-1.0, 0.0, 2.0]], bits=2)
     (array([[0, 1, 3]], dtype=uint8), array([[1.]]), array([[-1.]]))
@@ -231,7 +230,7 @@ def channel_codes(weight, *, bits, density=None, corrected=False, allocated=Fals
         widths = allocate_bits(np.ptp(rows, axis=1), bits=bits)
     coded = [_one_channel(row, b, density) for row, b in zip(rows, widths)]
     codes, S, Z = zip(*coded)
-    codes = np.stack(codes).reshape(weight.shape)    # of the largest dtype among them
+    codes = np.stack(codes).reshape(weight.shape)    # in the largest dtype among the channels
     one_each = (len(rows), *[1] * (weight.ndim - 1))
     scale = np.reshape(S, one_each)
     offset = -scale * np.reshape(Z, one_each)
@@ -259,9 +258,9 @@ class ScaledCodes(ComputedWeight):
 
     Parameters
     ----------
-    codes : ndarray of unsigned integers, the shape of the weight
+    codes : ndarray of int, the shape of the weight
     scale, offset : ndarrays that broadcast to it
-    dtype : dtype of the weight, and of scale and offset as they are stored
+    dtype : dtype of the weight, and of the stored scale and offset
     """
 
     def __init__(self, codes, scale, offset, *, dtype=np.float32):
@@ -281,8 +280,8 @@ class ScaledCodes(ComputedWeight):
 def quantize_repaired(model, *, bits, density=None, corrected=False, allocated=False):
     """Post-training quantization with the repairs: a copy of the model with `channel_codes`.
 
-    The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are, and so does,
-    with a warning, a weight that is computed already.
+    The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are; so does a
+    weight that is computed already, with a warning.
 
     Parameters
     ----------

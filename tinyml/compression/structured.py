@@ -3,17 +3,17 @@
 Problem: single zeros inside a weight matrix do not make a matrix product faster. Smaller matrices
 do; but which units can a network do without?
 
-Idea: unit k of a layer computes the feature map z_k. To remove it is to set z_k = 0, which changes
-the cost C by C(z_k = 0) - C. The *oracle* computes this, one forward pass per unit. Its
-first-order Taylor expansion in z_k needs one backward pass for all units together:
+Idea: unit k of a layer computes the feature map z_k, with M positions m. Without the unit, z_k is
+0, and the cost C changes by C(z_k = 0) - C. The *oracle* computes this, with one forward pass per
+unit. Its first-order Taylor expansion in z_k needs one backward pass for all units together:
 
-    |C(z_k = 0) - C|  ~  | sum_m dC/dz_km z_km |  =  M Theta_k      m: the M positions of a map
+    |C(z_k = 0) - C|  ~  | sum_m dC/dz_km z_km |  =  M Theta_k
     Theta_k = | 1/M sum_m dC/dz_km z_km |
 
 Theta_k is averaged over samples, and divided by the l2 norm of all scores of its layer, so that
-layers can be compared.
-The units of lowest Theta are removed: rows of their weight and bias, entries of a batch norm,
-columns of the next layer. After some more training, the next few are removed.
+layers can be compared. The units of lowest Theta are removed: their rows of weight and bias,
+their entries of a batch norm, and their columns of the next layer. Then the network is trained
+some more, and the next few units are removed.
 
 Sources: Molchanov, Tyree, Karras, Aila and Kautz 2016, Pruning convolutional neural networks for
 resource efficient inference (section 2.2: criteria; 2.3: normalisation); Li, Kadav, Durdanovic,
@@ -44,7 +44,7 @@ from tinyml.tensor import Tensor, no_grad
 
 @checked
 def norm_scores(weight, *, order=2):
-    """How long the weight vector of each unit is (Li et al. 2017: order 1).
+    """The length of each unit's weight vector (Li et al. 2017, with order 1).
 
         Theta_k = (sum_j |w_kj|^order)^(1/order)
 
@@ -63,7 +63,7 @@ def norm_scores(weight, *, order=2):
 
 @checked
 def activation_scores(z):
-    """How large the feature maps of each unit are (Molchanov et al. 2016, section 2.2).
+    """The size of each unit's feature maps (Molchanov et al. 2016, section 2.2).
 
         Theta_k = mean over samples and positions of |z_k|
 
@@ -81,19 +81,17 @@ def activation_scores(z):
 
 @checked
 def taylor_scores(z, d_z):
-    """How much the cost changes without a unit, estimated to first order.
+    """How much the cost changes without a unit, to first order and divided by M.
 
         Theta_k = 1/N sum_n | 1/M sum_m dC_n/dz_nkm z_nkm |
 
-    (Molchanov et al. 2016, equation 8.) It is the estimated size of the change, divided by M.
-    Products of one sample may cancel within a feature map. Those of different samples cannot,
-    because the absolute value is taken per sample.
+    (Molchanov et al. 2016, equation 8.) Products cancel within a feature map, but not between
+    samples.
 
     Parameters
     ----------
     z : array_like, shape (N, units, *positions), not empty, feature maps of N samples
-    d_z : array_like, shape (N, units, *positions), gradients of each sample's own cost C_n with
-        respect to z
+    d_z : array_like, shape (N, units, *positions), dC_n/dz with C_n the cost of sample n alone
 
     Returns
     -------
@@ -111,9 +109,7 @@ def _with_positions(z):
 
 @checked
 def normalized(scores):
-    """Theta / ||Theta||_2, so that layers of any scale can be compared; zeros stay zeros.
-
-    (Molchanov et al. 2016, section 2.3.)
+    """Theta / ||Theta||_2 (Molchanov et al. 2016, section 2.3); zeros stay zeros.
 
     Parameters
     ----------
@@ -129,14 +125,12 @@ def normalized(scores):
 
 @checked
 def units_to_keep(scores, k):
-    """Masks that remove the k units with the lowest scores, chosen over all layers together.
-
-    Every layer keeps at least one unit.
+    """Masks that remove the k units of lowest score over all layers; every layer keeps one.
 
     Parameters
     ----------
     scores : dict of layer to array_like, with a real score for each unit
-    k : int >= 0, the number of units to remove; at most (all units) - (layers)
+    k : int >= 0, units to remove, with at least one left in every layer
 
     Returns
     -------
@@ -159,7 +153,7 @@ def units_to_keep(scores, k):
 
 
 def _real_scores(scores, k):
-    """The scores as arrays of real numbers; an error also if so many units may not go."""
+    """The scores as arrays of real numbers; ValueError if k units are too many."""
     scores = {layer: check_real("units_to_keep", "scores", of_layer, ndim=1)
               for layer, of_layer in scores.items()}
     most = sum(max(len(s) - 1, 0) for s in scores.values())
@@ -175,8 +169,7 @@ def _real_scores(scores, k):
 def feature_maps(model, X, y):
     """The feature maps of all prunable layers, and the gradients of each sample's cross-entropy.
 
-    A tensor of zeros is added to each z: it changes nothing, and its gradient is dC/dz. A copy of
-    the model is run, in evaluation mode.
+    A copy of the model is run, in evaluation mode.
 
     Parameters
     ----------
@@ -186,13 +179,13 @@ def feature_maps(model, X, y):
 
     Returns
     -------
-    dict of int to (z, d_z), ndarrays of shape (N, units, M), by the position of the layer
+    dict of int to (z, d_z), by the position of the layer: ndarrays of shape (N, units, M)
     """
     model = untied(model).eval()
     layers = {model[units.output]: layer for layer, units in prunable(model).items()}
     maps, zeros = {}, {}
 
-    def add_zeros(module, x, z):
+    def add_zeros(module, x, z):    # they change nothing, and their gradient is dC/dz
         if module in layers:
             layer = layers[module]
             maps[layer] = z.data
@@ -270,8 +263,8 @@ def unit_scores(model, X, y, *, criterion):
 def mask_units(model, keep):
     """A copy of the model, of the same shapes, in which z_k = 0 for the units that are not kept.
 
-    Their weights, biases and batch norm entries are set to 0. If the same module is used at other
-    positions too, it is changed only here.
+    Their weights, biases and batch norm entries are 0. A module that also stands at other
+    positions stays as it is there.
 
     Parameters
     ----------
@@ -293,11 +286,11 @@ def mask_units(model, keep):
 
 @checked
 def remove_units(model, keep):
-    """A smaller model without the units that are not kept; it computes what `mask_units` computes.
+    """A smaller model without the units that are not kept: it computes what `mask_units` computes.
 
-    The layer and its batch norm lose rows. The next layer loses the columns that take the removed
-    units as input; after a Flatten that is H W columns per unit. If the same module is used at
-    other positions too, it is changed only here.
+    The layer and its batch norm lose rows. The next layer loses the columns of these units; after
+    a Flatten that is H W columns per unit. A module that also stands at other positions stays as
+    it is there.
 
     Parameters
     ----------
@@ -305,8 +298,7 @@ def remove_units(model, keep):
 
     Returns
     -------
-    Sequential of the same layers, smaller, in the mode of the model, which shares no arrays with
-        model
+    Sequential, in the mode of the model, with arrays of its own
     """
     small = copy.deepcopy(model)
     for layer, (units, kept) in checked_masks("remove_units", model, keep).items():

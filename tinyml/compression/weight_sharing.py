@@ -1,21 +1,21 @@
-"""Weight sharing: a few values for all weights of a layer, and a small number for each weight.
+"""Weight sharing: a few values for all weights of a layer, and a short code for each weight.
 
 Problem: 32 bits per weight are more precise than a network needs. A uniform grid wastes levels
 where there are no weights.
 
-Idea: let the weights choose the levels. k-means divides them among k centroids so that
+Idea: choose the levels where the weights are. k-means finds k centroids c and the codes a for
+which this is small (Han et al. 2016, equation 2):
 
-    sum_i (w_i - c_(a_i))^2,    a_i the code of weight i    (Han et al. 2016, equation 2)
+    sum_i (w_i - c_(a_i))^2,    a_i the code of weight i
 
-is small, and the layer is stored as its k centroids (the codebook) and a code for each weight.
-The network is then trained on: a centroid is one parameter in many places, so its gradient is
-the sum over them,
+A layer is stored as its codebook, the k centroids, and a code for each weight. Then the network
+is trained on. A centroid is one parameter in many places, so its gradient is the sum over them
+(equation 3):
 
-    dL/dc_j = sum over i with a_i = j of dL/dw_i            (equation 3)
+    dL/dc_j = sum over i with a_i = j of dL/dw_i
 
-Weights that pruning set to 0 stay exactly 0, without a centroid. They need a code too: k + 1
-codes, log2(k + 1) bits per weight. So codes are 0 ... k - 1 for the centroids alone (`assign`),
-but in a layer 0 stands for zero, and 1 ... k for the centroids (`lookup`).
+Weights that pruning set to 0 stay exactly 0. So the codes of `assign` are 0 ... k - 1, one for
+each centroid; but in a layer code 0 stands for zero, and 1 ... k for the centroids (`lookup`).
 
 Sources: MATH5836 week 10, section 10.2.2 (low-precision codes for weights); Han, Mao and Dally
 2016, Deep Compression, section 3; Lloyd 1982, Least squares quantization in PCM, for the two
@@ -37,44 +37,34 @@ def initial_centroids(values, k, *, init="linear", rng=None):
         "density"   the quantiles (j + 1/2) / k: equally many values for each centroid
         "random"    k of the values, drawn without replacement
 
-    Large weights are few, yet they matter most: only the linear rule is sure to have a centroid
-    near them.
+    Large weights are few but matter most, and only "linear" is sure to start near them.
 
     Parameters
     ----------
     values : array_like of float64, any shape, not empty
     k : int >= 1, number of centroids
     init : "linear", "density" or "random"
-    rng : numpy.random.Generator, or None; needed for "random"
+    rng : numpy.random.Generator, or None unless init = "random"
 
     Returns
     -------
-    ndarray, shape (k,), increasing, but not strictly
+    ndarray, shape (k,), increasing, perhaps with equal entries
     """
     if init == "linear":
         return np.linspace(values.min(), values.max(), k)
     if init == "density":
         return np.quantile(values, (np.arange(k) + 0.5) / k)
-    _check_draw(values, k, rng)
-    return np.sort(rng.choice(values.ravel(), k, replace=False))
-
-
-def _check_draw(values, k, rng):
-    if rng is None:
-        raise TypeError('initial_centroids: rng must be given with init="random", got None; write '
-                        "rng=np.random.default_rng(0)")
     if k > values.size:
         raise ValueError(f"initial_centroids: k must be <= {values.size}, the number of values, "
                          f"got {k}")
+    return np.sort(rng.choice(values.ravel(), k, replace=False))
 
 
 @checked
 def assign(values, centroids):
-    """The code of each value: its nearest centroid; a value half-way goes to the smaller one.
+    """The code of each value: its nearest centroid, of two equally near ones the smaller.
 
         a_i = argmin_j |w_i - c_j|
-
-    Between sorted centroids the borders are the midpoints, so a binary search finds the code.
 
     Parameters
     ----------
@@ -83,25 +73,23 @@ def assign(values, centroids):
 
     Returns
     -------
-    ndarray of int, in the shape of values, in 0..k-1
+    ndarray of int, the shape of values, in 0..k-1
 
     >>> assign([-3, 0.4, 0.6, 9], [-1, 0, 1])
     array([0, 1, 2, 2])
     """
-    borders = (centroids[:-1] + centroids[1:]) / 2
+    borders = (centroids[:-1] + centroids[1:]) / 2    # between neighbours, half-way
     return np.searchsorted(borders, values)
 
 
 @checked
 def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
-    """k-means on the line (Lloyd 1982): assign each value to its nearest centroid, then move each
-    centroid to the mean of its values.
+    """k-means of numbers (Lloyd 1982): alternate between codes and centroids.
 
         a_i = argmin_j |w_i - c_j|,      c_j = mean of the w_i with a_i = j
 
-    A centroid without values stays. Neither step raises the sum of squares, and there are finitely
-    many assignments. So the iteration ends: when no code changes any more, or after max_iter
-    moves.
+    Neither step raises the sum of squares. It ends when no code changes any more, or after
+    max_iter moves of the centroids.
 
     Parameters
     ----------
@@ -112,7 +100,7 @@ def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
 
     Returns
     -------
-    centroids : ndarray, shape (k,), increasing, but not strictly
+    centroids : ndarray, shape (k,), increasing, perhaps with equal entries
     errors : list of float, the sum of squares before each move, and at the end
 
     >>> kmeans([0, 1, 10, 11], 2)
@@ -150,11 +138,9 @@ def means(values, codes, centroids):
 
 
 def fast_kmeans(values, k, *, init="linear", rng=None, max_iter=300):
-    """The centroids of `kmeans`, about nine times as fast; with `kmeans`, a large layer would take
-    seconds.
+    """The centroids of `kmeans`, nine times as fast, which saves seconds for a large layer.
 
-    After sorting, each group is a contiguous slice, and its sum is a difference of two prefix
-    sums.
+    In sorted values each group is a slice, and its sum a difference of two prefix sums.
     """
     values = np.sort(np.asarray(values, np.float64), axis=None)
     centroids, before = initial_centroids(values, k, init=init, rng=rng), None
@@ -175,56 +161,52 @@ def lookup(codebook, *, codes):
     """The weight of every code: 0 for code 0, codebook[j - 1] for code j.
 
     Backward, an entry of the codebook gets the sum of the gradients of all weights that have its
-    value (Han et al. 2016, equation 3): a histogram of the codes, weighted with the gradients.
+    value (Han et al. 2016, equation 3).
 
     Parameters
     ----------
     codebook : Tensor, shape (k,)
-    codes : ndarray of unsigned int, any shape, in 0..k
+    codes : ndarray of int, any shape, in 0..k
 
     Returns
     -------
-    Tensor, in the shape of codes
+    Tensor, the shape of codes
     """
     with_zero = np.append(codebook.dtype.type(0), codebook)
 
     def d_codebook(g):
+        # a histogram of the codes, weighted with the gradients
         sums = np.bincount(codes.ravel(), weights=g.ravel(), minlength=len(with_zero))
         return sums[1:].astype(g.dtype)
     return with_zero[codes], (d_codebook,)
 
 
+@checked
 class SharedWeight(ComputedWeight):
-    """A module that replaces a layer's weight, and computes one of few distinct values (`lookup`).
+    """A weight of few distinct values, `lookup` of its codes; it stands in the weight's place.
 
     Parameters
     ----------
     codebook : Parameter, shape (k,), the shared values, which an optimizer trains
-    codes : ndarray of uint8 or uint16, in the shape of the weight: 0 for exactly 0, j for
-        codebook[j - 1]
+    codes : ndarray of int, any shape, in 0..k; the shape of the weight; few bytes as uint8
     """
 
     def __init__(self, codebook, codes):
-        if codebook.ndim != 1:
-            raise ValueError(f"SharedWeight: codebook must have shape (k,), got {codebook.shape}")
-        if codes.dtype not in (np.uint8, np.uint16) or codes.max(initial=0) > codebook.size:
-            raise ValueError("SharedWeight: codes must be uint8 or uint16 in "
-                             f"0..{codebook.size}, got {codes.dtype} up to {codes.max(initial=0)}")
         self.codebook, self.codes = codebook, codes
 
     @classmethod
     def from_weight(cls, weight, *, k, init="linear", rng=None):
-        """Share k values among the entries of a weight that are not 0, by k-means.
+        """Share k values among the nonzero entries of a weight, by k-means; zeros stay exactly 0.
 
         Parameters
         ----------
-        weight : Parameter; its zeros stay exactly 0
+        weight : Parameter, with finite entries
         k : int in 1..65535; fewer if there are fewer distinct entries
         init, rng : as in `initial_centroids`
 
         Returns
         -------
-        SharedWeight, its codebook increasing, in the weight's dtype; frozen if the weight is
+        SharedWeight with an increasing codebook of the weight's dtype, frozen if the weight is
         """
         return cls(*_shared(weight, k=k, init=init, rng=rng))
 
@@ -237,7 +219,7 @@ class SharedWeight(ComputedWeight):
 
 @checked
 def _shared(weight, *, k, init, rng):
-    """Codebook and codes of a weight.
+    """The codebook and the codes of a weight.
 
     Parameters
     ----------
@@ -262,9 +244,9 @@ def _shared(weight, *, k, init, rng):
 def share_weights(model, *, bits, init="linear", rng=None):
     """Replace every weight of a model by a `SharedWeight` of at most 2^bits values besides 0.
 
-    The model is changed in place. Build a new optimizer from model.parameters() afterwards: it
-    trains the codebooks instead of the weights, and biases and norms as before. A weight that two
-    layers share stays shared. A weight that is computed already is left, with a warning.
+    The model is changed in place. Build a new optimizer from model.parameters(): it trains the
+    codebooks in place of the weights, and biases and norms as before. A weight that two layers
+    share stays shared. A weight that is computed already stays, with a warning.
 
     Parameters
     ----------
@@ -276,10 +258,6 @@ def share_weights(model, *, bits, init="linear", rng=None):
     -------
     Module, the model
     """
-    if init == "random" and rng is None:
-        raise TypeError('share_weights: rng must be given with init="random", got None; write '
-                        "rng=np.random.default_rng(0)")
-
     def shared(weight):
         return SharedWeight.from_weight(weight, k=2 ** bits, init=init, rng=rng)
     return replace_weights("share_weights", model, shared)
@@ -289,8 +267,8 @@ def share_weights(model, *, bits, init="linear", rng=None):
 def share_biases(model, *, bits, init="linear", rng=None):
     """Round each remaining parameter (biases, norms) to the nearest of its own 2^bits values.
 
-    One with no more distinct values than that stays, and so does every 0. The model is changed in
-    place. They stay plain parameters, so this comes after all training, and saves bytes in the
+    The model is changed in place. A parameter with at most 2^bits distinct values stays, and so
+    does every 0. The parameters stay plain, so do this after all training; it saves bytes in the
     file only.
 
     Parameters

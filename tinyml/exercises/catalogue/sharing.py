@@ -14,17 +14,16 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                "linear: np.linspace from the smallest to the largest. density: the quantiles (j + 1/2) / k. "
                "random: k of the values without replacement, sorted.",
                "np.linspace(values.min(), values.max(), k); np.quantile(values, (np.arange(k) + ...) / k); "
-               "np.sort(rng.choice(values.ravel(), k, replace=...)), after _check_draw(values, k, rng)"),
-        also=("_check_draw refuses a missing rng, and more centroids than values: call it before you draw.",),
+               "np.sort(rng.choice(values.ravel(), k, replace=...))"),
+        also=('With "random", more centroids than values raise ValueError.',),
         mistakes=(
             Mistake("np.linspace(values.min(), values.max(), k)",
                     "np.linspace(values.min(), values.max(), k, endpoint=False)",
                     "The last centroid lies at the largest value: the largest weights matter most."),
             Mistake("np.sort(rng.choice(values.ravel(), k, replace=False))", "np.sort(values[:k])",
                     "The first k values are not random: draw them, with rng."),
-            Mistake("    _check_draw(values, k, rng)\n",
-                    "    rng = np.random.default_rng(0) if rng is None else rng\n",
-                    "A missing rng is refused with a TypeError, by _check_draw: do not make up one of your own."),
+            Mistake("np.sort(rng.choice(", "np.sort(np.random.default_rng(0).choice(",
+                    "Draw with the rng that you are given: one of your own draws the same values every time."),
             Mistake("(np.arange(k) + 0.5) / k", "np.linspace(0, 1, k)",
                     "Quantiles from 0 to 1 give the two outer centroids half as many values: take (j + 1/2) "
                     "/ k."),

@@ -185,6 +185,66 @@ def turning_points(train, test, *, tolerance=0.0):
     return TurningPoints(t_min, t_int)
 
 
+BLOCKS = 20        # parts of a curve
+SURE = 6           # a fall of so many times the jitter is more than noise
+
+
+class SecondFall(NamedTuple):
+    """Where a smoothed curve turns, and whether it falls a second time."""
+
+    low: int          # index of the lowest point before the peak, the middle of its block
+    peak: int         # index of the peak
+    rise: float       # how far the smoothed curve rises from low to peak
+    fall: float       # and falls from there to its end; negative if it ends higher
+    jitter: float     # standard deviation of the noise that is left in the smoothed curve
+    seen: bool        # whether rise and fall are both more than noise
+
+
+@checked
+def second_fall(curve):
+    """Does a noisy curve fall, rise, and fall again, and by more than its noise?
+
+    The highest point of a noisy curve says little: it may be one bad epoch, even the last but one.
+
+    1. Smooth: cut the curve into 20 blocks, and take their means b_1 ... b_20.
+    2. The rise to block k is b_k - min(b_1 ... b_k), the fall from it is b_k - b_20. The peak is
+       the block at which the smaller of the two is largest. Neither the first block can be it, nor
+       one of the last three: a peak needs a curve behind it.
+    3. Jitter: noise of standard deviation sigma in the b_k gives b_{k-1} - 2 b_k + b_{k+1} the
+       standard deviation sqrt(6) sigma, while a trend hardly counts in it. The median of their
+       sizes is 0.6745 of that for normal noise, and does not see one high peak.
+    4. There is a second fall if rise and fall are both larger than 6 times the jitter. Of curves
+       of nothing but independent noise one in 200 passes.
+
+    Parameters
+    ----------
+    curve : array_like of float64, shape (T,), T >= 20, such as the test error after every epoch
+
+    Returns
+    -------
+    SecondFall
+
+    Examples
+    --------
+    >>> t = np.arange(100)
+    >>> found = second_fall(0.3 + np.exp(-t / 5) + 0.2 * np.exp(-((t - 50) / 15) ** 2))
+    >>> found.low, found.peak, round(found.fall, 2), found.seen
+    (22, 52, 0.2, True)
+    """
+    edges = np.linspace(0, len(curve), BLOCKS + 1).round().astype(int)
+    b = np.add.reduceat(curve, edges[:-1]) / np.diff(edges)    # (BLOCKS,)
+    bends = b[:-2] - 2 * b[1:-1] + b[2:]
+    jitter = np.median(np.abs(bends)) / (0.6745 * np.sqrt(6))
+    jitter = max(jitter, 1e-12 * np.abs(b).max())    # the rounding of the means
+    rise, fall = b - np.minimum.accumulate(b), b - b[-1]
+    peak = 1 + np.minimum(rise, fall)[1:-3].argmax()
+    low = b[:peak + 1].argmin()
+    middle = (edges[:-1] + edges[1:]) // 2
+    seen = min(rise[peak], fall[peak]) > SURE * jitter
+    return SecondFall(int(middle[low]), int(middle[peak]), float(rise[peak]), float(fall[peak]),
+                      float(jitter), bool(seen))
+
+
 @checked
 def descent_bias(X, beta, t, *, lr, scales):
     """The squared bias of each feature after t steps, given X; their sum is the squared bias.

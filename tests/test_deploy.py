@@ -101,9 +101,9 @@ def test_the_largest_raw_value_becomes_one_and_the_rows_follow_one_another(rng, 
     (lambda m: classifier(np.random.default_rng(0), maximum=0), "maximum must be float > 0"),
     (lambda m: Classifier(m.encoder, m.head, labels=[], shape=(8, 8), maximum=1), "labels must be .*, got no entries"),
     (lambda m: Classifier(m.encoder, m.head, labels=[1], shape=(8,), maximum=1),
-     "shape must have two sizes, H and W"),
+     r"Classifier: shape must be array_like of int, shape \(2,\), >= 1, got shape \(1,\)"),
     (lambda m: Classifier(m.encoder, m.head, labels=[1], shape=(8, 0), maximum=1),
-     "width must be an int >= 1, got 0"),
+     r"Classifier: shape must be array_like of int, shape \(2,\), >= 1, got 0"),
 ])
 def test_other_input_is_refused(call, error):
     with pytest.raises(ValueError, match=error):

@@ -1,21 +1,19 @@
-"""Views of an image: rotated, shifted, scaled, noisy, and still the same thing.
+"""Views of an image: rotated, shifted, scaled, noisy, and still the same image.
 
 Problem: contrastive learning is told only which two images show the same thing. It learns to
 ignore whatever differs between them. So the augmentations decide what is learned.
 
-Idea: a view is a function (x, rng) -> x of a batch of images, and `compose` chains views. All
-geometric changes are one affine map, so pixels are interpolated, and blurred, only once:
+Idea: a view is a function (x, rng) -> x of a batch of images; `compose` chains views. Rotation,
+shear, scale and shift are one affine map, so pixels are interpolated, and blurred, only once:
 
-    what was at p comes to   q = c + A (p - c) + t,      A = rotation . shear . scale
+    the pixel at p moves to   q = c + A (p - c) + t,      A = rotation . shear . scale
 
-with c the centre. The new image has at q what the old image has at p = c + A^-1 (q - c - t).
+with c the centre. Images are (N, H, W), or flat (N, H W) with H = W, with pixels in [0, 1]. Views
+keep shape, range and dtype. Outside of an image is 0, the background.
 
-Images are (N, H, W), or flat (N, H W) with H = W, with pixels in [0, 1]. Views keep shape,
-range and dtype. Outside of an image is 0, the background.
-
-Sources: Simard, Steinkraus and Platt 2003, Best practices for convolutional neural networks
-(affine maps); Zhong et al. 2020, Random erasing; Chen et al. 2020, section 3; MATH5836 week 10,
-section 10.3.2, step 1.
+Sources: MATH5836 week 10, section 10.3.2, step 1; Simard, Steinkraus and Platt 2003, Best
+practices for convolutional neural networks (affine maps); Zhong et al. 2020, Random erasing; Chen
+et al. 2020, section 3.
 """
 import math
 
@@ -65,8 +63,6 @@ def affine(x, matrix, shift=(0, 0)):
     -------
     ndarray, with the shape and dtype of x
 
-    Examples
-    --------
     >>> affine([[[1, 2], [3, 4]]], np.eye(2), (0, 1))    # one column to the right
     array([[[0., 1.],
             [0., 3.]]])
@@ -119,10 +115,10 @@ def _mix(a, b, fraction):
 def random_affine(*, rotate=0.0, scale=0.0, shear=0.0, shift=0.0):
     """A view that moves each image by its own random affine map.
 
-        A = R(a) [[1, 0], [k, 1]] s,      t in [-shift, shift]^2
-        a in [-rotate, rotate],   k in [-shear, shear],   s in [1 - scale, 1 + scale]
+        A = R(a) [[1, 0], [k, 1]] s,      R(a) a rotation by the angle a, counter-clockwise
+        a ~ U(-rotate, rotate),   k ~ U(-shear, shear),   s ~ U(1 - scale, 1 + scale)
 
-    All are uniform. R(a) turns counter-clockwise.
+    The shift t is uniform in [-shift, shift]^2.
 
     Parameters
     ----------
@@ -130,10 +126,6 @@ def random_affine(*, rotate=0.0, scale=0.0, shear=0.0, shift=0.0):
     scale : float in [0, 1)
     shear : float >= 0, in columns per row
     shift : float >= 0, in pixels
-
-    Returns
-    -------
-    function (x, rng) -> x
     """
     def move(images, rng):
         n = len(images)
@@ -154,10 +146,6 @@ def add_noise(std):
     Parameters
     ----------
     std : float >= 0, standard deviation of the noise
-
-    Returns
-    -------
-    function (x, rng) -> x
     """
     def noisy(images, rng):
         noise = rng.standard_normal(images.shape, dtype=images.dtype)
@@ -172,10 +160,6 @@ def erase(size):
     Parameters
     ----------
     size : int >= 0, the side of the square in pixels
-
-    Returns
-    -------
-    function (x, rng) -> x
     """
     def erased(images, rng):
         n, h, w = images.shape

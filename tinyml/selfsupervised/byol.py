@@ -3,22 +3,19 @@
 Problem: negatives must be many, and some are wrong: two images that both show the digit 3 repel
 each other. But if views only attract each other, the best solution is a collapse.
 
-Idea: two networks that differ. The *online* network f_theta, with parameters theta, has an extra
-head q, the *predictor*. From one view x it predicts what the *target* network f_xi outputs for
-the other view x'. The target is a slow average of the online network and gets no gradient. With
-z = f_theta(x) and z' = f_xi(x'),
+Idea: two networks. The *online* network f_theta has an extra head q, the *predictor*. From one
+view x it predicts what the *target* network f_xi outputs for the other view x'. The target is a
+slow average of the online network and gets no gradient. With z = f_theta(x) and z' = f_xi(x'),
 
     L = || q(z)/||q(z)|| - z'/||z'|| ||^2 = 2 - 2 cos(q(z), z'),     xi <- tau xi + (1 - tau) theta
 
-Equal embeddings still minimise L. But training does not minimise L over theta and xi together: xi
-only follows theta as an average; no step changes xi to make L smaller. Without the predictor, or
-if gradients also flow into the target, training does collapse; in demos/byol.py also without the
-batch norm in the heads. The `spread` of the embeddings shows how far a collapse has gone: it is 0
-if all directions are equal, and 1/sqrt(D) if they are spread evenly over the sphere.
+Equal embeddings still minimise L. But no step changes xi to make L smaller: xi only follows theta.
+Without the predictor, or if gradients also flow into the target, training does collapse; in
+demos/byol.py also without the batch norm in the heads. The `spread` of the embeddings shows how
+far a collapse has gone.
 
-Sources: Grill et al. 2020, Bootstrap your own latent (equations 1 and 2; section 3.3 on tau;
-table 5b on what is necessary); Chen and He 2021, Exploring simple Siamese representation
-learning (spread, figure 2).
+Sources: Grill et al. 2020, Bootstrap your own latent (table 5b on what is necessary); Chen and He
+2021, Exploring simple Siamese representation learning.
 """
 import math
 
@@ -37,8 +34,7 @@ def byol_loss(prediction, target):
 
         L = 1/B sum_i || p_i/||p_i|| - z_i/||z_i|| ||^2 = 2 - 2/B sum_i cos(p_i, z_i)
 
-    (Grill et al. 2020, equation 2.) Gradients flow to both arguments; pass the target as an
-    array to stop its gradient.
+    (Grill et al. 2020, equation 2.) To stop the gradient of the target, pass it as an array.
 
     Parameters
     ----------
@@ -48,8 +44,6 @@ def byol_loss(prediction, target):
     -------
     Tensor, a scalar in [0, 4]
 
-    Examples
-    --------
     >>> byol_loss(Tensor([[2.0, 0.0], [0.0, 3.0]]), Tensor([[1.0, 0.0], [0.0, -1.0]])).item()
     2.0
     """
@@ -60,13 +54,11 @@ def byol_loss(prediction, target):
 def target_momentum(step, n_steps, *, base=0.996):
     """The momentum tau of a step: it rises from tau_base to 1, so that the target slows down.
 
-        tau = 1 - (1 - tau_base) (cos(pi k / K) + 1) / 2
-
-    (Grill et al. 2020, section 3.3.)
+        tau = 1 - (1 - tau_base) (cos(pi k / K) + 1) / 2       (Grill et al. 2020, section 3.3)
 
     Parameters
     ----------
-    step : int >= 0, k; beyond K tau stays 1
+    step : int >= 0, k; beyond K, tau stays 1
     n_steps : int >= 1, K
     base : float in [0, 1], tau_base
 
@@ -74,8 +66,6 @@ def target_momentum(step, n_steps, *, base=0.996):
     -------
     float in [base, 1]
 
-    Examples
-    --------
     >>> [round(target_momentum(k, 100), 4) for k in (0, 50, 100)]
     [0.996, 0.998, 1.0]
     """
@@ -89,8 +79,8 @@ def spread(embeddings):
 
         spread = mean over d of  std over i of  u_id,      u_i = z_i / ||z_i||
 
-    (Chen and He 2021, section 4.1.) It is 0 if all directions are equal, and at most 1/sqrt(D),
-    a value reached when directions are spread evenly over the sphere.
+    (Chen and He 2021, section 4.1.) It is 0 if all directions are equal, and 1/sqrt(D), its
+    largest value, if they are spread evenly over the sphere.
 
     Parameters
     ----------
@@ -98,10 +88,8 @@ def spread(embeddings):
 
     Returns
     -------
-    float in [0, 1/sqrt(D)]
+    float
 
-    Examples
-    --------
     >>> round(spread([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), 4)
     0.7071
     """
@@ -132,8 +120,7 @@ class BYOL:
 
             xi <- tau xi + (1 - tau) theta,    L = byol_loss(q(z1), z2') + byol_loss(q(z2), z1')
 
-        with z = f_theta(x) of the online network and z' = f_xi(x) of the target, for both views.
-        The target is updated at the start of each step.
+        with z_i = f_theta(x_i) of the online network and z_i' = f_xi(x_i) of the target.
 
         Parameters
         ----------
@@ -164,8 +151,7 @@ def train_byol(byol, X, *, view, rng, **options):
     X : ndarray, shape (n, ...), n >= 1, images without labels
     view : function (x, rng) -> x, a random view of each image; see `augmentations`
     rng : numpy.random.Generator, draws the order of the images and the views
-    **options : further arguments of `tinyml.train.fit`: optimizer (over byol.model's parameters),
-        epochs, batch_size, schedule, metrics ...
+    **options : further arguments of `tinyml.train.fit`, such as an optimizer of byol.model
 
     Returns
     -------

@@ -1,25 +1,22 @@
-"""Contrastive losses: views of one thing should have similar embeddings, other views should not.
+"""Contrastive losses: views of one image should have similar embeddings, other views should not.
 
 Problem: without labels, nobody says what an image shows. But two random views of one image show
-the same thing, and two other images most likely do not.
+the same thing, and two different images most likely do not.
 
-Idea: a batch of B things gives 2B views, with embeddings z_i and cosine similarities
-s_ik = cos(z_i, z_k). Finding the other view of i among all views is a classification problem whose
-labels are free. Its logits are the similarities divided by a temperature T, and its cross-entropy
-is NT-Xent,
+Idea: a batch of B images gives 2B views with embeddings z_i. Finding the other view of image i
+among all views is a classification problem whose labels are free. Its logits are the cosine
+similarities s_ik = cos(z_i, z_k), divided by a temperature T, and its cross-entropy is `nt_xent`,
 
     l_i = -ln( e^(s_ip / T) / sum_(k != i) e^(s_ik / T) ),      p the other view of i
 
-The sum runs over all views but i itself, so the positive p is one of its 2B - 1 terms. (Some
-implementations sum over other sets; their loss values cannot be compared with ours.) If all
-embeddings are equal, the loss is ln(2B - 1); we call that chance. The loss attracts the views of
-one thing (`alignment`) and repels all others (`uniformity`). At low T, nearly all of the repulsion
-is from the most similar negatives.
+The loss attracts the views of one image (`alignment`) and repels all others (`uniformity`). At low
+T, nearly all of the repulsion is between the most similar views. If all embeddings are equal, the
+loss is ln(2B - 1); we call that chance.
 
-Sources: Chen, Kornblith, Norouzi and Hinton 2020, A simple framework for contrastive learning
-(equation 1); van den Oord, Li and Vinyals 2018 (InfoNCE, equation 4); He et al. 2020 (MoCo,
-equation 1); Wang and Isola 2020, Understanding contrastive representation learning through
-alignment and uniformity on the hypersphere; MATH5836 week 10, section 10.3.2, equation 10.1.
+Sources: MATH5836 week 10, equation 10.1; Chen, Kornblith, Norouzi and Hinton 2020, A simple
+framework for contrastive learning; van den Oord, Li and Vinyals 2018 (InfoNCE); He et al. 2020
+(MoCo); Wang and Isola 2020, Understanding contrastive representation learning through alignment
+and uniformity on the hypersphere.
 """
 import numpy as np
 
@@ -43,8 +40,6 @@ def similarities(a, b):
     -------
     Tensor, shape (m, n), in [-1, 1]; a zero vector has similarity 0 with everything
 
-    Examples
-    --------
     >>> similarities([[3.0, 4.0]], [[3.0, 4.0], [0.0, 2.0]])
     Tensor([[1. , 0.8]], shape=(1, 2), dtype=float64, op=matmul)
     """
@@ -53,26 +48,23 @@ def similarities(a, b):
 
 @checked
 def nt_xent(z1, z2, *, temperature):
-    """NT-Xent: find the other view of the same thing among the 2B - 1 other views of the batch.
+    """NT-Xent: find the other view of the same image among the 2B - 1 other views of the batch.
 
-        L = 1/(2B) sum_i -ln( e^(s_ip / T) / sum_(k != i) e^(s_ik / T) )
+        L = 1/(2B) sum_i -ln( e^(s_ip / T) / sum_(k != i) e^(s_ik / T) ),      p = (i + B) mod 2B
 
-    (MATH5836 week 10, equation 10.1; Chen et al. 2020, equation 1.) The views are the rows
-    of z1, then those of z2; s_ik is the cosine similarity of views i and k, and p, the other
-    view of i, is (i + B) mod 2B, counting from 0. So it is a cross-entropy: row i has the
-    logits s_i / T and the label p.
+    (MATH5836 week 10, equation 10.1; Chen et al. 2020, equation 1.) The views are the rows of z1,
+    then those of z2, counted from 0; s_ik is the cosine similarity of views i and k. The sum
+    includes the positive, k = p. So L is a cross-entropy: row i has logits s_i / T and label p.
 
     Parameters
     ----------
-    z1, z2 : Tensor, shape (B, D), B and D >= 1; row i of both are two views of one thing
+    z1, z2 : Tensor, shape (B, D), B and D >= 1; row i of both are two views of one image
     temperature : float in [1e-4, 10000], T
 
     Returns
     -------
     Tensor, a scalar >= 0; ln(2B - 1) if all embeddings are equal
 
-    Examples
-    --------
     >>> same = [[1.0, 0.0], [1.0, 0.0]]
     >>> round(nt_xent(same, same, temperature=0.5).item(), 4)
     1.0986
@@ -92,23 +84,20 @@ def info_nce(query, positive, negatives=None, *, temperature):
 
         L = 1/B sum_i -ln( e^(s_i+ / T) / (e^(s_i+ / T) + sum_k e^(s_ik / T)) )
 
-    (He et al. 2020, equation 1; van den Oord et al. 2018, equation 4.) s_i+ is the cosine
-    similarity of query i and its positive, s_ik that of query i and negative k. All queries
-    have the same K negatives; without `negatives`, those of query i are the other B - 1 rows of
-    `positive`. Queries are never negatives, in contrast to `nt_xent`.
+    (He et al. 2020, equation 1; van den Oord et al. 2018, equation 4.) Query i has the cosine
+    similarity s_i+ with its positive, and s_ik with negative k. Without `negatives`, the negatives
+    of query i are the other B - 1 rows of `positive`. Unlike in `nt_xent`, no query is a negative.
 
     Parameters
     ----------
     query, positive : Tensor, shape (B, D), B and D >= 1; row i of both belong together
-    negatives : Tensor, shape (K, D), or None
+    negatives : Tensor, shape (K, D), or None; the same for all queries
     temperature : float in [1e-4, 10000], T
 
     Returns
     -------
     Tensor, a scalar >= 0; ln(1 + K) if all similarities are equal (ln B without `negatives`)
 
-    Examples
-    --------
     >>> q = [[1.0, 0.0]]
     >>> round(info_nce(q, q, [[0.0, 1.0], [0.0, 2.0]], temperature=1).item(), 4)
     0.5514
@@ -126,21 +115,19 @@ def info_nce(query, positive, negatives=None, *, temperature):
 
 @checked
 def alignment(z1, z2):
-    """How far apart two views of one thing are: the mean of ||u_i - v_i||^2 over i.
+    """How far apart the views of one image are: the mean of ||u_i - v_i||^2 over i.
 
-    (Wang and Isola 2020, equation 2, alpha = 2.) It is 0 if the views coincide, and 2 on
-    average for independent directions spread evenly over the sphere.
+    (Wang and Isola 2020, equation 2, alpha = 2.) u and v are the directions of z1 and z2. The mean
+    is 0 if the views coincide, and on average 2 for independent random directions.
 
     Parameters
     ----------
-    z1, z2 : Tensor, shape (B, D), B and D >= 1; u and v are their directions
+    z1, z2 : as in `nt_xent`
 
     Returns
     -------
     Tensor, a scalar in [0, 4]
 
-    Examples
-    --------
     >>> alignment([[1.0, 0.0]], [[0.0, 3.0]]).item()
     2.0
     """
@@ -152,20 +139,18 @@ def alignment(z1, z2):
 def uniformity(z):
     """How evenly vectors fill the sphere: ln of the mean over i != j of e^(-2 ||u_i - u_j||^2).
 
-    (Wang and Isola 2020, equation 3, t = 2.) u_i = z_i / ||z_i||. The uniformity is 0 if all u_i
-    are equal. It falls as they spread more evenly: to -4 + ln I_0(4) = -1.575 on the whole
-    circle, and to nearly -4 + 8/D on the sphere for large D.
+    (Wang and Isola 2020, equation 3, t = 2.) u_i = z_i / ||z_i||. The value is 0 if all directions
+    are equal, and lower the more evenly they spread: -1.575 for the whole circle, D = 2, and
+    nearly -4 + 8/D for large D.
 
     Parameters
     ----------
-    z : Tensor, shape (N, D), N >= 2, D >= 1; u are its directions
+    z : Tensor, shape (N, D), N >= 2, D >= 1
 
     Returns
     -------
     Tensor, a scalar in [-8, 0]
 
-    Examples
-    --------
     >>> uniformity([[1.0, 0.0], [-5.0, 0.0]]).item()
     -8.0
     """

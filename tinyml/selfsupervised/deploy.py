@@ -1,21 +1,20 @@
 """Deploy: one file that maps raw images to labels, in any process, with equal bits.
 
 Problem: the encoder is in one variable, the head in another, and how the pixels were scaled is in
-a line of some notebook. A model in use must contain all three.
+a line of some notebook. A deployed model must contain all three.
 
 Idea: a `Classifier` is one module, from raw pixels to probabilities:
 
     p = softmax( g( f( raw / maximum ) ) )
 
-It refuses images of another form than it was trained on. `tinyml.nn.save_model` writes it to one
-file, and `tinyml.nn.load_model` reads it in a process that knows nothing about its training. On
-the command line:
+It refuses images of another size or range than it was trained on. `tinyml.nn.save_model` writes it
+to a file, and `tinyml.nn.load_model` reads it in any other process. On the command line:
 
     python -m tinyml.selfsupervised.deploy classifier.npz seven.pgm
 
-The picture is a PGM or PNG file (`tinyml.pictures`) of the classifier's size, with 0 for the
-background. The model may also be a file of `tinyml.compression.coding.storage.save_compressed`. If
-the model has classes of your own, name each of them: `--classes my_module:MyEncoder`.
+The picture is a PGM or PNG file of the classifier's size, with 0 for the background. The model may
+also be a file of `tinyml.compression.coding.storage.save_compressed`. If the model has classes of
+your own, name each of them: `--classes my_module:MyEncoder`.
 
 Source: MATH5836 week 10, section 10.3, phase 2, step 3.
 """
@@ -26,7 +25,7 @@ from importlib import import_module
 import numpy as np
 
 from tinyml import functional as F
-from tinyml.check import check_real, check_sizes
+from tinyml.check import check_real
 from tinyml.contract import checked
 from tinyml.nn import Module, load_model
 from tinyml.pictures import read_image
@@ -47,16 +46,13 @@ class Classifier(Module):
     encoder : Module, f, from (n, H W), float32 in [0, 1], to features (n, d)
     head : Module, g, from (n, d) to logits (n, C)
     labels : sequence of int or str, not empty, the names of the C classes
-    shape : sequence of int, with two sizes, H and W
+    shape : array_like of int, shape (2,), >= 1, H and W
     maximum : float > 0, the largest raw value of a pixel; the smallest is 0
     """
 
     def __init__(self, encoder, head, *, labels, shape, maximum):
-        if len(shape) != 2:
-            raise ValueError(f"Classifier: shape must have two sizes, H and W, got {shape}")
-        check_sizes("Classifier", height=shape[0], width=shape[1])
         self.encoder, self.head = encoder, head
-        self.labels, self.shape, self.maximum = list(labels), tuple(shape), maximum
+        self.labels, self.shape, self.maximum = list(labels), tuple(shape.tolist()), maximum
 
     def forward(self, raw):
         x = Tensor(self.scale(raw))
@@ -80,10 +76,7 @@ class Classifier(Module):
         return (raw / self.maximum).astype(np.float32).reshape(len(raw), h * w)
 
     def probabilities(self, raw):
-        """The probabilities of the classes, ndarray, shape (n, C), in evaluation mode.
-
-        A batch of another size may give other last bits, as the BLAS then rounds differently.
-        """
+        """The probabilities of the classes, ndarray, shape (n, C), in evaluation mode."""
         raw = check_real("Classifier", "raw", raw)
         p = F.softmax(Tensor(predict(self, raw))).data
         if np.isnan(p).any():    # argmax would name the first class

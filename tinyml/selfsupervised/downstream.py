@@ -3,14 +3,14 @@
 Problem: an encoder f has learned from data without labels. How good are its features? We
 measure it on a new task with few labels.
 
-    extract    z_i = f(x_i), with the encoder frozen and in evaluation mode
-    train      a head g: minimise 1/n sum_i loss(g(z_i), y_i)     `linear_probe`
-    or compare with the nearest labelled features, no training    `knn`
-    or tune    encoder and head together                          `fine_tune`
+    extract    z_i = f(x_i), with the encoder frozen                   `extract_features`
+    train      a head g: minimise 1/n sum_i loss(g(z_i), y_i)          `linear_probe`
+    or compare with the nearest labelled features, without training    `knn`
+    or tune    encoder and head together                               `fine_tune`
 
-With its penalty l2 > 0, a linear probe is a convex problem: W is unique, and so are its
-predictions. Solved to high precision, it measures the features, not the optimizer. What remains
-random is which samples have a label: see `label_efficiency`.
+A linear probe with a penalty l2 > 0 is a convex problem with one solution. Solved to high
+precision, it measures the features, not the optimizer. What remains random is which samples have
+a label: see `label_efficiency`.
 
 Sources: MATH5836 week 10, section 10.3, phase 2 and remark 10.3.1; Wu, Xiong, Yu and Lin 2018,
 Unsupervised feature learning via non-parametric instance discrimination (neighbours).
@@ -34,8 +34,8 @@ from tinyml.train import fit, predict
 class UnitLength(Module):
     """y = (x - c) / ||x - c||_2 along the last axis; x = c gives 0.
 
-    ReLU features are all >= 0, so from the origin they point in similar directions. From their
-    mean they do not; so take c = mean of the features, which needs no labels.
+    ReLU features are all >= 0, so they point in similar directions from the origin, but not from
+    their mean. Then take c = mean of the features; that needs no labels.
 
     Parameters
     ----------
@@ -51,9 +51,7 @@ class UnitLength(Module):
 
 @checked
 def extract_features(encoder, X, *, unit_length=False, batch_size=1024):
-    """The features z_i = f(x_i) of all rows, with the encoder frozen and in evaluation mode.
-
-    (MATH5836 week 10, section 10.3, phase 2, step 1.)
+    """The features z_i = f(x_i), with the encoder frozen (notes 10.3, phase 2, step 1).
 
     Parameters
     ----------
@@ -83,12 +81,12 @@ def linear_probe(features, labels, *, l2=1e-4, tolerance=1e-6, max_iter=10_000):
 
         minimise over W, b:   1/n sum_i -ln softmax(W z_i + b)_(y_i)  +  l2/2 ||W||_F^2
 
-    (MATH5836 week 10, section 10.3, phase 2, step 2.) W is unique, and b up to a constant: here
-    sum_c b_c = 0. Rotating the features rotates W; shifting them changes only b.
+    (MATH5836 week 10, section 10.3, phase 2, step 2.) b is unique up to a constant, chosen here
+    such that sum_c b_c = 0.
 
     Parameters
     ----------
-    features : array_like, shape (n, d), n >= 1, d >= 1, works best with vectors of length about 1
+    features : array_like, shape (n, d), n >= 1, d >= 1, best of length about 1
     labels : array_like of int, shape (n,), >= 0, with each class 0..C-1 at least once
     l2 : float > 0, the penalty, added to the mean loss; scikit-learn's C = 1 / (n l2)
     tolerance : float > 0, on the length of the gradient
@@ -98,8 +96,6 @@ def linear_probe(features, labels, *, l2=1e-4, tolerance=1e-6, max_iter=10_000):
     -------
     Linear, d to C, in the dtype of the features
 
-    Examples
-    --------
     >>> head = linear_probe([[-1.0], [1.0]], [0, 1], l2=0.1)
     >>> predict(head, np.array([[-3.0], [2.0]])).argmax(axis=1)
     array([0, 1])
@@ -153,8 +149,6 @@ def knn(features, labels, queries, *, k=1, metric="cosine"):
     -------
     ndarray of int, shape (m,); a tie goes to the tied class with the nearest neighbour
 
-    Examples
-    --------
     >>> knn([[0.0], [1.0], [5.0]], [0, 0, 1], [[0.6], [4.0]], metric="euclidean")
     array([0, 1])
     """
@@ -197,7 +191,7 @@ def fine_tune(encoder, head, X, y, *, encoder_lr, head_lr, epochs, batch_size, r
 
         minimise over theta, phi:   1/n sum_i loss(g_phi(f_theta(x_i)), y_i)
 
-    Both rates follow a cosine down to 0. A good start is the head of `linear_probe`, and a small
+    Both rates follow a cosine down to 0. Start with the head of `linear_probe` and a small
     encoder_lr, which keeps most of what the encoder knows.
 
     Parameters
@@ -206,8 +200,7 @@ def fine_tune(encoder, head, X, y, *, encoder_lr, head_lr, epochs, batch_size, r
     head : Module, from (n, d) to logits (n, C)
     X : ndarray, shape (n, ...), n >= 1
     y : array_like of int, shape (n,), >= 0, classes 0..C-1
-    encoder_lr, head_lr : float >= 0, the first learning rates; 0 keeps the parameters, but
-        batch norm's running statistics still change
+    encoder_lr, head_lr : float >= 0, the first learning rates
     epochs : int >= 0
     batch_size : int >= 1
     rng : numpy.random.Generator

@@ -1,12 +1,11 @@
 """Label efficiency: how accurate a method is with few labels.
 
-Problem: with ten labels, the accuracy depends on which ten. And the accuracies of two methods
-often differ by less than those of two draws of labels.
+Problem: with ten labels, the accuracy depends on which ten. Two draws of labels often differ by
+more than two methods do.
 
-Idea: the score of a method is a random number, as the labelled samples are drawn at random. So
-score each method on many draws, the same draws for all, and plot the median with a band. To
-compare two curves along the other axis, ask: how many labels does one method need to reach the
-score that another has with ten?
+Idea: score each method on many random draws of labels, the same draws for all methods, and plot
+the median with a band. Then compare along the other axis: how many labels does one method need to
+reach the score that another has with ten?
 
 Source: MATH5836 week 10, section 10.3, phase 2 and remark 10.3.1 (10 to 100 labels).
 """
@@ -29,8 +28,6 @@ def draw_labels(y, per_class, *, rng):
     -------
     ndarray of int, the rows drawn, in random order
 
-    Examples
-    --------
     >>> y = np.array([0, 1, 0, 1, 0])
     >>> rows = draw_labels(y, 2, rng=np.random.default_rng(0))
     >>> sorted(y[rows].tolist())
@@ -57,8 +54,6 @@ def draw_fraction(y, fraction, *, rng):
     -------
     ndarray of int, the rows drawn, in random order
 
-    Examples
-    --------
     >>> y = np.repeat([0, 1], [100, 10])
     >>> len(draw_fraction(y, 0.02, rng=np.random.default_rng(0)))
     3
@@ -80,7 +75,7 @@ def _draw(y, n_drawn, rng):
 
 @checked
 def label_efficiency(score, y, fractions, *, draws, rng):
-    """The scores of a method with a fraction of the labels, on many draws of the labelled samples.
+    """The scores of a method with some fractions of the labels, on many random draws of labels.
 
     Parameters
     ----------
@@ -106,9 +101,7 @@ def label_efficiency(score, y, fractions, *, draws, rng):
 
 @checked
 def labels_needed(n_labels, scores, target):
-    """The number of labels with which a curve of scores first reaches a target.
-
-    Between two points of the curve, the score is linear in log n.
+    """The number of labels with which a curve of scores, linear in log n, first reaches a target.
 
     Parameters
     ----------
@@ -120,8 +113,6 @@ def labels_needed(n_labels, scores, target):
     -------
     float; n_labels[0] if the first score reaches the target, infinity if none does
 
-    Examples
-    --------
     >>> round(labels_needed([10, 100, 1000], [0.5, 0.7, 0.9], 0.8))
     316
     """

@@ -1,7 +1,7 @@
 """A language with a known best guess: Markov chains, and the posterior of their hidden tokens.
 
 Problem: a masked model guesses some of the hidden tokens and misses others. Is its accuracy high
-or low? Real text does not tell how far a token *can* be known from the rest.
+or low? For real text, nobody knows how well a token *can* be guessed from the rest.
 
 Idea: draw sequences from a known Markov chain A, and hide tokens as BERT does. Then the posterior
 of a hidden token can be computed exactly, by messages that run along the chain from both ends.
@@ -9,7 +9,7 @@ Its largest entry is the probability that the best guess is right. So no model c
 accurate, on average.
 
 Sources: Rabiner 1989, A tutorial on hidden Markov models (section III.A: forward and backward);
-Devlin, Chang, Lee and Toutanova 2019, BERT (section 3.1); MATH5836 week 10, section 10.3.1.
+Devlin, Chang, Lee and Toutanova 2019, BERT (section 3.1).
 """
 import numpy as np
 
@@ -42,7 +42,7 @@ def sample_sequences(transition, n, length, *, rng):
 
     Parameters
     ----------
-    transition : array_like of float64, shape (V, V), V >= 1, >= 0, A, with rows that sum to 1
+    transition : array_like of float64, shape (V, V), V >= 1, >= 0, rows sum to 1; A
     n, length : int >= 1, how many sequences, and how many tokens in each
     rng : numpy.random.Generator
 
@@ -50,7 +50,6 @@ def sample_sequences(transition, n, length, *, rng):
     -------
     ndarray of int64, shape (n, length)
     """
-    _check_rows("sample_sequences", transition)
     cumulative = transition.cumsum(axis=1)
     cumulative[:, -1] = 1    # without rounding
     x = np.empty((n, length), np.int64)
@@ -61,23 +60,17 @@ def sample_sequences(transition, n, length, *, rng):
     return x
 
 
-def _check_rows(function, A):
-    if np.abs(A.sum(axis=1) - 1).max() > 1e-6:
-        raise ValueError(f"{function}: transition must have rows that sum to 1, got sums "
-                         f"{A.sum(axis=1)}")
-
-
 @checked
 def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
     """P(x_t = v | x~, t is chosen), exactly, for sequences from `mask_tokens`.
 
-    Of the k = int(T mask_ratio) chosen tokens, we see those that became [MASK]. The other u show
+    Of the k = int(T mask_ratio) chosen positions, those with [MASK] are seen. The other u show
     a token, and we do not know where they are. So the state of the chain at t is a pair (v, j):
-    the token v, and how many of the u stand before t. With [v = x~_t] for 1 if v is the token
-    shown, the position t itself has the weights
+    the token v, and how many of the u come before t. With [v = x~_t] = 1 if v is the token
+    shown and 0 if not, the position t has the weights
 
-        plain_t(v)   = [v = x~_t]                    if it is none of the u;  1 under [MASK]
-        counted_t(v) = 0.1 [v = x~_t] + 0.1 / V      if it is one of them;    0 under [MASK]
+        plain_t(v)   = [v = x~_t]                    if it is not one of the u;  1 at a [MASK]
+        counted_t(v) = 0.1 [v = x~_t] + 0.1 / V      if it is one of the u;      0 at a [MASK]
 
     Messages run along the chain from both ends (Rabiner 1989, equations 20 and 25):
 
@@ -87,22 +80,20 @@ def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
     with l_1(v, j) = [j = 0] and r_T(v, j) = [j = u]. Then P(x_t = v | x~, t is chosen) is
     proportional to
 
-        plain_t(v) sum_j l_t(v, j) r_t(v, j)          under [MASK],
+        plain_t(v) sum_j l_t(v, j) r_t(v, j)          at a [MASK],
         counted_t(v) sum_j l_t(v, j) r_t(v, j+1)      elsewhere.
 
     Parameters
     ----------
-    corrupted : array_like of int, shape (N, T), with tokens in 0..V-1 and at most k times mask_id
-    transition : array_like of float64, shape (V, V), V >= 1, >= 0, A, with rows that sum to 1
+    corrupted : array_like of int, shape (N, T), >= 0, with tokens in 0..V-1 and at most k masks
+    transition : array_like of float64, shape (V, V), V >= 1, >= 0, rows sum to 1; A
     mask_id : int >= V, the number of [MASK]
-    mask_ratio : float in [0, 1], that of `mask_tokens`
+    mask_ratio : float in [0, 1], as given to `mask_tokens`
 
     Returns
     -------
-    ndarray of float64, shape (N, T, V), rows that sum to 1; one-hot for a token that cannot have
-    been chosen
+    ndarray of float64, shape (N, T, V), one-hot where a token cannot have been chosen
     """
-    _check_rows("posterior", transition)
     V = len(transition)
     masked, u = _check_corrupted(corrupted, V, mask_id, mask_ratio)
     masked = masked[..., None]                                         # (N, T, 1)
@@ -126,12 +117,12 @@ def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
 
 
 def _check_corrupted(corrupted, V, mask_id, mask_ratio):
-    """Where [MASK] stands, (N, T), and how many chosen tokens are visible, u of each sequence."""
+    """Where [MASK] stands, (N, T), and u, how many chosen tokens of each sequence are visible."""
     masked = corrupted == mask_id
-    visible = corrupted[~masked]
-    if visible.min(initial=0) < 0 or visible.max(initial=0) >= V:
+    largest = corrupted[~masked].max(initial=0)
+    if largest >= V:
         raise ValueError(f"posterior: corrupted must hold tokens in 0..{V - 1} and "
-                         f"mask_id={mask_id}, got {visible.min()} to {visible.max()}")
+                         f"mask_id={mask_id}, got {largest}")
     k = int(corrupted.shape[1] * mask_ratio)
     u = k - masked.sum(axis=1)
     if u.min(initial=0) < 0:

@@ -1,7 +1,7 @@
 """Masked edges: a graph network predicts which pairs of nodes are joined by a hidden edge.
 
-Problem: a hidden token leaves a gap that can be seen, a hidden edge does not. A pair without an
-edge may never have had one, or its edge may be hidden. What can be learned from a graph alone?
+Problem: a hidden token leaves a visible gap, a hidden edge does not. A pair without an edge may
+never have had one, or its edge may be hidden. What can be learned from a graph alone?
 
 Idea: hide some edges in each step, and learn to tell them from as many pairs that have none. Every
 node i has a vector e_i and a bias b_i. One graph convolution mixes the vectors along the *visible*
@@ -11,20 +11,17 @@ edges, and a product compares two nodes:
 
     min  mean of the binary cross-entropy over hidden edges (1) and non-edges (0)
 
-A hidden edge must not pass messages, or the input would hold the answer. So there are two masks.
-Edges for the test are hidden once, and never seen in training. Edges for training are hidden anew
-in each step, among those that are left.
+A hidden edge must not take part in the convolution, or the input would hold the answer. So there
+are two masks: edges for the test are hidden once, edges for training anew in each step.
 
-Sources: Kipf and Welling 2016, Variational graph auto-encoders (section 2, the non-variational
-one); Kipf and Welling 2017, Semi-supervised classification with graph convolutional networks
-(equation 2); Liben-Nowell and Kleinberg 2007, The link-prediction problem for social networks;
-Zachary 1977, An information flow model for conflict and fission in small groups; MATH5836 week 10,
-section 10.3.1.
+Sources: MATH5836 week 10, section 10.3.1; Kipf and Welling 2016, Variational graph auto-encoders
+(section 2); Kipf and Welling 2017, Semi-supervised classification with graph convolutional
+networks; Liben-Nowell and Kleinberg 2007, The link-prediction problem for social networks;
+Zachary 1977, An information flow model for conflict and fission in small groups.
 """
 import numpy as np
 
 from tinyml import functional as F
-from tinyml.check import check_labels
 from tinyml.contract import checked
 from tinyml.nn import Module, Parameter
 from tinyml.selfsupervised.masking import adjacency, mask_edges
@@ -72,8 +69,6 @@ def auc(positive, negative):
     -------
     float in [0, 1]
 
-    Examples
-    --------
     >>> auc([3, 2], [1, 2])
     0.875
     """
@@ -84,11 +79,11 @@ def auc(positive, negative):
 
 @checked
 def propagation(edges, n_nodes):
-    """The matrix of a graph convolution: each node averages itself and its neighbours.
+    """The matrix of a graph convolution (Kipf and Welling 2017, equation 2).
 
         P = D^(-1/2) (A + I) D^(-1/2),      D_ii = 1 + number of neighbours of i
 
-    (Kipf and Welling 2017, equation 2.)
+    P E is a weighted sum of the vectors of each node and its neighbours.
 
     Parameters
     ----------
@@ -109,8 +104,6 @@ def propagation(edges, n_nodes):
 def common_neighbours(edges, n_nodes, pairs):
     """A score without training: the number of neighbours that i and j share, (A^2)_ij.
 
-    (Liben-Nowell and Kleinberg 2007.)
-
     Parameters
     ----------
     edges, n_nodes : as in `propagation`
@@ -127,9 +120,7 @@ def common_neighbours(edges, n_nodes, pairs):
 
 @checked
 def preferential_attachment(edges, n_nodes, pairs):
-    """A score without training: the product d_i d_j of the numbers of neighbours.
-
-    (Barabasi and Albert 1999: new edges prefer nodes that have many.)
+    """A score without training: d_i d_j, the numbers of neighbours (Barabasi and Albert 1999).
 
     Parameters
     ----------
@@ -152,7 +143,7 @@ class EdgePredictor(Module):
 
     Parameters
     ----------
-    n_nodes, dim : int >= 1
+    n_nodes, dim : int >= 1, nodes, and the length of their vectors
     messages : bool; False leaves out the convolution: Z = E
     rng : numpy.random.Generator
     """
@@ -170,20 +161,27 @@ class EdgePredictor(Module):
             return self.embedding
         return Tensor(propagation(edges, self.n_nodes)) @ self.embedding
 
+    @checked
     def forward(self, edges, pairs):
-        """The logit of each of the pairs (k, 2), from the visible edges (m, 2): shape (k,)."""
-        i, j = check_labels("EdgePredictor", "pairs", pairs, self.n_nodes).T
+        """The logit of each pair, shape (k,).
+
+        Parameters
+        ----------
+        edges : array_like of int, shape (m, 2), the visible edges
+        pairs : array_like of int, shape (k, 2), in 0..n_nodes-1
+        """
+        i, j = pairs.T
         Z = self.encode(edges)
         return (Z[i] * Z[j]).sum(axis=1) + self.bias[i] + self.bias[j] + self.offset
 
 
 @checked
 def masked_edge_loss(model, edges, *, mask_ratio, rng):
-    """Hide edges, draw as many non-edges, and let the model tell them apart.
+    """Hide k edges, draw k pairs without an edge, and let the model tell them apart.
 
         L = 1/2k (sum over hidden edges of -ln s(logit) + sum over non-edges of -ln(1 - s(logit)))
 
-    with s the sigmoid: the binary cross-entropy. The logits depend on the visible edges only.
+    with s the sigmoid: the binary cross-entropy. The model sees the visible edges only.
 
     Parameters
     ----------

@@ -4,18 +4,15 @@ Problem: a hidden pixel is nearly the mean of its neighbours, so predicting it t
 should be hidden in an image, and how much?
 
 Idea: cut the image into patches, and hide most of them. The encoder, a transformer, gets only the
-visible patches, each with its position: with three quarters hidden, it does at most a quarter of
-its work. The decoder gets the encodings of the visible patches, and at each hidden position a
-mask token, one learned vector; to all of these it adds positions. The decoder is small, and is
-thrown away after training. With M the hidden patches,
+visible patches, each with its position. The decoder gets their encodings, and at each hidden
+position a mask token, one learned vector. It is small, and is thrown away after training. With M
+the hidden patches and x_i the P pixels of a patch,
 
     min  mean over i in M of  ||x^_i - x_i||^2 / P
 
-where x_i holds the P pixels of a patch, possibly normalised by the patch's mean and variance.
-
-Sources: He, Chen, Xie, Li, Dollar and Girshick 2022, Masked autoencoders are scalable vision
-learners (section 3); Dosovitskiy et al. 2021, An image is worth 16 x 16 words; MATH5836 week 10,
-section 10.3.1.
+Sources: MATH5836 week 10, section 10.3.1; He, Chen, Xie, Li, Dollar and Girshick 2022, Masked
+autoencoders are scalable vision learners (section 3); Dosovitskiy et al. 2021, An image is worth
+16 x 16 words.
 """
 import math
 
@@ -44,8 +41,6 @@ def patchify(images, patch_size):
     -------
     ndarray, shape (N, L, p^2) with L = (H / p) (W / p), in the dtype of images
 
-    Examples
-    --------
     >>> patchify(np.arange(8).reshape(1, 2, 4), 2)
     array([[[0, 1, 4, 5],
             [2, 3, 6, 7]]])
@@ -88,8 +83,7 @@ def normalize_patches(patches, *, eps=1e-6):
 
         (x - mean x) / sqrt(var x + eps),      mean and var over the P pixels of the patch
 
-    This removes the brightness and the contrast of a patch; only its pattern is left. A constant
-    patch becomes 0.
+    Only the pattern of a patch is left, not its brightness and contrast.
 
     Parameters
     ----------
@@ -113,8 +107,7 @@ class MaskedAutoencoder(Module):
         x^ = head(norm'(decoder(u + e'))),      u = W' z and mask tokens, in the order of the image
 
     with biases left out. The positions e and e' and the mask token are learned, and start from
-    N(0, 1). (MAE's positions are fixed sines and cosines.) From 0.02 N(0, 1) the positions are
-    small beside the patches, and training is slow to use them.
+    N(0, 1): smaller positions are used only late in training. (MAE's are sines and cosines.)
 
     Parameters
     ----------
@@ -139,12 +132,15 @@ class MaskedAutoencoder(Module):
         self.decoder_norm = LayerNorm(decoder_dim)
         self.head = Linear(decoder_dim, patch_dim, rng=rng)
 
+    @checked
     def encode(self, patches, ids_keep=None):
-        """The encodings z, (N, k, d_model), of the patches ids_keep (N, k); None for all."""
-        N, L, P = np.shape(patches)
-        if (L, P) != (self.n_patches, self.patch_dim):
-            raise ValueError(f"MaskedAutoencoder: patches must have shape (N, {self.n_patches}, "
-                             f"{self.patch_dim}), got {(N, L, P)}")
+        """The encodings z, shape (N, k, d_model), of the visible patches.
+
+        Parameters
+        ----------
+        patches : Tensor, shape (N, n_patches, patch_dim)
+        ids_keep : ndarray of int, shape (N, k), or None; which patches are visible, None for all
+        """
         h = self.embed(patches) + self.position
         if ids_keep is not None:
             h = _pick(h, ids_keep)
@@ -200,11 +196,9 @@ def reconstruct(model, patches, *, mask_ratio=0.75, rng):
 
 @checked
 def masked_patch_loss(model, patches, *, mask_ratio=0.75, normalize=False, rng):
-    """Hide patches, restore them, and compare the hidden ones only: the mean squared error.
+    """The mean squared error of the hidden patches (He et al. 2022, section 3).
 
         L = 1 / (|M| P) sum over i in M of ||x^_i - x_i||^2
-
-    (He et al. 2022, section 3, "Reconstruction target"; MATH5836 week 10, section 10.3.1.)
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Masked tokens: BERT in small, a transformer that restores hidden tokens.
+"""Masked tokens: a small BERT, a transformer that restores hidden tokens.
 
 Problem: what can a model learn from text that nobody has labelled?
 
@@ -7,11 +7,11 @@ sides. With M the chosen positions,
 
     z = f(x~),     logits_t = W z_t + b,     min  mean over t in M of  -ln softmax(logits_t)_(x_t)
 
-To predict a token, z_t must hold what the other tokens say about it. How well it can be predicted
-at best is computed in `markov`, for a language that is known.
+To predict a token, z_t must hold what the other tokens say about it. `markov` computes how well
+it can be predicted at best, for a language that is known.
 
-Sources: Devlin, Chang, Lee and Toutanova 2019, BERT (section 3.1); Vaswani et al. 2017, Attention
-is all you need; MATH5836 week 10, section 10.3.1.
+Sources: MATH5836 week 10, section 10.3.1; Devlin, Chang, Lee and Toutanova 2019, BERT (section
+3.1); Vaswani et al. 2017, Attention is all you need.
 """
 import numpy as np
 
@@ -34,24 +34,27 @@ class TokenTransformer(Module):
     ----------
     vocab_size : int >= 1, V
     length : int >= 1, T, the longest sequence
-    d_model, nhead, num_layers : int >= 1, width, attention heads (they divide the width), blocks
+    d_model, nhead, num_layers : int >= 1, width, attention heads (a divisor of it), blocks
     rng : numpy.random.Generator
     """
 
     def __init__(self, vocab_size, length, *, d_model, nhead, num_layers, rng):
+        self.length = length
         self.embedding = Embedding(vocab_size + 1, d_model, rng=rng)
         self.position = Parameter(rng.standard_normal((length, d_model), dtype=np.float32))
         self.blocks = transformer_blocks(d_model, nhead, num_layers, rng)
         self.norm = LayerNorm(d_model)
         self.head = Linear(d_model, vocab_size, rng=rng)
 
+    @checked
     def encode(self, tokens):
-        """The representations z, shape (B, t, d_model), of tokens (B, t)."""
-        t = np.shape(tokens)[-1]
-        if t > len(self.position):
-            raise ValueError("TokenTransformer: tokens must be at most "
-                             f"length={len(self.position)} in a sequence, got {t}")
-        h = self.embedding(tokens) + self.position[:t]
+        """The representations z, shape (B, t, d_model), of tokens (B, t).
+
+        Parameters
+        ----------
+        tokens : array_like of int, shape (B, t), t <= length
+        """
+        h = self.embedding(tokens) + self.position[:tokens.shape[1]]
         return self.norm(self.blocks(h))
 
     def forward(self, tokens):
@@ -67,8 +70,7 @@ def transformer_blocks(d_model, nhead, num_layers, rng):
 
     Parameters
     ----------
-    d_model, nhead, num_layers : int >= 1, width, attention heads (they divide the width), blocks
-    rng : numpy.random.Generator
+    d_model, nhead, num_layers, rng : as in `TokenTransformer`
 
     Returns
     -------
@@ -81,7 +83,7 @@ def transformer_blocks(d_model, nhead, num_layers, rng):
 
 @checked
 def masked_token_loss(model, tokens, *, vocab_size, mask_ratio=0.15, rng):
-    """Corrupt a batch as BERT does, and let the model restore it: cross-entropy at chosen tokens.
+    """Corrupt tokens as BERT does, and let the model restore them: cross-entropy of chosen tokens.
 
         L = 1/|M| sum over t in M of  -ln softmax(model(x~)_t)_(x_t)
 

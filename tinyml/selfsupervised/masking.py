@@ -3,23 +3,20 @@
 Problem: labels are expensive, data is cheap. What can a model learn from data alone?
 
 Idea: hide some elements of the input, and train a model to restore them. With M the hidden
-positions, [MASK] in their place, and x^ the output of the model,
+positions and x^ the output of the model,
 
     x~_i = [MASK] if i in M else x_i,          min  sum over i in M of  loss(x^_i, x_i)
 
 The loss is computed at the hidden positions only: copying what is visible teaches nothing.
-Each kind of data has its own elements, and its own way to hide them:
 
-    element     of                          when hidden
-    tokens      a text                      become [MASK] in 80% of the cases (BERT)
-    patches     an image                    are left out; the encoder never sees them (MAE)
-    spans       readings of a sensor        become zero (the notes, remark 10.3.2)
-    edges       a graph                     are removed
+    mask_tokens     a text      hidden tokens become [MASK], most of them (BERT)
+    mask_patches    an image    the encoder does not get hidden patches (MAE)
+    mask_spans      a series    spans of readings become zero
+    mask_edges      a graph     edges are removed
 
-Sources: Devlin, Chang, Lee and Toutanova 2019, BERT (section 3.1 and appendix A.1); He, Chen,
-Xie, Li, Dollar and Girshick 2022, Masked autoencoders are scalable vision learners (section
-3); Kipf and Welling 2016, Variational graph auto-encoders; MATH5836 week 10, section 10.3.1
-and remark 10.3.2.
+Sources: MATH5836 week 10, section 10.3.1 and remark 10.3.2; Devlin et al. 2019, BERT; He et al.
+2022, Masked autoencoders are scalable vision learners; Kipf and Welling 2016, Variational graph
+auto-encoders.
 """
 import numpy as np
 
@@ -28,11 +25,9 @@ from tinyml.contract import checked
 
 @checked
 def mask_input(x, *, mask_ratio, mask_value, rng):
-    """Hide k = int(n mask_ratio) random elements of x: the pseudocode of the notes.
+    """Hide k = int(n mask_ratio) random elements of x (MATH5836, section 10.3.1, steps 1 and 2).
 
         x~_i = mask_value if i in M else x_i,      M a random k-subset of {0, ..., n - 1}
-
-    (MATH5836 week 10, section 10.3.1, steps 1 and 2.)
 
     Parameters
     ----------
@@ -46,8 +41,6 @@ def mask_input(x, *, mask_ratio, mask_value, rng):
     x_corrupted : ndarray, a copy of x with the same dtype
     mask_indices : ndarray of int, shape (k,), M in ascending order
 
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> mask_input([5, 6, 7, 8, 9], mask_ratio=0.4, mask_value=-1, rng=rng)
     (array([ 5,  6, -1,  8, -1]), array([2, 4]))
@@ -82,9 +75,8 @@ def mask_tokens(tokens, *, vocab_size, mask_id, mask_ratio=0.15, rng):
         becomes a random token    with probability 0.1,
         stays as it is            with probability 0.1.
 
-    The model predicts the true token at every chosen position. A chosen token may still be
-    visible, and the model is not told which ones are chosen. So it cannot simply copy what it
-    sees: any token may be wrong.
+    The model must predict the true token at every chosen position. It is not told which
+    positions these are, so it cannot trust the tokens that it sees.
 
     Parameters
     ----------
@@ -118,12 +110,10 @@ def mask_patches(n_images, n_patches, *, mask_ratio, rng):
     """Choose which patches of each image stay visible, at random (He et al. 2022, section 3).
 
     The L patches of an image are shuffled. The encoder sees the first ones, ids_keep; the
-    last k = int(L mask_ratio) ones, ids_mask, are hidden. The decoder must put all of them
-    back into the order of the image:
+    last k = int(L mask_ratio) ones, ids_mask, are hidden. The decoder needs ids_restore to put
+    all of them back: it holds the place of each patch in the shuffled order,
 
         order = concatenate([ids_keep, ids_mask], axis=1),      order[i, ids_restore[i, l]] = l
-
-    so ids_restore[i, l] is the place of patch l in the shuffled order of image i.
 
     Parameters
     ----------
@@ -149,8 +139,8 @@ def mask_spans(x, *, mask_ratio, span_length, rng):
     """Set k = int(T mask_ratio) of the T readings of each series to zero, in spans of neighbours.
 
     A single hidden reading is easily guessed from its neighbours, a span is not. The k readings
-    are cut into spans; a remainder makes one shorter span. In each series the spans and the
-    T - k visible readings are then shuffled. So spans do not overlap, but they may touch.
+    are divided into spans of span_length; a remainder makes one shorter span. In each series the
+    spans and the T - k visible readings are then shuffled, so spans may touch but not overlap.
     (MATH5836 week 10, remark 10.3.2: "zero-out sensor readings".)
 
     Parameters
@@ -183,8 +173,8 @@ def mask_spans(x, *, mask_ratio, span_length, rng):
 def mask_edges(edges, n_nodes, *, mask_ratio, rng):
     """Hide k = int(m mask_ratio) of the m edges of a graph, and draw k pairs without an edge.
 
-    A model sees the visible edges, and must tell the hidden edges from the non-edges (Kipf and
-    Welling 2016, section 2; MATH5836 week 10, section 10.3.1: "edge prediction").
+    A model sees the visible edges, and must tell the hidden edges from the pairs without an edge
+    (Kipf and Welling 2016, section 2; MATH5836 week 10, section 10.3.1: "edge prediction").
 
     Parameters
     ----------
@@ -216,8 +206,7 @@ def adjacency(edges, n_nodes):
 
     Parameters
     ----------
-    edges : array_like of int, shape (m, 2), in 0..n-1, with each pair once and no loops
-    n_nodes : int >= 1, n
+    edges, n_nodes : as in `mask_edges`
 
     Returns
     -------
@@ -235,14 +224,12 @@ def adjacency(edges, n_nodes):
 
 @checked
 def masked_loss(prediction, target, mask, *, loss_fn):
-    """The loss at the hidden positions only.
+    """The loss at the hidden positions only (MATH5836 week 10, section 10.3.1, step 5).
 
         L = loss_fn(x^_M, x_M),      so  dL/dx^_i = 0  for  i not in M
 
-    (MATH5836 week 10, section 10.3.1, step 5.) Use `cross_entropy` for tokens, `mse_loss` for
-    pixels and sensors. Both take the mean over M, and `mse_loss` also over the entries of each
-    element. From the indices of `mask_input`: ``mask = np.zeros(n, bool)``, then
-    ``mask[mask_indices] = True``.
+    Use `cross_entropy` for tokens, `mse_loss` for pixels and sensors. Both take the mean over M,
+    and `mse_loss` also over the entries of each element.
 
     Parameters
     ----------

@@ -10,16 +10,13 @@ Idea: two encoders. The *query* encoder q is trained; the *key* encoder k follow
 
 so the keys of many batches, kept in a queue of the newest K, are nearly those of one encoder.
 The loss is InfoNCE: the positive of a query is the key of the other view of its image, its
-negatives are the keys in the queue. No gradient flows into keys: the key encoder moves only by the
-average, and the graphs of older keys are gone.
+negatives are the keys in the queue. No gradient flows into the keys.
 
-Here a key is never a negative for its own image (the paper allows it). The keys of a batch join
-the queue after its loss. With a small data set the queue may still hold older keys of the batch's
-images; those are left out, for all queries of the batch.
+Here a key is never a negative for its own image (the paper allows it). With a small data set the
+queue may hold older keys of the images in a batch; no query of the batch gets them as negatives.
 
-Sources: He, Fan, Wu, Xie and Girshick 2020, Momentum contrast for unsupervised visual
-representation learning (equations 1 and 2, algorithm 1; m = 0.999, K = 65,536, T = 0.07);
-MATH5836 week 10, section 10.3.2.
+Sources: MATH5836 week 10, section 10.3.2; He, Fan, Wu, Xie and Girshick 2020, Momentum contrast
+for unsupervised visual representation learning (they use m = 0.999, K = 65,536, T = 0.07).
 """
 import copy
 
@@ -42,7 +39,7 @@ def momentum_copy(model):
 
     Returns
     -------
-    Module, of the same class, with arrays of its own; its parameters have requires_grad=False
+    Module, of the same class; its parameters have requires_grad=False
     """
     slow = copy.deepcopy(model)
     for parameter in slow.parameters():
@@ -56,9 +53,8 @@ def update_momentum(slow, fast, *, momentum):
 
         theta_slow <- m theta_slow + (1 - m) theta_fast
 
-    (He et al. 2020, equation 2; Grill et al. 2020, equation 1.) The fast model from s updates
-    ago has weight (1 - m) m^s, so the slow model averages roughly the last 1 / (1 - m)
-    updates. Integers and booleans cannot be averaged: they are copied.
+    (He et al. 2020, equation 2.) The fast model of s updates ago has weight (1 - m) m^s, so the
+    slow model is roughly the mean of the last 1 / (1 - m). Integers and booleans are copied.
 
     Parameters
     ----------
@@ -107,9 +103,7 @@ class KeyQueue:
 
     @checked
     def push(self, keys, ids):
-        """Put keys into the next slots; after the last slot comes slot 0 again.
-
-        Of more than K keys the last K stay, as if the keys were pushed one by one.
+        """Put keys into the next slots, one by one; after the last slot comes slot 0 again.
 
         Parameters
         ----------
@@ -129,7 +123,7 @@ class KeyQueue:
 
     @checked
     def keys(self, *, without=()):
-        """The keys of all images except those of the numbers `without`, slot by slot.
+        """The keys of all images but those with the numbers `without`, slot by slot.
 
         Parameters
         ----------
@@ -168,9 +162,9 @@ class MoCo:
         """The loss of one batch; afterwards its keys join the queue (He et al. 2020, algorithm 1).
 
             theta_k <- m theta_k + (1 - m) theta_q,     q = f_q(x_query),     k = f_k(x_key),
-            L = info_nce(q, k, keys of the queue that belong to other images)
+            L = info_nce(q, k, keys of other images in the queue)
 
-        If the queue has no such keys, as for the first batch, the loss is 0.
+        The queue is empty at the first batch; its loss is 0.
 
         Parameters
         ----------
@@ -202,8 +196,7 @@ def train_moco(moco, X, *, view, rng, **options):
     X : ndarray, shape (n, ...), n >= 1, images without labels
     view : function (x, rng) -> x, a random view of each image; see `augmentations`
     rng : numpy.random.Generator, draws the order of the images and the views
-    **options : further arguments of `tinyml.train.fit`: optimizer (over moco.query's parameters),
-        epochs, batch_size, schedule, metrics ...
+    **options : further arguments of `tinyml.train.fit`, such as an optimizer of moco.query
 
     Returns
     -------

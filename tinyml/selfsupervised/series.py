@@ -6,19 +6,17 @@ matters is how the sensors move together: the ratios of their frequencies, their
 events.
 
 Idea: a view is a function (x, rng) -> x of a batch of series, shape (N, C, T) for N series of C
-sensors at T times. A factory sets its strength:
+sensors at T times. Each series gets its own random draw.
 
-    weak = compose(jitter(strength=0.3), scale(strength=0.3))
+    weak = compose(jitter(strength=0.3), scale(strength=0.3))       (compose of `augmentations`)
     strong = compose(permute(segments=5), jitter(strength=0.3))
     x1, x2 = weak(x, rng), strong(x, rng)
 
-`jitter`, `scale`, `permute`, `crop`, `resized_crop` and `zero` return views. Each sample gets its
-own random draw, and at strength zero a view is exactly the identity. The classes of
-`make_activities` differ only in how the sensors move together. `load_ucr` reads series from files.
+`make_activities` makes series to learn from, `load_ucr` reads them from files.
 
-Sources: Eldele et al. 2021, Time-series representation learning via temporal and contextual
-contrasting, section 3.1 (weak and strong views); Um et al. 2017, Data augmentation of wearable
-sensor data (jitter, scaling, permutation, cropping); MATH5836 week 10, section 10.3.2, step 1.
+Sources: MATH5836 week 10, section 10.3.2, step 1; Eldele et al. 2021, Time-series representation
+learning via temporal and contextual contrasting, section 3.1 (weak and strong views); Um et al.
+2017, Data augmentation of wearable sensor data (jitter, scaling, permutation, cropping).
 """
 import numpy as np
 
@@ -52,9 +50,8 @@ def make_activities(n_samples, *, length=128, sigma=0.5, rng):
     shock in each cycle. All else is random for each series: f ~ U(4, 9) cycles, theta_0 ~ U(0, 1),
     ln a_c ~ N(0, 0.3^2), u_c and v_c ~ N(0, 1/2), w_c ~ U(0, 1), eps_c(t) ~ N(0, 1).
 
-    Since theta_0 is uniform, the mean of a class is 0 at every sensor and time, so linear
-    functions of x tell next to nothing. In each sensor the two turns have equal power spectra, and
-    so have walk and climb.
+    As theta_0 is uniform, every class has mean 0 at every sensor and time, so linear functions of
+    x tell next to nothing. No single sensor tells the two turns apart, nor walk from climb.
 
     Parameters
     ----------
@@ -114,9 +111,9 @@ def jitter(*, strength):
 
 @checked
 def scale(*, strength):
-    """A view that multiplies each sensor of each sample by a factor ~ N(1, strength^2).
+    """A view that multiplies each sensor of each series by its own factor ~ N(1, strength^2).
 
-    From a strength near 1 on, signals often change their sign (Um et al. 2017).
+    With a strength near 1 or above, signals often change their sign (Um et al. 2017).
 
     Parameters
     ----------
@@ -131,17 +128,15 @@ def scale(*, strength):
 
 @checked
 def permute(*, segments):
-    """A view that cuts the time into pieces and shuffles them, for all sensors alike.
+    """A view that cuts time into m ~ U{1, ..., segments} pieces and shuffles them.
 
-    Each sample has m ~ U{1, ..., segments} pieces. What happens within a piece stays: frequencies,
-    and phases between sensors (Eldele et al. 2021, section 3.1).
+    All sensors of a series are cut alike, so frequencies, and phases between sensors, stay the
+    same within a piece (Eldele et al. 2021, section 3.1).
 
     Parameters
     ----------
     segments : int >= 1, the most pieces; series must be at least that long
 
-    Examples
-    --------
     >>> permute(segments=3)(np.arange(8.0)[None, None], np.random.default_rng(0))
     array([[[5., 6., 7., 0., 1., 2., 3., 4.]]])
     """
@@ -155,8 +150,8 @@ def permute(*, segments):
 def _pieces(n, length, segments, rng):
     """The times 0..length-1 of n series, each cut into pieces that are shuffled.
 
-    In each row the number of pieces is drawn from 1..segments, all equally likely; then where
-    pieces start, all subsets of 1..length-1 of that size equally likely, and their order.
+    In each row the number of pieces is uniform in 1..segments. Where pieces start is a uniform
+    subset of 1..length-1, and their order is a uniform permutation.
 
     Returns
     -------
@@ -175,18 +170,12 @@ def _pieces(n, length, segments, rng):
 
 @checked
 def crop(*, size):
-    """A view of a random window of `size` times, the same for all sensors of a sample.
+    """A view of a random window, (N, C, size), the same for all sensors of a series.
 
     Parameters
     ----------
     size : int >= 1; series must be at least that long
 
-    Returns
-    -------
-    function (x, rng) -> ndarray, shape (N, C, size)
-
-    Examples
-    --------
     >>> crop(size=3)(np.arange(8.0)[None, None], np.random.default_rng(0))
     array([[[5., 6., 7.]]])
     """
@@ -203,15 +192,12 @@ def resized_crop(*, smallest):
 
         y(j) = x(a + s j),  j = 0 ... T-1,     s ~ U(smallest, 1),   a ~ U(0, (1 - s)(T - 1))
 
-    The window is the same for all sensors of a sample. Between two times, x is interpolated
-    linearly.
+    The window is the same for all sensors of a series; x is interpolated linearly.
 
     Parameters
     ----------
     smallest : float in (0, 1], the smallest window, as a fraction of the series
 
-    Examples
-    --------
     >>> resized_crop(smallest=0.5)(np.arange(5.0)[None, None], np.random.default_rng(0)).round(2)
     array([[[0.34, 1.03, 1.71, 2.39, 3.07]]])
     """
@@ -237,14 +223,12 @@ def _interpolate(x, times):
 
 @checked
 def zero(*, fraction):
-    """A view in which each sensor of each sample is 0 for a random span of time.
+    """A view in which each sensor of each series is 0 for a random span of time.
 
     Parameters
     ----------
     fraction : float in [0, 1]; the span is round(fraction T) times long
 
-    Examples
-    --------
     >>> zero(fraction=0.5)(np.ones((1, 2, 6)), np.random.default_rng(0))
     array([[[1., 1., 1., 0., 0., 0.],
             [1., 1., 0., 0., 0., 1.]]])

@@ -1,23 +1,19 @@
 """SimCLR: an encoder learns from pairs of views; the other images of the batch are the negatives.
 
-Problem: suppose only ten of 1,797 images of digits have labels. The other images must teach which
-of them are alike.
+Problem: suppose only ten of 1,797 images of digits have labels. What can the others teach?
 
 Idea: draw two views t(x), t'(x) of each image of a batch, and train an encoder f and a small
 projection head g to find the pairs:
 
     h = f(t(x)),    z = g(h),    loss = NT-Xent(z, z') at a temperature T
 
-The views of one image attract each other, so z becomes invariant to the augmentations, and f
-becomes partly so. Different images repel each other, so f keeps what tells them apart. The head
-can discard what differs between the views, so h need not, and keeps more than z. After training
-the head is thrown away: features are h.
+The views of one image attract each other, so z becomes invariant to the augmentations. Different
+images repel each other, so z keeps what tells them apart. The head can discard what differs
+between the views, so h need not, and keeps more than z. After training the head is thrown away:
+the features are h.
 
-A loss of ln(2B - 1) is chance level: all embeddings are equal, and the loss cannot tell pairs
-apart. `alignment` and `uniformity` measure the attraction and the repulsion separately.
-
-Sources: Chen, Kornblith, Norouzi and Hinton 2020, A simple framework for contrastive learning of
-visual representations (algorithm 1; section 4.2: the head); MATH5836 week 10, section 10.3.2.
+Sources: MATH5836 week 10, section 10.3.2; Chen, Kornblith, Norouzi and Hinton 2020, A simple
+framework for contrastive learning of visual representations (section 4.2 on the head).
 """
 import numpy as np
 
@@ -40,8 +36,7 @@ def train_simclr(encoder, head, X, *, view, temperature, rng, **options):
     view : function (x, rng) -> x, a random view of each image; see `augmentations`
     temperature : float in [1e-4, 10000], T
     rng : numpy.random.Generator, draws the order of the images and the views
-    **options : further arguments of `tinyml.train.fit`: optimizer (over the parameters of both),
-        epochs, batch_size, schedule, metrics ...
+    **options : further arguments of `tinyml.train.fit`, such as an optimizer of both
 
     Returns
     -------
@@ -80,8 +75,7 @@ def mlp_encoder(*sizes, rng):
 def projection_head(*sizes, rng):
     """The head g: linear layers with ReLU between them, h (N, sizes[0]) to z (N, sizes[-1]).
 
-    Two sizes give a linear head; the paper has three, z = W2 relu(W1 h) (Chen et al. 2020,
-    section 2.1).
+    Three sizes give the head of the paper, z = W2 relu(W1 h) (Chen et al. 2020, section 2.1).
 
     Parameters
     ----------
@@ -96,13 +90,13 @@ def projection_head(*sizes, rng):
 
 @checked
 def cnn_encoder(side, channels, features, *, rng):
-    """An encoder of convolutions of 3 x 3 and a linear layer, each followed by a ReLU.
+    """An encoder of 3 x 3 convolutions and a linear layer, each followed by a ReLU.
 
     Parameters
     ----------
     side : int >= 1, height and width of the images; X is (N, side * side) or (N, side, side)
-    channels : sequence of int, not empty, number of output channels of each convolution; all but
-        the first halve the side (rounded up)
+    channels : sequence of int, not empty, output channels of each convolution; all convolutions
+        but the first halve the side (rounded up)
     features : int >= 1, the length of h
     rng : numpy.random.Generator
 
@@ -143,8 +137,8 @@ def principal_components(z, n_components):
 
         z - mean = U S V',    coordinates = (z - mean) V_k = U_k S_k
 
-    No linear projection to k dimensions has a smaller squared error (Eckart and Young 1936). The
-    sign of a direction is arbitrary; here its entry of largest magnitude is positive.
+    No projection to k dimensions has a smaller squared error (Eckart and Young 1936). The sign of
+    a direction is arbitrary; here its entry of largest magnitude is positive.
 
     Parameters
     ----------
@@ -156,8 +150,6 @@ def principal_components(z, n_components):
     coordinates : ndarray, shape (n, k), with orthogonal columns of mean 0
     share : ndarray, shape (k,), the fraction of the variance along each direction
 
-    Examples
-    --------
     >>> coordinates, share = principal_components([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]], 1)
     >>> coordinates.round(6).ravel() + 0, share
     (array([-5.,  0.,  5.]), array([1.]))

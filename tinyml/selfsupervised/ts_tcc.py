@@ -3,9 +3,9 @@
 Problem: a time series has a past and a future. How can an encoder f learn from that, without
 labels?
 
-Idea: x_w and x_s are a weak and a strong view of one series, and z = f(x) its encodings at T'
-times. The context c_t summarises z_1 ... z_t in one vector, with a transformer. Two contrastive
-tasks:
+Idea: take a weak and a strong view of each series. The encoder turns a view x into encodings
+z = f(x) at T' times, and a transformer sums up the past z_1 ... z_t in one vector, the context
+c_t. Two contrastive tasks:
 
     temporal      W_k c_t of one view should be similar to z_(t+k) of the *other* view, for
                   k = 1 ... K, and not to the z_(t+k) of other series
@@ -17,14 +17,11 @@ tasks:
 The strong view is cut and shuffled, so its future does not follow the past of the weak view. What
 can be predicted is what holds all the time: how the sensors move together.
 
-Differences from the paper: strides of 2 replace max-pooling, both losses use cosine similarities
-over a temperature (in the paper the temporal one uses plain products), and the projection has no
-batch norm, so a batch may hold a single series.
+Differences from the paper: strides of 2 replace max-pooling, the temporal loss uses cosines over a
+temperature (in the paper plain products), and the projection has no batch norm.
 
-Sources: Eldele, Ragab, Chen, Wu, Kwoh, Li and Guan 2021, Time-series representation learning via
-temporal and contextual contrasting (section 3.2, equations 1 and 2; section 3.3); van den Oord, Li
-and Vinyals 2018, Representation learning with contrastive predictive coding; MATH5836 week 10,
-section 10.3.2.
+Sources: MATH5836 week 10, section 10.3.2; Eldele, Ragab, Chen, Wu, Kwoh, Li and Guan 2021,
+Time-series representation learning via temporal and contextual contrasting.
 """
 from typing import NamedTuple
 
@@ -78,8 +75,8 @@ class MeanOverTime(nn.Module):
 class Context(nn.Module):
     """A summary of the past: z_1 ... z_t, shape (B, t, D), to c_t, shape (B, D).
 
-    A learned token is put before the z's. After one transformer block, without positions, the
-    token has become c_t (Eldele et al. 2021, section 3.2).
+    A learned token is put before the z's. The output of one transformer block, without positions,
+    at this token is c_t (Eldele et al. 2021, section 3.2).
 
     Parameters
     ----------
@@ -111,19 +108,15 @@ class TSTCC(nn.Module):
     dim : int >= 1, D, a multiple of 4
     steps : int >= 1, K, how far to predict
     rng : numpy.random.Generator
-
-    Attributes
-    ----------
-    context : Context
-    predict : Linear, from c_t (B, D) to W_1 c_t ... W_K c_t (B, K D)
-    project : Sequential, the head of contextual contrasting, from D to D / 2
     """
 
     def __init__(self, encoder, dim, *, steps, rng):
         self.encoder = encoder
         self.steps = steps
         self.context = Context(dim, rng=rng)
+        # c_t (B, D) to W_1 c_t ... W_K c_t (B, K D)
         self.predict = nn.Linear(dim, steps * dim, bias=False, rng=rng)
+        # the head of contextual contrasting
         self.project = nn.Sequential(nn.Linear(dim, dim, rng=rng), nn.ReLU(),
                                      nn.Linear(dim, dim // 2, rng=rng))
 
@@ -144,9 +137,8 @@ def temporal_contrast(predicted, future, *, temperature):
         L_TC = 1/K sum_k 1/B sum_i -ln( e^(s_iik / T) / sum_j e^(s_ijk / T) ),
         s_ijk = cos(p_ik, z_jk)
 
-    Here p_ik = W_k c_t is predicted from series i, and z_jk is z_(t+k) of series j in the other
-    view (Eldele et al. 2021, equations 1 and 2). So the negatives are other series at the same
-    step k. At chance the loss is ln B.
+    (Eldele et al. 2021, equations 1 and 2.) p_ik = W_k c_t is predicted from series i, and z_jk is
+    z_(t+k) of series j in the other view. The negatives are other series at the same step k.
 
     Parameters
     ----------
@@ -155,14 +147,7 @@ def temporal_contrast(predicted, future, *, temperature):
 
     Returns
     -------
-    Tensor, a scalar
-
-    Examples
-    --------
-    >>> z = np.eye(2)[:, None]    # B = 2 series, K = 1 step
-    >>> loss = temporal_contrast(z, z, temperature=1)    # ln(1 + 1 / e)
-    >>> round(loss.item(), 4)
-    0.3133
+    Tensor, a scalar >= 0; ln B if all similarities are equal
     """
     K = predicted.shape[1]
     losses = [info_nce(predicted[:, k], future[:, k], temperature=temperature) for k in range(K)]
@@ -185,8 +170,7 @@ def contrast(model, z_weak, z_strong, *, t, temperature):
         L_TC^w = temporal_contrast(W_k c_weak, z_strong,t+k),         L_TC^s likewise
         L_CC = nt_xent(project(c_weak), project(c_strong))
 
-    (Eldele et al. 2021, sections 3.2 and 3.3.) In L_CC, the negatives of a context are the 2B - 2
-    contexts of the other series, in both views; at chance it is ln(2B - 1).
+    (Eldele et al. 2021, sections 3.2 and 3.3.)
 
     Parameters
     ----------
@@ -220,12 +204,11 @@ def contrast(model, z_weak, z_strong, *, t, temperature):
 @checked
 def pretrain(model, X, *, weak, strong, rng, lambda1=1.0, lambda2=0.7, temperature=0.2,
              callbacks=(), **options):
-    """Train a TSTCC on series without labels, with `tinyml.train.fit`.
+    """Train a TSTCC on series without labels (Eldele et al. 2021, section 3.3).
 
         L = lambda1 (L_TC^w + L_TC^s) + lambda2 L_CC
 
-    Each batch gets two new views and a new end of the past, t ~ U{1, ..., T' - K} (Eldele et al.
-    2021, section 3.3).
+    Each batch gets two new views and a new end of the past, t ~ U{1, ..., T' - K}.
 
     Parameters
     ----------
@@ -235,14 +218,13 @@ def pretrain(model, X, *, weak, strong, rng, lambda1=1.0, lambda2=0.7, temperatu
     rng : numpy.random.Generator, for the order, the views and t
     lambda1, lambda2 : float >= 0, the weights of temporal and of contextual contrasting
     temperature : float in [1e-4, 1e4], of all losses
-    callbacks : functions (model, row), as in fit
-    **options : further arguments of fit: optimizer (over model.parameters()), epochs,
-        batch_size ...
+    callbacks : functions (model, row), as in `tinyml.train.fit`
+    **options : further arguments of fit, such as an optimizer of the model
 
     Returns
     -------
-    list of dict, the rows of fit with the means of "temporal", (L_TC^w + L_TC^s) / 2, and of
-    "contextual", L_CC, over the batches of the epoch
+    list of dict, the rows of fit; in addition they hold the means of an epoch of "temporal",
+    (L_TC^w + L_TC^s) / 2, and of "contextual", L_CC
     """
     parts = []    # (temporal, contextual) of each batch
 

@@ -229,7 +229,7 @@ def second_fall(curve):
     >>> t = np.arange(100)
     >>> found = second_fall(0.3 + np.exp(-t / 5) + 0.2 * np.exp(-((t - 50) / 15) ** 2))
     >>> found.low, found.peak, round(found.fall, 2), found.seen
-    (22, 52, 0.2, True)
+    (22, 52, 0.19, True)
     """
     edges = np.linspace(0, len(curve), BLOCKS + 1).round().astype(int)
     b = np.add.reduceat(curve, edges[:-1]) / np.diff(edges)    # (BLOCKS,)

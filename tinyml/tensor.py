@@ -141,11 +141,13 @@ def primitive(f):
 
     @functools.wraps(f)
     def op(*args, **metadata):
-        for x in args:    # only if some argument is not a Tensor: convert all of them once
-            if not isinstance(x, Tensor):
+        arrays = []
+        for x in args:
+            if not isinstance(x, Tensor):    # then all arguments are converted, once
                 args = _tensors_and_constants(args, name, may_be_none)
+                arrays = [x.data if isinstance(x, Tensor) else x for x in args]
                 break
-        arrays = [x.data if isinstance(x, Tensor) else x for x in args]
+            arrays.append(x.data)
         if metadata:
             _check_metadata(metadata, name)
         try:
@@ -156,11 +158,13 @@ def primitive(f):
             raise _not_one_vjp_each(name, args, vjps)
         y = Tensor.__new__(Tensor)    # __new__: skips the checks of __init__
         y.data = value if type(value) is np.ndarray else np.asarray(value)
-        y.grad, y.op, y.serial, y.edges = None, name, _next_serial(), ()
+        edges = []
         if mode.recording:
-            y.edges = [(x, vjp) for x, vjp in zip(args, vjps)
-                       if isinstance(x, Tensor) and x.requires_grad]
-        y.requires_grad = bool(y.edges)
+            for x, vjp in zip(args, vjps):
+                if isinstance(x, Tensor) and x.requires_grad:
+                    edges.append((x, vjp))
+        y.grad, y.op, y.serial = None, name, _next_serial()
+        y.edges, y.requires_grad = edges or (), bool(edges)
         if mode.watcher is not None:
             mode.watcher.created(y, arrays)
         return y
@@ -285,15 +289,19 @@ def _tensors_and_constants(args, name, may_be_none):
 def _check_metadata(metadata, name):
     """Refuse tensors; make Python numbers of NumPy's: float32 times np.float64(2) is float64."""
     for key, value in metadata.items():
-        if isinstance(value, Tensor) and key == "index":
-            raise TypeError("getitem: index must hold integers or bool, got a Tensor, which holds "
-                            "floats; write x[index.data.astype(int)], or x[x.data > 0]")
         if isinstance(value, Tensor):
-            raise TypeError(f"{name}: a tensor must be a positional argument, got {key}=Tensor; "
-                            "a gradient flows to positional arguments only")
-        number = isinstance(value, np.generic) and value.dtype.kind in "iuf"
-        if number or type(value) is np.ndarray and value.ndim == 0 and value.dtype.kind == "f":
-            metadata[key] = value.item()
+            raise _tensor_as_metadata(key, name)
+        if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
+            numbers = "iuf" if isinstance(value, np.generic) else "f"
+            metadata[key] = value.item() if value.dtype.kind in numbers else value
+
+
+def _tensor_as_metadata(key, name):
+    if key == "index":
+        return TypeError("getitem: index must hold integers or bool, got a Tensor, which holds "
+                         "floats; write x[index.data.astype(int)], or x[x.data > 0]")
+    return TypeError(f"{name}: a tensor must be a positional argument, got {key}=Tensor; a "
+                     "gradient flows to positional arguments only")
 
 
 def _not_one_vjp_each(name, args, vjps):
@@ -340,7 +348,8 @@ def _start(root, gradient):
         if root.data.size != 1:
             raise ValueError(f"backward: the tensor must be a scalar, got shape {root.shape}; "
                              "write loss.mean().backward(), or pass gradient=array of that shape")
-        return np.ones(root.shape, root.dtype)
+        one = np.array(1, root.data.dtype)    # np.ones takes several times as long
+        return one.reshape(root.data.shape)
     g = as_float(gradient, root.data.dtype, name="backward").copy()    # ours from here on
     if g.shape != root.shape:
         raise ValueError(f"backward: gradient must have shape {root.shape}, got {g.shape}")

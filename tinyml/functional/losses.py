@@ -33,7 +33,7 @@ def _check_reduction(name, reduction, shape):
 
 def _refuse_nan(name, loss, **inputs):
     """The loss, unless it is NaN: that is refused here, with the input to blame."""
-    if not math.isnan(loss.data.sum() if loss.ndim else loss.data):
+    if not math.isnan(loss.data.sum() if loss.data.ndim else loss.data):
         return loss
     for argument, value in inputs.items():
         bad = int(np.isnan(as_tensor(value).data).sum())

@@ -288,7 +288,7 @@ class Sequential(Module):
         return x
 
     def __iter__(self):
-        return (layer for layer in vars(self).values() if isinstance(layer, Module))
+        return iter([layer for layer in vars(self).values() if isinstance(layer, Module)])
 
     def __len__(self):
         return sum(1 for _ in self)

@@ -1,7 +1,7 @@
 """Deep Compression: prune, share what is left, code it, and lose almost no accuracy.
 
 Problem: each way to make a network small has a limit. Pruned too far, it forgets. Shared values
-still need a code for every weight. And a code is short only if its symbols are uneven.
+still need a code for every weight. And a file of codes is small only if some codes are frequent.
 
 Idea: the three methods save different bytes (Han et al. 2016, figure 1).
 
@@ -9,24 +9,22 @@ Idea: the three methods save different bytes (Han et al. 2016, figure 1).
     share       the others are one of 2^b values per layer: b bits each, or less
     code        frequent symbols get short codewords; see `tinyml.compression.coding`
 
-Let d weights be pruned to a fraction k, with H(k) = -k log2 k - (1 - k) log2 (1 - k). If values
-are independent of their places, the codes take about
+Let a fraction k of d weights stay. If values are independent of their places, the codes take about
 
-    d H(k) + k d b   bits,    so 32 d bits shrink by the factor   32 / (H(k) + k b)
+    d H(k) + d k b  bits,    H(k) = -k log2 k - (1 - k) log2 (1 - k)
 
-which is 113 for k = 0.03 and b = 3. Half of it or more are the places.
+instead of 32 d: a factor of 32 / (H(k) + k b), which is 113 for k = 0.03 and b = 3. At least half
+of the bits are for the places.
 
-Between the steps the network is trained, so that it makes up for what it lost. It learns from the
-dense network's outputs as well as from the labels (`distillation`). A pruned weight stays 0 to the
-end; a shared value is one parameter, and gets the sum of the gradients of all weights that have
-it.
+After each step the network is trained, to regain the accuracy that it lost, on the labels and on
+the outputs of the dense network (`distillation`). Pruned weights stay 0.
 
 A trap: Adam divides every gradient by its usual size. So a weight whose input is almost always 0
 grows as large as any other, and magnitude pruning keeps it. A little weight decay moves weights
 that the loss seldom needs back to 0. Then fewer units are used, and the codes are shorter too.
 
-Differences from the paper: there each layer has its own threshold, training follows pruning, and
-only labels teach. Here one threshold holds for all layers, and pruning goes on during training.
+The paper has a threshold for each layer, and trains after pruning, on labels only. Here one
+threshold holds for all layers, and pruning goes on during training.
 
 Sources: Han, Mao and Dally 2016, Deep Compression; Han, Pool, Tran and Dally 2015, Learning both
 weights and connections, section 3.1 (pruning with weight decay); Zhu and Gupta 2017, To prune, or
@@ -47,7 +45,7 @@ from tinyml.nn.weights import check_weights, computed_weights, nothing_to_do, we
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 
 PRUNING_ENDS = 0.6    # of the training: the rest is for the weights that stay
-PRUNINGS = 100        # how often, at most, the masks shrink on the way
+PRUNINGS = 100        # how often, at most, the masks shrink until then
 
 
 @checked
@@ -55,21 +53,18 @@ def deep_compress(model, X, y, *, keep, bits, bias_bits=4, epochs=(40, 8), lr=(2
                   teacher=None, rng, weight_decay=3e-4, **options):
     """Prune, share and round off a trained model; the model itself stays as it is.
 
-        model -> `prune_gradually` -> `share_and_tune` -> `round_off`    -> `save_compressed`
-
-    (Han et al. 2016, figure 1.) Each stage begins with a copy of the one before.
+        model -> `prune_gradually` -> `share_and_tune` -> `round_off`    (then `save_compressed`)
 
     Parameters
     ----------
     model : Module, trained, with logits of shape (n, ..., C) and a weight to compress
-    X : ndarray, shape (n, ...), inputs
-    y : ndarray of int, shape (n, ...), labels
+    X, y : as in `tune`
     keep : float in (0, 1], fraction of the weights that stay
     bits : int in 1..15, log2 of the number of values that the weights of a layer share
-    bias_bits : int in 1..15, the same for every vector, such as a bias
+    bias_bits : int in 1..15, the same for each vector, such as a bias
     epochs : (int, int), with both >= 1, of pruning, and of tuning the shared values
-    lr : (float, float), with both > 0, their learning rates at the beginning
-    teacher : Module, or None; its outputs are like the model's; None for the model itself
+    lr : (float, float), with both > 0, their initial learning rates
+    teacher : Module, or None; for `tune`; None for the model itself
     rng : numpy.random.Generator, draws the order of the samples, and augmentations
     weight_decay : float >= 0, while pruning
     **options : temperature, alpha, batch_size, augment, as in `tune`
@@ -92,7 +87,7 @@ def deep_compress(model, X, y, *, keep, bits, bias_bits=4, epochs=(40, 8), lr=(2
 
 
 def _check_first(model, epochs, lr):
-    """Refuse before the training what would be refused after it."""
+    """Refuse before the training what would otherwise be refused only after it."""
     for name, pair, least in (("epochs", epochs, 1), ("lr", lr, 0)):
         if len(pair) != 2 or min(pair) < least or name == "lr" and 0 in pair:
             need = "two ints >= 1" if name == "epochs" else "two numbers > 0"
@@ -109,21 +104,16 @@ def prune_gradually(model, X, y, *, keep, epochs, lr=2e-3, weight_decay=3e-4, ba
                     **options):
     """Prune a model in place during training, the smallest weights of all layers first.
 
-    After step t of n, the fraction pruned is
+    After step t of n the fraction pruned is (`cubic_sparsity`; Zhu and Gupta 2017, equation 1)
 
         s_t = (1 - keep) (1 - (1 - t / t_end)^3)      until t_end = 0.6 n, then 1 - keep
 
-    (`cubic_sparsity`; Zhu and Gupta 2017, equation 1). After every step of the optimizer, pruned
-    weights are set back to exactly 0. Masks only shrink; weights that are 0 count as pruned.
+    A pruned weight stays 0; weights that are 0 already count as pruned.
 
     Parameters
     ----------
-    model : Module
-    X : ndarray, shape (n, ...), inputs
-    y : ndarray of int, shape (n, ...), labels
-    keep : float in (0, 1]
-    epochs : int >= 1
-    lr, weight_decay, batch_size : as in `tune`
+    keep : float in (0, 1], fraction of the weights that stay
+    model, X, y, epochs, lr, weight_decay, batch_size : as in `tune`
     **options : teacher, rng, temperature, alpha, augment, as in `tune`
 
     Returns
@@ -156,12 +146,8 @@ def share_and_tune(model, X, y, *, bits, epochs, lr=3e-4, **options):
 
     Parameters
     ----------
-    model : Module, pruned or not
-    X : ndarray, shape (n, ...), inputs
-    y : ndarray of int, shape (n, ...), labels
     bits : int in 1..15
-    epochs : int >= 1
-    lr : as in `tune`
+    model, X, y, epochs, lr : as in `tune`
     **options : teacher, rng, temperature, alpha, batch_size, augment, as in `tune`
 
     Returns
@@ -175,11 +161,10 @@ def share_and_tune(model, X, y, *, bits, epochs, lr=3e-4, **options):
 
 @checked
 def round_off(model, *, bias_bits):
-    """The last bytes, in place: biases share 2^bias_bits values, and numbers get 16 bits.
+    """Save the last bytes, in place: biases share 2^bias_bits values, and numbers get 16 bits.
 
-    A parameter is rounded to half precision (11 significant bits) if that moves none of its
-    numbers by more than 2^-11 of itself. `save_compressed` then writes it with 2 bytes each. The
-    dtype does not change.
+    A parameter is rounded to half precision, unless that changes one of its numbers by more than
+    a fraction 2^-11. It keeps its dtype, but `save_compressed` writes it with 2 bytes a number.
 
     Parameters
     ----------
@@ -196,7 +181,7 @@ def round_off(model, *, bias_bits):
     share_biases(model, bits=bias_bits)
     for parameter in model.parameters():
         exact = parameter.data
-        with np.errstate(over="ignore"):    # beyond 65504 it becomes infinite, and is not taken
+        with np.errstate(over="ignore"):    # beyond 65504 it becomes infinite, and is not used
             half = exact.astype(np.float16).astype(exact.dtype)
         if (np.abs(half - exact) <= 2.0 ** -11 * np.abs(exact)).all():
             parameter.data = half
@@ -206,19 +191,19 @@ def round_off(model, *, bias_bits):
 @checked
 def tune(model, X, y, *, teacher, epochs, lr, rng, temperature=2.0, alpha=0.9, batch_size=128,
          augment=None, weight_decay=0.0, projections=()):
-    """Train what a model has left with Adam, from labels and a teacher; lr falls to 0 on a cosine.
+    """Train a model with Adam and `distillation_loss`; lr falls to 0 along a cosine.
 
-    The loss is `distillation_loss`. Weight decay adds its factor times the parameter to every
-    gradient before Adam divides, so it counts where the loss's own gradient is small.
+    Weight decay is added to the gradient before Adam divides by its size, so it counts where the
+    gradient of the loss is small.
 
     Parameters
     ----------
-    model : Module; its parameters are trained
+    model : Module
     X : ndarray, shape (n, ...), inputs
     y : ndarray of int, shape (n, ...), labels
     teacher : Module, with outputs like the model's
     epochs, batch_size : int >= 1
-    lr : float > 0
+    lr : float > 0, at the beginning
     rng : numpy.random.Generator
     temperature, alpha : as in `distillation.distillation_loss`
     augment : function (x, rng) -> x, or None; the teacher sees the same batch
@@ -249,13 +234,13 @@ def expected_bits(keep, bits):
         H(k) = -k log2 k - (1 - k) log2 (1 - k)
 
     H is the entropy of the places if each weight is kept with probability k, independently of the
-    others. Trained weights lie closer together than that, and their values are uneven, so a good
-    code needs less. A codebook and biases come on top.
+    others. Kept weights lie close together, and some values are frequent, so a good code needs
+    less. The codebook and the biases are not counted.
 
     Parameters
     ----------
     keep : array_like, any shape, in [0, 1], k
-    bits : float >= 0, b, bits for the value of a weight that is kept
+    bits : float >= 0, b, bits for the value of a kept weight
 
     Returns
     -------

@@ -4,16 +4,15 @@ Problem: a label says that an image is a 2, and nothing else. A large network, t
 more: this 2 looks a little like a 3, and not at all like a 7. How can a small network, the
 student, learn that?
 
-Idea: the teacher's logits z_t, divided by a temperature T > 1, give probabilities p_t in which
-even the unlikely classes get a visible probability. The student is trained on them at the same
+Idea: the teacher's logits z_t, divided by a temperature T > 1, give probabilities p_t that are
+visibly above 0 even for the unlikely classes. The student is trained on them at the same
 temperature, and on the labels y:
 
     L = (1 - alpha) CE(y, softmax(z_s)) + alpha T^2 KL(p_t || p_s),      p = softmax(z / T)
 
-For one sample the gradient of T^2 KL with respect to z_s is T (p_s - p_t). With the factor T^2 its
-scale stays nearly the same for large T: as T grows, it tends to (z_s - z_t) / C, if the logits of
-each sample have mean 0. Distillation then becomes regression on logits. The soft part needs no
-labels, so any image will do.
+For one sample the gradient of T^2 KL with respect to z_s is T (p_s - p_t). As T grows, it tends to
+(z_s - z_t) / C, if the logits of each sample have mean 0: so the factor T^2 keeps its scale, and
+distillation becomes regression on logits. The soft part needs no labels, so any image will do.
 
 Sources: Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural network (section
 2: the loss; 2.1: large T; 3: the omitted digit and its bias); MATH5836 week 10, section
@@ -33,12 +32,12 @@ from tinyml.train import as_input, fit, predict
 
 @checked
 def soften(logits, *, temperature):
-    """The probabilities of logits at a temperature: softmax(z / T).
+    """The probabilities of logits at a temperature: softmax(z / T) (notes 10.2.4).
 
         p_c = e^(z_c / T) / sum_j e^(z_j / T)
 
-    (Hinton et al. 2015, equation 1; MATH5836 week 10, section 10.2.4.) T = 1 is the usual softmax.
-    A larger T moves all p_c towards 1/C; a smaller T moves the largest towards 1.
+    (Hinton et al. 2015, equation 1.) A larger T moves all p_c towards 1 / C, a smaller T moves the
+    largest towards 1.
 
     Parameters
     ----------
@@ -49,10 +48,9 @@ def soften(logits, *, temperature):
     -------
     ndarray, shape (..., C), of the dtype of logits
 
-    >>> soften([4.0, 2.0, 0.0], temperature=1).round(3)
-    array([0.867, 0.117, 0.016])
-    >>> soften([4.0, 2.0, 0.0], temperature=4).round(3)
-    array([0.506, 0.307, 0.186])
+    >>> logits = [4.0, 2.0, 0.0]
+    >>> soften(logits, temperature=1).round(3), soften(logits, temperature=4).round(3)
+    (array([0.867, 0.117, 0.016]), array([0.506, 0.307, 0.186]))
     """
     return F.softmax(logits / temperature).data    # notes 10.2.4, softened probabilities
 
@@ -64,16 +62,13 @@ def distillation_loss(student_logits, teacher_logits, target=None, *, temperatur
         L = (1 - alpha) CE(y, softmax(z_s)) + alpha T^2 KL(p_t || p_s)
         p_t = softmax(z_t / T),    p_s = softmax(z_s / T),    KL(p || q) = sum_c p_c ln(p_c / q_c)
 
-    (MATH5836 week 10, section 10.2.4; Hinton et al. 2015, section 2.) No gradient flows to the
-    teacher. The gradient of the soft part with respect to z_s is alpha T (p_s - p_t) / N, with N
-    the number of samples.
+    (Notes 10.2.4; Hinton et al. 2015, section 2.) No gradient flows to the teacher.
 
     Parameters
     ----------
-    student_logits : Tensor, shape (*N, C), C >= 1, z_s; *N stands for one or more sample axes
+    student_logits : Tensor, shape (*N, C), C >= 1, z_s; *N are one or more axes of samples
     teacher_logits : array_like of float64, shape (*N, C), z_t
-    target : ndarray, shape (*N) or (*N, C), or None; labels in 0..C-1, or probabilities; None is
-        allowed only if alpha = 1
+    target : ndarray, shape (*N) or (*N, C), or None if alpha = 1; labels, or probabilities
     temperature : float in [1e-4, 10000], T
     alpha : float in [0, 1], the weight of the teacher
 
@@ -81,7 +76,6 @@ def distillation_loss(student_logits, teacher_logits, target=None, *, temperatur
     -------
     Tensor, a scalar of the dtype of student_logits
     """
-    _check_target(target, alpha)
     T, C = temperature, student_logits.shape[-1]
     # in float64, because T^2 would magnify the rounding of float32
     z_s = _cast(student_logits, dtype=np.float64).reshape(-1, C)
@@ -99,12 +93,6 @@ def _cast(x, *, dtype):
     return x.astype(dtype), (lambda g: g,)
 
 
-def _check_target(target, alpha):
-    """Raise ValueError if the labels are missing."""
-    if target is None and alpha != 1:
-        raise ValueError("distillation_loss: target must be given where alpha < 1, got None and "
-                         f"alpha = {alpha!r}; write alpha=1 for samples without labels")
-
 
 def _rows(target, logits):
     """Labels (*N,) as (n,), and probabilities (*N, C) as (n, C)."""
@@ -115,22 +103,19 @@ def _rows(target, logits):
 def distill(student, teacher, X, y=None, *, temperature, alpha, rng, augment=None, **options):
     """Train a student with `distillation_loss` through `tinyml.train.fit`.
 
-    The teacher is run once on all rows of X; with augmentation, on every batch that the student
-    sees. It is run in evaluation mode and stays as it is.
+    The teacher is run in evaluation mode: once on all rows of X, or with augmentation on every
+    batch that the student sees.
 
     Parameters
     ----------
-    student : Module, with logits of shape (n, ..., C); it is trained in place, and left in
-        evaluation mode
+    student : Module, with logits of shape (n, ..., C); trained in place, left in evaluation mode
     teacher : Module, with logits of the same shape
     X : ndarray, shape (n, ...), n >= 1, inputs for both
-    y : ndarray, shape (n, ...), or None; labels or probabilities; None is allowed only if
-        alpha = 1
-    temperature : float in [1e-4, 10000], T
-    alpha : float in [0, 1], the weight of the teacher
+    y : ndarray, shape (n, ...), or None if alpha = 1; labels or probabilities
+    temperature, alpha : as in `distillation_loss`
     rng : numpy.random.Generator, draws the order of the samples, and augmentations
     augment : function (x, rng) -> x, or None; changes the inputs of each batch at random
-    **options : all else that fit takes: optimizer, epochs, batch_size, schedule ...
+    **options : what else fit takes: optimizer, epochs, batch_size, schedule ...
 
     Returns
     -------
@@ -162,9 +147,9 @@ def solve_bias(logits, class_index, *, share):
     So b lies half-way between the k-th and the (k+1)-th smallest of the margins m_i, with k =
     round(share n). For k = 0 it is 1 below the smallest, for k = n it is 1 above the largest.
 
-    A student that never saw class c has learned from its teacher what c looks like, but also that
-    it never occurs: "the learned bias for the 3 class is much too low" (Hinton et al. 2015,
-    section 3; they choose the bias on the test set). How often a class occurs is often known.
+    Why: a student that never saw class c learns from its teacher what c looks like, but also that
+    c never occurs. "The learned bias for the 3 class is much too low" (Hinton et al. 2015, section
+    3). They choose b on the test set; but how often a class occurs is often known.
 
     Parameters
     ----------
@@ -191,8 +176,6 @@ def solve_bias(logits, class_index, *, share):
 def shift_bias(model, class_index, by):
     """A copy of the model that adds a number to the logit of one class, in its last bias.
 
-    If the last layer is used elsewhere in the model too, those other uses do not change.
-
     Parameters
     ----------
     model : Module, with the last layer a Linear that has a bias, alone or in a Sequential
@@ -201,12 +184,12 @@ def shift_bias(model, class_index, by):
 
     Returns
     -------
-    Module of the class of model, which shares no arrays with model
+    Module of the class of model, with arrays of its own
     """
     shifted = last = copy.deepcopy(model)
     while is_chain(last) and len(last):
         *_, (name, layer) = last.named_children()
-        vars(last)[name] = copy.copy(layer)    # for this place alone
+        vars(last)[name] = copy.copy(layer)    # for this place, if it stands at others too
         last = vars(last)[name]
     if getattr(type(last), "forward", None) is not Linear.forward or last.bias is None:
         raise TypeError("shift_bias: model must end with a Linear layer that has a bias, got one "

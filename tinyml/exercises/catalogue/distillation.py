@@ -42,8 +42,7 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: learning from a teacher"
                "z_s = _cast(student_logits, dtype=np.float64).reshape(-1, C); p_t = soften(teacher_logits.reshape(-1, C), "
                "...); soft = T ** 2 * ...; hard = 0.0 if target is None else F.cross_entropy(z_s, _rows(target, "
                "student_logits)); loss = ...; return _cast(loss, dtype=student_logits.dtype)"),
-        also=("Call _check_target(target, alpha) first: it refuses alpha < 1 without labels.",
-              "_cast(z, dtype=np.float64) is z in float64: in float32 the factor T^2 would magnify rounding. The loss has the "
+        also=("_cast(z, dtype=np.float64) is z in float64: in float32 the factor T^2 would magnify rounding. The loss has the "
               "dtype of the student's logits.",
               "_rows(target, student_logits) are the labels (n,), or the probabilities (n, C)."),
         mistakes=(

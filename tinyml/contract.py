@@ -136,6 +136,8 @@ class Contract:
             return refused.kind(f"{self.name}: {name} must be {refused.must}, got {got}")
         letters = dict.fromkeys(re.findall(rf"\*?{NAME}", line.text))
         letters.pop(name, None)
+        if line.none_if:
+            letters.pop(line.switch, None)
         known = [f"no {letter}" if sizes[letter] is ABSENT else f"{letter} = {sizes[letter]}"
                  for letter in letters if letter in sizes]
         where = f" with {', '.join(known)}" if known and refused.kind is ValueError else ""

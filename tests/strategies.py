@@ -292,6 +292,14 @@ def with_filters(draw):
     return args[:draw(st.integers(2, 3))], dict(stride=stride, padding=padding)
 
 
+# -------------------------------------------------- files
+
+def put(path, data):
+    """Write a file anew. To overwrite one, as tests of damage do a thousand times, waits for the disk."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+
+
 # -------------------------------------------------- settings: what is refused, what is accepted
 
 class Setting(NamedTuple):

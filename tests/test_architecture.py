@@ -2,6 +2,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -37,9 +38,14 @@ def sources(folder):
     return sorted((ROOT / folder).rglob("*.py"))
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(path):
     """Absolute dotted names that a file imports, as "tinyml.nn" for both forms of the statement."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -88,7 +94,7 @@ def test_the_one_circle_is_that_of_a_tensor_and_its_operations():
     """Tensors' methods call operations, and operations make tensors: looked up in `tinyml`, at the call."""
     whole = {path.stem for path in sources("tinyml") if "tinyml" in imported(path) and path.parts[-2] == "tinyml"
              and any(isinstance(node, ast.Import) and node.names[0].name == "tinyml"
-                     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))}
+                     for node in ast.walk(parsed(path)))}
     assert whole == {"operators", "protocols"}
 
 
@@ -101,7 +107,7 @@ def test_import_needs_numpy_alone():
 
 def public_definitions():
     for path in sources("tinyml"):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path).body:
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
                 yield pytest.param(node, id=f"{path.relative_to(PACKAGE).as_posix()}:{node.name}")
 
@@ -120,7 +126,7 @@ def test_every_public_name_is_specified(node):
 
 def test_no_monkey_patching():
     for path in sources("tinyml"):
-        calls = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+        calls = [n for n in ast.walk(parsed(path)) if isinstance(n, ast.Call)]
         assert not [c for c in calls if isinstance(c.func, ast.Name) and c.func.id in {"setattr", "exec", "eval"}], path
 
 
@@ -144,7 +150,7 @@ def test_the_law_of_the_stem():
 def test_no_random_state_is_global():
     for folder in ("tinyml", "tests", "demos"):
         for path in sources(folder):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in ast.walk(parsed(path)):
                 if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "np.random":
                     assert node.attr in {"default_rng", "Generator", "SeedSequence"}, f"{path}: {ast.unparse(node)}"
 
@@ -195,7 +201,7 @@ def test_one_place_writes_files():
     for path in sources("tinyml") + sources("demos"):
         if path == PACKAGE / "files.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Call) and writes(node):
                 place = path.relative_to(ROOT).as_posix(), ast.unparse(node.func)
                 assert place in SCRATCH, f"{path}:{node.lineno}: write through tinyml.files"

@@ -2,7 +2,7 @@
 import math
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
@@ -76,6 +76,7 @@ def test_nt_xent_is_equation_10_1_in_a_slow_loop(z, T):
     assert_allclose(nt_xent(*z, temperature=T).item(), nt_xent_slowly(*z, T), rtol=1e-12, atol=1e-12)
 
 
+@settings(max_examples=10)
 @given(z=views(rows=st.integers(2, 4), least_dims=2), T=st.floats(0.2, 10))
 def test_its_gradient_is_its_slope(z, T):
     """Of two pairs or more: the loss of one is a constant, whose difference quotient is rounding alone."""
@@ -181,6 +182,7 @@ def test_info_nce_is_its_formula_in_a_slow_loop(z, T, k):
     assert_allclose(info_nce(query, positive, temperature=T).item(), np.mean(batch), **near)
 
 
+@settings(max_examples=10)
 @given(z=views(n=3, rows=st.integers(2, 4), least_dims=2), T=st.floats(0.2, 10))
 def test_its_gradients_are_slopes_in_all_three(z, T):
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from strategies import rngs
+from strategies import put, rngs
 
 from tinyml import data, idx
 from tinyml.data import (
@@ -171,7 +171,7 @@ def write(folder, split, images, labels, *, compress=False):
     for stem, array in zip(FILES[split], (images, labels)):
         raw = encode(array)
         path = folder / (f"{stem}.gz" if compress else stem)
-        path.write_bytes(gzip.compress(raw, mtime=0) if compress else raw)
+        put(path, gzip.compress(raw, mtime=0) if compress else raw)
 
 
 def pictures(n, seed=0):
@@ -196,7 +196,7 @@ def scratch(tmp_path_factory):
        compress=st.booleans())
 def test_what_was_written_is_read(scratch, array, compress):
     raw = encode(array)
-    scratch.write_bytes(gzip.compress(raw) if compress else raw)
+    put(scratch, gzip.compress(raw) if compress else raw)
     found = read_idx(scratch)
     assert found.dtype == np.uint8 and found.shape == array.shape and (found == array).all()
     assert found.flags.writeable
@@ -209,7 +209,7 @@ def test_what_was_written_is_read(scratch, array, compress):
        compress=st.booleans(), data=st.data())
 def test_a_part_of_a_file_is_never_taken_for_the_file(scratch, array, compress, data):
     raw = gzip.compress(encode(array)) if compress else encode(array)
-    scratch.write_bytes(raw[:data.draw(st.integers(0, len(raw) - 1))])
+    put(scratch, raw[:data.draw(st.integers(0, len(raw) - 1))])
     with refuses(ValueError, f"read_idx: {scratch} must "):
         read_idx(scratch)
 
@@ -218,7 +218,7 @@ def test_a_part_of_a_file_is_never_taken_for_the_file(scratch, array, compress, 
 def test_a_changed_gzip_file_is_refused_or_means_the_same(scratch, array, data):
     raw = bytearray(gzip.compress(encode(array)))
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
-    scratch.write_bytes(raw)
+    put(scratch, raw)
     try:
         found = read_idx(scratch)    # the changed byte was the time stamp, or the like
     except ValueError as error:
@@ -255,7 +255,7 @@ BOMBS = {    # what is compressed -> what the message says
 @pytest.mark.parametrize("kind", BOMBS)
 def test_a_bomb_is_refused_before_it_takes_memory(scratch, kind):
     raw, *found = BOMBS[kind]
-    scratch.write_bytes(gzip.compress(raw))
+    put(scratch, gzip.compress(raw))
     tracemalloc.start()
     try:
         with refuses(ValueError, f"read_idx: {scratch} must ", *found):
@@ -268,7 +268,7 @@ def test_a_bomb_is_refused_before_it_takes_memory(scratch, kind):
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_broken_file_is_named_with_what_was_found(scratch, kind):
     raw, *found = BROKEN[kind]
-    scratch.write_bytes(raw)
+    put(scratch, raw)
     with refuses(ValueError, f"read_idx: {scratch} must ", *found):
         read_idx(scratch)
 

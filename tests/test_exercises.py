@@ -28,7 +28,7 @@ from tinyml.exercises.workspace import Workspace
 NAMES = list(exercises())
 ALL = os.environ.get("TINYML_EXERCISES_GATE") == "all"
 SAMPLE = NAMES if ALL else ["alignment"]
-LIMITS = {"seconds": 2, "megabytes": 2048}
+LIMITS = {"seconds": 1, "megabytes": 2048}
 CANARY = Path(tempfile.gettempdir(), f"tinyml-canary-{os.getpid()}")    # a file outside of every scratch folder
 SEED = 2025
 

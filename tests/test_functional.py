@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import (
@@ -110,6 +110,7 @@ def test_every_function_of_its_own_has_a_gradient_row():
 
 
 @pytest.mark.parametrize("name", SMOOTH)
+@settings(max_examples=8)
 @given(rng=rngs, n=sizes, c=sizes)
 def test_gradient_is_the_slope(name, rng, n, c):
     f, inputs = SMOOTH[name](rng, n, c)
@@ -443,6 +444,7 @@ def test_a_zero_vector_stays_zero_with_a_finite_gradient(p, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("p", [0.5, 1, 2, 3, 30])
+@settings(max_examples=20)
 @given(rng=rngs, share=st.floats(-0.9, 0.9))
 def test_a_direction_survives_any_length(dtype, p, rng, share):
     """As long or as short as the dtype holds: no square overflows or vanishes on the way."""
@@ -838,8 +840,8 @@ TENSORS = {"weight", "bias", "running_mean", "running_var"}    # optional tensor
 
 def test_every_setting_has_a_row():
     assert set(OPTIONS) == set(F.__all__)
-    for name, (_, settings, defaults) in OPTIONS.items():
-        assert optional(getattr(F, name)) <= set(settings) | TENSORS | set(defaults), name
+    for name, (_, bounds, defaults) in OPTIONS.items():
+        assert optional(getattr(F, name)) <= set(bounds) | TENSORS | set(defaults), name
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from strategies import put
 
 from tinyml import load, save
 from tinyml.files import PLENTY
@@ -36,7 +37,7 @@ def file(request, tmp_path):
 
 def refused(path, data=None, words=""):
     if data is not None:
-        path.write_bytes(data)
+        put(path, data)
     with pytest.raises(ValueError, match=REFUSED + f".*{words}"):
         load(path)
 
@@ -66,7 +67,7 @@ def test_a_changed_byte_is_noticed_or_changes_nothing(file):
     assert same(load(file))
     noticed = 0
     for i in range(len(whole)):
-        file.write_bytes(whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1:])
+        put(file, whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1:])
         try:
             assert same(load(file)), f"byte {i}"
         except ValueError as error:
@@ -233,5 +234,5 @@ def test_an_archive_that_was_written_to_a_pipe_is_read(tmp_path):
     with zipfile.ZipFile(pipe, "w") as archive:
         for key, value in STATE.items():
             archive.writestr(f"{key}.npy", npy(value))
-    path.write_bytes(pipe.getvalue())
+    put(path, pipe.getvalue())
     assert same(load(path))

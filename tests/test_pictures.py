@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import rngs
+from strategies import put, rngs
 
 from tinyml.pictures import LARGEST, read_image, read_pgm, read_png, write_pgm
 
@@ -51,7 +51,7 @@ def test_comments_space_and_bytes_make_no_difference(path, rng, h, w):
                  b"P2\n%d %d\n00016\n" % (w, h) + numbers.replace(b"\t", b"\t000000"),
                  b"P5 %d %d 16\n" % (w, h) + image.astype(np.uint8).tobytes(),
                  b"P5 %d %d 1000\n" % (w, h) + image.astype(">u2").tobytes()):
-        path.write_bytes(data)
+        put(path, data)
         assert_array_equal(read_pgm(path)[0], image)
 
 
@@ -147,7 +147,7 @@ def test_a_png_of_any_kind_and_filters_comes_back(path, rng, kind, h, w, cuts):
     palette = rng.integers(0, 256, (2**depth, 3)).astype(np.uint8)
     extra = [chunk(b"PLTE", palette.tobytes())] * (color == 3)
     filters = rng.integers(0, 5, h).tolist()
-    path.write_bytes(encoded(samples, depth, color, filters, *extra, cuts=cuts))
+    put(path, encoded(samples, depth, color, filters, *extra, cuts=cuts))
     pixels, maximum = read_png(path)
     assert_array_equal(pixels, palette[samples[:, :, 0]] if color == 3 else samples)
     assert pixels.dtype == np.int64 and maximum == (255 if color == 3 else 2**depth - 1)
@@ -157,12 +157,12 @@ def test_a_png_of_any_kind_and_filters_comes_back(path, rng, kind, h, w, cuts):
 def test_a_key_colour_and_alpha_entries_become_a_channel(path, rng, depth, h, w):
     top = 2**depth - 1
     grey = rng.integers(0, 3, (h, w, 1))
-    path.write_bytes(encoded(grey, depth, 0, h * [0], chunk(b"tRNS", struct.pack(">H", 1))))
+    put(path, encoded(grey, depth, 0, h * [0], chunk(b"tRNS", struct.pack(">H", 1))))
     alpha = np.where(grey == 1, 0, top)
     assert_array_equal(read_png(path)[0], np.concatenate([grey, alpha], axis=2))
     palette = np.array([[9, 8, 7], [6, 5, 4], [3, 2, 1]], np.uint8)
     extra = chunk(b"PLTE", palette.tobytes()), chunk(b"tRNS", bytes([100, 200]))    # two of three
-    path.write_bytes(encoded(grey, 8, 3, h * [0], *extra))
+    put(path, encoded(grey, 8, 3, h * [0], *extra))
     alpha = np.array([100, 200, 255])[grey]
     assert_array_equal(read_png(path)[0], np.concatenate([palette[grey[:, :, 0]], alpha], axis=2))
 
@@ -172,7 +172,7 @@ def test_grey_is_the_luma_over_black(path, rng, color, depth):
     top, channels = 2**depth - 1, KINDS[color][0]
     samples = rng.integers(0, top + 1, (3, 4, channels))
     samples[0, 0] = top
-    path.write_bytes(encoded(samples, depth, color, [0, 0, 0]))
+    put(path, encoded(samples, depth, color, [0, 0, 0]))
     image, maximum = read_image(path)
     alpha = samples[:, :, -1] / top if channels in (2, 4) else 1
     r, g, b = (samples[:, :, i if channels > 2 else 0] for i in range(3))
@@ -198,11 +198,11 @@ def test_every_flipped_bit_is_refused_or_harmless(path, kind):
     samples = rng.integers(0, 2**depth, (5, 4, KINDS[color][0]))
     extra = [chunk(b"PLTE", bytes(range(48)))] * (color == 3)
     data = encoded(samples, depth, color, [0, 1, 2, 3, 4], *extra, cuts=2)
-    path.write_bytes(data)
+    put(path, data)
     whole = read_png(path)[0]
     for i in range(len(data)):
         for bit in (1, 32, 128):
-            path.write_bytes(data[:i] + bytes([data[i] ^ bit]) + data[i + 1:])
+            put(path, data[:i] + bytes([data[i] ^ bit]) + data[i + 1:])
             try:
                 pixels = read_png(path)[0]
             except ValueError as error:
@@ -210,7 +210,7 @@ def test_every_flipped_bit_is_refused_or_harmless(path, kind):
                 continue
             assert_array_equal(pixels, whole)
     for length in range(len(data)):
-        path.write_bytes(data[:length])
+        put(path, data[:length])
         with pytest.raises(ValueError, match="^read_png: "):
             read_png(path)
 
@@ -223,7 +223,7 @@ def test_a_whole_file_of_any_content_is_read_or_refused(path, rng, kind, w, h, c
     color, depth = kind
     extra = [chunk(b"PLTE", content), chunk(b"tRNS", content[:5])]
     pixels = chunk(b"IDAT", zlib.compress(content))
-    path.write_bytes(png(header(w, h, depth, color), *extra, pixels))
+    put(path, png(header(w, h, depth, color), *extra, pixels))
     try:
         pixels, maximum = read_png(path)
     except ValueError as error:
@@ -234,7 +234,7 @@ def test_a_whole_file_of_any_content_is_read_or_refused(path, rng, kind, w, h, c
 
 def test_no_more_is_unpacked_than_the_header_announces(path):
     bomb = zlib.compress(bytes(10**7))    # a thousand times its own size
-    path.write_bytes(png(header(10, 10, 8, 0), chunk(b"IDAT", bomb)))
+    put(path, png(header(10, 10, 8, 0), chunk(b"IDAT", bomb)))
     tracemalloc.start()
     with pytest.raises(ValueError, match="110 bytes of pixels, got more"):
         read_png(path)
@@ -274,6 +274,6 @@ BLACK = zlib.compress(bytes(2))
     (b"\xff\xd8\xff\xe0", "must name a PNG file"),
 ])
 def test_a_png_that_is_none_is_refused_with_a_sentence(data, error, path):
-    path.write_bytes(data)
+    put(path, data)
     with pytest.raises(ValueError, match=f"^read_png: .*{error}"):
         read_png(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from strategies import put
 from test_nn import LAYERS, Coded, make, ready
 
 from tinyml import Tensor, nn, ops
@@ -130,7 +131,7 @@ def test_a_changed_byte_of_a_model_is_noticed_or_changes_nothing(tmp_path):
     save_model(model, path)
     whole, state = path.read_bytes(), model.state_dict()
     for i in range(0, len(whole), 3):
-        path.write_bytes(whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1:])
+        put(path, whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1:])
         try:
             found = load_model(path).state_dict()
         except ValueError:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import rngs
+from strategies import put, rngs
 from test_nn import LAYERS, Coded, make, ready
 from test_saving import Own
 
@@ -124,7 +124,7 @@ def test_bits_per_entry_fall_with_pruning_and_with_sharing(tmp_path):
 
 def refused(path, data, message="path must name"):
     path = path.with_name("other")
-    path.write_bytes(data)
+    put(path, data)
     for read in (load_compressed, contents):
         with pytest.raises(ValueError, match=f"^{read.__name__}: {message}"):
             read(path)
@@ -159,7 +159,7 @@ def test_only_a_module_is_written_and_read(small, value):
     with pytest.raises(TypeError, match=r"^save_compressed: model must be Module, got "):
         save_compressed(value, path)
     text = deflate(json.dumps({"list": value} if isinstance(value, list) else value).encode(), DICTIONARY)
-    path.write_bytes(sealed(varint(len(text)) + text))
+    put(path, sealed(varint(len(text)) + text))
     with pytest.raises(ValueError, match="^load_compressed: path must name the file of a Module, got"):
         load_compressed(path)
 
@@ -171,7 +171,7 @@ def test_damage_with_a_valid_checksum_gives_a_model_of_bounded_size_or_an_error(
     for _ in range(data.draw(st.integers(1, 3))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     path = path.with_name("noise")
-    path.write_bytes(sealed(bytes(body)))
+    put(path, sealed(bytes(body)))
     try:
         arrays = load_compressed(path).state_dict()
     except ValueError:
@@ -223,7 +223,7 @@ def test_a_written_file_is_long_enough_to_be_read(small, monkeypatch):
 
 def test_a_file_is_written_whole_or_not_at_all(small, tmp_path, monkeypatch):
     path = tmp_path / "model"
-    path.write_bytes(b"old")
+    put(path, b"old")
 
     def refuse(*paths):
         raise PermissionError

@@ -55,6 +55,7 @@ def test_temporal_contrast_is_the_sum_of_its_docstring_in_a_slow_loop(rng, B, K,
     assert_allclose(loss, total, rtol=1e-12, atol=1e-14 / T)    # logits of 1/T, right to a few eps
 
 
+@settings(max_examples=10)
 @given(rng=rngs, B=sizes, K=sizes)
 def test_its_gradient_is_its_slope_and_lengths_do_not_matter(rng, B, K):
     predicted, future = rng.standard_normal((2, B, K, 4))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import rngs
+from strategies import put, rngs
 
 from tinyml.selfsupervised import series
 from tinyml.ucr import load_ucr
@@ -21,7 +21,7 @@ def path(tmp_path_factory):
 
 
 def refused(path, data, *words, **options):
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    put(path, data.encode() if isinstance(data, str) else data)
     with pytest.raises(ValueError) as error:
         load_ucr(path, **options)
     message = str(error.value)
@@ -41,7 +41,7 @@ def test_a_table_comes_back_as_it_was_written(path, rng, n, length, labels, end,
     lines = ["# a comment"] * comment
     lines += [separator.join([name, *map(repr, row.tolist())]) + separator * trailing
               for name, row in zip(names, X)]
-    path.write_bytes((mark + end.join(lines) + 2 * end).encode())
+    put(path, (mark + end.join(lines) + 2 * end).encode())
     again, y, classes = load_ucr(path)
     assert_array_equal(again, X[:, None], strict=True)
     expected = names if labels == ["walk", "run"] else names.astype(float)
@@ -59,7 +59,7 @@ def test_a_ts_file_comes_back_as_it_was_written(path, rng, n, sensors, length, e
                    "@timeStamps false", "@missing false", "@equalLength true", f"@seriesLength {length}"]
     rows = [":".join([*(",".join(map(repr, sensor.tolist())) for sensor in x), name])
             for x, name in zip(X, names)]
-    path.write_bytes(end.join([*header, "@data", *rows, ""]).encode())
+    put(path, end.join([*header, "@data", *rows, ""]).encode())
     again, y, classes = load_ucr(path)
     assert_array_equal(again, X, strict=True)
     as_labels = np.array(labels, str if labels == ["walk", "run"] else float)
@@ -108,7 +108,7 @@ def test_any_text_in_the_place_of_a_value_is_a_plain_number_or_refused(path, fie
     """The reader's rule: a number has digits, one point, an exponent, and nothing else."""
     if set(field) & {separator, "\n", "\r"} or field.strip(" ").lower() in ("", "?", "nan"):
         return
-    path.write_bytes(separator.join(["1", "2", field, "3\n"]).encode(errors="replace"))
+    put(path, separator.join(["1", "2", field, "3\n"]).encode(errors="replace"))
     try:
         X, _, _ = load_ucr(path)
     except ValueError as error:

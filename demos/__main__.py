@@ -33,7 +33,7 @@ READING_ORDER = ["autograd", "digits", "speed", "speed_pieces", "growth", "bias_
                  "low_rank", "factorize", "distillation", "weight_sharing", "huffman", "arithmetic", "sparse_codes", "codings", "storage",
                  "deep_compression", "deep_compression_mnist", "report", "masking", "masked_tokens",
                  "masked_patches", "masked_edges", "augmentations", "contrastive", "simclr", "moco", "byol",
-                 "series", "ts_tcc", "downstream", "label_efficiency", "deploy"]
+                 "series", "ts_tcc", "downstream", "label_efficiency", "deploy", "carry_over"]
 
 
 def place(path):

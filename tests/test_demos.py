@@ -410,6 +410,39 @@ def test_a_whole_set_is_read_from_its_files_or_one_sentence_says_where_to_get_it
         load("digits", split="test")
 
 
+def test_the_table_of_what_carries_over_counts_seeds_and_runs_what_is_missing(on_data, tmp_path, monkeypatch):
+    for name in ("TINYML_DATA", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "clone"
+    shutil.copytree(on_data / "demos", folder / "demos")
+    shutil.copy(DEMOS / "carry_over.py", folder / "demos")
+    (folder / "demos" / "strict.py").unlink()
+    finding = {"kind": "finding", "text": "there are at most 2,000", "expected": "at most 2,000", "why": "So."}
+    kept = [("digits", seed, 1000 + seed) for seed in range(3)] + [("clothes", 0, 1500), ("clothes", 1, 2500)]
+    for data, seed, measured in kept:
+        result = {"data": data, "seed": seed, "quick": False, "question": "?", "seconds": 1, "numbers": [], "claims": [
+            {"kind": "law", "text": "one is one", "expected": "1", "measured": 1, "holds": True},
+            {"kind": "finding", "text": "a step takes no time", "expected": "at most 0", "measured": 1, "holds": False},
+            {**finding, "measured": measured, "holds": measured <= 2000}]}
+        place = tmp_path / "out" / data / str(seed)
+        place.mkdir(parents=True)
+        (place / "asks.json").write_text(json.dumps(result))
+    child = python("demos/carry_over.py", "--run", "--out", tmp_path / "out", cwd=folder)
+    assert child.returncode == 0, child.stdout + child.stderr
+    assert child.stdout.count("clothes, seed 2") == 1 and "digits, seed" not in child.stdout    # that alone was missing
+    assert child.stderr.count("TINYML_DATA") == 1    # mnist is not here
+    result = results(tmp_path / "out" / "carry_over.json")
+    row = "there are at most 2,000: at most 2,000"
+    found = {number["name"]: (number["value"], number["unit"]) for number in result["numbers"]}
+    assert found[f"asks on digits: {row}"] == ([1001, 1000, 1002], "(mean, least, most); held in 3 of 3")
+    mean = (1500 + 2500 + 3000) / 3
+    assert found[f"asks on clothes: {row}"] == ([mean, 1500, 3000], "(mean, least, most); held in 1 of 3")
+    assert found["findings"] == (1, "") and found["runs of demos"] == (6, "")    # what the clock says is no row
+    assert result["finding"] == "0 of 1 findings held on every set, with every seed"
+    assert_is_picture(tmp_path / "out" / "carry_over.png")
+
+
 # The page.
 
 class Page(HTMLParser):

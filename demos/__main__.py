@@ -1,4 +1,4 @@
-"""Run the demos, one on each processor, and build the gallery page: ``python demos --quick``.
+"""Run the demos, one on each processor, and build the gallery, a book: ``python demos --quick``.
 
 ``python demos --data clothes`` runs those that can be run on this set, and builds a page of its own.
 """
@@ -11,6 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import _warm
+from book.build import write_book
+from book.contents import pages
+from book.results import passed
 from common import (
     WHOLE,
     data_sets,
@@ -23,27 +26,19 @@ from common import (
     results_folder,
     write,
 )
-from gallery import passed, write_page
 
 FOLDER = Path(__file__).resolve().parent
-READING_ORDER = ["autograd", "digits", "speed", "speed_pieces", "growth", "bias_variance", "min_norm",
-                 "implicit_bias", "early_stopping", "double_descent", "sample_wise", "benign",
-                 "random_features", "forest", "epoch_wise", "epoch_wise_network", "pruning", "sparse",
-                 "structured", "quantization", "clipping", "quantization_aware", "observers", "integer",
-                 "low_rank", "factorize", "distillation", "weight_sharing", "huffman", "arithmetic", "sparse_codes", "codings", "storage",
-                 "deep_compression", "deep_compression_mnist", "report", "masking", "masked_tokens",
-                 "masked_patches", "masked_edges", "augmentations", "contrastive", "simclr", "moco", "byol",
-                 "series", "ts_tcc", "downstream", "label_efficiency", "deploy", "carry_over"]
+READING_ORDER = [stem for page in pages() for stem in page.demos]
 
 
 def place(path):
-    """Where a demo stands on the page: those of the list first, others by name."""
+    """Where a demo stands: those of the README's map first, others by name."""
     listed = path.stem in READING_ORDER
     return (READING_ORDER.index(path.stem) if listed else len(READING_ORDER)), path.stem
 
 
 SOURCES = {path.stem: path for path in sorted(FOLDER.glob("*.py"), key=place)
-           if path.stem not in {"common", "gallery", "panels"} and not path.stem.startswith("_")}
+           if path.stem not in {"common", "panels"} and not path.stem.startswith("_")}
 INTERRUPTED = 128 + signal.SIGINT    # the exit code that shells give
 TAIL = 12    # lines that are shown of a crash
 AT_ONCE = min(4, os.cpu_count() or 1)    # demos that run side by side; more would wait for the memory
@@ -137,7 +132,7 @@ def main():
 
     def write_pages():
         """The pages of the folders with new results; the path of the last, which is out/<data> if there is one."""
-        return [write_page(place, SOURCES.values(), None if place == arguments.out else data)
+        return [write_book(place, SOURCES.values(), None if place == arguments.out else data)
                 for place in places][-1]
 
     good = 0

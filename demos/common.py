@@ -180,6 +180,7 @@ class Demo:
         `small` is an axes of the figure that is also saved alone, as <stem>-small.png.
         """
         self.save(figure, self.stem)
+        self.save(figure, f"{self.stem}-thumb", dpi=640 / figure.get_figwidth())
         if small is not None:
             inches = figure.dpi_scale_trans.inverted()
             box = small.get_tightbbox(figure.canvas.get_renderer()).transformed(inches)

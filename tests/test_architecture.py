@@ -29,8 +29,8 @@ LESSONS = RANKS[6]
 PARTS = {"operators", "protocols", "scope", "optimizer", "schedules", "grammar"}    # tested with what they serve
 ALLOWED = {
     "tinyml": {"numpy", "tinyml"},
-    "tests": {"numpy", "tinyml", "pytest", "hypothesis", "strategies", "equations"},
-    "demos": {"numpy", "tinyml", "matplotlib", "common"},
+    "tests": {"numpy", "tinyml", "pytest", "hypothesis", "strategies", "equations", "book"},
+    "demos": {"numpy", "tinyml", "matplotlib", "common", "book"},
 }
 
 

@@ -9,18 +9,18 @@ import struct
 import subprocess
 import sys
 import time
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from page import Page, book
 
 pytest.importorskip("matplotlib")
 
 DEMOS = Path(__file__).parents[1] / "demos"
-HARNESS = ["__main__", "_warm", "common", "gallery", "panels"]
+HARNESS = ["__main__", "_warm", "common", "panels"]
 STEMS = sorted({path.stem for path in DEMOS.glob("[!_]*.py")} - set(HARNESS))
 NUMBERS = st.floats() | st.integers(-10**6, 10**6)
 
@@ -183,6 +183,7 @@ def scratch(tmp_path_factory):
     (folder / "demos").mkdir()
     for stem in HARNESS:
         shutil.copy(DEMOS / f"{stem}.py", folder / "demos")
+    shutil.copytree(DEMOS / "book", folder / "demos" / "book")
     for stem, body in SCRATCH.items():
         text = HEAD.format(question=f"What does <{stem}> do?") + body
         (folder / "demos" / f"{stem}.py").write_text(text, encoding="utf-8")
@@ -217,7 +218,7 @@ def test_a_claim_that_fails_or_is_missing_gives_exit_code_1(scratch, stem, tmp_p
     child = python(folder / "demos" / f"{stem}.py", "--out", tmp_path / "new", cwd=tmp_path)
     assert child.returncode == 1
     names = {path.name for path in (tmp_path / "new").iterdir()}
-    assert names == {f"{stem}.json", f"{stem}.png"}
+    assert names == {f"{stem}.json", f"{stem}.png", f"{stem}-thumb.png"}
 
 
 def test_the_results_of_a_demo(scratch):
@@ -245,7 +246,7 @@ def test_one_demo_alone_keeps_the_others_on_the_page(scratch, tmp_path):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     run = python("demos", "--out", "out", "good", cwd=tmp_path)
     assert run.returncode == 0 and "\n1 passed, 0 failed\n" in run.stdout
-    assert Page(tmp_path / "out" / "index.html").ids == set(SCRATCH)
+    assert shown(Page(tmp_path / "out" / "index.html")) == set(SCRATCH)
     assert python("demos", "absent", cwd=tmp_path).returncode == 2
 
 
@@ -287,11 +288,11 @@ def test_an_interrupt_ends_all_in_one_line_and_the_page_shows_what_is_there(scra
     assert run.returncode == 130
     assert errors.count("\n") == 1 and "interrupted" in errors
     assert not [pid for pid in pids if alive(pid)]
-    page = Page(out / "index.html")
-    assert not (out / "slow.json").exists() and "slow" not in page.ids
-    assert {"good", "later4"} <= page.ids    # what had not begun shows its earlier run
-    for image in page.all("img", "src"):
-        assert (out / image).is_file()
+    pages = book(out)
+    assert not (out / "slow.json").exists() and "Not run yet" in pages["slow"].text
+    assert "law" in pages["later4"].text    # what had not begun shows its earlier run
+    for page in pages.values():
+        assert all((out / image).is_file() for image in page.all("img", "src"))
     assert not list(out.glob(".*"))
 
 
@@ -313,8 +314,9 @@ def test_results_of_an_earlier_version_or_without_a_picture_are_shown(scratch, t
     (tmp_path / "out" / "good.json").write_text(json.dumps(result))
     (tmp_path / "out" / "good.png").unlink()
     assert python("demos", "--out", "out", "machine", cwd=tmp_path).returncode == 0
-    page = Page(tmp_path / "out" / "index.html")
-    assert "4 of 5" in page.text and "good.png" not in page.all("img", "src")
+    assert "4 of 5" in Page(tmp_path / "out" / "index.html").text
+    page = Page(tmp_path / "out" / "good.html")
+    assert "2 of 2" not in page.text and "good.png" not in page.all("img", "src")
 
 
 # Other data: which demos take them, where the results go, and what is said of a finding that does not hold.
@@ -343,6 +345,7 @@ def on_data(tmp_path_factory):
     (folder / "demos").mkdir()
     for stem in HARNESS:
         shutil.copy(DEMOS / f"{stem}.py", folder / "demos")
+    shutil.copytree(DEMOS / "book", folder / "demos" / "book")
     for stem, body in ON_DATA.items():
         text = HEAD.format(question=f"What does {stem} do?") + body
         (folder / "demos" / f"{stem}.py").write_text(text, encoding="utf-8")
@@ -364,15 +367,16 @@ def test_a_finding_that_does_not_hold_on_other_data_fails_no_run(on_data):
         "holds": False, "why": "Clothes <come> in larger numbers."}
     assert {path: path.read_bytes() for path in before} == before    # those of the first set stay
     assert results(on_data / "out" / "asks.json")["data"] == "digits"
-    page = Page(on_data / "out" / "clothes" / "index.html")
-    assert Path(run.stdout.splitlines()[-1]) == page.path.resolve()
-    for words in ("did not hold on clothes", "Clothes <come> in larger numbers.", "tinyml on clothes",
+    first = Page(on_data / "out" / "clothes" / "index.html")
+    assert Path(run.stdout.splitlines()[-1]) == first.path.resolve() and "tinyml on clothes" in first.text
+    page = Page(on_data / "out" / "clothes" / "asks.html")
+    for words in ("did not hold on clothes", "Clothes <come> in larger numbers.",
                   "python demos/asks.py --data clothes"):
         assert words in page.text
     for image in page.all("img", "src"):
         assert (page.path.parent / image).is_file()
-    first = Page(on_data / "out" / "index.html")
-    assert "--data" not in first.text and " on digits" not in first.text and "larger numbers" not in first.text
+    before = Page(on_data / "out" / "asks.html").text.partition("The script")[0]
+    assert "--data" not in before and " on digits" not in before and "larger numbers" not in before
 
 
 def test_a_law_that_does_not_hold_on_other_data_fails_the_run(on_data, tmp_path):
@@ -443,58 +447,32 @@ def test_the_table_of_what_carries_over_counts_seeds_and_runs_what_is_missing(on
     assert_is_picture(tmp_path / "out" / "carry_over.png")
 
 
-# The page.
+# The book of these demos; what it says of the library has tests of its own.
 
-class Page(HTMLParser):
-    """An HTML file, read strictly: every element is closed, in order; no id appears twice."""
-
-    VOID = {"meta", "img", "link", "br"}
-
-    def __init__(self, path):
-        super().__init__()
-        self.path, self.open, self.tags, self.ids, self.text = path, [], [], set(), ""
-        self.feed(path.read_text(encoding="utf-8"))
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-        name = dict(attributes).get("id")
-        assert name is None or name not in self.ids
-        self.ids |= {name} - {None}
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-    def all(self, tag, attribute):
-        return [attributes[attribute] for name, attributes in self.tags if name == tag]
+def shown(landing):
+    """The demos that have a card on the first page."""
+    return {address.removesuffix(".html") for address in landing.all("a", "href")} & set(SCRATCH)
 
 
-def test_the_page_shows_every_demo(scratch):
-    page = Page(scratch[0] / "out" / "index.html")
-    assert page.ids == set(SCRATCH)
-    for words in ("4 of 5", "1 of 2", "did not hold here", "one is <b>not</b> & never two", "does not hold", "not finite",
-                  "What does <crashing> do?", "boom <b>", "python demos/good.py --quick --seed 3"):
-        assert words in page.text
-    assert "an earlier run" not in page.text
-    assert not {"b", "i", "script", "link", "good", "crashing"} & {tag for tag, _ in page.tags}
+def test_the_book_shows_every_demo(scratch):
+    pages = book(scratch[0] / "out")
+    assert shown(pages["index"]) == set(SCRATCH)
+    assert "4 of 5" in pages["index"].text and "1 of 2" in pages["index"].text
+    for stem, words in (("good", "one is <b>not</b> & never two"), ("good", "not finite"), ("failing", "does not hold"),
+                        ("machine", "did not hold here"), ("crashing", "What does <crashing> do?"), ("crashing", "boom <b>"),
+                        ("good", "python demos/good.py --quick --seed 3"), ("syntax", "def (")):
+        assert words in pages[stem].text
+    for page in pages.values():
+        assert "an earlier run" not in page.text
+        assert not {"good", "crashing"} & {tag for tag, _ in page.tags}
 
 
-def test_the_page_needs_no_network_and_its_links_lead_somewhere(scratch):
-    path = scratch[0] / "out" / "index.html"
-    page = Page(path)
-    assert "//" not in path.read_text(encoding="utf-8") and "url(" not in page.text
-    for target in page.all("a", "href") + page.all("img", "src"):
-        assert target[1:] in page.ids if target[0] == "#" else (path.parent / target).is_file()
-    assert "../demos/good.py" in page.all("a", "href")
-    assert page.all("img", "alt") == ["One & two"] * 3
+def test_pictures_have_their_size_and_the_finding_as_their_text(scratch):
+    out = scratch[0] / "out"
+    page = Page(out / "good.html")
+    assert page.all("img", "alt") == ["One & two"]
     for name, width in zip(page.all("img", "src"), page.all("img", "width")):
-        assert struct.unpack(">I", (path.parent / name).read_bytes()[16:20]) == (int(width),)
+        assert struct.unpack(">I", (out / name).read_bytes()[16:20]) == (int(width),)
 
 
 # The laws of its parts.

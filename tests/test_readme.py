@@ -45,7 +45,7 @@ def test_every_lesson_is_on_the_map(topic):
 
 
 def test_every_demo_is_linked():
-    for stem in set(stems("demos")) - {"common", "gallery", "panels"}:
+    for stem in set(stems("demos")) - {"common", "panels"}:
         assert f"(demos/{stem}.py)" in README, f"the README does not link demos/{stem}.py"
 
 

@@ -1,0 +1,94 @@
+"""The glossary: every fixed letter and every term, with the place that defines it."""
+import html
+
+from book.library import find
+
+LETTERS = {    # letter: (what it stands for, where)
+    "x": ("input", "tinyml/__init__.py"),
+    "y": ("output or target", "tinyml/__init__.py"),
+    "g": ("gradient of the loss with respect to a result, dL/dy", "tinyml/tensor.py:primitive"),
+    "W, b": ("weight, of shape (out, in), and bias", "tinyml/nn/layers.py:Linear"),
+    "N C H W": ("axes of images: number, channels, height, width", "tinyml/ops/images.py:conv2d"),
+    "B T D": ("axes of sequences: batch, time, dimension", "tinyml/functional/attention.py:scaled_dot_product_attention"),
+    "n, p": ("number of samples and of features or parameters", "tinyml/interpolation/min_norm.py"),
+    "X, beta": ("design matrix, shape (n, p), and its coefficients", "tinyml/interpolation/min_norm.py:linear_model"),
+    "s": ("singular values", "tinyml/interpolation/min_norm.py:svd"),
+    "lr": ("learning rate, the size of a step", "tinyml/optim.py:SGD"),
+    "rng": ("a numpy.random.Generator: all randomness comes from it", "tinyml/data.py:batches"),
+    "theta": ("all parameters of a model", "tinyml/compression/pruning.py"),
+    "m": ("mask, 1 where a weight stays", "tinyml/compression/pruning.py:magnitude_mask"),
+    "Delta": ("step of a quantizer", "tinyml/compression/quantization.py:notes_codes"),
+    "S, Z": ("scale and zero point of a quantizer", "tinyml/compression/quantization.py:choose_qparams"),
+    "q": ("integer code", "tinyml/compression/quantization.py:quantize"),
+    "r": ("rank", "tinyml/compression/low_rank.py:truncated_svd"),
+    "T": ("temperature of a softmax", "tinyml/compression/distillation.py:soften"),
+    "rho": ("fraction of positions that are hidden", "tinyml/selfsupervised/masking.py:mask_input"),
+    "z": ("features, z = f(x)", "tinyml/selfsupervised/downstream.py:extract_features"),
+}
+TERMS = {
+    "autograd": ("derivatives of a program by the chain rule, from the result back to the inputs", "tinyml/tensor.py"),
+    "vjp": ("vector-Jacobian product: from the gradient of a result to that of an argument", "tinyml/tensor.py:primitive"),
+    "primitive": ("an operation that states its own derivative", "tinyml/tensor.py:primitive"),
+    "straight-through estimator": ("round forward, and pass the gradient on unchanged", "tinyml/ops/straight_through.py:round_ste"),
+    "bias and variance": ("how far the mean fit is from the truth, and how far fits differ", "tinyml/interpolation/bias_variance.py:bias_variance"),
+    "double descent": ("the test error falls, rises to a peak at the interpolation threshold, and falls again", "tinyml/interpolation/double_descent.py"),
+    "interpolation threshold": ("as many parameters as samples: the first perfect fit", "tinyml/interpolation/min_norm.py:least_squares"),
+    "minimum-norm fit": ("the shortest of all least-squares fits, X^+ y", "tinyml/interpolation/min_norm.py:min_norm"),
+    "pseudoinverse": ("X^+ = V diag(1 / s) U', over the singular values that are not zero", "tinyml/interpolation/min_norm.py:min_norm"),
+    "ridge": ("least squares with a penalty on the squared norm", "tinyml/interpolation/min_norm.py:ridge"),
+    "implicit bias": ("which of many solutions an optimizer finds", "tinyml/interpolation/implicit_bias.py"),
+    "early stopping": ("ending descent before convergence, which shrinks like ridge", "tinyml/interpolation/early_stopping.py"),
+    "leave-one-out": ("the error on each sample of a fit to all others", "tinyml/interpolation/early_stopping.py:leave_one_out"),
+    "benign overfitting": ("a perfect fit of noise that hardly harms", "tinyml/interpolation/benign.py"),
+    "effective rank": ("how many directions share the small eigenvalues", "tinyml/interpolation/benign.py:effective_ranks"),
+    "random features": ("fixed random functions of x, with a linear fit on top", "tinyml/interpolation/random_features.py"),
+    "epoch-wise double descent": ("the test error over training time falls, rises and falls again", "tinyml/interpolation/epoch_wise.py"),
+    "magnitude pruning": ("set the smallest weights to zero", "tinyml/compression/pruning.py:magnitude_mask"),
+    "structured pruning": ("remove whole units or filters", "tinyml/compression/structured.py"),
+    "sparse matrix": ("only the nonzero entries and their places are stored", "tinyml/compression/sparse.py:matmul"),
+    "quantization": ("numbers as small integers and a step", "tinyml/compression/quantization.py:quantize"),
+    "fake quantization": ("round to the grid, but keep floats, so that training sees the rounding", "tinyml/compression/quantization_aware.py"),
+    "observer": ("watches activations, and says their range", "tinyml/compression/observers.py"),
+    "clipping": ("a range smaller than the data's, which makes steps finer", "tinyml/compression/clipping.py"),
+    "low rank": ("a matrix as the product of two thin ones", "tinyml/compression/low_rank.py:truncated_svd"),
+    "distillation": ("a small network learns from a large one's outputs", "tinyml/compression/distillation.py:distillation_loss"),
+    "codebook": ("the few values that all weights of a layer share", "tinyml/compression/weight_sharing.py:kmeans"),
+    "Huffman code": ("the shortest prefix code for given symbol counts", "tinyml/compression/coding/huffman.py"),
+    "entropy": ("the fewest bits a symbol needs on average", "tinyml/compression/coding/huffman.py"),
+    "pretext task": ("a task made from the data itself, without labels", "tinyml/selfsupervised/masking.py"),
+    "masking": ("hide a part of the input, predict it from the rest", "tinyml/selfsupervised/masking.py:mask_input"),
+    "view": ("a random change of an input that keeps its meaning", "tinyml/selfsupervised/augmentations.py"),
+    "positive pair": ("two views of one input", "tinyml/selfsupervised/contrastive.py:nt_xent"),
+    "negative": ("a view of another input", "tinyml/selfsupervised/contrastive.py:nt_xent"),
+    "collapse": ("all inputs get the same features", "tinyml/selfsupervised/byol.py:spread"),
+    "momentum encoder": ("a slow average of the encoder, which makes keys or targets", "tinyml/selfsupervised/moco.py:update_momentum"),
+    "projection head": ("the small network after the features, dropped when training ends", "tinyml/selfsupervised/simclr.py"),
+    "linear probe": ("a linear classifier on frozen features", "tinyml/selfsupervised/downstream.py:linear_probe"),
+}
+
+
+def entries(book):
+    """(term, meaning, address) of every letter and term."""
+    for table in (LETTERS, TERMS):
+        for term, (meaning, place) in table.items():
+            path, _, name = place.partition(":")
+            if path in book.page_of:
+                yield term, meaning, book.address(find(path, name))
+
+
+def glossary_page(book):
+    """The page of the glossary, as the content of <main>."""
+    found = list(entries(book))
+    parts = ["<h1>Glossary</h1>", '<p class="lead">The letters mean the same in all files. Each term leads to '
+             "the function or module that defines it.</p>"]
+    for heading, table in (("Letters", LETTERS), ("Terms", TERMS)):
+        rows = [entry for entry in found if entry[0] in table]
+        items = "\n".join(f'<tr id="{slug(term)}"><th scope="row"><a href="{address}">{html.escape(term)}</a></th>'
+                          f"<td>{html.escape(meaning)}</td></tr>" for term, meaning, address in rows)
+        parts.append(f"<h2>{heading}</h2><table>{items}</table>")
+    return "\n".join(parts)
+
+
+def slug(term):
+    """A term as an anchor."""
+    return "-".join("".join(c if c.isalnum() else " " for c in term).split())

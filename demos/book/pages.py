@@ -1,0 +1,189 @@
+"""One page of the book: read, see, prove, write."""
+import html
+from functools import partial
+from string import Template
+
+from book.contents import PARTS, ROOT
+from book.equations import split
+from book.highlight import code, coloured, linker, listing, without_docstring
+from book.laws import laws
+from book.library import module
+from book.prose import inline, prose
+from book.results import command, see
+from book.tasks import LEVELS, tasks
+from book.typeset import svg
+
+TEMPLATES = ROOT / "demos" / "book" / "templates"
+
+
+def template(name):
+    """A template by its name: HTML with $places."""
+    return Template((TEMPLATES / f"{name}.html").read_text(encoding="utf-8"))
+
+
+def whole(title, main):
+    """A whole HTML file around the content of <main>."""
+    return template("page").substitute(title=html.escape(f"{title} · tinyml"), main=main)
+
+
+class Book:
+    """What pages need of one another: all pages, and the address of every name and line.
+
+    Parameters
+    ----------
+    pages : list of contents.Page
+    tags : list of equations.Tag
+    notes : dict of key to equations.Equation
+    results : dict of a demo's stem to its results
+    out : pathlib.Path, the folder of the pages
+    data : str, or None; the set that all demos of this book were run on
+    """
+
+    def __init__(self, pages, tags, notes, results, out, data=None):
+        self.pages, self.tags, self.notes = pages, list(tags), notes
+        self.results, self.out, self.data = results, out, data
+        self.page_of = {path: page for page in pages for path in page.modules}
+        self.by_name = {}
+        for path in self.page_of:
+            for name in module(path).definitions:
+                self.by_name.setdefault(name, (path, name))
+
+    def address(self, target, page=None):
+        """Where a definition (path, name) stands: "min_norm.html#min_norm.svd", or None."""
+        path, name = target
+        if path not in self.page_of:
+            return None
+        here = self.page_of[path]
+        anchor = f"#{module(path).stem}.{name}" if name else f"#{module(path).stem}"
+        return anchor if here is page else f"{here.slug}.html{anchor}"
+
+    def line(self, path, number):
+        """Where a line of a module stands."""
+        return f"{self.page_of[path].slug}.html#{module(path).stem}-L{number}"
+
+    def known(self, source, page, text):
+        """The address of a name in backticks, or None: of the module's scope, else of the library."""
+        name = text.removeprefix("tinyml.").rstrip("()")
+        if name in source.definitions:
+            return self.address((source.path, name), page)
+        for path in self.page_of:
+            if path in (f"tinyml/{name.replace('.', '/')}.py", f"tinyml/{name.replace('.', '/')}/__init__.py"):
+                return self.address((path, ""), page)
+        last = name.rpartition(".")[2]
+        stems = [path for path in self.page_of if module(path).stem == last]
+        if len(stems) == 1 and "_" in last:
+            return self.address((stems[0], ""), page)
+        return self.address(self.by_name[last], page) if last in self.by_name and len(last) > 2 else None
+
+
+def stem_page(book, page):
+    """A page of the book as HTML."""
+    faces = {"Read": read(book, page), "See": seen(book, page), "Prove": prove(page), "Write": write(page)}
+    faces = {name: content for name, content in faces.items() if content}
+    position = book.pages.index(page)
+    before = book.pages[position - 1] if position else None
+    after = book.pages[position + 1] if position + 1 < len(book.pages) else None
+    turn = [f'<a href="{p.slug}.html" rel="{rel}">{html.escape(words + p.title) if rel == "prev" else html.escape(p.title + words)}</a>'
+            for p, rel, words in ((before, "prev", "← "), (after, "next", " →")) if p]
+    main = template("stem").substitute(
+        part=f"{PARTS[page.part]}{f' · notes {page.section}' if page.section else ''}",
+        title=inline(page.title), lead=lead(book, page), central=central(book, page),
+        faces="".join(f'<li><a href="#{name.lower()}">{name}</a></li>' for name in faces),
+        sections="\n".join(f'<section aria-labelledby="{name.lower()}"><h2 id="{name.lower()}">{name}</h2>\n'
+                           f"{content}</section>" for name, content in faces.items()),
+        turn="\n".join(turn))
+    return whole(page.title.replace("`", ""), main)
+
+
+def lead(book, page):
+    """The sentence below the title: the module's first line, or the demo's question."""
+    if page.modules:
+        return inline(module(page.modules[0]).blocks[0].doc.partition("\n")[0])
+    results = [book.results[stem] for stem in page.demos if stem in book.results]
+    return html.escape(results[0]["question"]) if results else ""
+
+
+def central(book, page):
+    """The equations of the notes that the page's modules are tagged with, typeset, with their lines."""
+    shown = [f'<a href="#{module(tag.path).stem}-L{tag.line}" title="{html.escape(split(tag.key)[1])}">'
+             f"{svg(book.notes[tag.key].tex, book.notes[tag.key].plain)}</a>"
+             for tag in book.tags if tag.path in page.modules]
+    return f'<div class="central">{"".join(shown)}</div>' if shown else ""
+
+
+def read(book, page):
+    """The source: the docstring of each block on the left, its code on the right."""
+    parts = []
+    for path in page.modules:
+        source = module(path)
+        lines = tagged(coloured(source.text, linker(source, partial(book.address, page=page))))
+        known = partial(book.known, source, page)
+        for number, block in enumerate(source.blocks):
+            title = block.name or (path if block.first == 1 else "")
+            anchor = f"{source.stem}.{block.name}" if block.name else source.stem
+            first = block.name not in [b.name for b in source.blocks[:number]]    # not the setter of a property
+            named = f' id="{anchor}"' if first and (block.name or block.first == 1) else ""
+            indent = 4 if "." in block.name else 0
+            shown = code(lines, without_docstring(block), stem=source.stem, indent=indent)
+            repeats_lead = block.first == 1 and path == page.modules[0]
+            text = prose(block.doc, known, first=not repeats_lead) if block.doc else ""
+            heading = f"<h3>{html.escape(title)}</h3>" if title else ""
+            parts.append(f'<div class="block"{named}><div class="prose">{heading}{text}</div>{shown}</div>')
+    return "\n".join(parts)
+
+
+def tagged(lines):
+    """The lines of a module; the tag of an equation leads to the page of equations."""
+    mark = '<span class="c"># notes '
+    return [line.replace(mark, '<span class="c"># <a href="equations.html">notes</a> ') for line in lines]
+
+
+def seen(book, page):
+    """Every demo of the page: question, figure, claims, the command, the script itself."""
+    parts = []
+    for stem in page.demos:
+        script = ROOT / "demos" / f"{stem}.py"
+        result = book.results.get(stem)
+        parts.append(f'<article id="demo-{stem}">')
+        if result is None:
+            parts.append(f'<p>Not run yet: <code class="command">python demos/{stem}.py</code></p>')
+        else:
+            seconds = f"{result['seconds']:.1f} s" + ", quick run" * result["quick"]
+            parts += [f"<h3>{html.escape(result['question'])}</h3>", see(book.out, stem, result),
+                      f'<p><code class="command">{html.escape(command(script, result))}</code> '
+                      f'<span class="quiet">{seconds}</span></p>']
+        if script.exists():
+            text = script.read_text(encoding="utf-8")
+            shown = listing(coloured(text), 1, len(text.splitlines()))
+            parts.append(f"<details><summary>The script, demos/{stem}.py</summary>{shown}</details>")
+        parts.append("</article>")
+    return "\n".join(parts)
+
+
+def prove(page):
+    """Every property test of the page: its name as a sentence, its code folded."""
+    parts = []
+    for stem in page.tests:
+        found, lines = laws(stem)
+        parts += [f"<details><summary>{html.escape(words)}</summary>"
+                  f"{listing(lines, first, last)}</details>"
+                  for words, first, last in found]
+        if found:
+            parts.append(f'<p class="quiet">Run them: <code class="command">python -m pytest '
+                         f"tests/{stem}.py</code></p>")
+    return "\n".join(parts)
+
+
+def write(page):
+    """The exercises of the page: task, level, minutes, command; hints folded, no solution."""
+    parts = []
+    for exercise in tasks(page.modules):
+        hints = "".join(f"<details><summary>Hint {number}</summary><p>{html.escape(hint)}</p></details>"
+                        for number, hint in enumerate(exercise.hints, 1))
+        also = "".join(f"<li>{html.escape(words)}</li>" for words in exercise.also)
+        parts.append(f'<article><h3>{exercise.name}</h3><p>{html.escape(exercise.task)}. '
+                     f'<span class="quiet">{LEVELS[exercise.level].capitalize()}, some '
+                     f"{exercise.minutes} minutes.</span></p>"
+                     f'<p><code class="command">python -m tinyml.exercises start {exercise.name}</code></p>'
+                     + (f"<ul>{also}</ul>" if also else "") + hints + "</article>")
+    return "\n".join(parts)

@@ -1,0 +1,20 @@
+"""The search box's index: names, equations and terms, as a script that every page loads."""
+import json
+
+from book.contents import PARTS
+from book.equations import split
+from book.library import module
+
+
+def search_index(book, terms):
+    """The entries of the search box, as a script: [name, what it is, address]."""
+    entries = [[page.title.replace("`", ""), f"page, {PARTS[page.part]}", f"{page.slug}.html"] for page in book.pages]
+    for path in book.page_of:
+        for name, block in module(path).definitions.items():
+            if not name.rpartition(".")[2].startswith("_"):
+                about = block.doc.partition("\n")[0]
+                entries.append([name, f"{path}: {about}", book.address((path, name))])
+    entries += [[split(tag.key)[1], f"equation {split(tag.key)[0]}: {book.notes[tag.key].plain}",
+                 book.line(tag.path, tag.line)] for tag in book.tags]
+    entries += [[name, about, address] for name, about, address in terms]
+    return "const BOOK = " + json.dumps(entries, ensure_ascii=False) + ";\n"

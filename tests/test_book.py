@@ -1,0 +1,220 @@
+"""The book is a function of the source and the demos' results; every link leads somewhere, everybody can read it."""
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+pytest.importorskip("matplotlib")
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "demos"))
+
+from book import equations, glossary, highlight, papers, prose, tasks, typeset  # noqa: E402
+from book.build import write_book  # noqa: E402
+from book.contents import PARTS, pages  # noqa: E402
+from book.library import module  # noqa: E402
+from page import book  # noqa: E402
+
+RESULT = {"question": "What is <asked>?", "finding": "What was & is found", "quick": True, "seed": 3, "seconds": 1.5,
+          "data": None, "numbers": [{"name": "a <number>", "value": None, "unit": "%"}],
+          "claims": [{"kind": "law", "text": "1 < 2", "expected": "below 2", "measured": 1, "holds": True},
+                     {"kind": "finding", "text": "2 & 3", "expected": "at least 3", "measured": 2, "holds": False,
+                      "why": "Because <so>."}]}
+SOURCES = [path for path in sorted((ROOT / "demos").glob("[!_]*.py")) if path.stem not in ("common", "panels")]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """A folder with a book of the whole library, and results of two demos."""
+    folder = tmp_path_factory.mktemp("book")
+    for stem in ("min_norm", "pruning"):
+        (folder / f"{stem}.json").write_text(json.dumps(RESULT))
+        for name in (stem, f"{stem}-thumb"):
+            (folder / f"{name}.png").write_bytes((ROOT / "demos" / "pictures" / "pruning.png").read_bytes())
+    write_book(folder, SOURCES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def read(out):
+    return book(out)
+
+
+def test_every_link_leads_to_a_page_or_to_a_place_on_it(read):
+    for name, page in read.items():
+        for target in page.all("a", "href"):
+            file, _, anchor = target.partition("#")
+            file = file.removesuffix(".html") or name
+            if not file.endswith(".png"):
+                assert file in read and (not anchor or unquote(anchor) in read[file].ids), (name, target)
+
+
+def test_every_file_that_a_page_needs_is_beside_it_and_nothing_comes_from_elsewhere(out, read):
+    for page in read.values():
+        needed = page.all("img", "src") + page.all("script", "src") + page.all("link", "href")
+        assert all((out / file).is_file() for file in needed)
+        assert not [target for target in needed + page.all("a", "href") if ":" in target or target.startswith("/")]
+    assert "url(" not in (out / "book.css").read_text() and "http" not in (out / "search.js").read_text()
+
+
+def test_the_same_source_and_results_give_the_same_book(out, tmp_path):
+    for stem in ("min_norm", "pruning"):
+        for suffix in (".json", ".png", "-thumb.png"):
+            (tmp_path / f"{stem}{suffix}").write_bytes((out / f"{stem}{suffix}").read_bytes())
+    write_book(tmp_path, SOURCES)
+    for file in out.iterdir():
+        assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_every_function_that_the_map_leads_to_stands_on_its_page(read):
+    for page in pages():
+        for path in page.modules:
+            for name in module(path).definitions:
+                assert f"{module(path).stem}.{name}" in read[page.slug].ids
+            for number, line in enumerate(module(path).lines, 1):
+                if " # notes " in line:
+                    assert f"{module(path).stem}-L{number}" in read[page.slug].ids
+
+
+def test_each_equation_is_two_clicks_from_the_first_page(read):
+    assert "equations.html" in read["index"].all("a", "href")
+    lines = {target for target in read["equations"].all("a", "href") if re.search(r"-L\d+$", target)}
+    assert len(lines) == len(set(equations.tags())) == len(equations.NOTES)
+
+
+@pytest.mark.parametrize("key", equations.NOTES)
+def test_every_equation_has_its_plain_form_and_its_tex(key):
+    equation = equations.NOTES[key]
+    drawn = typeset.svg(equation.tex, equation.plain)
+    assert equation.plain and equation.tex and 'role="img"' in drawn and 'd="M' in drawn
+
+
+def test_the_code_of_the_book_is_the_code_of_the_library():
+    for path in ("tinyml/interpolation/min_norm.py", "tinyml/tensor.py", "tinyml/selfsupervised/contrastive.py"):
+        text = module(path).text
+        plain = Text("\n".join(highlight.coloured(text, highlight.linker(module(path), lambda target: "x.html")))).text
+        assert plain.splitlines() == text.splitlines()
+
+
+class Text(HTMLParser):
+    """What is left of HTML without its tags."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_no_word_of_a_docstring_is_lost():
+    for page in pages():
+        for path in page.modules:
+            for block in module(path).blocks:
+                words = set(re.findall(r"\w+", Text(prose.prose(block.doc).replace("<", " <")).text)) if block.doc else set()
+                headings = {"Examples"}
+                assert set(re.findall(r"\w+", block.doc)) <= words | headings, (path, block.name)
+
+
+def test_exercises_are_shown_without_their_solutions_and_mistakes(out, read):
+    for page in pages():
+        for exercise in tasks.tasks(page.modules):
+            assert f"tinyml.exercises start {exercise.name}" in read[page.slug].text
+            html = (out / f"{page.slug}.html").read_text(encoding="utf-8").partition('id="write"')[2]
+            assert not any(mistake.why in html for mistake in exercise.mistakes)
+
+
+def test_every_page_has_one_heading_and_the_others_in_order(read):
+    for name, page in read.items():
+        levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+        assert levels[0] == 1 and levels.count(1) == 1, name
+        assert all(b <= a + 1 for a, b in zip(levels, levels[1:])), name
+
+
+def test_everybody_can_read_it(read):
+    for page in read.values():
+        for tag, attributes in page.tags:
+            assert tag != "img" or "alt" in attributes
+            assert tag != "svg" or attributes.get("aria-label")
+            assert tag != "nav" or attributes.get("aria-label")
+        assert page.all("html", "lang") == ["en"] and page.all("main", "id") == ["main"]
+
+
+def colours(theme):
+    return dict(re.findall(r"--([a-z]+): (#[0-9a-f]{3,6});", theme))
+
+
+def brightness(colour):
+    """Relative luminance (WCAG 2.2)."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * c for c in colour[1:])
+    parts = [int(digits[i:i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_letters_stand_out_from_the_paper(dark):
+    css = (ROOT / "demos" / "book" / "templates" / "book.css").read_text()
+    light, night = css.split("@media (prefers-color-scheme: dark)", 1)
+    theme = colours(light) | (colours(night.split("* {")[0]) if dark else {})
+    for ink in ("ink", "quiet", "link", "good", "bad", "key", "string", "number", "comment", "built"):
+        for paper in ("paper", "card", "code", "mark"):
+            if ink in ("good", "bad") and paper == "mark":
+                continue
+            a, b = sorted([brightness(theme[ink]), brightness(theme[paper])])
+            assert (b + 0.05) / (a + 0.05) >= 4.5, (ink, paper)
+
+
+def test_the_pages_are_light(out):
+    assert (out / "index.html").stat().st_size < 300_000
+    for path in out.glob("*.html"):
+        assert path.stat().st_size < 400_000, path.name
+
+
+def test_results_are_text_not_tags(read):
+    page = read["min_norm"]
+    for words in ("What is <asked>?", "a <number>", "not finite", "1 < 2", "Because <so>.", "did not hold here"):
+        assert words in page.text
+    assert page.all("img", "alt") == ["What was & is found"]
+
+
+def test_the_search_knows_names_equations_and_terms(out):
+    script = (out / "index.js").read_text(encoding="utf-8")
+    entries = json.loads(script.removeprefix("const BOOK = ").rstrip(";\n"))
+    names = {name for name, _, _ in entries}
+    assert {"min_norm", "Adam", "minimum norm", "collapse", "linear probe"} <= names
+    for _, _, address in entries:
+        file, _, anchor = address.partition("#")
+        assert (out / file).is_file()
+
+
+def test_every_paper_that_a_module_cites_is_explained_once():
+    cited = {key for page in pages() for path in page.modules
+             for key, _ in papers.citations(module(path).blocks[0].doc)}
+    assert cited <= set(papers.CLAIMS), cited - set(papers.CLAIMS)
+    assert set(papers.CLAIMS) <= cited, set(papers.CLAIMS) - cited
+
+
+def test_every_letter_and_term_has_a_place():
+    known = {path for page in pages() for path in page.modules}
+    for term, (_, place) in (glossary.LETTERS | glossary.TERMS).items():
+        path, _, name = place.partition(":")
+        assert path in known and (not name or name in module(path).definitions), term
+
+
+def test_every_page_belongs_to_a_part_and_no_two_share_a_name():
+    found = pages([path.stem for path in SOURCES])
+    assert {page.part for page in found} <= set(PARTS)
+    assert len({page.slug for page in found}) == len(found)
+    assert {path.stem for path in SOURCES} == {stem for page in found for stem in page.demos}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "demos" / "book").glob("*.py")), ids=lambda path: path.stem)
+def test_each_file_of_the_book_is_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 200

@@ -1,13 +1,13 @@
-"""Factorize: a whole network in thin layers, each cut as far as it can bear.
+"""Factorize: a whole network in thin layers, each at a rank of its own.
 
 Problem: `low_rank` cuts one layer. Which layers of a network are worth it, and at which ranks?
 
-Idea: give every layer the same budget, a share of its multiplications, or the same loss, a share
-of its energy. A layer stays whole where two factors would cost as much, and so does the last one,
-whose C classes need C - 1 directions.
+Idea: let every layer keep the same share of its multiplications, or the same share of its energy,
+the sum of its squared singular values. A layer stays whole if two factors would cost as much. So
+does the last one: C classes need C - 1 directions, which is nearly full rank.
 
 What counts is the error of the outputs of a layer, not of its weights. So run the network on some
-inputs, and cut each Linear for what reaches it: with X'X / N of its own inputs X (N, n).
+inputs, and cut each Linear with X'X / N of the inputs X (N, n) that reach it.
 
 Sources: MATH5836 week 10, section 10.2.3; Denton, Zaremba, Bruna, LeCun and Fergus 2014,
 Exploiting linear structure within convolutional networks for efficient evaluation.
@@ -38,14 +38,12 @@ from tinyml.train import accuracy, predict
 
 @checked
 def factorize(model, *, share=None, energy=None, X=None):
-    """A copy of a model in which each Linear and convolution but the last is two, if that is less.
+    """A copy of a model with two layers in place of each Linear and convolution but the last.
 
-    Give exactly one of share and energy: ranks are those of `rank_for_budget` or
-    `rank_for_energy`. With X, errors of Linear layers are weighted by their inputs, and energies
-    are those of their outputs; a Linear at several places then becomes separate ones.
-
-    Weights that cannot be cut stay, with a warning that names them; `ranks` says what becomes of
-    every weight.
+    A layer stays if two would not be cheaper. Give either share or energy: ranks are those of
+    `rank_for_budget` or `rank_for_energy`. With X, errors and energies of a Linear are those of
+    its outputs for these inputs; a Linear at several places then becomes separate ones. A warning
+    names the weights that cannot be cut, and `ranks` says what becomes of every weight.
 
     Parameters
     ----------
@@ -56,7 +54,7 @@ def factorize(model, *, share=None, energy=None, X=None):
 
     Returns
     -------
-    Module of the class of model, of plain layers, to be trained or saved like any other
+    Module of the class of model
     """
     model, plan = _plan("factorize", model, share, energy, X)
     left = {path: cut.why for path, cut in plan.items() if cut.why not in (None, TOO_SMALL)}
@@ -94,7 +92,7 @@ TOO_SMALL = "no cheaper as two layers"
 
 
 class Cut(NamedTuple):
-    """What becomes of a weight: its layer is cut at a rank, or it stays, and `why` says why."""
+    """What becomes of a weight: its layer is cut at a rank, or stays for the reason `why`."""
 
     layer: Module = None
     rank: int = None
@@ -159,8 +157,8 @@ def _two_layers(cut):
 def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
     """The smallest of some shares with which `factorize` still reaches an accuracy.
 
-    Choose it on samples that are neither trained on nor tested on: what was chosen on a set looks
-    better on it than on any other.
+    Choose it on held-out samples: on the samples that it was chosen on, a model looks better than
+    on any others.
 
     Parameters
     ----------
@@ -173,7 +171,7 @@ def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
 
     Returns
     -------
-    float, one of the shares, or 1.0, the whole model, if none of them is enough
+    float, one of the shares, or 1.0, the whole model, if all of them are too small
     """
     for share in sorted(shares):
         if accuracy(factorize(model, share=share, X=inputs), X, y) >= at_least:
@@ -192,9 +190,8 @@ def input_covariances(model, X):
 
     Returns
     -------
-    dict of place to ndarray of float64, shape (in_features, in_features): the place is the
-        position of a layer of a Sequential, an int, and the path of one further inside; layers
-        that are not called are left out
+    dict of place to ndarray of float64, shape (in_features, in_features), of each Linear that was
+        called; a place is a position in a Sequential, an int, or a path such as "0.1"
     """
     model = untied(model)
     places = {layer: place for place, layer in model.named_modules() if isinstance(layer, Linear)}

@@ -11,10 +11,10 @@ No matrix of rank r is nearer: ||W - U V'||_F^2 = s_{r+1}^2 + s_{r+2}^2 + ... (E
 1936). The layer becomes two, first V', then U, and costs r (m + n) multiplications, which is less
 if r < m n / (m + n).
 
-To minimise the error of the outputs for inputs X (N, n) instead, take the SVD of W R with
-R R' = X'X / N, and project W on its first r left singular vectors: W ~ U_r U_r' W.
+What counts may be the error of the outputs, W x, for inputs X (N, n). To minimise it, take the SVD
+of W R with R R' = X'X / N, and project W on its first r left singular vectors: W ~ U_r U_r' W.
 
-A convolution with filters W (O, C, kh, kw) is a matrix in two ways:
+The filters W (O, C, kh, kw) of a convolution become a matrix in one of two ways:
 
     rows C kh, columns O kw    first kh x 1 filters, C -> r channels; then 1 x kw filters, r -> O
     rows O, columns C kh kw    first kh x kw filters, C -> r channels; then 1 x 1 filters, r -> O
@@ -37,18 +37,15 @@ from tinyml.nn import Conv1d, Parameter, Sequential
 
 @checked
 def truncated_svd(weight, rank, *, covariance=None):
-    """Factors U and V: U V' is the rank-r matrix nearest to W, scaled so that U'U = V'V.
+    """The factors U and V of the rank-r matrix U V' nearest to W, scaled so that U'U = V'V.
 
         minimise ||W - U V'||_F,      or  ||(W - U V') R||_F  with R R' = covariance
-
-    With a covariance, U V' = U_r U_r' W with U_r the first r left singular vectors of W R.
 
     Parameters
     ----------
     weight : array_like, shape (m, n), W
     rank : int in 1..min(m, n), r
-    covariance : array_like of float64, shape (n, n), or None; X'X / N of inputs X (N, n), with no
-        eigenvalue below 0
+    covariance : array_like of float64, shape (n, n), or None; X'X / N of inputs X (N, n)
 
     Returns
     -------
@@ -68,20 +65,20 @@ def truncated_svd(weight, rank, *, covariance=None):
 
 
 def _weighted_svd(W, rank, covariance):
-    """U and V of least ||(W - U V') R||_F with R R' = covariance."""
+    """U and V with U V' = U_r U_r' W, for the first r left singular vectors U_r of W R."""
     left, _, _ = np.linalg.svd(W @ covariance_root(covariance), full_matrices=False)
     U = left[:, :rank]
     V = W.T @ U                                            # so U V' = U U' W
     P, s, Qh = np.linalg.svd(V, full_matrices=False)       # V = P diag(s) Qh
-    root = np.sqrt(s)                                      # half of s to each side
+    root = np.sqrt(s)                                      # each factor gets a root of s
     return ((U @ Qh.T) * root).astype(W.dtype), (P * root).astype(W.dtype)
 
 
 def covariance_root(covariance):
     """R with R R' = covariance.
 
-    Eigenvalues below 1e-12 times the largest are raised to that value. So in directions where the
-    inputs are 0, the plain error ||W - U V'||_F decides.
+    Eigenvalues below 1e-12 of the largest are raised to that. So in directions in which no input
+    varies, the error of the weights decides, ||W - U V'||_F.
     """
     eigenvalues, Q = np.linalg.eigh(covariance)
     largest = eigenvalues.max(initial=0)
@@ -96,7 +93,7 @@ def covariance_root(covariance):
 
 @checked
 def break_even(m, n):
-    """The rank below which two thin factors take fewer multiplications than one matrix (m, n).
+    """The rank below which two factors take fewer multiplications than one matrix (m, n).
 
         r (m + n) < m n  <=>  r < m n / (m + n)
 
@@ -108,13 +105,12 @@ def break_even(m, n):
     -------
     float
     """
-    # the r with r (m + n) = m n
     return m * n / (m + n)    # notes 10.2.3, cost
 
 
 @checked
 def rank_for_energy(s, *, energy):
-    """The least rank whose singular values hold a share of the energy, the sum of all squares.
+    """The smallest rank that holds a share of the energy, the sum of squared singular values.
 
         s_1^2 + ... + s_r^2 >= energy (s_1^2 + ... + s_k^2)
 
@@ -174,14 +170,12 @@ def factorize_linear(layer, rank, *, covariance=None):
 
 @checked
 def factorize_conv(layer, rank, *, method="separable"):
-    """Two Conv2d layers in place of one; the product of their filters has the least squared error.
+    """Two Conv2d layers in place of one, with the smallest squared error of the filters.
 
         "separable"    kh x 1, C -> r, then 1 x kw, r -> O:    W[o,c,i,j] ~ sum_q H[o,q,j] V[q,c,i]
         "channel"      kh x kw, C -> r, then 1 x 1, r -> O:    W[o,c,i,j] ~ sum_q U[o,q] V[q,c,i,j]
 
-    The sums run over the r channels q between the layers (Tai et al. 2016, equation 4; Denton et
-    al. 2014). "separable": the first layer has the vertical stride and padding, the second the
-    horizontal. "channel": the first layer has all of both. The bias is in the second layer.
+    q counts the r channels between the layers (Tai et al. 2016, equation 4; Denton et al. 2014).
 
     Parameters
     ----------
@@ -219,9 +213,7 @@ def factorize_conv1d(layer, rank):
 
         W[o,c,i] ~ sum_q U[o,q] V[q,c,i]
 
-    The first layer has the stride and the padding, the second the bias. "separable" and "channel"
-    of `factorize_conv` would give the same two layers here, because there is only one spatial
-    axis.
+    With one spatial axis, both methods of `factorize_conv` give these two layers.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ import numpy as np
 from common import BLACK, BLUE, GREEN, start
 from panels import bars
 
-from tinyml.compression.integer import IntegerModel
+from tinyml.compression.integer_model import IntegerModel
 from tinyml.compression.observers import (
     MinMaxObserver,
     MovingAverageObserver,

@@ -27,7 +27,7 @@ from tinyml.compression.deep_compression import (
 )
 from tinyml.compression.distillation import distill
 from tinyml.compression.factorize import factorize
-from tinyml.compression.integer import IntegerModel
+from tinyml.compression.integer_model import IntegerModel
 from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.quantization_aware import convert, prepare
 from tinyml.compression.report import compare, file_bytes, macs

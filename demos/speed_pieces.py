@@ -21,7 +21,7 @@ from common import BLUE, GREEN, ORANGE, PURPLE, start
 
 from tinyml import nn
 from tinyml.compression.factorize import factorize
-from tinyml.compression.integer import IntegerModel
+from tinyml.compression.integer_model import IntegerModel
 from tinyml.compression.pruning import prune
 from tinyml.compression.sparse import SparseLinear
 from tinyml.train import predict

@@ -15,7 +15,7 @@ from tinyml.compression.clipping import ScaledCodes, quantize_repaired
 from tinyml.compression.coding.storage import load_compressed, save_compressed
 from tinyml.compression.deep_compression import deep_compress
 from tinyml.compression.factorize import factorize, ranks
-from tinyml.compression.integer import IntegerModel
+from tinyml.compression.integer_model import IntegerModel
 from tinyml.compression.pruning import hold, prune, sparsity
 from tinyml.compression.quantization import DequantizedWeight, quantize_weights
 from tinyml.compression.quantization_aware import (

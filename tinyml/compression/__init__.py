@@ -4,14 +4,16 @@
     sparse              store and multiply only what is not zero
     structured          remove whole units, so that arrays shrink
     quantization        real numbers as small integers, after training
-    clipping            few bits: cut outliers off, put mean and norm back
-    quantization_aware  and during training, straight through the rounding
+    clipping            few bits: cut outliers off, restore mean and norm
+    quantization_aware  train with the rounding: straight-through gradients
     observers           ranges for numbers that come in batches
-    integer             inference without a float
-    low_rank            two thin layers in place of a wide one
-    factorize           and so in a whole network
+    integer             layers that compute with integers only
+      fixed_point       and multiply by a real number with integers
+      integer_model     a whole network of such layers
+    low_rank            two thin layers in place of one
+    factorize           the same for a whole network
     distillation        a student learns from a teacher's soft targets
-    weight_sharing      a few values for all weights, trained on
+    weight_sharing      a few values for all weights of a layer, trained further
     coding/             entropy coding and a file for a whole model; the notes do not need it
     deep_compression    prune, share, code: a hundredth of the bytes
     report              what it is worth: numbers, bytes, work, time, accuracy

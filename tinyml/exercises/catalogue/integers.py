@@ -1,16 +1,16 @@
 """Integers alone, and few bits (10.2.2): fixed-point products, clipping, a mean put back."""
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake
 
-INTEGER, CLIPPING = "tinyml.compression.integer", "tinyml.compression.clipping"
+FIXED, CLIPPING = "tinyml.compression.fixed_point", "tinyml.compression.clipping"
 
 CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
     Exercise(
-        name="quantize_multiplier", target=f"{INTEGER}:quantize_multiplier", level=3, minutes=20,
+        name="quantize_multiplier", target=f"{FIXED}:quantize_multiplier", level=3, minutes=20,
         after=("quantize",),
         task="Write a multiplier in (0, 1] as 2^-n M0 with M0 an integer of 31 bits",
-        tests=("test_integer.py::test_a_multiplier_has_31_bits",
-               "test_integer.py::test_multipliers_of_an_array_are_those_of_its_entries",
-               "test_integer.py::test_multiplying_is_within_one_of_the_real_product"),
+        tests=("test_fixed_point.py::test_a_multiplier_has_31_bits",
+               "test_fixed_point.py::test_multipliers_of_an_array_are_those_of_its_entries",
+               "test_fixed_point.py::test_multiplying_is_within_one_of_the_real_product"),
         hints=("np.frexp splits a number into a fraction in [0.5, 1) and a power of 2.",
                "M0 = round(2^31 fraction), n = -exponent. Two corners: a fraction that rounds up to 2^31 "
                "does not fit, so take 2^31 - 1; and M = 1 has exponent 1, so take the largest float below 1 instead.",
@@ -29,12 +29,12 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
             Mistake("np.round(fraction * 2.0 ** 31)", "np.floor(fraction * 2.0 ** 31)",
                     "M0 is rounded to the nearest integer, not rounded down."))),
     Exercise(
-        name="rounding_doubling_high_mul", target=f"{INTEGER}:rounding_doubling_high_mul", level=2, minutes=15,
+        name="rounding_doubling_high_mul", target=f"{FIXED}:rounding_doubling_high_mul", level=2, minutes=15,
         after=("quantize_multiplier",),
         task="Multiply two 31-bit fractions held as int32, rounded, without a float",
-        tests=("test_integer.py::test_the_high_half_of_a_doubled_product_is_the_rounded_fraction",
-               "test_integer.py::test_large_products_next_to_a_half_are_rounded_as_whole_numbers_are",
-               "test_integer.py::test_multiplying_is_within_one_of_the_real_product"),
+        tests=("test_fixed_point.py::test_the_high_half_of_a_doubled_product_is_the_rounded_fraction",
+               "test_fixed_point.py::test_large_products_next_to_a_half_are_rounded_as_whole_numbers_are",
+               "test_fixed_point.py::test_multiplying_is_within_one_of_the_real_product"),
         hints=("A product of two int32 needs int64. To round a right shift, first add half of what it divides by.",
                "(a b + 2^30) >> 31 in int64, at most 2^31 - 1, as int32.",
                "product = a.astype(np.int64) * b; rounded = (product + ...) >> 31; return np.minimum(rounded, "
@@ -54,11 +54,11 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
             Mistake(">> 31", ">> 32", "The product is doubled: the upper half of 2 a b is a b / 2^31."),
             Mistake("2 ** 30", "2 ** 31", "Half of what the shift divides by, 2^31, is 2^30."))),
     Exercise(
-        name="requantize", target=f"{INTEGER}:requantize", level=2, minutes=15,
+        name="requantize", target=f"{FIXED}:requantize", level=2, minutes=15,
         after=("rounding_doubling_high_mul",),
         task="Turn int32 sums into codes of the output: times M, plus Z, clipped, in a small dtype",
-        tests=("test_integer.py::test_codes_of_an_output_are_bit_for_bit_those_of_whole_numbers",
-               "test_integer.py::test_multiplying_is_within_one_of_the_real_product",
+        tests=("test_fixed_point.py::test_codes_of_an_output_are_bit_for_bit_those_of_whole_numbers",
+               "test_fixed_point.py::test_multiplying_is_within_one_of_the_real_product",
                "test_integer.py::test_a_linear_layer_is_bit_for_bit_that_of_whole_numbers"),
         hints=("Both roundings have functions of their own here: the product with M0, then the shift by n.",
                "rounding_right_shift(rounding_doubling_high_mul(acc, M0), n), plus zero_point in int64, where "

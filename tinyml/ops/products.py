@@ -52,13 +52,13 @@ def linear(x, weight, bias=None):
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError("linear: x must have shape (..., in_features) and weight (out_features, "
                          f"in_features), got {x.shape} and {weight.shape}")
-    y = x @ weight.T
+    rows = _rows(x)    # one product of two matrices: NumPy would take one for each x[i]
+    y = rows @ weight.T
     if bias is not None:
         if bias.shape != weight.shape[:1]:
             raise ValueError(f"linear: bias must have shape (out_features,) = {weight.shape[:1]}, "
                              f"got {bias.shape}")
         y += bias
-    rows = _rows(x)
 
     def d_x(g):
         return g @ weight
@@ -68,7 +68,7 @@ def linear(x, weight, bias=None):
 
     def d_bias(g):
         return _rows(g).sum(axis=0, dtype=wide(g.dtype))
-    return y, (d_x, d_weight, d_bias)
+    return y.reshape(*x.shape[:-1], len(weight)), (d_x, d_weight, d_bias)
 
 
 def _rows(a):

@@ -75,8 +75,9 @@ demo.record("views nearest to an image of the same digit", same_digit)
 used = STRENGTHS.tolist().index(1)
 demo.claim("most views are nearest to another image than their original (fraction)",
            1 - itself[used], above=0.5)
-demo.claim("but to one of the same digit (fraction)", same_digit[used], at_least=0.65)
-demo.claim("stronger is not always better: in the end the digit is lost too (fall)",
+demo.claim("most views are nearest to an image of the same digit (fraction)",
+           same_digit[used], at_least=0.65)
+demo.claim("the strongest views lose the digit too (fall of that fraction)",
            same_digit[used] - same_digit[-1], at_least=0.1)
 
 # %% Experiment: the same rotation in one step, in two, ...; each step interpolates anew

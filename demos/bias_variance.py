@@ -117,7 +117,7 @@ steps = np.diff(np.log(excess[:at_n + 1]))
 demo.record("p of the first minimum", SIZES[best])
 demo.claim("the error falls at every step to the first minimum (largest step of its log)",
            steps[:best].max(), below=0)
-demo.claim("and rises at every step from there to p = n (smallest step of its log)",
+demo.claim("the error rises at every step from there to p = n (smallest step of its log)",
            steps[best:].min(), above=0)
 
 # %% Variance explodes at p = n, and falls again

@@ -94,23 +94,27 @@ healthy = [name for name in final if name in ("BYOL", "target not slow")]
 collapsed = [name for name in final if name not in healthy]
 largest = max(final[name].max() for name in collapsed)
 for name in healthy:
-    demo.claim(f"{name}: the spread stays near 1/sqrt(D) (least ratio)", final[name].min(), at_least=0.6)
+    demo.claim(f"{name}: the spread stays near 1/sqrt(D) (least ratio)",
+               final[name].min(), at_least=0.6)
 for name in collapsed:
-    demo.claim(f"{name}: the spread falls far below that (largest ratio)", final[name].max(), at_most=0.35)
+    demo.claim(f"{name}: the spread falls far below that (largest ratio)",
+               final[name].max(), at_most=0.35)
 
 # %% The loss does not show it: what has collapsed has the lowest loss
 last = curves.last(curves.losses)
 for name, values in last.items():
     demo.record(f"{name}: loss after the last epoch", values, "per split")
 highest = max(last[name].max() for name in collapsed)
-demo.claim("the loss of what has collapsed is lower than BYOL's (largest ratio)", highest / last["BYOL"].min(),
+demo.claim("the loss of what has collapsed is lower than BYOL's (largest ratio)",
+           highest / last["BYOL"].min(),
            below=0.5)
 
 # %% Ten labels show it
 for name, values in curves.accuracies.items():
     demo.record(f"{name}: accuracy with ten labels", values, "per split")
 lead = np.mean(curves.accuracies["BYOL"]) - np.mean(curves.accuracies["no stop-gradient"])
-demo.claim("BYOL gives a better encoder than training without stop-gradient (mean lead)", lead, at_least=0.03)
+demo.claim("BYOL gives a better encoder than training without stop-gradient (mean lead)",
+           lead, at_least=0.03)
 
 # %% Figure
 DASHES = dict(zip(VARIANTS, ["-", ":", "--", ":", "-."]))

@@ -115,8 +115,8 @@ for name in REPAIRS:
     demo.record(f"{name}: accuracy, 2 to 4 bits", hit[name])
 ratio = {name: error[name] / error["none"] for name in REPAIRS}
 demo.claim("clipping lowers the error of 2-bit weights (ratio)", ratio["clipped"][0], below=1)
-demo.claim("and of 3-bit weights (ratio)", ratio["clipped"][1], below=1)
-demo.claim("mean and norm restored lower it too (ratio, 2 bits)",
+demo.claim("clipping lowers the error of 3-bit weights (ratio)", ratio["clipped"][1], below=1)
+demo.claim("mean and norm restored lower the error of 2-bit weights (ratio)",
            ratio["mean and norm restored"][0], below=1)
 
 # %% But accuracy is another question

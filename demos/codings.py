@@ -55,7 +55,7 @@ for name, array in arrays.items():
 
 # %% Noise does not shrink: only the exponents of the weights are regular.
 demo.claim("weights hardly shrink (fraction of 32 bits)", bits["weights"] / 32, above=0.8)
-demo.claim("those rounded to 16 bits take no more than these (bits)",
+demo.claim("weights rounded to 16 bits take no more than these (bits)",
            bits["weights rounded to float16"],
            at_most=16.1)
 
@@ -66,9 +66,9 @@ demo.claim("pruning by mask * weight leaves -0.0, whose sign costs bits (more pe
 # %% Shared weights may be stored as float32: the codes and the codebook are found again.
 extra = (bits["pruned codes as float32"] - bits["pruned codes"]) * weight.size / 8
 demo.record("float32 instead of codes", extra, "bytes more")
-demo.claim("they take no more than their codes and a codebook (bytes more)", extra,
+demo.claim("shared float32 weights take no more than codes and a codebook (bytes more)", extra,
            at_most=4 * K + 2)
-demo.claim("pruned codes take less than a 32th of weights (ratio)",
+demo.claim("pruned codes take less than 1/32 of the bits of weights (ratio)",
            bits["weights"] / bits["pruned codes"],
            above=32)
 

@@ -1,7 +1,7 @@
 """Where do pairs of points go if two views attract each other and all others repel?
 
-MATH5836 week 10, section 10.3.2, equation 10.1; Chen et al. 2020; Wang and Isola 2020. Nothing is encoded here:
-the embeddings themselves are moved, or left where they are, so that only the loss acts.
+MATH5836 week 10, section 10.3.2, equation 10.1; Chen et al. 2020; Wang and Isola 2020. There is no encoder:
+the loss acts on the embeddings themselves.
 
 You will see pairs of points in the plane that follow the gradient of NT-Xent, from random places; the loss of
 random embeddings, which is near chance, ln(2B - 1), for batches of all sizes; and the share of the gradient that
@@ -60,14 +60,17 @@ loss, apart, uniform = quality[-1]
 demo.record("loss, alignment, uniformity at the start", quality[0])
 demo.record("loss, alignment, uniformity at the end", quality[-1])
 demo.record("the same of a regular polygon of pairs", [best, 0.0, best_uniformity])
-demo.claim("the pairs reach the loss of the regular polygon (relative difference)", abs(loss / best - 1), at_most=1e-3)
-demo.claim("the two views of each thing meet (alignment)", apart, at_most=1e-3)
-demo.claim("and the things are spread as evenly as possible (uniformity, beyond the polygon's)",
+demo.claim("the pairs reach the loss of the regular polygon (relative difference)",
+           abs(loss / best - 1), at_most=1e-3)
+demo.claim("the two views of each image meet (alignment)", apart, at_most=1e-3)
+demo.claim("the images are spread as evenly as possible (uniformity, distance from the polygon's)",
            abs(uniform - best_uniformity), at_most=1e-2)
 
 # %% Only directions matter to the loss, so no step makes an embedding shorter
-demo.claim("each gradient is orthogonal to its embedding (largest product)", np.abs(products).max(), at_most=1e-12)
-demo.claim("so no embedding ever gets shorter (least change of a length)", np.diff(lengths, axis=0).min(),
+demo.claim("each gradient is orthogonal to its embedding (largest product)",
+           np.abs(products).max(), at_most=1e-12)
+demo.claim("no embedding ever gets shorter (least change of a length)",
+           np.diff(lengths, axis=0).min(),
            at_least=-1e-12)
 
 
@@ -89,7 +92,7 @@ for T, values in random_losses.items():
 warm = HEATS[-1]
 demo.claim(f"random embeddings at T = {warm} have the loss ln(2B - 1) (largest distance, nats)",
            np.abs(random_losses[warm] - chance).max(), at_most=0.05)
-demo.claim("and 1 / (2 D T^2) more if T is low (largest distance, largest batch)",
+demo.claim("random embeddings have the loss ln(2B - 1) + 1 / (2 D T^2) (largest distance, largest batch)",
            max(abs(random_losses[T][-1] - chance[-1] - surplus[T]) for T in HEATS), at_most=0.05)
 
 # %% How much of the gradient comes from the hardest tenth of the negatives?
@@ -119,14 +122,14 @@ demo.record("temperatures", TEMPERATURES)
 demo.record(f"share of the hardest {HARD:.0%}", shares)
 demo.claim("the hard negatives' share of the gradient is that of normal similarities (largest distance)",
            np.abs(shares - theory).max(), at_most=0.05)
-demo.claim(f"below T = 0.05 the hardest {HARD:.0%} are almost all of it (least share)",
+demo.claim(f"below T = 0.05 the hardest {HARD:.0%} make up most of the gradient (least share)",
            shares[TEMPERATURES <= 0.05].min(), at_least=0.6)
-demo.claim(f"at T = {TEMPERATURES[-1]:.0f} they are no more than their number (share)", shares[-1],
+demo.claim(f"at T = {TEMPERATURES[-1]:.0f} they count no more than the others (share)", shares[-1],
            at_most=1.3 * HARD)
 
 # %% Figure
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(17, 5.8))
-figure.suptitle("NT-Xent moves the two views of a thing together and spreads all things evenly around the circle")
+figure.suptitle("NT-Xent moves the two views of an image together and spreads all images evenly around the circle")
 turn = np.linspace(0, 2 * np.pi, 200)
 left.plot(np.cos(turn), np.sin(turn), color="0.85", lw=1)
 radius = np.linspace(0.45, 1, STEPS + 1)[:, None, None, None]    # time goes outwards

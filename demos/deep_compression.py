@@ -140,9 +140,11 @@ demo.record("accuracy of the dense network", full, "%")
 demo.record(f"stages at {100 * KEEP:g} %: accuracy", at_keep, "%")
 demo.claim(f"with {100 * KEEP:g} % of the weights the file is smaller than the parameters by a "
            "factor of", FLOAT32 / n_bytes[:, at, -1].max(), at_least=30 if demo.quick else 95)
-demo.claim("which costs at most (points of accuracy)", full - at_keep[-1],
+demo.claim(f"with {100 * KEEP:g} % of the weights the accuracy lost is at most (points)",
+           full - at_keep[-1],
            at_most=3 if demo.quick else 1.5)
-demo.claim("with the fewest weights it breaks (points lost)", full - final_hits[:, -1].mean(),
+demo.claim("with the fewest weights the network breaks (points lost)",
+           full - final_hits[:, -1].mean(),
            at_least=5 if demo.quick else 2)
 
 # %% What the bytes are spent on: the formula n (H(k) + b k) / 8 has places, then values

@@ -179,7 +179,7 @@ for title, r in results.items():
     demo.record(f"{title}: bytes of the parameters", raw[title])
     demo.claim(f"{title}: the file is smaller than the parameters by a factor of", factors[title],
                at_least=recipes[title].smaller)
-    demo.claim(f"{title}: which costs at most (points of accuracy)", r.hits[0] - r.hits[-1],
+    demo.claim(f"{title}: the accuracy lost is at most (points)", r.hits[0] - r.hits[-1],
                at_most=recipes[title].lost)
     demo.claim(f"{title}: each stage is smaller than the one before (largest ratio)",
                (r.n_bytes[1:] / r.n_bytes[:-1]).max(), below=1)
@@ -215,7 +215,7 @@ if not demo.quick:
               for title, model in pruned.items()}
     for title, size in places.items():
         demo.record(f"pruned {title}: bytes that tell the places", size)
-    demo.claim("fewer bytes tell where as many weights are (ratio)",
+    demo.claim("with weight decay, fewer bytes tell where as many weights are (ratio)",
                places["with weight decay"] / places["without"], below=1)
 
 # %% Experiment 3: the same dense network with more and with fewer weights kept
@@ -229,7 +229,7 @@ demo.record("fractions kept", keeps)
 demo.record("bytes of their files", sizes)
 demo.record("their accuracy", hits, "%")
 if len(keeps) > 1:
-    demo.claim("with the fewest weights it breaks (points lost)", ours.hits[0] - hits[0],
+    demo.claim("with the fewest weights the network breaks (points lost)", ours.hits[0] - hits[0],
                at_least=1)
 
 # %% Figure: the error against the bytes of the file

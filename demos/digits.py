@@ -100,9 +100,10 @@ for name, goal in GOAL.items():
     demo.claim(f"the {name}'s test accuracy is at least {100 * goal:.0f} %, mean over the splits",
                best[name].mean(), at_least=goal)
 demo.record("mistakes of the CNN", len(mistakes), f"of {tested:,}")
-demo.claim("the CNN is smaller than the MLP (parameters, ratio)", sizes["CNN"] / sizes["MLP"], below=1)
+demo.claim("the CNN is smaller than the MLP (parameters, ratio)",
+           sizes["CNN"] / sizes["MLP"], below=1)
 if not demo.quick:
-    demo.claim("and it makes fewer mistakes: test error, MLP - CNN, mean over the splits",
+    demo.claim("the CNN makes fewer mistakes: test error, MLP - CNN, mean over the splits",
                best["CNN"].mean() - best["MLP"].mean(), above=0)
 
 # %% Figure: learning curves, and the images that the CNN gets wrong

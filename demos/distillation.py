@@ -147,12 +147,13 @@ soft_before, soft_after = soft[T].mean(axis=0)
 demo.record("threes recognised after labels", [hard_before, hard_after], "before and after correction")
 for t, values in soft.items():
     demo.record(f"threes recognised after T = {t}", values.mean(axis=0), "before and after correction")
-demo.claim("taught by labels without threes, no student ever says 3 to one (largest fraction)",
+demo.claim("taught by labels without threes, no student recognises a 3 (largest fraction)",
            hard[:, 0].max(), at_most=0)
-demo.claim(f"taught at T = {T} without threes, it recognises many of them (mean fraction)",
+demo.claim(f"taught at T = {T} without threes, the student recognises many threes (mean fraction)",
            soft_before, at_least=0.65)
-demo.claim("and almost all with one bias corrected (mean fraction)", soft_after, above=ALMOST_ALL)
-demo.claim("the bias alone does not explain it: the student of labels stays behind (mean difference)",
+demo.claim("with one bias corrected the student recognises almost all threes (mean fraction)",
+           soft_after, above=ALMOST_ALL)
+demo.claim("with one bias corrected, the student of labels still recognises fewer (mean difference)",
            soft_after - hard_after, at_least=0.3)
 demo.claim(f"at T = 1 it learns less about the 3: what T = {T} adds (mean fraction)",
            soft_before - soft[1][:, 0].mean(), at_least=0.1)

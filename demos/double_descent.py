@@ -135,7 +135,7 @@ demo.claim("of p > n it is best to have sqrt(SNR) / (sqrt(SNR) - 1) n (mean ther
            mean["plain"][beyond][near] / mean["plain"][beyond].min(), at_most=1.1)
 demo.claim("if the noise exceeds the signal, using all features is best (last mean / least mean)",
            mean["loud"][-1] / mean["loud"][beyond].min(), at_most=1.05)
-demo.claim("and with more the risk falls to the signal (exact risk at p = 1,000 n / signal)",
+demo.claim("if the noise exceeds the signal, the risk falls to the signal (exact risk at p = 1,000 n / signal)",
            min_norm_risk(N, 1000 * N, signal=SIGNAL, sigma2=LOUD) / SIGNAL, within=(1, 1.01))
 
 # %% The second descent may go below the first minimum

@@ -123,9 +123,10 @@ for name, gap in gaps.items():
 demo.claim("no optimizer gets below the loss of linear_probe (smallest gap)",
            min(gap.min() for gap in gaps.values()), at_least=-1e-12)
 demo.claim("L-BFGS solves the probe (evaluations of the loss)", needed["L-BFGS"], at_most=200)
-demo.claim("Adam needs more evaluations (ratio)", min(needed["Adam"], STEPS) / needed["L-BFGS"],
+demo.claim("Adam needs more evaluations than L-BFGS (ratio)",
+           min(needed["Adam"], STEPS) / needed["L-BFGS"],
            above=1)
-demo.claim("gradient descent does not solve it in all its steps (final gap)",
+demo.claim("gradient descent does not solve the probe in all its steps (final gap)",
            gaps["gradient descent"][-1],
            above=100 * SOLVED)
 
@@ -182,9 +183,11 @@ by_median = np.median(by_rate, axis=0)
 demo.record("fine-tuned with ten labels: median accuracy", by_median,
             "rates: " + " ".join(f"{r:g}" for r in RATES))
 demo.record("fine-tuned with ten labels, encoder frozen: median accuracy", frozen)
-demo.claim("a small learning rate keeps it (median accuracy lost)", frozen - by_median[0],
+demo.claim("a small learning rate keeps the features (median accuracy lost)",
+           frozen - by_median[0],
            at_most=0.05 if demo.quick else 0.03)
-demo.claim("the highest destroys it (median accuracy lost)", frozen - by_median[-1], at_least=0.1)
+demo.claim("the highest learning rate destroys the features (median accuracy lost)",
+           frozen - by_median[-1], at_least=0.1)
 
 # %% Figure
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(16, 5))

@@ -142,7 +142,7 @@ stopped = path_descent[np.arange(REPEATS), run.chosen] / least_descent
 demo.record("risk where leave-one-out stops / least risk: largest", stopped.max())
 demo.claim("p = n: risk where leave-one-out stops / least risk (median)", np.median(stopped),
            below=1.5)
-demo.claim("in most sets, not in all, it is below twice the least (share of sets)",
+demo.claim("p = n: risk where leave-one-out stops is below twice the least (share of sets)",
            np.mean(stopped <= 2), above=0.5)
 
 # %% It takes one SVD, and is equal to n fits; and the engine's descent has the filter

@@ -106,7 +106,7 @@ demo.claim("the training loss never rises (largest rise)", np.diff(one_step.trai
            at_most=1e-12)
 demo.claim("after its first minimum the test error rises (peak / first minimum)",
            risk[at.peak] / risk[at.first], above=1.15)
-demo.claim("and falls again, far below (second minimum / first minimum)",
+demo.claim("after its peak the test error falls far below (second minimum / first minimum)",
            risk[at.last] / risk[at.first], below=0.25)
 
 # %% Theory: first the slow features act as noise, in the end all features are fitted
@@ -119,7 +119,7 @@ demo.record("while slow features are noise: theory", plateau)
 demo.record("the end: measured, theory", [risk[-1], limit])
 demo.claim("the peak is where theory has it if slow features act as noise (peak / theory)",
            risk[at.peak] / plateau, within=(0.85, 1.05))
-demo.claim("in the end it is the exact risk of least squares (distance in standard errors)",
+demo.claim("in the end the test error is the exact risk of least squares (distance in standard errors)",
            abs(end.mean() - limit) / standard_error, at_most=4)
 
 # %% Without noise in the labels, only the two biases are left
@@ -144,9 +144,10 @@ demo.claim("steps of equal speed: the error never rises before its minimum (larg
            np.diff(equal_risk[:best + 1]).max(), at_most=0)
 demo.claim("nor does it fall again after (largest fall / that of one step for all)",
            second_fall(equal_risk) / second_descent, at_most=0.01)
-demo.claim("its minimum is below that of one step for all (ratio)",
+demo.claim("steps of equal speed: the minimum is below that of one step for all (ratio)",
            equal_risk[best] / risk[at.last], below=0.98)
-demo.claim("and reached earlier (ratio of the steps)", STEPS[best] / STEPS[at.last], below=0.05)
+demo.claim("steps of equal speed: the minimum is reached earlier (ratio of the steps)",
+           STEPS[best] / STEPS[at.last], below=0.05)
 
 
 # %% The engine takes the same steps. A step size per feature is plain descent on X sqrt(lr).

@@ -172,20 +172,22 @@ for name, found in of.items():
 large, big = of["large rate"], of["batch 512"]
 demo.claim("the test error falls, then rises (peak - lowest)", large.top - large.bottom,
            above=0.05)
-demo.claim("and falls again (peak - end)", large.fall, at_least=FALL)
+demo.claim("after its peak the test error falls again (peak - end)", large.fall, at_least=FALL)
 demo.claim("at the end the training error is zero", np.median(train_error["large rate"][:, -1]),
            at_most=0)
-demo.claim("but stopping at the lowest point stays better (end / lowest)",
+demo.claim("stopping at the lowest point is better (end / lowest)",
            large.end / large.bottom, above=1.3)
 
 # %% Larger batches do all that later, and do not fall again
-demo.claim("with batches of 512 it does not fall again (peak - end)", big.fall, below=FALL)
+demo.claim("with batches of 512 the test error does not fall again (peak - end)",
+           big.fall, below=FALL)
 demo.claim("larger batches put off the overfitting (epoch of the lowest error, batch 512 / batch "
            "32)", big.low / large.low, above=1.3)
-demo.claim("and its peak (epoch of the highest error after that, batch 512 / batch 32)",
+demo.claim("larger batches put off the peak (epoch of the highest error, batch 512 / batch 32)",
            big.peak / large.peak, above=1)
 if not demo.quick:    # two runs are too few for this, and for all that follows
-    demo.claim("and the peak is lower (batch 512 / batch 32)", big.top / large.top, below=1)
+    demo.claim("with larger batches the peak is lower (batch 512 / batch 32)",
+               big.top / large.top, below=1)
 
 # %% The control: to cool a copy at the peak gives much of the second fall at once
 demo.record("cooled copies: at epochs", COOL_AT)
@@ -199,13 +201,14 @@ if not demo.quick:
 
 # %% A small rate does not fall again; a cosine schedule brings all forward
 if not demo.quick:
-    demo.claim("at the small rate it does not fall again (peak - end)", of["small rate"].fall,
+    demo.claim("at the small rate the test error does not fall again (peak - end)",
+               of["small rate"].fall,
                below=FALL)
-    demo.claim("though the training error gets to zero as well",
+    demo.claim("at the small rate, too, the training error ends at zero",
                np.median(train_error["small rate"][:, -1]), at_most=0)
     demo.claim("the cosine schedule brings the peak forward (epoch, ratio)",
                of["cosine"].peak / large.peak, below=1)
-    demo.claim("and fits all labels earlier (epoch, ratio)",
+    demo.claim("the cosine schedule fits all labels earlier (epoch, ratio)",
                of["cosine"].fitted / large.fitted, below=1)
 
 # %% Figure: the two rates, the training error, and the cooled copies

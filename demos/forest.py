@@ -134,7 +134,7 @@ demo.claim("the second fall is that of a mean of independent draws (|loss / theo
 # %% Leaves and trees apart: more trees always help, more leaves do not
 demo.claim(f"whatever the leaves, {TREES} trees are better than one (test loss, ratio, largest)",
            (middle.test_loss[-1] / middle.test_loss[0]).max(), below=1)
-demo.claim(f"but {TREES} full trees are worse than {TREES} smaller ones (test error, full / best)",
+demo.claim(f"{TREES} full trees are worse than {TREES} smaller ones (test error, full / best)",
            middle.test_error[-1, -1] / middle.test_error[-1].min(), above=1.05)
 
 

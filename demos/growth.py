@@ -75,7 +75,8 @@ demo.finding("a small step is mostly cost per call: with 1/256 of the work it ta
              seconds["width D"][0] / seconds["width D"][2 if demo.quick else 4], above=1 / 64)
 if not demo.quick:    # two rounds are too few to claim an exponent
     for what, (_, power) in SIZES.items():
-        demo.finding(f"{what}: time grows at most with the power of the work, up to noise (exponent)", slope[what],
+        demo.finding(f"{what}: time grows at most with the power of the work, up to noise (exponent)",
+                     slope[what],
                      at_most=power + 0.35)
 
 # %% Figure

@@ -53,7 +53,7 @@ demo.record("mean length of a codeword", mean_length, "bits per pixel")
 demo.record("lengths for the levels 0 to 16", lengths)
 demo.claim("the codewords fill the tree: sum of 2^-l", (0.5 ** lengths).sum(), within=(1, 1))
 demo.claim("the mean length is not below the entropy (bits)", mean_length - H, at_least=0)
-demo.claim("and less than a bit above it (bits)", mean_length - H, below=1)
+demo.claim("the mean length is less than a bit above the entropy (bits)", mean_length - H, below=1)
 
 
 # %% A file needs the table of lengths too; so count real bytes, and decode them again.
@@ -107,7 +107,7 @@ gap_cost = np.array([gap_bits(mask) for mask in demo.progress(masks, "masks")]) 
 sparse = (DENSITIES < 0.1) & (DENSITIES * N_ENTRIES > 1000)    # enough gaps for a table
 worst = (gap_cost / limit)[sparse].max()
 demo.record("gaps above the entropy", gap_cost / limit - 1)
-demo.claim("gaps come near it if less than a tenth, but over 1,000 are kept (largest ratio)",
+demo.claim("gaps come near the entropy if less than a tenth, but over 1,000 are kept (largest ratio)",
            worst, at_most=1.06)
 
 

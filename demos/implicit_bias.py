@@ -89,7 +89,7 @@ demo.record("rates: descent, momentum, SGD (n rows)", [plain.rate, ball.rate, sg
 for name in ("descent", "momentum"):
     demo.claim(f"{name} converges to X^+ y within its bound (largest distance above it)",
                (distance[name] - bounds[name]).max(), at_most=rounding)
-demo.claim("so does SGD on single rows (the same of the median order)",
+demo.claim("SGD on single rows converges to X^+ y within its bound (the same of the median order)",
            (np.median(distance["SGD"], axis=0) - bounds["SGD"]).max(), at_most=rounding)
 
 # %% SGD through the engine with lr = 1, on rows of length 1, is the same as its formula
@@ -118,9 +118,9 @@ seen = row_space_part(X, end)
 demo.record("norm of Adam's fit / norm of X^+ y", norms(end) / norms(shortest))
 demo.record("its largest coefficient / that of X^+ y", np.abs(end).max() / np.abs(shortest).max())
 demo.claim("Adam fits as perfectly (misfit, relative)", misfit[-1], at_most=1e-6)
-demo.claim("it ends elsewhere (distance from X^+ y / norm of X^+ y)",
+demo.claim("Adam ends elsewhere (distance from X^+ y / norm of X^+ y)",
            distance["Adam"][-1] / norms(shortest), above=0.1)
-demo.claim("what X sees of its fit is X^+ y all the same (distance / norm of X^+ y)",
+demo.claim("what X sees of the fit of Adam is X^+ y all the same (distance / norm of X^+ y)",
            norms(seen - shortest) / norms(shortest),
            at_most=misfit[-1] * norms(y) / s[-1] / norms(shortest) + EPS * N * P)
 
@@ -214,7 +214,7 @@ demo.claim("rare features: momentum's fit predicts every new label (share wrong)
            np.mean(np.sign(of_momentum[known:]) != labels[known:]), at_most=0)
 demo.claim("rare features: Adam outputs (label + 2) / 4 > 0 for all (largest difference)",
            np.abs(of_rare_adam[known:] - (labels[known:] + 2) / 4).max(), at_most=1e-3)
-demo.claim("and both fit the known labels (largest misfit)",
+demo.claim("rare features: both fit the known labels (largest misfit)",
            np.abs(np.array([of_momentum, of_rare_adam])[:, :known] - y_known).max(), at_most=1e-3)
 
 # %% Figure: in the plane descent ends on the circle, and Adam on the square (dashed)

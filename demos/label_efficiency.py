@@ -172,10 +172,11 @@ for name, values in medians.items():
 demo.record(f"labels that pixels need for the accuracy of {best} with {n_probed[0]}", pixels_need)
 demo.claim(f"ten labels: {best} features, learned without labels, beat pixels (lead of the medians)",
            level - medians["pixels"][0], above=0)
-demo.finding(f"ten labels are enough for them (median accuracy on {best})", level, at_least=ENOUGH)
-demo.claim("pixels are worse with ten labels (median accuracy)", medians["pixels"][0],
+demo.finding(f"ten labels are enough for {best} features (median accuracy)",
+             level, at_least=ENOUGH)
+demo.claim("ten labels are too few for pixels (median accuracy)", medians["pixels"][0],
            within=(0.5, 0.75))
-demo.finding("pixels need many more for the same accuracy (ratio)",
+demo.finding(f"pixels need many more labels for the accuracy of {best} with ten (ratio)",
              min(pixels_need, n_probed[-1]) / n_probed[0], at_least=FACTOR)
 
 
@@ -229,7 +230,7 @@ for name, values in tuned_medians.items():
                 "labels: " + " ".join(map(str, n_tuned)))
 demo.record(f"labels that a network needs without pre-training for the accuracy of {best}",
             alone_need)
-demo.claim("a network that learns from labels alone needs more for that accuracy (ratio)",
+demo.claim(f"a network that learns from labels alone needs more for the accuracy of {best} (ratio)",
            min(alone_need, n_tuned[-1]) / n_tuned[0], above=1)
 demo.claim("with all labels, the best features are no worse than pixels (difference of medians)",
            max(with_all) - medians["pixels"][-1], above=-0.03 if demo.quick else -0.01)

@@ -81,9 +81,9 @@ half = ranks <= b // 2
 demo.record("error of the outputs at rank 10, cut, weighted", [plain[9], weighted[9]])
 demo.claim("weighted by the inputs, no rank loses more on them than the cut of W (largest ratio)",
            (weighted / plain)[half].max(), at_most=1 + 1e-6)
-demo.claim("it reaches the least error that any matrix of that rank can have (largest difference)",
+demo.claim("the weighted cut has the least error that any matrix of its rank can have (largest difference)",
            np.abs(weighted - limit)[half].max(), at_most=1e-5)
-demo.claim("on new inputs, too, the outputs move less (mean ratio, up to half of the ranks)",
+demo.claim("on new inputs, too, the weighted cut moves outputs less (mean ratio, up to half of the ranks)",
            gain[half].mean(), below=1)
 
 # %% The clock: one wide layer, and factors of several ranks

@@ -9,8 +9,8 @@ You will see the club, and which of the hidden friendships and strangers the net
 and the area under the ROC curve, over many random splits, beside two scores without training: the
 number of common friends, and the product of the numbers of friends.
 
-Predict first: everybody knows somebody who knows one of the two leaders. Is it enough to count
-friends? How much better does it look if the hidden edges pass messages, an easy mistake?
+Predict first: is it enough to count friends? How much better does the result look if the hidden
+edges take part in the convolution, an easy mistake?
 """
 # %% Constants
 import matplotlib.pyplot as plt
@@ -81,12 +81,14 @@ for name, values in areas.items():
 # %% The network tells hidden friendships from strangers, better than the scores without training
 network = mean["graph network"]
 best_score = np.maximum(areas["product of degrees"], areas["common friends"])    # on each split
-demo.claim("hidden friendships are told from strangers (mean area)", network, above=ABOVE)
-demo.claim("better than by common friends (mean lead)", network - mean["common friends"],
+demo.claim("the network tells hidden friendships from strangers (mean area)", network, above=ABOVE)
+demo.claim("the network is better than common friends (mean lead)",
+           network - mean["common friends"],
            at_least=0.05)
-demo.claim("and than by numbers of friends (mean lead)", network - mean["product of degrees"],
+demo.claim("the network is better than the product of degrees (mean lead)",
+           network - mean["product of degrees"],
            at_least=0.05)
-demo.claim("and than by whichever of the two is better on a split (mean lead)",
+demo.claim("the network is better than the better of the two on each split (mean lead)",
            network - best_score.mean(), above=0)
 
 # %% If hidden edges pass messages, the result looks better than it is

@@ -91,10 +91,10 @@ guesses = {"autoencoder": restored.data, "similar images": nearest, "linear gues
 errors = {name: std ** 2 * ((guess - test)[mask] ** 2).mean() for name, guess in guesses.items()}
 for name, error in errors.items():
     demo.record(f"error on hidden pixels: {name}", error, "mean square, ink in 0..1")
-demo.claim("it restores hidden patches better than their mean (fraction of the error)",
+demo.claim("the autoencoder restores hidden patches better than the mean patch (fraction of its error)",
            errors["autoencoder"] / errors["mean patch"], at_most=LEFT)
 if not demo.quick:
-    demo.claim("it restores better than any linear guess (fraction of the error)",
+    demo.claim("the autoencoder restores better than any linear guess (fraction of its error)",
                errors["autoencoder"] / errors["linear guess"], below=1)
 
 
@@ -119,7 +119,7 @@ for name, values in accuracies.items():
                 "labels per digit: " + " ".join(map(str, PER_CLASS)))
 ten = {name: values[:, 0].mean() for name, values in accuracies.items()}    # one label per digit
 if not demo.quick:
-    demo.claim("with ten labels its features beat raw pixels (mean lead)",
+    demo.claim("with ten labels the autoencoder's features beat raw pixels (mean lead)",
                ten["masked autoencoder"] - ten["raw pixels"], at_least=0.01)
 
 
@@ -135,7 +135,8 @@ demo.record("probe on the mean of the encodings", before_and_after,
             "before and after training, ten labels")
 gain = np.diff(before_and_after).item()
 demo.claim("training improves the mean of the encodings (gain with ten labels)", gain, above=0)
-demo.finding("by ten points or more (gain with ten labels)", gain, at_least=0.1)
+demo.finding("training improves it by ten points or more (gain with ten labels)",
+             gain, at_least=0.1)
 
 
 # %% Figure

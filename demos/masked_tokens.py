@@ -72,7 +72,7 @@ simple = {"no context": unigram + keep, "left neighbour": left + keep,
 simple = {name: hits(scores).mean() for name, scores in simple.items()}
 for name, accuracy in simple.items():
     demo.record(f"accuracy from {name}", accuracy)
-demo.claim("both neighbours tell more than one (gain)",
+demo.claim("a guess from both neighbours is better than from one (gain)",
            simple["both neighbours"] - simple["left neighbour"], at_least=0.05)
 
 # %% Model: two blocks of attention over embedded tokens and positions
@@ -97,19 +97,21 @@ reached = accuracies[-1]
 demo.record("accuracy of the transformer", accuracies, "during training")
 demo.claim("the transformer reaches most of the best possible accuracy (fraction)",
            reached / bound, at_least=REACHED)
-demo.claim("and does not exceed the best guess (lead on the same tokens)", reached - best,
+demo.claim("the transformer does not exceed the best guess (lead on the same tokens)",
+           reached - best,
            at_most=0.005)
-demo.claim("it beats the guess from one neighbour (lead)", reached - simple["left neighbour"],
+demo.claim("the transformer beats the guess from one neighbour (lead)",
+           reached - simple["left neighbour"],
            at_least=0.05)
 if not demo.quick:
-    demo.claim("and every simple guess: it uses more than the neighbours (lead)",
+    demo.claim("the transformer beats every simple guess: it uses more than the neighbours (lead)",
                reached - max(simple.values()), above=0)
 
 # %% Its cross-entropy stays above the entropy of the posterior
 logits = predict(model, corrupted)
 cross_entropy = F.cross_entropy(logits[chosen], true).item()
 least = -np.log(p[chosen][np.arange(len(true)), true]).mean()
-demo.claim("its cross-entropy exceeds the least possible one (excess in nats)",
+demo.claim("the transformer's cross-entropy exceeds the least possible one (excess in nats)",
            cross_entropy - least, above=0)
 
 # %% A token under [MASK] is known to be chosen; a random token misleads, a kept one does not

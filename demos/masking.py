@@ -50,7 +50,7 @@ x_corrupted, mask_indices = mask_input(x, mask_ratio=0.3, mask_value=0, rng=demo
 demo.record("ten elements, three of them hidden", x_corrupted.tolist())
 n_hidden = (x_corrupted == 0).sum()
 demo.claim("mask_input hides int(0.3 * 10) elements (how many)", n_hidden, within=(3, 3))
-demo.claim("and does not change its input (sum of 1, ..., 10)", x.sum(), within=(55, 55))
+demo.claim("mask_input does not change its input (sum of 1, ..., 10)", x.sum(), within=(55, 55))
 
 # %% Text: the docstrings of this package, letters and spaces only, as sequences of tokens
 sources = sorted(Path(tinyml.__file__).parent.rglob("*.py"))
@@ -107,7 +107,7 @@ prediction = Tensor(patches + 1, requires_grad=True)
 masked_loss(prediction, patches, hidden, loss_fn=F.mse_loss).backward()
 demo.claim("the masked loss has no gradient at visible patches (largest)",
            np.abs(prediction.grad[~hidden]).max(), at_most=0)
-demo.claim("but one at every hidden patch (smallest)",
+demo.claim("the masked loss has a gradient at every hidden patch (smallest)",
            np.abs(prediction.grad[hidden]).min(), above=0)
 
 
@@ -160,7 +160,7 @@ known[f"spans of {longest}, all sensors"] = together[longest]
 # %% A reading in a long span has no visible neighbour in time: the other sensors must help
 fall, lead = alone[1] - alone[longest], together[longest] - alone[longest]
 demo.claim("long spans are harder to guess than single readings (fall)", fall, above=0)
-demo.finding("they are harder by 5 % of the variance or more (fall)", fall, at_least=0.05)
+demo.finding("long spans are harder by 5 % of the variance or more (fall)", fall, at_least=0.05)
 demo.record("from all sensors", list(together.values()), f"in spans of {SPANS}")
 demo.finding("the other sensors help where spans are longest (lead)", lead, at_least=0.05)
 

@@ -119,7 +119,8 @@ demo.claim(f"{100 * KEPT:.0f} % of the weights, gradual: points of accuracy lost
            100 * full - best, at_most=8 if demo.quick else 4)
 demo.claim("gradual pruning loses less than one cut without training (points)", best - once,
            above=10)
-demo.claim("and less than random pruning with training (points)", best - chance, above=1)
+demo.claim("gradual pruning loses less than random pruning with training (points)",
+           best - chance, above=1)
 demo.claim("training after the cut matters more than one threshold or one per layer (points)",
            trained - max(once, by_layer), above=5)
 

@@ -121,12 +121,12 @@ demo.claim("2 bits after training cost more than (points, least of the networks)
            100 * lost.min(), above=5)
 for name in METHODS:
     demo.record(f"accuracy with {name}, {BITS} bits", hits[name].mean(axis=0))
-    demo.claim(f"{name}: at least 85 % of that comes back (fraction, least of the networks)",
+    demo.claim(f"{name}: at least 85 % of what 2 bits cost comes back (fraction, least of the networks)",
                ((hits[name][:, 0] - rounded[:, 0]) / lost).min(), at_least=0.85)
 demo.claim("at 8 bits, rounding costs at most (points, mean)",
            100 * (full - rounded[:, -1]).mean(),
            at_most=0.3)
-demo.claim("and training with codes at most (points, mean, any method)",
+demo.claim("at 8 bits, training with codes costs at most (points, mean, any method)",
            max(100 * (full - hits[name][:, -1]).mean() for name in METHODS), at_most=0.3)
 
 # %% The loss is l(f(x; Q(theta)), y), whether a module stands for the weight or not

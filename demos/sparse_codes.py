@@ -88,9 +88,10 @@ demo.record("best width of gaps of fixed length", best_width, "bits")
 fixed, huffman = gaps.min(axis=2).T / position_limit    # each in its best width
 demo.claim("the more is kept, the narrower is the best gap of fixed length (largest step, bits)",
            np.diff(best_width).max(), below=0)
-demo.claim("Huffman codewords for gaps come nearer to the entropy (largest ratio)",
+demo.claim("Huffman codewords for gaps take fewer bits than a fixed length (largest ratio)",
            (huffman / fixed).max(), below=1)
-demo.claim("and near it (largest ratio)", huffman.max(), at_most=1.12 if demo.quick else 1.06)
+demo.claim("gaps with Huffman codewords are near the entropy (largest ratio)",
+           huffman.max(), at_most=1.12 if demo.quick else 1.06)
 
 # %% Figure
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.4))

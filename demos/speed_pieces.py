@@ -64,7 +64,8 @@ for (name, who), hand, pytorch in zip(ratios.items(), BY_HAND, TO_PYTORCH):
     if not demo.quick:    # three rounds are too few to claim a ratio
         demo.finding(f"{name}: time of tinyml / by hand", np.median(who["tinyml"]), at_most=hand)
     if torch is not None:
-        demo.finding(f"{name}: time of tinyml / PyTorch", np.median(who["tinyml"] / who["PyTorch"]), at_most=pytorch)
+        demo.finding(f"{name}: time of tinyml / PyTorch",
+                     np.median(who["tinyml"] / who["PyTorch"]), at_most=pytorch)
 
 
 # %% Inference: one network, four ways to store it
@@ -104,7 +105,8 @@ apart = abs(predict(dense, X) - by_hand(dense, X)()).max()
 # %% The time of inference
 for n in BATCHES:
     demo.record(f"inference, batch {n}: {', '.join(models)} / by hand", np.median(inference[n], axis=0))
-demo.claim("the dense network's outputs are those by hand (largest difference)", apart, at_most=1e-4)
+demo.claim("the dense network's outputs are those by hand (largest difference)",
+           apart, at_most=1e-4)
 if not demo.quick:
     demo.finding("in batches of 256 the framework costs inference next to nothing (ratio to by hand)",
                  np.median(inference[256][:, 0]), at_most=1.3)

@@ -433,8 +433,15 @@ def contracts():
                 call = f.__init__ if inspect.isclass(f) else f
                 if getattr(call, "__globals__", {}).get("__name__") == "tinyml.contract":
                     contract = Contract(call.__wrapped__, f)
-                    attributes = inspect.signature(member).parameters if f is not member else ()
-                    yield f"{module.name}.{f.__qualname__}", (contract, set(attributes))
+                    attributes = _attributes(member) if f is not member else set()
+                    yield f"{module.name}.{f.__qualname__}", (contract, attributes)
+
+
+def _attributes(cls):
+    """The names that an object of a class has: the parameters of its constructor, and its Attributes."""
+    section = re.search(r"Attributes\n-+\n(.*?)(?=\n\n|\Z)", inspect.getdoc(cls), re.S)
+    listed = re.findall(r"^(\w[\w, ]*) : ", section[1] if section else "", re.M)
+    return {*inspect.signature(cls).parameters, *", ".join(listed).split(", ")}
 
 
 READ = dict(contracts())

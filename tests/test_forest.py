@@ -385,22 +385,23 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("call, error, message", [
-    (lambda: RegressionTree(max_features=2), TypeError, "RegressionTree: rng must be given with"),
+    (lambda: RegressionTree(max_features=2), TypeError,
+     "RegressionTree: rng must be numpy.random.Generator, or None if max_features = None, got None"),
     (lambda: RegressionTree(max_features=4, rng=RNG).fit(X, Y), ValueError,
-     "RegressionTree.fit: max_features must be at most p = 3, the columns of X, got 4"),
+     "RegressionTree.fit: X must be .* p >= max_features with .*p = 3, max_features = 4, got p = 3"),
     (lambda: RegressionTree().predict(X), RuntimeError,
      "RegressionTree.predict: the model must be fitted first"),
     (lambda: RegressionTree().fit(X, Y).predict(X[:, :2]), ValueError,
-     r"RegressionTree.predict: X must have shape \(m, p=3\), got \(3, 2\)"),
+     r"RegressionTree.predict: X must be array_like, shape \(m, n_features\) with .*n_features = 3, got shape \(3, 2\)"),
     (lambda: RegressionTree(max_leaf_nodes=2).fit(X, Y).predict(X, max_leaf_nodes=3), ValueError,
-     "max_leaf_nodes must be at most 2, which this tree was grown to, got 3"),
+     "max_leaf_nodes must be int in 1..grown_to, or None with grown_to = 2, got 3"),
     (lambda: RandomForest(2, max_features=4, rng=RNG).fit(X, Y), ValueError,
-     "RandomForest.fit: max_features must be at most p = 3"),
+     "RandomForest.fit: X must be .* p >= max_features with .*p = 3, max_features = 4, got p = 3"),
     (lambda: RandomForest(2, rng=RNG).predict(X), RuntimeError,
      "RandomForest.predict: the model must be fitted first"),
     (lambda: RandomForest(2, rng=RNG).fit(X, Y).predict(X[:, :1]), ValueError,
-     r"RandomForest.predict: X must have shape \(m, p=3\), got \(3, 1\)"),
+     r"RandomForest.predict: X must be .*, shape \(m, n_features\) with .*n_features = 3, got shape \(3, 1\)"),
 ])
-def test_what_no_contract_can_say_is_refused(call, error, message):
+def test_what_does_not_fit_the_model_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()

@@ -375,8 +375,6 @@ def test_inputs_are_not_modified_and_results_are_not_views_of_them():
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda: iterates([[1]], [1], sgd(1), [], beta0=[[1]]),
-     r"iterates: beta0 must have shape \(1,\), got \(1, 1\)"),
     (lambda: iterates([[1]], [1], sgd(1e9), [ALL] * 99),
      "iterates: beta must stay finite, got NaN or infinity; take a smaller lr"),
     (lambda: sign_fit([[1, 0], [0, 1]], [1, 2]),

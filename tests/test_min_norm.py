@@ -359,8 +359,8 @@ def test_the_noise_of_the_linear_model_has_its_standard_deviation(rng, sigma):
 @pytest.mark.parametrize("call, message", [
     (lambda: descent_filter([2], 1, lr=0.5), r"descent_filter: lr must be below 2 / s_max\^2 = 0\.5, got 0"),
     (lambda: gradient_descent([[1]], [1], lr=1, n_steps=2, beta0=[[1]]),
-     r"gradient_descent: beta0 must have shape \(1,\), got \(1, 1\)"),
+     r"gradient_descent: beta0 must be array_like, shape \(p,\) or \(p, k\), or None with p = 1, no k, got shape"),
 ])
-def test_what_no_contract_can_say_is_refused(call, message):
+def test_a_step_and_a_start_that_do_not_fit_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()

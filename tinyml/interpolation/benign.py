@@ -3,7 +3,7 @@
 Problem: for p > n the minimum-norm fit X^+ y interpolates, so it has fitted all of the noise.
 Why does that ruin the predictions of some models, and not of others?
 
-Idea: it depends on the eigenvalues lambda_1 >= lambda_2 >= ... of the covariance of x. With a
+Idea: it depends on the eigenvalues lambda_1 >= lambda_2 >= ... of the covariance of x. In a
 long, flat tail of small eigenvalues there are many directions that can absorb the noise. X^+ y
 spreads the noise over all of them, and a new x, whose coordinates in these directions are
 small, hardly sees it. Two effective ranks say how long and flat the tail after lambda_k is:
@@ -37,7 +37,7 @@ from tinyml.interpolation.min_norm import svd
 def flat_tail(n_features, *, n_strong, tail):
     """A spectrum of n_strong eigenvalues 1, and p - n_strong equal ones that sum to `tail`.
 
-    For fixed n_strong and tail, and n much smaller than p, it is benign: k* = n_strong,
+    For fixed n_strong and tail it is benign as n and p / n grow: k* = n_strong,
 
         k*/n + n/R_k* = n_strong / n + n / (p - n_strong),        r_0 = n_strong + tail
 
@@ -53,8 +53,6 @@ def flat_tail(n_features, *, n_strong, tail):
     -------
     ndarray of float64, shape (p,), decreasing
 
-    Examples
-    --------
     >>> flat_tail(6, n_strong=2, tail=1)
     array([1.  , 1.  , 0.25, 0.25, 0.25, 0.25])
     """
@@ -88,7 +86,7 @@ def effective_ranks(eigenvalues):
         r_k = sum_{i>k} lambda_i / lambda_{k+1}
         R_k = (sum_{i>k} lambda_i)^2 / sum_{i>k} lambda_i^2
 
-    (Bartlett et al. 2020, Definition 3.) If the tail is flat, both are its length p - k. In
+    (Bartlett et al. 2020, Definition 3.) Both are the tail's length p - k if it is flat. In
     general 1 <= r_k <= R_k <= min(r_k^2, p - k).
 
     Parameters
@@ -99,14 +97,12 @@ def effective_ranks(eigenvalues):
     -------
     r, R : ndarray, shape (p,), for k = 0 ... p - 1
 
-    Examples
-    --------
     >>> r, R = effective_ranks([4, 2, 2])
     >>> r, R.round(2)
     (array([2., 2., 1.]), array([2.67, 2.  , 1.  ]))
     """
-    tails = np.cumsum(eigenvalues[::-1])[::-1]             # sum_{i>k} lambda_i, (p,)
-    squares = np.cumsum(eigenvalues[::-1] ** 2)[::-1]      # sum_{i>k} lambda_i^2, (p,)
+    tails = np.cumsum(eigenvalues[::-1])[::-1]           # sum_{i>k} lambda_i, (p,)
+    squares = np.cumsum(eigenvalues[::-1] ** 2)[::-1]    # sum_{i>k} lambda_i^2, (p,)
     return tails / eigenvalues, tails ** 2 / squares
 
 
@@ -114,7 +110,7 @@ def effective_ranks(eigenvalues):
 def k_star(eigenvalues, n_samples, *, b=1):
     """The first k with r_k >= b n: the tail from there on absorbs the noise.
 
-    (Bartlett et al. 2020, Theorem 4. The theory does not say what b > 1 is; 1 shows the order.)
+    (Bartlett et al. 2020, Theorem 4, with some constant b > 1 that they do not state.)
 
     Parameters
     ----------
@@ -126,8 +122,6 @@ def k_star(eigenvalues, n_samples, *, b=1):
     -------
     int, or float infinity if there is no such k
 
-    Examples
-    --------
     >>> k_star([4, 2, 2, 2], 3), k_star([4, 2, 2, 2], 4)
     (1, inf)
     """
@@ -140,10 +134,9 @@ def k_star(eigenvalues, n_samples, *, b=1):
 def variance_order(eigenvalues, n_samples, *, b=1):
     """The variance in theory, up to a constant factor, for noise of variance 1: k*/n + n/R_k*.
 
-    k*/n is the price of k* coefficients that are fitted to n samples; n/R_k* is what the tail
-    does not absorb of the noise. (Bartlett et al. 2020, Theorem 4: the constants do not depend
-    on the problem. If k* is of order n or above, the theory says only that the variance does
-    not vanish.)
+    k*/n is the price of k* coefficients that are fitted to n samples; n/R_k* is the noise that
+    the tail passes on. (Bartlett et al. 2020, Theorem 4, with a factor that does not depend on
+    the problem. If k* is of order n or above, it says only that the variance does not vanish.)
 
     Parameters
     ----------
@@ -168,7 +161,7 @@ def bias_order(eigenvalues, beta, n_samples, *, b=1):
         shrunk = (T / n)^2 sum_{j<=k*} beta_j^2 / lambda_j,     T = sum_{i>k*} lambda_i
 
     The tail shrinks the head like a ridge penalty n lam = T. (Tsigler and Bartlett 2023,
-    without their ridge; a bound for every beta, and of the right order on average over the
+    without their ridge: a bound for every beta, and of the right order on average over the
     signs of its entries. If k* is of order n or above, the theory says nothing.)
 
     Parameters
@@ -180,8 +173,6 @@ def bias_order(eigenvalues, beta, n_samples, *, b=1):
     -------
     float, infinite if k* is
 
-    Examples
-    --------
     >>> bias_order([4, 1, 1, 1], [3, 0, 0, 1], 3)    # k* = 1: 1 is lost, 1 * 9/4 shrunk
     3.25
     """
@@ -196,13 +187,13 @@ def bias_order(eigenvalues, beta, n_samples, *, b=1):
 
 @checked
 def conditional_risk(X, beta, *, eigenvalues, sigma2):
-    """The excess risk of X^+ y given X: bias and variance, as each direction contributes to them.
+    """The excess risk of X^+ y given X: the bias and the variance of each direction.
 
         bias_j     = lambda_j ((I - X^+ X) beta)_j^2
         variance_j = sigma2 lambda_j (X^+ X^+')_jj
 
     Their sum over all j is E (x'X^+ y - x'beta)^2 over eps and a new x of covariance
-    diag(eigenvalues) (Bartlett et al. 2020, Lemma 7). It is exact for every X, of any rank.
+    diag(eigenvalues), exactly and for every X (Bartlett et al. 2020, Lemma 7).
 
     Parameters
     ----------
@@ -215,8 +206,6 @@ def conditional_risk(X, beta, *, eigenvalues, sigma2):
     -------
     bias, variance : ndarray, shape (p,)
 
-    Examples
-    --------
     >>> conditional_risk([[2, 0]], [3, 3], eigenvalues=[4, 1], sigma2=1)
     (array([0., 9.]), array([1., 0.]))
     """

@@ -39,10 +39,10 @@ def bias_variance(predictions, target):
         bias^2   = mean over x of ||mean_r f_r(x) - f*(x)||^2
         variance = mean over x and r of ||f_r(x) - mean_s f_s(x)||^2
 
-    (MATH5836 week 10, section 10.1.1, with means over R training sets in place of
-    expectations.) Their sum is exactly the mean of ||f_r(x) - f*(x)||^2, because the variance
-    divides by R and not by R - 1. As an estimate of its limit for R -> infinity, bias^2 is on
-    average too large by (true variance) / R, and the variance too small by the same amount.
+    These are the expectations of the notes with means over R training sets in their place. Their
+    sum is exactly the mean of ||f_r(x) - f*(x)||^2, because the variance divides by R and not by
+    R - 1. On average bias^2 is too large by (true variance) / R, and the variance too small by the
+    same amount.
 
     Parameters
     ----------
@@ -53,8 +53,6 @@ def bias_variance(predictions, target):
     -------
     BiasVariance : bias2 and variance, floats >= 0; if f has several outputs, the sums over them
 
-    Examples
-    --------
     >>> bias_variance([[1, 2], [3, 2]], [2, 4])
     BiasVariance(bias2=2.0, variance=0.5)
     """
@@ -69,8 +67,8 @@ def bias_variance(predictions, target):
 def expected_risk(predictions, target, *, sigma2):
     """The expected squared error on new, noisy data: bias^2 + variance + sigma^2.
 
-    The noise of the new data is independent of the predictions, so it adds its own variance
-    (MATH5836 week 10, section 10.1.1). No model can be better than sigma^2.
+    The noise of the new data is independent of the predictions, so it adds its own variance. No
+    model can be better than sigma^2.
 
     Parameters
     ----------
@@ -82,8 +80,6 @@ def expected_risk(predictions, target, *, sigma2):
     -------
     float
 
-    Examples
-    --------
     >>> expected_risk([[1, 2], [3, 2]], [2, 4], sigma2=0.25)
     2.75
     """

@@ -17,9 +17,9 @@ Here signal = ||beta||^2, sigma2 is the variance of the noise, and every risk he
 risk, without the noise of the new y: add sigma2 for the test error. Arguments broadcast.
 
 Sources: Hastie, Montanari, Rosset and Tibshirani 2022, Surprises in high-dimensional ridgeless
-least squares interpolation (isotropic features, optimal ridge); Belkin, Hsu and Xu 2020, Two
-models of double descent for weak features (the Gaussian model); MATH5836 week 10, sections 10.1.1
-and 10.1.2.
+least squares interpolation (the limits); Belkin, Hsu and Xu 2020, Two models of double descent
+for weak features (the exact risk); Dobriban and Wager 2018, High-dimensional asymptotics of
+prediction: ridge regression and classification; MATH5836 week 10, sections 10.1.1 and 10.1.2.
 """
 import numpy as np
 
@@ -31,8 +31,7 @@ def min_norm_bias(n_samples, n_features, *, signal):
     """The squared bias of X^+ y: signal * (1 - n/p) for p > n, and 0 for p <= n.
 
     For p > n, X^+ X projects onto a uniformly random subspace of dimension n, so on average
-    ||(I - X^+ X) beta||^2 is (p - n) / p of ||beta||^2. Exact for every n and p (Belkin, Hsu and
-    Xu 2020).
+    ||(I - X^+ X) beta||^2 is (p - n) / p of ||beta||^2. It is exact for every n and p.
 
     Parameters
     ----------
@@ -54,8 +53,7 @@ def min_norm_variance(n_samples, n_features, *, sigma2):
         sigma2 * p / (n - p - 1)   for p < n - 1,        sigma2 * n / (p - n - 1)   for p > n + 1
 
     ||X^+||_F^2 is the trace of (X'X)^-1 or (XX')^-1, an inverse Wishart matrix with a known mean.
-    Exact for every n and p (Belkin, Hsu and Xu 2020). It is 0 if sigma2, n or p is 0, even for
-    |p - n| <= 1.
+    It is exact for every n and p, and 0 if sigma2, n or p is 0, even for |p - n| <= 1.
 
     Parameters
     ----------
@@ -67,7 +65,8 @@ def min_norm_variance(n_samples, n_features, *, sigma2):
     ndarray, or float for numbers
     """
     n, p = n_samples, n_features
-    return _ratio(sigma2 * np.minimum(n, p), np.abs(n - p) - 1)
+    rank = np.minimum(n, p)
+    return _ratio(sigma2 * rank, np.abs(n - p) - 1)
 
 
 @checked
@@ -83,13 +82,12 @@ def min_norm_risk(n_samples, n_features, *, signal, sigma2):
     -------
     ndarray, or float for numbers
 
-    Examples
-    --------
     >>> min_norm_risk(10, [5, 10, 20], signal=1, sigma2=1)
     array([1.25      ,        inf, 1.61111111])
     """
     bias2 = min_norm_bias(n_samples, n_features, signal=signal)
-    return bias2 + min_norm_variance(n_samples, n_features, sigma2=sigma2)
+    variance = min_norm_variance(n_samples, n_features, sigma2=sigma2)
+    return bias2 + variance
 
 
 @checked
@@ -100,9 +98,9 @@ def subset_risk(n_samples, n_features, *, signal_in, signal_out, sigma2):
 
         signal_out + min_norm_risk(n, p, signal=signal_in, sigma2=sigma2 + signal_out)
 
-    (Belkin, Hsu and Xu 2020, the Gaussian model; they add the noise of the new y.) Every added
-    feature moves signal from outside to inside, so the second descent can go *below* the first
-    minimum. If p of D features are chosen at random, signal_in is on average p/D of ||beta||^2.
+    (Belkin, Hsu and Xu 2020, who add the noise of the new y.) Every added feature moves signal
+    from outside to inside, so the second descent can go *below* the first minimum. If p of D
+    features are chosen at random, signal_in is on average p/D of ||beta||^2.
 
     Parameters
     ----------
@@ -125,8 +123,8 @@ def asymptotic_risk(gamma, *, signal, sigma2):
         gamma < 1:  sigma2 * gamma / (1 - gamma)
         gamma > 1:  signal * (1 - 1 / gamma) + sigma2 / (gamma - 1)
 
-    The features need not be Gaussian: independent entries of mean 0, variance 1 and a finite
-    moment of an order above 4 are enough.
+    The features need not be Gaussian: independent entries of mean 0 and variance 1, with a finite
+    moment of some order above 4, are enough.
 
     Parameters
     ----------
@@ -138,7 +136,8 @@ def asymptotic_risk(gamma, *, signal, sigma2):
     ndarray, or float for numbers; infinite at gamma = 1, but 0 if sigma2 = 0
     """
     bias2 = signal * np.maximum(gamma - 1, 0) / gamma
-    return bias2 + _ratio(sigma2 * np.minimum(gamma, 1), np.abs(gamma - 1))
+    variance = _ratio(sigma2 * np.minimum(gamma, 1), np.abs(gamma - 1))
+    return bias2 + variance
 
 
 @checked
@@ -158,18 +157,18 @@ def asymptotic_minimum(*, signal, sigma2):
     ndarray, or float for numbers
     """
     r, sigma = np.sqrt(signal), np.sqrt(sigma2)
-    # [()]: a 0-d array becomes a number
-    return np.where(r > sigma, r / np.where(r > sigma, r - sigma, 1), np.inf)[()]
+    is_finite = r > sigma
+    gamma = r / np.where(is_finite, r - sigma, 1)
+    return np.where(is_finite, gamma, np.inf)[()]    # [()]: a 0-d array becomes a number
 
 
 @checked
 def optimal_lam(gamma, *, signal, sigma2):
     """The penalty of `ridge` with the least excess risk: lam* = sigma2 * gamma / signal.
 
-    With gamma = p / n this is n lam* = sigma2 / (signal / p): the variance of the noise over
-    that of a coefficient. If the direction of beta is uniformly random, lam* has the smallest
-    risk on average over beta, for every X and every n (Hastie et al. 2022; Dobriban and Wager
-    2018, High-dimensional asymptotics of prediction: ridge regression and classification).
+    With gamma = p / n this is n lam* = sigma2 / (signal / p): the variance of the noise over that
+    of a coefficient. If the direction of beta is uniformly random, lam* has the smallest risk on
+    average over beta, for every X and every n (Hastie et al. 2022; Dobriban and Wager 2018).
 
     Parameters
     ----------
@@ -191,9 +190,8 @@ def optimal_ridge_risk(gamma, *, signal, sigma2):
         sigma2 * gamma * m(-lam*),     m(-l) = (sqrt(b^2 + 4 gamma l) - b) / (2 gamma l)
                                        b = 1 - gamma + l
 
-    with m the Stieltjes transform of the Marchenko-Pastur law (Hastie et al. 2022; Dobriban and
-    Wager 2018). Since sigma2 / lam* = signal / gamma, the factor in front becomes
-    signal / (2 gamma): no division by lam*, which may be 0. The risk grows with gamma from 0 to
+    with m the Stieltjes transform of the Marchenko-Pastur law (Dobriban and Wager 2018). The code
+    puts signal / gamma for sigma2 / lam*: then lam* may be 0. The risk grows with gamma from 0 to
     `signal`: there is no peak.
 
     Parameters
@@ -206,11 +204,13 @@ def optimal_ridge_risk(gamma, *, signal, sigma2):
     """
     lam = optimal_lam(gamma, signal=signal, sigma2=sigma2)
     b = 1 - gamma + lam
-    return signal / (2 * gamma) * (np.sqrt(b ** 2 + 4 * gamma * lam) - b)
+    root = np.sqrt(b ** 2 + 4 * gamma * lam)
+    return signal / (2 * gamma) * (root - b)
 
 
 def _ratio(top, gap):
     """top / gap, infinite where gap <= 0; but where top is 0, it is 0 for every gap."""
     is_open = gap > 0
-    # [()]: a 0-d array becomes a number
-    return np.where(is_open | (top == 0), top / np.where(is_open, gap, 1), np.inf)[()]
+    ratio = top / np.where(is_open, gap, 1)
+    is_finite = is_open | (top == 0)
+    return np.where(is_finite, ratio, np.inf)[()]    # [()]: a 0-d array becomes a number

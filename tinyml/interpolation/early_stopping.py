@@ -18,10 +18,7 @@ The first inequality bounds the bias, the second the variance. So the risk of de
 C_t^2 times that of ridge, for every X and every beta, and C_t^2 -> 1.6859...
 
 The penalty of ridge can be chosen by leave-one-out, which takes a single SVD of X. The matching
-step t = 1 / (n lr lam) is then the time to stop descent.
-
-Descent is `min_norm.gradient_descent` from zero on 1/2 ||X beta - y||^2. A filter f holds one
-number for each singular value of `min_norm.svd(X)`.
+step t = 1 / (n lr lam) is then the time to stop descent, `min_norm.gradient_descent` from zero.
 
 Sources: Ali, Kolter and Tibshirani 2019, A continuous-time view of early stopping for least
 squares regression; Golub, Heath and Wahba 1979, Generalized cross-validation as a method for
@@ -35,10 +32,10 @@ from tinyml.interpolation.min_norm import ridge_filter, svd
 
 @checked
 def matching_lam(t, *, lr, n_samples):
-    """The penalty of the ridge fit most like descent stopped at step t: lam = 1 / (n lr t).
+    """The penalty of the ridge fit that matches descent stopped at step t: lam = 1 / (n lr t).
 
-    To first order in s^2 the two filters agree (Ali, Kolter and Tibshirani 2019; their loss has a
-    factor 1/n, so their time is n lr t).
+    The two filters then agree to first order in s^2 (Ali, Kolter and Tibshirani 2019; their loss
+    has a factor 1/n, so their time is n lr t).
 
     Parameters
     ----------
@@ -55,10 +52,10 @@ def matching_lam(t, *, lr, n_samples):
 
 @checked
 def degrees_of_freedom(f):
-    """The number of parameters that a filtered fit effectively uses: the sum of its filter.
+    """The number of parameters that a filtered fit effectively uses: sum f, the trace of H.
 
-    The fitted values are H y with H = U diag(f) U', so sum f is the trace of H. It is p for least
-    squares (f = 1) with p <= n independent columns, and falls to 0 as the filter shrinks.
+    Here H y = U diag(f) U'y are the fitted values. It is p for least squares (f = 1) with p <= n
+    independent columns, and falls to 0 as the filter shrinks.
 
     Parameters
     ----------
@@ -85,7 +82,7 @@ def filter_risk(X, beta, f, *, sigma2):
     ----------
     X : array_like, shape (n, p)
     beta : array_like, shape (p,), the truth
-    f : array_like, shape (..., rank), with one entry for each singular value of `svd(X)`
+    f : array_like, shape (..., rank), with one entry for each s in `svd(X)`
     sigma2 : float >= 0, variance of the noise
 
     Returns
@@ -95,8 +92,8 @@ def filter_risk(X, beta, f, *, sigma2):
     _, s, Vh = svd(X)
     if f.shape[-1] != len(s):
         raise ValueError(f"filter_risk: f must have {len(s)} entries here, got {f.shape[-1]}")
-    seen = Vh @ beta                 # v_i'beta, (rank,)
-    unseen = beta - Vh.T @ seen      # (I - V V') beta, (p,)
+    seen = Vh @ beta               # v_i'beta, (rank,)
+    unseen = beta - Vh.T @ seen    # (I - V V') beta, (p,)
     shrunk = np.sum((1 - f) ** 2 * seen ** 2, axis=-1)
     bias2 = shrunk + np.sum(unseen ** 2)
     variance = sigma2 * np.sum((f / s) ** 2, axis=-1)
@@ -110,9 +107,9 @@ def risk_ratio_bound(t):
         C_t = max over 0 < u <= t of f_descent / f_ridge,     u = lr t s^2
 
     It holds for every X, beta and noise, if lr <= 1 / s_max^2. The variance of descent is at most
-    C_t^2 times that of ridge, and its bias is no larger, because (1 - u/t)^t <= 1 / (1 + u). The
-    bound is reached if beta = 0 and every s gives the u of the maximum. C_1^2 is 4; as t grows,
-    C_t^2 falls to 1.6859... (Ali, Kolter and Tibshirani 2019 round it up to 1.6862).
+    C_t^2 times that of ridge, and its bias is no larger, because (1 - u/t)^t <= 1 / (1 + u). C_1^2
+    is 4; as t grows, C_t^2 falls to 1.6859... (1.6862 in Ali, Kolter and Tibshirani 2019). The
+    bound is reached if beta = 0 and every s gives the u of the maximum.
 
     Parameters
     ----------
@@ -122,8 +119,6 @@ def risk_ratio_bound(t):
     -------
     float, to eight digits for t up to 10^7
 
-    Examples
-    --------
     >>> [round(risk_ratio_bound(t), 4) for t in (1, 2, 100, np.inf)]
     [4.0, 2.4414, 1.6968, 1.6859]
     """
@@ -134,15 +129,14 @@ def risk_ratio_bound(t):
 
 @checked
 def tuned_risk_ratio_bound(t):
-    """A smaller bound, for risks averaged over a random beta, ridge with its best penalty.
+    """A smaller bound, for the mean risks over a random beta, and ridge with its best penalty.
 
         max over 0 < u <= t of risk(f_descent) / risk(f_ridge),     risk(f) = (1 - f)^2 + f^2 / u
 
     Let the coefficients of beta be independent, with mean 0 and variance v. Then the best penalty
     is n lam = sigma2 / v (`double_descent.optimal_lam`), and u = s^2 v / sigma2. A direction with
     filter f has the risk v risk(f), and no filter has a smaller risk than that of ridge. For t = 1
-    the bound is 2; as t grows, it falls to 1.2146... (Ali, Kolter and Tibshirani 2019 round it up
-    to 1.2147).
+    the bound is 2; as t grows, it falls to 1.2146... (1.2147 in Ali, Kolter and Tibshirani 2019).
 
     Parameters
     ----------
@@ -165,9 +159,9 @@ def leave_one_out(X, y, lam):
         y_i - x_i'beta_{-i} = (y_i - (H y)_i) / (1 - H_ii),     H = U diag(f) U'
 
     where beta_{-i} is fitted without sample i, with the same penalty n lam. The mean of the
-    squares estimates the test error. The formula is exact for ridge, because leaving out a sample
-    changes X'X + n lam I by a matrix of rank one. Descent has no such formula; stop it at the
-    matching step. If p >= n and n lam is tiny beside s_max^2, 1 - H_ii loses digits.
+    squares estimates the test error. The formula is exact, because leaving out a sample changes
+    X'X + n lam I by a matrix of rank one. If p >= n and n lam is tiny beside s_max^2, 1 - H_ii
+    loses digits.
 
     Parameters
     ----------
@@ -179,8 +173,6 @@ def leave_one_out(X, y, lam):
     -------
     ndarray, shape (*lam.shape, n) or (*lam.shape, n, k)
 
-    Examples
-    --------
     >>> leave_one_out([[1], [1]], [0, 2], 0.5)    # beta_{-i} = y_j / 2
     array([-1.,  2.])
     """
@@ -194,8 +186,8 @@ def generalized_cross_validation(X, y, lam):
 
         GCV(lam) = (1/n) ||y - H y||^2 / (1 - df / n)^2,     df / n = mean of H_ii
 
-    It estimates the test error of ridge (Golub, Heath and Wahba 1979). Unlike leave-one-out, it
-    does not change when X and y are rotated to QX and Qy.
+    (Golub, Heath and Wahba 1979.) Unlike leave-one-out, it does not change when X and y are
+    rotated to QX and Qy.
 
     Parameters
     ----------
@@ -213,7 +205,7 @@ def generalized_cross_validation(X, y, lam):
 
 
 def _hat(X, y, lam):
-    """The fitted values H y of ridge, and the leverages H_ii, with an axis of 1 for k columns."""
+    """The fitted values H y of ridge, and the leverages H_ii shaped to divide them."""
     U, s, _ = svd(X)
     f = ridge_filter(s, lam, n_samples=len(X))
     Uf = U * f[..., None, :]                    # U diag(f), (*lam.shape, n, rank)
@@ -231,6 +223,7 @@ def _matching_filters(t):
     maxima are at least 1.298 and 1.214.
     """
     u = np.linspace(0, min(t, 8), 80_001)[1:]
+    missing = np.exp(-u) if t == np.inf else (1 - u / t) ** t
+    f_descent = 1 - missing
     f_ridge = u / (1 + u)
-    f_descent = 1 - np.exp(-u) if t == np.inf else 1 - (1 - u / t) ** t
     return u, f_descent, f_ridge

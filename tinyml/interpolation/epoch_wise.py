@@ -48,11 +48,13 @@ def make_two_scales(n_samples, *, n_fast, n_slow, slow_scale, sigma2, rng):
     y : ndarray, shape (n,)
     beta, scales : ndarrays, shape (p,)
     """
-    fast, slow = rng.standard_normal(n_fast), rng.standard_normal(n_slow)
-    directions = [fast / np.linalg.norm(fast), slow / np.linalg.norm(slow)]
+    fast = rng.standard_normal(n_fast)
+    slow = rng.standard_normal(n_slow)
+    fast /= np.linalg.norm(fast)
+    slow /= np.linalg.norm(slow)
     scales = np.repeat([1.0, slow_scale], [n_fast, n_slow])
+    beta = np.concatenate([fast, slow]) / scales
     X = scales * rng.standard_normal((n_samples, n_fast + n_slow))
-    beta = np.concatenate(directions) / scales
     y = linear_model(X, beta, sigma=np.sqrt(sigma2), rng=rng)
     return X, y, beta, scales
 
@@ -63,8 +65,8 @@ def descent(X, y, t, *, lr):
 
         beta_{t+1} = beta_t - lr * X'(X beta_t - y),        beta_t = D V diag(f / s) U'y
 
-    A step per feature is plain descent in the coordinates D^-1 beta, D = diag(sqrt(lr)), where the
-    design is X D. So X D = U diag(s) V' and f = 1 - (1 - s^2)^t over the s that are not zero.
+    With a step for each feature it is plain descent in the coordinates D^-1 beta on the design
+    X D. Here D = diag(sqrt(lr)), X D = U diag(s) V' and f = 1 - (1 - s^2)^t, over the s > 0.
 
     Parameters
     ----------
@@ -77,8 +79,6 @@ def descent(X, y, t, *, lr):
     -------
     ndarray, shape (*t.shape, p)
 
-    Examples
-    --------
     >>> descent([[2, 0], [0, 1]], [4, 4], [0, 1, 2, 1000], lr=0.25)
     array([[0.  , 0.  ],
            [2.  , 1.  ],
@@ -86,14 +86,13 @@ def descent(X, y, t, *, lr):
            [2.  , 4.  ]])
     """
     root, U, s, Vh, f = _modes("descent", X, t, lr)
-    return (f / s * (U.T @ y)) @ Vh * root
+    fit = f / s * (U.T @ y)    # one coordinate for each mode, (*t.shape, rank)
+    return fit @ Vh * root
 
 
 @checked
 def training_risk(X, y, beta_t):
     """The mean squared error on the training data: R_train(t) = 1/n ||X beta_t - y||^2.
-
-    (MATH5836 week 10, section 10.1.3.)
 
     Parameters
     ----------
@@ -125,21 +124,18 @@ def excess_risk(beta_t, beta, *, scales):
     -------
     ndarray, shape (...)
     """
-    return np.sum((scales * (beta_t - beta)) ** 2, axis=-1)
+    error = scales * (beta_t - beta)
+    return np.sum(error ** 2, axis=-1)
 
 
 @checked
 def population_risk(beta_t, beta, *, scales, sigma2):
-    """The expected squared error on new data: R_test(t) = E (x'beta_t - y)^2.
-
-        R_test(t) = E (x'beta_t - x'beta)^2 + sigma2
-
-    The noise of the new y adds its variance to the excess risk (MATH5836 week 10, section 10.1.3).
+    """The expected squared error on new data: R_test(t) = E (x'beta_t - x'beta)^2 + sigma2.
 
     Parameters
     ----------
     beta_t, beta, scales : as in `excess_risk`
-    sigma2 : float >= 0, variance of the noise
+    sigma2 : float >= 0, variance of the noise in the new y
 
     Returns
     -------
@@ -162,8 +158,6 @@ def turning_points(train, test, *, tolerance=0.0):
         t_int = the first t with R_train(t) <= tolerance
         t_min = the t <= t_int at which R_test(t) is smallest
 
-    (MATH5836 week 10, section 10.1.3.)
-
     Parameters
     ----------
     train, test : array_like, shape (T,), T >= 1, the risks R_train and R_test after each epoch
@@ -173,8 +167,6 @@ def turning_points(train, test, *, tolerance=0.0):
     -------
     TurningPoints : t_min and t_int, indices into the curves
 
-    Examples
-    --------
     >>> turning_points([0.5, 0.2, 0.1, 0.0, 0.0], [0.6, 0.3, 0.5, 0.7, 0.2])
     TurningPoints(t_min=1, t_int=3)
     """
@@ -265,7 +257,8 @@ def descent_bias(X, beta, t, *, lr, scales):
     ndarray, shape (*t.shape, p)
     """
     root, _, _, Vh, f = _modes("descent_bias", X, t, lr)
-    expected = (f * (Vh @ (beta / root))) @ Vh * root    # E beta_t, (..., p)
+    truth = Vh @ (beta / root)            # V'D^-1 beta, (rank,)
+    expected = (f * truth) @ Vh * root    # E beta_t, (*t.shape, p)
     return (scales * (expected - beta)) ** 2
 
 
@@ -288,7 +281,8 @@ def descent_variance(X, t, *, lr, scales, sigma2):
     ndarray, shape (*t.shape, p)
     """
     root, _, s, Vh, f = _modes("descent_variance", X, t, lr)
-    return sigma2 * (scales * root) ** 2 * ((f / s) ** 2 @ Vh ** 2)
+    of_modes = (f / s) ** 2 @ Vh ** 2    # sum_i V_ji^2 (f_i / s_i)^2, (*t.shape, p)
+    return sigma2 * (scales * root) ** 2 * of_modes
 
 
 @checked
@@ -314,8 +308,8 @@ def descent_risk(X, beta, t, *, lr, scales, sigma2):
 def equal_speed_steps(X, *, scales):
     """A step for each feature with which all are learned at one speed: lr_j = c / scales_j^2.
 
-    Descent with these steps is plain descent on the normalised features Z = X / scales. The
-    constant c = 1 / s_max(Z)^2 is the largest with which no direction overshoots. (Heckel and
+    Descent with these steps is plain descent on the normalised features Z = X / scales, and
+    c = 1 / s_max(Z)^2 is the largest constant with which no direction overshoots. (Heckel and
     Yilmaz 2021 choose steps for which all features have their best time together.)
 
     Parameters
@@ -335,7 +329,8 @@ def _modes(function, X, t, lr):
     """The diagonal of D, (p,), the modes U, s, Vh of X D, and the filters f, (*t.shape, rank)."""
     root = np.sqrt(np.broadcast_to(lr, X.shape[1]))
     U, s, Vh = svd(X * root)
-    if s.max(initial=0) ** 2 >= 2:
+    largest = s.max(initial=0) ** 2
+    if largest >= 2:
         raise ValueError(f"{function}: lr must keep s_max^2 of X sqrt(lr) below 2, got "
-                         f"{s.max() ** 2:.6g}; from there on, gradient descent does not converge")
+                         f"{largest:.6g}; from there on, gradient descent does not converge")
     return root, U, s, Vh, descent_filter(s, t, lr=1)

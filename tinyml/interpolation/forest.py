@@ -4,7 +4,7 @@ Problem: Belkin et al. 2019 find double descent where nothing is linear and noth
 tree with more and more leaves ends at the interpolation threshold; many such trees go past it.
 
 Idea: a tree cuts its samples in two, x_j <= t or not, and each part again; a leaf predicts the
-mean of its samples. A cut into L and R lowers their squared loss, sum_i ||y_i - mean||^2, by
+mean target of its samples. A cut into L and R lowers the squared loss sum_i ||y_i - mean||^2 by
 
     gain = n_L n_R / n ||mean_L - mean_R||^2 = n / (n_L n_R) ||s_L||^2,   s_L = sum_L (y_i - mean)
 
@@ -56,8 +56,6 @@ def best_split(X, Y):
     Split, or None if the rows are all equal: then there is no cut. A gain of 0 is possible:
     constant targets, or a pattern such as XOR that shows only after the next cut.
 
-    Examples
-    --------
     >>> best_split([[1, 0], [2, 0], [4, 0]], [5, 5, 8])
     Split(feature=0, threshold=3.0, gain=6.0)
     """
@@ -66,13 +64,13 @@ def best_split(X, Y):
         return None
     Y = Y.reshape(n, -1)
     Y = Y - _mean(Y)
-    order = X.T.argsort(axis=1, kind="stable")            # (p, n), the rows sorted by each feature
+    loss = np.sum(Y ** 2)
+    order = X.T.argsort(axis=1, kind="stable")      # (p, n), the rows sorted by each feature
     x = np.take_along_axis(X.T, order, axis=1)
-    s_left = Y[order[:, :-1]].cumsum(axis=1)              # (p, n - 1, k), one for every cut
+    s_left = Y[order[:, :-1]].cumsum(axis=1)        # (p, n - 1, k), one for every cut
     n_left = np.arange(1, n)
     gain = n / (n_left * (n - n_left)) * np.sum(s_left ** 2, axis=2)
-    gain[x[:, :-1] == x[:, 1:]] = -np.inf                 # no threshold between equal values
-    loss = np.sum(Y ** 2)
+    gain[x[:, :-1] == x[:, 1:]] = -np.inf           # no threshold between equal values
     j, i = np.argwhere(gain >= gain.max() - TIE * loss)[0]
     if gain[j, i] < 0:
         return None
@@ -106,17 +104,17 @@ class RegressionTree:
     max_leaf_nodes : int >= 1, or None; None for a fully grown tree
     max_features : int >= 1, or None; each node looks for its cut among so many features, drawn
         from those that are not constant in it; None for all
-    rng : numpy.random.Generator, or None; needed with max_features
+    rng : numpy.random.Generator, or None if max_features = None
 
     Attributes
     ----------
-    left : ndarray of int, shape (n_nodes,), the left child, 0 for a leaf; the right child is left
-        + 1
+    left : ndarray of int, shape (n_nodes,), the left child, 0 for a leaf; the right child is
+        left + 1
     feature, threshold, gain : ndarrays, shape (n_nodes,), the `Split` of each node, 0 for a leaf
     value : ndarray, shape (n_nodes,) or (n_nodes, k), mean target of the node's samples
+    grown_to : int or inf, the most leaves that it may have
+    n_features : int or None, p, known after `fit`
 
-    Examples
-    --------
     >>> tree = RegressionTree().fit([[1], [2], [4]], [5, 7, 9])
     >>> tree.predict([[1.4], [1.6], [9]])
     array([5., 7., 9.])
@@ -125,11 +123,9 @@ class RegressionTree:
     """
 
     def __init__(self, *, max_leaf_nodes=None, max_features=None, rng=None):
-        if max_features is not None and rng is None:
-            raise TypeError("RegressionTree: rng must be given with max_features, got None; "
-                            "write rng=np.random.default_rng(0)")
-        self.max_leaf_nodes, self.max_features, self.rng = max_leaf_nodes, max_features, rng
-        self.n_features = None    # p, known after `fit`
+        self.grown_to = np.inf if max_leaf_nodes is None else max_leaf_nodes
+        self.max_features, self.rng = max_features, rng
+        self.n_features = None
 
     @checked
     def fit(self, X, Y):
@@ -137,15 +133,13 @@ class RegressionTree:
 
         Parameters
         ----------
-        X : array_like, shape (n, p), n >= 1
+        X : array_like, shape (n, p), n >= 1, p >= max_features
         Y : array_like of float64, shape (n,) or (n, k)
 
         Returns
         -------
         RegressionTree, self
         """
-        _check_features("RegressionTree.fit", self.max_features, X)
-        largest = np.inf if self.max_leaf_nodes is None else 2 * self.max_leaf_nodes - 1
         nodes, values = [], []
         to_cut = []    # a heap of the leaves that can be cut, the largest gain first
 
@@ -157,14 +151,15 @@ class RegressionTree:
             values.append(_mean(Y[rows]))
 
         add_leaf(np.arange(len(X)))
-        while to_cut and len(nodes) < largest:
+        while to_cut and len(nodes) < 2 * self.grown_to - 1:
             _, node, split, rows = heapq.heappop(to_cut)
             nodes[node] = (len(nodes), *split)
             goes_left = X[rows, split.feature] <= split.threshold
             add_leaf(rows[goes_left])
             add_leaf(rows[~goes_left])
         self.left, self.feature, self.threshold, self.gain = map(np.array, zip(*nodes))
-        self.value, self.n_features = np.array(values), X.shape[1]
+        self.value = np.array(values)
+        self.n_features = X.shape[1]
         return self
 
     def _split(self, X, Y):
@@ -183,18 +178,16 @@ class RegressionTree:
 
         Parameters
         ----------
-        X : array_like, shape (m, p)
-        max_leaf_nodes : int >= 1, or None; predict as a tree grown to this smaller number of
-            leaves
+        X : array_like, shape (m, n_features)
+        max_leaf_nodes : int in 1..grown_to, or None; predict as a tree of at most so many leaves
 
         Returns
         -------
         ndarray, shape (m,) or (m, k)
         """
-        _check_fitted("RegressionTree.predict", self, X)
+        _check_fitted("RegressionTree.predict", self)
         left = self.left
         if max_leaf_nodes is not None:
-            _check_leaves(max_leaf_nodes, self.max_leaf_nodes)
             left = np.where(left < 2 * max_leaf_nodes - 1, left, 0)    # cut later: still a leaf
         node = np.zeros(len(X), int)
         rows = np.arange(len(X))
@@ -224,20 +217,20 @@ class RandomForest:
     Parameters
     ----------
     n_trees : int >= 1
-    max_leaf_nodes : as in `RegressionTree`
-    max_features : as in `RegressionTree`
+    max_leaf_nodes, max_features : as in `RegressionTree`
     bootstrap : bool, grow each tree on n rows drawn with replacement, instead of on all n
     rng : numpy.random.Generator
 
     Attributes
     ----------
     trees : list of RegressionTree, after `fit`; the first m of them are a forest of m trees
+    n_features : int or None, p, known after `fit`
     """
 
     def __init__(self, n_trees, *, max_leaf_nodes=None, max_features=None, bootstrap=False, rng):
         self.n_trees, self.bootstrap, self.rng = n_trees, bootstrap, rng
-        self.settings = {"max_leaf_nodes": max_leaf_nodes, "max_features": max_features}
-        self.n_features = None    # p, known after `fit`
+        self.max_leaf_nodes, self.max_features = max_leaf_nodes, max_features
+        self.n_features = None
 
     @checked
     def fit(self, X, Y):
@@ -251,11 +244,12 @@ class RandomForest:
         -------
         RandomForest, self
         """
-        _check_features("RandomForest.fit", self.settings["max_features"], X)
-        (n, self.n_features), self.trees = X.shape, []
+        n, self.n_features = X.shape
+        self.trees = []
         for _ in range(self.n_trees):
             rows = self.rng.integers(n, size=n) if self.bootstrap else slice(None)
-            tree = RegressionTree(**self.settings, rng=self.rng)
+            tree = RegressionTree(max_leaf_nodes=self.max_leaf_nodes,
+                                  max_features=self.max_features, rng=self.rng)
             self.trees.append(tree.fit(X[rows], Y[rows]))
         return self
 
@@ -265,30 +259,16 @@ class RandomForest:
 
         Parameters
         ----------
-        X : array_like, shape (m, p)
+        X : array_like, shape (m, n_features)
 
         Returns
         -------
         ndarray, shape (m,) or (m, k)
         """
-        _check_fitted("RandomForest.predict", self, X)
+        _check_fitted("RandomForest.predict", self)
         return sum(tree.predict(X) for tree in self.trees) / self.n_trees
 
 
-def _check_features(function, max_features, X):
-    if max_features is not None and max_features > X.shape[1]:
-        raise ValueError(f"{function}: max_features must be at most p = {X.shape[1]}, the columns "
-                         f"of X, got {max_features}; write max_features=None for all")
-
-
-def _check_fitted(function, model, X):
+def _check_fitted(function, model):
     if model.n_features is None:
         raise RuntimeError(f"{function}: the model must be fitted first; write .fit(X, Y)")
-    if X.shape[1] != model.n_features:
-        raise ValueError(f"{function}: X must have shape (m, p={model.n_features}), got {X.shape}")
-
-
-def _check_leaves(max_leaf_nodes, grown_to):
-    if grown_to is not None and max_leaf_nodes > grown_to:
-        raise ValueError(f"RegressionTree.predict: max_leaf_nodes must be at most {grown_to}, "
-                         f"which this tree was grown to, got {max_leaf_nodes}; grow a larger tree")

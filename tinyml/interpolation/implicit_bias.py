@@ -9,10 +9,10 @@ prediction on the training data. All perfect fits share the first part, and by P
     X beta = y   =>   X^+ X beta = X^+ y,      ||beta||^2 = ||X^+ y||^2 + ||(I - X^+ X) beta||^2
 
 A gradient X'r is a combination of rows of X, also on a batch of rows. Steps that are sums of
-gradients stay in the row space, so from zero they can only converge to X^+ y: gradient descent,
-SGD and momentum differ in speed alone. Adam divides each coordinate of the gradient by its own
-size, X'r -> about sign(X'r), which leaves the row space. It fits as perfectly, and ends
-elsewhere.
+gradients stay in the row space, so from zero their only possible limit among the perfect fits is
+X^+ y: gradient descent, SGD and momentum differ only in speed. Adam divides each coordinate of the
+gradient by its own size, so its step is about lr sign(X'r), which leaves the row space. It fits
+as perfectly, but ends at another beta.
 
 What X does not see still matters on new data: for better or worse, that depends on the truth.
 
@@ -37,7 +37,7 @@ def iterates(X, y, make_optimizer, batches, *, beta0=None, schedule=None):
 
         loss = 1/2 sum over i in the batch of (x_i'beta - y_i)^2
 
-    All rows at every step is gradient descent, one row at a time is SGD:
+    All rows in every step are gradient descent, one row at a time is SGD:
 
         iterates(X, y, lambda params: SGD(params, lr=0.1), [slice(None)] * 100)
         iterates(X, y, lambda params: SGD(params, lr=0.1), rng.integers(len(X), size=100))
@@ -49,18 +49,18 @@ def iterates(X, y, make_optimizer, batches, *, beta0=None, schedule=None):
     make_optimizer : function of a list of one parameter to an Optimizer
     batches : an iterable; each item selects rows: an int, an array of ints or a slice
     beta0 : array_like, shape (p,) or (p, k), or None; the start, None for zero
-    schedule : function of t to a factor of the learning rate, or None; see `optim.LambdaLR`. Adam
-        converges if the factor falls to 0; at a constant rate it keeps jumping away from its fit
+    schedule : function of t to a factor of the learning rate, or None; see `optim.LambdaLR`. At a
+        constant rate Adam keeps jumping away from its fit; let the factor fall to 0
 
     Returns
     -------
     ndarray, shape (n_batches + 1, p) or (n_batches + 1, p, k) : beta_0, beta_1, ...
     """
-    beta = Tensor(_start("iterates", X, y, beta0), requires_grad=True)
+    beta = Tensor(_start(X, y, beta0), requires_grad=True)
     optimizer = make_optimizer([beta])
     rate = LambdaLR(optimizer, schedule or (lambda t: 1))
     path = [beta.data]
-    with np.errstate(over="ignore", invalid="ignore"):    # reported below
+    with np.errstate(over="ignore", invalid="ignore"):    # an error at the end reports it
         for rows in batches:
             optimizer.zero_grad()
             loss = 0.5 * ((X[rows] @ beta - y[rows]) ** 2).sum()
@@ -86,12 +86,10 @@ def tuned_descent(X):
     """The learning rate of gradient descent with the best guarantee, and the guarantee.
 
         lr = 2 / (s_max^2 + s_min^2),      rate = (s_max^2 - s_min^2) / (s_max^2 + s_min^2)
+        ||beta_t - X^+ y|| <= rate^t ||X^+ y||     from zero
 
     A step on 1/2 ||X beta - y||^2 multiplies the error along singular vector i by 1 - lr s_i^2.
     With this lr the two extremes are rate and -rate (Polyak 1964; s_min is the smallest s > 0).
-    From zero
-
-        ||beta_t - X^+ y|| <= rate^t ||X^+ y||
 
     Parameters
     ----------
@@ -103,7 +101,8 @@ def tuned_descent(X):
     """
     s_max, s_min = _extremes(X)
     total = s_max ** 2 + s_min ** 2
-    return Tuned(lr=2 / total, momentum=0.0, rate=(s_max ** 2 - s_min ** 2) / total)
+    rate = (s_max ** 2 - s_min ** 2) / total
+    return Tuned(lr=2 / total, momentum=0.0, rate=rate)
 
 
 @checked
@@ -111,11 +110,10 @@ def tuned_heavy_ball(X):
     """Learning rate and momentum of the heavy ball, beta += momentum (last step) - lr gradient.
 
         lr = 4 / (s_max + s_min)^2,   momentum = rate^2,   rate = (s_max - s_min) / (s_max + s_min)
+        ||beta_t - X^+ y|| <= (1 + t (1 + rate)) rate^t ||X^+ y||     from zero
 
     (Polyak 1964.) It takes about kappa = s_max / s_min steps where `tuned_descent` takes
-    kappa^2. The error may grow at first, but from zero
-
-        ||beta_t - X^+ y|| <= (1 + t (1 + rate)) rate^t ||X^+ y||
+    kappa^2. The error may grow at first.
 
     Parameters
     ----------
@@ -136,9 +134,9 @@ def kaczmarz(X, y, rows, *, beta0=None):
 
         beta_{t+1} = beta_t + (y_i - x_i'beta_t) / ||x_i||^2 x_i,      i = rows[t]
 
-    Each step solves one equation exactly: it projects beta_t on {x_i'beta = y_i}. If X beta = y
-    has a solution, and every row comes again and again, the limit is X^+ y + (I - X^+ X)
-    beta_0; otherwise there is no limit. A row of zeros changes nothing.
+    Each step solves one equation exactly: it projects beta_t onto {x_i'beta = y_i}. If X beta = y
+    has a solution, and every row comes again and again, the limit is X^+ y + (I - X^+ X) beta_0.
+    Without a solution there is no limit. A row of zeros changes nothing.
 
     Parameters
     ----------
@@ -151,14 +149,12 @@ def kaczmarz(X, y, rows, *, beta0=None):
     -------
     ndarray, shape (n_steps + 1, p) or (n_steps + 1, p, k) : beta_0, beta_1, ...
 
-    Examples
-    --------
     >>> kaczmarz([[1, 0], [1, 1]], [1, 3], [0, 1])
     array([[0., 0.],
            [1., 0.],
            [2., 1.]])
     """
-    beta = _start("kaczmarz", X, y, beta0)
+    beta = _start(X, y, beta0)
     squares = np.sum(X ** 2, axis=1)    # ||x_i||^2
     path = [beta]
     for i in rows:
@@ -194,8 +190,7 @@ def kaczmarz_rate(X):
         rate = 1 - s_min^2 / ||X||_F^2,      E ||beta_t - X^+ y||^2 <= rate^t ||beta_0 - X^+ y||^2
 
     for rows drawn by `row_probabilities`, a solvable X beta = y and a start in the row space
-    (Strohmer and Vershynin 2009, Theorem 2). n steps cost as much as one step of gradient
-    descent.
+    (Strohmer and Vershynin 2009, Theorem 2). n steps cost as much as one of gradient descent.
 
     Parameters
     ----------
@@ -213,9 +208,9 @@ def kaczmarz_rate(X):
 def sign_fit(X, y):
     """The perfect fit of Adam from zero, if X sign(X'y) = c y for some c > 0: sign(X'y) / c.
 
-    On such data the gradient at a multiple of sign(X'y) is a multiple of X'y. Adam then moves
-    every coordinate equally far at every step (Wilson et al. 2017, Lemma 3.1, also for AdaGrad
-    and RMSProp). A single row is always such data, and no fit to it has a smaller largest
+    On such data the gradient at a multiple of sign(X'y) is a multiple of X'y, so Adam moves all
+    coordinates equally far in every step, up to its eps (Wilson et al. 2017, Lemma 3.1, also for
+    AdaGrad and RMSProp). A single row is always such data, and no fit to it has a smaller largest
     coefficient.
 
     Parameters
@@ -227,16 +222,15 @@ def sign_fit(X, y):
     -------
     ndarray, shape (p,)
 
-    Examples
-    --------
     >>> sign_fit([[1, -2, 0]], [6])
     array([ 2., -2.,  0.])
     """
     direction = np.sign(X.T @ y)
-    c = y @ X @ direction / (y @ y)
+    output = X @ direction
+    c = y @ output / (y @ y)
     rounding = 1e-9 * np.linalg.norm(y)
-    if c <= 0 or np.linalg.norm(X @ direction / c - y) > rounding:
-        raise ValueError(f"sign_fit: X sign(X'y) must be c y for a c > 0, got {X @ direction}")
+    if c <= 0 or np.linalg.norm(output / c - y) > rounding:
+        raise ValueError(f"sign_fit: X sign(X'y) must be c y for a c > 0, got {output}")
     return direction / c
 
 
@@ -249,9 +243,9 @@ def make_rare_features(labels):
         five features      that no other sample has, 3 + 5 i to 7 + 5 i for sample i:
                            for label 1 the first of them is 1, for label -1 all five are
 
-    If 1 is the more frequent label, X sign(X'y) = 4 y. On a new sample, whose rare features
-    have no weight yet, `sign_fit` outputs (label + 2) / 4: Adam predicts 1 for everything. The
-    signs of X^+ y are right on all new samples, if both labels occur.
+    If 1 is the more frequent label, X sign(X'y) = 4 y. On a new sample, whose rare features have
+    no weight yet, `sign_fit` outputs (label + 2) / 4: Adam predicts 1 for everything. If both
+    labels occur, X^+ y predicts the right sign on all new samples.
 
     Parameters
     ----------
@@ -264,9 +258,10 @@ def make_rare_features(labels):
     if not np.isin(labels, (-1, 1)).all():
         raise ValueError(f"make_rare_features: labels must be 1 or -1, got {np.unique(labels)}")
     n = len(labels)
-    common = np.column_stack([labels, np.ones(n), np.ones(n)])                 # (n, 3)
-    own = np.where(labels[:, None] > 0, [1, 0, 0, 0, 0], [1, 1, 1, 1, 1])      # (n, 5)
-    rare = np.eye(n)[:, :, None] * own[:, None, :]                             # (n, n, 5)
+    is_one = labels[:, None] > 0
+    common = np.column_stack([labels, np.ones(n), np.ones(n)])    # (n, 3)
+    own = np.where(is_one, [1, 0, 0, 0, 0], [1, 1, 1, 1, 1])      # (n, 5)
+    rare = np.eye(n)[:, :, None] * own[:, None, :]                # (n, n, 5)
     return np.hstack([common, rare.reshape(n, 5 * n)])
 
 

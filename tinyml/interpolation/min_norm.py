@@ -8,12 +8,11 @@ one-dimensional ones, one per singular vector. Here ' is the transpose, and X^+ 
 over the s > 0, is the pseudoinverse: X^+ y is the shortest of the least-squares solutions. Every
 estimator here multiplies the coordinates of this minimum-norm fit by a filter f:
 
-    beta = V diag(f(s) / s) U'y,     f = 1                      minimum norm
-                                     f = s^2 / (s^2 + n lam)    ridge
-                                     f = 1 - (1 - lr s^2)^t     t steps of gradient descent from 0
+    beta = V diag(f / s) U'y,     f = 1                      minimum norm
+                                  f = s^2 / (s^2 + n lam)    ridge
+                                  f = 1 - (1 - lr s^2)^t     t steps of gradient descent from 0
 
-As lam -> 0 or t -> infinity, f -> 1: both end in X^+ y. No estimator here moves along a direction
-with s = 0.
+As lam -> 0 or t -> infinity, f -> 1: both end in X^+ y.
 
 Sources: MATH5836 week 10, section 10.1.2 (the notes call p < n underdetermined; the usual word
 is overdetermined); Hastie, Montanari, Rosset and Tibshirani 2022, Surprises in high-dimensional
@@ -27,9 +26,7 @@ from tinyml.tensor import Tensor
 
 @checked
 def linear_model(X, beta, *, sigma, rng):
-    """Draw the targets of a linear model: y = X beta + eps with eps ~ N(0, sigma^2 I).
-
-    (MATH5836 week 10, section 10.1.2.)
+    """Draw targets from the linear model y = X beta + eps, with eps ~ N(0, sigma^2 I).
 
     Parameters
     ----------
@@ -50,9 +47,9 @@ def linear_model(X, beta, *, sigma, rng):
 def svd(X):
     """X = U diag(s) Vh, without the singular values that are zero up to rounding.
 
-    Vh is V'. Its rows are an orthonormal basis of the row space of X, and V V' is the orthogonal
-    projection onto it. A singular value counts as zero if s <= max(n, p) eps s_max, with eps of
-    the dtype: rounding X can move it by about that much.
+    Vh is V', and V V' is the orthogonal projection onto the row space of X. A singular value
+    counts as zero if s <= max(n, p) eps s_max, with eps of the dtype: rounding X can move it by
+    about that much.
 
     Parameters
     ----------
@@ -64,25 +61,22 @@ def svd(X):
     s : ndarray, shape (rank,), decreasing, > 0
     Vh : ndarray, shape (rank, p)
 
-    Examples
-    --------
     >>> U, s, Vh = svd([[3, 4], [3, 4]])
     >>> s.round(6), Vh.shape
     (array([7.071068]), (1, 2))
     """
     U, s, Vh = np.linalg.svd(X, full_matrices=False)
     unit = np.finfo(X.dtype)
-    zero = max(max(X.shape) * unit.eps * s.max(initial=0), unit.tiny)    # tiny: 1 / s stays finite
-    rank = np.count_nonzero(s > zero)
+    rounding = max(X.shape) * unit.eps * s.max(initial=0)
+    rank = np.count_nonzero(s > max(rounding, unit.tiny))    # above tiny, 1 / s is finite
     return U[:, :rank], s[:rank], Vh[:rank]
 
 
 @checked
 def row_space_part(X, beta):
-    """The part of beta that X can see, X^+ X beta = V V'beta.
+    """The part of beta that X can see: X^+ X beta = V V'beta.
 
-    It is the orthogonal projection onto the row space of X, and the shortest vector with the same
-    X beta. The rest, r = beta - V V'beta, satisfies X r = 0.
+    It is the shortest vector with the same X beta. The rest, r = beta - V V'beta, has X r = 0.
 
     Parameters
     ----------
@@ -93,8 +87,6 @@ def row_space_part(X, beta):
     -------
     ndarray, shape (p,) or (p, k)
 
-    Examples
-    --------
     >>> row_space_part([[1, 1]], [3, 1]).round(6)
     array([2., 2.])
     """
@@ -106,9 +98,8 @@ def row_space_part(X, beta):
 def ordinary_least_squares(X, y):
     """The only minimiser of ||X beta - y|| if the columns of X are independent: (X'X)^-1 X'y.
 
-    It solves the normal equations X'X beta = X'y (MATH5836 week 10, section 10.1.2). The
-    condition number of X'X is the square of that of X, so about twice as many digits are lost
-    as by a method that works on X itself, such as `least_squares`.
+    It solves the normal equations X'X beta = X'y. The condition number of X'X is the square of
+    that of X, so about twice as many digits are lost as with `least_squares`.
 
     Parameters
     ----------
@@ -130,8 +121,7 @@ def least_squares(X, y):
         p = n, the threshold:       X^-1 y, the only interpolant
         p > n, overparameterised:   X^+ y, the shortest of infinitely many interpolants
 
-    (MATH5836 week 10, section 10.1.2.) The table needs rank min(n, p). If the rank is lower,
-    there is no inverse, and X^+ y is the answer in every regime.
+    The table needs rank min(n, p). If the rank is lower, X^+ y is the answer in every regime.
 
     Parameters
     ----------
@@ -142,12 +132,8 @@ def least_squares(X, y):
     -------
     ndarray, shape (p,) or (p, k)
 
-    Examples
-    --------
-    >>> least_squares([[1], [1]], [0, 2])
-    array([1.])
-    >>> least_squares([[1, 1]], [2])
-    array([1., 1.])
+    >>> least_squares([[1], [1]], [0, 2]), least_squares([[1, 1]], [2])
+    (array([1.]), array([1., 1.]))
     """
     n, p = X.shape
     _, s, _ = svd(X)
@@ -164,9 +150,7 @@ def least_squares(X, y):
 def min_norm(X, y):
     """X^+ y: of all beta that minimise ||X beta - y||, the shortest.
 
-        X^+ y = V diag(1 / s) U'y,     X = U diag(s) V',     over the s that are not zero
-
-    (MATH5836 week 10, section 10.1.2.) `svd` says which s count as zero.
+        X^+ y = V diag(1 / s) U'y,     X = U diag(s) V' as in `svd`
 
     Parameters
     ----------
@@ -188,8 +172,6 @@ def ridge(X, y, *, lam):
 
         beta = (X'X + n lam I)^-1 X'y = V diag(f / s) U'y,     f = s^2 / (s^2 + n lam)
 
-    (Hastie et al. 2022.) As lam -> 0 it tends to X^+ y.
-
     Parameters
     ----------
     X : array_like, shape (n, p); n = 0 or p = 0 is allowed
@@ -209,9 +191,7 @@ def ridge(X, y, *, lam):
 def descent_filter(s, t, *, lr):
     """The fraction of each singular direction that t steps of descent from zero have learned.
 
-        f = 1 - (1 - lr s^2)^t
-
-    Every step leaves a factor 1 - lr s^2 of what is still missing.
+        f = 1 - (1 - lr s^2)^t:     every step leaves a factor 1 - lr s^2 of what is still missing
 
     Parameters
     ----------
@@ -223,8 +203,6 @@ def descent_filter(s, t, *, lr):
     -------
     ndarray, shape (*t.shape, rank), of the dtype of s
 
-    Examples
-    --------
     >>> descent_filter([2, 1, 0], [0, 1, 2], lr=0.25)
     array([[0.    , 0.    , 0.    ],
            [1.    , 0.25  , 0.    ],
@@ -237,9 +215,7 @@ def descent_filter(s, t, *, lr):
 
 @checked
 def ridge_filter(s, lam, *, n_samples):
-    """The fraction of the minimum-norm fit that ridge keeps in each singular direction.
-
-        f = s^2 / (s^2 + n lam)
+    """The factor by which ridge shrinks each singular direction: f = s^2 / (s^2 + n lam).
 
     Parameters
     ----------
@@ -251,8 +227,6 @@ def ridge_filter(s, lam, *, n_samples):
     -------
     ndarray, shape (*lam.shape, rank), of the dtype of s
 
-    Examples
-    --------
     >>> ridge_filter([2, 1], [0, 0.5], n_samples=2)
     array([[1. , 1. ],
            [0.8, 0.5]])
@@ -263,14 +237,12 @@ def ridge_filter(s, lam, *, n_samples):
 
 @checked
 def gradient_descent(X, y, *, lr, n_steps, beta0=None):
-    """All iterates of gradient descent on 1/2 ||X beta - y||^2.
+    """All iterates of gradient descent on 1/2 ||X beta - y||^2, by automatic differentiation.
 
-        beta_{t+1} = beta_t - lr X'(X beta_t - y)
+        beta_{t+1} = beta_t - lr X'(X beta_t - y)  ->  X^+ y + (I - X^+ X) beta_0
 
-    Here the gradient comes from automatic differentiation (`tinyml.tensor`). The iteration
-    converges from every start if and only if lr < 2 / s_max^2. The limit is X^+ y + (I - X^+ X)
-    beta_0: the gradient lies in the row space of X, so the part of beta_0 outside it never
-    changes. From zero the limit is X^+ y.
+    It converges from every start if and only if lr < 2 / s_max^2. The gradient lies in the row
+    space of X, so the part of beta_0 outside it never changes. From zero the limit is X^+ y.
 
     Parameters
     ----------
@@ -284,9 +256,8 @@ def gradient_descent(X, y, *, lr, n_steps, beta0=None):
     -------
     ndarray, shape (n_steps + 1, p) or (n_steps + 1, p, k), in the dtype of X : beta_0, beta_1, ...
     """
-    beta0 = _start("gradient_descent", X, y, beta0)
     _check_step("gradient_descent", lr, svd(X)[1])
-    iterates = [beta0]
+    iterates = [_start(X, y, beta0)]
     for _ in range(n_steps):
         beta = Tensor(iterates[-1], requires_grad=True)
         loss = 0.5 * ((X @ beta - y) ** 2).sum()
@@ -301,8 +272,7 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
 
         beta_t = beta_0 + V diag(f) (diag(1 / s) U'y - V'beta_0),     f = 1 - (1 - lr s^2)^t
 
-    In the row space the influence of the start shrinks by the factor (1 - lr s^2)^t; outside, the
-    start stays. So if lr <= 1 / s_max^2, the distance to the limit shrinks at least by the factor
+    So if lr <= 1 / s_max^2, the distance to the limit shrinks at least by the factor
     (1 - lr s_min^2)^t, with s_min the smallest s > 0.
 
     Parameters
@@ -313,21 +283,18 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
     -------
     ndarray, shape (n_steps + 1, p) or (n_steps + 1, p, k), in the dtype of X
     """
-    beta0 = _start("gradient_descent_closed_form", X, y, beta0)
     U, s, Vh = svd(X)
     _check_step("gradient_descent_closed_form", lr, s)
+    beta0 = _start(X, y, beta0)
     missing = (U / s).T @ y - Vh @ beta0                          # at the start, (rank, ...)
     filters = descent_filter(s, np.arange(n_steps + 1), lr=lr)    # (n_steps + 1, rank)
     return np.stack([beta0 + Vh.T @ (f * missing.T).T for f in filters])
 
 
-def _start(function, X, y, beta0):
-    """beta_0 in the dtype of X, with one column for each column of y; zeros for None."""
-    shape = X.shape[1:] + y.shape[1:]
+def _start(X, y, beta0):
+    """beta_0 in the dtype of X; for None zeros, with one column for each column of y."""
     if beta0 is None:
-        return np.zeros(shape, X.dtype)
-    if beta0.shape != shape:
-        raise ValueError(f"{function}: beta0 must have shape {shape}, got {beta0.shape}")
+        return np.zeros(X.shape[1:] + y.shape[1:], X.dtype)
     return beta0.astype(X.dtype)
 
 

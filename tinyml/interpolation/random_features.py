@@ -31,7 +31,7 @@ from tinyml.interpolation.min_norm import min_norm
 def sample_waves(n_inputs, *, n_features, bandwidth, rng):
     """Draw the waves of N random Fourier features; training and test data share one draw.
 
-    The first columns of a draw are themselves a draw: `frequencies[:, :N], phases[:N]`.
+    The first waves of a draw, ``frequencies[:, :m], phases[:m]``, are themselves a draw.
 
     Parameters
     ----------
@@ -63,8 +63,6 @@ def fourier_features(X, frequencies, phases):
     -------
     ndarray, shape (n, N)
 
-    Examples
-    --------
     >>> fourier_features([[0]], [[1, 2]], [0, np.pi])
     array([[ 1., -1.]])
     """
@@ -102,12 +100,10 @@ def nested_min_norm(X, y, sizes):
         p > n:   X[:, :p]^+ y = X[:, :p]' K_p^-1 y,          K_p = X[:, :p] X[:, :p]'
 
     One QR serves all p <= n: Q[:, :p] and R[:p, :p] are the factors of X[:, :p], and the inverse
-    of a leading block of a triangular matrix is the leading block of its inverse. For p > n, the
-    matrix K_p of shape (n, n) is updated by the products of the new columns, and inverted. If
-    X[:, :p] is ill-conditioned, `min_norm` takes over.
-
-    An SVD for every p would be simpler. For n = 1,000, ten columns of y and 20 sizes from 20 to
-    20,000 it takes eight times as long.
+    of a leading block of a triangular matrix is the leading block of its inverse. For p > n, K_p
+    grows by the products of the new columns, and is inverted. If X[:, :p] is ill-conditioned,
+    `min_norm` takes over. (An SVD for every p would be simpler, and for n = 1,000, ten columns of
+    y and 20 sizes from 20 to 20,000 take eight times as long.)
 
     Parameters
     ----------
@@ -122,14 +118,16 @@ def nested_min_norm(X, y, sizes):
     n, dtype = len(X), np.result_type(X, y)
     X, y = X.astype(dtype, copy=False), y.astype(dtype, copy=False)
     R_inverse, R, Qy = _triangular(X[:, :n], y)
-    K, grown = np.zeros((n, n), dtype), 0
+    K, grown = np.zeros((n, n), dtype), 0    # K = A A' of the first `grown` columns
     for p in sizes:
         A = X[:, :p]
         if p <= n:
             factor, inverse = R[:p, :p], R_inverse[:p, :p]
         else:
-            K += A[:, grown:] @ A[:, grown:].T
-            factor, inverse, grown = K, _inverse(K), p
+            new = A[:, grown:]
+            K += new @ new.T
+            grown = p
+            factor, inverse = K, _inverse(K)
         if not _well_conditioned(factor, inverse):
             yield min_norm(A, y)
         elif p <= n:
@@ -149,10 +147,10 @@ def _triangular(A, y):
 def _corrected(A, y, K_inverse):
     """A'K^-1 y, then two steps of iterative refinement.
 
-    K = AA' and cond(K) = cond(A)^2, so near p = n about twice as many digits are lost as by a
-    method that works on A. Each step multiplies the error by about eps cond(K), which
-    `_well_conditioned` keeps below 1e-3 (Bjorck 1996, Numerical methods for least squares
-    problems, corrected seminormal equations).
+    Since cond(K) = cond(A)^2, K^-1 loses about twice as many digits as an SVD of A. Each step of
+    refinement multiplies the error by about eps cond(K), which `_well_conditioned` keeps below
+    1e-3 (Bjorck 1996, Numerical methods for least squares problems, corrected seminormal
+    equations).
     """
     beta = A.T @ (K_inverse @ y)
     for _ in range(2):
@@ -205,19 +203,29 @@ def fourier_sweep(X, Y, X_test, Y_test, sizes, *, bandwidth, rng):
     -------
     Curves : test_error (NaN for one output), test_loss, train_loss and norm
     """
-    waves = sample_waves(X.shape[1], n_features=int(sizes[-1]), bandwidth=bandwidth, rng=rng)
-    phi, phi_test = fourier_features(X, *waves), fourier_features(X_test, *waves)
+    P = int(sizes[-1])
+    waves = sample_waves(X.shape[1], n_features=P, bandwidth=bandwidth, rng=rng)
+    phi = fourier_features(X, *waves)              # (n, P)
+    phi_test = fourier_features(X_test, *waves)    # (m, P)
     rows = []
     for N, beta in zip(sizes, nested_min_norm(phi, Y, sizes)):
-        output, fitted = phi_test[:, :N] @ beta, phi[:, :N] @ beta
-        wrong = output.argmax(axis=1) != Y_test.argmax(axis=1)
-        error = wrong.mean() if Y.shape[1] > 1 else np.nan
-        # phi[:, :N] has the factor sqrt(2 / P), P = sizes[-1]; with its own sqrt(2 / N), beta is
-        # smaller by sqrt(N / P)
-        norm = np.linalg.norm(beta) * np.sqrt(N / sizes[-1])
-        rows.append([error, _loss(output, Y_test), _loss(fitted, Y), norm])
+        output = phi_test[:, :N] @ beta
+        test_loss = _loss(output, Y_test)
+        train_loss = _loss(phi[:, :N] @ beta, Y)
+        # phi[:, :N] has the factor sqrt(2 / P); with sqrt(2 / N), beta is smaller by sqrt(N / P)
+        norm = np.linalg.norm(beta) * np.sqrt(N / P)
+        rows.append([_error(output, Y_test), test_loss, train_loss, norm])
     return Curves(*np.transpose(rows))
 
 
 def _loss(output, Y):
+    """The squared error, summed over the outputs, mean over the rows."""
     return np.sum((output - Y) ** 2, axis=1).mean()
+
+
+def _error(output, Y):
+    """The fraction of rows whose largest output is not at the true class; NaN for one output."""
+    if Y.shape[1] == 1:
+        return np.nan
+    wrong = output.argmax(axis=1) != Y.argmax(axis=1)
+    return wrong.mean()

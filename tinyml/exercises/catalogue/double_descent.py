@@ -135,8 +135,7 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                "node = np.zeros(len(X), np.intp); rows = np.arange(len(X)); while rows.size: keep those with "
                "left[node[rows]] > 0; at = node[rows]; node[rows] = left[at] + (their value > their threshold); in "
                "the end self.value[node]"),
-        also=("_check_fitted and _check_leaves refuse what no contract can say; the tests of this exercise do not ask "
-              "for it.",),
+        also=("_check_fitted refuses a tree without nodes; the tests of this exercise do not ask for it.",),
         mistakes=(
             Mistake("> self.threshold[at]", ">= self.threshold[at]",
                     "A row at the threshold goes left: only larger values go right."),

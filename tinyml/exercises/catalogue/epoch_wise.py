@@ -16,7 +16,7 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
                "modes of X D, and f, one row per time, is the fraction learned.",
                "beta_t = D V diag(f / s) U'y: f is (*t.shape, rank), U'y is (rank,), and a product with Vh on the "
                "right takes the last axis from (rank,) to (p,).",
-               "return (f / s * (...)) @ Vh * ...: the coordinates of y inside, the diagonal of D at the end."),
+               "fit = f / s * (...), with the coordinates of y; return fit @ Vh * ..., the diagonal of D."),
         mistakes=(
             Mistake("@ Vh * root", "@ Vh",
                     "This is the fit in the coordinates D^-1 beta: multiply by D in the end."),
@@ -35,7 +35,7 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
         hints=("On average over the noise, descent sees y = X beta. What has it learned of beta by step t?",
                "E beta_t = D V diag(f) V' D^-1 beta, shape (*t.shape, p); the bias of feature j is the square of "
                "scales_j (E beta_t - beta)_j.",
-               "expected = (f * (Vh @ (beta / root))) @ Vh * ...; return (scales * (...)) ** 2"),
+               "truth = Vh @ (beta / root); expected = (f * truth) @ Vh * ...; return (scales * (...)) ** 2"),
         mistakes=(
             Mistake("beta / root", "beta",
                     "In the coordinates of the descent the truth is D^-1 beta: divide by the root."),
@@ -58,7 +58,7 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
                "independent terms?",
                "sigma2 scales_j^2 lr_j sum_i V_ji^2 (f_i / s_i)^2, where lr is root ** 2, and the sum over the "
                "modes is a product of (f / s) ** 2, (*t.shape, rank), with Vh ** 2, (rank, p).",
-               "return sigma2 * (scales * root) ** 2 * (... @ Vh ** 2)"),
+               "of_modes = ... @ Vh ** 2; return sigma2 * (scales * root) ** 2 * of_modes"),
         mistakes=(
             Mistake("(f / s) ** 2 @ Vh ** 2", "((f / s) @ Vh) ** 2",
                     "Variances of independent terms add: square before you sum over the modes."),

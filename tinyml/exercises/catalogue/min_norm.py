@@ -70,22 +70,22 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                f"{TESTS}::test_inputs_are_not_modified"),
         hints=("Each step makes a new Tensor of the current beta, computes the loss, and asks for its gradient.",
                "The loss is half the sum of the squared residuals; its gradient is X'(X beta - y), beta.grad after "
-               "loss.backward(). The result has n_steps + 1 rows, the first is beta0, in the dtype of X.",
+               "loss.backward(). The result has n_steps + 1 rows, the first is beta_0, in the dtype of X.",
                "beta = Tensor(iterates[-1], requires_grad=True); loss = 0.5 * ((X @ beta - y) ** 2).sum(); "
                "loss.backward(); iterates.append(beta.data - ...); at the end np.stack(iterates)"),
-        also=("_start gives beta_0 in the right shape and dtype, _check_step refuses an lr that does not converge: "
-              "call both first, with svd(X)[1] for s.",),
+        also=("_start(X, y, beta0) gives beta_0 in the right shape and dtype, _check_step refuses an lr that does not converge: "
+              "use both, with svd(X)[1] for s.",),
         mistakes=(
             Mistake("0.5 * ((X @ beta - y) ** 2)", "((X @ beta - y) ** 2)",
                     "The loss is half the squared distance: without the half every step is twice too long."),
             Mistake("** 2).sum()", "** 2).mean()", "The loss is the sum over the samples, not their mean."),
             Mistake("beta.data - lr * beta.grad", "beta.data + lr * beta.grad",
                     "The sign: descent goes against the gradient."),
-            Mistake("beta.data - lr * beta.grad", "beta0 - lr * beta.grad",
+            Mistake("beta.data - lr * beta.grad", "iterates[0] - lr * beta.grad",
                     "Each step starts from the last iterate, not from beta_0."),
             Mistake("np.stack(iterates)", "np.stack(iterates[1:])",
                     "The start beta_0 is the first of the n_steps + 1 iterates."),
-            Mistake("iterates = [beta0]", "iterates = [0 * beta0]",
+            Mistake("[_start(X, y, beta0)]", "[_start(X, y, None)]",
                     "The descent starts at beta0, which need not be zero."),
             Mistake("np.stack(iterates)", "np.stack(iterates).astype(np.float64)",
                     "float32 must stay float32: the result has the dtype of X."))),
@@ -127,8 +127,8 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                "that t steps have learned. What X does not see of beta0 stays.",
                "missing = (U / s).T @ y - ...; np.stack of beta0 + Vh.T @ (f * missing.T).T for every row f of the "
                "filters"),
-        also=("_start gives beta_0 in the right shape and dtype, _check_step refuses an lr that does not converge: "
-              "call both first.",),
+        also=("_start(X, y, beta0) gives beta_0 in the right shape and dtype, _check_step refuses an lr that does not converge: "
+              "use both.",),
         mistakes=(
             Mistake(" - Vh @ beta0", "",
                     "What is missing is the limit minus the start: subtract V'beta_0."),
@@ -152,7 +152,7 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                "test_implicit_bias.py::test_kaczmarz_solves_many_problems_at_once",
                "test_implicit_bias.py::test_designs_at_the_edge",
                "test_implicit_bias.py::test_results_have_the_dtype_of_the_data"),
-        also=('_start("kaczmarz", X, y, beta0) gives beta_0 in the right shape and dtype.',),
+        also=('_start(X, y, beta0) gives beta_0 in the right shape and dtype.',),
         hints=("The point of {x'beta = y} nearest to beta lies in the direction of x. How far away?",
                "The step is (y_i - x_i'beta) / ||x_i||^2 x_i, with i = rows[t] and the last beta. All len(rows) + 1 "
                "points are returned, the first is beta_0; a row of zeros changes nothing. For y of shape (n, k) the "

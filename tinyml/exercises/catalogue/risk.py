@@ -25,8 +25,8 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "|n - p| is right only in the limit; the mean of an inverse Wishart matrix has |n - p| - 1."),
             Mistake("np.minimum(n, p)", "p", "The numerator is p for p < n only; for p > n it is n."),
             Mistake("np.minimum(n, p)", "n", "The numerator is n for p > n only; for p < n it is p."),
-            Mistake("is_open | (top == 0), top / np.where(is_open, gap, 1), np.inf)[()]",
-                    "is_open, top / np.where(is_open, gap, 1), np.inf)[()] if top.any() else 0.0",
+            Mistake("np.where(is_finite, ratio, np.inf)[()]",
+                    "np.where(is_open, ratio, np.inf)[()] if top.any() else 0.0",
                     "Each entry of the arrays decides for itself: np.where, not if."),
             Mistake("np.inf)[()]", "np.inf)",
                     "For numbers a number comes back, no array without axes: end with [()]."),
@@ -37,7 +37,7 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             Mistake("is_open | (top == 0)", "is_open",
                     "Without noise, samples or features there is no variance, at p = n either: 0 instead of "
                     "infinity."),
-            Mistake("sigma2 * np.minimum", "sigma2 ** 2 * np.minimum",
+            Mistake("sigma2 * rank", "sigma2 ** 2 * rank",
                     "sigma2 is the variance already: do not square it."))),
     Exercise(
         name="asymptotic_risk", target=f"{MODULE}:asymptotic_risk", level=2, minutes=10, after=("min_norm_variance",),
@@ -50,7 +50,7 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
         hints=("Write bias and variance each as one formula that is right on both sides of gamma = 1.",
                "Bias: signal max(gamma - 1, 0) / gamma. Variance: sigma2 min(gamma, 1) / |gamma - 1|, where "
                "_ratio(top, gap) is top / gap, infinite for a gap of 0 unless top is 0.",
-               "return signal * np.maximum(gamma - 1, 0) / gamma + _ratio(sigma2 * ..., np.abs(...))"),
+               "bias2 = signal * np.maximum(gamma - 1, 0) / gamma; return bias2 + _ratio(sigma2 * ..., np.abs(...))"),
         mistakes=(
             Mistake("np.maximum(gamma - 1, 0)", "(gamma - 1)",
                     "For gamma < 1 there is no bias: 1 - 1 / gamma is negative there."),
@@ -83,7 +83,7 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             Mistake("b = 1 - gamma + lam", "b = gamma - 1 + lam", "The sign of gamma: b = 1 - gamma + lam*."),
             Mistake("4 * gamma * lam", "2 * gamma * lam",
                     "Under the root stands b^2 + 4 gamma lam."),
-            Mistake("lam) - b)", "lam) + b)",
+            Mistake("(root - b)", "(root + b)",
                     "m is the root of its quadratic equation that stays finite, with minus b: (root - b) / (2 "
                     "gamma lam)."),
             Mistake("signal / (2 * gamma)", "sigma2 / (2 * lam)",

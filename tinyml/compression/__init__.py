@@ -8,8 +8,8 @@
     quantization_aware  train with the rounding: straight-through gradients
     observers           ranges for numbers that come in batches
     integer             layers that compute with integers only
-      fixed_point       and multiply by a real number with integers
-      integer_model     a whole network of such layers
+    fixed_point         multiply by a real number, with integers only
+    integer_model       a whole network of integer layers
     low_rank            two thin layers in place of one
     factorize           the same for a whole network
     distillation        a student learns from a teacher's soft targets

@@ -198,6 +198,7 @@ def test_every_weight_of_every_tree_is_treated_and_the_model_still_computes(name
     small = method(model)
     computed = computed_weights(small).values()
     assert len(computed) == n_weights and all(type(one) is kind for one in computed)    # ties stay ties
+    assert all(one.dtype == x.dtype for one in computed)
     inside = {id(p) for one in computed for p in one.parameters()}
     assert not set(found(small)) - inside
     for path, array in model.state_dict().items():
@@ -219,7 +220,7 @@ def test_every_weight_of_every_tree_is_treated_and_the_model_still_computes(name
 def test_converted_weights_are_the_prepared_ones_bit_for_bit(method, model, bits):
     prepared = prepare(model, bits=bits, method=method)
     small, x = convert(prepared), inputs(model)
-    assert all(type(one) is DequantizedWeight for one in computed_weights(small).values())
+    assert all(type(one) is DequantizedWeight and one.dtype == x.dtype for one in computed_weights(small).values())
     assert small(x).data.tobytes() == prepared(x).data.tobytes()
 
 

@@ -1,0 +1,194 @@
+"""Constants that a reader meets: defaults, and how far a number may be off before it is refused.
+
+Other tests pass every argument and stay far from the edges, so they would not see that one of these changed.
+"""
+import inspect
+import math
+import pkgutil
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+import tinyml
+from tinyml import functional as F
+from tinyml.compression.low_rank import rank_for_energy, truncated_svd
+from tinyml.interpolation.implicit_bias import sign_fit
+from tinyml.selfsupervised.augmentations import affine
+from tinyml.selfsupervised.markov import sample_sequences
+
+# ------------------------------------------------------------ defaults
+
+DEFAULTS = {    # those of functional and nn are in the tables of their own tests
+    "channel_codes": dict(corrected=False, allocated=False),
+    "quantize_repaired": dict(corrected=False, allocated=False),
+    "Decoder": dict(at_most=math.inf),
+    "decode_matrix": dict(at_most=math.inf),
+    "best_lag": dict(widest=1024),
+    "deflate": dict(dictionary=b""),
+    "inflate": dict(dictionary=b""),
+    "decode_array": dict(at_most=math.inf),
+    "deep_compress": dict(bias_bits=4, epochs=(40, 8), lr=(0.002, 3e-4), weight_decay=3e-4),
+    "prune_gradually": dict(lr=0.002, weight_decay=3e-4, batch_size=128),
+    "share_and_tune": dict(lr=3e-4),
+    "tune": dict(temperature=2.0, alpha=0.9, batch_size=128, weight_decay=0.0),
+    "IntegerLayer.forward": dict(fast=True),
+    "IntegerLayer.accumulate": dict(fast=True),
+    "IntegerMaxPool.forward": dict(fast=True),
+    "IntegerFlatten.forward": dict(fast=True),
+    "IntegerModel.codes": dict(fast=True),
+    "factorize_conv": dict(method="separable"),
+    "MovingAverageObserver": dict(rate=0.1),
+    "PercentileObserver": dict(percent=99.9),
+    "MSEObserver": dict(symmetric=False),
+    "cubic_sparsity": dict(t_start=0.0, initial=0.0),
+    "prune": dict(method="global"),
+    "quantize_weights": dict(symmetric=True, per_channel=True),
+    "fake_quantize": dict(gradient="inside"),
+    "FakeQuantizedWeight": dict(symmetric=True, share=1.0, gradient="identity"),
+    "prepare": dict(method="straight-through"),
+    "milliseconds": dict(rounds=15),
+    "norm_scores": dict(order=2),
+    "initial_centroids": dict(init="linear"),
+    "kmeans": dict(init="linear", max_iter=300),
+    "fast_kmeans": dict(init="linear", max_iter=300),
+    "share_weights": dict(init="linear"),
+    "share_biases": dict(init="linear"),
+    "mnist": dict(split="train", download=False),
+    "fashion_mnist": dict(split="train", download=False),
+    "make_spirals": dict(turns=1.0),
+    "batches": dict(drop_last=False),
+    "gradcheck": dict(tol=1e-6),
+    "k_star": dict(b=1),
+    "variance_order": dict(b=1),
+    "bias_order": dict(b=1),
+    "turning_points": dict(tolerance=0.0),
+    "RandomForest": dict(bootstrap=False),
+    "minimize": dict(tolerance=1e-6, max_iter=10_000),
+    "Operators.sum": dict(keepdims=False),
+    "Operators.mean": dict(keepdims=False),
+    "Operators.max": dict(keepdims=False),
+    "Operators.min": dict(keepdims=False),
+    "Operators.var": dict(keepdims=False, correction=0),
+    "gelu": dict(approximate="none"),
+    "conv2d": dict(stride=1, padding=0),
+    "max_pool2d": dict(padding=0),
+    "avg_pool2d": dict(padding=0),
+    "sum": dict(keepdims=False),
+    "mean": dict(keepdims=False),
+    "var": dict(keepdims=False, correction=0),
+    "max": dict(keepdims=False),
+    "min": dict(keepdims=False),
+    "logsumexp": dict(keepdims=False),
+    "softmax": dict(axis=-1),
+    "log_softmax": dict(axis=-1),
+    "label_cross_entropy": dict(reduction="none"),
+    "concatenate": dict(axis=0),
+    "stack": dict(axis=0),
+    "pad": dict(value=0.0),
+    "SGD": dict(lr=0.001, momentum=0.0, weight_decay=0.0, nesterov=False),
+    "Adam": dict(lr=0.001, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0),
+    "AdamW": dict(lr=0.001, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
+    "step_decay": dict(gamma=0.1),
+    "cosine_decay": dict(final=0.0),
+    "affine": dict(shift=(0, 0)),
+    "random_affine": dict(rotate=0.0, scale=0.0, shear=0.0, shift=0.0),
+    "target_momentum": dict(base=0.996),
+    "BYOL": dict(base=0.996),
+    "UnitLength": dict(center=0.0),
+    "extract_features": dict(unit_length=False, batch_size=1024),
+    "linear_probe": dict(l2=1e-4, tolerance=1e-6, max_iter=10_000),
+    "knn": dict(k=1, metric="cosine"),
+    "posterior": dict(mask_ratio=0.15),
+    "EdgePredictor": dict(messages=True),
+    "normalize_patches": dict(eps=1e-6),
+    "reconstruct": dict(mask_ratio=0.75),
+    "masked_patch_loss": dict(mask_ratio=0.75, normalize=False),
+    "masked_token_loss": dict(mask_ratio=0.15),
+    "mask_tokens": dict(mask_ratio=0.15),
+    "make_activities": dict(length=128, sigma=0.5),
+    "SeriesEncoder": dict(dim=64),
+    "Context": dict(nhead=4),
+    "pretrain": dict(lambda1=1.0, lambda2=0.7, temperature=0.2),
+    "sweep": dict(label="sweep"),
+    "Tensor": dict(requires_grad=False),
+    "as_float": dict(name="Tensor"),
+    "fit": dict(drop_last=False, label="fit"),
+    "predict": dict(batch_size=1024),
+}
+EMPTY = (None, ())    # nothing is given
+
+
+def callables():
+    """(name, callable) of every public function and method, outside of functional and nn."""
+    for info in pkgutil.walk_packages(tinyml.__path__, "tinyml."):
+        family = info.name.split(".")[1]
+        if family in ("exercises", "functional", "nn", "check", "grammar"):
+            continue
+        for name, value in vars(import_module(info.name)).items():
+            if name.startswith("_") or getattr(value, "__module__", None) != info.name:
+                continue
+            if inspect.isfunction(value):
+                yield name, value
+            elif inspect.isclass(value):
+                methods = {key: f for key, f in vars(value).items() if inspect.isfunction(f)}
+                yield from ((f"{name}.{key}".removesuffix(".__init__"), f) for key, f in methods.items()
+                            if key == "__init__" or not key.startswith("_"))
+
+
+def test_defaults_are_those_of_the_table():
+    found = {}
+    for name, function in callables():
+        given = {option: p.default for option, p in inspect.signature(function).parameters.items()
+                 if p.default is not p.empty and p.default not in EMPTY and not callable(p.default)}
+        if given:
+            found[name] = given
+    assert found == DEFAULTS
+
+
+# ------------------------------------------------------------ tolerances
+
+def distribution(dtype, off):
+    """A row of probabilities whose sum is 1 + off."""
+    return np.array([[0.25, 0.75 + off]], dtype)
+
+
+def covariance(asymmetry=0.0, smallest=4.0):
+    """Eigenvalues 50, 50 and `smallest`; 5e-3 is 1e-4 of the largest."""
+    matrix = np.diag([50.0, 50.0, smallest])
+    matrix[0, 2] += asymmetry
+    return matrix
+
+
+def fit_of_signs(off):
+    """X sign(X'y) is y = (300, 400) but for `off`, of which the part (-0.48, 0.36) is not along y."""
+    y = np.array([300.0, 400.0])
+    return sign_fit(np.diag([300.0, 400.0 + off]), y)
+
+
+TOLERANCES = {    # what may be off -> (call with so much, the largest that passes)
+    "probabilities, float64": (lambda off: F.cross_entropy(np.zeros((1, 2)), distribution(np.float64, off)),
+                               2.0 ** -11.5),
+    "probabilities, float16": (lambda off: F.kl_div(np.zeros((1, 2)) - 1, distribution(np.float16, off)), 2.0 ** -5),
+    "log-probabilities": (lambda off: F.kl_div(np.array([[off, -1.0]]), distribution(np.float64, 0)), 1e-3),
+    "rows of a transition": (lambda off: sample_sequences(distribution(np.float64, off)[[0, 0]], 1, 2,
+                                                          rng=np.random.default_rng(0)), 1e-6),
+    "symmetry of a covariance": (lambda off: truncated_svd(np.eye(3), 1, covariance=covariance(asymmetry=off)), 5e-3),
+    "eigenvalue of a covariance": (lambda off: truncated_svd(np.eye(3), 1, covariance=covariance(smallest=-off)), 5e-3),
+    "fit of signs": (fit_of_signs, 5e-7 / 0.6),
+    "determinant": (lambda off: affine(np.ones((1, 3, 3)), np.diag([1.0, 2e-6 - off])), 1e-6),
+}
+
+
+@pytest.mark.parametrize("name", TOLERANCES)
+def test_a_number_may_be_off_by_its_tolerance_and_no_more(name):
+    call, tolerance = TOLERANCES[name]
+    call(0)
+    call(0.97 * tolerance)
+    with pytest.raises(ValueError):
+        call(1.03 * tolerance)
+
+
+def test_energy_is_enough_up_to_its_rounding():
+    assert rank_for_energy([1.0, 1.0], energy=(1 + 0.9e-12) / 2) == 1
+    assert rank_for_energy([1.0, 1.0], energy=(1 + 1.1e-12) / 2) == 2

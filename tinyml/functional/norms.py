@@ -29,8 +29,9 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     if x.ndim < n_axes or x.shape[x.ndim - n_axes:] != normalized_shape:
         sizes = ", ".join(map(str, normalized_shape))
         raise ValueError(f"layer_norm: x must have shape (..., {sizes}), got {x.shape}")
-    axes = tuple(range(-n_axes, 0))
-    return _affine(_standardise(x, axes, eps), weight, bias)
+    _, centred, var = _moments(x, tuple(range(-n_axes, 0)))
+    standardised = centred * (1 / ops.sqrt(var + eps))    # few divisions: var has one per sample
+    return _affine(standardised, weight, bias)
 
 
 def sizes_of_axes(name, normalized_shape):
@@ -86,20 +87,24 @@ def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, t
     _check_running(running_mean, running_var, training)
     channel = (1, -1) + (1,) * (x.ndim - 2)
     weight, bias = (None if p is None else ops.reshape(p, shape=channel) for p in (weight, bias))
-    if not training and running_mean is not None:
+    if training or running_mean is None:
+        n = x.size // max(x.shape[1], 1)
+        if n < 2:
+            raise ValueError("batch_norm: x must have more than one value per channel in "
+                             f"training, got {x.shape}")
+        mean, centred, var = _moments(x, (0, *range(2, x.ndim)))
+        if running_mean is not None:
+            _move(running_mean, mean.data.ravel(), momentum)
+            _move(running_var, var.data.ravel() * (n / (n - 1)), momentum)
+    else:
         mean, var = (as_tensor(r).data.reshape(channel) for r in (running_mean, running_var))
         if (var < 0).any():
             raise ValueError(f"batch_norm: running_var must be >= 0, got {var.min()}")
-        return _affine((x - mean) / np.sqrt(var + eps), weight, bias)
-    axes = (0, *range(2, x.ndim))
-    n = x.size // max(x.shape[1], 1)
-    if n < 2:
-        raise ValueError("batch_norm: x must have more than one value per channel in training, "
-                         f"got {x.shape}")
-    if running_mean is not None:
-        _move(running_mean, x.data.mean(axis=axes), momentum)
-        _move(running_var, x.data.var(axis=axes, ddof=1), momentum)
-    return _affine(_standardise(x, axes, eps), weight, bias)
+        centred = x - mean
+    scale = (var + eps) ** -0.5
+    if weight is not None:
+        scale = scale * weight    # one number per channel: cheaper than on all of x
+    return _affine(centred, scale, bias)
 
 
 def _check_running(running_mean, running_var, training):
@@ -119,11 +124,11 @@ def _move(running, batch, momentum):
     running.data = moved.astype(running.dtype)
 
 
-def _standardise(x, axes, eps):
-    """(x - mean) / sqrt(var + eps) over these axes."""
-    centred = x - ops.mean(x, axis=axes, keepdims=True)
-    var = ops.mean(centred * centred, axis=axes, keepdims=True)
-    return centred / ops.sqrt(var + eps)
+def _moments(x, axes):
+    """The mean over these axes, x - mean, and the variance."""
+    mean = ops.mean(x, axis=axes, keepdims=True)
+    centred = x - mean
+    return mean, centred, ops.mean(centred * centred, axis=axes, keepdims=True)
 
 
 def _affine(x, weight, bias):

@@ -10,6 +10,11 @@ fall again as trees are averaged, far below the first minimum, while the trainin
 The last panel separates leaves from trees (after Curth, Jeffares and van der Schaar 2023, A U-turn
 on double descent): the model grows in two ways, and the second descent comes from more trees.
 
+With --data the same trees are grown on other data. That their mean is better than one of them is
+true of all data: the squared distance is convex. How much better is not. Where the best tree of
+few leaves already has most of what can be known, as in a table of measurements that all say the
+same, there is little variance to average away, and the second descent ends near the first.
+
 Predict first: with twenty trees, is it still best to grow each of them until it fits every label?
 """
 # %% Constants
@@ -20,46 +25,53 @@ import numpy as np
 from common import BLUE, GREEN, ORANGE, start
 from panels import curve
 
-from tinyml.data import digits, flip_labels, one_hot
+from tinyml.data import flip_labels, one_hot
 from tinyml.interpolation.forest import RandomForest
 from tinyml.sweep import sweep
 
-demo = start(__file__, __doc__)
-N_SAMPLES = 300 if demo.quick else 1000    # n, training images
-N_TEST = 797
-DRAWS = 2 if demo.quick else 5             # of training images, wrong labels and trees
+demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist", "diabetes",
+                                      "breast-cancer"))
+X, y = demo.load()
+CLASSES = None if demo.data == "diabetes" else int(y.max()) + 1    # None: y is a number
+N_SAMPLES = min(300 if demo.quick else 1000, round(0.55 * len(X)))    # n, training rows
+N_TEST = 797                               # rows, at most
+DRAWS = 2 if demo.quick else 5             # of training rows, wrong labels and trees
 NOISE = 0.2                                # share of wrong training labels
 TREES = 20                                 # the largest forest
-FEATURES = 8                               # of the 64 pixels, tried at every cut
+FEATURES = round(X.shape[1] ** 0.5)        # tried at every cut: 8 of the 64 pixels of a digit
 SHARES = [0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.35,
           0.4, 0.5, 1]
 LEAVES = sorted({max(2, round(share * N_SAMPLES)) for share in SHARES})    # of a tree, at most
 
 
-# %% Data: random training digits, a fifth of them with a wrong label, and test digits
+# %% Data: random training rows, a fifth of them with a wrong label, and test rows
 def draw(n, rng):
-    X, y = digits()
     order = rng.permutation(len(X))
-    train, test = order[:n], order[-N_TEST:]
-    label = flip_labels(y[train], 10, fraction=NOISE, rng=rng)
-    return X[train], label, X[test], y[test]
+    train, test = order[:n], order[n:][-N_TEST:]
+    if CLASSES is None:
+        Y = ((y - y[train].mean()) / y[train].std())[:, None]
+        return X[train], Y[train], X[test], Y[test]
+    label = flip_labels(y[train], CLASSES, fraction=NOISE, rng=rng)
+    return X[train], one_hot(label, CLASSES), X[test], one_hot(y[test], CLASSES)
 
 
-# %% Score: squared distance to the one-hot label, and share of wrong answers
-def score(output, y):
-    """Loss and error, each the mean over the images; `output` has shape (..., images, 10)."""
-    loss = np.sum((output - one_hot(y, 10)) ** 2, axis=-1)
-    error = output.argmax(axis=-1) != y    # on a tie the smaller digit is the answer
-    return np.array([loss.mean(axis=-1), error.mean(axis=-1)])
+# %% Score: squared distance to the target, and share of wrong answers
+def score(output, Y):
+    """Loss and error, each the mean over the rows; `output` has shape (..., rows, classes)."""
+    loss = np.sum((output - Y) ** 2, axis=-1).mean(axis=-1)
+    if CLASSES is None:
+        return np.array([loss, np.full_like(loss, np.nan)])    # a number is not right or wrong
+    wrong = output.argmax(axis=-1) != Y.argmax(axis=-1)    # on a tie the first class is the answer
+    return np.array([loss, wrong.mean(axis=-1)])
 
 
 # %% A fully grown tree holds all smaller ones, and a forest holds all forests of fewer trees
-def score_all(trees, X, y):
+def score_all(trees, X, Y):
     """Loss and error of the mean of the first 1, 2, ... trees, for every number of leaves."""
     alone = np.array([[tree.predict(X, max_leaf_nodes=b) for b in LEAVES] for tree in trees])
     number = np.arange(1, TREES + 1)[:, None, None, None]
-    scores = score(alone.cumsum(axis=0) / number, y)      # (2, TREES, len(LEAVES))
-    scores[:, 0] = score(alone, y).mean(axis=1)           # one tree: the average over all of them
+    scores = score(alone.cumsum(axis=0) / number, Y)      # (2, TREES, len(LEAVES))
+    scores[:, 0] = score(alone, Y).mean(axis=1)           # one tree: the average over all of them
     return scores
 
 
@@ -74,9 +86,9 @@ class Grid(NamedTuple):
 
 
 def measure(n, rng):
-    X, label, X_test, y_test = draw(n, rng)
-    forest = RandomForest(TREES, max_features=FEATURES, rng=rng).fit(X, one_hot(label, 10))
-    return Grid(*score_all(forest.trees, X, label), *score_all(forest.trees, X_test, y_test))
+    X, Y, X_test, Y_test = draw(n, rng)
+    forest = RandomForest(TREES, max_features=FEATURES, rng=rng).fit(X, Y)
+    return Grid(*score_all(forest.trees, X, Y), *score_all(forest.trees, X_test, Y_test))
 
 
 results = sweep(measure, [N_SAMPLES], repeats=DRAWS, seed=demo.seed, label="draws")[:, 0]
@@ -87,6 +99,10 @@ demo.record("leaves of a tree, at most", LEAVES)
 for name, grid in middle._asdict().items():
     demo.record(f"{name.replace('_', ' ')}, one tree", grid[0])
     demo.record(f"{name.replace('_', ' ')}, 1 to {TREES} full trees", grid[:, -1])
+
+# %% Which curves there are: for a regression no errors
+WORDS = {"test loss": middle.test_loss} if CLASSES is None else {
+    "test loss": middle.test_loss, "test error": middle.test_error}
 
 # %% Full trees fit every label, the wrong ones too, and so does every mean of them
 leaves, number = np.array(LEAVES), np.arange(1, TREES + 1)
@@ -105,17 +121,25 @@ def path(grid):
 
 
 full = len(leaves) - 1    # the place of one full tree on the path
-loss, error = path(middle.test_loss), path(middle.test_error)
-best_loss, best_error = loss[:full].min(), error[:full].min()    # of one smaller tree
-for name, values, best in (("loss", loss, best_loss), ("error", error, best_error)):
-    demo.claim(f"the test {name} falls first (best tree before the full one / tree of 2 leaves)",
-               best / values[0], below=0.8)
-    demo.claim(f"the test {name} then rises (full tree / best before it)", values[full] / best,
-               above=1.05)
-    demo.claim(f"the test {name} falls again, and further ({TREES} full trees / best one before)",
-               values[-1] / best, below=0.8)
-demo.claim("past its first minimum the test loss is largest at one full tree (largest / there)",
-           loss[loss[:full].argmin():].max() / loss[full], at_most=1)
+best = {}                 # of one smaller tree
+SMALL = "Where one cut tells most of what can be known, a tree of two leaves is near the best tree."
+FLAT = "Where neighbours have one label, a tree that fits every row is hardly worse than a small one."
+MEAN = ("A mean of trees removes their variance, not their bias: where small trees do well, there is "
+        "little variance to remove.")
+for words, grid in WORDS.items():
+    values = path(grid)
+    best[words] = values[:full].min()
+    demo.finding(f"the {words} falls first (best tree before the full one / tree of 2 leaves)",
+                 best[words] / values[0], below=0.8, why=SMALL)
+    demo.finding(f"the {words} then rises (full tree / best before it)",
+                 values[full] / best[words], above=1.05, why=FLAT)
+    demo.finding(f"the {words} falls again, and further ({TREES} full trees / best one before)",
+                 values[-1] / best[words], below=0.8, why=MEAN)
+loss = path(middle.test_loss)
+demo.finding("past its first minimum the test loss is largest at one full tree (largest / there)",
+             loss[loss[:full].argmin():].max() / loss[full], at_most=1,
+             why="Where the loss is nearly flat in the number of leaves, its largest value is one of "
+                 "the draw.")
 
 
 # %% The second descent is that of a mean of independent draws, L_inf + (L_1 - L_inf) / trees
@@ -128,24 +152,28 @@ def expected_loss(loss):
 
 
 mean_loss = grids.test_loss[:, :, -1].mean(axis=0)    # of full trees, over the draws
-demo.claim("the second fall is that of a mean of independent draws (|loss / theory - 1|, largest)",
-           np.abs(mean_loss / expected_loss(mean_loss) - 1).max(), below=0.1)
+demo.finding("the second fall is that of a mean of independent draws (|loss / theory - 1|, largest)",
+             np.abs(mean_loss / expected_loss(mean_loss) - 1).max(), below=0.1,
+             why="The formula is for the mean over all choices of trees. These are the first few of "
+                 "one forest, and where the loss is small, their luck counts more.")
 
-# %% Leaves and trees apart: more trees always help, more leaves do not
-demo.claim(f"whatever the leaves, {TREES} trees are better than one (test loss, ratio, largest)",
-           (middle.test_loss[-1] / middle.test_loss[0]).max(), below=1)
-demo.claim(f"{TREES} full trees are worse than {TREES} smaller ones (test error, full / best)",
-           middle.test_error[-1, -1] / middle.test_error[-1].min(), above=1.05)
+# %% Leaves and trees apart: more trees always help, by convexity; more leaves do not
+demo.claim(f"whatever the leaves, {TREES} trees are as good as one (test loss, ratio, largest)",
+           (middle.test_loss[-1] / middle.test_loss[0]).max(), at_most=1)
+words = "test loss" if CLASSES is None else "test error"
+demo.finding(f"{TREES} full trees are worse than {TREES} smaller ones ({words}, full / best)",
+             WORDS[words][-1, -1] / WORDS[words][-1].min(), above=1.05,
+             why="The mean of enough trees forgets the wrong labels that each of them fits, unless "
+                 "they all agree on one, as they do where a row has few neighbours.")
 
 
 # %% Is it the fit that helps? Trees grown on bootstrap samples do not fit all labels
 def bootstrap(n, rng):
     """Train loss, test loss and test error of full trees, each on n rows with replacement."""
-    X, label, X_test, y_test = draw(n, rng)
-    forest = RandomForest(TREES, max_features=FEATURES, bootstrap=True, rng=rng)
-    forest.fit(X, one_hot(label, 10))
-    train_loss, _ = score(forest.predict(X), label)
-    return train_loss, *score(forest.predict(X_test), y_test)
+    X, Y, X_test, Y_test = draw(n, rng)
+    forest = RandomForest(TREES, max_features=FEATURES, bootstrap=True, rng=rng).fit(X, Y)
+    train_loss, _ = score(forest.predict(X), Y)
+    return train_loss, *score(forest.predict(X_test), Y_test)
 
 
 bagged = sweep(bootstrap, [N_SAMPLES], repeats=DRAWS, seed=demo.seed, label="bootstraps")[:, 0]
@@ -153,43 +181,49 @@ bagged_train, bagged_loss, bagged_error = np.median(bagged, axis=0)
 
 demo.record(f"{TREES} full trees on bootstraps: train loss, test loss, test error",
             [bagged_train, bagged_loss, bagged_error])
-demo.claim(f"{TREES} full trees on bootstraps do not fit all labels (train loss)", bagged_train,
-           above=0.01)
-demo.claim("yet they too are better than any one tree (test loss, ratio to the best)",
-           bagged_loss / best_loss, below=0.8)
+demo.finding(f"{TREES} full trees on bootstraps do not fit all labels (train loss)", bagged_train,
+             above=0.01, why="Where neighbours have one label, a tree is right about rows that it "
+                             "never saw.")
+demo.finding(f"{TREES} full trees on bootstraps are better than any one tree (test loss, ratio to the best)",
+             bagged_loss / best["test loss"], below=0.8, why=MEAN)
 
 # %% Figure: the path through leaves and trees
-figure, (*folded, unfolded) = plt.subplots(1, 3, figsize=(14.5, 5.2), width_ratios=[1, 1, 0.9])
-figure.suptitle(f"Trees that fit {100 * NOISE:.0f} % wrong labels: one errs on "
-                f"{100 * error[full]:.0f} % of new digits, the mean of {TREES} on "
-                f"{100 * error[-1]:.0f} %, the best smaller tree on {100 * best_error:.0f} %")
+headline = path(WORDS[words])
 size = np.concatenate([leaves, N_SAMPLES * number[1:]])
 theory = np.append(np.full(full, np.nan), expected_loss(middle.test_loss[:, -1]))
+panels = [("test loss", grids.train_loss, grids.test_loss, theory,
+           "Loss; dashed: $L_\\infty + (L_1 - L_\\infty)$ / trees", "squared distance to target, mean")]
+if CLASSES is not None:
+    panels += [("test error", grids.train_error, grids.test_error, None, "Error",
+                "share of wrong answers")]
 ticks = {2: "2/1", 10: "10/1", 100: "100/1"} | {N_SAMPLES * t: f"{N_SAMPLES}/{t}"
                                                 for t in (1, 5, TREES)}
-for ax, train, test, exact, title, unit in (
-        (folded[0], grids.train_loss, grids.test_loss, theory,
-         "Loss; dashed: $L_\\infty + (L_1 - L_\\infty)$ / trees",
-         "squared distance to one-hot, mean"),
-        (folded[1], grids.train_error, grids.test_error, None, "Error", "share of wrong answers")):
+figure, (*folded, unfolded) = plt.subplots(1, len(panels) + 1, figsize=(14.5, 5.2),
+                                           width_ratios=[1] * len(panels) + [0.9])
+figure.suptitle(f"{demo.data}, {words} of trees that fit every label: one {headline[full]:.2g}, the "
+                f"mean of {TREES} {headline[-1]:.2g}; the best smaller tree {best[words]:.2g}")
+for ax, (_, train, test, exact, title, unit) in zip(folded, panels):
     curve(ax, size, path(train), "train", color="0.5", linestyle="-.")
     curve(ax, size, path(test), "test", theory=exact, color=BLUE)
+    top = 1.1 * np.max(np.percentile(path(test), 90, axis=0))
     ax.axvline(N_SAMPLES, color="0.6", linestyle=":", linewidth=1.5)
-    ax.text(0.85 * N_SAMPLES, 1.1, "more leaves", color="0.35", ha="right", va="top")
-    ax.text(1.15 * N_SAMPLES, 1.1, "more trees", color="0.35", va="top")
-    ax.set(title=title, xscale="log", ylabel=unit, ylim=(-0.02, 1.12),
+    ax.text(0.85 * N_SAMPLES, 0.98 * top, "more leaves", color="0.35", ha="right", va="top")
+    ax.text(1.15 * N_SAMPLES, 0.98 * top, "more trees", color="0.35", va="top")
+    ax.set(title=title, xscale="log", ylabel=unit, ylim=(-0.02 * top, top),
            xlabel="leaves of a tree, at most / trees")
     ax.set_xticks(list(ticks), ticks.values(), rotation=30)
     ax.minorticks_off()
 
 # %% Leaves and trees apart
+apart = grids.test_loss if CLASSES is None else grids.test_error
 for trees, color, style in ((1, BLUE, "-"), (3, ORANGE, "-."), (TREES, GREEN, "--")):
-    curve(unfolded, leaves, grids.test_error[:, trees - 1], f"{trees} tree{'s' * (trees > 1)}",
+    curve(unfolded, leaves, apart[:, trees - 1], f"{trees} tree{'s' * (trees > 1)}",
           color=color, linestyle=style)
 unfolded.axvline(fits, color="0.6", linestyle=":", linewidth=1.5)
-unfolded.text(0.9 * fits, 0.8, "one tree fits\nevery label", color="0.35", ha="right", va="top")
-unfolded.set(title="The same trees: error on test images", xscale="log", ylim=(0, None),
-             xlabel="leaves of a tree, at most", ylabel="share of wrong answers")
+unfolded.text(0.9 * fits, 0.04, "one tree fits\nevery label", color="0.35", ha="right",
+              transform=unfolded.get_xaxis_transform())
+unfolded.set(title=f"The same trees: {words}", xscale="log", ylim=(0, None),
+             xlabel="leaves of a tree, at most", ylabel=panels[-1][-1])
 unfolded.set_xticks([2, 10, 100, N_SAMPLES], ["2", "10", "100", f"{N_SAMPLES}"])
 unfolded.minorticks_off()
 demo.finish(figure)

@@ -11,6 +11,7 @@ from tinyml.interpolation.random_features import (
     fourier_features,
     fourier_sweep,
     gaussian_kernel,
+    median_distance,
     nested_min_norm,
     sample_waves,
 )
@@ -44,6 +45,16 @@ def test_products_of_features_estimate_the_kernel(rng, d, bandwidth, same):
     phi = features([x, z], n_features=N, bandwidth=bandwidth, rng=rng)
     k, variance = kernel_and_variance(x, z, bandwidth)
     assert abs(phi[0] @ phi[1] - k) <= 6 * np.sqrt(variance / N)    # once in 1e9
+
+
+
+@given(rngs, st.integers(2, 8), st.integers(1, 4), st.floats(0.1, 10))
+def test_the_median_distance_is_that_of_all_pairs(rng, n, d, unit):
+    X = rng.standard_normal((n, d))
+    pairs = [np.sqrt(np.sum((X[i] - X[j]) ** 2)) for i in range(n) for j in range(i)]
+    assert np.isclose(median_distance(X), np.median(pairs), rtol=1e-12)
+    moved = unit * np.linalg.qr(rng.standard_normal((d, d)))[0]    # turned, scaled, shifted, shuffled
+    assert np.isclose(median_distance(rng.permutation(X) @ moved + 1), unit * median_distance(X), rtol=1e-9)
 
 
 @given(rng=rngs, shape=st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(1, 5)))

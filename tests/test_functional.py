@@ -937,3 +937,28 @@ def test_lists_and_arrays_serve_as_tensors(name):
     expected = f(*map(Tensor, inputs)).data
     assert_array_equal(f(*inputs).data, expected)
     assert_allclose(f(*map(nested_lists, inputs)).data, expected, rtol=1e-5, atol=1e-5)    # in float32
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("bad", [[[1.0], [1.0, 2.0]], ["a"]], ids=["several lengths", "no numbers"])
+def test_what_is_no_array_of_numbers_is_refused_by_the_function_s_name(name, bad):
+    """In every place of a tensor; the first one may not be None either."""
+    f, inputs = SMOOTH[name](np.random.default_rng(0), 3, 2)
+    for k, value in [(0, None), *((k, bad) for k in range(len(inputs)))]:
+        with pytest.raises((TypeError, ValueError), match=f"^{name}: "):
+            f(*inputs[:k], value, *inputs[k + 1:])
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: F.cross_entropy(Z, [[0], [0, 1]]), "cross_entropy: target must be a regular array"),
+    (lambda: F.cross_entropy(Z, [0, 1], weight=[[1], [1, 2]]), "cross_entropy: weight must be a regular array"),
+    (lambda: F.mse_loss(Z, [[0], [0, 1]]), "mse_loss: target must be a regular array"),
+    (lambda: F.embedding([[0], [0, 1]], Z), "embedding: indices must be a regular array"),
+    (lambda: F.layer_norm(Z, 3, weight=[[1], [1, 2]]), "layer_norm: weight must be a regular array"),
+    (lambda: F.batch_norm(Z, [[1], [1, 2]], [1.0, 1, 1]), "batch_norm: running_mean must be a regular array"),
+    (lambda: attend(X3, X3, X3, [[True], [True, False]]), "scaled_dot_product_attention: attn_mask must be a regular"),
+    (lambda: F.kl_div(Z, Z, np.zeros((0, 2))), "kl_div: "),
+])
+def test_a_list_of_lists_of_several_lengths_is_refused_by_name(call, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        call()

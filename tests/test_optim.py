@@ -452,6 +452,12 @@ def one_step(**changes):
 
 
 ERRORS = {    # message -> (kind of error, call)
+    **{f"SGD: nesterov must be True or False, got {value!r}": (
+        TypeError, lambda value=value: optim.SGD(P, momentum=0.9, nesterov=value)) for value in ("no", None, 1, math.nan)},
+    "clip_grad_norm_: parameters must be a list of Tensors, got NoneType; write model.parameters()":
+        (TypeError, lambda: optim.clip_grad_norm_(None, 1)),
+    "Adam: params must be a list of parameters, got ndarray":
+        (TypeError, lambda: optim.Adam(np.array(1.0))),
     "SGD: params must hold at least one parameter, got none":
         (ValueError, lambda: optim.SGD([])),
     "Adam: params must be Tensors with requires_grad=True, got Tensor([1.]":

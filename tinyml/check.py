@@ -15,6 +15,19 @@ def check_rng(function, rng):
                         "write rng=np.random.default_rng(0)")
 
 
+def check_regular(function, name, value):
+    """Return `value` as an array; ValueError if it is a list of lists of several lengths."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{function}: {name} must be a regular array, got {error}") from None
+
+
+def check_shape(function, name, value):
+    """Return the shape of a tensor, an array or a regular list of lists."""
+    return value.shape if hasattr(value, "shape") else check_regular(function, name, value).shape
+
+
 def check_real(function, name, value, *, ndim=None, at_least=-np.inf):
     """Return `value` as a floating-point array, or say what is wrong with it.
 
@@ -32,7 +45,7 @@ def check_real(function, name, value, *, ndim=None, at_least=-np.inf):
     TypeError : `value` does not hold real numbers
     ValueError : the number of axes is not `ndim`, or a value is NaN, infinite or below `at_least`
     """
-    array = np.asarray(value)
+    array = check_regular(function, name, value)
     if array.dtype.kind in "biu":
         array = array.astype(np.float64)
     if array.dtype.kind != "f":
@@ -141,7 +154,7 @@ def check_pair(function, name, value, least):
 
 def check_integers(function, name, values):
     """Return `values` as an int64 array, or raise TypeError if they are not integers."""
-    values = np.asarray(values)
+    values = check_regular(function, name, values)
     if values.size and values.dtype.kind not in "iu":
         raise TypeError(f"{function}: {name} must be integers, got dtype {values.dtype}")
     return values.astype(np.int64, copy=False)

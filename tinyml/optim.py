@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from tinyml.check import check_number
+from tinyml.check import check_bool, check_number
 from tinyml.optimizer import Optimizer
 from tinyml.schedules import LambdaLR, cosine_decay, linear_warmup, step_decay
 from tinyml.tensor import Tensor
@@ -59,6 +59,7 @@ class SGD(Optimizer):
 
     def settings(self, lr, momentum, weight_decay, nesterov):
         """The settings of a group as Python numbers, or an error."""
+        check_bool("SGD", "nesterov", nesterov)
         if nesterov and momentum == 0:
             raise ValueError(f"SGD: momentum must be > 0 with nesterov=True, got {momentum}")
         return {"lr": check_number("SGD", "lr", lr, at_least=0),
@@ -162,8 +163,9 @@ class AdamW(Adam):
 def clip_grad_norm_(parameters, max_norm):
     """Scale all gradients by min(1, max_norm / ||g||), with g all of them as one vector.
 
-    (Pascanu et al. 2013.) The squares are summed in float64. Each p.grad is bound to a new array
-    of its shape and dtype; where ||g|| <= max_norm they stay as they are.
+    (Pascanu et al. 2013; PyTorch divides by ||g|| + 1e-6.) The squares are summed in float64. Each
+    p.grad is bound to a new array of its shape and dtype; where ||g|| <= max_norm they stay as
+    they are.
 
     Parameters
     ----------
@@ -197,6 +199,9 @@ def _check_clipping(parameters, max_norm):
     """The parameters as a list, each once, and the norm as a Python number."""
     if isinstance(parameters, Tensor):
         parameters = [parameters]
+    if not np.iterable(parameters):
+        raise TypeError("clip_grad_norm_: parameters must be a list of Tensors, got "
+                        f"{type(parameters).__name__}; write model.parameters()")
     parameters = list(dict.fromkeys(parameters))
     if not parameters:
         raise ValueError("clip_grad_norm_: parameters must hold at least one Tensor, got none; "

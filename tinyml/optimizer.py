@@ -178,7 +178,7 @@ class Optimizer:
 
 def _groups(name, params):
     """`params` as a list of groups, the "params" of each as a tuple."""
-    if isinstance(params, (Tensor, dict)) or not hasattr(params, "__iter__"):
+    if isinstance(params, (Tensor, dict)) or not np.iterable(params):
         raise TypeError(f"{name}: params must be a list of parameters, got "
                         f"{type(params).__name__}; write model.parameters(), or [p] for one")
     params = list(params)

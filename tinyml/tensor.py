@@ -127,7 +127,7 @@ def primitive(f):
     -------
     function (*tensors or constants, **metadata) -> Tensor
         A constant (a number, list or array) takes the dtype of the first tensor among the
-        arguments; two tensors follow NumPy's promotion.
+        arguments; two tensors follow NumPy's promotion. Numbers alone become float32.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def primitive(f):
             _check_metadata(metadata, name)
         try:
             value, vjps = f(*arrays, **metadata)
-        except (ValueError, IndexError, AttributeError, TypeError) as error:
+        except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
             raise _explained(error, name, arrays, metadata) from None
         if type(vjps) is not tuple or len(vjps) < len(args):
             raise _not_one_vjp_each(name, args, vjps)
@@ -237,11 +237,14 @@ def as_float(data, dtype=None, *, name="Tensor"):
     return array.astype(dtype, copy=False)
 
 
-def as_tensor(x):
-    """x if it is a Tensor, x.__tensor__() if it has that method, else a constant Tensor of x."""
+def as_tensor(x, name="Tensor"):
+    """x if it is a Tensor, x.__tensor__() if it has that method, else a constant Tensor of x.
+
+    `name` is the function that errors name.
+    """
     if isinstance(x, Tensor):
         return x
-    return x.__tensor__() if hasattr(x, "__tensor__") else Tensor(x)
+    return x.__tensor__() if hasattr(x, "__tensor__") else Tensor(as_float(x, name=name))
 
 
 def wide(dtype):
@@ -278,6 +281,8 @@ def _tensors_and_constants(args, name, may_be_none):
     args = [x.__tensor__() if not isinstance(x, Tensor) and hasattr(x, "__tensor__") else x
             for x in args]
     dtype = next((x.data.dtype for x in args if isinstance(x, Tensor)), None)
+    if dtype is None and all(type(x) in (float, int) for x in args):
+        return [as_float(x) for x in args]    # no array that the numbers could fit to
     constants = []
     for x in args:
         # NumPy 2 fits a Python number to the dtype of the array it meets
@@ -324,7 +329,14 @@ def _explained(error, name, arrays, metadata):
                              f"{strays[0]!r}; write {write}")
     shapes = [str(np.shape(a)) for a in arrays if a is not None]
     got = f"shapes {' and '.join(shapes)}" if shapes else "no arrays"
-    return type(error)(f"{name}: arguments must fit together, got {got}; {error}")
+    return _kind(error, name)(f"{name}: arguments must fit together, got {got}; {error}")
+
+
+def _kind(error, name):
+    """TypeError or ValueError, whatever NumPy raised; x[9] is an IndexError, as of a list."""
+    if isinstance(error, (TypeError, AttributeError)):
+        return TypeError
+    return IndexError if name == "getitem" and isinstance(error, IndexError) else ValueError
 
 
 # ---- helpers: checks of Tensor's methods

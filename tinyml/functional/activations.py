@@ -14,7 +14,11 @@ def gelu(x, approximate="none"):
 
 @numpy_words
 def softmax(x, axis=-1):
-    """e^x / sum e^x over `axis`: `tinyml.ops.softmax`, MATH5836 week 10, section 10.2.4."""
+    """e^x / sum e^x over `axis`: `tinyml.ops.softmax`, MATH5836 week 10, section 10.2.4.
+
+    Unlike PyTorch's, it refuses an axis of length 0, and a tensor without axes.
+    """
+    x = as_tensor(x, "softmax")
     check_axis("softmax", axis, x)
     return ops.softmax(x, axis=axis)
 
@@ -28,13 +32,17 @@ def leaky_relu(x, negative_slope=0.01):
     negative_slope : float
     """
     negative_slope = check_number("leaky_relu", "negative_slope", negative_slope)
-    x = as_tensor(x)
+    x = as_tensor(x, "leaky_relu")
     return ops.where(x.data > 0, x, negative_slope * x)
 
 
 @numpy_words
 def log_softmax(x, axis=-1):
-    """ln softmax(x) = x - ln sum e^x over `axis`, finite if x is: `tinyml.ops.log_softmax`."""
+    """ln softmax(x) = x - ln sum e^x over `axis`, finite if x is: `tinyml.ops.log_softmax`.
+
+    It refuses what `softmax` refuses.
+    """
+    x = as_tensor(x, "log_softmax")
     check_axis("log_softmax", axis, x)
     return ops.log_softmax(x, axis=axis)
 
@@ -59,7 +67,7 @@ def dropout(x, p=0.5, training=True, *, rng):
     check_rng("dropout", rng)
     p = check_number("dropout", "p", p, at_least=0, at_most=1)
     check_bool("dropout", "training", training)
-    x = as_tensor(x)
+    x = as_tensor(x, "dropout")
     if not training or p == 0:
         return x
     keep = rng.random(x.shape, dtype=np.float32) >= p
@@ -84,7 +92,7 @@ def embedding(indices, weight):
     TypeError : the indices are not integers
     ValueError : an index is outside the table, or the weight is no table
     """
-    weight = as_tensor(weight)
+    weight = as_tensor(weight, "embedding")
     if weight.ndim != 2:
         raise ValueError("embedding: weight must have shape (num_embeddings, embedding_dim), "
                          f"got {weight.shape}")

@@ -4,7 +4,7 @@ import math
 import numpy as np
 
 from tinyml import ops
-from tinyml.check import check_bool, check_number, check_rng
+from tinyml.check import check_bool, check_number, check_regular, check_rng
 from tinyml.functional.activations import dropout
 from tinyml.tensor import as_tensor
 
@@ -12,6 +12,8 @@ from tinyml.tensor import as_tensor
 def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False,
                                  *, rng=None):
     """softmax(Q K^T / sqrt(d) + mask) V (Vaswani et al. 2017, equation 1).
+
+    float16 is rounded after every step; PyTorch's fused form rounds only the result.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     TypeError : dropout_p > 0 without rng
     """
     name = "scaled_dot_product_attention"
-    query, key, value = as_tensor(query), as_tensor(key), as_tensor(value)
+    query, key, value = (as_tensor(x, name) for x in (query, key, value))
     if not _fit(query, key, value):
         raise ValueError(f"{name}: query must have shape (..., T, d), key (..., S, d) and value "
                          f"(..., S, d_v), got {query.shape}, {key.shape} and {value.shape}")
@@ -67,7 +69,7 @@ def _fit(query, key, value):
 
 def _bias(name, attn_mask, is_causal, shape):
     """Both masks as one array to add to the scores: -inf where a position must not be seen."""
-    mask = np.asarray(True if attn_mask is None else attn_mask)
+    mask = check_regular(name, "attn_mask", True if attn_mask is None else attn_mask)
     if mask.dtype.kind not in "bf":
         raise TypeError(f"{name}: attn_mask must hold bool or float, got dtype {mask.dtype}; "
                         "write mask > 0")

@@ -11,6 +11,8 @@ from tinyml.tensor import as_tensor
 def normalize(x, p=2.0, axis=1, eps=1e-12):
     """x / max(||x||_p, eps) along `axis`; a zero vector stays zero, with a finite gradient.
 
+    Unlike PyTorch's, no power overflows, and one infinite entry makes all of its vector NaN.
+
     Parameters
     ----------
     x : Tensor
@@ -22,10 +24,11 @@ def normalize(x, p=2.0, axis=1, eps=1e-12):
     ------
     ValueError : p <= 0 or eps <= 0
     """
+    x = as_tensor(x, "normalize")
     check_axis("normalize", axis, x)
     p = check_number("normalize", "p", p, above=0)
     eps = check_number("normalize", "eps", eps, above=0)
-    x = _scaled(as_tensor(x), axis, eps)
+    x = _scaled(x, axis, eps)
     return x / _length(x, axis, p, keepdims=True)
 
 
@@ -53,7 +56,7 @@ def cosine_similarity(x1, x2, axis=1, eps=1e-8):
     """The cosine of the angle between vectors: x1 . x2 / (||x1|| ||x2||) along `axis`.
 
     (MATH5836 week 10, section 10.3.2: the sim of equation 10.1.) A length below eps counts as eps,
-    so a zero vector has similarity 0 with everything.
+    so a zero vector has similarity 0 with everything. Unlike in PyTorch, no square overflows.
 
     Parameters
     ----------
@@ -69,9 +72,9 @@ def cosine_similarity(x1, x2, axis=1, eps=1e-8):
     ------
     ValueError : the shapes do not fit, or eps <= 0
     """
+    x1, x2 = as_tensor(x1, "cosine_similarity"), as_tensor(x2, "cosine_similarity")
     check_axis("cosine_similarity", axis, x1, x2)
     eps = check_number("cosine_similarity", "eps", eps, above=0)
-    x1, x2 = as_tensor(x1), as_tensor(x2)
     try:
         shape = np.broadcast_shapes(x1.shape, x2.shape)
     except ValueError:

@@ -40,14 +40,15 @@ def conv1d(x, weight, bias=None, stride=1, padding=0):
     ------
     ValueError : a shape, stride or padding does not fit
     """
-    x, weight = as_tensor(x), as_tensor(weight)
+    x, weight = as_tensor(x, "conv1d"), as_tensor(weight, "conv1d")
     if weight.ndim != 3 or x.ndim != 3 or x.shape[1] != weight.shape[1]:
         raise ValueError("conv1d: x must have shape (N, C, L) and weight (O, C, k), "
                          f"got {x.shape} and {weight.shape}")
     _check_window("conv1d", x, weight.shape[2], stride, padding)
-    if bias is not None and as_tensor(bias).shape != weight.shape[:1]:
+    bias = None if bias is None else as_tensor(bias, "conv1d")
+    if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"conv1d: bias must have shape (O,) = {weight.shape[:1]}, "
-                         f"got {as_tensor(bias).shape}")
+                         f"got {bias.shape}")
     y = ops.conv2d(_wide(x), _wide(weight), bias, stride=(stride, 1), padding=(padding, 0))
     return _narrow(y)
 
@@ -70,7 +71,8 @@ def max_pool1d(x, kernel_size, stride=None, padding=0):
     ------
     ValueError : a shape, size, stride or padding does not fit
     """
-    x, stride = as_tensor(x), check_pooling1d("max_pool1d", kernel_size, stride, padding)
+    stride = check_pooling1d("max_pool1d", kernel_size, stride, padding)
+    x = as_tensor(x, "max_pool1d")
     if x.ndim != 3:
         raise ValueError(f"max_pool1d: x must have shape (N, C, L), got {x.shape}")
     _check_window("max_pool1d", x, kernel_size, stride, padding)

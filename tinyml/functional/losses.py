@@ -1,13 +1,21 @@
 """Losses: the mean over the batch ("mean"), the sum ("sum"), or one number per sample ("none").
 
-A NaN is refused here, with the input to blame: no training step ever follows one.
+A NaN is refused here, with the input to blame: no training step ever follows one. So are targets
+that are no probabilities, and negative class weights, which PyTorch does not check.
 """
 import math
 
 import numpy as np
 
 from tinyml import ops
-from tinyml.check import check_count, check_integers, check_labels, check_number, check_real
+from tinyml.check import (
+    check_count,
+    check_integers,
+    check_labels,
+    check_number,
+    check_real,
+    check_shape,
+)
 from tinyml.functional.activations import log_softmax
 from tinyml.tensor import Tensor, as_float, as_tensor
 
@@ -45,9 +53,9 @@ def _refuse_nan(name, loss, **inputs):
 
 def _same_shape(name, first, second):
     (name1, value1), (name2, value2) = first, second
-    if np.shape(value1) != np.shape(value2):
-        raise ValueError(f"{name}: {name2} must have the shape of {name1} {np.shape(value1)}, "
-                         f"got {np.shape(value2)}")
+    shape1, shape2 = check_shape(name, name1, value1), check_shape(name, name2, value2)
+    if shape1 != shape2:
+        raise ValueError(f"{name}: {name2} must have the shape of {name1} {shape1}, got {shape2}")
 
 
 def _check_probabilities(name, argument, value):
@@ -93,7 +101,8 @@ def cross_entropy(logits, target, reduction="mean", *, ignore_index=None, label_
     """
     label_smoothing = check_number("cross_entropy", "label_smoothing", label_smoothing, at_least=0,
                                    at_most=1)
-    logits, shape = as_tensor(logits), np.shape(target)
+    logits = as_tensor(logits, "cross_entropy")
+    shape = check_shape("cross_entropy", "target", target)
     if logits.ndim == 0 or shape != logits.shape and shape != logits.shape[:-1]:
         raise ValueError("cross_entropy: logits must have shape (..., C) and target (...) or "
                          f"(..., C), got {logits.shape} and {shape}")
@@ -184,7 +193,7 @@ def binary_cross_entropy_with_logits(logits, target, reduction="mean"):
     ValueError : the shapes differ, a target outside [0, 1], an empty batch, NaN
     """
     name = "binary_cross_entropy_with_logits"
-    logits, target = as_tensor(logits), as_tensor(target)
+    logits, target = as_tensor(logits, name), as_tensor(target, name)
     _same_shape(name, ("logits", logits), ("target", target))
     outside = (target.data < 0) | (target.data > 1)
     if outside.any():
@@ -209,7 +218,7 @@ def mse_loss(x, target, reduction="mean"):
     ValueError : the shapes differ (they are not broadcast: (n, 1) against (n,) is a classic
         mistake), an empty batch, NaN
     """
-    x = as_tensor(x)
+    x = as_tensor(x, "mse_loss")
     _same_shape("mse_loss", ("x", x), ("target", target))
     error = x - target
     return _reduce("mse_loss", error * error, reduction, x=x, target=target)
@@ -233,9 +242,11 @@ def kl_div(log_q, p, reduction="mean"):
     ValueError : the shapes differ, a probability is negative, those of a sample do not sum to 1, a
         logarithm is positive, an empty batch, NaN
     """
-    log_q, constant, p = as_tensor(log_q), not isinstance(p, Tensor), as_tensor(p)
+    constant = not isinstance(p, Tensor)
+    log_q, p = as_tensor(log_q, "kl_div"), as_tensor(p, "kl_div")
     _same_shape("kl_div", ("log_q", log_q), ("p", p))
-    if reduction == "batchmean" and p.ndim < 2 or p.ndim < 1:
+    batchmean = isinstance(reduction, str) and reduction == "batchmean"
+    if p.ndim < (2 if batchmean else 1):
         raise ValueError(f"kl_div: p must have shape (N, ..., C), got {p.shape}; write p[None]")
     _check_probabilities("kl_div", "p", p)
     if np.isnan(log_q.data).any():
@@ -247,6 +258,6 @@ def kl_div(log_q, p, reduction="mean"):
         p = Tensor(as_float(p, log_q.dtype))    # it takes the dtype of what it meets
     log_p = ops.log(ops.where(p.data > 0, p, 1.0))
     terms = p * ops.where(p.data > 0, log_p - log_q, 0.0)
-    if reduction == "batchmean":
+    if batchmean:
         return _reduce("kl_div", terms, "sum", log_q=log_q, p=p) / len(terms)
     return _reduce("kl_div", terms, reduction, log_q=log_q, p=p)

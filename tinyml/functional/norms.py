@@ -2,7 +2,7 @@
 import numpy as np
 
 from tinyml import ops
-from tinyml.check import check_bool, check_number, check_sizes
+from tinyml.check import check_bool, check_number, check_shape, check_sizes
 from tinyml.tensor import Tensor, as_tensor
 
 
@@ -22,7 +22,8 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     ------
     ValueError : x does not end in normalized_shape, weight or bias has another shape, eps <= 0
     """
-    x, normalized_shape = as_tensor(x), sizes_of_axes("layer_norm", normalized_shape)
+    x = as_tensor(x, "layer_norm")
+    normalized_shape = sizes_of_axes("layer_norm", normalized_shape)
     eps = check_number("layer_norm", "eps", eps, above=0)
     _check_shapes("layer_norm", normalized_shape, weight=weight, bias=bias)
     n_axes = len(normalized_shape)
@@ -49,8 +50,9 @@ def sizes_of_axes(name, normalized_shape):
 def _check_shapes(name, shape, **tensors):
     """Each of the tensors is None or has exactly this shape: none is broadcast."""
     for argument, tensor in tensors.items():
-        if tensor is not None and np.shape(tensor) != shape:
-            raise ValueError(f"{name}: {argument} must have shape {shape}, got {np.shape(tensor)}")
+        got = shape if tensor is None else check_shape(name, argument, tensor)
+        if got != shape:
+            raise ValueError(f"{name}: {argument} must have shape {shape}, got {got}")
 
 
 def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, training=False,
@@ -76,7 +78,7 @@ def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, t
     ValueError : x has fewer than 2 axes, a channel has a single value in training, only one of the
         running statistics is given, a variance is negative, a shape, momentum or eps does not fit
     """
-    x = as_tensor(x)
+    x = as_tensor(x, "batch_norm")
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x must have shape (N, C, ...), got {x.shape}")
     momentum = check_number("batch_norm", "momentum", momentum, at_least=0, at_most=1)

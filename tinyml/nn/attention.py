@@ -56,9 +56,9 @@ class MultiheadAttention(Module):
 
         attn_mask: bool that broadcasts to (B, num_heads, T, S), True where attention is *allowed*.
         """
-        query = as_tensor(query)
-        key = query if key is None else as_tensor(key)
-        value = key if value is None else as_tensor(value)
+        query = as_tensor(query, "MultiheadAttention")
+        key = query if key is None else as_tensor(key, "MultiheadAttention")
+        value = key if value is None else as_tensor(value, "MultiheadAttention")
         for name, x in (("query", query), ("key", key), ("value", value)):
             if x.ndim != 3 or x.shape[-1] != self.embed_dim:
                 raise ValueError(f"MultiheadAttention: {name} must have shape (B, T, embed_dim="
@@ -133,7 +133,7 @@ class TransformerEncoderLayer(Module):
         self.dropout = Dropout(dropout, rng=rng)
 
     def forward(self, x, attn_mask=None, is_causal=False):
-        x = as_tensor(x)
+        x = as_tensor(x, "TransformerEncoderLayer")
         if self.norm_first:
             x = x + self._attend(self.norm1(x), attn_mask, is_causal)
             return x + self._feed(self.norm2(x))

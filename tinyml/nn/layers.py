@@ -5,7 +5,15 @@ import numpy as np
 
 from tinyml import functional as F
 from tinyml import ops
-from tinyml.check import check_bool, check_int, check_number, check_pair, check_rng, check_sizes
+from tinyml.check import (
+    check_bool,
+    check_int,
+    check_number,
+    check_pair,
+    check_rng,
+    check_shape,
+    check_sizes,
+)
 from tinyml.functional.images import check_pooling1d
 from tinyml.nn.module import Module, Parameter
 from tinyml.ops.images import check_pooling
@@ -99,7 +107,7 @@ class Conv2d(Module):
         self.bias = _uniform(rng, out_channels, fan_in) if bias else None
 
     def forward(self, x):
-        shape = np.shape(x)
+        shape = check_shape("Conv2d", "x", x)
         if len(shape) != 4 or shape[1] != self.in_channels:
             raise ValueError(f"Conv2d: x must have shape (N, in_channels={self.in_channels}, H, "
                              f"W), got {shape}")
@@ -143,7 +151,7 @@ class Conv1d(Module):
         self.bias = _uniform(rng, out_channels, fan_in) if bias else None
 
     def forward(self, x):
-        shape = np.shape(x)
+        shape = check_shape("Conv1d", "x", x)
         if len(shape) != 3 or shape[1] != self.in_channels:
             raise ValueError(f"Conv1d: x must have shape (N, in_channels={self.in_channels}, L), "
                              f"got {shape}")
@@ -193,7 +201,7 @@ class Flatten(Module):
     """All axes but the first as one: (N, ...) becomes (N, features)."""
 
     def forward(self, x):
-        x = as_tensor(x)
+        x = as_tensor(x, "Flatten")
         if x.ndim == 0:
             raise ValueError("Flatten: x must have shape (N, ...), got ()")
         return ops.reshape(x, shape=(x.shape[0], math.prod(x.shape[1:])))

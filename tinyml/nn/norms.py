@@ -34,7 +34,7 @@ class BatchNorm1d(Module):
         self.running_var = Tensor(np.ones(num_features, np.float32))
 
     def forward(self, x):
-        x = as_tensor(x)
+        x = as_tensor(x, type(self).__name__)
         if x.ndim not in self.axes or x.shape[1] != self.num_features:
             axes = " or ".join(map(str, self.axes))
             raise ValueError(f"{type(self).__name__}: x must have {axes} axes "

@@ -6,6 +6,7 @@ argument; to its callers it is a function of tensors (see `tinyml.tensor.primiti
     x y  inputs       g  the gradient of the result, never written to       d_  "gradient of _"
 
 and no rule mentions broadcasting: the engine sums a gradient down to the shape of its argument.
+Where an argument is NaN, so is the result; a slope there is 0 or NaN, and means nothing.
 Reductions and shapes use NumPy's words, `axis` and `keepdims`. To write an operation of your own,
 start from any of these and hold it against `tinyml.gradcheck`.
 """

@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 
+from tinyml.check import check_regular
 from tinyml.tensor import primitive, wide
 
 
@@ -179,7 +180,8 @@ def gelu(x, *, approximate="none"):
         Phi(x) ~ (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2            approximate="tanh"
 
     (Hendrycks and Gimpel 2016, section 2). The second is faster. Both are computed from their tail
-    Phi(-|x|), which keeps its digits: x Phi(x) = max(x, 0) - |x| Phi(-|x|).
+    Phi(-|x|), which keeps its digits: x Phi(x) = max(x, 0) - |x| Phi(-|x|). At -inf the value is
+    its limit 0 (PyTorch's is NaN).
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f'gelu: approximate must be "none" or "tanh", got {approximate!r}')
@@ -246,7 +248,7 @@ def where(condition, x, y):
     ------
     TypeError : the condition is not Boolean
     """
-    condition = np.asarray(condition)
+    condition = check_regular("where", "condition", condition)
     if condition.dtype != bool:
         raise TypeError(f"where: condition must be an array of bool, got dtype {condition.dtype}; "
                         "write x.data > 0")
@@ -257,10 +259,19 @@ def where(condition, x, y):
 def clip(x, *, low=None, high=None):
     """x limited to [low, high]; slope 1 inside and on the bounds, 0 outside.
 
-    The bounds are numbers, arrays that broadcast to x, or None for no bound.
+    The bounds are numbers, arrays that broadcast to x, or None for no bound. Unlike PyTorch's,
+    they are constants, and a low above its high is refused.
     """
-    if low is not None and high is not None and np.any(low > high):
-        raise ValueError(f"clip: low must be <= high, got {low} > {high}")
+    if low is not None and high is not None:
+        check_bounds("clip", low, high)
     y = np.clip(x, -np.inf if low is None else low, np.inf if high is None else high)
     y = y.astype(x.dtype, copy=False)    # a NumPy scalar as bound must not change the dtype
     return y, (lambda g: g * (x == y),)
+
+
+def check_bounds(name, low, high):
+    """Raise ValueError, with the first such pair, if a low is above its high."""
+    above = np.greater(low, high)
+    if above.any():
+        low, high = (np.broadcast_to(bound, above.shape)[above][0] for bound in (low, high))
+        raise ValueError(f"{name}: low must be <= high, got {low} > {high}")

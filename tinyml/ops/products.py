@@ -89,6 +89,8 @@ def einsum(*operands, subscripts):
     ------
     ValueError : the subscripts have no "->", an ellipsis, or another letter than these
     """
+    if not isinstance(subscripts, str):
+        raise TypeError(f"einsum: subscripts must be a string, got {subscripts!r}")
     left, arrow, out = subscripts.replace(" ", "").partition("->")
     terms = left.split(",")
     everywhere = [*terms, out]
@@ -100,6 +102,8 @@ def einsum(*operands, subscripts):
                              "once in an operand, and also in another operand or in the output, "
                              f"got {subscripts!r}")
 
+    dtype = np.result_type(*operands)    # a number must not widen it
+    operands = [x if type(x) is np.ndarray else np.asarray(x, dtype) for x in operands]
     lengths = {}
     for term, operand in zip(terms, operands):
         for letter, n in zip(term, np.shape(operand)):

@@ -1,7 +1,8 @@
 """Primitives that reduce axes: sums, means, extremes, and the stable log of a sum of exponentials.
 
 `axis` is None (all axes), an int or a tuple of ints, and `keepdims` leaves the reduced axes with
-length 1, as in NumPy. float16 is added up in float32 (see `tinyml.tensor.wide`).
+length 1, as in NumPy. float16 is added up in float32 (see `tinyml.tensor.wide`). Unlike PyTorch's,
+they refuse an axis of a tensor that has none; and all but the sum refuse to reduce no entries.
 """
 import math
 
@@ -54,8 +55,10 @@ def var(x, *, axis=None, keepdims=False, correction=0):
     The default is NumPy's, the population variance; ``correction=1`` is PyTorch's default, the
     unbiased estimate. Raises ValueError unless n > correction.
     """
+    if not isinstance(correction, (int, float)):
+        raise TypeError(f"var: correction must be a number, got {correction!r}")
     n = _count("var", x, axis) - correction
-    if n <= 0:
+    if not n > 0:
         raise ValueError(f"var: the number of entries must be > correction={correction}, "
                          f"got {n + correction}")
     centred = x.astype(wide(x.dtype), copy=False)
@@ -76,7 +79,10 @@ def _extreme(x, y, axis, keepdims):
 
 @primitive
 def max(x, *, axis=None, keepdims=False):
-    """Largest entry over `axis`; entries that tie share the gradient equally."""
+    """Largest entry over `axis`; entries that tie share the gradient equally.
+
+    So does PyTorch's amax; its max over an axis gives all of it to one of them.
+    """
     _count("max", x, axis)
     y = x.max(axis=axis, keepdims=keepdims)
     return y, _extreme(x, y, axis, keepdims)
@@ -84,7 +90,7 @@ def max(x, *, axis=None, keepdims=False):
 
 @primitive
 def min(x, *, axis=None, keepdims=False):
-    """Smallest entry over `axis`; entries that tie share the gradient equally."""
+    """Smallest entry over `axis`; entries that tie share the gradient equally, as for `max`."""
     _count("min", x, axis)
     y = x.min(axis=axis, keepdims=keepdims)
     return y, _extreme(x, y, axis, keepdims)
@@ -95,7 +101,7 @@ def logsumexp(x, *, axis=None, keepdims=False):
     """ln sum e^x over `axis`, computed as m + ln sum e^(x - m) with m = max x.
 
     The slope is softmax(x). Where all x are -inf the value is -inf, and the slope 0; where one is
-    inf the value is inf, and the entries that are inf share the slope.
+    inf the value is inf, and the entries that are inf share the slope (PyTorch's is NaN there).
     """
     _count("logsumexp", x, axis)
     m = x.max(axis=axis, keepdims=True)
@@ -141,6 +147,9 @@ def label_cross_entropy(logits, *, labels, reduction="none"):
     labels : ndarray of int, shape (...), in 0..C-1
     reduction : "mean" over all rows, "sum", or "none" for shape (...)
     """
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError('label_cross_entropy: reduction must be "mean", "sum" or "none", got '
+                         f"{reduction!r}")
     z = logits - logits.max(axis=-1, keepdims=True)    # so that nothing overflows
     e = np.exp(z)
     total = e.sum(axis=-1, keepdims=True, dtype=wide(e.dtype))

@@ -13,8 +13,9 @@ def reshape(x, *, shape):
 @primitive
 def transpose(x, *, axes=None):
     """The axes of x in the order `axes`, reversed if None."""
+    y = x.transpose(axes)
     inverse = None if axes is None else np.argsort(np.atleast_1d(axes) % x.ndim)
-    return x.transpose(axes), (lambda g: g.transpose(inverse),)
+    return y, (lambda g: g.transpose(inverse),)
 
 
 @primitive
@@ -54,6 +55,7 @@ def _is_basic(index):
 
 @primitive
 def _concatenate(*xs, axis):
+    y = np.concatenate(xs, axis=axis)
     ends = np.cumsum([x.shape[axis] for x in xs])
 
     def vjp(start, end):
@@ -62,7 +64,7 @@ def _concatenate(*xs, axis):
             index[axis] = slice(start, end)
             return g[tuple(index)]
         return d_x
-    return np.concatenate(xs, axis=axis), tuple(map(vjp, [0, *ends[:-1]], ends))
+    return y, tuple(map(vjp, [0, *ends[:-1]], ends))
 
 
 def concatenate(tensors, axis=0):
@@ -70,19 +72,20 @@ def concatenate(tensors, axis=0):
 
     Parameters
     ----------
-    tensors : sequence of Tensor, equal in shape except along `axis`
+    tensors : sequence of Tensor, equal in shape except along `axis`; PyTorch also accepts, and
+        skips, tensors of shape (0,)
     axis : int
 
     Raises
     ------
     ValueError : no tensors, or their shapes do not fit
     """
-    return _concatenate(*tensors, axis=_axis("concatenate", axis))
+    return _concatenate(*_joined("concatenate", tensors, axis), axis=axis)
 
 
 @primitive
 def _stack(*xs, axis):
-    return (np.stack(xs, axis=axis),
+    return (np.stack(xs, axis=axis, dtype=np.result_type(*xs)),    # a number must not widen it
             tuple((lambda g, k=k: np.take(g, k, axis=axis)) for k in range(len(xs))))
 
 
@@ -98,13 +101,22 @@ def stack(tensors, axis=0):
     ------
     ValueError : no tensors, or their shapes differ
     """
-    return _stack(*tensors, axis=_axis("stack", axis))
+    return _stack(*_joined("stack", tensors, axis), axis=axis)
 
 
-def _axis(name, axis):
+def _joined(name, tensors, axis):
+    """The tensors as a list, or TypeError: no sequence, or None in it; the axis is no int."""
     if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
         raise TypeError(f"{name}: axis must be an int, got {axis!r}")
-    return axis
+    if not np.iterable(tensors):
+        raise TypeError(f"{name}: tensors must be a list of tensors, got {tensors!r}; write "
+                        f"{name}([x, y])")
+    tensors = list(tensors)
+    for i, x in enumerate(tensors):
+        if x is None:
+            raise TypeError(f"{name}: tensors must hold numbers, got None at place {i}; did a "
+                            "function not return its result?")
+    return tensors
 
 
 @primitive
@@ -117,6 +129,8 @@ def pad(x, *, pad_width, value=0.0):
     pad_width : int, or one (before, after) per axis, as in ``np.pad``
     value : float
     """
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"pad: value must be a number, got {value!r}")
     y = np.pad(x, pad_width, constant_values=value)
     widths = np.broadcast_to(pad_width, (x.ndim, 2))
     inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))

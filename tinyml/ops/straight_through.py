@@ -7,6 +7,7 @@ one line. `tinyml.compression.quantization_aware` trains networks with it.
 """
 import numpy as np
 
+from tinyml.ops.elementwise import check_bounds
 from tinyml.tensor import primitive
 
 
@@ -19,11 +20,12 @@ def round_ste(x):
 
 @primitive
 def sign_ste(x):
-    """+1 where x >= 0, else -1; backward the identity where |x| <= 1 and 0 outside.
+    """+1 where x >= 0, -1 where x < 0; backward the identity where |x| <= 1 and 0 outside.
 
     (Hubara et al. 2016, equation 4: beyond 1 a larger |x| changes nothing, so it need not grow.)
     """
-    return np.where(x >= 0, 1, -1).astype(x.dtype), (lambda g: g * (np.abs(x) <= 1),)
+    y = np.where(x >= 0, 1, np.where(x < 0, -1, x))    # NaN stays NaN
+    return y.astype(x.dtype), (lambda g: g * (np.abs(x) <= 1),)
 
 
 @primitive
@@ -32,6 +34,5 @@ def clamp_ste(x, *, low, high):
 
     The bounds are numbers, or arrays that broadcast to x.
     """
-    if np.any(low > high):
-        raise ValueError(f"clamp_ste: low must be <= high, got {low} > {high}")
+    check_bounds("clamp_ste", low, high)
     return np.clip(x, low, high).astype(x.dtype, copy=False), (lambda g: g,)

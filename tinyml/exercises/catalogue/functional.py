@@ -64,7 +64,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             Mistake("_expand(g, axis, x.ndim, keepdims) * (e", "g * (e",
                     "g has lost the reduced axes: put them back with _expand before it meets x."))),
     Exercise(
-        name="label_cross_entropy", target=f"{OPS}:label_cross_entropy", level=2, minutes=20,
+        name="label_cross_entropy", target=f"{OPS}:label_cross_entropy", level=2, minutes=20, keep=1,
         after=("logsumexp",),
         task="Compute -ln softmax(z)_y of each row in one step, with the simple gradient softmax(z) - onehot(y)",
         tests=_op_tests("label_cross_entropy") + (
@@ -132,7 +132,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             Mistake("    if shape == logits.shape:    # probabilities", "    if np.asarray(target).dtype.kind == \"f\":",
                     "The shape of the target tells its kind: labels that are floats are to be refused."))),
     Exercise(
-        name="normalize", target="tinyml.functional.distances:normalize", level=2, minutes=15, keep=3,
+        name="normalize", target="tinyml.functional.distances:normalize", level=2, minutes=15, keep=4,
         hide=("_scaled", "_length", "_powers"), after=("mul",),
         task="Divide vectors by their lengths, so that a zero vector stays zero with a finite gradient",
         tests=(f"{TESTS}::test_normalize_gives_length_one_in_the_same_direction",
@@ -144,7 +144,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                "overflows long before a length does.",
                "||x||_p = (sum |x|^p)^(1/p), axis kept. Divide by the largest |x| first, or by eps if that is larger: "
                "with u = x / scale, x / max(||x||, eps) = u / max(||u||, 1). Clip the sum, then take the root.",
-               "x = as_tensor(x); scale = np.abs(x.data).max(axis=axis, keepdims=True, initial=eps); u = x / scale; "
+               "scale = np.abs(x.data).max(axis=axis, keepdims=True, initial=eps); u = x / scale; "
                "total = ops.sum(ops.abs(u) ** p, axis=axis, keepdims=True); return u / ops.clip(total, low=1.0) ** "
                "(1 / p)"),
         mistakes=(
@@ -162,7 +162,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             Mistake("_length(x, axis, p, keepdims=True)",
                     "(ops.sum(x * x if p == 2 else _powers(x, p), axis=axis, keepdims=True) + 1e-30) ** (1 / p)",
                     "A length below eps counts as eps: clip the sum at eps^p, in the units of the scale."),
-            Mistake("x = _scaled(as_tensor(x), axis, eps)", "x = as_tensor(x)",
+            Mistake("    x = _scaled(x, axis, eps)\n", "",
                     "The squares of large numbers overflow, and those of small ones are 0: divide by the largest |x| first."),
             Mistake("_length(x, axis, p, keepdims=True)", "(_length(x, axis, p, keepdims=True) + eps)",
                     "eps is the least that is divided by, max(||x||, eps); it is not added to the length."),
@@ -170,7 +170,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "Each vector along the axis has a length of its own: pass the axis to the sum."))),
     Exercise(
         name="cosine_similarity", target="tinyml.functional.distances:cosine_similarity", level=1, minutes=10,
-        keep=2, after=("normalize",), hide=("_length",),
+        keep=3, after=("normalize",), hide=("_length",),
         task="Compute the cosine of the angle between vectors along an axis",
         tests=(f"{TESTS}::test_cosine_is_bounded_symmetric_and_blind_to_length",
                f"{TESTS}::test_cosine_is_along_its_axis", f"{TESTS}::test_cosine_of_shapes_that_broadcast",

@@ -13,7 +13,9 @@ from pathlib import Path
 import _warm
 from book.build import write_book
 from book.contents import pages
+from book.notebooks import write_notebooks
 from book.results import passed
+from book.serve import serve
 from common import (
     WHOLE,
     data_sets,
@@ -109,6 +111,10 @@ def main():
     parser.add_argument("stems", nargs="*", metavar="STEM", help="demos to run (default: all)")
     known = sorted({name for source in SOURCES.values() for name in sets(source)})
     parser.add_argument("--data", choices=known, help="run the demos that take this set, on it")
+    parser.add_argument("--serve", action="store_true",
+                        help="run nothing; show the book in the browser, from 127.0.0.1")
+    parser.add_argument("--notebooks", type=Path, metavar="DIR",
+                        help="run nothing; write the demos as Jupyter notebooks into this folder")
     arguments = parser.parse_args()
     data = arguments.data
     unknown = [stem for stem in arguments.stems if stem not in SOURCES]
@@ -120,6 +126,15 @@ def main():
     if others:
         parser.error(f"not every demo takes --data {data}: {', '.join(others)}; {', '.join(takers)} do")
     stems = list(dict.fromkeys(arguments.stems)) or takers
+    if arguments.notebooks:
+        made = write_notebooks(arguments.notebooks, [SOURCES[stem] for stem in stems])
+        print(f"{len(made)} notebooks in {arguments.notebooks.resolve()}")
+        return
+    if arguments.serve:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        write_book(arguments.out, SOURCES.values(), data)
+        serve(arguments.out)
+        return
     if data in WHOLE:
         load(data, split="test")    # if it is not here, it is said once, not by every demo
     places = sorted({folder(arguments.out, SOURCES[stem], data) for stem in stems})

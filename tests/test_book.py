@@ -1,7 +1,10 @@
 """The book is a function of the source and the demos' results; every link leads somewhere, everybody can read it."""
+import ast
 import json
 import re
 import sys
+import threading
+import urllib.request
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,7 +16,17 @@ pytest.importorskip("matplotlib")
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "demos"))
 
-from book import equations, glossary, highlight, papers, prose, tasks, typeset  # noqa: E402
+from book import (  # noqa: E402
+    equations,
+    glossary,
+    highlight,
+    notebooks,
+    papers,
+    prose,
+    serve,
+    tasks,
+    typeset,
+)
 from book.build import write_book  # noqa: E402
 from book.contents import PARTS, pages  # noqa: E402
 from book.library import module  # noqa: E402
@@ -213,6 +226,29 @@ def test_every_page_belongs_to_a_part_and_no_two_share_a_name():
     assert {page.part for page in found} <= set(PARTS)
     assert len({page.slug for page in found}) == len(found)
     assert {path.stem for path in SOURCES} == {stem for page in found for stem in page.demos}
+
+
+def test_a_notebook_has_every_line_of_its_demo(tmp_path):
+    for path in notebooks.write_notebooks(tmp_path / "new", SOURCES):
+        book = json.loads(path.read_text(encoding="utf-8"))
+        assert (book["nbformat"], book["nbformat_minor"]) == (4, 5)
+        assert len({cell["id"] for cell in book["cells"]}) == len(book["cells"])
+        cells = {kind: ["".join(cell["source"]) for cell in book["cells"] if cell["cell_type"] == kind]
+                 for kind in ("markdown", "code")}
+        script = ast.parse((ROOT / "demos" / f"{path.stem}.py").read_text(encoding="utf-8"))
+        assert ast.dump(ast.parse("\n".join(cells["code"][1:]))) == ast.dump(ast.Module(script.body[1:], []))
+        assert cells["markdown"][0].startswith("# ") and cells["markdown"][0].splitlines()[0].endswith("?")
+        clone = re.search(r"CLONE = '(.*)'", cells["code"][0])[1]
+        assert (path.parent / clone / "demos" / "common.py").is_file()
+
+
+def test_the_book_is_served_on_this_machine_alone(out):
+    with serve.server(out) as here:
+        assert here.server_address[0] == "127.0.0.1"
+        threading.Thread(target=here.serve_forever, daemon=True).start()
+        with urllib.request.urlopen(f"http://127.0.0.1:{here.server_port}/", timeout=30) as answer:
+            assert answer.read() == (out / "index.html").read_bytes()
+        here.shutdown()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "demos" / "book").glob("*.py")), ids=lambda path: path.stem)

@@ -24,6 +24,7 @@ CLAIMS = {    # first author and year: what the paper says that is used here
     "Denton 2014": "The filters of a trained network are nearly of low rank: twice as fast for a point of accuracy.",
     "Deutsch 1996": "DEFLATE: repeated strings and Huffman codes in one stream.",
     "Devlin 2019": "Predict 15 % of the tokens; of these show [MASK] for 80 %, a random token for 10 %, the token itself for 10 %.",
+    "Dobriban 2018": "The risk of ridge with the best penalty has a closed form in the limit of many samples and features.",
     "Dosovitskiy 2021": "An image is a sequence of patches for a transformer.",
     "Efraimidis 2006": "A weighted sample of fixed size can be kept in one pass.",
     "Eldele 2021": "Series learn without labels if the context of one view must predict the future of the other.",

@@ -1,13 +1,13 @@
 """What a small model is worth: every number comes from the file, the arrays or the clock.
 
-Problem: "my pruned model is neither smaller nor faster". A fraction of zeros is not a number
-of bytes, fewer multiplications are not fewer milliseconds, and each method likes to report the
-figure that it improves.
+Problem: a pruned model is often neither smaller nor faster. A fraction of zeros is not a number
+of bytes, fewer multiplications are not fewer milliseconds, and each method reports the figure
+that it improves.
 
 Idea: one row for any model, with the same columns for all: how many numbers its arrays hold and
 how many are not zero, the bytes of the file that `save_compressed` writes, multiply-accumulates
 per sample, milliseconds, and accuracy. Models are timed in turn, round by round, so that a busy
-machine slows all of them down alike; time that other programs take is not counted.
+machine slows all of them down alike.
 
 Sources: MATH5836 week 10, section 10.2 (memory and compute-latency are what compression is for).
 """
@@ -28,24 +28,24 @@ from tinyml.train import accuracy, predict
 
 
 class Report(NamedTuple):
-    """One row: what a model is made of, what it weighs, what it does, and how well."""
+    """One row: the size of a model, its work, its time and its accuracy."""
 
     numbers: int              # entries of all its arrays, parameters and buffers, each array once
-    nonzeros: int             # those of them that are not zero
+    nonzeros: int             # how many of these are not zero
     file_bytes: int           # of its compressed file
     bits_per_number: float    # 8 file_bytes / numbers
     macs: int                 # multiply-accumulates for one sample
     ms_1: float               # milliseconds for a batch of 1, median over rounds
     ms_256: float             # and of 256
-    accuracy: float           # fraction of the samples whose largest output is at their label
+    accuracy: float           # fraction of the samples with the largest output at their label
 
 
 @checked
 def macs(model, x):
     """Multiply-accumulates for one sample: the sum of `Module.macs` over all modules.
 
-    A module of your own that multiplies with its own weights has to define `Module.macs`;
-    otherwise a warning names it.
+    If a module of your own multiplies with weights, it must define `Module.macs`; otherwise a
+    warning names it.
 
     Parameters
     ----------
@@ -100,11 +100,10 @@ def file_bytes(model):
 
 @checked
 def clock(calls, *, rounds):
-    """How long each of some functions takes: in every round all of them in turn, after one
-    untimed.
+    """Time some functions: in every round all of them in turn, after one round without the clock.
 
-    The time of a call is the smaller of wall time and processor time of this program: wall time
-    counts what other programs do, and processor time adds up all threads.
+    The time of a call is the smaller of wall time, which counts what other programs do, and
+    processor time of this program, which adds up all threads.
 
     Parameters
     ----------
@@ -127,9 +126,9 @@ def clock(calls, *, rounds):
 
 @checked
 def milliseconds(models, x, *, rounds=15):
-    """How long each model takes for a batch, by `clock`.
+    """Time some models on a batch with `clock`.
 
-    To compare models, take medians over the rounds, of ratios within a round.
+    To compare two models, take the median over the rounds of the ratio within a round.
 
     Parameters
     ----------

@@ -1,28 +1,26 @@
 """Adaptive arithmetic coding: fractions of a bit, with probabilities learned on the way.
 
 Problem: in a pruned matrix, the positions of the few kept weights cost more than their
-values. A codeword of a Huffman code has whole bits, and one table serves all entries. So it
-cannot know that a pixel at the border of the image is never used, or that the kept weights
-of a unit lie side by side, in strokes.
+values. A Huffman code spends whole bits, and has one table for all entries. So it cannot
+use that pixels at the border of an image are never needed, or that the kept weights of a
+unit lie side by side.
 
-Idea: a sequence of decisions, each 0 or 1, is one number in [0, 1). Each decision shrinks
-an interval. If 1 has the probability p, then
+Idea: write a sequence of decisions, each 0 or 1, as one number in [0, 1). Each decision
+shrinks an interval. If 1 has the probability p, then
 
     [low, high)  ->  [low, low + p (high - low))       for 1
                      [low + p (high - low), high)      for 0
 
-so a decision of probability q multiplies the length by q, and any number of the last
-interval tells all decisions. To name one takes about -log2(length) bits, the sum over the
+A decision of probability q multiplies the length by q, and any number in the last interval
+determines all decisions. It takes about -log2(length) bits to write one, the sum over all
 decisions of
 
     -log2 q(decision | decisions before).
 
 The decoder knows the decisions before, too. So both sides can estimate p from them, by
 counting, and no table is stored (`code_matrix`). The better the estimates, the fewer the
-bits.
-
-Floating-point sums, products and quotients are the same on every machine, so the bytes are
-too.
+bits. Floating-point sums, products and quotients are the same on every machine, so the
+bytes are too.
 
 Sources: Rissanen and Langdon 1979, Arithmetic coding; Witten, Neal and Cleary 1987,
 Arithmetic coding for data compression; Mahoney 2005, Adaptive weighing of context models
@@ -54,7 +52,7 @@ class Encoder:
         self.out = bytearray()
 
     def code(self, bit, p):
-        """Shrink the interval to the part that belongs to `bit`, and return it; p is that of 1."""
+        """Shrink the interval to the part of `bit`, and return it; p is the probability of 1."""
         split = _split(self.low, self.high, p)
         if bit:
             self.high = split
@@ -69,7 +67,7 @@ class Encoder:
     def finish(self):
         """The bytes of the shortest number in the interval, without the zeros at its end."""
         for n_zeros in 32, 24, 16, 8, 0:
-            number = self.high >> n_zeros << n_zeros    # ends in so many zeros
+            number = self.high >> n_zeros << n_zeros    # ends with n_zeros zeros
             if number >= self.low:
                 data = self.out + number.to_bytes(4, "big")
                 return bytes(data).rstrip(b"\0")
@@ -78,9 +76,8 @@ class Encoder:
 class Decoder:
     """Reads the decisions that an `Encoder` wrote: the same calls with the same p.
 
-    A decision of probability 1 takes no space, so few bytes may hold many of them. Give a
-    limit, `at_most`, where a file is not trusted; after that many decisions `code` raises
-    ValueError.
+    Likely decisions take almost no space, so few bytes may hold very many. If the bytes are
+    not trusted, give a limit: after `at_most` decisions `code` raises ValueError.
     """
 
     def __init__(self, data, at_most=math.inf):
@@ -109,8 +106,8 @@ class Decoder:
 
 
 def _split(low, high, p):
-    """The last number of the part that belongs to 1, a fraction p of low..high; 0 keeps a part."""
-    p = min(max(p, P_MIN), 1 - P_MIN)
+    """The last number of the part of low..high that belongs to 1, a fraction p of it."""
+    p = min(max(p, P_MIN), 1 - P_MIN)    # both decisions keep a part
     return low + int((high - low) * p)
 
 
@@ -118,7 +115,7 @@ def _split(low, high, p):
 
 @checked
 def encode_matrix(codes, *, k, lag):
-    """The codes of a pruned matrix as bytes; `code_matrix` says how each is predicted.
+    """The codes of a pruned matrix as bytes, each predicted by `code_matrix`.
 
     Parameters
     ----------
@@ -150,8 +147,7 @@ def decode_matrix(data, shape, *, k, lag, at_most=math.inf):
     data : bytes
     shape : sequence of int, m and n
     k, lag : as in `encode_matrix`
-    at_most : float, or inf; decisions allowed: one for each code, and for each that is not 0 one
-        for each bit of k - 1
+    at_most : float, or inf; the number of decisions allowed
 
     Returns
     -------
@@ -170,22 +166,20 @@ def code_matrix(coder, codes, *, k, lag):
     """Pass every code of a matrix to `coder`, row by row; return the codes that it answers.
 
     The same function writes and reads, so both sides make the same predictions. The first
-    decision is whether entry (r, c) is kept, that is, not 0. If rows and columns had
-    nothing to do with each other, its probability would be
+    decision is whether entry (r, c) is kept, that is, not 0. If rows and columns were
+    independent, its probability would be
 
         expected = (fraction kept of column c) (fraction kept of row r) / (fraction kept of all)
 
-    with fractions of the entries so far, smoothed as if a few more had been seen. This
-    estimate is corrected by counting: decisions are counted in contexts, one for each
-    octave of `expected` and number of kept neighbours, 1 and `lag` to the left. If `lag` is
-    the width of an image, these are the pixels on the left and above. The fraction of kept
-    entries in the context is p.
+    with smoothed fractions of the entries so far. Counting corrects this estimate: there is
+    a context for each power of 2 of `expected` and each number of kept neighbours, 1 and
+    `lag` to the left (if `lag` is the width of an image, the pixels on the left and above),
+    and p is the fraction kept in the entry's context.
 
-    If the entry is kept, the bits of code - 1 follow, from the highest. Each is counted in
-    a context of the bits above it. For the two highest bits the context also holds how many
-    kept neighbours (left, above, and on either side of that) are in the upper half of the
-    codes, less how many are in the lower half. If codes increase with their values, these
-    are their signs.
+    If the entry is kept, the bits of code - 1 follow, from the highest. The context of a bit
+    is the bits above it, and for the two highest also the signs of the neighbours (left,
+    above, and on either side of that): how many of their codes are in the upper half, minus
+    how many in the lower.
 
     Parameters
     ----------
@@ -256,9 +250,9 @@ def _decide(coder, bit, counts):
 def best_lag(codes, widest=1024):
     """The distance in a row at which kept entries most often stand together.
 
-    For units that see an image row by row, that is the width of the image: the pixel above.
-    Of m rows, n_c keep an entry in column c. If rows were independent, a distance would
-    have E = sum_c n_c n_(c - lag) / m pairs of kept entries; N are found. The lag with the
+    If the inputs of a unit are the pixels of an image, this finds the width of the image: the
+    distance to the pixel above. Column c keeps n_c of its m entries. If columns were
+    independent, E = sum_c n_c n_(c - lag) / m pairs would be kept; N are. The lag with the
     largest (N - E) / sqrt(E) is chosen.
 
     Parameters
@@ -268,7 +262,7 @@ def best_lag(codes, widest=1024):
 
     Returns
     -------
-    int in 1..max(1, n - 1) : at least 2 if n > 2, because distance 1 is used anyway
+    int in 1..max(1, n - 1), at least 2 if n > 2, because distance 1 is used anyway
     """
     kept = codes != 0
     m, n = kept.shape

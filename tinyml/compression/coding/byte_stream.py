@@ -1,7 +1,7 @@
-"""The bytes of a file: read in order, with lengths and text in few of them.
+"""The bytes of a file: reading them in order; integers and text in few bytes.
 
-Machinery for `codings` and `storage`. A file may be damaged or hostile, so nothing here
-reads past the end, and nothing allocates more than its caller allows.
+Helpers of `codings` and `storage`. A file may be damaged or hostile, so nothing here reads
+past the end, or allocates more than its caller allows.
 
 Source: Deutsch 1996, DEFLATE compressed data format specification (RFC 1951).
 """
@@ -10,10 +10,6 @@ import zlib
 
 class Reader:
     """A position in some bytes. Reading past the end raises ValueError.
-
-    Parameters
-    ----------
-    data : bytes
 
     >>> reader = Reader(b"abc")
     >>> reader.take(2), reader.rest()
@@ -36,7 +32,7 @@ class Reader:
         return self.take(1)[0]
 
     def varint(self):
-        """Read the next integer written by `varint`, of at most 77 bits."""
+        """Read the next integer that `varint` wrote, of at most 77 bits."""
         value = 0
         for shift in range(0, 77, 7):
             byte = self.byte()
@@ -51,7 +47,7 @@ class Reader:
 
 
 def varint(n):
-    """An integer >= 0 as bytes of 7 bits each, the lowest first; all but the last have 128 added.
+    """An integer >= 0 as bytes of 7 bits each, the lowest first; 128 marks all but the last.
 
     >>> varint(300).hex()    # 300 = 2 * 128 + 44, and 44 + 128 = 0xac
     'ac02'
@@ -65,7 +61,7 @@ def varint(n):
 
 
 def deflate(data, dictionary=b""):
-    """Compress bytes as zlib's best level does, without its header and its checksum.
+    """Compress bytes with zlib, without header and checksum.
 
     `dictionary` is text that the data is likely to contain.
     """
@@ -74,7 +70,7 @@ def deflate(data, dictionary=b""):
 
 
 def inflate(data, at_most, dictionary=b""):
-    """What `deflate` was given. Raises ValueError if that is longer than `at_most` bytes."""
+    """The bytes that `deflate` was given; ValueError if they are more than `at_most`."""
     unpacker = zlib.decompressobj(-15, zdict=dictionary)
     content = unpacker.decompress(data, at_most + 1)    # one more, because 0 means no limit
     if len(content) > at_most or not unpacker.eof:

@@ -1,10 +1,10 @@
 """Arrays as bytes: several lossless codings, and for each array the shortest of them.
 
 Problem: no coding suits all arrays. Trained weights look like noise, a pruned matrix is
-mostly zeros, shared weights take a few values again and again, biases are short, quantized
-weights are small integers.
+mostly zeros, shared weights take few values, biases are short, quantized weights are small
+integers.
 
-Idea: write an array in every coding that suits it, and keep the shortest. An array is
+Idea: write an array in every coding that suits it, and keep the shortest. An array becomes
 
     numbers     all of its entries, one after the other
     codebook    its distinct entries, and a code for each place: 0 for the number 0, j for entry j
@@ -14,9 +14,9 @@ The numbers in it are written raw, as 16-bit floats if that loses nothing ("half
 deflated, or, if they are consecutive integers, as the first of them. The codes are written
 by `sparse_codes`.
 
-A number counts as 0 if all of its bits are 0, so -0.0 and every NaN come back as they were.
-So prune with np.where(mask, weight, 0): mask * weight leaves -0.0 in every other pruned
-place, and its sign costs a bit each.
+A number counts as 0 only if all of its bits are 0, so -0.0 comes back as it was. This is a
+reason to prune with np.where(mask, weight, 0): mask * weight is -0.0 in about half of the
+pruned places, and each sign costs a bit.
 
 Sources: Han, Mao and Dally 2016, Deep Compression; Deutsch 1996, DEFLATE (RFC 1951).
 """
@@ -38,9 +38,9 @@ MAX_ENTRIES_PER_BYTE = 4096   # a shorter coding is filled up, so that a reader 
 def encode_array(array):
     """An array in the shortest of the codings above.
 
-    One byte says dtype and memory order (rows or columns first: BLAS rounds them
-    differently). Then come the number of axes, their lengths, the length of the coding,
-    each as a `varint`, and the coding itself.
+    The first byte tells the dtype and the memory order (rows or columns first: products of the
+    two round differently). Then follow, each as a `varint`, the number of axes, their lengths
+    and the length of the coding, and then the coding itself.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def decode_array(reader, at_most=math.inf):
 
     Parameters
     ----------
-    reader : Reader, at the first byte of what `encode_array` wrote; afterwards behind the last
+    reader : Reader, at the first byte of what `encode_array` wrote; it moves behind the last
     at_most : float, number of entries that the array may have
 
     Returns
@@ -85,8 +85,8 @@ def decode_array(reader, at_most=math.inf):
 
     Raises
     ------
-    ValueError, LookupError, TypeError, OverflowError, zlib.error : the bytes are damaged. No array
-        is made that has more than 4096 entries per byte, or more than `at_most`.
+    ValueError, LookupError, TypeError, OverflowError, zlib.error : the bytes are damaged, or
+        stand for more than 4096 entries per byte
     """
     index, columns_first = divmod(reader.varint(), 2)
     dtype = DTYPES[index]
@@ -133,7 +133,7 @@ def _array_codings(array):
 
 
 def _with_codes(numbers, codes, k):
-    """How many numbers, the numbers, and the codes 0..k for each place."""
+    """The number of numbers, the numbers, and the codes, in 0..k, of all places."""
     data = varint(len(numbers))
     data += _numbers(numbers)
     data += _shortest(CODINGS, all_codings(codes, k))
@@ -141,7 +141,7 @@ def _with_codes(numbers, codes, k):
 
 
 def _codebook(array):
-    """Codes, shape (rows, columns), and the distinct entries that are not 0, increasing."""
+    """The codes, shape (rows, columns), and the distinct nonzero entries, increasing."""
     integer = f"<u{array.dtype.itemsize}"
     bits = array.ravel().view(integer)    # tells -0.0 and NaNs apart
     distinct, index = np.unique(bits, return_inverse=True)
@@ -156,7 +156,7 @@ def _codebook(array):
 
 
 def _without_gaps(codes, codebook):
-    """A codebook of all integers from the smallest to the largest, but 0."""
+    """Codes for a codebook of all integers from the smallest to the largest, without 0."""
     low, high = int(codebook[0]), int(codebook[-1])
     if high - low >= MAX_CODEBOOK:
         return codes, codebook
@@ -193,7 +193,7 @@ def _read_array(reader, shape, dtype):
         return entries, f"codebook of {n} ({numbers_name}), {codes_name}"
     kept = codes != 0
     n_kept = np.count_nonzero(kept)
-    if n_kept != n:    # a single number would be repeated
+    if n_kept != n:    # NumPy would repeat a single number
         raise ValueError(f"{n} numbers for {n_kept} places")
     entries = np.zeros(size, dtype)
     entries[kept] = numbers
@@ -248,7 +248,7 @@ def _read_numbers(reader, n, dtype):
 
 def _consecutive(first, n):
     """The first n integers from `first` on, without 0."""
-    last = first + n    # one more, if 0 is among them
+    last = first + n    # one too many, unless 0 is among them
     integers = list(range(first, last + 1))
     if 0 in integers:
         integers.remove(0)

@@ -10,14 +10,14 @@ of a binary tree, so none is a prefix of another, and a sequence of codewords ne
 separators. With p_i the frequency of symbol i and l_i the length of its codeword,
 
     sum_i 2^-l_i = 1                       (Kraft 1949: the codewords fill the tree)
-    H <= sum_i p_i l_i < H + 1,            H = -sum_i p_i log2 p_i
+    H <= sum_i p_i l_i < H + 1,            H = -sum_i p_i log2 p_i, the entropy
 
-where H is the entropy. No code for single symbols has a shorter mean length (Huffman
-1952), and no code at all goes below H (Shannon 1948).
+No code for single symbols has a shorter mean length (Huffman 1952), and no code at all
+has one below H (Shannon 1948).
 
-A codeword has at least one bit. So a symbol with p near 1 costs a whole bit, while H
-tends to 0. That is the case of the zeros of a pruned matrix: `sparse_codes` skips them,
-`arithmetic` spends less than a bit.
+A codeword has at least one bit. So a symbol with p near 1, such as the 0 of a pruned
+matrix, costs a whole bit, although H is near 0. `sparse_codes` skips such symbols,
+`arithmetic` spends less than a bit on them.
 
 Sources: Huffman 1952, A method for the construction of minimum-redundancy codes; Schwartz
 and Kallick 1964 for canonical codes; Han, Mao and Dally 2016, Deep Compression, section
@@ -43,7 +43,7 @@ def entropy(counts):
 
     Returns
     -------
-    float in [0, log2 K]; 0 if nothing occurs
+    float in [0, log2 K]; 0 if all counts are 0
 
     >>> entropy([2, 1, 1, 0])
     1.5
@@ -57,7 +57,7 @@ def huffman_lengths(counts):
     """The codeword lengths of an optimal code (Huffman 1952).
 
     Merge the two least frequent symbols until one is left. The length of a symbol is the
-    number of merges that it was part of. A single symbol needs no bits.
+    number of merges that it was part of.
 
     Parameters
     ----------
@@ -65,13 +65,13 @@ def huffman_lengths(counts):
 
     Returns
     -------
-    ndarray of int64, shape (K,) : bits of each codeword; UNUSED = -1 for symbols that never occur
+    ndarray of int64, shape (K,) : bits of each codeword, or UNUSED = -1 if the count is 0
 
     >>> huffman_lengths([4, 0, 2, 1, 1])
     array([ 1, -1,  2,  3,  3])
     """
     lengths = np.where(counts > 0, 0, UNUSED)
-    # (count, height, symbols); of equal counts the lower tree is merged first
+    # (count, height, symbols): of two equal counts the lower tree is merged first
     trees = [(int(counts[i]), 0, [i]) for i in np.flatnonzero(counts).tolist()]
     heapq.heapify(trees)
     while len(trees) > 1:
@@ -91,10 +91,10 @@ def huffman_lengths(counts):
 def canonical_codes(lengths):
     """The codewords that belong to given lengths, so that only the lengths need to be stored.
 
-    Read a codeword b1 b2 b3 ... as the binary fraction 0.b1b2b3... Sort the symbols by
-    length, then by number. Each codeword starts where the last one ended: its fraction is
-    the sum of 2^-l over all before it, written with l digits. The intervals of length
-    2^-l fill [0, 1) side by side, so no codeword is a prefix of another.
+    Read a codeword b1 b2 b3 ... of length l as the binary fraction 0.b1b2b3..., and let it
+    stand for the interval of length 2^-l that begins there. In the order of lengths, then of
+    symbols, these intervals fill [0, 1) from left to right: a codeword is the sum of 2^-l
+    over all codewords before it, written with l digits.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def canonical_codes(lengths):
 
     Returns
     -------
-    list of str : the codeword of each symbol; None for unused symbols
+    list of str : the codeword of each symbol, or None if it is unused
 
     >>> canonical_codes([1, 3, 2, 3])
     ['0', '110', '10', '111']
@@ -126,7 +126,7 @@ def encode(symbols, lengths):
     Parameters
     ----------
     symbols : array_like of int, any shape, in 0..K-1, with a codeword each
-    lengths : array_like of int, shape (K,), as returned by `huffman_lengths`
+    lengths : array_like of int, shape (K,), from `huffman_lengths`
 
     Returns
     -------
@@ -143,10 +143,7 @@ def encode(symbols, lengths):
 
 @checked
 def decode(data, lengths, count):
-    """The first `count` symbols of what `encode` wrote.
-
-    Read bits until they are a codeword, note its symbol, and start again. No codeword is
-    a prefix of another, so the first one found is the right one.
+    """The first `count` symbols of what `encode` wrote: read bits until they are a codeword.
 
     Parameters
     ----------
@@ -195,10 +192,9 @@ def _check_kraft(function, lengths):
 def pack_lengths(lengths):
     """A table of codeword lengths in few bytes.
 
-    Symbols with neighbouring numbers are about equally frequent, so their lengths differ
-    by little. Each difference d = l_i - l_(i-1), with l_0 = 0 before the first, is
-    written as z ones and a zero: z = 2 d - 1 for d > 0, and z = -2 d otherwise. So 0 is
-    written as 0, 1 as 10, -1 as 110.
+    Neighbouring symbols are about equally frequent, so their lengths differ by little.
+    Each difference d = l_i - l_(i-1), with 0 before the first length, is written as z ones
+    and a zero, z = 2 d - 1 for d > 0 and -2 d otherwise: 0 as 0, 1 as 10, -1 as 110.
 
     Parameters
     ----------

@@ -1,17 +1,17 @@
-"""The codes of a pruned matrix as bytes: most of them are 0, so say only where the others are.
+"""The codes of a pruned matrix as bytes: most are 0, so store only where the others are.
 
-Problem: after pruning and weight sharing, a matrix is a few small integers: 0 where a
-weight was pruned, and 1..k for its shared value elsewhere. A Huffman code spends at least
-one bit on each entry, also on the 90 % or more that are 0.
+Problem: after pruning and weight sharing, a matrix holds small integers: 0 where a weight
+was pruned, and otherwise 1..k for its shared value. A Huffman code spends at least one bit
+on each entry, also on the 90 % or more that are 0.
 
 Idea: store the positions of the other entries as gaps, the number of zeros before each.
 With positions p_0 < p_1 < ... and p_(-1) = -1,
 
     gap_i = p_i - p_(i-1) - 1.
 
-A gap is written with a few bits. A longer one is split by fillers (`relative_indices`).
-Gaps are not equally frequent, so a Huffman code for them saves again. `arithmetic` goes
-without gaps: there a zero that was expected costs a small fraction of a bit.
+A gap gets a fixed number of bits; a longer one is split (`relative_indices`). Some gaps are
+more frequent than others, so a Huffman code for them saves again. `arithmetic` needs no
+gaps: there an expected zero costs a small fraction of a bit.
 
 Source: Han, Mao and Dally 2016, Deep Compression, sections 2 and 4.
 """
@@ -40,9 +40,9 @@ def relative_indices(positions, bits):
 
         gap_i = p_i - p_(i-1) - 1,     p_(-1) = -1
 
-    The largest symbol, 2^bits - 1, is a filler: it skips that many entries and stops at
-    none. So a long gap is some fillers and a remainder. (In figure 2 of Han et al. 2016 a
-    filler stops, and a weight of 0 is stored there.)
+    The largest symbol, 2^bits - 1, is a filler: it only skips that many entries. So a long
+    gap is some fillers and a remainder. (In figure 2 of Han et al. 2016 a filler stops at
+    an entry, where a weight of 0 is stored.)
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def absolute_indices(symbols, bits):
     >>> absolute_indices([1, 0, 7, 2], bits=3)
     array([ 1,  2, 12])
     """
-    stops = symbols != 2 ** bits - 1    # no filler
+    stops = symbols != 2 ** bits - 1    # not a filler
     steps = symbols + stops             # a stop moves one further, onto its entry
     return (steps.cumsum() - 1)[stops]
 
@@ -99,9 +99,8 @@ def all_codings(codes, k):
 
     Returns
     -------
-    dict of str to bytes : "Huffman" always. If at least half of the codes are 0, also "gaps
-        along rows" and "gaps along columns", and "arithmetic" if that takes at most 2^19
-        decisions
+    dict of str to bytes : by the coding, one of `CODINGS`: "Huffman", and the others if at least
+        half of the codes are 0; "arithmetic" only for at most 2^19 decisions
     """
     codings = {"Huffman": _huffman(codes.ravel(), k + 1)}
     n_kept = np.count_nonzero(codes)
@@ -116,9 +115,9 @@ def all_codings(codes, k):
 
 
 def decode_codes(coding, reader, shape, k):
-    """The matrix of codes that `all_codings` wrote in this coding; moves the reader behind it.
+    """The matrix of codes that `all_codings` wrote in this coding; the reader moves behind it.
 
-    Raises ValueError or LookupError if the bytes are damaged. The caller bounds the shape.
+    Damaged bytes raise ValueError or LookupError. The caller limits the shape.
     """
     rows, columns = shape
     size = rows * columns
@@ -161,7 +160,7 @@ def _read_huffman(reader, count, n):
 # ------------------------------------------------------------ gaps, then the codes that are not 0
 
 def _gaps(codes, k):
-    """Gaps of the width that is shortest, then the codes at their ends."""
+    """Gaps of the number of bits that is shortest, then the codes at their ends."""
     positions = np.flatnonzero(codes)
     widest = min(max(len(codes), 1).bit_length(), 16)
     widths = range(1, widest + 1)

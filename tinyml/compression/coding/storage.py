@@ -1,20 +1,20 @@
-"""A whole model in one file: everything that is needed to compute again, and every byte counted.
+"""A whole model in one file: all that its computations need, and every byte counts.
 
 Problem: pruned and shared weights are small only on paper, as long as they are written as
-32-bit numbers. And what is counted on paper is often the codes alone, without tables,
-names, shapes and settings.
+32-bit numbers. And papers often count the codes only, without tables, names, shapes and
+settings.
 
 Idea: one file, whose length is the size of the model:
 
     "tmz", version | skeleton: classes and settings, deflated | its arrays, in order | CRC-32
 
 Each array is in the shortest of several codings (`codings`). A `SharedWeight` is two
-arrays, its codebook and its codes. The checksum finds every damaged byte, because CRC-32
-detects all errors within 32 bits. Nothing is unpickled, and nothing is allocated that is
-out of proportion to the bytes that are read.
+arrays, its codebook and its codes. The checksum finds every single damaged byte, because
+CRC-32 detects all errors within 32 bits in a row. Loading uses no pickle, and allocates no
+more than in proportion to the size of the file.
 
 Sources: MATH5836 week 10, section 10.2 (the aim is a smaller memory footprint); Han, Mao
-and Dally 2016, Deep Compression, which stores codes, gaps and codebooks.
+and Dally 2016, Deep Compression (codes, gaps and codebooks).
 """
 import json
 import math
@@ -33,8 +33,8 @@ from tinyml.nn.skeleton import MAKE, describe, rebuild
 
 MAGIC, VERSION = b"tmz", 1
 MAX_RATIO = 100           # bytes of the skeleton for each of its deflated bytes, at most
-FREE_ENTRIES = 1 << 22    # of all arrays together; any file may hold so many,
-ENTRIES_PER_BYTE = 256    # and so many more for each of its bytes
+FREE_ENTRIES = 1 << 22    # of all arrays together: any file may hold that many,
+ENTRIES_PER_BYTE = 256    # and that many more for each of its bytes
 
 
 class Part(NamedTuple):
@@ -55,12 +55,12 @@ class Part(NamedTuple):
 
 @checked
 def save_compressed(model, path):
-    """Write a model to a file, in as few bytes as `codings` can.
+    """Write a model to a file, each array in its shortest coding.
 
     Parameters
     ----------
-    model : Module, with settings that are plain values and arrays of Booleans, integers or real
-        numbers of up to 64 bits; otherwise TypeError
+    model : Module, with plain values as settings and arrays of Booleans, integers or real numbers
+        of up to 64 bits
     path : path-like; the file is replaced as a whole
     """
     skeleton, arrays = describe(model)
@@ -91,8 +91,7 @@ def load_compressed(path, classes=()):
 
     Raises
     ------
-    FileNotFoundError : there is no such file
-    ValueError : it is not such a file, damaged or of a newer version, or a class is unknown
+    ValueError : it is another file, damaged or of a newer version, or a class is unknown
     """
     skeleton, arrays, _ = _read("load_compressed", path)
     model = rebuild(skeleton, arrays, classes)
@@ -114,10 +113,6 @@ def contents(path):
     -------
     list of Part : the frame (mark, version, checksum), the skeleton, and each array; their bytes
         add up to the length of the file
-
-    Raises
-    ------
-    FileNotFoundError, ValueError : as in `load_compressed`
     """
     _, _, parts = _read("contents", path)
     return parts

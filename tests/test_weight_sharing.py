@@ -278,7 +278,7 @@ def test_each_mean_is_that_of_its_values(rng, n, k):
     (lambda: kmeans([1.0], 2, init="random", rng=np.random.default_rng(0)), ValueError,
      "initial_centroids: k must be <= 1, the number of values, got 2"),
     (lambda: SharedWeight.from_weight(nn.Parameter(np.full((2, 2), np.nan)), k=2), ValueError,
-     "SharedWeight: weight must be finite"),
+     "SharedWeight.from_weight: weight must be finite"),
     (lambda: SharedWeight(nn.Parameter(np.ones(2)), np.array([3], np.uint8)), ValueError,
      r"SharedWeight: codes must be ndarray of int, any shape, in 0..k with k = 2, got 3"),
     (lambda: SharedWeight(nn.Parameter(np.ones((1, 2))), np.array([1], np.uint8)), ValueError,

@@ -40,10 +40,6 @@ def expected_error(alpha, *, bits, density):
     alpha : float > 0, in units of b or sigma
     bits : int in 1..16, M
     density : "laplace" or "gaussian"
-
-    Returns
-    -------
-    float
     """
     rounding = alpha ** 2 / (3 * 4 ** bits)
     if density == "laplace":
@@ -68,12 +64,7 @@ def optimal_clip(bits, *, density):
 
     Parameters
     ----------
-    bits : int in 1..16, M
-    density : "laplace" or "gaussian"
-
-    Returns
-    -------
-    float
+    bits, density : as in `expected_error`
 
     >>> [round(optimal_clip(4, density=density), 2) for density in ("laplace", "gaussian")]
     [5.03, 2.56]
@@ -105,12 +96,11 @@ def clipped_range(x, *, bits, density):
     Parameters
     ----------
     x : array_like of float64, not empty
-    bits : int in 1..16
-    density : "laplace" or "gaussian"
+    bits, density : as in `expected_error`
 
     Returns
     -------
-    low, high : floats, for `choose_qparams`
+    low, high : float, for `choose_qparams`
     """
     mean = x.mean()
     unit = np.abs(x - mean).mean() if density == "laplace" else x.std()
@@ -126,7 +116,7 @@ def correct_bias(quantized, weight):
 
         W_q <- (W_q + mean(W) - mean(W_q)) * ||W - mean(W)|| / ||W_q - mean(W_q)||
 
-    A channel whose W_q are all equal is only shifted.
+    The factor scales the restored mean, too. A channel of equal W_q is only shifted.
 
     Parameters
     ----------
@@ -287,10 +277,6 @@ def quantize_repaired(model, *, bits, density=None, corrected=False, allocated=F
     ----------
     model : Module, with weights that are finite
     bits, density, corrected, allocated : as in `channel_codes`
-
-    Returns
-    -------
-    Module
     """
     def coded(weight):
         codes, scale, offset = channel_codes(weight.data, bits=bits, density=density,

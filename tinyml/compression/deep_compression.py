@@ -138,7 +138,7 @@ def prune_gradually(model, X, y, *, keep, epochs, lr=2e-3, weight_decay=3e-4, ba
 
 @checked
 def share_and_tune(model, X, y, *, bits, epochs, lr=3e-4, **options):
-    """Give every layer 2^bits shared values by k-means, then train the values, in place.
+    """Give every layer 2^bits shared values by k-means, train them, and return the model.
 
         w_i -> c_(a_i),   then   dL/dc_j = sum over i with a_i = j of dL/dw_i
 
@@ -149,10 +149,6 @@ def share_and_tune(model, X, y, *, bits, epochs, lr=3e-4, **options):
     bits : int in 1..15
     model, X, y, epochs, lr : as in `tune`
     **options : teacher, rng, temperature, alpha, batch_size, augment, as in `tune`
-
-    Returns
-    -------
-    Module, the model
     """
     share_weights(model, bits=bits)
     tune(model, X, y, epochs=epochs, lr=lr, **options)
@@ -161,19 +157,16 @@ def share_and_tune(model, X, y, *, bits, epochs, lr=3e-4, **options):
 
 @checked
 def round_off(model, *, bias_bits):
-    """Save the last bytes, in place: biases share 2^bias_bits values, and numbers get 16 bits.
+    """Save the last bytes: biases share 2^bias_bits values, and numbers get 16 bits.
 
     A parameter is rounded to half precision, unless that changes one of its numbers by more than
     a fraction 2^-11. It keeps its dtype, but `save_compressed` writes it with 2 bytes a number.
+    The model is changed in place, and returned.
 
     Parameters
     ----------
     model : Module, whose training is over
     bias_bits : int in 1..15, bits of `share_biases`
-
-    Returns
-    -------
-    Module, the model
     """
     for parameter in model.parameters():
         if not np.isfinite(parameter.data).all():

@@ -147,9 +147,8 @@ def solve_bias(logits, class_index, *, share):
     So b lies half-way between the k-th and the (k+1)-th smallest of the margins m_i, with k =
     round(share n). For k = 0 it is 1 below the smallest, for k = n it is 1 above the largest.
 
-    Why: a student that never saw class c learns from its teacher what c looks like, but also that
-    c never occurs. "The learned bias for the 3 class is much too low" (Hinton et al. 2015, section
-    3). They choose b on the test set; but how often a class occurs is often known.
+    A student that never saw class c learns from its teacher what c looks like, but its bias for c
+    is much too low (Hinton et al. 2015, section 3). How often c occurs is often known.
 
     Parameters
     ----------
@@ -181,10 +180,6 @@ def shift_bias(model, class_index, by):
     model : Module, with the last layer a Linear that has a bias, alone or in a Sequential
     class_index : int >= 0, smaller than the number of outputs of that layer
     by : float
-
-    Returns
-    -------
-    Module of the class of model, with arrays of its own
     """
     shifted = last = copy.deepcopy(model)
     while is_chain(last) and len(last):

@@ -51,10 +51,6 @@ def factorize(model, *, share=None, energy=None, X=None):
     share : float in (0, 1), or None; of the multiplications of each layer
     energy : float in (0, 1], or None; of the squared singular values of each layer
     X : ndarray, shape (N, ...), N >= 1, or None; inputs of the model
-
-    Returns
-    -------
-    Module of the class of model
     """
     model, plan = _plan("factorize", model, share, energy, X)
     left = {path: cut.why for path, cut in plan.items() if cut.why not in (None, TOO_SMALL)}

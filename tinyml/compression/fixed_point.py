@@ -8,9 +8,7 @@ one product of integers and one right shift are enough:
 
     M acc  ~  round(round(m acc / 2^31) / 2^n)
 
-Sources: Jacob et al. 2018, Quantization and training of neural networks for efficient
-integer-arithmetic-only inference (sections 2.2 and 2.4, equations 5 to 7); Jacob and Warden 2017,
-gemmlowp (the two roundings).
+Sources: as for `integer`; Jacob and Warden 2017, gemmlowp (the two roundings).
 """
 import numpy as np
 

@@ -7,8 +7,7 @@ al. 2018). Some layers need no arithmetic of their own: a batch norm is folded i
 front of it, a ReLU is the clip of that layer's codes, and dropout does nothing after training.
 Max pooling takes the largest code, because larger codes stand for larger numbers.
 
-Sources: Jacob et al. 2018, Quantization and training of neural networks for efficient
-integer-arithmetic-only inference (sections 2.4, 3.1 and 3.2); MATH5836 week 10, section 10.2.2.
+Sources: as for `integer`; Jacob et al. 2018 (sections 2.4, 3.1 and 3.2).
 """
 import math
 
@@ -88,10 +87,6 @@ class IntegerModel(Module):
         X : array_like, shape (n, ...), not empty, typical inputs
         observer : function () -> observer, one of `observers` for each range: a class such as
             MinMaxObserver, or lambda: PercentileObserver(99)
-
-        Returns
-        -------
-        IntegerModel
         """
         model = Sequential(model) if type(model) in LAYERS else model
         layers = _float_layers(model)

@@ -100,10 +100,6 @@ def break_even(m, n):
     Parameters
     ----------
     m, n : int >= 1
-
-    Returns
-    -------
-    float
     """
     return m * n / (m + n)    # notes 10.2.3, cost
 
@@ -149,7 +145,7 @@ def rank_for_budget(m, n, *, share):
 
 @checked
 def factorize_linear(layer, rank, *, covariance=None):
-    """Two Linear layers in place of one: W ~ U V', first V' without a bias, then U with the bias.
+    """A Sequential of two Linear layers in place of one: first V' without a bias, then U with it.
 
     A rank of `break_even` or more saves nothing: it is allowed, with a warning.
 
@@ -158,10 +154,6 @@ def factorize_linear(layer, rank, *, covariance=None):
     layer : Linear
     rank : int >= 1, with at most min(in_features, out_features)
     covariance : array_like, shape (n, n), or None; of its inputs, as in `truncated_svd`
-
-    Returns
-    -------
-    Sequential
     """
     U, V = truncated_svd(layer.weight.data, rank, covariance=covariance)    # (m, r), (n, r)
     _warn_unless_cheaper("factorize_linear", rank, len(U), len(V))
@@ -170,7 +162,7 @@ def factorize_linear(layer, rank, *, covariance=None):
 
 @checked
 def factorize_conv(layer, rank, *, method="separable"):
-    """Two Conv2d layers in place of one, with the smallest squared error of the filters.
+    """A Sequential of two Conv2d layers in place of one, with the least squared error of filters.
 
         "separable"    kh x 1, C -> r, then 1 x kw, r -> O:    W[o,c,i,j] ~ sum_q H[o,q,j] V[q,c,i]
         "channel"      kh x kw, C -> r, then 1 x 1, r -> O:    W[o,c,i,j] ~ sum_q U[o,q] V[q,c,i,j]
@@ -182,10 +174,6 @@ def factorize_conv(layer, rank, *, method="separable"):
     layer : Conv2d
     rank : int >= 1, with at most min(C kh, O kw), or min(O, C kh kw) for "channel"
     method : "separable" or "channel"
-
-    Returns
-    -------
-    Sequential
     """
     W = layer.weight.data
     n_out, C, kh, kw = W.shape
@@ -209,7 +197,7 @@ def factorize_conv(layer, rank, *, method="separable"):
 
 @checked
 def factorize_conv1d(layer, rank):
-    """Two Conv1d layers in place of one: kernel k, C -> r, then kernel 1, r -> O.
+    """A Sequential of two Conv1d layers in place of one: kernel k, C -> r, then kernel 1, r -> O.
 
         W[o,c,i] ~ sum_q U[o,q] V[q,c,i]
 
@@ -219,10 +207,6 @@ def factorize_conv1d(layer, rank):
     ----------
     layer : Conv1d
     rank : int >= 1, with at most min(O, C k)
-
-    Returns
-    -------
-    Sequential
     """
     V, U = truncated_svd(as_matrix(layer), rank)    # (C k, r), (O, r)
     _warn_unless_cheaper("factorize_conv1d", rank, len(V), len(U))

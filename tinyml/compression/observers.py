@@ -12,9 +12,8 @@ Idea: an observer looks at one batch after another, and then returns a range.
 
 The last two keep a uniform sample of the numbers, so their memory is bounded.
 
-Sources: Jacob et al. 2018, Quantization and training of neural networks for efficient
-integer-arithmetic-only inference (section 3.1); Efraimidis and Spirakis 2006, Weighted random
-sampling with a reservoir; MATH5836 week 10, section 10.2.2.
+Sources: as for `quantization`; Jacob et al. 2018 (section 3.1); Efraimidis and Spirakis 2006,
+Weighted random sampling with a reservoir.
 """
 import numpy as np
 

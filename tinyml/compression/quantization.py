@@ -270,10 +270,6 @@ def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
     bits : int in 1..16, >= 2 if symmetric
     symmetric : bool
     per_channel : bool, a step for each output channel, otherwise one for the whole weight
-
-    Returns
-    -------
-    Module
     """
     axis = 0 if per_channel else None
 

@@ -213,10 +213,6 @@ def prepare(model, *, bits, method="straight-through", **options):
     bits : int in 2..16
     method : "straight-through" or "learned step"; `FakeQuantizedWeight` or `LearnedStepWeight`
     **options : symmetric, share and gradient of a `FakeQuantizedWeight`
-
-    Returns
-    -------
-    Module
     """
     kind = FakeQuantizedWeight if method == "straight-through" else LearnedStepWeight
 
@@ -232,10 +228,6 @@ def convert(model):
     Parameters
     ----------
     model : Module, as from `prepare`
-
-    Returns
-    -------
-    Module
     """
     model = copy.deepcopy(model)
     codes = {}

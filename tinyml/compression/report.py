@@ -55,10 +55,6 @@ def macs(model, x):
     Returns
     -------
     int
-
-    >>> from tinyml.nn import Linear
-    >>> macs(Linear(64, 10, rng=np.random.default_rng(0)), np.zeros((5, 64), np.float32))
-    640
     """
     _warn_of_uncounted(model)
     work = []

@@ -179,7 +179,7 @@ def feature_maps(model, X, y):
 
     Returns
     -------
-    dict of int to (z, d_z), by the position of the layer: ndarrays of shape (N, units, M)
+    dict of int to (z, d_z), by position of the layer: two ndarrays of shape (N, units, M)
     """
     model = untied(model).eval()
     layers = {model[units.output]: layer for layer, units in prunable(model).items()}
@@ -270,10 +270,6 @@ def mask_units(model, keep):
     ----------
     model : Sequential, as in `prunable`
     keep : dict of int to array_like of bool, with a bool for each unit, at least one of them True
-
-    Returns
-    -------
-    Sequential
     """
     masked = copy.deepcopy(model)
     for layer, (units, kept) in checked_masks("mask_units", model, keep).items():
@@ -295,10 +291,6 @@ def remove_units(model, keep):
     Parameters
     ----------
     model, keep : as in `mask_units`
-
-    Returns
-    -------
-    Sequential, in the mode of the model, with arrays of its own
     """
     small = copy.deepcopy(model)
     for layer, (units, kept) in checked_masks("remove_units", model, keep).items():

@@ -93,9 +93,7 @@ def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
 
     Parameters
     ----------
-    values : array_like of float64, any shape, not empty
-    k : int >= 1, number of centroids
-    init, rng : as in `initial_centroids`
+    values, k, init, rng : as in `initial_centroids`
     max_iter : int >= 1
 
     Returns
@@ -195,20 +193,30 @@ class SharedWeight(ComputedWeight):
         self.codebook, self.codes = codebook, codes
 
     @classmethod
+    @checked
     def from_weight(cls, weight, *, k, init="linear", rng=None):
         """Share k values among the nonzero entries of a weight, by k-means; zeros stay exactly 0.
+
+        The codebook is increasing, in the dtype of the weight, and frozen if the weight is.
 
         Parameters
         ----------
         weight : Parameter, with finite entries
         k : int in 1..65535; fewer if there are fewer distinct entries
         init, rng : as in `initial_centroids`
-
-        Returns
-        -------
-        SharedWeight with an increasing codebook of the weight's dtype, frozen if the weight is
         """
-        return cls(*_shared(weight, k=k, init=init, rng=rng))
+        w = weight.data
+        if not np.isfinite(w).all():
+            raise ValueError("SharedWeight.from_weight: weight must be finite, got NaN or "
+                             "infinite values")
+        kept = w != 0
+        codes = np.zeros(w.shape, np.uint8 if k <= 255 else np.uint16)
+        k = min(k, len(np.unique(w[kept])))
+        codebook = np.zeros(0, w.dtype)
+        if k > 0:
+            codebook = fast_kmeans(w[kept], k, init=init, rng=rng).astype(w.dtype)
+            codes[kept] = 1 + assign(w[kept], codebook)
+        return cls(Parameter(codebook, weight.requires_grad), codes)
 
     def forward(self):
         return lookup(self.codebook, codes=self.codes)
@@ -218,45 +226,18 @@ class SharedWeight(ComputedWeight):
 
 
 @checked
-def _shared(weight, *, k, init, rng):
-    """The codebook and the codes of a weight.
-
-    Parameters
-    ----------
-    weight : Parameter
-    k : int in 1..65535
-    init, rng : as in `initial_centroids`
-    """
-    w = weight.data
-    if not np.isfinite(w).all():
-        raise ValueError("SharedWeight: weight must be finite, got NaN or infinite values")
-    kept = w != 0
-    codes = np.zeros(w.shape, np.uint8 if k <= 255 else np.uint16)
-    k = min(k, len(np.unique(w[kept])))
-    codebook = np.zeros(0, w.dtype)
-    if k > 0:
-        codebook = fast_kmeans(w[kept], k, init=init, rng=rng).astype(w.dtype)
-        codes[kept] = 1 + assign(w[kept], codebook)
-    return Parameter(codebook, weight.requires_grad), codes
-
-
-@checked
 def share_weights(model, *, bits, init="linear", rng=None):
     """Replace every weight of a model by a `SharedWeight` of at most 2^bits values besides 0.
 
-    The model is changed in place. Build a new optimizer from model.parameters(): it trains the
-    codebooks in place of the weights, and biases and norms as before. A weight that two layers
-    share stays shared. A weight that is computed already stays, with a warning.
+    The model is changed in place, and returned. Build a new optimizer from its parameters(): it
+    trains the codebooks in place of the weights, and biases and norms as before. A weight that
+    two layers share stays shared. A weight that is computed already stays, with a warning.
 
     Parameters
     ----------
     model : Module
     bits : int in 1..15
     init, rng : as in `initial_centroids`
-
-    Returns
-    -------
-    Module, the model
     """
     def shared(weight):
         return SharedWeight.from_weight(weight, k=2 ** bits, init=init, rng=rng)
@@ -267,19 +248,15 @@ def share_weights(model, *, bits, init="linear", rng=None):
 def share_biases(model, *, bits, init="linear", rng=None):
     """Round each remaining parameter (biases, norms) to the nearest of its own 2^bits values.
 
-    The model is changed in place. A parameter with at most 2^bits distinct values stays, and so
-    does every 0. The parameters stay plain, so do this after all training; it saves bytes in the
-    file only.
+    The model is changed in place, and returned. A parameter with at most 2^bits distinct values
+    stays, and so does every 0. All stay plain parameters: do this after training, to save bytes
+    in the file.
 
     Parameters
     ----------
     model : Module
     bits : int in 1..15
     init, rng : as in `initial_centroids`
-
-    Returns
-    -------
-    Module, the model
     """
     kept = {id(weight) for weight in weights(model).values()}
     for computed in computed_weights(model).values():

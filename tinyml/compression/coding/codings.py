@@ -73,6 +73,9 @@ def encode_array(array):
 def decode_array(reader, at_most=math.inf):
     """The next array of a file, bit for bit, and the name of its coding.
 
+    Damaged bytes raise ValueError, LookupError, TypeError, OverflowError or zlib.error, and so
+    does an array of more than 4096 entries per byte.
+
     Parameters
     ----------
     reader : Reader, at the first byte of what `encode_array` wrote; it moves behind the last
@@ -82,11 +85,6 @@ def decode_array(reader, at_most=math.inf):
     -------
     array : ndarray
     coding : str, such as "codebook of 8 (consecutive), arithmetic"
-
-    Raises
-    ------
-    ValueError, LookupError, TypeError, OverflowError, zlib.error : the bytes are damaged, or
-        stand for more than 4096 entries per byte
     """
     index, columns_first = divmod(reader.varint(), 2)
     dtype = DTYPES[index]

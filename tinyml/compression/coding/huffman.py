@@ -154,9 +154,6 @@ def decode(data, lengths, count):
     Returns
     -------
     ndarray of int64, shape (count,)
-
-    >>> decode(bytes.fromhex("38"), huffman_lengths([2, 1, 1]), 4)
-    array([0, 0, 2, 1])
     """
     codewords = canonical_codes(lengths)
     symbol_of = {word: i for i, word in enumerate(codewords) if word is not None}

@@ -79,9 +79,6 @@ def absolute_indices(symbols, bits):
     Returns
     -------
     ndarray of int64, at most n
-
-    >>> absolute_indices([1, 0, 7, 2], bits=3)
-    array([ 1,  2, 12])
     """
     stops = symbols != 2 ** bits - 1    # not a filler
     steps = symbols + stops             # a stop moves one further, onto its entry

@@ -80,18 +80,12 @@ def save_compressed(model, path):
 def load_compressed(path, classes=()):
     """Read a model back that computes what the saved one computed, bit for bit.
 
+    A file that is damaged or of a newer version, or an unknown class, raises ValueError.
+
     Parameters
     ----------
     path : path-like
     classes : the classes of your own that the model contains, as in `tinyml.nn.load_model`
-
-    Returns
-    -------
-    Module
-
-    Raises
-    ------
-    ValueError : it is another file, damaged or of a newer version, or a class is unknown
     """
     skeleton, arrays, _ = _read("load_compressed", path)
     model = rebuild(skeleton, arrays, classes)

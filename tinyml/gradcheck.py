@@ -1,4 +1,4 @@
-"""Compare a gradient with its definition: slopes by autograd and by difference."""
+"""Compare a gradient with its definition: the slope by autograd and by a central difference."""
 import numpy as np
 
 from tinyml.check import check_rng
@@ -16,14 +16,14 @@ def gradcheck(f, *inputs, rng, tol=1e-6):
         autograd     <dL/dx_k, u>                                 with  L(x) = <v, f(x)>
         difference   (L(x_k + h u) - L(x_k - h u)) / (2 h)
 
-    in float64. Large numbers must not hide small ones. So v picks outputs of one order of
+    in float64. Large numbers must not hide small ones, so v picks outputs of one order of
     magnitude at a time. The direction u is a single entry of x_k; for more than 64 entries it is a
     random direction among those entries that change L by the same order of magnitude.
 
     The step is h = eps^(1/3), eps = 2.2e-16, times the size of the entry. If the two sides do not
-    agree, steps of many sizes are tried. The error of a step is its distance to its neighbours
-    plus the rounding of L. The sides may disagree by three times this error, at the step of least
-    error or at any step whose error is below 0.1 %.
+    agree, steps of many sizes are tried. The error of a step is how far its slope is from those of
+    the neighbouring steps, plus the rounding of L. The sides may disagree by three times this
+    error, at the step of least error or at any step whose error is below 0.1 % of its slope.
 
     Parameters
     ----------
@@ -43,8 +43,6 @@ def gradcheck(f, *inputs, rng, tol=1e-6):
     ValueError : f is not deterministic, or is not finite here
     TypeError : f does not return a Tensor, or rng is not a Generator
 
-    Examples
-    --------
     >>> gradcheck(lambda x, y: x * y.exp(), [1.0, 2.0], [0.5, 3.0], rng=np.random.default_rng(0))
     True
     """
@@ -89,9 +87,11 @@ def _gradients(f, points, v):
 def _by_magnitude(a):
     """Boolean arrays that divide the entries of a by their order of magnitude, at least one."""
     size = np.abs(a)
-    order = np.floor(np.log10(np.where(size > 0, size, 1)))
-    order = np.where(size > 0, order, np.inf)    # zeros are an order of their own
-    return [order == k for k in np.unique(order)] or [np.ones(a.shape, bool)]
+    is_positive = size > 0
+    order = np.floor(np.log10(np.where(is_positive, size, 1)))
+    order = np.where(is_positive, order, np.inf)    # zeros are an order of their own
+    parts = [order == k for k in np.unique(order)]
+    return parts or [np.ones(a.shape, bool)]
 
 
 def _sizes(x):
@@ -108,9 +108,11 @@ def _directions(x, gradients, rng):
             u[index] = size[index]
             yield u
         return
-    change = size * np.nan_to_num(np.sum(np.abs(gradients), axis=0))
+    slope = np.sum(np.abs(gradients), axis=0)
+    change = size * np.nan_to_num(slope)
     for part in _by_magnitude(change):
-        signs, lengths = rng.choice([-1, 1], x.shape), rng.uniform(0.5, 1, x.shape)
+        signs = rng.choice([-1, 1], x.shape)
+        lengths = rng.uniform(0.5, 1, x.shape)
         yield part * size * signs * lengths
 
 
@@ -127,11 +129,9 @@ def _compared(f, points, k, u, y, weights, gradients, tol):
         larger = max(abs(auto), abs(quick))
         if not abs(auto - quick) <= tol * larger:
             slopes, errors = _ladder(v, y, moved, _steps(u))
-        allowed = tol * np.maximum(abs(auto), np.abs(slopes)) + 3 * errors
-        allowed = allowed + _cancellation(v, u, gradients)
-        excess = np.abs(auto - slopes) / np.maximum(allowed, 1e-300)
-        nan_gradient = np.isnan(excess) & np.isfinite(errors)
-        excess = np.where(nan_gradient, np.inf, excess)
+        allowed = tol * np.maximum(abs(auto), np.abs(slopes))
+        allowed = allowed + 3 * errors + _cancellation(v, u, gradients)
+        excess = _excess(auto, slopes, errors, allowed)
         best = np.nanargmin(errors)
         sure = errors <= 1e-3 * np.abs(slopes)
         sure[best] = True
@@ -139,10 +139,18 @@ def _compared(f, points, k, u, y, weights, gradients, tol):
     return found
 
 
+def _excess(auto, slopes, errors, allowed):
+    """|auto - slope| / allowed at every step; infinite where autograd gives NaN."""
+    excess = np.abs(auto - slopes) / np.maximum(allowed, 1e-300)
+    nan_gradient = np.isnan(excess) & np.isfinite(errors)
+    return np.where(nan_gradient, np.inf, excess)
+
+
 def _cancellation(v, u, gradients):
     """Where large slopes cancel, autograd is off by their rounding."""
     largest = max(np.nansum(np.abs(gradient * u)) for gradient in gradients)
-    return 100 * EPS * min(np.abs(v).sum() * np.abs(u).max(), largest)
+    of_weights = np.abs(v).sum() * np.abs(u).max()
+    return 100 * EPS * min(of_weights, largest)
 
 
 def _moves(f, points, k, u):
@@ -150,14 +158,15 @@ def _moves(f, points, k, u):
 
     Each is computed once.
     """
+    before, x, after = points[:k], points[k], points[k + 1:]
     known = {}
 
     def moved(h):
         if h not in known:
             try:
-                plus = [*points[:k], points[k] + h * u, *points[k + 1:]]
-                minus = [*points[:k], points[k] - h * u, *points[k + 1:]]
-                known[h] = _value(f, plus), _value(f, minus)
+                plus = _value(f, [*before, x + h * u, *after])
+                minus = _value(f, [*before, x - h * u, *after])
+                known[h] = plus, minus
             except ValueError:
                 known[h] = np.nan, np.nan
         return known[h]
@@ -167,33 +176,40 @@ def _moves(f, points, k, u):
 def _steps(u):
     """Steps h down to 1e-6; the first moves by a tenth of an entry, or of 1 if that is more."""
     top = max(0.0, -np.log10(np.abs(u).max()))
-    return [10.0 ** k for k in range(int(top) - 1, -7, -1)]
+    exponents = range(int(top) - 1, -7, -1)
+    return [10.0 ** k for k in exponents]
 
 
 def _slope(v, pair, h):
     plus, minus = pair
-    changed = np.where(v == 0, 0, plus - minus)    # outputs that have no weight may be infinite
+    changed = np.where(v == 0, 0, plus - minus)    # an output without weight may be infinite
     return float((v * changed).sum()) / (2 * h)
 
 
 def _ladder(v, y, moved, steps):
     """The slope at every step, and its error: the distance to its neighbours, and rounding."""
-    pairs = [moved(h) for h in steps]
-    slopes = np.array([_slope(v, pair, h) for pair, h in zip(pairs, steps)])
+    slopes = np.array([_slope(v, moved(h), h) for h in steps])
     slopes[~np.isfinite(slopes)] = np.nan
-    least = min(1.0, np.abs(y).max(initial=0))    # 0 may be 1 - 1
-    size = np.where(y == 0, least, np.abs(y))
-    rounded = np.where(slopes == 0, np.abs(v).sum(), 0)    # no change at all: as if L were 1
-    rounding = EPS * np.maximum(rounded, (np.abs(v) * size).sum()) / np.array(steps)
     apart = np.abs(np.diff(slopes, prepend=np.nan, append=np.nan))
-    # the smallest steps show how f itself rounds: terms inside of it may have cancelled
-    noise = np.fmax.reduce(apart[-4:-1] * np.array(steps)[-3:], initial=0.0)
-    rounding = rounding + noise / np.array(steps)
-    errors = np.fmax(apart[:-1], apart[1:]) + rounding
+    neighbours = np.fmax(apart[:-1], apart[1:])
+    errors = neighbours + _rounding(v, y, slopes, apart, np.array(steps))
     if np.isnan(errors).all():
         raise ValueError("gradcheck: f must be finite near the inputs, got no two steps at which "
                          "it is")
     return slopes, errors
+
+
+def _rounding(v, y, slopes, apart, steps):
+    """How much the rounding of L = <v, y> changes the slope at every step."""
+    weights = np.abs(v)
+    least = min(1.0, np.abs(y).max(initial=0))    # 0 may be 1 - 1
+    size = np.where(y == 0, least, np.abs(y))
+    L = (weights * size).sum()
+    if_still = np.where(slopes == 0, weights.sum(), 0)    # no change at all: as if L were 1
+    rounding = EPS * np.maximum(if_still, L)
+    # the smallest steps show how f itself rounds: terms inside of it may have cancelled
+    noise = np.fmax.reduce(apart[-4:-1] * steps[-3:], initial=0.0)
+    return (rounding + noise) / steps
 
 
 def _diagnosis(f, points, k, u, y, weights, gradients, tol):

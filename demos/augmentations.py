@@ -49,7 +49,8 @@ demo.claim("views of strength 0 are the images, bit for bit (fraction of equal p
 
 # %% The affine map is exact where no pixel falls between two
 def rotation(angle):
-    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, -sin], [sin, cos]])
 
 
 quarter_turn = affine(images, rotation(np.pi / 2))

@@ -55,11 +55,12 @@ def measured_error(x, alpha, bits):
 draws = {"laplace": demo.rng.laplace(size=DRAWN), "gaussian": demo.rng.standard_normal(DRAWN)}
 best = {name: optimal_clip(SHOWN, density=name) for name in draws}
 clips = {name: best[name] * np.geomspace(0.25, 2.5, 25) for name in draws}
-measured = {name: np.array([measured_error(x, alpha, SHOWN) for alpha in clips[name]])
-            for name, x in draws.items()}
-theory = {name: np.array([expected_error(a, bits=SHOWN, density=name) for a in clips[name]])
-          for name in draws}
-off = max(np.abs(np.log(measured[name] / theory[name])).max() for name in draws)
+measured, theory, off = {}, {}, 0
+for name, x in draws.items():
+    measured[name] = np.array([measured_error(x, alpha, SHOWN) for alpha in clips[name]])
+    theory[name] = np.array([expected_error(alpha, bits=SHOWN, density=name) for alpha in clips[name]])
+    log_ratio = np.log(measured[name] / theory[name])
+    off = max(off, np.abs(log_ratio).max())
 demo.claim("the expected error is that of real numbers (largest deviation of its log)", off,
            at_most=0.25)
 
@@ -78,9 +79,12 @@ def trained(X_train, y_train, rng):
 # %% The error of quantized weights
 def relative_error(model, small):
     """Squared error of the weights over the sum of their squares."""
-    W = np.concatenate([weight.data.ravel() for _, _, weight in all_weights(model)])
-    Q = np.concatenate([weight.data.ravel() for _, _, weight in all_weights(small)])
+    W, Q = flat_weights(model), flat_weights(small)
     return np.sum((W - Q) ** 2) / np.sum(W ** 2)
+
+
+def flat_weights(model):
+    return np.concatenate([weight.data.ravel() for _, _, weight in all_weights(model)])
 
 
 # %% Experiment: every repair at every number of bits

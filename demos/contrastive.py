@@ -77,8 +77,10 @@ demo.claim("no embedding ever gets shorter (least change of a length)",
 # %% The loss of random embeddings, for batches of all sizes
 def random_loss(B, T):
     """The mean loss of B pairs of random directions."""
-    draws = demo.rng.standard_normal((math.ceil(ROWS / B), 2, B, DIM), dtype=np.float32)
-    return np.mean([nt_xent(*z, temperature=T).item() for z in draws])
+    n_draws = math.ceil(ROWS / B)
+    draws = demo.rng.standard_normal((n_draws, 2, B, DIM), dtype=np.float32)
+    losses = [nt_xent(z1, z2, temperature=T).item() for z1, z2 in draws]
+    return np.mean(losses)
 
 
 chance = np.log(2 * BATCHES - 1)
@@ -87,13 +89,15 @@ random_losses = {T: np.array([random_loss(B, T) for B in BATCHES]) for T in HEAT
 surplus = {T: 1 / (2 * DIM * T * T) for T in HEATS}
 
 # %% It is the logarithm of the number of views, and more at a low temperature
+of_largest = {T: values[-1] for T, values in random_losses.items()}
+off = [abs(of_largest[T] - chance[-1] - surplus[T]) for T in HEATS]
 for T, values in random_losses.items():
     demo.record(f"loss of random embeddings less ln(2B - 1), T = {T}", values - chance, "nats")
 warm = HEATS[-1]
 demo.claim(f"random embeddings at T = {warm} have the loss ln(2B - 1) (largest distance, nats)",
            np.abs(random_losses[warm] - chance).max(), at_most=0.05)
 demo.claim("random embeddings have the loss ln(2B - 1) + 1 / (2 D T^2) (largest distance, largest batch)",
-           max(abs(random_losses[T][-1] - chance[-1] - surplus[T]) for T in HEATS), at_most=0.05)
+           max(off), at_most=0.05)
 
 # %% How much of the gradient comes from the hardest tenth of the negatives?
 query, positive = demo.rng.standard_normal((2, QUERIES, 1, DIM))
@@ -107,15 +111,24 @@ def hard_share(q, p, T):
     length = np.linalg.norm(keys, axis=1)
     repulsion = np.linalg.norm(negatives.grad, axis=1) * length    # of the unit vectors
     similarity = keys @ q[0] / length
-    hardest = np.argsort(similarity)[-round(HARD * NEGATIVES):]
+    n_hard = round(HARD * NEGATIVES)
+    hardest = np.argsort(similarity)[-n_hard:]
     return repulsion[hardest].sum() / repulsion.sum()
 
 
-shares = np.array([np.mean([hard_share(q, p, T) for q, p in zip(query, positive)])
-                   for T in demo.progress(TEMPERATURES, "temperatures")])
-# The weights e^(s/T) move the mean of s ~ N(0, 1/D) to 1/(D T), and with it the share above a fixed similarity.
-normal = NormalDist()
-theory = np.array([normal.cdf(1 / (math.sqrt(DIM) * T) - normal.inv_cdf(1 - HARD)) for T in TEMPERATURES])
+def mean_share(T):
+    return np.mean([hard_share(q, p, T) for q, p in zip(query, positive)])
+
+
+def theory_of(T):
+    """The weights e^(s/T) move the mean of s ~ N(0, 1/D) to 1/(D T), in front of the hard threshold."""
+    threshold = NormalDist().inv_cdf(1 - HARD)    # in units of 1/sqrt(D)
+    moved_mean = 1 / (math.sqrt(DIM) * T)
+    return NormalDist().cdf(moved_mean - threshold)
+
+
+shares = np.array([mean_share(T) for T in demo.progress(TEMPERATURES, "temperatures")])
+theory = np.array([theory_of(T) for T in TEMPERATURES])
 
 # %% At a low temperature almost all of it
 demo.record("temperatures", TEMPERATURES)

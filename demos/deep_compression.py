@@ -108,10 +108,11 @@ runs = [run(np.random.default_rng([demo.seed, r])) for r in demo.progress(range(
 stages, test = runs[0].stages, runs[0].test
 
 # %% Every file is the model, to the last bit, and each stage makes it smaller
-n_bytes, hits = (np.array([[[getattr(file, field) for file in row.values()] for row in r.files]
-                           for r in runs]) for field in ("n_bytes", "hits"))
-# n_bytes, hits: (runs, fractions, stages)
-same = [file.same for r in runs for row in r.files for file in row.values()]
+files = [list(row.values()) for r in runs for row in r.files]    # a row for each run and fraction
+shape = len(runs), len(KEEPS), -1                                # runs, fractions, stages
+n_bytes = np.reshape([[file.n_bytes for file in row] for row in files], shape)
+hits = np.reshape([[file.hits for file in row] for row in files], shape)
+same = [file.same for row in files for file in row]
 demo.claim("a file read back computes the same bits (fraction of all files)", np.mean(same),
            at_least=1)
 demo.claim("each stage is smaller than the one before (largest ratio)",

@@ -102,10 +102,12 @@ demo.record("data", name)
 
 # %% Shifts: every image moves by -1, 0 or 1 pixel along both axes, and white comes in
 def shift(x, rng):
-    padded = np.pad(x.reshape(-1, SIDE, SIDE), ((0, 0), (1, 1), (1, 1)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (SIDE, SIDE), axis=(1, 2))
-    down, right = rng.integers(0, 3, (2, len(x)))
-    return windows[np.arange(len(x)), down, right].reshape(x.shape)
+    n = len(x)
+    padded = np.pad(x.reshape(n, SIDE, SIDE), ((0, 0), (1, 1), (1, 1)))
+    all_shifts = np.lib.stride_tricks.sliding_window_view(padded, (SIDE, SIDE), axis=(1, 2))
+    down, right = rng.integers(0, 3, (2, n))
+    shifted = all_shifts[np.arange(n), down, right]
+    return shifted.reshape(x.shape)
 
 
 # %% Models: LeNet-300-100, and LeNet-5 in Caffe's form, which the papers compress

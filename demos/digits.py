@@ -88,7 +88,8 @@ for number in demo.progress(range(SPLITS), "splits"):
     _, X_test, _, y_test = split
     guess = predict(models["CNN"], X_test).argmax(axis=-1)
     tested += len(guess)
-    mistakes += [(X_test[i, 0], y_test[i], guess[i]) for i in np.flatnonzero(guess != y_test)]
+    wrong = np.flatnonzero(guess != y_test)
+    mistakes += zip(X_test[wrong, 0], y_test[wrong], guess[wrong])
 print(models["CNN"])
 
 # %% Accuracy after the last epoch, and the number of parameters

@@ -60,10 +60,12 @@ MAKE = {"width D": lambda k: training_step(width=k), "batch N": lambda k: traini
         "depth L": lambda k: training_step(depth=k), "features p": lambda k: fit(p=k), "samples n": lambda k: fit(n=k)}
 
 # %% Experiment
-seconds = {what: np.median(race([MAKE[what](size) for size in sizes], ROUNDS), axis=0)
-           for what, (sizes, _) in demo.progress(SIZES.items(), "sizes")}
-slope = {what: np.log(times[-1] / times[-2]) / np.log(SIZES[what][0][-1] / SIZES[what][0][-2])
-         for what, times in seconds.items()}
+seconds, slope = {}, {}
+for what, (sizes, _) in demo.progress(SIZES.items(), "sizes"):
+    times = race([MAKE[what](size) for size in sizes], ROUNDS)
+    seconds[what] = np.median(times, axis=0)
+    *_, smaller, larger = np.log(seconds[what])
+    slope[what] = (larger - smaller) / np.log(sizes[-1] / sizes[-2])
 
 # %% Does the time grow as the work does?
 demo.record("threads asked of the BLAS (0: its own choice)", THREADS)
@@ -87,13 +89,15 @@ for ax, names, title in ((axes[0], list(SIZES)[:3], f"A training step (otherwise
                          (axes[1], list(SIZES)[3:], f"A minimum-norm fit (the other number is {FIXED})")):
     for i, what in enumerate(names):
         (sizes, power), times = SIZES[what], seconds[what]
+        work = (np.array(sizes) / sizes[-1]) ** power
         ax.plot(sizes, 1e3 * times, "o^s"[i] + "-", color=COLORS[what], label=what)
-        ax.plot(sizes, 1e3 * times[-1] * (np.array(sizes) / sizes[-1]) ** power, "--", color=COLORS[what], lw=1.2)
+        ax.plot(sizes, 1e3 * times[-1] * work, "--", color=COLORS[what], lw=1.2)
     ax.plot([], [], "--", color=BLACK, lw=1.2, label="work alone")
     ax.set(xscale="log", yscale="log", xlabel=" or ".join(names), title=title)
     ax.xaxis.set_minor_formatter("")
     ax.legend(loc="upper left")
 axes[0].set_ylabel("milliseconds")
-axes[0].set_ylim(0.6e3 * min(t.min() for t in seconds.values()), 4e3 * max(t.max() for t in seconds.values()))
+all_times = 1e3 * np.concatenate(list(seconds.values()))
+axes[0].set_ylim(0.6 * all_times.min(), 4 * all_times.max())
 
 demo.finish(figure)

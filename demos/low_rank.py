@@ -46,18 +46,20 @@ linears = [layer for layer in model if isinstance(layer, Linear)]
 spectra = [np.linalg.svd(layer.weight.data, compute_uv=False) for layer in linears]
 for layer, s in zip(linears, spectra):
     name = f"{layer.in_features} to {layer.out_features}"
+    energy = s ** 2
     demo.record(f"{name}: rank of break-even", break_even(*layer.weight.shape))
-    demo.record(f"{name}: energy of the 10 largest", np.sum(s[:10] ** 2) / np.sum(s ** 2))
+    demo.record(f"{name}: energy of the 10 largest", energy[:10].sum() / energy.sum())
 
 # %% Cut the middle layer at every rank: the error of its weights is the tail of the spectrum
 W = linears[1].weight.data.astype(np.float64)                    # (b, a)
 ranks = np.arange(1, b + 1)
 cuts = [truncated_svd(W, rank) for rank in ranks.tolist()]
-weight_error = np.array([np.linalg.norm(W - U @ V.T) for U, V in cuts])
-s = np.linalg.svd(W, compute_uv=False)
-tail = np.sqrt(np.maximum(np.sum(s ** 2) - np.cumsum(s ** 2), 0))
-demo.claim("||W - U V'|| is the root of the squares of the lost singular values (relative error)",
-           np.abs(weight_error ** 2 - tail ** 2).max() / np.sum(s ** 2), at_most=10 * (a + b) * EPS)
+squared_error = np.array([((W - U @ V.T) ** 2).sum() for U, V in cuts])
+energy = np.linalg.svd(W, compute_uv=False) ** 2
+lost = energy.sum() - energy.cumsum()    # the squares of the singular values that are cut off
+off = np.abs(squared_error - lost).max() / energy.sum()
+demo.claim("||W - U V'||^2 is the sum of the squares of the lost singular values (relative error)",
+           off, at_most=10 * (a + b) * EPS)
 
 # %% Cut it again, weighted by the inputs that reach it
 hidden = predict(model[:2], X_train).astype(np.float64)          # (n, a)
@@ -68,15 +70,17 @@ weighted_cuts = [truncated_svd(W, rank, covariance=covariance) for rank in ranks
 def output_error(inputs, cuts):
     """The distance of the outputs from those of W, relative to their length, at every rank."""
     outputs = inputs @ W.T
-    away = [np.linalg.norm(inputs @ V @ U.T - outputs) for U, V in cuts]
+    cut_outputs = [inputs @ V @ U.T for U, V in cuts]
+    away = [np.linalg.norm(cut - outputs) for cut in cut_outputs]
     return np.array(away) / np.linalg.norm(outputs)
 
 
 plain, weighted = output_error(hidden, cuts), output_error(hidden, weighted_cuts)
 unseen = predict(model[:2], X_test).astype(np.float64)
 gain = output_error(unseen, weighted_cuts) / output_error(unseen, cuts)
-outputs_s = np.linalg.svd(hidden @ W.T, compute_uv=False)
-limit = np.sqrt(np.maximum(1 - np.cumsum(outputs_s ** 2) / np.sum(outputs_s ** 2), 0))
+output_energy = np.linalg.svd(hidden @ W.T, compute_uv=False) ** 2
+kept = output_energy.cumsum() / output_energy.sum()
+limit = np.sqrt(np.maximum(1 - kept, 0))    # Eckart and Young
 half = ranks <= b // 2
 demo.record("error of the outputs at rank 10, cut, weighted", [plain[9], weighted[9]])
 demo.claim("weighted by the inputs, no rank loses more on them than the cut of W (largest ratio)",
@@ -94,7 +98,8 @@ with warnings.catch_warnings():
 batch = demo.rng.standard_normal((256, WIDE)).astype(np.float32)
 times = milliseconds([layer, *factors], batch, rounds=ROUNDS)
 time_left = np.median(times[1:] / times[0], axis=1)
-work_left = np.array([macs(pair, batch[:1]) / macs(layer, batch[:1]) for pair in factors])
+sample = batch[:1]
+work_left = np.array([macs(pair, sample) for pair in factors]) / macs(layer, sample)
 demo.record("fraction of the work, wide layer", work_left)
 demo.record("fraction of the time, wide layer", time_left)
 demo.claim("at rank n/2 two square factors are as much work as the whole (fraction)",

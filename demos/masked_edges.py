@@ -71,8 +71,14 @@ for rng in demo.progress(demo.rng.spawn(SPLITS), "splits"):
     splits.append((visible, hidden, non_edges))
 
 # %% The area under the ROC curve: how often a hidden edge scores above a non-edge
-k = len(splits[0][1])
-areas = {name: np.array([auc(s[:k], s[k:]) for s in rows]) for name, rows in scores.items()}
+k = len(splits[0][1])    # hidden edges, the first of the pairs
+
+
+def areas_of(rows):
+    return np.array([auc(score[:k], score[k:]) for score in rows])
+
+
+areas = {name: areas_of(rows) for name, rows in scores.items()}
 mean = {name: values.mean() for name, values in areas.items()}
 for name, values in areas.items():
     standard_error = values.std() / np.sqrt(SPLITS)

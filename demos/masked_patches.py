@@ -51,7 +51,14 @@ EXAMPLES = 8                              # images in the figure
 X, y = digits()
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=demo.rng, stratify=y)
 mean, std = X_train.mean(), X_train.std()    # of all pixels
-train, test = (patchify((X.reshape(-1, 8, 8) - mean) / std, SIZE) for X in (X_train, X_test))
+
+
+def patches_of(X):
+    standardised = (X - mean) / std
+    return patchify(standardised.reshape(-1, 8, 8), SIZE)
+
+
+train, test = patches_of(X_train), patches_of(X_test)
 
 # %% Model: an encoder of the visible patches, and a small decoder
 model = MaskedAutoencoder(*train.shape[1:], **MODEL, rng=demo.rng)
@@ -77,18 +84,31 @@ with no_grad():
 # %% Simpler guesses: the mean of similar training images, and the best linear guess
 nearest, linear = np.empty_like(test), np.empty_like(test)
 flat = train.reshape(len(train), -1).astype(float)
-centre, C = flat.mean(axis=0), np.cov(flat.T) + 1e-3 * np.eye(flat.shape[1])
+centre = flat.mean(axis=0)
+C = np.cov(flat.T) + 1e-3 * np.eye(len(centre))
 for i, hidden in enumerate(mask):
-    distance = ((train[:, ~hidden] - test[i, ~hidden]) ** 2).sum(axis=(1, 2))
-    nearest[i] = train[distance.argsort()[:NEAREST]].mean(axis=0)
+    difference = train[:, ~hidden] - test[i, ~hidden]
+    distance = (difference ** 2).sum(axis=(1, 2))
+    similar = distance.argsort()[:NEAREST]
+    nearest[i] = train[similar].mean(axis=0)
     v = ~hidden.repeat(SIZE ** 2)    # visible pixels
     weight = np.linalg.solve(C[np.ix_(v, v)], C[v])
-    linear[i] = (centre + (test[i].ravel() - centre)[v] @ weight).reshape(test[i].shape)
+    deviation = test[i].ravel() - centre
+    guess = centre + deviation[v] @ weight
+    linear[i] = guess.reshape(test[i].shape)
 
 # %% The error on hidden pixels, of the autoencoder and of the simpler guesses
 guesses = {"autoencoder": restored.data, "similar images": nearest, "linear guess": linear,
            "mean patch": np.broadcast_to(train.mean(axis=0), test.shape)}
-errors = {name: std ** 2 * ((guess - test)[mask] ** 2).mean() for name, guess in guesses.items()}
+
+
+def hidden_error(guess):
+    """The mean squared error of hidden pixels, in units of ink."""
+    difference = (guess - test)[mask]
+    return std ** 2 * (difference ** 2).mean()
+
+
+errors = {name: hidden_error(guess) for name, guess in guesses.items()}
 for name, error in errors.items():
     demo.record(f"error on hidden pixels: {name}", error, "mean square, ink in 0..1")
 demo.claim("the autoencoder restores hidden patches better than the mean patch (fraction of its error)",

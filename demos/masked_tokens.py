@@ -61,11 +61,13 @@ demo.claim("the best guess is right as often as computed (difference in standard
            abs(best - bound) / standard_error, at_most=4)
 
 # %% Simple guesses: from no context, the token before, both neighbours; visible tokens are kept
-unigram = np.bincount(sample_sequences(A, N_TEST, LENGTH, rng=demo.rng).ravel()) / tokens.size
+more_tokens = sample_sequences(A, N_TEST, LENGTH, rng=demo.rng)
+unigram = np.bincount(more_tokens.ravel()) / more_tokens.size
 after = np.vstack([A, unigram])                             # after [MASK] comes any token
 before = np.hstack([A, np.ones((VOCAB, 1))]).T              # and before it
 padded = np.pad(corrupted, ((0, 0), (1, 1)), constant_values=VOCAB)
-left, right = after[padded[:, :-2]], before[padded[:, 2:]]    # (N, T, V)
+left = after[padded[:, :-2]]                                # (N, T, V)
+right = before[padded[:, 2:]]
 keep = 10 * (corrupted[..., None] == np.arange(VOCAB))
 simple = {"no context": unigram + keep, "left neighbour": left + keep,
           "both neighbours": left * right + 1e-6 * left + keep}    # if they contradict: the left

@@ -97,7 +97,8 @@ def probe(train, test, label):
     for i, rng in enumerate(demo.progress(np.random.default_rng(demo.seed).spawn(DRAWS), label)):
         for j, per_class in enumerate(PER_CLASS):
             rows = draw_labels(y_train, per_class, rng=rng)
-            result[i, j] = accuracy(linear_probe(train[rows], y_train[rows], l2=L2), test, y_test)
+            linear = linear_probe(train[rows], y_train[rows], l2=L2)
+            result[i, j] = accuracy(linear, test, y_test)
     return result
 
 

@@ -51,9 +51,10 @@ for name, steps in demo.progress(pieces(demo.rng, torch).items(), "pieces"):
     our_loss, our_grads = steps["tinyml"]()
     demo.claim(f"{name}: loss and gradients are those by hand, up to rounding (relative error)",
                max(abs(our_loss / loss - 1), error(our_grads, grads)), at_most=1e-4)
-    times = race(list(steps.values()), ROUNDS)
-    floors[name] = np.median(times[:, 0])
-    ratios[name] = dict(zip(list(steps)[1:], (times[:, 1:] / times[:, :1]).T))
+    by_hand_times, *others = race(list(steps.values()), ROUNDS).T
+    _, *frameworks = steps
+    floors[name] = np.median(by_hand_times)
+    ratios[name] = {who: times / by_hand_times for who, times in zip(frameworks, others)}
 
 # %% The price of the graph
 demo.record("threads asked of the BLAS (0: its own choice)", THREADS)

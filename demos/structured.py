@@ -92,8 +92,12 @@ def ranks(scores):
     return (count.cumsum() - (count - 1) / 2)[place]
 
 
-agreement = {criterion: np.array([np.corrcoef(ranks(of["oracle"]), ranks(of[criterion]))[0, 1]
-                                  for of in scores]) for criterion in CRITERIA}
+def rank_correlation(scores, criterion):
+    return np.corrcoef(ranks(scores["oracle"]), ranks(scores[criterion]))[0, 1]
+
+
+agreement = {criterion: np.array([rank_correlation(of, criterion) for of in scores])
+             for criterion in CRITERIA}
 for criterion, values in agreement.items():
     demo.record(f"{criterion}: rank correlation with the oracle", values.mean())
 demo.claim("Taylor's order is nearer to the oracle's than the weight norm's (least lead)",

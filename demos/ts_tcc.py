@@ -93,14 +93,20 @@ def hand_made(f):
     return f(X).reshape(N, -1), f(X_test).reshape(N_TEST, -1)
 
 
+def spectrum(x):
+    """F_c(f) of each sensor, for 1 to 40 cycles."""
+    centred = x - x.mean(axis=2, keepdims=True)
+    return np.fft.rfft(centred)[:, :, 1:41]
+
+
 def power(x):
     """ln(1 + |F_c(f)|), the power spectrum of each sensor, which has no phase."""
-    return np.log1p(np.abs(np.fft.rfft(x - x.mean(axis=2, keepdims=True))[:, :, 1:41]))
+    return np.log1p(np.abs(spectrum(x)))
 
 
 def cross(x):
     """The power, and F_a(f) F_b(f)* for pairs of sensors: what an expert would choose."""
-    F = np.fft.rfft(x - x.mean(axis=2, keepdims=True))[:, :, 1:41]
+    F = spectrum(x)
     pairs = F * np.roll(F, 1, axis=1).conj()
     pairs = pairs / np.abs(pairs).mean(axis=2, keepdims=True)
     return np.concatenate([power(x), pairs.real, pairs.imag], axis=1)
@@ -124,7 +130,8 @@ def probed(train, test):
 
     def score(n, draw):
         rows = draw_labels(y, n, rng=np.random.default_rng([demo.seed, n, draw]))
-        return accuracy(linear_probe(train[rows], y[rows], l2=1e-3, tolerance=1e-4), test, y_test)
+        head = linear_probe(train[rows], y[rows], l2=1e-3, tolerance=1e-4)
+        return accuracy(head, test, y_test)
     return np.array([[score(n, draw) for n in PER_CLASS] for draw in range(DRAWS)])
 
 
@@ -171,10 +178,11 @@ for k, (name, view) in enumerate(pictures.items()):
     views = copies if view is None else view(copies, np.random.default_rng(demo.seed))
     distance = np.abs(views - copies).mean(axis=(1, 2))
     shown = views[distance.argmax()]    # a shuffle may also keep the order
+    length = X.shape[2]
+    begin = 1.15 * k * length
     for sensor, color in enumerate((BLUE, VERMILLION, GREEN)):
-        left.plot(1.15 * k * X.shape[2] + np.arange(X.shape[2]), shown[sensor] - 6 * sensor,
-                  color=color, linewidth=1)
-    left.text(1.15 * k * X.shape[2] + X.shape[2] / 2, 5, name, ha="center")
+        left.plot(begin + np.arange(length), shown[sensor] - 6 * sensor, color=color, linewidth=1)
+    left.text(begin + length / 2, 5, name, ha="center")
 left.set(title="Three sensors, and two views of them", xlabel="time", xticks=[], yticks=[],
          ylim=(-16, 7))
 left.grid(False)

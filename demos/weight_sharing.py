@@ -88,7 +88,10 @@ for init in INITS:
     demo.record(f"{init} start: after", after[init], "%")
 
 # %% Two values per layer, and four, when they are trained
-regained = [(after[init][0] - before[init][0]) / (full - before[init][0]) for init in INITS]
+regained = []
+for init in INITS:
+    shared, trained = before[init][0], after[init][0]
+    regained.append((trained - shared) / (full - shared))
 demo.claim("training two values regains most of what sharing lost (least fraction)",
            min(regained), at_least=0.6)
 demo.claim("with four values trained, the network is within 2.5 points of 32 bits (%)",

@@ -1,7 +1,8 @@
-"""BYOL: a network predicts its slow copy. No negatives, and no collapse (all embeddings equal).
+"""BYOL: a network predicts its own slow copy. It needs no negatives, and does not collapse.
 
 Problem: negatives must be many, and some are wrong: two images that both show the digit 3 repel
-each other. But if views only attract each other, the best solution is a collapse.
+each other. But if views only attract each other, the best solution is a collapse: all embeddings
+are equal.
 
 Idea: two networks. The *online* network f_theta has an extra head q, the *predictor*. From one
 view x it predicts what the *target* network f_xi outputs for the other view x'. The target is a

@@ -3,11 +3,11 @@
 Problem: without labels, nobody says what an image shows. But two random views of one image show
 the same thing, and two different images most likely do not.
 
-Idea: a batch of B images gives 2B views with embeddings z_i. Finding the other view of image i
-among all views is a classification problem whose labels are free. Its logits are the cosine
+Idea: a batch of B images gives 2B views with embeddings z_i. For each view i, find the other view
+p of the same image: a classification problem whose labels are free. Its logits are the cosine
 similarities s_ik = cos(z_i, z_k), divided by a temperature T, and its cross-entropy is `nt_xent`,
 
-    l_i = -ln( e^(s_ip / T) / sum_(k != i) e^(s_ik / T) ),      p the other view of i
+    l_i = -ln( e^(s_ip / T) / sum_(k != i) e^(s_ik / T) )
 
 The loss attracts the views of one image (`alignment`) and repels all others (`uniformity`). At low
 T, nearly all of the repulsion is between the most similar views. If all embeddings are equal, the

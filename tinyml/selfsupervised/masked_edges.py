@@ -27,6 +27,7 @@ from tinyml.nn import Module, Parameter
 from tinyml.selfsupervised.masking import adjacency, mask_edges
 from tinyml.tensor import Tensor
 
+# i: every j > i that has an edge with i
 KARATE = """
 0: 1 2 3 4 5 6 7 8 10 11 12 13 17 19 21 31; 1: 2 3 7 13 17 19 21 30;
 2: 3 7 8 9 13 27 28 32; 3: 7 12 13; 4: 6 10; 5: 6 10 16; 6: 16; 8: 30 32 33; 9: 33; 13: 33;

@@ -9,8 +9,8 @@ positions and x^ the output of the model,
 
 The loss is computed at the hidden positions only: copying what is visible teaches nothing.
 
-    mask_tokens     a text      hidden tokens become [MASK], most of them (BERT)
-    mask_patches    an image    the encoder does not get hidden patches (MAE)
+    mask_tokens     a text      most chosen tokens become [MASK] (BERT)
+    mask_patches    an image    the encoder does not get the hidden patches (MAE)
     mask_spans      a series    spans of readings become zero
     mask_edges      a graph     edges are removed
 
@@ -75,8 +75,8 @@ def mask_tokens(tokens, *, vocab_size, mask_id, mask_ratio=0.15, rng):
         becomes a random token    with probability 0.1,
         stays as it is            with probability 0.1.
 
-    The model must predict the true token at every chosen position. It is not told which
-    positions these are, so it cannot trust the tokens that it sees.
+    The model must predict the true token at every chosen position. Apart from [MASK], it cannot
+    see which positions these are: any token that it sees may be chosen, and may be wrong.
 
     Parameters
     ----------

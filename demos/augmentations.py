@@ -109,7 +109,7 @@ changes |= {"erase": erase(2), "noise": add_noise(SIGMA), "a view": view, "anoth
 
 figure = plt.figure(figsize=(14, 7.6))
 figure.suptitle(f"Of the views that SimCLR uses, {100 * itself[used]:.0f} % are nearest to their "
-                f"own original, {100 * same_digit[used]:.0f} % to the same digit")
+                f"own original, {100 * same_digit[used]:.0f} % to an image of the same digit")
 left, right = figure.subfigures(1, 2, width_ratios=[1.1, 1])
 sheet(left.subplots(), {name: f(chosen, demo.rng) for name, f in changes.items()},
       title="One kind of change in each row; last, two views")

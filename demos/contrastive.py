@@ -166,7 +166,7 @@ for (T, values), color, marker in zip(random_losses.items(), (VERMILLION, BLUE),
     middle.plot(BATCHES, chance + surplus[T], linestyle=":", color=color, lw=1.3)
 middle.set_xscale("log", base=2)
 middle.set(xlabel="batch size B, pairs", ylabel="loss of random embeddings in nats",
-           title="Chance is the logarithm of the batch")
+           title="Random embeddings: near chance, ln(2B $-$ 1)")
 middle.legend(loc="lower right")
 right.plot(TEMPERATURES, 100 * theory, **THEORY, label="normal similarities")
 right.plot(TEMPERATURES, 100 * shares, "o", color=PURPLE, ms=6, label="measured by backward()")

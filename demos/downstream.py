@@ -1,4 +1,4 @@
-"""How good are features that were learned without labels, and does it depend on who judges?
+"""How good are features that were learned without labels, and does the answer depend on the method?
 
 MATH5836 week 10, section 10.3, phase 2. An encoder has learned from digits without labels. With
 a few labels, three methods tell how good its features are: a linear probe, the nearest
@@ -149,7 +149,7 @@ METHODS = "linear probe", "nearest neighbour", "up to 5 neighbours"
 judged = {name: judged[:, :, i] for i, name in enumerate(METHODS)}
 n_labels = 10 * np.array(PER_CLASS)
 
-# %% Does it matter who judges?
+# %% Do the probe and neighbours agree?
 # A probe weighs the features, neighbours take them as they are: it should be as good, to 3 points.
 medians = {name: np.median(values, axis=0) for name, values in judged.items()}
 probed = medians["linear probe"]

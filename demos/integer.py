@@ -107,7 +107,7 @@ demo.claim("integers alone and float32 products give the same codes (fraction of
 # %% How far are the outputs from those in float32?
 first = runs["dense"][0]
 error = predict(first.integer, first.test[0]) - predict(first.model, first.test[0])
-demo.claim("99 % of the outputs are right to this many of their steps",
+demo.claim("99 % of the outputs are at most so many of their steps from float32",
            np.quantile(np.abs(error), 0.99) / first.integer.output_scale, at_most=6)
 
 # %% Calibrate again, with one image that is far too bright
@@ -119,7 +119,7 @@ for name, observer in OBSERVERS.items():
     demo.record(f"accuracy, calibrated with one image {BRIGHT} times too bright, {name}", kept[name])
 demo.claim("calibrated with an image too bright, percentiles lose at most (points)",
            100 * (floats["dense"][0] - kept["99th percentile"]), at_most=2)
-demo.claim("the smallest and the largest number lose more than percentiles (points)",
+demo.claim("ranges from the smallest to the largest number lose more than percentiles (points)",
            100 * (kept["99th percentile"] - kept["min-max"]), above=0)
 
 # %% One digit on its way through the first layer: codes, sums, codes

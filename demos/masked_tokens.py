@@ -145,7 +145,7 @@ def draw_kinds(ax):
         ax.bar_label(drawn, fmt="%.0f", padding=2)
     ax.set_xticks(range(3), list(by_kind))
     ax.set(ylim=(0, 118), yticks=range(0, 101, 20), ylabel="restored, %",
-           title="By what the token became")
+           title="Accuracy by kind of corruption")
     ax.legend(loc="upper left", ncols=2, fontsize=10)
 
 

@@ -94,7 +94,7 @@ kept = {name: 100 * values.mean() for name, values in final.items()}
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(16, 5.6), width_ratios=[1.15, 1, 1])
 figure.suptitle(f"Negatives from a queue need a slow copy: with {BEST} embeddings keep {kept[BEST]:.0f} % "
                 f"of the sphere's spread, with m = 0 they keep {kept['m = 0']:.0f} %")
-draw_spreads(left, curves.spreads, DASHES, "A copy that follows too fast lets all collapse")
+draw_spreads(left, curves.spreads, DASHES, "If the copy follows too fast, embeddings collapse")
 with_negatives = {name: values for name, values in curves.losses.items() if name != "no negatives"}
 draw_curves(middle, with_negatives, DASHES, ylabel="InfoNCE in nats", title="After a collapse the loss is back at chance")
 reference(middle, math.log(1 + K), "chance, ln(1 + K)", x=0.5)

@@ -106,8 +106,8 @@ at_8 = {name: values[BITS == 8].item() for name, values in error.items()}
 at_4 = {name: values[BITS == 4].item() for name, values in error.items()}
 demo.claim("8 bits for the min-max range are worse than 4 for the middle 99 % (ratio of errors)",
            at_8["min-max"] / at_4["middle 99 %"], above=1)
-demo.claim("the least error is that of the numbers seen: it keeps the bright image, whose square "
-           "dominates (upper end / that of min-max)", (tops[:, 3, -1] / tops[:, 0, -1]).min(),
+demo.claim("the range of least error keeps the bright image, whose square dominates "
+           "(upper end / that of min-max)", (tops[:, 3, -1] / tops[:, 0, -1]).min(),
            above=0.5)
 
 # %% Figure: ranges batch by batch, and the errors in the last ones

@@ -102,7 +102,7 @@ for W in arrays(runs[0].model):
     largest_fits.append(not without.flat[np.abs(W).argmax()])
 demo.claim("the largest weight of a layer has none of the codes 0 to K - 1 (layers where it has)",
            sum(largest_fits), at_most=0)
-demo.finding("about half of the weights that are not rounded to 0 have no such code (fraction)",
+demo.finding("about half of the weights that are not rounded to 0 have no code from 0 to K - 1 (fraction)",
              n_without / n_nonzero, within=(0.4, 0.6))
 
 # %% The repair: with a code Z for the number 0 every weight is near its code

@@ -176,7 +176,7 @@ for name in METHODS:
     demo.record(f"{name}: accuracy", hits[name])
 demo.record("accuracy, float32", full)
 demo.record("bytes of the float32 parameters", raw)
-demo.claim("8-bit codes, rounded or throughout, cost at most (points)",
+demo.claim("8-bit codes, or integers throughout, cost at most (points)",
            100 * (full - min(hits["int8 throughout"][0], hits["rounded codes"][0])), at_most=0.5)
 
 # %% The smallest file of each method at 1 point; a method without one does not shrink the network
@@ -201,7 +201,7 @@ demo.reports(reports)
 work = {name: report.macs / reports["float32"].macs for name, report in reports.items()}
 demo.claim("a pruned network has as many multiplications as before, for a dense product",
            work.get("pruned", 1), at_least=1)
-demo.claim("one with fewer units has fewer (fraction, strongest setting)",
+demo.claim("fewer units need fewer multiplications (fraction, strongest setting)",
            macs(models["fewer units"][-1], X[:1]) / reports["float32"].macs, at_most=0.5)
 
 # %% Figure: accuracy against bytes

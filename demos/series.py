@@ -11,7 +11,7 @@ tells the class; and the accuracy of linear probes on raw values, power spectra 
 spectra with few labels.
 
 Predict first: a view that cuts a series into pieces and shuffles them looks violent. Which of
-these properties survive it? And a power spectrum shows every frequency of every sensor: can it
+these properties does it keep? And a power spectrum shows every frequency of every sensor: can it
 tell a left turn from a right one?
 """
 # %% Constants
@@ -160,7 +160,7 @@ demo.claim("raw values tell little with 10 labels per class (median accuracy, %)
 demo.claim("power spectra cannot tell left from right (accuracy, % of two classes)",
            turning["power spectra"],
            within=(35, 65))
-demo.claim("cross spectra can (accuracy, % of two classes)", turning["cross spectra"],
+demo.claim("cross spectra can tell left from right (accuracy, % of two classes)", turning["cross spectra"],
            at_least=75)
 
 # %% Figure

@@ -2,7 +2,7 @@
 
 MATH5836 week 10, section 10.2; Han, Mao and Dally 2016, Deep Compression, figure 1. A network on
 handwritten digits is trained, then pruned. Its weights are shared among 8 values, and these are
-trained. At last its biases are shared as well, and all numbers are rounded to 16 bits. After
+trained. Finally its biases are shared as well, and all numbers are rounded to 16 bits. After
 each step it is saved as an .npz file, as a zipped .npz file, and as a compressed model, which is
 read back and tested.
 

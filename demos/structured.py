@@ -167,7 +167,7 @@ if not demo.quick:
 figure, (cloud, hit, clock) = plt.subplots(1, 3, figsize=(17, 5.4))
 figure.suptitle(f"Without {THIRD} of {sum(UNITS)} units the network is right "
                 f"{100 * third['taylor']:.0f} % of the time if Taylor's score chooses them, "
-                f"{100 * third['random']:.0f} % if chance does")
+                f"{100 * third['random']:.0f} % if they are random")
 flat = {criterion: np.concatenate(list(of.values())) for criterion, of in scores[0].items()}
 for criterion in ("norm", "taylor"):
     text, color, marker = CRITERIA[criterion]
@@ -190,7 +190,7 @@ for criterion, hits in repaired.items():
     band(hit, LEFT, 100 * hits, color=color, marker=marker, ms=5, linestyle="--",
          label=f"{text}, trained after each step")
 hit.set(xlabel="units left", ylabel="test accuracy in %", ylim=(0, 103),
-        title=f"A little training repairs what {STEP} units did")
+        title=f"A little training makes up for {STEP} removed units")
 hit.invert_xaxis()
 hit.legend(loc="lower left", fontsize=9)
 

@@ -122,7 +122,7 @@ demo.claim("the error of k-means never rises (largest step, over the variance)",
 
 # %% The linear start covers the whole range, so the largest weights have a value near them
 outermost = {init: np.abs(starts[init]).max() for init in INITS}
-demo.claim("the linear start has the outermost value (ratio to the next)",
+demo.claim("the linear start reaches farther out than the others (largest value, ratio)",
            outermost["linear"] / max(outermost["density"], outermost["random"]), at_least=1)
 
 # %% What shared values save: a file of small codes and a few values

@@ -108,7 +108,7 @@ def effective_ranks(eigenvalues):
 
 @checked
 def k_star(eigenvalues, n_samples, *, b=1):
-    """The first k with r_k >= b n: the tail from there on absorbs the noise.
+    """The first k with r_k >= b n, or infinity: the tail from there on absorbs the noise.
 
     (Bartlett et al. 2020, Theorem 4, with some constant b > 1 that they do not state.)
 
@@ -117,10 +117,6 @@ def k_star(eigenvalues, n_samples, *, b=1):
     eigenvalues : as in `effective_ranks`
     n_samples : int >= 1, n
     b : float > 0
-
-    Returns
-    -------
-    int, or float infinity if there is no such k
 
     >>> k_star([4, 2, 2, 2], 3), k_star([4, 2, 2, 2], 4)
     (1, inf)
@@ -134,17 +130,14 @@ def k_star(eigenvalues, n_samples, *, b=1):
 def variance_order(eigenvalues, n_samples, *, b=1):
     """The variance in theory, up to a constant factor, for noise of variance 1: k*/n + n/R_k*.
 
-    k*/n is the price of k* coefficients that are fitted to n samples; n/R_k* is the noise that
-    the tail passes on. (Bartlett et al. 2020, Theorem 4, with a factor that does not depend on
-    the problem. If k* is of order n or above, it says only that the variance does not vanish.)
+    k*/n is the price of k* coefficients that are fitted to n samples; n/R_k* is the noise that the
+    tail passes on. (Bartlett et al. 2020, Theorem 4, with a factor that does not depend on the
+    problem. If k* is of order n or above, it says only that the variance does not vanish; here it
+    is infinite if k* is.)
 
     Parameters
     ----------
     eigenvalues, n_samples, b : as in `k_star`
-
-    Returns
-    -------
-    float, infinite if k* is
     """
     k = k_star(eigenvalues, n_samples, b=b)
     if k == np.inf:
@@ -162,16 +155,13 @@ def bias_order(eigenvalues, beta, n_samples, *, b=1):
 
     The tail shrinks the head like a ridge penalty n lam = T. (Tsigler and Bartlett 2023,
     without their ridge: a bound for every beta, and of the right order on average over the
-    signs of its entries. If k* is of order n or above, the theory says nothing.)
+    signs of its entries. If k* is of order n or above, the theory says nothing; here it is
+    infinite if k* is.)
 
     Parameters
     ----------
     eigenvalues, n_samples, b : as in `k_star`
     beta : array_like, shape (p,), the truth, in the order of the eigenvalues
-
-    Returns
-    -------
-    float, infinite if k* is
 
     >>> bias_order([4, 1, 1, 1], [3, 0, 0, 1], 3)    # k* = 1: 1 is lost, 1 * 9/4 shrunk
     3.25

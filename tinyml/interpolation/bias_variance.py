@@ -76,10 +76,6 @@ def expected_risk(predictions, target, *, sigma2):
     sigma2 : float >= 0, variance of the noise; for several outputs, the sum of their noise
         variances
 
-    Returns
-    -------
-    float
-
     >>> expected_risk([[1, 2], [3, 2]], [2, 4], sigma2=0.25)
     2.75
     """

@@ -13,8 +13,9 @@ Idea: with Gaussian features x ~ N(0, I) the risk of the fit X^+ y can be comput
 Near p = n the smallest singular value of X is close to 0, and X^+ amplifies the noise. With more
 features X^+ becomes smaller again: the second descent. The right amount of ridge removes the peak.
 
-Here signal = ||beta||^2, sigma2 is the variance of the noise, and every risk here is the *excess*
-risk, without the noise of the new y: add sigma2 for the test error. Arguments broadcast.
+Here signal = ||beta||^2, sigma2 is the variance of the noise, and every risk is the *excess* risk,
+without the noise of the new y: add sigma2 for the test error. All arguments broadcast; a result
+is an array, or a float if they are numbers.
 
 Sources: Hastie, Montanari, Rosset and Tibshirani 2022, Surprises in high-dimensional ridgeless
 least squares interpolation (the limits); Belkin, Hsu and Xu 2020, Two models of double descent
@@ -37,10 +38,6 @@ def min_norm_bias(n_samples, n_features, *, signal):
     ----------
     n_samples, n_features : array_like of int, any shape, >= 0, n and p
     signal : array_like, any shape, >= 0, ||beta||^2
-
-    Returns
-    -------
-    ndarray, or float for numbers
     """
     n, p = n_samples, n_features
     return signal * np.maximum(p - n, 0) / np.maximum(p, 1)
@@ -59,10 +56,6 @@ def min_norm_variance(n_samples, n_features, *, sigma2):
     ----------
     n_samples, n_features : array_like of int, any shape, >= 0, n and p
     sigma2 : array_like, any shape, >= 0, variance of the noise
-
-    Returns
-    -------
-    ndarray, or float for numbers
     """
     n, p = n_samples, n_features
     rank = np.minimum(n, p)
@@ -77,10 +70,6 @@ def min_norm_risk(n_samples, n_features, *, signal, sigma2):
     ----------
     n_samples, n_features, signal : as in `min_norm_bias`
     sigma2 : as in `min_norm_variance`
-
-    Returns
-    -------
-    ndarray, or float for numbers
 
     >>> min_norm_risk(10, [5, 10, 20], signal=1, sigma2=1)
     array([1.25      ,        inf, 1.61111111])
@@ -107,10 +96,6 @@ def subset_risk(n_samples, n_features, *, signal_in, signal_out, sigma2):
     n_samples, n_features : as in `min_norm_bias`
     signal_in, signal_out : array_like, any shape, >= 0, ||beta||^2 of features inside and outside
     sigma2 : as in `min_norm_variance`
-
-    Returns
-    -------
-    ndarray, or float for numbers
     """
     inside = min_norm_risk(n_samples, n_features, signal=signal_in, sigma2=sigma2 + signal_out)
     return signal_out + inside
@@ -123,17 +108,13 @@ def asymptotic_risk(gamma, *, signal, sigma2):
         gamma < 1:  sigma2 * gamma / (1 - gamma)
         gamma > 1:  signal * (1 - 1 / gamma) + sigma2 / (gamma - 1)
 
-    The features need not be Gaussian: independent entries of mean 0 and variance 1, with a finite
-    moment of some order above 4, are enough.
+    At gamma = 1 it is infinite, or 0 if sigma2 = 0. The features need not be Gaussian: independent
+    entries of mean 0 and variance 1, with a finite moment of some order above 4, are enough.
 
     Parameters
     ----------
     gamma : array_like, any shape, > 0
     signal, sigma2 : array_like, any shape, >= 0, ||beta||^2 and the variance of the noise
-
-    Returns
-    -------
-    ndarray, or float for numbers; infinite at gamma = 1, but 0 if sigma2 = 0
     """
     bias2 = signal * np.maximum(gamma - 1, 0) / gamma
     variance = _ratio(sigma2 * np.minimum(gamma, 1), np.abs(gamma - 1))
@@ -151,10 +132,6 @@ def asymptotic_minimum(*, signal, sigma2):
     Parameters
     ----------
     signal, sigma2 : as in `asymptotic_risk`
-
-    Returns
-    -------
-    ndarray, or float for numbers
     """
     r, sigma = np.sqrt(signal), np.sqrt(sigma2)
     is_finite = r > sigma
@@ -175,10 +152,6 @@ def optimal_lam(gamma, *, signal, sigma2):
     gamma : array_like, any shape, > 0
     signal : array_like, any shape, > 0, ||beta||^2
     sigma2 : array_like, any shape, >= 0, variance of the noise
-
-    Returns
-    -------
-    ndarray, or float for numbers
     """
     return sigma2 * gamma / signal
 
@@ -197,10 +170,6 @@ def optimal_ridge_risk(gamma, *, signal, sigma2):
     Parameters
     ----------
     gamma, signal, sigma2 : as in `optimal_lam`
-
-    Returns
-    -------
-    ndarray, or float for numbers
     """
     lam = optimal_lam(gamma, signal=signal, sigma2=sigma2)
     b = 1 - gamma + lam

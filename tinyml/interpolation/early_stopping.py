@@ -42,10 +42,6 @@ def matching_lam(t, *, lr, n_samples):
     t : array_like, any shape, > 0, steps; t = 0 would be an infinite penalty
     lr : float > 0
     n_samples : int >= 1
-
-    Returns
-    -------
-    ndarray, shape t.shape, or float
     """
     return 1 / (n_samples * lr * t)
 
@@ -60,10 +56,6 @@ def degrees_of_freedom(f):
     Parameters
     ----------
     f : array_like, shape (..., rank), from `ridge_filter` or `descent_filter`
-
-    Returns
-    -------
-    ndarray, shape (...), or float
     """
     return f.sum(axis=-1)
 
@@ -109,15 +101,12 @@ def risk_ratio_bound(t):
     It holds for every X, beta and noise, if lr <= 1 / s_max^2. The variance of descent is at most
     C_t^2 times that of ridge, and its bias is no larger, because (1 - u/t)^t <= 1 / (1 + u). C_1^2
     is 4; as t grows, C_t^2 falls to 1.6859... (1.6862 in Ali, Kolter and Tibshirani 2019). The
-    bound is reached if beta = 0 and every s gives the u of the maximum.
+    bound is reached if beta = 0 and every s gives the u of the maximum. It is computed to eight
+    digits for t up to 10^7.
 
     Parameters
     ----------
     t : float >= 1, or inf; inf for gradient flow, descent in infinitely small steps
-
-    Returns
-    -------
-    float, to eight digits for t up to 10^7
 
     >>> [round(risk_ratio_bound(t), 4) for t in (1, 2, 100, np.inf)]
     [4.0, 2.4414, 1.6968, 1.6859]
@@ -141,10 +130,6 @@ def tuned_risk_ratio_bound(t):
     Parameters
     ----------
     t : as in `risk_ratio_bound`
-
-    Returns
-    -------
-    float, to eight digits for t up to 10^7
     """
     u, f_descent, f_ridge = _matching_filters(t)
     risk_descent = (1 - f_descent) ** 2 + f_descent ** 2 / u

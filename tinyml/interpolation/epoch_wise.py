@@ -98,11 +98,7 @@ def training_risk(X, y, beta_t):
     ----------
     X : array_like, shape (n, p), n >= 1
     y : array_like, shape (n,)
-    beta_t : array_like, shape (..., p), one or many estimates, as from `descent`
-
-    Returns
-    -------
-    ndarray, shape (...)
+    beta_t : array_like, shape (..., p), estimates as from `descent`; each of them gets a risk
     """
     # a row of beta_t is one estimate, so beta_t @ X.T holds X beta_t
     return np.mean((beta_t @ X.T - y) ** 2, axis=-1)    # notes 10.1.3, training risk
@@ -116,13 +112,9 @@ def excess_risk(beta_t, beta, *, scales):
 
     Parameters
     ----------
-    beta_t : array_like, shape (..., p), one or many estimates
+    beta_t : array_like, shape (..., p), estimates; each of them gets a risk
     beta : array_like, shape (p,), the truth
     scales : array_like, shape (p,), standard deviations of the features
-
-    Returns
-    -------
-    ndarray, shape (...)
     """
     error = scales * (beta_t - beta)
     return np.sum(error ** 2, axis=-1)
@@ -136,10 +128,6 @@ def population_risk(beta_t, beta, *, scales, sigma2):
     ----------
     beta_t, beta, scales : as in `excess_risk`
     sigma2 : float >= 0, variance of the noise in the new y
-
-    Returns
-    -------
-    ndarray, shape (...)
     """
     return excess_risk(beta_t, beta, scales=scales) + sigma2    # notes 10.1.3, test risk
 
@@ -196,17 +184,17 @@ class SecondFall(NamedTuple):
 def second_fall(curve):
     """Does a noisy curve fall, rise, and fall again, and by more than its noise?
 
-    The highest point of a noisy curve says little: it may be one bad epoch, even the last but one.
+    The highest point of a noisy curve says little: it may be one bad epoch, even the last.
 
     1. Smooth: cut the curve into 20 blocks, and take their means b_1 ... b_20.
     2. The rise to block k is b_k - min(b_1 ... b_k), the fall from it is b_k - b_20. The peak is
-       the block at which the smaller of the two is largest. Neither the first block can be it, nor
-       one of the last three: a peak needs a curve behind it.
+       the block at which the smaller of the two is largest, but not the first block, nor one of
+       the last three: a peak needs a curve after it.
     3. Jitter: noise of standard deviation sigma in the b_k gives b_{k-1} - 2 b_k + b_{k+1} the
-       standard deviation sqrt(6) sigma, while a trend hardly counts in it. The median of their
-       sizes is 0.6745 of that for normal noise, and does not see one high peak.
+       standard deviation sqrt(6) sigma, and a smooth trend adds little. For normal noise the
+       median of their absolute values is 0.6745 of that, and one high peak hardly changes it.
     4. There is a second fall if rise and fall are both larger than 6 times the jitter. Of curves
-       of nothing but independent noise one in 200 passes.
+       of pure independent noise, about one in 200 passes.
 
     Parameters
     ----------
@@ -216,25 +204,26 @@ def second_fall(curve):
     -------
     SecondFall
 
-    Examples
-    --------
     >>> t = np.arange(100)
     >>> found = second_fall(0.3 + np.exp(-t / 5) + 0.2 * np.exp(-((t - 50) / 15) ** 2))
     >>> found.low, found.peak, round(found.fall, 2), found.seen
     (22, 52, 0.19, True)
     """
     edges = np.linspace(0, len(curve), BLOCKS + 1).round().astype(int)
-    b = np.add.reduceat(curve, edges[:-1]) / np.diff(edges)    # (BLOCKS,)
+    starts, ends = edges[:-1], edges[1:]
+    b = np.add.reduceat(curve, starts) / (ends - starts)    # (BLOCKS,)
+    rise = b - np.minimum.accumulate(b)
+    fall = b - b[-1]
+    smaller = np.minimum(rise, fall)
+    peak = 1 + smaller[1:-3].argmax()
+    low = b[:peak + 1].argmin()
     bends = b[:-2] - 2 * b[1:-1] + b[2:]
     jitter = np.median(np.abs(bends)) / (0.6745 * np.sqrt(6))
     jitter = max(jitter, 1e-12 * np.abs(b).max())    # the rounding of the means
-    rise, fall = b - np.minimum.accumulate(b), b - b[-1]
-    peak = 1 + np.minimum(rise, fall)[1:-3].argmax()
-    low = b[:peak + 1].argmin()
-    middle = (edges[:-1] + edges[1:]) // 2
-    seen = min(rise[peak], fall[peak]) > SURE * jitter
-    return SecondFall(int(middle[low]), int(middle[peak]), float(rise[peak]), float(fall[peak]),
-                      float(jitter), bool(seen))
+    middle = (starts + ends) // 2
+    return SecondFall(low=int(middle[low]), peak=int(middle[peak]), rise=float(rise[peak]),
+                      fall=float(fall[peak]), jitter=float(jitter),
+                      seen=bool(smaller[peak] > SURE * jitter))
 
 
 @checked
@@ -294,10 +283,6 @@ def descent_risk(X, beta, t, *, lr, scales, sigma2):
     X, t, lr : as in `descent`
     beta, scales : as in `descent_bias`
     sigma2 : as in `descent_variance`
-
-    Returns
-    -------
-    ndarray, shape t.shape
     """
     bias = descent_bias(X, beta, t, lr=lr, scales=scales)
     variance = descent_variance(X, t, lr=lr, scales=scales, sigma2=sigma2)
@@ -316,10 +301,6 @@ def equal_speed_steps(X, *, scales):
     ----------
     X : array_like of float64, shape (n, p), not zero
     scales : array_like, shape (p,), > 0
-
-    Returns
-    -------
-    ndarray, shape (p,)
     """
     s_max = np.linalg.norm(X / scales, 2)
     return (1 / (scales * s_max)) ** 2

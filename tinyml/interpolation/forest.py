@@ -1,7 +1,7 @@
 """Regression trees grown best-first, and forests of them: interpolation without a linear model.
 
-Problem: Belkin et al. 2019 find double descent where nothing is linear and nothing has a norm. One
-tree with more and more leaves ends at the interpolation threshold; many such trees go past it.
+Problem: Belkin et al. 2019 find double descent in forests too. But a tree is not linear, and no
+norm measures its size. What takes the place of the minimum-norm fit past the threshold?
 
 Idea: a tree cuts its samples in two, x_j <= t or not, and each part again; a leaf predicts the
 mean target of its samples. A cut into L and R lowers the squared loss sum_i ||y_i - mean||^2 by
@@ -11,7 +11,8 @@ mean target of its samples. A cut into L and R lowers the squared loss sum_i ||y
 so one sort and one cumulative sum evaluate all cuts along a feature. The leaf with the largest
 gain is cut next, and no cut depends on later ones: **the tree with b leaves is a prefix of all
 larger ones**, so one grown tree holds the predictions for every number of leaves. Fully grown, it
-interpolates. A forest, the mean of trees with random cuts, interpolates too, and more smoothly.
+interpolates: this is the threshold. A forest, the mean of many such trees with random cuts, goes
+past it: it interpolates too, and more smoothly.
 
 Sources: Breiman, Friedman, Olshen and Stone 1984, Classification and regression trees; Breiman
 2001, Random forests; Belkin, Hsu, Ma and Mandal 2019, Reconciling modern machine-learning practice
@@ -124,21 +125,18 @@ class RegressionTree:
 
     def __init__(self, *, max_leaf_nodes=None, max_features=None, rng=None):
         self.grown_to = np.inf if max_leaf_nodes is None else max_leaf_nodes
-        self.max_features, self.rng = max_features, rng
+        self.max_features = max_features
+        self.rng = rng
         self.n_features = None
 
     @checked
     def fit(self, X, Y):
-        """Grow the tree.
+        """Grow the tree, and return it.
 
         Parameters
         ----------
         X : array_like, shape (n, p), n >= 1, p >= max_features
         Y : array_like of float64, shape (n,) or (n, k)
-
-        Returns
-        -------
-        RegressionTree, self
         """
         nodes, values = [], []
         to_cut = []    # a heap of the leaves that can be cut, the largest gain first
@@ -170,7 +168,9 @@ class RegressionTree:
         if self.max_features is not None:
             features = self.rng.permutation(features)[:self.max_features]
         split = best_split(X[:, features], Y)
-        return split and split._replace(feature=int(features[split.feature]))
+        if split is None:
+            return None
+        return split._replace(feature=int(features[split.feature]))
 
     @checked
     def predict(self, X, *, max_leaf_nodes=None):
@@ -228,21 +228,20 @@ class RandomForest:
     """
 
     def __init__(self, n_trees, *, max_leaf_nodes=None, max_features=None, bootstrap=False, rng):
-        self.n_trees, self.bootstrap, self.rng = n_trees, bootstrap, rng
-        self.max_leaf_nodes, self.max_features = max_leaf_nodes, max_features
+        self.n_trees = n_trees
+        self.max_leaf_nodes = max_leaf_nodes
+        self.max_features = max_features
+        self.bootstrap = bootstrap
+        self.rng = rng
         self.n_features = None
 
     @checked
     def fit(self, X, Y):
-        """Grow all trees.
+        """Grow all trees, and return the forest.
 
         Parameters
         ----------
         X, Y : as in `RegressionTree.fit`
-
-        Returns
-        -------
-        RandomForest, self
         """
         n, self.n_features = X.shape
         self.trees = []
@@ -260,13 +259,10 @@ class RandomForest:
         Parameters
         ----------
         X : array_like, shape (m, n_features)
-
-        Returns
-        -------
-        ndarray, shape (m,) or (m, k)
         """
         _check_fitted("RandomForest.predict", self)
-        return sum(tree.predict(X) for tree in self.trees) / self.n_trees
+        total = sum(tree.predict(X) for tree in self.trees)
+        return total / self.n_trees
 
 
 def _check_fitted(function, model):

@@ -94,10 +94,6 @@ def tuned_descent(X):
     Parameters
     ----------
     X : array_like of float64, shape (n, p), not zero
-
-    Returns
-    -------
-    Tuned : lr > 0, momentum = 0 and rate in [0, 1)
     """
     s_max, s_min = _extremes(X)
     total = s_max ** 2 + s_min ** 2
@@ -118,10 +114,6 @@ def tuned_heavy_ball(X):
     Parameters
     ----------
     X : array_like of float64, shape (n, p), not zero
-
-    Returns
-    -------
-    Tuned : lr > 0, momentum in [0, 1) and rate in [0, 1)
     """
     s_max, s_min = _extremes(X)
     rate = (s_max - s_min) / (s_max + s_min)
@@ -174,10 +166,6 @@ def row_probabilities(X):
     Parameters
     ----------
     X : array_like, shape (n, p), not zero
-
-    Returns
-    -------
-    ndarray, shape (n,), sums to 1
     """
     squares = np.sum(X ** 2, axis=1)
     return squares / squares.sum()
@@ -195,10 +183,6 @@ def kaczmarz_rate(X):
     Parameters
     ----------
     X : array_like of float64, shape (n, p), not zero
-
-    Returns
-    -------
-    float in [0, 1)
     """
     _, s_min = _extremes(X)
     return float(1 - s_min ** 2 / np.sum(X ** 2))

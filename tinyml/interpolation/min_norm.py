@@ -34,10 +34,6 @@ def linear_model(X, beta, *, sigma, rng):
     beta : array_like, shape (p,)
     sigma : float >= 0, standard deviation of the noise
     rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray, shape (n,)
     """
     eps = sigma * rng.standard_normal(len(X))
     return X @ beta + eps    # notes 10.1.2, linear model
@@ -83,10 +79,6 @@ def row_space_part(X, beta):
     X : array_like, shape (n, p), of any rank
     beta : array_like, shape (p,) or (p, k)
 
-    Returns
-    -------
-    ndarray, shape (p,) or (p, k)
-
     >>> row_space_part([[1, 1]], [3, 1]).round(6)
     array([2., 2.])
     """
@@ -105,10 +97,6 @@ def ordinary_least_squares(X, y):
     ----------
     X : array_like, shape (n, p), of rank p
     y : array_like, shape (n,) or (n, k)
-
-    Returns
-    -------
-    ndarray, shape (p,) or (p, k)
     """
     return np.linalg.inv(X.T @ X) @ X.T @ y    # notes 10.1.2, ordinary least squares
 
@@ -278,10 +266,6 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
     Parameters
     ----------
     X, y, lr, n_steps, beta0 : as in `gradient_descent`
-
-    Returns
-    -------
-    ndarray, shape (n_steps + 1, p) or (n_steps + 1, p, k), in the dtype of X
     """
     U, s, Vh = svd(X)
     _check_step("gradient_descent_closed_form", lr, s)

@@ -74,24 +74,18 @@ def fourier_features(X, frequencies, phases):
 def median_distance(X):
     """The median distance ||x_i - x_j|| of two rows, i < j: a scale for the bandwidth.
 
-    It needs no labels. With a bandwidth far below it every row is far from all others, with one
-    far above it all rows look alike.
+    With a bandwidth far below it, k(x, z) is about 0 for most pairs; far above it, about 1.
 
     Parameters
     ----------
     X : array_like of float64, shape (n, d), n >= 2
 
-    Returns
-    -------
-    float
-
-    Examples
-    --------
     >>> median_distance([[0, 0], [3, 4], [0, 4]])    # 5, 4, 3
     4.0
     """
-    distances = [np.linalg.norm(X[:i] - X[i], axis=1) for i in range(1, len(X))]
-    return float(np.median(np.concatenate(distances)))
+    to_earlier = [np.linalg.norm(X[:i] - X[i], axis=1) for i in range(1, len(X))]
+    distances = np.concatenate(to_earlier)
+    return float(np.median(distances))
 
 
 @checked

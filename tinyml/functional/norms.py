@@ -1,6 +1,4 @@
 """Normalisation of activations: over the features of a sample, or the samples of a batch."""
-import numpy as np
-
 from tinyml import ops
 from tinyml.check import check_bool, check_number, check_shape, check_sizes
 from tinyml.tensor import Tensor, as_tensor

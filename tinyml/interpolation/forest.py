@@ -19,6 +19,7 @@ Sources: Breiman, Friedman, Olshen and Stone 1984, Classification and regression
 and the classical bias-variance trade-off; MATH5836 week 10, section 10.1.1, figure 10.2(b).
 """
 import heapq
+from inspect import unwrap
 from typing import NamedTuple
 
 import numpy as np
@@ -70,7 +71,7 @@ def best_split(X, Y):
     x = np.take_along_axis(X.T, order, axis=1)
     s_left = Y[order[:, :-1]].cumsum(axis=1)        # (p, n - 1, k), one for every cut
     n_left = np.arange(1, n)
-    gain = n / (n_left * (n - n_left)) * np.sum(s_left ** 2, axis=2)
+    gain = n / (n_left * (n - n_left)) * np.vecdot(s_left, s_left)
     gain[x[:, :-1] == x[:, 1:]] = -np.inf           # no threshold between equal values
     j, i = np.argwhere(gain >= gain.max() - TIE * loss)[0]
     if gain[j, i] < 0:
@@ -167,7 +168,7 @@ class RegressionTree:
         features = np.flatnonzero((X != X[0]).any(axis=0))
         if self.max_features is not None:
             features = self.rng.permutation(features)[:self.max_features]
-        split = best_split(X[:, features], Y)
+        split = unwrap(best_split)(X[:, features], Y)    # `fit` has checked the rows
         if split is None:
             return None
         return split._replace(feature=int(features[split.feature]))

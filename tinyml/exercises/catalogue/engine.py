@@ -51,7 +51,7 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
     Exercise(
         name="max", target="tinyml.ops.reductions:max", level=2, minutes=15, after=("mul",),
         task="Give the largest entry over an axis, and its vjp: entries that tie share the gradient equally",
-        hide=("_extreme",), keep=1,
+        hide=("_extreme",),
         tests=_op_tests("max", "test_euler_s_identity[max]", "test_slope_at_a_tie_or_kink"),
         hints=("Only the entries that attain the maximum get a gradient. Compare x with the maximum to find them.",
                "hit = (x == y) with y expanded back to the axes of x (see _expand); share = hit / (number of hits "

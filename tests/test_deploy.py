@@ -93,11 +93,11 @@ def test_the_largest_raw_value_becomes_one_and_the_rows_follow_one_another(rng, 
     (lambda m: m.probabilities(np.zeros((8, 8))),
      r"raw must have shape \(n, 8, 8\), got \(8, 8\); write image\[None\]"),
     (lambda m: m.probabilities(np.zeros((1, 28, 28))), r"raw must have shape \(n, 8, 8\), got \(1, 28, 28\)"),
-    (lambda m: m.probabilities(np.full((1, 8, 8), 255)), "raw must be at most maximum = 16, got 255"),
+    (lambda m: m.probabilities(np.full((1, 8, 8), 255)), "raw must be <= 16, got 255"),
     (lambda m: m.probabilities(np.full((1, 8, 8), -1)), "raw must be >= 0, got -1"),
     (lambda m: m.probabilities(np.full((1, 8, 8), np.nan)), "raw must be finite"),
     (lambda m: classifier(np.random.default_rng(0), outputs=3).probabilities(np.zeros((1, 8, 8))),
-     "head must have an output for each of the 10 labels, got 3 outputs"),
+     "head must have 10 outputs, as labels, got 3"),
     (lambda m: classifier(np.random.default_rng(0), maximum=0), "maximum must be float > 0"),
     (lambda m: Classifier(m.encoder, m.head, labels=[], shape=(8, 8), maximum=1), "labels must be .*, got no entries"),
     (lambda m: Classifier(m.encoder, m.head, labels=[1], shape=(8,), maximum=1),
@@ -119,7 +119,7 @@ def test_a_model_whose_logits_are_nan_names_no_class():
     model = classifier(np.random.default_rng(0))
     broken = model.parameters()[-1]
     broken.data = np.full(broken.shape, np.nan, np.float32)
-    with pytest.raises(ValueError, match="^Classifier: the logits must be numbers, got NaN"):
+    with pytest.raises(ValueError, match="^Classifier: logits must be finite, got NaN"):
         model.classify(np.zeros((1, 8, 8)))
 
 

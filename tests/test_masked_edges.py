@@ -160,7 +160,7 @@ MODEL = EdgePredictor(4, 2, rng=RNG)
 @pytest.mark.parametrize("call, words", [
     (lambda: propagation([(0, 0)], 2), "edges must hold each pair once and no loops"),
     (lambda: MODEL([(0, 1)], [(0, 4)]), "EdgePredictor.forward: pairs must be .*n_nodes = 4, got 4"),
-    (lambda: masked_edge_loss(MODEL, [(0, 1)], mask_ratio=0.5, rng=RNG), "at least one edge, got 0.5 of 1"),
+    (lambda: masked_edge_loss(MODEL, [(0, 1)], mask_ratio=0.5, rng=RNG), "must hide an edge, got 0.5"),
 ])
 def test_errors_say_what_to_write(call, words):
     with pytest.raises(ValueError, match=words):

@@ -78,10 +78,9 @@ def affine(x, matrix, shift=(0, 0)):
 
 
 def _inverse(matrix):
-    determinant = np.linalg.det(matrix)
-    if (np.abs(determinant) < 1e-6).any():
-        raise ValueError("affine: matrix must have an inverse, got one of determinant "
-                         f"{np.min(np.abs(determinant)):.3g}")
+    smallest = np.abs(np.linalg.det(matrix)).min(initial=1)
+    if smallest < 1e-6:
+        raise ValueError(f"affine: matrix must have an inverse, got determinant {smallest:.3g}")
     return np.linalg.inv(matrix)
 
 
@@ -164,8 +163,7 @@ def erase(size):
     def erased(images, rng):
         n, h, w = images.shape
         if size > min(h, w):
-            raise ValueError(f"erase: size must be at most the side {min(h, w)} of the images, "
-                             f"got {size}")
+            raise ValueError(f"erase: size must be at most the side {min(h, w)}, got {size}")
         rows = _random_interval(n, h, size, rng)
         columns = _random_interval(n, w, size, rng)
         square = rows[:, :, None] & columns[:, None, :]

@@ -57,9 +57,9 @@ class Classifier(Module):
     def forward(self, raw):
         x = Tensor(self.scale(raw))
         logits = self.head(self.encoder(x))    # notes 10.3, deployed model
-        if logits.shape[-1] != len(self.labels):
-            raise ValueError(f"Classifier: head must have an output for each of the "
-                             f"{len(self.labels)} labels, got {logits.shape[-1]} outputs")
+        n, expected = logits.shape[-1], len(self.labels)
+        if n != expected:
+            raise ValueError(f"Classifier: head must have {expected} outputs, as labels, got {n}")
         return logits
 
     def scale(self, raw):
@@ -71,8 +71,7 @@ class Classifier(Module):
             raise ValueError(f"Classifier: raw must have shape (n, {h}, {w}), got {raw.shape}; "
                              "write image[None] for a single image")
         if raw.max(initial=0) > self.maximum:
-            raise ValueError(f"Classifier: raw must be at most maximum = {self.maximum:g}, got "
-                             f"{raw.max():g}")
+            raise ValueError(f"Classifier: raw must be <= {self.maximum:g}, got {raw.max():g}")
         return (raw / self.maximum).astype(np.float32).reshape(len(raw), h * w)
 
     def probabilities(self, raw):
@@ -80,8 +79,7 @@ class Classifier(Module):
         raw = check_real("Classifier", "raw", raw)
         p = F.softmax(Tensor(predict(self, raw))).data
         if np.isnan(p).any():    # argmax would name the first class
-            raise ValueError("Classifier: the logits must be numbers, got NaN; did its training "
-                             "diverge?")
+            raise ValueError("Classifier: logits must be finite, got NaN; did training diverge?")
         return p
 
     def classify(self, raw):
@@ -159,8 +157,7 @@ def find_class(name):
         raise ValueError(f"find_class: name must be module:Name of a class that can be imported, "
                          f"got {name!r}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Module)):
-        raise ValueError(f"find_class: name must be that of a Module subclass, got {name!r}, "
-                         f"which is {found!r}")
+        raise ValueError(f"find_class: name must be that of a Module subclass, got {found!r}")
     return found
 
 

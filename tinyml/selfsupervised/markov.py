@@ -109,8 +109,7 @@ def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
     if_plain = plain * (left * right).sum(axis=-1)
     if_counted = counted * (left[..., :-1] * right[..., 1:]).sum(axis=-1)
     if not (if_plain + if_counted).any(axis=-1).all():
-        raise ValueError("posterior: corrupted must be a sequence of this language, got one of "
-                         "probability 0")
+        raise ValueError("posterior: corrupted must be of this language, got probability 0")
     weight = np.where(masked, if_plain, if_counted)
     total = weight.sum(axis=-1, keepdims=True)
     return np.divide(weight, total, out=shown.astype(float), where=total > 0)
@@ -121,13 +120,11 @@ def _check_corrupted(corrupted, V, mask_id, mask_ratio):
     masked = corrupted == mask_id
     largest = corrupted[~masked].max(initial=0)
     if largest >= V:
-        raise ValueError(f"posterior: corrupted must hold tokens in 0..{V - 1} and "
-                         f"mask_id={mask_id}, got {largest}")
+        raise ValueError(f"posterior: corrupted must be in 0..{V - 1} or mask_id, got {largest}")
     k = int(corrupted.shape[1] * mask_ratio)
     u = k - masked.sum(axis=1)
     if u.min(initial=0) < 0:
-        raise ValueError(f"posterior: corrupted must hold mask_id at most int(T mask_ratio) = {k} "
-                         f"times in a sequence, got {k - u.min()}")
+        raise ValueError(f"posterior: corrupted must hold at most {k} masks, got {k - u.min()}")
     return masked, u
 
 

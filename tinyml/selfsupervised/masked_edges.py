@@ -197,8 +197,7 @@ def masked_edge_loss(model, edges, *, mask_ratio, rng):
     """
     visible, hidden, non_edges = mask_edges(edges, model.n_nodes, mask_ratio=mask_ratio, rng=rng)
     if not len(hidden):
-        raise ValueError("masked_edge_loss: mask_ratio must hide at least one edge, got "
-                         f"{mask_ratio} of {len(edges)} edges")
+        raise ValueError(f"masked_edge_loss: mask_ratio must hide an edge, got {mask_ratio}")
     logits = model(visible, np.concatenate([hidden, non_edges]))
     is_hidden = np.repeat(np.float32([1, 0]), len(hidden))
     return F.binary_cross_entropy_with_logits(logits, is_hidden)

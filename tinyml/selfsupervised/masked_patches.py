@@ -71,8 +71,7 @@ def unpatchify(patches, size):
     (N, L, P), (H, W) = patches.shape, size
     p = max(math.isqrt(P), 1)
     if p * p != P or H % p or W % p or H * W != L * P:
-        raise ValueError(f"unpatchify: patches must be squares that fill size={size}, got shape "
-                         f"{patches.shape}")
+        raise ValueError(f"unpatchify: patches must fill size={size}, got {patches.shape}")
     cells = patches.reshape(N, H // p, W // p, p, p)             # n, i, j, a, b
     return cells.swapaxes(2, 3).reshape(N, H, W)
 

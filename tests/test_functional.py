@@ -912,6 +912,15 @@ def test_batch_norm_in_training_rebinds_tensors_only():
     assert_allclose(F.batch_norm(drawn(4, 3), np.zeros(3), np.ones(3)).data, drawn(4, 3) / math.sqrt(1 + 1e-5), rtol=1e-6)
 
 
+def test_running_statistics_of_a_large_batch_keep_their_digits():
+    x = (0.1 + 0.01 * np.random.default_rng(0).random((20_000, 2))).astype(np.float32)
+    mean, var = Tensor(np.zeros(2, np.float32)), Tensor(np.ones(2, np.float32))
+    F.batch_norm(x, mean, var, training=True, momentum=1.0)
+    eps = np.finfo(np.float32).eps
+    assert_allclose(mean.data, x.astype(float).mean(axis=0), rtol=4 * eps)
+    assert_allclose(var.data, x.astype(float).var(axis=0, ddof=1), rtol=40 * eps)
+
+
 def test_batch_norm_without_statistics_uses_the_batch_in_evaluation_too():
     x = drawn(6, 3)
     expected = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5)

@@ -521,6 +521,28 @@ def test_far_from_0_no_digits_are_lost(name, dtype, rng, shift):
     assert np.abs(f(Tensor(x)).data.astype(np.longdouble) - exact).max() <= tolerance
 
 
+@pytest.mark.parametrize("shape, axis", [((20_000, 2), 0), ((150, 150, 2), (0, 1)), ((20_000, 2, 3), (0, -1)),
+                                         ((2, 20_000), 1), ((2, 20_000, 1), -2)])
+def test_many_rows_are_added_up_without_losing_digits(shape, axis):
+    """One after the other, the last of 20,000 equal rows would be rounded at 20,000 times its size."""
+    x = np.full(shape, 0.1, np.float32)
+    x += np.float32(0.01) * np.random.default_rng(0).random(shape, np.float32)
+    exact = x.astype(float)
+    eps = np.finfo(np.float32).eps
+    for f in (ops.sum, ops.mean):
+        value = f(x, axis=axis).data
+        np.testing.assert_allclose(value, getattr(exact, f.__name__)(axis=axis), rtol=4 * eps)
+        assert value.dtype == np.float32
+    np.testing.assert_allclose(ops.var(x, axis=axis).data, exact.var(axis=axis), rtol=40 * eps)
+    if axis != 1:
+        bias = Tensor(np.zeros(x.shape[-1:], np.float32), requires_grad=True)
+        (bias + x).backward(x)
+        np.testing.assert_allclose(bias.grad, exact.reshape(-1, x.shape[-1]).sum(axis=0), rtol=4 * eps)
+        bias.grad = None
+        ops.linear(x, np.eye(x.shape[-1], dtype=np.float32), bias).backward(x)
+        np.testing.assert_allclose(bias.grad, exact.reshape(-1, x.shape[-1]).sum(axis=0), rtol=4 * eps)
+
+
 def test_float16_is_added_up_in_float32():
     """2048 + 1 is 2048 in float16, and 65504 its largest number."""
     ones = np.ones(6000, np.float16)

@@ -19,6 +19,7 @@ follow.
 import functools
 import inspect
 import itertools
+import math
 from heapq import heappop, heappush
 
 import numpy as np
@@ -191,10 +192,10 @@ def unbroadcast(g, shape):
     original, added = g.shape, g.ndim - len(shape)
     g = g.astype(wide(g.dtype), copy=False)
     if added > 0:
-        g = g.sum(axis=tuple(range(added)))
+        g = add_up(g, tuple(range(added)))
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.ndim > i and g.shape[i] != 1)
     if stretched:
-        g = g.sum(axis=stretched, keepdims=True)
+        g = add_up(g, stretched, keepdims=True)
     if g.shape != shape:
         raise ValueError(f"unbroadcast: g must have a shape that {shape} broadcasts to, "
                          f"got {original}")
@@ -250,6 +251,24 @@ def as_tensor(x, name="Tensor"):
 def wide(dtype):
     """The dtype to add up in: float32 for float16, where 2048 + 1 is 2048; else its own."""
     return np.float32 if dtype == np.float16 else dtype
+
+
+def add_up(x, axis, keepdims=False):
+    """x.sum(axis) with few rounding errors, in `wide` of x's dtype.
+
+    NumPy adds the rows of a matrix one after the other, so the error grows with their number. More
+    than 1000 float32 rows are added in float64. Along the last axis NumPy adds in pairs.
+    """
+    dtype = total_dtype = wide(x.dtype)
+    if dtype == np.float32 and axis is not None and _rows_added(x.shape, axis) > 1000:
+        total_dtype = np.float64
+    total = x.sum(axis=axis, keepdims=keepdims, dtype=total_dtype)
+    return total.astype(dtype, copy=False)
+
+
+def _rows_added(shape, axis):
+    axes, last = axis if isinstance(axis, (tuple, list)) else (axis,), len(shape) - 1
+    return math.prod(shape[i] for i in axes if i not in (-1, last))
 
 
 def _conform(g, parent, user):

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from tinyml.tensor import primitive, wide
+from tinyml.tensor import add_up, primitive
 
 
 @primitive
@@ -67,7 +67,7 @@ def linear(x, weight, bias=None):
         return _rows(g).T @ rows
 
     def d_bias(g):
-        return _rows(g).sum(axis=0, dtype=wide(g.dtype))
+        return add_up(_rows(g), axis=0)
     return y.reshape(*x.shape[:-1], len(weight)), (d_x, d_weight, d_bias)
 
 

@@ -9,16 +9,12 @@ import math
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinyml.tensor import primitive, wide
+from tinyml.tensor import add_up, primitive, wide
 
 
 def _expand(g, axis, ndim, keepdims):
     """`g` with the reduced axes put back as length 1, ready to broadcast against x."""
     return g if keepdims or axis is None else np.expand_dims(g, axis)
-
-
-def _sum(x, axis, keepdims):
-    return x.sum(axis=axis, keepdims=keepdims, dtype=wide(x.dtype))
 
 
 def _count(name, x, axis):
@@ -36,7 +32,7 @@ def sum(x, *, axis=None, keepdims=False):
     """Sum over `axis`."""
     if x.ndim == 0 and axis is not None:
         normalize_axis_tuple(axis, 0)    # NumPy would take axis 0
-    return (_sum(x, axis, keepdims).astype(x.dtype, copy=False),
+    return (add_up(x, axis, keepdims).astype(x.dtype, copy=False),
             (lambda g: np.broadcast_to(_expand(g, axis, x.ndim, keepdims), x.shape),))
 
 
@@ -44,7 +40,7 @@ def sum(x, *, axis=None, keepdims=False):
 def mean(x, *, axis=None, keepdims=False):
     """Arithmetic mean over `axis`. Raises ValueError if there is nothing to average."""
     n = _count("mean", x, axis)
-    return ((_sum(x, axis, keepdims) / n).astype(x.dtype, copy=False),
+    return ((add_up(x, axis, keepdims) / n).astype(x.dtype, copy=False),
             (lambda g: np.broadcast_to(_expand(g / n, axis, x.ndim, keepdims), x.shape),))
 
 
@@ -57,14 +53,15 @@ def var(x, *, axis=None, keepdims=False, correction=0):
     """
     if not isinstance(correction, (int, float)):
         raise TypeError(f"var: correction must be a number, got {correction!r}")
-    n = _count("var", x, axis) - correction
+    count = _count("var", x, axis)
+    n = count - correction
     if not n > 0:
         raise ValueError(f"var: the number of entries must be > correction={correction}, "
-                         f"got {n + correction}")
+                         f"got {count}")
     centred = x.astype(wide(x.dtype), copy=False)
     for _ in range(2):    # the mean of large numbers is rounded: subtract what is left of it too
-        centred = centred - centred.mean(axis=axis, keepdims=True)
-    return ((_sum(centred * centred, axis, keepdims) / n).astype(x.dtype, copy=False),
+        centred = centred - add_up(centred, axis, keepdims=True) / count
+    return ((add_up(centred * centred, axis, keepdims) / n).astype(x.dtype, copy=False),
             (lambda g: _expand(g, axis, x.ndim, keepdims) * centred * (2 / n),))
 
 
@@ -110,7 +107,7 @@ def logsumexp(x, *, axis=None, keepdims=False):
         x = np.where(infinite, np.where(x == np.inf, 0, -np.inf).astype(x.dtype), x)
     with np.errstate(over="ignore", divide="ignore"):    # e^-inf = 0 and ln 0 = -inf
         e = np.exp(x - np.where(infinite, 0, m))
-        total = _sum(e, axis, True)
+        total = add_up(e, axis, True)
         y = (np.log(total) + m).astype(x.dtype, copy=False)
     return (y if keepdims else y.squeeze(axis),
             (lambda g: _expand(g, axis, x.ndim, keepdims) * (e / np.where(total == 0, 1, total)),))
@@ -122,8 +119,8 @@ def softmax(x, *, axis=-1):
     _count("softmax", x, axis)
     with np.errstate(over="ignore"):    # e^-inf = 0
         e = np.exp(x - x.max(axis=axis, keepdims=True))
-    p = e / _sum(e, axis, True)
-    return p.astype(x.dtype, copy=False), (lambda g: p * (g - _sum(p * g, axis, True)),)
+    p = e / add_up(e, axis, True)
+    return p.astype(x.dtype, copy=False), (lambda g: p * (g - add_up(p * g, axis, True)),)
 
 
 @primitive
@@ -132,9 +129,9 @@ def log_softmax(x, *, axis=-1):
     _count("log_softmax", x, axis)
     z = x - x.max(axis=axis, keepdims=True)
     e = np.exp(z)
-    total = _sum(e, axis, True)
+    total = add_up(e, axis, True)
     y = (z - np.log(total)).astype(x.dtype, copy=False)
-    return y, (lambda g: g - e / total * _sum(g, axis, True),)
+    return y, (lambda g: g - e / total * add_up(g, axis, True),)
 
 
 @primitive

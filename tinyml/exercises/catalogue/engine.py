@@ -82,11 +82,11 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
                "g.sum(axis=tuple(range(g.ndim - len(shape)))), then g.sum(axis=those i with shape[i] == 1, "
                "keepdims=True), then raise a ValueError unless g.shape == shape."),
         mistakes=(
-            Mistake("        g = g.sum(axis=tuple(range(added)))", "        g = g.mean(axis=tuple(range(added)))",
+            Mistake("        g = add_up(g, tuple(range(added)))", "        g = g.mean(axis=tuple(range(added)))",
                     "Copies add up: sum over the axes in front, do not average."),
-            Mistake("g = g.sum(axis=stretched, keepdims=True)", "g = g.mean(axis=stretched, keepdims=True)",
+            Mistake("g = add_up(g, stretched, keepdims=True)", "g = g.mean(axis=stretched, keepdims=True)",
                     "Copies add up: sum over the stretched axes, do not average."),
-            Mistake("g.sum(axis=stretched, keepdims=True)", "g.sum(axis=stretched)",
+            Mistake("add_up(g, stretched, keepdims=True)", "add_up(g, stretched)",
                     "A stretched axis had length 1 and must have it again: keepdims=True."),
             Mistake("tuple(range(added))", "tuple(range(g.ndim - added, g.ndim))",
                     "NumPy adds axes in front, not at the end: sum the first ones."),

@@ -24,16 +24,16 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
         mistakes=(
             Mistake("np.exp(x - x.max(axis=axis, keepdims=True))", "np.exp(x)",
                     "e^x overflows for large x: subtract the maximum first, it changes no probability."),
-            Mistake("p * (g - _sum(p * g, axis, True))", "p * (1 - p) * g",
+            Mistake("p * (g - add_up(p * g, axis, True))", "p * (1 - p) * g",
                     "This is the sigmoid's slope: in a softmax every entry changes all the others, p (g - sum p g)."),
-            Mistake("_sum(p * g, axis, True)", "_sum(g, axis, True)",
+            Mistake("add_up(p * g, axis, True)", "add_up(g, axis, True)",
                     "What is subtracted is the mean of g under p, sum p g, not the plain sum of g."),
-            Mistake("e / _sum(e, axis, True)", "e / e.sum(axis=axis)",
+            Mistake("e / add_up(e, axis, True)", "e / e.sum(axis=axis)",
                     "The sum has lost the axis, so that it meets the wrong entries: keepdims=True, also for the maximum "
                     "and in the vjp."),
-            Mistake("e / _sum(e, axis, True)", "e / e.sum()",
+            Mistake("e / add_up(e, axis, True)", "e / e.sum()",
                     "The probabilities sum to 1 along the axis, not over the whole array."),
-            Mistake("e / _sum(e, axis, True)", "e / e.sum(axis=-1, keepdims=True)",
+            Mistake("e / add_up(e, axis, True)", "e / e.sum(axis=-1, keepdims=True)",
                     "The axis is an argument: you always sum over the last one."))),
     Exercise(
         name="logsumexp", target=f"{OPS}:logsumexp", level=2, minutes=20, after=("softmax",), examples=300,

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinyml
 from tinyml import Tensor
-from tinyml.contract import Contract, checked
+from tinyml.contract import Contract, checked, read_parameters
 from tinyml.grammar import NAME
 from tinyml.nn import Linear, Module
 
@@ -352,6 +352,19 @@ def test_a_line_may_refer_to_another_function():
     assert refers(1) == 1.0
     with refuses(ValueError, "refers: y must be float in [0, 1], got 2"):
         refers(2)
+
+
+class Heir(Linear):
+    """H.
+
+    Parameters
+    ----------
+    x : as in `outer`
+    """
+
+
+def test_a_class_refers_to_its_own_module_even_if_its_init_is_from_another():
+    assert read_parameters(Heir)["x"].text == "float in [0, 1]"
 
 
 COPY = """

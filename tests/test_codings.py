@@ -75,6 +75,12 @@ def test_every_coding_is_the_shortest_for_some_array(array, name):
     assert found == name
 
 
+def test_a_codebook_and_a_row_of_integers_have_at_most_4096_entries():
+    for n, names in ((4096, ("codebook of 4096 (deflate), Huffman", "consecutive")), (4097, ("deflate", "deflate"))):
+        each_thrice = np.random.default_rng(0).permutation(np.tile(normal(n).astype(np.float64), 3))
+        assert (come_back(each_thrice)[1], come_back(np.arange(1, n + 1))[1]) == names
+
+
 @given(rngs, st.integers(1, 9), st.floats(0, 0.5), st.integers(1, 20), st.integers(1, 60))
 def test_the_shortest_coding_is_taken_and_every_coding_is_read(rng, k, density, rows, columns):
     codes = (rng.random((rows, columns)) < density) * rng.integers(1, k + 1, (rows, columns))

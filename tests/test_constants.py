@@ -12,10 +12,16 @@ import pytest
 
 import tinyml
 from tinyml import functional as F
+from tinyml import nn
 from tinyml.compression.low_rank import rank_for_energy, truncated_svd
 from tinyml.interpolation.implicit_bias import sign_fit
 from tinyml.selfsupervised.augmentations import affine
 from tinyml.selfsupervised.markov import sample_sequences
+from tinyml.selfsupervised.masked_edges import EdgePredictor
+from tinyml.selfsupervised.masked_patches import MaskedAutoencoder
+from tinyml.selfsupervised.masked_tokens import TokenTransformer
+from tinyml.selfsupervised.simclr import cnn_encoder, mlp_encoder, projection_head
+from tinyml.selfsupervised.ts_tcc import TSTCC, Context, SeriesEncoder
 
 # ------------------------------------------------------------ defaults
 
@@ -112,7 +118,6 @@ DEFAULTS = {    # those of functional and nn are in the tables of their own test
     "pretrain": dict(lambda1=1.0, lambda2=0.7, temperature=0.2),
     "sweep": dict(label="sweep"),
     "Tensor": dict(requires_grad=False),
-    "as_float": dict(name="Tensor"),
     "fit": dict(drop_last=False, label="fit"),
     "predict": dict(batch_size=1024),
 }
@@ -140,10 +145,13 @@ def test_defaults_are_those_of_the_table():
     found = {}
     for name, function in callables():
         given = {option: p.default for option, p in inspect.signature(function).parameters.items()
-                 if p.default is not p.empty and p.default not in EMPTY and not callable(p.default)}
+                 if option != "name" and p.default is not p.empty and p.default not in EMPTY
+                 and not callable(p.default)}
         if given:
             found[name] = given
-    assert found == DEFAULTS
+    core = {name for names in tinyml.CORE.values() for name in names}
+    assert found.keys() & core <= DEFAULTS.keys()
+    assert {name: found.get(name) for name in DEFAULTS} == DEFAULTS
 
 
 # ------------------------------------------------------------ tolerances
@@ -192,3 +200,54 @@ def test_a_number_may_be_off_by_its_tolerance_and_no_more(name):
 def test_energy_is_enough_up_to_its_rounding():
     assert rank_for_energy([1.0, 1.0], energy=(1 + 0.9e-12) / 2) == 1
     assert rank_for_energy([1.0, 1.0], energy=(1 + 1.1e-12) / 2) == 2
+
+
+# ------------------------------------------------------------ models
+
+def line(n_in, n_out):
+    """How many parameters a linear layer has, or a convolution of so many weights for each output."""
+    return n_in * n_out + n_out
+
+
+def block(d, n_hidden):
+    """And a transformer block: four projections, two layers, two norms."""
+    return 4 * line(d, d) + line(d, n_hidden) + line(n_hidden, d) + 4 * d
+
+
+def make(kind, *args, **options):
+    def made():
+        return kind(*args, **options, rng=np.random.default_rng(0))
+    made.__name__ = kind.__name__
+    return made
+
+
+MODELS = {    # what makes it -> how many parameters it has
+    make(TokenTransformer, 7, 5, d_model=4, nhead=2, num_layers=2):
+        (7 + 1) * 4 + 5 * 4 + 2 * block(4, 16) + 2 * 4 + line(4, 7),
+    make(MaskedAutoencoder, 4, 9, d_model=4, num_layers=1, decoder_dim=6, decoder_layers=2, nhead=2):
+        line(9, 4) + 4 * 4 + block(4, 16) + 2 * 4 + line(4, 6) + 6 + 4 * 6 + 2 * block(6, 24) + 2 * 6 + line(6, 9),
+    make(EdgePredictor, 5, 3): 5 * 3 + 5 + 1,
+    make(SeriesEncoder, 3): line(3 * 9, 32) + line(32 * 5, 48) + line(48 * 5, 64) + 2 * (32 + 48 + 64),
+    make(Context, 8): block(8, 16) + 8,
+    make(TSTCC, nn.ReLU(), 8, steps=3): block(8, 16) + 8 + 8 * 3 * 8 + line(8, 8) + line(8, 4),
+    make(mlp_encoder, 4, 6, 3): line(4, 6) + line(6, 3),
+    make(projection_head, 4, 6, 3): line(4, 6) + line(6, 3),
+    make(cnn_encoder, 8, [4, 6], 5): line(9, 4) + line(4 * 9, 6) + line(6 * 4 * 4, 5),
+}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=[model.__name__ for model in MODELS])
+def test_a_model_has_the_parameters_that_it_says_and_its_blocks_no_dropout(model):
+    made = model()
+    assert sum(p.size for p in made.parameters()) == MODELS[model]
+    blocks = [module for _, module in made.named_modules() if isinstance(module, nn.TransformerEncoderLayer)]
+    assert all(one.norm_first and one.dropout.p == one.self_attn.dropout == 0 for one in blocks)
+
+
+def test_what_starts_small_starts_so_small():
+    """The deviation of n normal draws is right to a share of 0.7 / sqrt(n)."""
+    rng = np.random.default_rng(0)
+    vectors = EdgePredictor(100, 100, rng=rng).embedding.data
+    tokens = np.array([Context(64, rng=rng).token.data for _ in range(30)])
+    for values, deviation in ((vectors, 0.3), (tokens, 0.02)):
+        assert abs(values.std() / deviation - 1) < 3 * 0.7 * values.size ** -0.5

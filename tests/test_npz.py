@@ -107,6 +107,18 @@ def test_a_note_on_the_archive_is_noticed(file):
     refused(file)
 
 
+@pytest.mark.parametrize("limit", ["ZIP_FILECOUNT_LIMIT", "ZIP64_LIMIT"])
+def test_the_end_of_the_directory_grows_beyond_the_limits_of_zip(limit, monkeypatch, tmp_path):
+    state = {f"a{i}": np.ones(2) for i in range(3)}
+    save(state, tmp_path / "w.npz")
+    with zipfile.ZipFile(tmp_path / "w.npz") as archive:
+        size = len(archive.namelist()) if limit == "ZIP_FILECOUNT_LIMIT" else archive.start_dir
+    for offset in (-1, 0, 1):
+        monkeypatch.setattr(zipfile, limit, size + offset)
+        save(state, tmp_path / "w.npz")
+        assert load(tmp_path / "w.npz").keys() == state.keys()
+
+
 def test_arrays_that_changed_places_names_or_number_are_noticed(tmp_path):
     path = tmp_path / "w.npz"
     save(STATE, path)

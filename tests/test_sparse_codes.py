@@ -68,6 +68,17 @@ def test_arithmetic_coding_is_left_out_where_it_would_take_long(monkeypatch):
         assert list(all_codings(codes, 8))[-1] == name
 
 
+@pytest.mark.parametrize("k, decisions", [(1, 100), (8, 250)])    # for each of 100 codes; 3 more where it is kept
+def test_the_reader_takes_as_many_decisions_as_a_writer_and_no_more(k, decisions, monkeypatch):
+    codes = k * np.tile([0, 1], (10, 5))
+    data = all_codings(codes, k)["arithmetic"]
+    monkeypatch.setattr(sparse_codes, "MAX_DECISIONS", decisions)
+    assert_array_equal(decode_codes("arithmetic", Reader(data), codes.shape, k), codes)
+    monkeypatch.setattr(sparse_codes, "MAX_DECISIONS", decisions - 1)
+    with pytest.raises(ValueError):
+        decode_codes("arithmetic", Reader(data), codes.shape, k)
+
+
 @given(rngs, st.floats(0.01, 0.3))
 @settings(max_examples=10)
 def test_gaps_cost_little_more_than_the_positions_and_the_values_of_what_is_kept(rng, density):

@@ -1,8 +1,8 @@
 """Layers: functions that own their parameters.
 
-A layer is a class whose ``__init__`` makes the parameters and whose `forward` uses them; names,
-argument order, defaults, initial laws and the keys of `state_dict` are those of ``torch.nn``, so
-that weights travel between the two. Where initial values are random, a keyword `rng` is required.
+A layer is a class whose ``__init__`` makes the parameters and whose `forward` uses them. Names,
+argument order, defaults, initial distributions and the keys of `state_dict` are those of
+``torch.nn``, so that weights can be exchanged. Random initial values need the keyword `rng`.
 """
 from tinyml.nn.attention import MultiheadAttention, TransformerEncoderLayer
 from tinyml.nn.layers import (GELU, AvgPool2d, Conv1d, Conv2d, Dropout, Embedding, Flatten,

@@ -14,8 +14,8 @@ from tinyml.tensor import as_tensor
 class MultiheadAttention(Module):
     """Attention in num_heads subspaces (Vaswani et al. 2017, section 3.2.2), batch first.
 
-        head_h = attention(q W_q^h, k W_k^h, v W_v^h),      y = concat(head_1 .. head_H) W_o^T +
-        b_o
+        head_h = attention(q W_q^h, k W_k^h, v W_v^h)
+        y = concat(head_1, ..., head_H) W_o^T + b_o
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class MultiheadAttention(Module):
     bias : bool
     rng : numpy.random.Generator
 
-    The weights of q, k and v stand above one another in `in_proj_weight` (3 D, D), drawn from
+    The weights of q, k and v are the rows of `in_proj_weight` (3 D, D), in this order, drawn from
     U(-k, k) with k = sqrt(6 / (4 D)) (Glorot and Bengio 2010); biases start at 0. A Module may
     take the place of `in_proj_weight`, as in `Linear`.
     """

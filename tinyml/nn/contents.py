@@ -1,7 +1,7 @@
 """What a module holds: its modules, tensors, arrays and generators, in containers at any depth.
 
 Lists, tuples and dicts give a name to what is in them, such as ``heads.a.0``. A layer or tensor in
-another place has none. It could be neither trained nor saved, so it is refused.
+any other container has no name: it could be neither trained nor saved, so it is refused.
 """
 import itertools
 from collections import UserList, deque
@@ -18,13 +18,13 @@ BUILTIN = ("builtins", "collections", "functools", "itertools", "numpy", "types"
 
 
 class Owner:
-    """The base class of `Module`, by which this file knows a module."""
+    """The base class of `Module`: this file cannot import `Module`, which imports it."""
 
 
 def held(value, path, owner, around=()):
     """Yield (name, x) for each module, tensor, array and generator in a value and its containers.
 
-    `path` is the name of the value, `owner` the class that an error names, and `around` the
+    `path` is the name of the value, `owner` the class in error messages, and `around` are the
     containers that the value is in.
     """
     if isinstance(value, (Owner, Tensor, np.random.Generator)) or _is_numeric(value):

@@ -1,8 +1,9 @@
 """Folding: a batch norm becomes part of the layer before it.
 
-In evaluation mode a batch norm is an affine map per channel, and so is the layer before it. Folded
-into one they need one product, and one quantization (Jacob et al. 2018, Quantization and training
-of neural networks for efficient integer-arithmetic-only inference, section 3.2).
+In evaluation mode a batch norm is an affine map of each channel, and the layer before it is
+affine, too. Folded into one layer, they need one product and one quantization (Jacob et al. 2018,
+Quantization and training of neural networks for efficient integer-arithmetic-only inference,
+section 3.2).
 """
 import copy
 import warnings
@@ -45,10 +46,10 @@ def fold_norm(layer, norm):
 def fold_batch_norm(model):
     """A copy of the model in which batch norms right behind a layer are folded into it.
 
-    This is done in every Sequential of the model, also for a norm behind a Sequential that ends
-    with a layer. In evaluation mode the outputs agree up to rounding. A batch norm that is first,
-    or behind anything else, stays. A layer that stands at several places is folded where a norm
-    follows it, and stays as it is elsewhere. Behind a Linear, x must be (N, features).
+    In evaluation mode the outputs agree up to rounding. All Sequentials of the model are folded,
+    also a norm behind a Sequential that ends with a layer. A norm that is first, or behind
+    anything else, stays. A layer at several places is folded only where a norm follows it. The
+    outputs of a Linear in front of a norm must have shape (N, features).
 
     Parameters
     ----------
@@ -56,16 +57,16 @@ def fold_batch_norm(model):
 
     Returns
     -------
-    Module of the class of model, in evaluation mode; it has no training mode of its own
+    Module of the class of model, in evaluation mode: only there it agrees with the model
 
     Raises
     ------
-    TypeError : the model is no Sequential, and has none
+    TypeError : the model is not a Sequential, and contains none
     ValueError : the weight in front of a batch norm is computed, such as a quantized one
 
     Warns
     -----
-    UserWarning : a batch norm stands outside of a Sequential, so what precedes it is not known
+    UserWarning : a batch norm is not in a Sequential, so the layer in front of it is not known
     """
     model = copy.deepcopy(model)
     modules = list(model.named_modules())
@@ -117,10 +118,7 @@ def fold_layers(layers):
 
 
 def _with_norm(layer, norm, path):
-    """The layer, or the Sequential that ends with one, with the norm at `path` folded into it.
-
-    None if it cannot be.
-    """
+    """The layer, or Sequential that ends with one, with the norm at `path` folded in; or None."""
     if is_chain(layer) and len(layer):
         *_, (name, last) = layer.named_children()
         merged, layer = _with_norm(last, norm, path), copy.copy(layer)

@@ -29,7 +29,7 @@ def value_of(weight):
 
 
 def _uniform(rng, shape, fan_in):
-    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's law for weight and bias of these layers."""
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as in PyTorch for weight and bias of these layers."""
     bound = 1 / math.sqrt(fan_in) if fan_in else 0
     return Parameter(rng.uniform(-bound, bound, shape).astype(np.float32))
 
@@ -51,9 +51,8 @@ class Linear(Module):
     rng : numpy.random.Generator
 
     Shapes: x (..., in_features), y (..., out_features), weight (out_features, in_features), bias
-    (out_features,). Raises ValueError for another shape of x. Here and in `Conv1d`, `Conv2d` and
-    `Embedding`, a Module may take the place of the weight: then the weight is what it returns when
-    called.
+    (out_features,). Here and in `Conv1d`, `Conv2d` and `Embedding`, a Module may take the place of
+    the weight: then the weight is what it returns when called.
     """
 
     def __init__(self, in_features, out_features, bias=True, *, rng):

@@ -1,4 +1,4 @@
-"""What every layer is: an object that finds the parameters among its attributes."""
+"""The base of every layer: an object that finds the parameters among its attributes."""
 import copy
 import threading
 
@@ -28,8 +28,6 @@ def forward_hook(hook):
     hook : function (module, x, y) -> None, or a value to replace y
         x is the first positional argument of the call, or None
 
-    Examples
-    --------
     >>> from tinyml.nn import Linear, ReLU
     >>> model = Sequential(Linear(2, 3, rng=np.random.default_rng(0)), ReLU())
     >>> with forward_hook(lambda module, x, y: print(type(module).__name__, y.shape)):
@@ -47,8 +45,10 @@ def forward_hook(hook):
 
 
 class Parameter(Tensor):
-    """A tensor that an optimizer changes: a `Tensor` of float32, unless its array is float64, that
-    requires a gradient, and that `Module.parameters` finds when it is an attribute of a module."""
+    """A `Tensor` that an optimizer changes: `Module.parameters` finds it among the attributes.
+
+    It is of float32, unless its array is float64, and requires a gradient by default.
+    """
     __slots__ = ()
 
     def __init__(self, data, requires_grad=True):
@@ -70,8 +70,6 @@ class Module(Owner):
 
     A copy (`copy.deepcopy`) has arrays and random generators of its own: see `__deepcopy__`.
 
-    Examples
-    --------
     >>> from tinyml.nn import Linear
     >>> class Doubled(Module):
     ...     def __init__(self, *, rng):
@@ -113,8 +111,8 @@ class Module(Owner):
         """A copy with arrays of its own, whose random draws are independent of the original's.
 
         Each generator of the copy is a child of the original's (`numpy.random.Generator.spawn`):
-        another one for each copy, and the same in each run of a program. The original draws on as
-        if there were no copy. A file (`save_model`), in contrast, keeps the state of a generator.
+        another one for each copy, and the same in each run of a program. The draws of the original
+        do not change. A file (`save_model`), in contrast, keeps the state of a generator.
         """
         for _, module in self.named_modules():
             for _, rng in module._attributes(np.random.Generator):
@@ -198,7 +196,7 @@ class Module(Owner):
         return {name: array_of(tensor).copy() for name, tensor in self._named_tensors()}
 
     def load_state_dict(self, state, strict=True):
-        """Take over the arrays of `state` in the model's dtypes: all, or none on an error.
+        """Load the arrays of `state`, in the dtypes of the model: all, or none if one is wrong.
 
         Weights from PyTorch have the same names. The batch count of its batch norms,
         ``num_batches_tracked``, is skipped: only an average of all batches needs it, and our

@@ -1,6 +1,6 @@
-"""Classes and functions by name: what a file may ask for.
+"""Classes and functions by name: which ones the file of a model may name.
 
-A class is known by its module and qualified name together: a ``Linear`` of your own is not the
+A class is known by its module and its name together, so a ``Linear`` of your own is not the
 library's. A name that could mean two classes is an error.
 """
 import importlib
@@ -22,7 +22,7 @@ TYPES |= {f"numpy.{name}": kind for name, kind in vars(np).items()
 # ------------------------------------------------------------ functions
 
 def _functions(place):
-    """{name: function} of a place: the public functions, of NumPy the ufuncs alone."""
+    """{name: function} of the public functions of a place; of NumPy, only the ufuncs."""
     kind = np.ufunc if place == "numpy" else FunctionType
     home = PLACES[place]
     owners = reversed(home.__mro__) if isinstance(home, type) else [home]    # methods of Tensor
@@ -87,7 +87,7 @@ def named_classes(classes):
 def find_class(name, named, found):
     """The class of a name: one of the caller's `named_classes`, or one of tinyml.
 
-    `found` is {name: class} of the names that one file has asked for: two names are two classes.
+    `found` has the classes of this file so far, by name: two names must not mean one class.
     """
     if name in found:
         return found[name]

@@ -1,15 +1,15 @@
-"""Arrays in an .npz file that finds all damage to itself; no pickle is opened.
+"""Arrays in an .npz file in which damage is always found; no pickle is opened.
 
 Problem: an .npz file is a zip archive with an .npy member for each array. Its directory has no
-checksum, so a flipped byte there loses or renames an array in silence.
+checksum, so a changed byte there may lose or rename an array without an error.
 
 Idea: one more member, a manifest, with a line for each array:
 
     SHA-256 of its member, its name as JSON
 
-`load` computes these lines again. If they agree, the arrays, their names, shapes, dtypes and
-entries are those that were saved. And before an array is inflated, the size in its header is
-compared with the size of the member.
+`load` computes these lines again. If they agree, all names, shapes, dtypes and entries are those
+that were saved. Before an array is decompressed, the size in its header is compared with the size
+of the member.
 """
 import ast
 import hashlib
@@ -90,9 +90,9 @@ def _line(key, sha256):
 def load(path):
     """Read a file of `save` back, for `Module.load_state_dict`.
 
-    A file of `np.savez` has no manifest. Then the checksum and the header of each member are
-    checked, and that the directory fits the members. A compressed file may hold 100 times its own
-    bytes, and 16 MB more.
+    A file of `np.savez` has no manifest: only the checksum and the header of each member are
+    checked, and that the directory fits the members. The arrays may take 100 times the bytes of
+    the file, and 16 MB more.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def _members(file, archive):
         head = file.read(LOCAL.size)
         flags, n_name, n_extra = LOCAL.unpack(head)
         end = start + len(head) + n_name + n_extra + member.compress_size
-        longest = 24 if flags & 8 else 0    # sizes behind the member, if it went through a pipe
+        longest = 24 if flags & 8 else 0    # if written to a pipe, the sizes follow the member
         if not 0 <= following - end <= longest:
             raise ValueError(f"{key!r} is not where the directory says")
         n_directory += 46 + n_name + len(member.extra) + len(member.comment)

@@ -1,8 +1,7 @@
 """Places: one module may stand at several places of a model.
 
-Problem: one ReLU serves two layers, one layer is used twice, one block stands in two branches.
-What "the output of the ReLU" is then depends on the place, and a method that looks it up by the
-module mixes the two.
+Problem: one ReLU object may follow two layers, and one layer may be used twice. Then "the output
+of this ReLU" means two things, and a method that knows a place by its module mixes them up.
 
 Idea: run a copy of the model in which every place has a module of its own. In the copy a module
 *is* its place, so a hook can tell places apart. The run changes modes, gradients and buffers of
@@ -18,9 +17,9 @@ from tinyml.nn.module import Module, Sequential
 def untied(model):
     """A copy of the model, with equal outputs, in which no module stands at two places.
 
-    A place is a path of `Module.named_modules`. If `forward` calls the module of one path twice,
-    that stays one module. Parameters that two modules share stay shared, unless the modules are
-    copies of one.
+    A place is a path of `Module.named_modules`. A module that `forward` calls twice under one path
+    stays one module. Two modules that share a parameter still share it, unless both were the same
+    module.
 
     Parameters
     ----------
@@ -30,8 +29,6 @@ def untied(model):
     -------
     Module, with arrays of its own
 
-    Examples
-    --------
     >>> from tinyml.nn import ReLU
     >>> relu = ReLU()
     >>> a, b = untied(Sequential(relu, relu))
@@ -45,7 +42,7 @@ def untied(model):
 
 
 def _apart(value, seen):
-    """An attribute, with a copy in the place of each module that was seen before."""
+    """The value of an attribute, with a copy in place of each module that was seen before."""
     if isinstance(value, Module):
         value = copy.deepcopy(value) if id(value) in seen else value
         seen.add(id(value))
@@ -67,7 +64,7 @@ def is_chain(module):
 
 
 def opened(model):
-    """The layers of a Sequential, and of Sequentials inside of it, in the order of their calls.
+    """The layers of a Sequential, and of Sequentials inside it, in the order of their calls.
 
     Parameters
     ----------
@@ -77,8 +74,6 @@ def opened(model):
     -------
     list of (path, Module)
 
-    Examples
-    --------
     >>> from tinyml.nn import ReLU, Tanh
     >>> [path for path, _ in opened(Sequential(Sequential(ReLU(), Tanh()), ReLU()))]
     ['0.0', '0.1', '1']

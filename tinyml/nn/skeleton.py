@@ -1,8 +1,8 @@
 """A model as plain data, and back: what a file can hold without pickle.
 
-A module is its class and its attributes. `describe` returns both as a tree that JSON can hold, the
-skeleton, and the arrays apart. `rebuild` makes the modules again without running any code of
-theirs: those of tinyml, or of the classes that it is given.
+A module is its class and its attributes. `describe` returns a tree that JSON can hold, the
+skeleton, and the arrays. `rebuild` makes the modules again, without running any of their code. It
+knows the classes of tinyml, and those that it is given.
 """
 from collections.abc import Mapping
 from functools import partial
@@ -36,7 +36,7 @@ def describe(model):
 
         "parameter", "frozen", "tensor", "array"     with the path of the array
         "list", "tuple", "dict"                      with the entries
-        "slice", "number", "dtype", "type", "rng"    a number is one of NumPy's
+        "slice", "number", "dtype", "type", "rng"    where a number is one of NumPy
         "function"                                   with its name: of `tinyml.ops`,
                                                      `tinyml.functional`, `Tensor`, or a ufunc
         "same"                                       with the path of an object that came before,
@@ -107,7 +107,7 @@ def _kind(tensor):
 
 
 def _small(value):
-    """What stands in the skeleton for a value that has no parts, or None."""
+    """What the skeleton holds for a value without parts; None if a file cannot hold the value."""
     if type(value) is np.str_:
         return {"number": ["str_", str(value)]}
     if isinstance(value, np.generic) and value.dtype.kind in "biuf" and value.itemsize <= 8:
@@ -167,7 +167,7 @@ def _told(value):
 # ------------------------------------------------------------ and back
 
 def rebuild(skeleton, arrays, classes=()):
-    """The model that `describe` took apart. Modules get their attributes, none of their code runs.
+    """The model that `describe` was given. Modules get their attributes; none of their code runs.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ def _number(content):
 
 
 def _rng(content):
-    """A generator in its old state, which spawns the same generators as the old one."""
+    """A generator in the old state; it also spawns the generators that the old one would."""
     seed = content.get("seed") or {"entropy": [content["state"]["state"], content["state"]["inc"]]}
     rng = np.random.default_rng(np.random.SeedSequence(**seed))
     rng.bit_generator.state = content

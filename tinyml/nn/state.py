@@ -15,7 +15,7 @@ class LoadedKeys(NamedTuple):
 
 
 def checked_arrays(name, own, state, strict):
-    """The arrays that can take the place of a model's, by their names, and the `LoadedKeys`.
+    """The arrays of a state, checked and by their paths in the model, and the `LoadedKeys`.
 
     Parameters
     ----------

@@ -9,8 +9,8 @@ Idea: in a `Sequential` the answer depends on positions only:
     the next layer    the columns that read z_k: one for a Linear, a channel for a convolution,
                       H W columns for a Linear behind a Flatten
 
-A Flatten puts the H W pixels of a filter side by side. Of a Linear that is applied to tokens it
-puts all units of the first token first, then those of the second.
+Behind a convolution, a Flatten puts the H W pixels of each channel side by side. Behind a Linear
+that is applied to tokens, it puts all units of the first token first, then those of the second.
 """
 import copy
 from typing import NamedTuple
@@ -27,7 +27,7 @@ LAYERS = (Linear, Conv1d, Conv2d)
 ACTIVATIONS = (ReLU, GELU, Tanh)
 
 # What may stand between two layers: each works on single units and maps zeros to zeros.
-BETWEEN = (*ACTIVATIONS, Dropout, MaxPool2d, Flatten)    # and the other pools, its subclasses
+BETWEEN = (*ACTIVATIONS, Dropout, MaxPool2d, Flatten)    # MaxPool2d and its subclasses
 
 
 class Units(NamedTuple):
@@ -43,7 +43,7 @@ class Units(NamedTuple):
 def prunable(model):
     """Find the units of every layer but the last, whose units are the classes.
 
-    Positions count, not modules: one ReLU, or one layer, may stand at several positions.
+    The same module may stand at several positions, which count separately.
 
     Parameters
     ----------
@@ -167,19 +167,19 @@ def keep_entries(model, place, mask, *, axis):
 
 
 def own_module(model, place):
-    """Put a copy of a module in its place in a Sequential, for this position alone."""
+    """Replace the module at one position of a Sequential by a copy, which it returns."""
     name, module = list(model.named_children())[place]
     vars(model)[name] = copy.copy(module)
     return vars(model)[name]
 
 
 def _like(tensor, array):
-    """A tensor or parameter of this array, which wants a gradient if the other does."""
+    """A tensor of this array, with the class and the requires_grad of the other."""
     return type(tensor)(array, requires_grad=tensor.requires_grad)
 
 
 def checked_masks(function, model, keep):
-    """{position: (Units, mask)} of the layers that lose units, or an error."""
+    """{position: (Units, mask)} of the layers that lose units; or an error."""
     units, masks = prunable(model), {}
     for layer, mask in keep.items():
         mask = np.asarray(mask)

@@ -1,10 +1,10 @@
 """Users: which layer multiplies by a weight, and may something else take the layer's place?
 
-Problem: to put two thin layers in the place of one, nothing else may need the layer's weight.
+Problem: two thin layers can take the place of one only if nothing else uses its weight.
 
 Idea: look at every place of every weight in the tree of modules. A layer can be replaced if its
-weight stands in layers only and the layer computes what its class computes. The last layer of a
-model belongs to the classes and stays.
+weight stands in Linears and convolutions only, and if the layer has the forward of such a class.
+The last layer stays, because its outputs are the classes.
 """
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ LAST = "the last layer"
 
 
 class User(NamedTuple):
-    """The layer at `place` that multiplies by a weight; `why` is None, or why it must stay."""
+    """The layer at `place` that uses a weight; `why` is the reason why it must stay, or None."""
 
     layer: Module | None
     place: str

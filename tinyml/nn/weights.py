@@ -24,15 +24,13 @@ NORMS = (BatchNorm1d, LayerNorm)
 
 
 class ComputedWeight(Module):
-    """A weight that is computed whenever it is used, from codes, say, or from few shared values.
+    """A weight that is computed whenever it is used, for example from codes or shared values.
 
     Subclasses define ``forward()`` without arguments. The module stands in the place of a
     Parameter, anywhere in a model, and acts as the tensor that it computes: ``x @
     self.weight``, ``self.weight.T`` and ``F.linear(x, self.weight)`` work, and gradients flow
     through it.
 
-    Examples
-    --------
     >>> import numpy as np
     >>> class Twice(ComputedWeight):
     ...     def __init__(self, half):
@@ -46,12 +44,12 @@ class ComputedWeight(Module):
     def __tensor__(self):
         return self()
 
-    def __getattr__(self, name):    # asked only for what the module itself has not
+    def __getattr__(self, name):    # called only for names that the module itself does not have
         if name.startswith("__") or not hasattr(Tensor, name):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(self(), name)
 
-    data = property(lambda self: self().data)    # without a setter: codes cannot take over numbers
+    data = property(lambda self: self().data)    # no setter: codes cannot become any numbers
 
     def __len__(self): return len(self())
     def __iter__(self): return iter(self())
@@ -77,11 +75,9 @@ class ComputedWeight(Module):
 def weights(model):
     """{path: Parameter} of the weights of a model, each once, under its first path.
 
-    Real weights inside of a `ComputedWeight`, as quantization-aware training has them, are
-    among them.
+    The trained weights inside a `ComputedWeight`, as in quantization-aware training, are among
+    them.
 
-    Examples
-    --------
     >>> import numpy as np
     >>> from tinyml.nn import MultiheadAttention
     >>> list(weights(MultiheadAttention(4, 2, rng=np.random.default_rng(0))))
@@ -104,9 +100,9 @@ def computed_weights(model):
 def all_weights(model):
     """[(path, paths, weight)] of every weight of a model, a Parameter or computed, each once.
 
-    `path` is its first, `paths` are all under which it stands. Real weights inside of a
-    `ComputedWeight` are no others than that, unless they stand outside of it too: the
-    transpose of a layer's weight, for one.
+    `path` is its first path, `paths` are all. A Parameter inside a `ComputedWeight` is not
+    listed beside it, unless it also stands elsewhere: if a decoder computes the transpose of
+    the encoder's weight, both are listed.
     """
     computed = computed_weights(model)
     inside = tuple(f"{path}." for path, module in model.named_modules()
@@ -122,10 +118,8 @@ def all_weights(model):
 def left_out(model):
     """{path: why} of every parameter and computed weight not among the `weights` of a model.
 
-    Together the two name all parameters: nothing is passed over in silence.
+    So `weights` and `left_out` together name all parameters.
 
-    Examples
-    --------
     >>> import numpy as np
     >>> from tinyml.nn import Linear, LayerNorm, Sequential
     >>> left_out(Sequential(Linear(2, 2, rng=np.random.default_rng(0)), LayerNorm((3, 2))))
@@ -147,8 +141,8 @@ def _scales(model):
 def replace_weights(function, model, make):
     """Put the module make(weight) in the place of every weight of a model, in place.
 
-    A weight that stands in several places is made once, and stands in all of them again.
-    Weights that are computed already are left alone, with a warning that names them.
+    A weight that stands in several places is replaced by the same module in all of them.
+    Weights that are computed already stay, with a warning that names them.
 
     Parameters
     ----------
@@ -183,7 +177,7 @@ def replace_weights(function, model, make):
 
 
 def check_weights(function, found):
-    """Raise ValueError unless each of the weights {path: weight} is finite and holds a number."""
+    """Raise ValueError unless each of the weights {path: weight} is finite and not empty."""
     for path, weight in found.items():
         if not check_real(function, path, weight.data).size:
             raise ValueError(f"{function}: {path} must hold at least one number, got shape "
@@ -191,14 +185,14 @@ def check_weights(function, found):
 
 
 def nothing_to_do(function, model, left):
-    """The message for a model without a weight for this function."""
+    """The error message for a model in which a function finds no weight."""
     named = "".join(f"; {path} is {why}" for path, why in left.items())
     return (f"{function}: model must have a weight, a parameter with two or more axes, got "
             f"{type(model).__name__} without{named}")
 
 
 def warn_left(function, left):
-    """Warn of what a function leaves as it is: {path: why}; of nothing if there is nothing."""
+    """Warn of the weights {path: why} that a function leaves as they are, if there are any."""
     if left:
         named = "; ".join(f"{path} ({why})" for path, why in left.items())
         warnings.warn(f"{function}: left as they are: {named}", stacklevel=_users_level())
@@ -227,7 +221,7 @@ def swap(model, new):
 
 @contextmanager
 def replaced(model, new):
-    """Within the block, put new[x] in the place of x as in `swap`; put x back at its end.
+    """Inside the block, new[x] stands in the place of x, as in `swap`; afterwards x again.
 
     So a loss can be computed with weights such as Q(theta), and its gradient reaches theta.
     """

@@ -153,8 +153,8 @@ if WRONG in settings and not demo.quick:    # with fewer images the first minimu
 for name, values in middle.items():
     demo.finding(f"{name}: the widest model's loss is near its limit at N = infinity (ratio)",
                  values.test_loss[-1] / limit[name].test_loss, within=(0.9, 1.2),
-                 why="Rows far from all others need more waves until the features' products are "
-                     "close to the kernel.")
+                 why="What a finite number of waves adds to the loss grows with the noise in the "
+                     "labels, so noisy labels need more of them.")
 
 # %% Figure: test error, test loss and length of the coefficients; dashed: N = infinity
 LOOKS = {CLEAN: (BLUE, "-"), WRONG: (VERMILLION, "-.")}

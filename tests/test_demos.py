@@ -404,7 +404,7 @@ def test_a_whole_set_is_read_from_its_files_or_one_sentence_says_where_to_get_it
         header = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
         (folder / stem).write_bytes(header + bytes(int(np.prod(shape))))
     monkeypatch.setenv("TINYML_DATA", str(folder.parent))
-    child = python("demos", "--data", "mnist", "--out", tmp_path / "out", cwd=on_data)
+    child = python("demos/asks.py", "--data", "mnist", "--out", tmp_path / "out", cwd=on_data)
     assert child.returncode == 0, child.stdout + child.stderr
     result = results(tmp_path / "out" / "mnist" / "asks.json")
     assert result["numbers"][0]["value"] == [5, 784]    # most=5

@@ -86,15 +86,28 @@ class Contract:
         parameters = list(inspect.signature(function).parameters.values())
         self.names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         self.rest = [f"*{p.name}" for p in parameters if p.kind is p.VAR_POSITIONAL]
-        used = set(re.findall(NAME, " ".join(line.text for line in self.lines.values())))
-        self.defaults = {p.name: p.default for p in parameters if type(p.default) in (int, float)
-                         and used & set(self.lines[p.name].symbols)}    # that others refer to
-        switches = {line.switch for line in self.lines.values()}    # of conditions: "if symmetric"
-        self.switches = {p.name: p.default for p in parameters if p.name in switches}
-        self.may_lack = [p.name for p in parameters
-                         if p.default is None and self.lines[p.name].none_if]
         is_method = documented is function and self.names[:1] == ["self"]
-        self.attributes = used - set(self.names) if is_method else set()
+        self.find_references(parameters, is_method)
+        self.find_optional_axes()
+
+    def find_references(self, parameters, is_method):
+        """Note the arguments and attributes that the bounds of other arguments refer to."""
+        text = " ".join(line.text for line in self.lines.values())
+        words = set(re.findall(NAME, text))
+        self.attributes = words - set(self.names) if is_method else set()
+        switches = {line.switch for line in self.lines.values()}    # symmetric, in "if symmetric"
+        self.switches, self.defaults, self.may_lack = {}, {}, []
+        for p in parameters:
+            line = self.lines[p.name]
+            if p.name in switches:
+                self.switches[p.name] = p.default
+            if type(p.default) in (int, float) and words.intersection(line.symbols):
+                self.defaults[p.name] = p.default
+            if p.default is None and line.none_if:    # None may be wrong, though it is the default
+                self.may_lack.append(p.name)
+
+    def find_optional_axes(self):
+        """An axis is optional if every line that has it also has a shape without it."""
         always = set(self.attributes)
         for line in self.lines.values():
             always |= {*line.symbols, *line.letters_of_all_shapes()}
@@ -106,40 +119,45 @@ class Contract:
         names = self.names + self.rest * (len(args) - len(self.names))
         if len(names) < len(args):
             return args, kwargs    # too many: Python itself says so
-        given, values = [*zip(names, args), *kwargs.items()], []
-        # of the letters in shapes, and the values that bounds and conditions refer to
-        sizes = dict(self.switches)
-        if sizes:
-            sizes |= {name: value for name, value in given if name in sizes}
-        if self.attributes and args:
-            sizes |= _attributes(args[0], self.attributes)
-        known = {name for name, _ in given} if self.may_lack else ()
-        missing = [(name, None) for name in self.may_lack if name not in known]
-        for name, default in self.defaults.items():
-            if name not in kwargs and name not in names[:len(args)]:
-                sizes |= dict.fromkeys(self.lines[name].symbols, default)
+        pairs = [*zip(names, args), *kwargs.items()]
+        given = dict(pairs)
+        missing = [(name, None) for name in self.may_lack if name not in given]
+        sizes = self.referred_to(given)
+        values = []
         try:
-            for name, value in given + missing:
+            for name, value in pairs + missing:
                 values.append(self.lines[name].converted(value, sizes))
-            for (name, value), converted in zip(given, values):    # noqa: B007, for the error
+            for (name, value), converted in zip(pairs, values):    # noqa: B007, for the error
                 if converted is not None:
                     for condition in self.lines[name].conditions:
                         condition(converted, sizes)
         except Refused as refused:
             raise self.error(name, value, refused, sizes) from None
-        return values[:len(args)], dict(zip(kwargs, values[len(args):]))
+        n = len(args)
+        return values[:n], dict(zip(kwargs, values[n:]))
+
+    def referred_to(self, given):
+        """What bounds refer to, by name; the letters in shapes get their sizes later."""
+        sizes = {name: given.get(name, default) for name, default in self.switches.items()}
+        for name, default in self.defaults.items():
+            if name not in given:
+                sizes |= dict.fromkeys(self.lines[name].symbols, default)
+        if self.attributes and "self" in given:
+            sizes |= _attributes(given["self"], self.attributes)
+        return sizes
 
     def error(self, name, value, refused, sizes):
         """The exception for an argument that was refused."""
         line, got = self.lines[name], refused.got or shown(value)
         if refused.must:
             return refused.kind(f"{self.name}: {name} must be {refused.must}, got {got}")
-        letters = dict.fromkeys(re.findall(rf"\*?{NAME}", line.text))
-        letters.pop(name, None)
-        if line.none_if:
-            letters.pop(line.switch, None)
-        known = [f"no {letter}" if sizes[letter] is ABSENT else f"{letter} = {sizes[letter]}"
-                 for letter in letters if letter in sizes]
+        words = dict.fromkeys(re.findall(rf"\*?{NAME}", line.text))    # each once, in order
+        own = {name, line.switch} if line.none_if else {name}
+        known = []
+        for word in words:
+            if word in sizes and word not in own:
+                size = sizes[word]
+                known.append(f"no {word}" if size is ABSENT else f"{word} = {size}")
         where = f" with {', '.join(known)}" if known and refused.kind is ValueError else ""
         return refused.kind(f"{self.name}: {name} must be {line.text}{where}, got {got}")
 

@@ -20,6 +20,7 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                "top = sigma2 * np.minimum(n, p); gap = np.abs(n - p) - 1; return np.where((gap > 0) | (top == 0), "
                "top / np.where(gap > 0, gap, 1), np.inf)[()] - the [()] turns "
                "an array without axes into a number."),
+        also=("The arguments broadcast. For numbers the result is a float, for arrays an array.",),
         mistakes=(
             Mistake("np.abs(n - p) - 1)", "np.abs(n - p))",
                     "|n - p| is right only in the limit; the mean of an inverse Wishart matrix has |n - p| - 1."),
@@ -51,6 +52,7 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                "Bias: signal max(gamma - 1, 0) / gamma. Variance: sigma2 min(gamma, 1) / |gamma - 1|, where "
                "_ratio(top, gap) is top / gap, infinite for a gap of 0 unless top is 0.",
                "bias2 = signal * np.maximum(gamma - 1, 0) / gamma; return bias2 + _ratio(sigma2 * ..., np.abs(...))"),
+        also=("The arguments broadcast. For numbers the result is a float, for arrays an array.",),
         mistakes=(
             Mistake("np.maximum(gamma - 1, 0)", "(gamma - 1)",
                     "For gamma < 1 there is no bias: 1 - 1 / gamma is negative there."),
@@ -78,6 +80,7 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                "needs no division by the noise; b = 1 - gamma + lam*, root = sqrt(b^2 + 4 gamma lam*).",
                "lam = optimal_lam(gamma, signal=signal, sigma2=sigma2); b = ...; return signal / (2 * gamma) * "
                "(np.sqrt(...) - b)"),
+        also=("The arguments broadcast. For numbers the result is a float, for arrays an array.",),
         mistakes=(
             Mistake("b = 1 - gamma + lam", "b = 1 - gamma - lam", "The sign: b = 1 - gamma + lam*."),
             Mistake("b = 1 - gamma + lam", "b = gamma - 1 + lam", "The sign of gamma: b = 1 - gamma + lam*."),

@@ -5,7 +5,7 @@ by hand keeps no graph; its chain rule is the order of its lines.
 """
 import numpy as np
 
-from tinyml import Tensor
+from tinyml import Tensor, ops
 from tinyml.nn import TransformerEncoderLayer
 from tinyml.selfsupervised.contrastive import nt_xent
 
@@ -117,10 +117,18 @@ def norm_back(g, kept):
     return g * scale, d_weight, d_bias
 
 
-def block_by_hand(state, x, c):
+def activation_by_hand(name):
+    """The function of an array that returns its value and the vjp; the one behind `ops.gelu`."""
+    if name == "gelu":
+        return ops.gelu.__wrapped__
+    return lambda x: (np.maximum(x, 0), (lambda g: g * (x > 0),))
+
+
+def block_by_hand(activation, state, x, c):
     (B, T, D), d = x.shape, x.shape[2] // HEADS
     rows, c = x.reshape(-1, D), c.reshape(-1, D) / np.float32(c.size)
     w_in, b_in, w_out, b_out, w1, b1, w2, b2, *norms = state.values()
+    activate = activation_by_hand(activation)
 
     def heads(y):       # (B T, D) -> (B, HEADS, T, d)
         return y.reshape(B, T, HEADS, d).swapaxes(1, 2)
@@ -133,11 +141,11 @@ def block_by_hand(state, x, c):
         p = softmax(q @ k.swapaxes(2, 3) / np.float32(np.sqrt(d)))                   # (B, HEADS, T, T)
         mixed = joined(p @ v)
         h, kept1 = norm(rows + mixed @ w_out.T + b_out, *norms[:2])
-        f = np.maximum(h @ w1.T + b1, 0)
+        f, (d_activate,) = activate(h @ w1.T + b1)
         y, kept2 = norm(h + f @ w2.T + b2, *norms[2:])
 
         g, *d_norm2 = norm_back(c, kept2)
-        d_f = g @ w2 * (f > 0)
+        d_f = d_activate(g @ w2)
         d2, d1 = [g.T @ f, g.sum(axis=0)], [d_f.T @ h, d_f.sum(axis=0)]
         g, *d_norm1 = norm_back(g + d_f @ w1, kept1)
         d_out = [g.T @ mixed, g.sum(axis=0)]
@@ -151,9 +159,9 @@ def block_by_hand(state, x, c):
     return step
 
 
-def block_tinyml(state, x, c):
+def block_tinyml(activation, state, x, c):
     block = TransformerEncoderLayer(x.shape[2], HEADS, len(state["linear1.bias"]), dropout=0.0,
-                                    rng=np.random.default_rng(0))
+                                    activation=activation, rng=np.random.default_rng(0))
     block.load_state_dict(state)
 
     def step():
@@ -164,9 +172,9 @@ def block_tinyml(state, x, c):
     return step
 
 
-def block_torch(torch, state, x, c):
+def block_torch(torch, activation, state, x, c):
     block = torch.nn.TransformerEncoderLayer(x.shape[2], HEADS, len(state["linear1.bias"]), dropout=0.0,
-                                             batch_first=True)
+                                             activation=activation, batch_first=True)
     block.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
     x, c = torch.from_numpy(x), torch.from_numpy(c)
 
@@ -190,9 +198,11 @@ def pieces(rng, torch=None):
                                                             (draw(4),)),
         "NT-Xent, 512 pairs of 128 numbers": ((nt_xent_by_hand, nt_xent_tinyml, nt_xent_torch),
                                                 (draw(512, 128), draw(512, 128), 0.5)),
-        "transformer block, 32 x 32 tokens of 64": ((block_by_hand, block_tinyml, block_torch),
-                                                    (state, draw(32, 32, 64), draw(32, 32, 64))),
     }
+    block = block_by_hand, block_tinyml, block_torch
+    for name in ("relu", "gelu"):
+        tasks[f"transformer block with {name}, 32 x 32 tokens of 64"] = (
+            block, (name, state, draw(32, 32, 64), draw(32, 32, 64)))
     made = {}
     for name, ((hand, ours, theirs), inputs) in tasks.items():
         made[name] = {"by hand": hand(*inputs), "tinyml": ours(*inputs)}

@@ -87,6 +87,38 @@ class Conv:
         return self.d_x
 
 
+class BatchNorm:
+    """Planes (C, H, W, N) standardised by channel, times weight plus bias; the batch's moments."""
+
+    def __init__(self, weight, bias, x, first):
+        self.weight, self.bias = weight[:, None], bias[:, None]
+        self.y = np.empty_like(x)
+        self.n = x[0].size
+        self.unit, self.work = np.empty((len(x), self.n), x.dtype), np.empty((len(x), self.n), x.dtype)
+        self.grads = np.empty_like(weight), np.empty_like(bias)
+
+    def forward(self, x):
+        x = x.reshape(self.unit.shape)
+        np.subtract(x, x.mean(axis=1, keepdims=True), out=self.unit)
+        var = np.vecdot(self.unit, self.unit)[:, None] / self.n
+        self.scale = 1 / np.sqrt(var + np.float32(1e-5))
+        self.unit *= self.scale
+        y = np.multiply(self.unit, self.weight, out=self.y.reshape(self.unit.shape))
+        y += self.bias
+        return self.y
+
+    def backward(self, d):
+        shape, d = d.shape, d.reshape(self.unit.shape)
+        d_weight, d_bias = self.grads
+        d_weight[...] = np.vecdot(d, self.unit)
+        np.sum(d, axis=1, out=d_bias)
+        np.multiply(self.unit, d_weight[:, None] / self.n, out=self.work)
+        self.work += d_bias[:, None] / self.n
+        np.subtract(d, self.work, out=self.work)    # not over d: `Pool` keeps zeros there
+        self.work *= self.weight * self.scale
+        return self.work.reshape(shape)
+
+
 class Pool:
     """The largest of 2 x 2 pixels in planes (C, H, W, N); the first that ties has the gradient."""
 
@@ -193,6 +225,11 @@ def adam(params, grads, lr, betas=(0.9, 0.999), eps=1e-8):
     return update
 
 
+def normed_next(weights, i):
+    """Whether a batch norm stands behind the layer whose weight is number i."""
+    return i + 2 < len(weights) and weights[i + 2].ndim == 1
+
+
 def build(weights, x, labels):
     """The layers of a network that its weights describe (see demos/speed.py), and its loss."""
     layers = []
@@ -201,11 +238,14 @@ def build(weights, x, labels):
         if weight.ndim == 2 and x.ndim == 4:
             layers.append(Flatten(x))
             x = layers[-1].y
-        layers.append((Conv if weight.ndim == 4 else Dense)(weight, bias, x, first=i == 0))
+        kind = {4: Conv, 2: Dense, 1: BatchNorm}[weight.ndim]
+        layers.append(kind(weight, bias, x, first=i == 0))
         x = layers[-1].y
+        if normed_next(weights, i):
+            continue
         if i + 2 < len(weights):
             layers.append(Relu(x))
-        if weight.ndim == 4:
+        if x.ndim == 4:
             layers.append(Pool(x))
             x = layers[-1].y
     return layers, CrossEntropy(x, labels)

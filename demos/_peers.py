@@ -1,8 +1,9 @@
 """The same training steps in PyTorch, JAX and autograd (HIPS), where they happen to be installed.
 
 Each function has the form of `_floors.floor_step`, after the module to use, and a network is
-described by its weights: one of four axes is a convolution, ReLU and 2 x 2 max pooling, one of two
-axes a linear layer, with ReLU after all but the last. autograd has no convolution, and sits out.
+described by its weights: one of four axes is a convolution, one of one axis a batch norm behind it,
+then come ReLU and 2 x 2 max pooling; one of two axes is a linear layer, with ReLU after all but the
+last. autograd has no convolution, and sits out.
 """
 import importlib.util
 import os
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from _floors import normed_next
 
 HERE = Path(__file__).resolve().parent
 PYTORCH, JAX, AUTOGRAD = "PyTorch", "JAX, compiled", "autograd"
@@ -50,8 +52,12 @@ def torch_step(torch, weights, x, labels, optimizer, lr):
         for i in range(0, len(params), 2):
             weight, bias = params[i:i + 2]
             if weight.ndim == 4:
-                y = F.max_pool2d(F.relu(F.conv2d(y, weight, bias)), 2)
-            else:
+                y = F.conv2d(y, weight, bias)
+            if weight.ndim == 1:
+                y = F.batch_norm(y, None, None, weight, bias, training=True)
+            if weight.ndim != 2 and not normed_next(params, i):
+                y = F.max_pool2d(F.relu(y), 2)
+            if weight.ndim == 2:
                 y = F.linear(y.flatten(1), weight, bias)
                 y = F.relu(y) if i + 2 < len(params) else y
         return y
@@ -89,9 +95,14 @@ def jax_step(jax, weights, x, labels, optimizer, lr):
             weight, bias = params[i:i + 2]
             if weight.ndim == 4:
                 y = jax.lax.conv_general_dilated(y, weight, (1, 1), "VALID") + bias[:, None, None]
+            if weight.ndim == 1:
+                y = y - y.mean((0, 2, 3), keepdims=True)
+                scale = weight[:, None, None] / jnp.sqrt((y * y).mean((0, 2, 3), keepdims=True) + 1e-5)
+                y = y * scale + bias[:, None, None]
+            if weight.ndim != 2 and not normed_next(params, i):
                 y = jax.lax.reduce_window(jnp.maximum(y, 0), -jnp.inf, jax.lax.max, (1, 1, 2, 2),
                                           (1, 1, 2, 2), "VALID")
-            else:
+            if weight.ndim == 2:
                 y = y.reshape(len(y), -1) @ weight.T + bias
                 y = jnp.maximum(y, 0) if i + 2 < len(params) else y
         return y

@@ -3,36 +3,29 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from _pretraining import adam_on_cosine
 from common import band
 from panels import SERIES, bars, reference
 
 from tinyml.data import train_test_split
-from tinyml.optim import Adam, LambdaLR, cosine_decay
-from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
 from tinyml.selfsupervised.byol import spread
 from tinyml.selfsupervised.downstream import UnitLength, extract_features, linear_probe
 from tinyml.selfsupervised.label_efficiency import draw_labels
 from tinyml.selfsupervised.simclr import mlp_encoder
 from tinyml.train import accuracy, predict
 
-VIEW = compose(random_affine(rotate=0.35, scale=0.2, shear=0.3, shift=0.5), add_noise(0.2))
 DRAWS = 20    # of ten labels, one per class
 
 
-def settings(model, embed, X, *, epochs, batch_size, lr):
-    """What `fit` needs: Adam with a cosine down to 0, and the spread after every epoch.
+def settings(model, embed, X, **options):
+    """Options of `fit`: Adam on a cosine, and as a metric the spread of embeddings after every epoch.
 
-    The spread is that of the embeddings of `embed(model)`, in units of 1/sqrt(D).
+    The embeddings are those of `embed(model)`; their spread is in units of 1/sqrt(D).
     """
-    optimizer = Adam(model.parameters(), lr=lr)
-    n_steps = epochs * math.ceil(len(X) / batch_size)
-    schedule = LambdaLR(optimizer, lambda t: cosine_decay(t, n_steps))
-
     def relative_spread(model):
         z = predict(embed(model), X)
         return spread(z) * math.sqrt(z.shape[1])
-    return dict(optimizer=optimizer, schedule=schedule, epochs=epochs, batch_size=batch_size,
-                metrics={"spread": relative_spread})
+    return adam_on_cosine(model, X, **options) | {"metrics": {"spread": relative_spread}}
 
 
 class Curves(NamedTuple):
@@ -42,9 +35,10 @@ class Curves(NamedTuple):
     spreads: dict
     accuracies: dict    # of a probe with ten labels; of the untrained encoder and of pixels too
 
-    def last(self, curves):
-        """The values after the last epoch of each variant, arrays of one entry per split."""
-        return {name: np.array(values)[:, -1] for name, values in curves.items()}
+
+def at_end(curves):
+    """The values after the last epoch of each variant, arrays of one entry per split."""
+    return {name: np.array(values)[:, -1] for name, values in curves.items()}
 
 
 def compare(demo, variants, pretrain, sizes, X, y, *, runs):

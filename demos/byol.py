@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _collapse import VIEW, compare, draw_accuracies, draw_curves, draw_spreads, settings
+from _collapse import at_end, compare, draw_accuracies, draw_curves, draw_spreads, settings
+from _pretraining import VIEW
 from common import start
 
 from tinyml import Tensor, nn
@@ -87,7 +88,7 @@ def pretrain(variant, encoder, X, rng):
 curves = compare(demo, VARIANTS, pretrain, ENCODER, X, y, runs=RUNS)
 
 # %% BYOL keeps the embeddings apart, also if the target is not slow; without other parts they collapse
-final = curves.last(curves.spreads)
+final = at_end(curves.spreads)
 for name, values in final.items():
     demo.record(f"{name}: spread times sqrt(D)", values, "per split")
 healthy = [name for name in final if name in ("BYOL", "target not slow")]
@@ -101,7 +102,7 @@ for name in collapsed:
                final[name].max(), at_most=0.35)
 
 # %% The loss does not show it: what has collapsed has the lowest loss
-last = curves.last(curves.losses)
+last = at_end(curves.losses)
 for name, values in last.items():
     demo.record(f"{name}: loss after the last epoch", values, "per split")
 highest = max(last[name].max() for name in collapsed)

@@ -12,7 +12,6 @@ Predict first: in how many of the 5,390 probabilities does the last bit differ b
 processes? And what should a classifier of digits say about a picture of 9 x 8 pixels?
 """
 # %% Constants
-import math
 import os
 import subprocess
 import sys
@@ -21,24 +20,21 @@ from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import numpy as np
+from _pretraining import simclr_encoder
 from common import BLUE, VERMILLION, start
 from panels import curve, reference
 
 import tinyml
 from tinyml import nn
 from tinyml.data import digits, train_test_split
-from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.pictures import write_pgm
-from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
 from tinyml.selfsupervised.deploy import Classifier
 from tinyml.selfsupervised.downstream import UnitLength, extract_features, linear_probe
 from tinyml.selfsupervised.label_efficiency import draw_labels
-from tinyml.selfsupervised.simclr import mlp_encoder, projection_head, train_simclr
 
 demo = start(__file__, __doc__)
 ENCODER = (64, 256, 128)                    # pixels to features
-EPOCHS, BATCH, LR = (15 if demo.quick else 100), 256, 3e-3
-VIEW = compose(random_affine(rotate=0.35, scale=0.2, shear=0.3, shift=0.5), add_noise(0.2))
+EPOCHS = 15 if demo.quick else 100          # of pre-training
 PER_CLASS = 5                               # labels
 L2 = 1e-3                                   # penalty of the probe
 SHOWN = 3                                   # digits for the command line
@@ -50,14 +46,7 @@ X_train, _, y_train, y_test, _, raw_test = train_test_split(X, y, raw, test_size
                                                             rng=demo.rng, stratify=y)
 
 # %% Pre-training: the encoder learns without labels
-encoder = mlp_encoder(*ENCODER, rng=demo.rng)
-head = projection_head(ENCODER[-1], 64, rng=demo.rng)
-optimizer = Adam([*encoder.parameters(), *head.parameters()], lr=LR)
-n_steps = EPOCHS * math.ceil(len(X_train) / BATCH)
-schedule = LambdaLR(optimizer, lambda t: cosine_decay(t, n_steps))
-train_simclr(encoder, head, X_train, view=VIEW, temperature=1.0, optimizer=optimizer,
-             schedule=schedule,
-             epochs=EPOCHS, batch_size=BATCH, rng=demo.rng)
+encoder = simclr_encoder(X_train, ENCODER, epochs=EPOCHS, rng=demo.rng)
 
 # %% A head learns from five labels per digit, and all parts become one module
 encoder = nn.Sequential(encoder, UnitLength())

@@ -17,6 +17,7 @@ import math
 
 import matplotlib.pyplot as plt
 import numpy as np
+from _pretraining import simclr_encoder
 from common import BLUE, ORANGE, PURPLE, start
 from panels import curve, reference, scores
 
@@ -24,8 +25,7 @@ from tinyml import Tensor, nn
 from tinyml import functional as F
 from tinyml.data import digits, train_test_split
 from tinyml.lbfgs import minimize
-from tinyml.optim import SGD, Adam, LambdaLR, cosine_decay
-from tinyml.selfsupervised.augmentations import add_noise, compose, random_affine
+from tinyml.optim import SGD, Adam
 from tinyml.selfsupervised.downstream import (
     UnitLength,
     extract_features,
@@ -34,13 +34,11 @@ from tinyml.selfsupervised.downstream import (
     linear_probe,
 )
 from tinyml.selfsupervised.label_efficiency import draw_labels
-from tinyml.selfsupervised.simclr import mlp_encoder, projection_head, train_simclr
 from tinyml.train import accuracy
 
 demo = start(__file__, __doc__)
 ENCODER = (64, 128, 64) if demo.quick else (64, 256, 256, 128)    # pixels to features
-EPOCHS, BATCH, LR = (20 if demo.quick else 80), 256, 3e-3         # of pre-training
-VIEW = compose(random_affine(rotate=0.35, scale=0.2, shear=0.3, shift=0.5), add_noise(0.2))
+EPOCHS = 20 if demo.quick else 80                                 # of pre-training
 PER_CLASS = (1, 10) if demo.quick else (1, 2, 5, 10, 20, 50)      # labels per digit
 DRAWS = 5 if demo.quick else 20                                   # of the labelled images
 L2 = 1e-3                                                         # penalty of the probe
@@ -55,14 +53,7 @@ X, y = digits()
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=demo.rng, stratify=y)
 
 # %% Model: an encoder, pre-trained with SimCLR, which sees no label
-encoder = mlp_encoder(*ENCODER, rng=demo.rng)
-head = projection_head(ENCODER[-1], 64, rng=demo.rng)
-optimizer = Adam([*encoder.parameters(), *head.parameters()], lr=LR)
-n_steps = EPOCHS * math.ceil(len(X_train) / BATCH)
-schedule = LambdaLR(optimizer, lambda t: cosine_decay(t, n_steps))
-train_simclr(encoder, head, X_train, view=VIEW, temperature=1.0, optimizer=optimizer,
-             schedule=schedule,
-             epochs=EPOCHS, batch_size=BATCH, rng=demo.rng)
+encoder = simclr_encoder(X_train, ENCODER, epochs=EPOCHS, rng=demo.rng)
 
 # %% Features of length 1: from here on the encoder is frozen
 encoder = nn.Sequential(encoder, UnitLength())

@@ -15,7 +15,8 @@ import math
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _collapse import VIEW, compare, draw_accuracies, draw_curves, draw_spreads, settings
+from _collapse import at_end, compare, draw_accuracies, draw_curves, draw_spreads, settings
+from _pretraining import VIEW
 from common import start
 from panels import reference
 
@@ -62,10 +63,10 @@ def pretrain(variant, encoder, X, rng):
 curves = compare(demo, VARIANTS, pretrain, ENCODER, X, y, runs=RUNS)
 
 # %% A slow copy and negatives are both necessary: without either the embeddings collapse
-final = curves.last(curves.spreads)
+final = at_end(curves.spreads)
 for name, values in final.items():
     demo.record(f"{name}: spread times sqrt(D)", values, "per split")
-demo.record(f"{BEST}: loss after the last epoch", curves.last(curves.losses)[BEST], "nats, per split")
+demo.record(f"{BEST}: loss after the last epoch", at_end(curves.losses)[BEST], "nats, per split")
 demo.claim(f"with negatives and {BEST} the spread stays near 1/sqrt(D) (least ratio)",
            final[BEST].min(),
            at_least=0.7)

@@ -3,8 +3,8 @@
 Problem: an integer layer multiplies its sums acc by a real constant M in (0, 1], to turn them into
 codes again (`integer`). A processor without floating point cannot do that directly.
 
-Idea: write M = 2^-n M0 with 0.5 <= M0 < 1, and store M0 as the integer m = round(2^31 M0). Then
-one product of integers and one right shift are enough:
+Idea: write M = 2^-n M0 with 0.5 <= M0 < 1, and store M0 in units of 2^-31, as the integer
+m = round(2^31 M0). Then one product of integers and one right shift are enough:
 
     M acc  ~  round(round(m acc / 2^31) / 2^n)
 
@@ -20,7 +20,7 @@ INT32 = np.iinfo(np.int32)
 
 @checked
 def quantize_multiplier(multiplier):
-    """M0 and n of M = 2^-n M0 with M0 in [0.5, 1) (Jacob et al. 2018, equation 6).
+    """The M0 in [0.5, 1) and the n of M = 2^-n M0 (Jacob et al. 2018, equation 6).
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def quantize_multiplier(multiplier):
 
     Returns
     -------
-    M0 : ndarray of int32, round(2^31 M0), in 2^30 ... 2^31 - 1, the shape of multiplier
+    M0 : ndarray of int32, in units of 2^-31, in 2^30 ... 2^31 - 1, the shape of multiplier
     n : ndarray of int32, >= 0, the same shape
 
     >>> M0, n = quantize_multiplier([0.5, 0.3])

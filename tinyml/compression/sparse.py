@@ -132,31 +132,34 @@ class SparseLinear(Module):
             raise TypeError("SparseLinear.from_linear: layer must be a Linear that computes "
                             f"x W' + b, got {type(layer).__name__}")
         self, csr = cls(), to_csr(layer.weight.data)
-        self.values, self.columns, self.starts, self.shape = csr
+        self.values, self.columns, self.starts, (self.out_features, self.in_features) = csr
         self.bias = None if layer.bias is None else layer.bias.data.copy()
         return self
 
     @property
     def csr(self):
         """The weight as a `CSR`."""
-        return CSR(self.values, self.columns, self.starts, self.shape)
+        shape = self.out_features, self.in_features
+        return CSR(self.values, self.columns, self.starts, shape)
 
+    @checked
     def forward(self, x):
-        out_features, in_features = self.shape
-        x = x.data if isinstance(x, Tensor) else np.asarray(x)
-        if x.shape[-1:] != (in_features,):
-            raise ValueError("SparseLinear: x must have shape (..., in_features="
-                             f"{in_features}), got {x.shape}")
-        rows = x.reshape(-1, in_features)
+        """x W' + b, a Tensor of shape (..., out_features).
+
+        Parameters
+        ----------
+        x : ndarray, shape (..., in_features), may hold NaN
+        """
+        rows = x.reshape(-1, self.in_features)
         y = _fast_matmul(self.csr, rows.T).T
         if self.bias is not None:
             y = y + self.bias
-        return Tensor(y.reshape(*x.shape[:-1], out_features))
+        return Tensor(y.reshape(*x.shape[:-1], self.out_features))
 
     def macs(self, x, y):
-        n_samples = y.size // max(self.shape[0], 1)
+        n_samples = y.size // max(self.out_features, 1)
         return n_samples * len(self.values)
 
     def extra_repr(self):
-        m, n = self.shape
-        return f"{n}, {m}, {len(self.values)} of {m * n} not zero"
+        size = self.in_features * self.out_features
+        return f"{self.in_features}, {self.out_features}, {len(self.values)} of {size} not zero"

@@ -31,6 +31,7 @@ import sys
 import time
 from pathlib import Path
 
+import matplotlib.image
 import matplotlib.style
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -174,16 +175,26 @@ class Demo:
         figure.savefig(image, format="png", **settings)
         write(self.out / f"{name}.png", image.getvalue())
 
+    def save_thumbnail(self, width=640):
+        """Save <stem>.png again as <stem>-thumb.png, some `width` pixels wide: means of k x k pixels."""
+        pixels = matplotlib.image.imread(self.out / f"{self.stem}.png")[..., :3]
+        k = max(1, round(pixels.shape[1] / width))
+        rows, columns = pixels.shape[0] // k, pixels.shape[1] // k
+        blocks = pixels[:rows * k, :columns * k].reshape(rows, k, columns, k, 3)
+        image = io.BytesIO()
+        matplotlib.image.imsave(image, blocks.mean(axis=(1, 3)), format="png")
+        write(self.out / f"{self.stem}-thumb.png", image.getvalue())
+
     def finish(self, figure, small=None):
         """Save <stem>.png and <stem>.json, print laws and findings; exit with 1 if a law fails.
 
         `small` is an axes of the figure that is also saved alone, as <stem>-small.png.
         """
         self.save(figure, self.stem)
-        self.save(figure, f"{self.stem}-thumb", dpi=640 / figure.get_figwidth())
+        self.save_thumbnail()
         if small is not None:
             inches = figure.dpi_scale_trans.inverted()
-            box = small.get_tightbbox(figure.canvas.get_renderer()).transformed(inches)
+            box = small.get_tightbbox().transformed(inches)
             self.save(figure, f"{self.stem}-small", bbox_inches=box.padded(0.1), dpi=75)
         titles = [figure.get_suptitle()] + [ax.get_title("left") for ax in figure.axes]
         seconds = time.perf_counter() - self.begun

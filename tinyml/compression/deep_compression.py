@@ -187,7 +187,7 @@ def tune(model, X, y, *, teacher, epochs, lr, rng, temperature=2.0, alpha=0.9, b
     """Train a model with Adam and `distillation_loss`; lr falls to 0 along a cosine.
 
     Weight decay is added to the gradient before Adam divides by its size, so it counts where the
-    gradient of the loss is small.
+    gradient of the loss is small. It returns the history of `tinyml.train.fit`.
 
     Parameters
     ----------
@@ -202,10 +202,6 @@ def tune(model, X, y, *, teacher, epochs, lr, rng, temperature=2.0, alpha=0.9, b
     augment : function (x, rng) -> x, or None; the teacher sees the same batch
     weight_decay : float >= 0
     projections : sequence of functions without arguments, called after every step
-
-    Returns
-    -------
-    list of dict, a row per epoch, as in `tinyml.train.fit`
     """
     n_steps = _n_steps(X, epochs, batch_size)
     optimizer = Adam(model.parameters(), lr=lr, weight_decay=weight_decay)

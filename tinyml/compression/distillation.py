@@ -101,7 +101,7 @@ def _rows(target, logits):
 
 @checked
 def distill(student, teacher, X, y=None, *, temperature, alpha, rng, augment=None, **options):
-    """Train a student with `distillation_loss` through `tinyml.train.fit`.
+    """Train a student with `distillation_loss`; return the history of `tinyml.train.fit`.
 
     The teacher is run in evaluation mode: once on all rows of X, or with augmentation on every
     batch that the student sees.
@@ -116,10 +116,6 @@ def distill(student, teacher, X, y=None, *, temperature, alpha, rng, augment=Non
     rng : numpy.random.Generator, draws the order of the samples, and augmentations
     augment : function (x, rng) -> x, or None; changes the inputs of each batch at random
     **options : what else fit takes: optimizer, epochs, batch_size, schedule ...
-
-    Returns
-    -------
-    list of dict, the history of fit
     """
     def loss_of(student, x, teacher_logits, target=None):
         student_logits = student(as_input(x))

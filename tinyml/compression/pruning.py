@@ -164,10 +164,6 @@ def pruned_loss(model, *batch, masks, loss_of=cross_entropy_of):
     *batch : what `loss_of` takes, such as inputs x and classes y
     masks : dict of str to ndarray of bool, the mask m of each weight by its path
     loss_of : function (model, *batch) -> scalar Tensor, as in `tinyml.train.fit`
-
-    Returns
-    -------
-    Tensor, shape ()
     """
     theta = _parameters(model)
     _check_masks("pruned_loss", theta, masks)

@@ -96,10 +96,6 @@ def quantized_loss(model, *batch, Q, loss_of=cross_entropy_of):
     *batch : what `loss_of` takes, such as inputs x and classes y
     Q : function (theta) -> Tensor, such as a `fake_quantize`
     loss_of : function (model, *batch) -> scalar Tensor, as in `tinyml.train.fit`
-
-    Returns
-    -------
-    Tensor, shape ()
     """
     quantized = {theta: Q(theta) for theta in weights(model).values()}
     with replaced(model, quantized):    # l(f(x; Q(theta)), y)

@@ -51,10 +51,6 @@ def macs(model, x):
     ----------
     model : Module
     x : ndarray, shape (n, ...), n >= 1, a batch for the model
-
-    Returns
-    -------
-    int
     """
     _warn_of_uncounted(model)
     work = []
@@ -142,17 +138,13 @@ def milliseconds(models, x, *, rounds=15):
 
 @checked
 def compare(models, X, y):
-    """A `Report` for each model, all on the same samples.
+    """{name: `Report`} of some models, all on the same samples.
 
     Parameters
     ----------
     models : dict of str to Module
     X : ndarray, shape (n, ...), n >= 1, inputs
     y : ndarray of int, shape (n,), labels
-
-    Returns
-    -------
-    dict of str to Report
     """
     one, many = X[:1], np.resize(X, (256, *X.shape[1:]))    # with repeats if X has fewer rows
     ms_1 = np.median(milliseconds(list(models.values()), one), axis=1)

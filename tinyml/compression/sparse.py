@@ -50,9 +50,6 @@ def to_csr(matrix):
     Returns
     -------
     CSR : values of the dtype of the matrix; columns of the smallest dtype that holds n - 1
-
-    >>> to_csr([[0, 7.0], [5, 0], [0, 0]]).starts
-    array([0, 1, 2, 2], dtype=int32)
     """
     m, n = matrix.shape
     rows, columns = np.nonzero(matrix)                    # in reading order

@@ -114,10 +114,6 @@ def normalized(scores):
     Parameters
     ----------
     scores : array_like, shape (units,)
-
-    Returns
-    -------
-    ndarray, shape (units,)
     """
     length = np.linalg.norm(scores)
     return scores / length if length > 0 else scores

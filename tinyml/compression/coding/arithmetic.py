@@ -186,10 +186,6 @@ def code_matrix(coder, codes, *, k, lag):
     coder : Encoder or Decoder, or any object with a method code(bit, p) -> bit
     codes : ndarray of int, shape (m, n), in 0..k; a Decoder uses its shape only
     k, lag : as in `encode_matrix`
-
-    Returns
-    -------
-    ndarray of int64, shape (m, n)
     """
     n_rows, n_columns = codes.shape
     answers = np.zeros(codes.shape, np.int64)

@@ -121,16 +121,12 @@ def canonical_codes(lengths):
 
 @checked
 def encode(symbols, lengths):
-    """The codewords of the symbols, one after the other; zeros fill the last byte.
+    """The codewords of the symbols as bytes, one after the other; zeros fill the last byte.
 
     Parameters
     ----------
     symbols : array_like of int, any shape, in 0..K-1, with a codeword each
     lengths : array_like of int, shape (K,), from `huffman_lengths`
-
-    Returns
-    -------
-    bytes
 
     >>> encode([0, 0, 2, 1], huffman_lengths([2, 1, 1])).hex()    # 0 0 11 10
     '38'
@@ -196,10 +192,6 @@ def pack_lengths(lengths):
     Parameters
     ----------
     lengths : array_like of int, shape (K,), in -1..56
-
-    Returns
-    -------
-    bytes
 
     >>> pack_lengths([1, 2, 2]).hex()    # 10 10 0
     'a0'

@@ -69,6 +69,7 @@ def test_maps_are_flattened_and_zero_features_stay_zero():
     assert_array_equal(extract_features(Maps(), X), X)
     assert_allclose(extract_features(Maps(), X, unit_length=True), X / 5, rtol=1e-6)
     assert_allclose(UnitLength()(Tensor(X)).data, X / 5, rtol=1e-6)
+    assert_allclose(UnitLength()(Tensor(X[:, None])).data, X[:, None] / 5, rtol=1e-6)    # of tokens, say
     centred = UnitLength([1, 0, 0, 1])(Tensor(X))
     assert_allclose(centred.data, [[2 / 13 ** 0.5, 0, 0, 3 / 13 ** 0.5], [-0.5 ** 0.5, 0, 0, -0.5 ** 0.5]], rtol=1e-6)
     assert centred.dtype == np.float32

@@ -194,3 +194,10 @@ def test_without_inputs_a_layer_at_several_places_stays_one():
 def test_an_error_names_function_argument_requirement_and_value(message, call):
     with pytest.raises(ValueError, match="^" + re.escape(message)):
         call()
+
+
+def test_the_inputs_of_a_share_are_those_of_factorize():
+    X = np.ones((3, 4))
+    model = nn.Sequential(nn.Linear(4, 6, rng=np.random.default_rng(0)), nn.Linear(6, 3, rng=np.random.default_rng(1)))
+    with pytest.raises(ValueError, match=r"got \(3, 5\) and \(6, 4\)"):
+        share_for_accuracy(model, X, np.arange(3), at_least=0, shares=[0.5], inputs=np.ones((3, 5)))

@@ -1,4 +1,4 @@
-"""Pre-training as several demos do it: views of digits, Adam on a cosine, and SimCLR where another question is asked."""
+"""Pre-training that several demos share: views of digits, Adam on a cosine, an encoder from SimCLR."""
 import math
 
 from tinyml.nn import Sequential

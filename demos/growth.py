@@ -85,8 +85,10 @@ if not demo.quick:    # two rounds are too few to claim an exponent
 figure, axes = plt.subplots(1, 2, figsize=(12.5, 5.4), sharey=True)
 figure.suptitle(f"Twice the batch takes {2 ** slope['batch N']:.1f} times as long, twice the width "
                 f"{2 ** slope['width D']:.1f} times: the time of large steps follows their work")
-for ax, names, title in ((axes[0], list(SIZES)[:3], f"A training step (otherwise D = {WIDTH}, N = {BATCH}, L = {DEPTH})"),
-                         (axes[1], list(SIZES)[3:], f"A minimum-norm fit (the other number is {FIXED})")):
+names = list(SIZES)
+panels = [(axes[0], names[:3], f"A training step (otherwise D = {WIDTH}, N = {BATCH}, L = {DEPTH})"),
+          (axes[1], names[3:], f"A minimum-norm fit (the other number is {FIXED})")]
+for ax, names, title in panels:
     for i, what in enumerate(names):
         (sizes, power), times = SIZES[what], seconds[what]
         work = (np.array(sizes) / sizes[-1]) ** power

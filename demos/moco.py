@@ -97,7 +97,8 @@ figure.suptitle(f"Negatives from a queue need a slow copy: with {BEST} embedding
                 f"of the sphere's spread, with m = 0 they keep {kept['m = 0']:.0f} %")
 draw_spreads(left, curves.spreads, DASHES, "If the copy follows too fast, embeddings collapse")
 with_negatives = {name: values for name, values in curves.losses.items() if name != "no negatives"}
-draw_curves(middle, with_negatives, DASHES, ylabel="InfoNCE in nats", title="After a collapse the loss is back at chance")
+draw_curves(middle, with_negatives, DASHES, ylabel="InfoNCE in nats",
+            title="After a collapse the loss is back at chance")
 reference(middle, math.log(1 + K), "chance, ln(1 + K)", x=0.5)
 middle.margins(y=0.12)
 draw_accuracies(right, curves.accuracies)

@@ -53,10 +53,6 @@ def draw_fraction(y, fraction, *, rng):
     Returns
     -------
     ndarray of int, the rows drawn, in random order
-
-    >>> y = np.repeat([0, 1], [100, 10])
-    >>> len(draw_fraction(y, 0.02, rng=np.random.default_rng(0)))
-    3
     """
     classes, sizes = np.unique(y, return_counts=True)
     n_drawn = {label: max(1, round(fraction * size)) for label, size in zip(classes, sizes)}

@@ -259,10 +259,11 @@ def add_up(x, axis, keepdims=False):
     NumPy adds the rows of a matrix one after the other, so the error grows with their number. More
     than 1000 float32 rows are added in float64. Along the last axis NumPy adds in pairs.
     """
-    dtype = total_dtype = wide(x.dtype)
-    if dtype == np.float32 and axis is not None and _rows_added(x.shape, axis) > 1000:
-        total_dtype = np.float64
-    total = x.sum(axis=axis, keepdims=keepdims, dtype=total_dtype)
+    dtype = wide(x.dtype)
+    if axis is None or x.ndim == 0 or x.size <= 1000 * x.shape[-1]:    # quick, for most
+        return x.sum(axis=axis, keepdims=keepdims, dtype=dtype)
+    many = dtype == np.float32 and _rows_added(x.shape, axis) > 1000
+    total = x.sum(axis=axis, keepdims=keepdims, dtype=np.float64 if many else dtype)
     return total.astype(dtype, copy=False)
 
 

@@ -59,6 +59,8 @@ def linear(x, weight, bias=None):
             raise ValueError(f"linear: bias must have shape (out_features,) = {weight.shape[:1]}, "
                              f"got {bias.shape}")
         y += bias
+    if x.ndim != 2:
+        y = y.reshape(*x.shape[:-1], len(weight))
 
     def d_x(g):
         return g @ weight
@@ -68,7 +70,7 @@ def linear(x, weight, bias=None):
 
     def d_bias(g):
         return add_up(_rows(g), axis=0)
-    return y.reshape(*x.shape[:-1], len(weight)), (d_x, d_weight, d_bias)
+    return y, (d_x, d_weight, d_bias)
 
 
 def _rows(a):

@@ -62,6 +62,10 @@ def linear():
     return nn.Linear(8, 6, rng=RNG(5))
 
 
+def linear_teacher(n=4):
+    return nn.Linear(n, 3, rng=RNG(8))
+
+
 def after(change, model=None):
     """The model after something was done to it."""
     model = net() if model is None else model
@@ -75,7 +79,7 @@ def trained(**options):
 
 
 def tuned(change, **options):
-    return after(lambda model: change(model, X, Y, epochs=options.pop("epochs", 2), rng=RNG(0), **options))
+    return after(lambda model: change(model, X, Y, **{"epochs": 2} | options, rng=RNG(0)))
 
 
 def pretrained(**options):
@@ -102,6 +106,10 @@ CASES = {    # name -> (call with options, {name of the option: other values, of
         temperature=1.0, alpha=0.5, batch_size=3, augment=moved, weight_decay=0.1)),
     "prune_gradually": (lambda **o: tuned(deep_compression.prune_gradually, teacher=linear_teacher(), keep=0.5, **o), dict(
         lr=0.02, weight_decay=0.1, batch_size=3, temperature=1.0, alpha=0.5, augment=moved)),
+    "deep_compress": (lambda **o: deep_compression.deep_compress(
+        net(), X, Y, keep=0.5, bits=2, rng=RNG(0), **{"epochs": (2, 1)} | o)[0], {
+        "epochs": (1, 1), "epochs of sharing": {"epochs": (2, 2)}, "lr": (0.05, 3e-4),
+        "lr of sharing": {"lr": (0.002, 0.05)}, "bias_bits": 1, "weight_decay": 0.1, "teacher": linear_teacher()}),
     "share_and_tune": (lambda **o: tuned(deep_compression.share_and_tune, teacher=linear_teacher(), bits=2, **o), dict(
         lr=0.1, batch_size=3, augment=moved)),
     "distill": (lambda **o: after(lambda model: distillation.distill(
@@ -184,10 +192,6 @@ CASES = {    # name -> (call with options, {name of the option: other values, of
     "pretrain": (pretrained, dict(lambda1=0.5, lambda2=0.1, temperature=0.5)),
     "fit": (trained, dict(drop_last=True)),
 }
-
-
-def linear_teacher(n=4):
-    return nn.Linear(n, 3, rng=RNG(8))
 
 
 def autoencoder():

@@ -1,6 +1,6 @@
 """Convolution and pooling of images (N, C, H, W) and series (N, C, L): PyTorch's arguments."""
 from tinyml import ops
-from tinyml.check import check_int
+from tinyml.check import check_int, check_sizes
 from tinyml.tensor import as_tensor
 
 
@@ -44,7 +44,8 @@ def conv1d(x, weight, bias=None, stride=1, padding=0):
     if weight.ndim != 3 or x.ndim != 3 or x.shape[1] != weight.shape[1]:
         raise ValueError("conv1d: x must have shape (N, C, L) and weight (O, C, k), "
                          f"got {x.shape} and {weight.shape}")
-    _check_window("conv1d", x, weight.shape[2], stride, padding)
+    _check_settings("conv1d", weight.shape[2], stride, padding)
+    _check_length("conv1d", x, weight.shape[2], padding)
     bias = None if bias is None else as_tensor(bias, "conv1d")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"conv1d: bias must have shape (O,) = {weight.shape[:1]}, "
@@ -61,7 +62,7 @@ def max_pool1d(x, kernel_size, stride=None, padding=0):
     x : Tensor, shape (N, C, L)
     kernel_size : int >= 1
     stride : int >= 1, or None for the kernel's size (windows side by side)
-    padding : int >= 0, at most half the kernel; never the largest
+    padding : int >= 0, at most half the kernel; filled with -inf, which is never the largest
 
     Returns
     -------
@@ -75,7 +76,7 @@ def max_pool1d(x, kernel_size, stride=None, padding=0):
     x = as_tensor(x, "max_pool1d")
     if x.ndim != 3:
         raise ValueError(f"max_pool1d: x must have shape (N, C, L), got {x.shape}")
-    _check_window("max_pool1d", x, kernel_size, stride, padding)
+    _check_length("max_pool1d", x, kernel_size, padding)
     y = ops.max_pool2d(_wide(x), kernel_size=(kernel_size, 1), stride=(stride, 1),
                        padding=(padding, 0))
     return _narrow(y)
@@ -83,20 +84,20 @@ def max_pool1d(x, kernel_size, stride=None, padding=0):
 
 def check_pooling1d(name, kernel_size, stride, padding):
     """The stride of a pooling of series; ValueError for what `max_pool1d` excludes."""
-    check_int(name, "kernel_size", kernel_size, 1)
     stride = kernel_size if stride is None else stride
-    check_int(name, "stride", stride, 1)
-    check_int(name, "padding", padding, 0)
+    _check_settings(name, kernel_size, stride, padding)
     if 2 * padding > kernel_size:
         raise ValueError(f"{name}: padding must be at most half of kernel_size={kernel_size}, "
                          f"got {padding}")
     return stride
 
 
-def _check_window(function, x, kernel_size, stride, padding):
-    check_int(function, "kernel_size", kernel_size, 1)
-    check_int(function, "stride", stride, 1)
+def _check_settings(function, kernel_size, stride, padding):
+    check_sizes(function, kernel_size=kernel_size, stride=stride)
     check_int(function, "padding", padding, 0)
+
+
+def _check_length(function, x, kernel_size, padding):
     if kernel_size > x.shape[2] + 2 * padding:
         raise ValueError(f"{function}: kernel_size must be at most the padded length "
                          f"{x.shape[2] + 2 * padding}, got {kernel_size}")

@@ -1,7 +1,7 @@
 """Losses: the mean over the batch ("mean"), the sum ("sum"), or one number per sample ("none").
 
-A NaN is refused here, with the input to blame: no training step ever follows one. So are targets
-that are no probabilities, and negative class weights, which PyTorch does not check.
+A NaN raises an error that names the input it came from, so no training step follows. So do targets
+that are not probabilities, and negative class weights, which PyTorch does not check.
 """
 import math
 
@@ -40,7 +40,7 @@ def _check_reduction(name, reduction, shape):
 
 
 def _refuse_nan(name, loss, **inputs):
-    """The loss, unless it is NaN: that is refused here, with the input to blame."""
+    """The loss; if it is NaN, an error that names the input it came from."""
     if not math.isnan(loss.data.sum() if loss.data.ndim else loss.data):
         return loss
     for argument, value in inputs.items():
@@ -88,7 +88,7 @@ def cross_entropy(logits, target, reduction="mean", *, ignore_index=None, label_
     reduction : "mean" over all rows, "sum", or "none" for shape (...)
         With labels and class weights the mean is the weighted one: the sum over the rows, divided
         by the sum of their w_y.
-    ignore_index : int, the label of rows that count for nothing, or None
+    ignore_index : int, the label of rows that are left out, or None
     label_smoothing : float in [0, 1], the fraction eps of t that is spread evenly over the
         classes, (1 - eps) t + eps / C (Szegedy et al. 2016, section 7)
     weight : array_like, shape (C,), the class weights w >= 0, or None for 1

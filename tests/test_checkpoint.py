@@ -133,7 +133,7 @@ def test_a_file_that_does_not_fit_is_refused_and_nothing_changes(tmp_path):
         "pass optimizer=...": lambda: load_checkpoint(path, model=other["model"], rng=other["rng"]),
         "generators must be ": lambda: load_checkpoint(path, **{**adam, "rng": None}),
         "got others; make it of model.parameters()": lambda: load_checkpoint(path, **{**adam, "model": other["model"]}),
-        "schedule must be that of the optimizer": lambda: save_checkpoint(path, **{**adam, "schedule": run["schedule"]}),
+        "schedule must be one of this optimizer": lambda: save_checkpoint(path, **{**adam, "schedule": run["schedule"]}),
         "delimiter": lambda: load_checkpoint(tmp_path / "cut.npz", **adam),
         "file with model, optimizer, schedule, generator alone, got":
             lambda: load_checkpoint(tmp_path / "weights.npz", **adam),

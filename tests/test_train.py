@@ -271,7 +271,7 @@ ERRORS = {    # message -> (kind of error, call)
         (TypeError, lambda: attempt(batch_size=8.0)),
     "fit: batch_size must be at most 40, the number of rows, with drop_last=True, got 41":
         (ValueError, lambda: attempt(batch_size=41, drop_last=True)),
-    "fit: schedule must be that of the optimizer, got another's":
+    "fit: schedule must be one of this optimizer, got another's":
         (ValueError, lambda: attempt(schedule=optim.LambdaLR(optim.SGD([nn.Parameter(np.ones(1))]), lambda t: 1))),
     "fit: optimizer must hold parameters that the loss depends on, got none of them; write Adam(model.parameters())":
         (RuntimeError, lambda: attempt(optimizer=optim.Adam(network(0).parameters()))),

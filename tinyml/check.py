@@ -52,9 +52,9 @@ def check_real(function, name, value, *, ndim=None, at_least=-np.inf):
         raise TypeError(f"{function}: {name} must hold real numbers, got dtype {array.dtype}")
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{function}: {name} must have {ndim} axes, got shape {array.shape}")
-    finite = np.isfinite(array)
-    if not finite.all():
-        bad = int((~finite).sum())
+    is_finite = np.isfinite(array)
+    if not is_finite.all():
+        bad = np.count_nonzero(~is_finite)
         raise ValueError(f"{function}: {name} must be finite, got {bad} NaN or infinite values")
     if array.min(initial=np.inf) < at_least:
         raise ValueError(f"{function}: {name} must be >= {at_least:g}, got {array.min():g}")
@@ -107,7 +107,8 @@ def check_axis(function, axis, *arrays):
     """Raise unless `axis` is an int (TypeError) and an axis of some of the arrays (ValueError)."""
     if not _is(axis, (int, np.integer)):
         raise TypeError(f"{function}: axis must be an int, got {axis!r}")
-    ndim = max(np.ndim(array) for array in arrays)
+    ndims = [np.ndim(array) for array in arrays]
+    ndim = max(ndims)
     if not -ndim <= axis < ndim:
         shapes = " and ".join(f"shape {np.shape(array)}" for array in arrays)
         raise ValueError(f"{function}: axis must be in {-ndim}..{ndim - 1}, got {axis} "

@@ -37,7 +37,7 @@ def save_checkpoint(path, *, model, optimizer=None, schedule=None, rng=None):
 
 
 def load_checkpoint(path, *, model, optimizer=None, schedule=None, rng=None):
-    """Bring objects into the state that `save_checkpoint` wrote; give the same ones as there.
+    """Bring objects into the state that `save_checkpoint` wrote; make them by the same code first.
 
     Parameters
     ----------
@@ -47,8 +47,7 @@ def load_checkpoint(path, *, model, optimizer=None, schedule=None, rng=None):
     Raises
     ------
     FileNotFoundError : there is no such file
-    ValueError : the file is damaged, or holds more, less or other things than you pass; then
-        nothing is changed
+    ValueError : the file is damaged, or does not fit the objects; then nothing is changed
     """
     parts, generators = _pieces("load_checkpoint", model, optimizer, schedule, rng)
     states = {name: {} for name in parts}
@@ -87,7 +86,7 @@ def _pieces(function, model, optimizer, schedule, rng):
                          "others; make it of model.parameters(), or let model be all that it "
                          "trains, as in Sequential(encoder, head)")
     if schedule is not None and schedule.optimizer is not optimizer:
-        raise ValueError(f"{function}: schedule must be that of the optimizer, got another's")
+        raise ValueError(f"{function}: schedule must be one of this optimizer, got another's")
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     parts = {name: part for name, part in parts.items() if part is not None}
     generators = {}

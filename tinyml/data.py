@@ -170,7 +170,8 @@ def make_moons(n_samples, *, noise, rng):
     angle = rng.uniform(0, np.pi, n_samples)
     upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     lower = [1, 0.5] - upper
-    X = np.where(y[:, None] == 0, upper, lower)
+    is_upper = y[:, None] == 0
+    X = np.where(is_upper, upper, lower)
     X = X + noise * rng.standard_normal(X.shape)
     return X.astype(np.float32), y
 
@@ -197,7 +198,8 @@ def make_spirals(n_samples, n_classes, *, noise, rng, turns=1.0):
     radius = rng.uniform(0, 1, n_samples)
     angle = 2 * np.pi * (turns * radius + y / n_classes)
     direction = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    X = radius[:, None] * direction + noise * rng.standard_normal((n_samples, 2))
+    X = radius[:, None] * direction
+    X = X + noise * rng.standard_normal(X.shape)
     return X.astype(np.float32), y
 
 
@@ -219,7 +221,8 @@ def one_hot(y, n_classes, *, dtype=np.float32):
     array([[0., 0., 1.],
            [1., 0., 0.]], dtype=float32)
     """
-    return (y[..., None] == np.arange(n_classes)).astype(dtype)
+    is_class = y[..., None] == np.arange(n_classes)    # (*y.shape, n_classes)
+    return is_class.astype(dtype)
 
 
 @checked
@@ -241,8 +244,9 @@ def flip_labels(y, n_classes, *, fraction, rng):
     array([1, 0, 0, 1])
     """
     y = y.copy()
-    n_wrong = round(fraction * len(y))
-    wrong = rng.permutation(len(y))[:n_wrong]
+    n = len(y)
+    n_wrong = round(fraction * n)
+    wrong = rng.permutation(n)[:n_wrong]
     shift = rng.integers(1, n_classes, n_wrong)    # never 0: another class
     y[wrong] = (y[wrong] + shift) % n_classes
     return y
@@ -276,8 +280,10 @@ def _array(function, name, data):
             raise TypeError(f"{function}: {name} must be data, got a Tensor with "
                             "requires_grad=True; write x.data")
         return data.data
+    if hasattr(data, "to_numpy"):    # a DataFrame or a Series
+        data = data.to_numpy()
     try:
-        return np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
+        return np.asarray(data)
     except ValueError as error:
         raise TypeError(f"{function}: {name} must have rows of one shape, got {error}") from None
 
@@ -322,8 +328,9 @@ def train_test_split(*arrays, test_size, rng, stratify=None):
         raise ValueError(f"train_test_split: both parts must hold a row, got {m} of {n} held out")
     order = rng.permutation(n)
     order = order[np.argsort(classes[order], kind="stable")]    # stable: classes stay shuffled
-    sums = (np.arange(n + 1) * m + rng.integers(n)) // n
-    held_out = np.diff(sums) == 1
+    start = rng.integers(n)
+    sums = np.arange(n + 1) * m + start    # n times the running sum of m/n
+    held_out = np.diff(sums // n) == 1
     train = rng.permutation(order[~held_out])
     test = rng.permutation(order[held_out])
     return [a[rows] for a in arrays for rows in (train, test)]
@@ -353,4 +360,5 @@ def batches(*arrays, batch_size, rng, drop_last=False):
     order = np.arange(n) if rng is None else rng.permutation(n)
     last = n - batch_size if drop_last else n - 1    # the last start of a batch
     starts = range(0, last + 1, batch_size)
-    return (tuple(a[order[i:i + batch_size]] for a in arrays) for i in starts)
+    rows = (order[i:i + batch_size] for i in starts)
+    return (tuple(a[of_batch] for a in arrays) for of_batch in rows)

@@ -16,7 +16,7 @@ def gradients(output):
 
     Parameters
     ----------
-    output : Tensor of one element, or of any size (then of the sum of its entries)
+    output : Tensor; if it has several elements, the scalar is their sum
 
     Returns
     -------
@@ -28,7 +28,7 @@ def gradients(output):
 def graph(output, names=None):
     """A printable tree of how `output` was computed: op, shape, gradient norm, then arguments.
 
-    A tensor that is used twice is written out once, and later referred to by its number. Constants
+    A tensor that is used twice is written out once; after that, its number refers to it. Constants
     have no gradient and do not appear.
 
     Parameters
@@ -41,8 +41,6 @@ def graph(output, names=None):
     -------
     str
 
-    Examples
-    --------
     >>> from tinyml import Tensor
     >>> x = Tensor([3.0, 4.0], requires_grad=True)
     >>> print(graph((x * x).sum(), dict(x=x)))
@@ -98,7 +96,8 @@ class _Watcher:
         site = _calling_line()
         self.sites[out.serial] = site
         arrays = [a for a in arrays if a is not None]
-        if _is_new(np.isnan, out.data, arrays) or _is_new(_not_finite, out.data, arrays):
+        new_nan = _is_new(np.isnan, out.data, arrays)
+        if new_nan or _is_new(_not_finite, out.data, arrays):
             shapes = ", ".join(str(np.shape(a)) for a in arrays)
             raise FloatingPointError(f"{out.op}: the result must be finite, got "
                                      f"{_count(out.data)} from arguments of shapes {shapes}; "
@@ -115,7 +114,9 @@ class _Watcher:
 
 def _is_new(bad, result, arguments):
     """Whether a bad entry is in the result, and none is in the arguments."""
-    return bad(result).any() and not any(bad(a).any() for a in arguments)
+    if not bad(result).any():
+        return False
+    return not any(bad(a).any() for a in arguments)
 
 
 def _not_finite(array):
@@ -123,7 +124,9 @@ def _not_finite(array):
 
 
 def _count(array):
-    return f"{int(np.isnan(array).sum())} NaN and {int(np.isinf(array).sum())} infinite values"
+    n_nan = np.count_nonzero(np.isnan(array))
+    n_infinite = np.count_nonzero(np.isinf(array))
+    return f"{n_nan} NaN and {n_infinite} infinite values"
 
 
 def _calling_line():

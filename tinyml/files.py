@@ -22,12 +22,12 @@ except ImportError:    # Windows
     fcntl = None
 
 DAY = 24 * 3600      # seconds; without locks, an older part file is taken for abandoned
-PLENTY = 1 << 24     # bytes; a compressed file may hold so many,
-RATIO = 100          # and so many more for each byte of its own
+PLENTY = 1 << 24     # a compressed file may unpack to so many bytes,
+RATIO = 100          # and to so many more for each byte of its own
 
 
 def check_ratio(what, held, stored):
-    """Refuse a compressed file that promises far more bytes than it has, before they are inflated.
+    """Refuse a compressed file that would unpack to far more bytes than it has.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ def write(path, data):
 def writing(path):
     """A file that gets its name when the block ends; if the block raises, the old file stays.
 
-    What exists keeps its permissions and its owner, and a symbolic link stays a link to what is
-    written. A device or a pipe is written directly.
+    A new version of a file keeps its permissions and its owner. A symbolic link stays a link: the
+    file that it points to is written. A device or a pipe is written directly.
 
     Parameters
     ----------
@@ -75,8 +75,6 @@ def writing(path):
     ------
     OSError : the folder does not exist or cannot be written to, path is a folder, the disk is full
 
-    Examples
-    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "answer.txt")

@@ -78,10 +78,8 @@ def _gradients(f, points, v):
     """dL/dx_k for every k, by autograd; no `grad` of another tensor (a model's, say) changes."""
     tensors = [Tensor(x, requires_grad=True) for x in points]
     out = f(*tensors)
-    found = {}
-    if out.requires_grad:
-        found = dict(walk(out, v))
-    return [found.get(tensor, np.zeros_like(x)) for x, tensor in zip(points, tensors)]
+    found = dict(walk(out, v)) if out.requires_grad else {}
+    return [found.get(tensor, np.zeros_like(tensor.data)) for tensor in tensors]
 
 
 def _by_magnitude(a):
@@ -215,9 +213,11 @@ def _rounding(v, y, slopes, apart, steps):
 def _diagnosis(f, points, k, u, y, weights, gradients, tol):
     """The argument, the entry moved by u that is most wrong, and the two slopes there."""
     shape, found = points[k].shape, []
-    for index in map(tuple, np.argwhere(u)[:1000].tolist()):
+    moved = np.argwhere(u)[:1000]
+    for index in map(tuple, moved.tolist()):
+        size = abs(u[index])
         one = np.zeros_like(u)
-        one[index] = size = abs(u[index])
+        one[index] = size
         for excess, auto, slope in _compared(f, points, k, one, y, weights, gradients, tol):
             found.append((excess, index, auto / size, slope / size))
     _, index, auto, slope = max(found)

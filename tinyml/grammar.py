@@ -32,6 +32,7 @@ class Refused(Exception):
 # ------------------------------------------------------------ kinds: the value that the body gets
 
 def _instance(*classes, advice=""):
+    """Objects of these classes; `advice` ends the error message."""
     def convert(value):
         if not isinstance(value, classes):
             raise Refused(TypeError, advice and shown(value) + advice)
@@ -49,6 +50,7 @@ def _class_named(name):
 
 
 def _choice(words):
+    """One of these words."""
     def convert(value):
         if not (isinstance(value, str) and value in words):
             raise Refused(ValueError)
@@ -57,6 +59,7 @@ def _choice(words):
 
 
 def _float(value):
+    """A number as Python's float."""
     if type(value) is float:
         return value
     is_number = isinstance(value, numbers.Real) or getattr(value, "shape", None) == ()
@@ -66,6 +69,7 @@ def _float(value):
 
 
 def _int(value):
+    """An integer as Python's int."""
     try:
         if not isinstance(value, (bool, np.bool_)):
             return operator.index(value)
@@ -75,6 +79,7 @@ def _int(value):
 
 
 def _array(value, kinds="biuf", dtype=None):
+    """An array of some kinds of numbers, converted to `dtype` if that is given."""
     if value is None:
         raise Refused(TypeError)
     try:
@@ -87,11 +92,13 @@ def _array(value, kinds="biuf", dtype=None):
 
 
 def _float_array(value):
+    """An array of float32, or of float64 for all other numbers."""
     array = _array(value)
     return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
 
 
 def _of_dtype(dtype):
+    """An array of exactly this dtype."""
     def convert(value):
         array = _array(value)
         if array.dtype != dtype:
@@ -178,6 +185,7 @@ def _rows_sum_to_1(value, sizes):
 
 
 def _in_order(sign):
+    """Increasing for 1, decreasing for -1; equal neighbours are allowed."""
     def condition(value, sizes):
         if (sign * np.diff(value) < 0).any():
             raise Refused(ValueError)

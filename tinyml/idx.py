@@ -16,7 +16,7 @@ FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
 MIRRORS = {"mnist": "https://storage.googleapis.com/cvdf-datasets/mnist/",
            "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"}
 # Digests of the .gz files, in the order of FILES: sha256; md5 as published for Fashion-MNIST.
-# An md5 finds a download that broke on the way; only sha256 also finds one that somebody forged.
+# An md5 finds a damaged download; only sha256 also finds one that somebody forged.
 DIGESTS = {
     "mnist": {
         "train": ("440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",

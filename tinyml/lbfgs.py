@@ -17,7 +17,7 @@ import numpy as np
 from tinyml.contract import checked
 
 MEMORY = 12          # pairs (s, y) that are kept
-SMALLEST = 1e-9      # of the fractions of a step that are tried
+SMALLEST = 1e-9      # the smallest step size a that is tried
 
 
 @checked
@@ -33,7 +33,7 @@ def minimize(loss, params, *, tolerance=1e-6, max_iter=10_000):
     Parameters
     ----------
     loss : function () -> scalar Tensor, of the parameters as they are at the call
-    params : list of Tensor, with requires_grad, which end at the minimum; float64 for many digits
+    params : list of Tensor, with requires_grad; float64 for many digits. They end at the minimum
     tolerance : float > 0, the length of the gradient at which to stop
     max_iter : int >= 1
 
@@ -41,8 +41,6 @@ def minimize(loss, params, *, tolerance=1e-6, max_iter=10_000):
     ------
     RuntimeError : the tolerance was not reached in max_iter steps, or a parameter has no gradient
 
-    Examples
-    --------
     >>> from tinyml import Tensor
     >>> x = Tensor(np.zeros(2), requires_grad=True)
     >>> minimize(lambda: ((x - [1, 2]) ** 2).sum(), [x])
@@ -63,7 +61,7 @@ def minimize(loss, params, *, tolerance=1e-6, max_iter=10_000):
         direction = -inverse_hessian(g, pairs)
         step, new_value, new_g = _backtrack(loss, params, theta, value, g, direction)
         change = new_g - g
-        if step @ change > 0:    # convexity says so, rounding may not
+        if step @ change > 0:    # true for a strictly convex loss, up to rounding
             pairs.append((step, change))
         theta, value, g = theta + step, new_value, new_g
     raise RuntimeError(f"minimize: the gradient must come down to tolerance = {tolerance:g} in "

@@ -1,6 +1,6 @@
 """Pictures from files: PGM and PNG, as arrays of grey values.
 
-A plain PGM is a text that one can type. This one has 8 x 8 pixels from 0 (black) to 16 (white):
+A plain PGM is a text that you can type. This one has 8 x 8 pixels from 0 (black) to 16 (white):
 
     P2
     8 8
@@ -35,7 +35,7 @@ def read_image(path):
 
         grey = (0.299 red + 0.587 green + 0.114 blue) alpha / maximum
 
-    So transparent pixels lie on black, which is 0, the background.
+    So a transparent pixel becomes 0, which is black, the background.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """What a `Tensor` answers to Python's own functions, to NumPy's, and to what it refuses.
 
-float(x), len(x), copy.deepcopy(x), np.exp(x), x += 1, x.numpy(): where an answer would lose a
-gradient or change a value that one may need, an error says what to write instead.
+Such as float(x), len(x), copy.deepcopy(x), np.exp(x), x += 1, x.numpy(). Where an answer would
+lose a gradient, or change a value that a gradient needs, an error says what to write instead.
 """
 import numpy as np
 

@@ -18,7 +18,7 @@ A cluster of Dask (``pip install "dask[distributed]"``), here in a script ``risk
 
 The scheduler and its workers are started by ``dask scheduler`` and, on each machine, ``dask worker
 scheduler:8786 --nthreads 1 --nworkers 8``. Workers need tinyml, and the modules that the
-experiment imports; what stands in the script itself travels with it. With an executor of MPI the
+experiment imports; what the script itself defines is sent to them. With an executor of MPI the
 script differs in one line, ``with MPIPoolExecutor() as executor:``, and is run by ``mpiexec -n 9
 python -m mpi4py.futures risk.py``.
 """
@@ -34,9 +34,9 @@ from tinyml.progress import progress
 def sweep(experiment, capacities, *, repeats, seed, executor=None, label="sweep"):
     """Run experiment(capacity, rng) at every capacity, `repeats` times, and collect the results.
 
-    Every point of the sweep has a generator of its own, a child of `seed` that its place alone
-    determines: the results do not depend on the executor, on the number of workers, or on the
-    order of their ends.
+    Every point of the sweep has a generator of its own, made from `seed` and the point's place. So
+    the results do not depend on the executor, on the number of workers, or on the order in which
+    the points end.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def sweep(experiment, capacities, *, repeats, seed, executor=None, label="sweep"
     executor : concurrent.futures.Executor or None
         None runs the points here, one after the other. ``ProcessPoolExecutor()`` uses every core
         (give each worker one BLAS thread: OPENBLAS_NUM_THREADS=1); those of Dask and MPI use a
-        cluster, as above. Of your own it needs ``submit`` alone, which returns a
+        cluster, as above. One of your own needs only ``submit``, which returns a
         ``concurrent.futures.Future``.
     label : str, in front of the progress line
 
@@ -60,17 +60,14 @@ def sweep(experiment, capacities, *, repeats, seed, executor=None, label="sweep"
     Raises
     ------
     RuntimeError : an experiment failed; the message names its capacity and repeat, the cause is
-        attached. Or a worker process died; the message names the points that were in the hands of
-        the workers.
+        attached. Or a worker process died; the message names the points that the workers were
+        running.
     ValueError : repeats < 1, no capacities, or results of different shapes, with the points that
         gave them
     TypeError : a result that is not numbers
 
-    However a sweep ends early, by such an error or by Ctrl-C, points that have not begun are
-    cancelled.
+    If a sweep ends early, by such an error or by Ctrl-C, points that have not begun are cancelled.
 
-    Examples
-    --------
     >>> def risk(capacity, rng):
     ...     return capacity + rng.standard_normal()
     >>> sweep(risk, [1, 2, 4], repeats=5, seed=0).shape
@@ -124,7 +121,7 @@ def _run(jobs, executor):
     futures, in_hand = {}, []
 
     def note(future):
-        """When a pool breaks, the first future to end finds the others as they were."""
+        """When a pool breaks, the first future that ends notes which others were running."""
         broke = not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
         if broke and not in_hand:
             in_hand.extend(name for other, name in list(futures.items())
@@ -134,7 +131,7 @@ def _run(jobs, executor):
         for name, job in jobs.items():
             try:
                 future = executor.submit(_point, *job)
-            except BrokenExecutor:    # a worker died already: its future says so
+            except BrokenExecutor:    # a worker has died: its future raises this error too
                 if not futures:
                     raise
                 break
@@ -153,7 +150,7 @@ def _run(jobs, executor):
 
 @contextmanager
 def _failures_named(name, in_hand=()):
-    """Turn a failure into a RuntimeError that names its point, or all that may be to blame."""
+    """Turn a failure into a RuntimeError that names its point, or all those that were running."""
     try:
         yield
     except KeyboardInterrupt:

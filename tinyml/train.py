@@ -100,7 +100,7 @@ def _check_fit(arrays, optimizer, schedule, batch_size, drop_last):
         raise ValueError(f"fit: batch_size must be at most {len(data[0])}, the number of rows, "
                          f"with drop_last=True, got {batch_size}")
     if schedule is not None and schedule.optimizer is not optimizer:
-        raise ValueError("fit: schedule must be that of the optimizer, got another's; write "
+        raise ValueError("fit: schedule must be one of this optimizer, got another's; write "
                          "LambdaLR(optimizer, ...)")
     return data
 

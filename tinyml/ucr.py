@@ -109,7 +109,7 @@ def _read_table(path, lines):
         if name.lower() in MISSING or not len(there):
             raise ValueError(f"load_ucr: {where} must hold a label and finite values, got "
                              f"{line[:40]!r}")
-        times = np.arange(there[-1] + 1)    # what is missing at the end is no value
+        times = np.arange(there[-1] + 1)    # the series ends with its last value
         names.append(name)
         series.append(np.interp(times, there, values[there])[None])
     return names, series, None

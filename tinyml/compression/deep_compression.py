@@ -13,8 +13,8 @@ Let a fraction k of d weights stay. If values are independent of their places, t
 
     d H(k) + d k b  bits,    H(k) = -k log2 k - (1 - k) log2 (1 - k)
 
-instead of 32 d: a factor of 32 / (H(k) + k b), which is 113 for k = 0.03 and b = 3. At least half
-of the bits are for the places.
+instead of 32 d: a factor of 32 / (H(k) + k b), which is 113 for k = 0.03 and b = 3. Two thirds of
+these bits are for the places.
 
 After each step the network is trained, to regain the accuracy that it lost, on the labels and on
 the outputs of the dense network (`distillation`). Pruned weights stay 0.

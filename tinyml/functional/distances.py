@@ -39,7 +39,7 @@ def _scaled(x, axis, eps):
 
 
 def _length(u, axis, p=2.0, keepdims=False):
-    """||u||_p of a `_scaled` vector, and 1 if it is less: then the scale was eps, the length."""
+    """max(||u||_p, 1) of a `_scaled` vector u: ||u||_p is below 1 only if the scale was eps."""
     powers = u * u if p == 2 else _powers(u, p)
     total = ops.sum(powers, axis=axis, keepdims=keepdims)
     return ops.clip(total, low=1.0) ** (1 / p)    # clip first: the root's slope at 0 is infinite

@@ -71,10 +71,6 @@ def power_law(n_features, *, alpha):
     ----------
     n_features : int >= 1, p
     alpha : float >= 0
-
-    Returns
-    -------
-    ndarray of float64, shape (p,), decreasing
     """
     return np.arange(1.0, n_features + 1) ** -alpha
 

@@ -190,7 +190,7 @@ def generalized_cross_validation(X, y, lam):
 
 
 def _hat(X, y, lam):
-    """The fitted values H y of ridge, and the leverages H_ii shaped to divide them."""
+    """The fitted values H y of ridge, and the leverages H_ii; with columns, their axis is 1."""
     U, s, _ = svd(X)
     f = ridge_filter(s, lam, n_samples=len(X))
     Uf = U * f[..., None, :]                    # U diag(f), (*lam.shape, n, rank)

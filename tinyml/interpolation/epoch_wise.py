@@ -141,7 +141,7 @@ class TurningPoints(NamedTuple):
 
 @checked
 def turning_points(train, test, *, tolerance=0.0):
-    """The epoch of the lowest test risk before interpolation, and the epoch where it begins.
+    """The epoch of the lowest test risk before interpolation, and the epoch where that begins.
 
         t_int = the first t with R_train(t) <= tolerance
         t_min = the t <= t_int at which R_test(t) is smallest
@@ -150,10 +150,6 @@ def turning_points(train, test, *, tolerance=0.0):
     ----------
     train, test : array_like, shape (T,), T >= 1, the risks R_train and R_test after each epoch
     tolerance : float >= 0, what counts as zero; 0 for a fraction of errors
-
-    Returns
-    -------
-    TurningPoints : t_min and t_int, indices into the curves
 
     >>> turning_points([0.5, 0.2, 0.1, 0.0, 0.0], [0.6, 0.3, 0.5, 0.7, 0.2])
     TurningPoints(t_min=1, t_int=3)
@@ -182,7 +178,7 @@ class SecondFall(NamedTuple):
 
 @checked
 def second_fall(curve):
-    """Does a noisy curve fall, rise, and fall again, and by more than its noise?
+    """Whether and where a noisy curve falls, rises, and falls again, by more than its noise.
 
     The highest point of a noisy curve says little: it may be one bad epoch, even the last.
 
@@ -199,10 +195,6 @@ def second_fall(curve):
     Parameters
     ----------
     curve : array_like of float64, shape (T,), T >= 20, such as the test error after every epoch
-
-    Returns
-    -------
-    SecondFall
 
     >>> t = np.arange(100)
     >>> found = second_fall(0.3 + np.exp(-t / 5) + 0.2 * np.exp(-((t - 50) / 15) ** 2))

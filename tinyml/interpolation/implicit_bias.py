@@ -14,7 +14,8 @@ X^+ y: gradient descent, SGD and momentum differ only in speed. Adam divides eac
 gradient by its own size, so its step is about lr sign(X'r), which leaves the row space. It fits
 as perfectly, but ends at another beta.
 
-What X does not see still matters on new data: for better or worse, that depends on the truth.
+What X does not see still changes the predictions on new data. Whether for better or for worse
+depends on the truth.
 
 Sources: Strohmer and Vershynin 2009, A randomized Kaczmarz algorithm with exponential
 convergence; Polyak 1964, Some methods of speeding up the convergence of iteration methods;
@@ -37,7 +38,7 @@ def iterates(X, y, make_optimizer, batches, *, beta0=None, schedule=None):
 
         loss = 1/2 sum over i in the batch of (x_i'beta - y_i)^2
 
-    All rows in every step are gradient descent, one row at a time is SGD:
+    With all rows in every step it is gradient descent, with one row at a time SGD:
 
         iterates(X, y, lambda params: SGD(params, lr=0.1), [slice(None)] * 100)
         iterates(X, y, lambda params: SGD(params, lr=0.1), rng.integers(len(X), size=100))
@@ -83,7 +84,7 @@ class Tuned(NamedTuple):
 
 @checked
 def tuned_descent(X):
-    """The learning rate of gradient descent with the best guarantee, and the guarantee.
+    """The learning rate of gradient descent with the best guarantee, as `Tuned`.
 
         lr = 2 / (s_max^2 + s_min^2),      rate = (s_max^2 - s_min^2) / (s_max^2 + s_min^2)
         ||beta_t - X^+ y|| <= rate^t ||X^+ y||     from zero
@@ -103,7 +104,7 @@ def tuned_descent(X):
 
 @checked
 def tuned_heavy_ball(X):
-    """Learning rate and momentum of the heavy ball, beta += momentum (last step) - lr gradient.
+    """The best settings of the heavy ball, beta += momentum (last step) - lr gradient, as `Tuned`.
 
         lr = 4 / (s_max + s_min)^2,   momentum = rate^2,   rate = (s_max - s_min) / (s_max + s_min)
         ||beta_t - X^+ y|| <= (1 + t (1 + rate)) rate^t ||X^+ y||     from zero

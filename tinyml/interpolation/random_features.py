@@ -97,10 +97,6 @@ def gaussian_kernel(X, Z, *, bandwidth):
     X : array_like, shape (n, d)
     Z : array_like, shape (m, d)
     bandwidth : float > 0
-
-    Returns
-    -------
-    ndarray, shape (n, m), entries in [0, 1]
     """
     kernel = np.empty((len(X), len(Z)), np.result_type(X, Z))
     # subtract first: ||x||^2 - 2 x'z + ||z||^2 loses digits if x and z are close

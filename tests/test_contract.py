@@ -185,6 +185,15 @@ def test_none_may_depend_on_another_argument(value):
                 call()
 
 
+@pytest.mark.parametrize("line", ["int, >= 2 if y", "Module, or None unless y = 1"])
+def test_python_names_a_missing_argument_that_others_depend_on(line):
+    def f(x, *, y):
+        pass
+    f.__doc__ = f"F.\n\nParameters\n----------\nx : {line}\ny : int"
+    with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'y'"):
+        checked(f)(1 if "int, " in line else None)
+
+
 @given(x=hnp.arrays(st.sampled_from([np.int32, np.int64, np.uint8, np.float32]), SHAPES, elements=st.just(1)))
 def test_a_dtype_may_be_asked_for(x):
     for name in ("int32", "uint8"):

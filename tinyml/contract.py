@@ -138,7 +138,8 @@ class Contract:
 
     def referred_to(self, given):
         """What bounds refer to, by name; the letters in shapes get their sizes later."""
-        sizes = {name: given.get(name, default) for name, default in self.switches.items()}
+        sizes = {name: given.get(name, default) for name, default in self.switches.items()
+                 if name in given or default is not inspect.Parameter.empty}
         for name, default in self.defaults.items():
             if name not in given:
                 sizes |= dict.fromkeys(self.lines[name].symbols, default)

@@ -240,7 +240,7 @@ def _evaluate(node, sizes):
 def _where(switch, condition):
     """The condition, where the argument `switch` is true."""
     def condition_if(value, sizes):
-        if sizes[switch]:
+        if sizes.get(switch):    # Python itself says if it is missing
             condition(value, sizes)
     return condition_if
 
@@ -386,7 +386,8 @@ class Line:
     def read_none(self, word, switch, literal):
         value, self.switch = ast.literal_eval(literal), switch
         self.optional = True
-        self.none_if = lambda sizes: (sizes[switch] == value) == (word == "if")
+        self.none_if = lambda sizes: (switch not in sizes
+                                      or (sizes[switch] == value) == (word == "if"))
 
     def read_letters(self, letters, sign, bound):
         names = [letter for letter in re.findall(NAME, letters) if letter != "and"]

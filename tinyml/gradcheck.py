@@ -57,10 +57,11 @@ def gradcheck(f, *inputs, rng, tol=1e-6):
     weights = [part * rng.standard_normal(y.shape) for part in _by_magnitude(y)]
     gradients = [_gradients(f, points, v) for v in weights]
     for k, x in enumerate(points):
-        of_x = [gradient[k] for gradient in gradients]
+        of_x = [gradient[k] for gradient in gradients]    # one for each v
         for u in _directions(x, of_x, rng):
             compared = _compared(f, points, k, u, y, weights, of_x, tol)
-            if any(excess > 1 for excess, _, _ in compared):
+            disagree = any(excess > 1 for excess, _, _ in compared)
+            if disagree:
                 suspects = u if x.size > SINGLY else _sizes(x)
                 raise AssertionError(_diagnosis(f, points, k, suspects, y, weights, of_x, tol))
     return True
@@ -121,7 +122,7 @@ def _compared(f, points, k, u, y, weights, gradients, tol):
     quick_step = EPS ** (1 / 3)
     found = []
     for v, gradient in zip(weights, gradients):
-        auto = float((gradient * u).sum())
+        auto = float((gradient * u).sum())    # <dL/dx_k, u>
         quick = _slope(v, moved(quick_step), quick_step)
         slopes, errors = np.array([quick]), np.zeros(1)
         larger = max(abs(auto), abs(quick))
@@ -179,15 +180,18 @@ def _steps(u):
 
 
 def _slope(v, pair, h):
+    """The slope of L = <v, y> by the central difference of a pair of values, f(+h) and f(-h)."""
     plus, minus = pair
     changed = np.where(v == 0, 0, plus - minus)    # an output without weight may be infinite
-    return float((v * changed).sum()) / (2 * h)
+    rise = float((v * changed).sum())
+    return rise / (2 * h)
 
 
 def _ladder(v, y, moved, steps):
     """The slope at every step, and its error: the distance to its neighbours, and rounding."""
     slopes = np.array([_slope(v, moved(h), h) for h in steps])
-    slopes[~np.isfinite(slopes)] = np.nan
+    is_finite = np.isfinite(slopes)
+    slopes[~is_finite] = np.nan
     apart = np.abs(np.diff(slopes, prepend=np.nan, append=np.nan))
     neighbours = np.fmax(apart[:-1], apart[1:])
     errors = neighbours + _rounding(v, y, slopes, apart, np.array(steps))

@@ -88,8 +88,9 @@ def test_norms_inside_of_other_modules_are_folded_or_named():
     rng = np.random.default_rng(0)
     block, x = Block(rng), Tensor(rng.standard_normal((4, 2, 6)).astype(np.float32))
     model = nn.Sequential(block, block)
-    with pytest.warns(UserWarning, match="fold_batch_norm: left 0.norm, 1.norm; write"):
+    with pytest.warns(UserWarning, match="fold_batch_norm: left 0.norm, 1.norm; write") as warned:
         folded = fold_batch_norm(model)
+    assert warned[0].filename == __file__
     assert [type(m) for m in folded[0].body] == [nn.Conv1d, nn.ReLU] and folded[0] is folded[1]
     assert_allclose(folded(x).data, model.eval()(x).data, atol=1e-5)
 

@@ -125,6 +125,7 @@ def warned(make, expected):
         warnings.simplefilter("always")
         made = make()
     assert [str(w.message).partition(": ")[2][:14] for w in caught] == ["rank must be <"] * expected
+    assert all(w.filename == __file__ for w in caught)
     return made
 
 

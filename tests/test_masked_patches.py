@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import anything, rngs
 
+from tinyml.nn import Sequential
 from tinyml.optim import Adam
 from tinyml.selfsupervised.masked_patches import (
     MaskedAutoencoder,
@@ -103,6 +104,23 @@ def test_the_loss_is_the_mean_square_of_hidden_patches(rng, N, mask_ratio, norma
     target = normalize_patches(patches) if normalize else patches
     assert (mask.sum(axis=1) == int(4 * mask_ratio)).all() and loss.dtype == np.float32
     assert_allclose(loss.item(), ((x_hat.data - target)[mask] ** 2).mean(), rtol=1e-5)
+
+
+def normed(x):
+    return (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
+
+
+@given(rng=rngs, N=st.integers(1, 3))
+def test_around_the_blocks_it_is_its_equations(rng, N):
+    model, patches = autoencoder(rng), anything(rng, (N, 4, 3)).astype(np.float32)
+    model.encoder = model.decoder = Sequential()
+    affine = lambda layer, x: x @ layer.weight.data.T + layer.bias.data
+    z = normed((affine(model.embed, patches) + model.position.data)[:, :2])
+    assert_allclose(model.encode(patches, np.tile([0, 1], (N, 1))).data, z, atol=1e-4)
+    u = np.concatenate([affine(model.decoder_embed, z), np.tile(model.mask_token.data, (N, 2, 1))], axis=1)
+    x_hat = affine(model.head, normed(u + model.decoder_position.data))
+    restored = model.decode(Tensor(z.astype(np.float32)), np.tile(np.arange(4), (N, 1)))
+    assert_allclose(restored.data, x_hat, atol=1e-4)
 
 
 @given(rng=rngs, N=st.integers(1, 3))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
-from tinyml.nn import Module
+from tinyml.nn import Module, Sequential
 from tinyml.optim import Adam
 from tinyml.selfsupervised.masked_tokens import TokenTransformer, masked_token_loss
 from tinyml.selfsupervised.masking import mask_tokens
@@ -42,6 +42,19 @@ def test_the_loss_is_the_mean_over_the_chosen_tokens(rng, B, T, V):
     assert_allclose(loss.item(), -log_p[chosen][np.arange(chosen.sum()), tokens[chosen]].mean(), rtol=1e-12)
     loss.backward()
     assert not model.logits.grad[~chosen].any()
+
+
+def normed(x):
+    return (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
+
+
+@given(rng=rngs, t=st.integers(1, 8))
+def test_around_the_blocks_it_is_its_equation(rng, t):
+    model, tokens = transformer(rng), rng.integers(0, 6, (2, t))
+    model.blocks = Sequential()
+    z = normed(model.embedding.weight.data[tokens] + model.position.data[:t])
+    assert_allclose(model.encode(tokens).data, z, atol=1e-5)
+    assert_allclose(model(tokens).data, z @ model.head.weight.data.T + model.head.bias.data, atol=1e-4)
 
 
 @given(rng=rngs, B=st.integers(1, 3), t=st.integers(1, 8))

@@ -1,6 +1,8 @@
 """The laws of the report: each column is what its name says, counted another way."""
+import itertools
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,8 +63,9 @@ def test_work_that_nothing_counts_is_named(small):
     rng, X = np.random.default_rng(0), np.ones((2, 4), np.float32)
     others = nn.LayerNorm((2, 4)), nn.Embedding(3, 4, rng=rng)
     assert macs(small(nn.Sequential(Counted(rng), nn.Linear(4, 4, rng=rng))), X) == 32 + 16
-    with pytest.warns(UserWarning, match="^macs: weights of its own are not counted in Squared at '1';"):
+    with pytest.warns(UserWarning, match="^macs: weights of its own are not counted in Squared at '1';") as warned:
         assert macs(small(nn.Sequential(nn.Linear(4, 4, rng=rng), Squared(rng))), X) == 16
+    assert warned[0].filename == __file__
     assert macs(nn.Sequential(*others[::-1]), np.zeros((1, 2), int)) == 0
 
 
@@ -119,6 +122,15 @@ def test_the_clock_calls_in_turn_and_counts_neither_the_first_round_nor_sleep():
     assert called == ["work", "sleep"] * 4 and times.shape == (2, 3)
     assert (times[0] > 0.5).all()    # milliseconds
     assert (times[1] < 5).all() or sys.platform == "win32"    # whose clock of processes is too coarse
+
+
+@pytest.mark.parametrize("wall, own, expected", [(5, 3, 3), (3, 5, 3), (3, 0, 3)])
+def test_a_call_takes_the_smaller_time_of_two_clocks(wall, own, expected, monkeypatch):
+    def ticking(step):
+        ticks = itertools.count(1000, step) if step else itertools.repeat(1000)
+        return lambda: next(ticks)
+    monkeypatch.setattr("tinyml.compression.report.time", SimpleNamespace(perf_counter=ticking(wall), process_time=ticking(own)))
+    assert (clock([int], rounds=2) == 1000 * expected).all()
 
 
 def test_the_table_has_a_row_for_each_model_and_columns_that_line_up():

@@ -149,8 +149,22 @@ def test_truncated_data_is_refused(stream):
             decode(data[:-1], lengths, len(symbols))
 
 
+@given(st.lists(st.integers(-3, 58), min_size=1, max_size=4))
+@example([-2, 3])
+@example([3, 57])
+def test_a_table_of_lengths_out_of_range_is_refused(lengths):
+    steps = np.diff(lengths, prepend=0).tolist()
+    bits = "".join("1" * (2 * d - 1 if d > 0 else -2 * d) + "0" for d in steps)
+    data = np.packbits([int(bit) for bit in bits]).tobytes()
+    if -1 <= min(lengths) and max(lengths) <= 56:
+        assert data == pack_lengths(lengths) and unpack_lengths(data, len(lengths))[0].tolist() == lengths
+    else:
+        with pytest.raises(ValueError, match="^unpack_lengths: data must hold "):
+            unpack_lengths(data, len(lengths))
+
+
 @given(st.lists(st.integers(UNUSED, 56), max_size=60))
-@example([UNUSED, 56] * 30)
+@example([UNUSED, 56] * 60)
 @example([56, UNUSED])    # the longest table of two lengths: 29 bytes
 def test_tables_come_back_and_tell_where_they_end(lengths):
     data = pack_lengths(lengths)

@@ -3,7 +3,7 @@ import os
 import sys
 import threading
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -229,3 +229,11 @@ def test_results_of_other_shapes_are_refused_with_their_point(experiment, kind, 
 def test_empty_sweeps_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         sweep(noisy, **{"seed": 0, **arguments})
+
+
+def test_a_pool_that_takes_nothing_is_not_an_empty_sweep():
+    class Dead:
+        def submit(self, *job):
+            raise BrokenExecutor("its workers died before")
+    with pytest.raises(BrokenExecutor, match="died before"):
+        sweep(noisy, [1, 2], repeats=1, seed=0, executor=Dead())

@@ -1,14 +1,33 @@
 """All chapters, in the order in which to do them: one file each."""
+from difflib import get_close_matches
 from functools import cache
 
-from tinyml.exercises.catalogue import (coding, contrastive, distillation, double_descent, engine, epoch_wise,
-                                        functional, integers, low_rank, masking, min_norm, momentum, optim,
-                                        pruning, quantization, risk, sharing, structure, transfer)
+from tinyml.exercises.catalogue import (
+    coding,
+    contrastive,
+    distillation,
+    double_descent,
+    engine,
+    epoch_wise,
+    functional,
+    integers,
+    low_rank,
+    masking,
+    min_norm,
+    momentum,
+    optim,
+    pruning,
+    quantization,
+    risk,
+    sharing,
+    structure,
+    transfer,
+)
 
 CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER,
             double_descent.CHAPTER, min_norm.CHAPTER, risk.CHAPTER, epoch_wise.CHAPTER,
-            pruning.CHAPTER, structure.CHAPTER, quantization.CHAPTER, integers.CHAPTER, sharing.CHAPTER,
-            coding.CHAPTER, low_rank.CHAPTER, distillation.CHAPTER,
+            pruning.CHAPTER, structure.CHAPTER, quantization.CHAPTER, integers.CHAPTER,
+            sharing.CHAPTER, coding.CHAPTER, low_rank.CHAPTER, distillation.CHAPTER,
             masking.CHAPTER, contrastive.CHAPTER, momentum.CHAPTER, transfer.CHAPTER)
 
 
@@ -21,6 +40,10 @@ def exercises():
 def find(name):
     """The exercise of that name; raises LookupError with the nearest names if there is none."""
     if name not in exercises():
-        near = [other for other in exercises() if name[:3] in other] or list(exercises())
-        raise LookupError(f"there is no exercise {name!r}; is it one of {', '.join(near[:8])}?")
+        words = {word: other for other in exercises() for word in [other, *other.split("_")]}
+        close = [words[word] for word in get_close_matches(name.lower(), words, n=8, cutoff=0.6)]
+        near = [other for other in exercises() if name and name.lower() in other] + close
+        near = list(dict.fromkeys(near))[:5]
+        which = f"did you mean {' or '.join(near)}?" if near else "see all with the command list"
+        raise LookupError(f"there is no exercise {name!r}; {which}")
     return exercises()[name]

@@ -1,118 +1,179 @@
 """Contrastive learning: views of one thing, and the losses that attract them."""
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
-SSL = "tinyml.selfsupervised"
-
 CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one thing", (
     Exercise(
-        name="affine", target=f"{SSL}.augmentations:affine", level=3, minutes=30,
+        name="affine",
+        target="tinyml.selfsupervised.augmentations:affine",
+        level=3, minutes=30,
         task="Rotate, stretch and shift images: for every new pixel, find where it comes from",
-        tests=laws_of("augmentations", "test_affine_is_the_weighted_mean_of_four_pixels",
-                      "test_shifts_by_whole_pixels_and_flips_are_exact", "test_a_quarter_turn_is_that_of_numpy"),
-        hints=("Do not ask where an old pixel goes, but where each new one q comes from: p = c + A^-1 (q - c - "
-               "t). Then _bilinear(images, p) reads the images at these positions.",
-               "_as_images('affine', x) has the shape (N, h, w), np.indices((h, w)).reshape(2, -1) holds all q as "
-               "columns, (2, h w), and _inverse inverts all matrices. _bilinear takes p of shape (N, 2, h w), of the "
-               "dtype of the images.",
-               "q = np.indices((h, w)).reshape(2, -1); c = np.array([[(h - 1) / 2], [(w - 1) / 2]]); t = "
-               "np.asarray(shift)[..., None]; p = c + _inverse(matrix) @ (...); np.broadcast_to it to (N, 2, h * w) in "
-               "case one matrix serves all images; _bilinear of that, .astype(images.dtype), in the shape of x"),
+        tests=laws_of(
+            "augmentations",
+            "test_affine_is_the_weighted_mean_of_four_pixels",
+            "test_shifts_by_whole_pixels_and_flips_are_exact",
+            "test_a_quarter_turn_is_that_of_numpy"),
+        hints=("Do not ask where an old pixel goes, but where each new one q comes from: p = c "
+               "+ A^-1 (q - c - t). Then _bilinear(images, p) reads the images at these "
+               "positions.",
+               "_as_images('affine', x) has the shape (N, h, w), np.indices((h, w)).reshape(2, "
+               "-1) holds all q as columns, (2, h w), and _inverse inverts all matrices. "
+               "_bilinear takes p of shape (N, 2, h w), of the dtype of the images.",
+               "q = np.indices((h, w)).reshape(2, -1); c = np.array([[(h - 1) / 2], [(w - 1) / "
+               "2]]); t = np.asarray(shift)[..., None]; p = c + _inverse(matrix) @ (...); "
+               "np.broadcast_to it to (N, 2, h * w) in case one matrix serves all images; "
+               "_bilinear of that, .astype(images.dtype), in the shape of x"),
         mistakes=(
             Mistake("_inverse(matrix) @ ", "(0 * _inverse(matrix) + matrix) @ ",
-                    "A says where an old pixel goes; to read the old image at a new pixel's origin takes "
-                    "A^-1."),
+                    "A says where an old pixel goes; to read the old image at a new pixel's "
+                    "origin takes A^-1."),
             Mistake("np.array([[(h - 1) / 2], [(w - 1) / 2]])", "np.array([[h / 2], [w / 2]])",
                     "Pixels have the positions 0..h-1, so the centre is (h - 1) / 2."),
-            Mistake("np.array([[(h - 1) / 2], [(w - 1) / 2]])", "np.array([[(w - 1) / 2], [(h - 1) / 2]])",
+            Mistake("np.array([[(h - 1) / 2], [(w - 1) / 2]])",
+                    "np.array([[(w - 1) / 2], [(h - 1) / 2]])",
                     "Positions are (row, column): the centre of the rows comes first."),
             Mistake("np.array([[(h - 1) / 2], [(w - 1) / 2]])", "np.zeros((2, 1))",
-                    "The map turns around the centre of the image, yours around its upper left corner."),
+                    "The map turns around the centre of the image, yours around its upper "
+                    "left corner."),
             Mistake("@ (q - c - t)", "@ (q - c + t)",
-                    "The sign of the shift: what is at q + t now was at q before, so t is subtracted from q."),
+                    "The sign of the shift: what is at q + t now was at q before, so t is "
+                    "subtracted from q."),
             Mistake("@ (q - c - t)", "@ (q - c) - t",
-                    "The shift comes after A, so A^-1 applies to q - c - t, the shift included."),
+                    "The shift comes after A, so A^-1 applies to q - c - t, the shift "
+                    "included."),
             Mistake("_inverse(matrix) @ ", "_inverse(matrix).swapaxes(-1, -2) @ ",
                     "The inverse is transposed: p_i = sum_j (A^-1)_ij q_j."),
             Mistake("p.astype(images.dtype))", "p[:, ::-1].astype(images.dtype))",
                     "The first coordinate is the row: _bilinear takes rows, then columns."),
             Mistake("p.astype(images.dtype))", "p.round().astype(images.dtype))",
-                    "This takes the nearest pixel: leave p where it is, between pixels, for the weighted mean."),
-            Mistake("p.astype(images.dtype)).reshape(x.shape)", "p.astype(images.dtype)).reshape(images.shape)",
-                    "Images that came flat, (N, H W), go back flat: reshape to the shape of x."))),
+                    "This takes the nearest pixel: leave p where it is, between pixels, for "
+                    "the weighted mean."),
+            Mistake("p.astype(images.dtype)).reshape(x.shape)",
+                    "p.astype(images.dtype)).reshape(images.shape)",
+                    "Images that came flat, (N, H W), go back flat: reshape to the shape of "
+                    "x."),
+            Mistake("t = np.asarray(shift)[..., None]", "t = np.asarray(shift)[..., ::-1, None]",
+                    "The shift is (down, right), rows first, as positions are (row, column)."))),
     Exercise(
-        name="alignment", target=f"{SSL}.contrastive:alignment", level=1, minutes=5,
+        name="alignment",
+        target="tinyml.selfsupervised.contrastive:alignment",
+        level=1, minutes=5,
         task="Give the mean squared distance between the directions of two views",
-        tests=laws_of("contrastive", "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
-                      "test_nt_xent_is_alignment_and_a_softer_uniformity"),
-        hints=("Directions first: F.normalize scales every row to length 1. Compute with Tensors, so that gradients "
-               "flow.",
+        tests=laws_of(
+            "contrastive",
+            "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
+            "test_nt_xent_is_alignment_and_a_softer_uniformity"),
+        hints=("Directions first: F.normalize scales every row to length 1. Compute with "
+               "Tensors, so that gradients flow.",
                "u - v has shape (B, D); its squares are summed over D and averaged over B.",
-               "u, v = F.normalize(z1), F.normalize(z2); return ops.mean(ops.sum((u - v) ** 2, axis=...))"),
+               "u, v = F.normalize(z1), F.normalize(z2); return ops.mean(ops.sum((u - v) ** 2, "
+               "axis=...))"),
         mistakes=(
             Mistake("F.normalize(z1), F.normalize(z2)", "z1, z2",
                     "Lengths must not matter: scale both to unit length first."),
             Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))", "ops.mean((u - v) ** 2)",
-                    "A squared distance is a sum over the D coordinates; only over the rows it is a mean."),
+                    "A squared distance is a sum over the D coordinates; only over the rows "
+                    "it is a mean."),
             Mistake("axis=1", "axis=0",
-                    "The squares are summed over the D coordinates, axis 1, and the mean is over the B pairs."),
+                    "The squares are summed over the D coordinates, axis 1, and the mean is "
+                    "over the B pairs."),
             Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))", "ops.sum((u - v) ** 2)",
                     "The loss is a mean over the B pairs, not a sum."),
             Mistake("ops.sum((u - v) ** 2, axis=1)", "ops.sqrt(ops.sum((u - v) ** 2, axis=1))",
-                    "The distance is squared (alpha = 2): no root."))),
+                    "The distance is squared (alpha = 2): no root."),
+            Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))",
+                    "1 - ops.mean(ops.sum(u * v, axis=1))",
+                    "||u - v||^2 = 2 - 2 u.v: yours is half of it."),
+            Mistake("F.normalize(z1), F.normalize(z2)", "F.normalize(z1), z2",
+                    "Both views count with their directions: normalise z2 too."),
+            Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))",
+                    "ops.mean(ops.sum(ops.abs(u - v), axis=1))",
+                    "The distance is Euclidean: squares, not absolute values."))),
     Exercise(
-        name="uniformity", target=f"{SSL}.contrastive:uniformity", level=2, minutes=15, after=("alignment",),
-        task="Give the logarithm of the mean Gaussian kernel over all pairs of different directions",
-        tests=laws_of("contrastive", "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
-                      "test_uniformity_of_the_circle_and_of_the_sphere"),
+        name="uniformity",
+        target="tinyml.selfsupervised.contrastive:uniformity",
+        level=2, minutes=15,
+        after=("alignment",),
+        task="Give the logarithm of the mean Gaussian kernel over all pairs of different "
+             "directions",
+        tests=laws_of(
+            "contrastive",
+            "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
+            "test_uniformity_of_the_circle_and_of_the_sphere"),
         hints=("Of unit vectors ||u - v||^2 = 2 - 2 u.v, and similarities(z, z) holds all u.v.",
-               "The squared distances are (N, N). Leave out the diagonal, where i = j, with a mask of booleans; then "
-               "take the exponential of -2 times them, the mean, and the logarithm of it.",
-               "squared_distance = 2 - 2 * similarities(z, z); i_not_j = ~np.eye(len(z), dtype=bool); return "
-               "ops.log(ops.mean(ops.exp(... squared_distance[i_not_j])))"),
+               "The squared distances are (N, N). Leave out the diagonal, where i = j, with a "
+               "mask of booleans; then take the exponential of -2 times them, the mean, and the "
+               "logarithm of it.",
+               "squared_distance = 2 - 2 * similarities(z, z); i_not_j = ~np.eye(len(z), "
+               "dtype=bool); return ops.log(ops.mean(ops.exp(... squared_distance[i_not_j])))"),
         mistakes=(
             Mistake("squared_distance[i_not_j]", "squared_distance",
                     "A vector is no neighbour of itself: leave out the pairs i = j."),
             Mistake("2 - 2 * similarities(z, z)", "1 - similarities(z, z) ** 2",
-                    "Of unit vectors ||u - v||^2 = 2 - 2 u.v: yours is the squared sine of the angle."),
-            Mistake("-2 * squared_distance", "-squared_distance", "The exponent is -2 ||u - v||^2: the 2 is missing."),
+                    "Of unit vectors ||u - v||^2 = 2 - 2 u.v: yours is the squared sine of "
+                    "the angle."),
+            Mistake("-2 * squared_distance", "-squared_distance",
+                    "The exponent is -2 ||u - v||^2: the 2 is missing."),
             Mistake("ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])))",
                     "ops.log(ops.sum(ops.exp(-2 * squared_distance[i_not_j])))",
                     "It is the logarithm of a mean: divide by the number of pairs."),
             Mistake("ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])))",
                     "ops.mean(-2 * squared_distance[i_not_j])",
-                    "The logarithm comes last, of the mean of the exponentials: yours is a mean of logarithms."),
+                    "The logarithm comes last, of the mean of the exponentials: yours is a "
+                    "mean of logarithms."),
             Mistake("2 - 2 * similarities(z, z)", "2 - 2 * (z @ z.T)",
-                    "Lengths must not matter: take the similarities of the directions."))),
+                    "Lengths must not matter: take the similarities of the directions."),
+            Mistake("ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])))",
+                    "ops.mean(ops.exp(-2 * squared_distance[i_not_j]))",
+                    "The logarithm of the mean is missing."),
+            Mistake("ops.exp(-2 * squared_distance[i_not_j])",
+                    "ops.exp(2 * squared_distance[i_not_j])",
+                    "The sign in the exponent: near pairs count most, e^(-2 ||u_i - "
+                    "u_j||^2)."),
+            Mistake("ops.log(ops.mean", "-ops.log(ops.mean",
+                    "The sign: it is the logarithm itself, which is not positive."))),
     Exercise(
-        name="nt_xent", target=f"{SSL}.contrastive:nt_xent", level=2, minutes=25, after=("alignment",),
+        name="nt_xent",
+        target="tinyml.selfsupervised.contrastive:nt_xent",
+        level=2, minutes=25,
+        after=("alignment",),
         task="Write NT-Xent: find the other view of the same thing among all 2B - 1 others",
-        tests=laws_of("contrastive", "test_nt_xent_is_equation_10_1_in_a_slow_loop", "test_its_gradient_is_its_slope",
-                      "test_equal_embeddings_have_the_loss_of_chance", "test_values_that_can_be_computed_by_hand",
-                      "test_it_keeps_its_bounds_at_any_temperature",
-                      "test_a_batch_of_one_has_no_negatives_and_nothing_to_learn"),
+        tests=laws_of(
+            "contrastive",
+            "test_nt_xent_is_equation_10_1_in_a_slow_loop",
+            "test_its_gradient_is_its_slope",
+            "test_equal_embeddings_have_the_loss_of_chance",
+            "test_values_that_can_be_computed_by_hand",
+            "test_it_keeps_its_bounds_at_any_temperature",
+            "test_a_batch_of_one_has_no_negatives_and_nothing_to_learn"),
+        hints=("It is a classification of 2B rows into 2B classes, of which one, the row "
+               "itself, is forbidden. So there is a cross-entropy in it.",
+               "similarities(z, z) of all 2B views has shape (2B, 2B); put -inf on its diagonal "
+               "and divide by T. The label of row i is i + B in the first half and i - B in the "
+               "second. F.cross_entropy takes logits and labels.",
+               "z = ops.concatenate([z1, z2]); s = similarities(z, z); s = ops.where(np.eye(2 * "
+               "B, dtype=bool), -np.inf, s); partner = np.roll(np.arange(2 * B), B); return "
+               "F.cross_entropy(..., ...)"),
         also=("With B = 1 there are no negatives: the loss and its gradient are 0.",
               "Nothing overflows at any temperature, though e^(1 / T) would."),
-        hints=("It is a classification of 2B rows into 2B classes, of which one, the row itself, is forbidden. "
-               "So there is a cross-entropy in it.",
-               "similarities(z, z) of all 2B views has shape (2B, 2B); put -inf on its diagonal and divide by T. The "
-               "label of row i is i + B in the first half and i - B in the second. F.cross_entropy takes logits and "
-               "labels.",
-               "z = ops.concatenate([z1, z2]); s = similarities(z, z); s = ops.where(np.eye(2 * B, dtype=bool), "
-               "-np.inf, s); partner = np.roll(np.arange(2 * B), B); return F.cross_entropy(..., ...)"),
         mistakes=(
             Mistake("s = ops.where(np.eye(2 * B, dtype=bool), -np.inf, s)", "pass",
-                    "The sum runs over k != i: a view compared with itself, s = 1, must not be among its "
-                    "terms."),
+                    "The sum runs over k != i: a view compared with itself, s = 1, must not "
+                    "be among its terms."),
             Mistake("return F.cross_entropy(s / temperature, partner)",
-                    "same = ops.sum(F.normalize(z) * F.normalize(z)[partner], axis=1) / temperature\n"
-                    "    s = ops.where(np.eye(2 * B, dtype=bool)[partner], -np.inf, s) / temperature\n"
-                    "    return ops.mean(ops.logsumexp(s, axis=1) - same) if B > 1 else ops.sum(z) * 0",
-                    "The positive is in the denominator too: the sum runs over all k but i, p included."),
+                    "same = ops.sum(F.normalize(z) * F.normalize(z)[partner], axis=1) / "
+                    "temperature\n"
+                    "    s = ops.where(np.eye(2 * B, dtype=bool)[partner], -np.inf, s) / "
+                    "temperature\n"
+                    "    return ops.mean(ops.logsumexp(s, axis=1) - same) if B > 1 else "
+                    "ops.sum(z) * 0",
+                    "The positive is in the denominator too: the sum runs over all k but i, "
+                    "p included."),
             Mistake("np.eye(2 * B, dtype=bool)", "np.kron(np.eye(2), np.ones((B, B))) > 0",
-                    "Views of both batches are negatives: yours leaves out those of the anchor's own batch."),
+                    "Views of both batches are negatives: yours leaves out those of the "
+                    "anchor's own batch."),
             Mistake("np.roll(np.arange(2 * B), B)", "np.arange(2 * B) ^ 1",
-                    "The partner of row i is i + B or i - B: the views come one batch after the other, not in "
-                    "turn."),
+                    "The partner of row i is i + B or i - B: the views come one batch after "
+                    "the other, not in turn."),
             Mistake("similarities(z, z)", "z @ z.T",
                     "The similarities are cosines: divide by the lengths."),
             Mistake("s / temperature", "s * temperature",
@@ -121,57 +182,98 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "The temperature has no effect in yours: divide the similarities by it."),
             Mistake("return F.cross_entropy(s / temperature, partner)",
                     "e = ops.exp(s / temperature)\n"
-                    "    return -ops.mean(ops.log(e[np.arange(2 * B), partner] / ops.sum(e, axis=1)))",
-                    "e^(s / T) overflows at small T: F.cross_entropy subtracts the largest logit of each row first."),
+                    "    return -ops.mean(ops.log(e[np.arange(2 * B), partner] / ops.sum(e, "
+                    "axis=1)))",
+                    "e^(s / T) overflows at small T: F.cross_entropy subtracts the largest "
+                    "logit of each row first."),
             Mistake("return F.cross_entropy(s / temperature, partner)",
                     "return F.cross_entropy((s / temperature)[:B], partner[:B])",
-                    "All 2B views are anchors: yours leaves out those of z2, which look for theirs in z1."),
+                    "All 2B views are anchors: yours leaves out those of z2, which look for "
+                    "theirs in z1."),
             Mistake("return F.cross_entropy(s / temperature, partner)",
                     "return 2 * B * F.cross_entropy(s / temperature, partner)",
                     "The loss is a mean over all 2B anchors, not a sum."),
             Mistake("-np.inf, s)", "0.0, s)",
-                    "e^0 is 1, so with 0 on the diagonal k = i still counts: put -inf there."))),
+                    "e^0 is 1, so with 0 on the diagonal k = i still counts: put -inf there."),
+            Mistake("return F.cross_entropy(s / temperature, partner)",
+                    "return 2 * F.cross_entropy(s / temperature, partner)",
+                    "The mean is over all 2B views, and yours divides their sum by B."),
+            Mistake("    s = ops.where(np.eye(2 * B, dtype=bool), -np.inf, s)    # k != i\n"
+                    "    partner = np.roll(np.arange(2 * B), B)\n"
+                    "    # mean over i of -ln( e^(s_ip / T) / sum over k != i of e^(s_ik / T) ), "
+                    " p = partner[i]\n"
+                    "    return F.cross_entropy(s / temperature, partner)        # notes (10.1), "
+                    "NT-Xent",
+                    "    partner = np.roll(np.arange(2 * B), B)\n"
+                    "    e = ops.exp(s / temperature)\n"
+                    "    others = ops.sum(e, axis=1) - np.exp(1 / temperature)\n"
+                    "    return -ops.mean(ops.log(e[np.arange(2 * B), partner] / others))",
+                    "Subtracting e^(1/T) from the sum loses the digits of all other terms, "
+                    "and overflows at small T: mask the diagonal instead."),
+            Mistake("np.roll(np.arange(2 * B), B)", "np.arange(2 * B)",
+                    "Each view would be its own positive; the label of view i is the other "
+                    "view, (i + B) mod 2B."))),
     Exercise(
-        name="info_nce", target=f"{SSL}.contrastive:info_nce", level=2, minutes=20, after=("nt_xent",),
-        task="Write InfoNCE: find the key of a query among negatives that are given, or the other keys of the "
-             "batch",
-        tests=laws_of("contrastive", "test_info_nce_is_its_formula_in_a_slow_loop",
-                      "test_info_nce_keeps_its_bounds_at_any_temperature",
-                      "test_its_gradients_are_slopes_in_all_three",
-                      "test_nt_xent_is_info_nce_with_all_other_views_as_negatives",
-                      "test_more_negatives_never_help_and_lengths_and_order_do_not_matter"),
+        name="info_nce",
+        target="tinyml.selfsupervised.contrastive:info_nce",
+        level=2, minutes=20,
+        after=("nt_xent",),
+        task="Write InfoNCE: find the key of a query among negatives that are given, or the "
+             "other keys of the batch",
+        tests=laws_of(
+            "contrastive",
+            "test_info_nce_is_its_formula_in_a_slow_loop",
+            "test_info_nce_keeps_its_bounds_at_any_temperature",
+            "test_its_gradients_are_slopes_in_all_three",
+            "test_nt_xent_is_info_nce_with_all_other_views_as_negatives",
+            "test_more_negatives_never_help_and_lengths_and_order_do_not_matter"),
+        hints=("A classification again: logits (B, number of keys), and for each query the "
+               "number of its own key.",
+               "Without negatives the logits are similarities(query, positive), (B, B), and the "
+               "label of row i is i. With them: a first column of the similarities of query i "
+               "and positive i, then similarities(query, negatives), (B, 1 + K), and all labels "
+               "are 0.",
+               "if negatives is None: s = similarities(query, positive), label = np.arange(B); "
+               "else: s_positive = F.cosine_similarity(query, positive).reshape(B, 1), s = "
+               "ops.concatenate([s_positive, ...], axis=1), label = np.zeros(B, int). Return "
+               "F.cross_entropy(s / temperature, label)"),
         also=("Without any negative (K = 0, or B = 1) the loss is 0.",
               "Nothing overflows at any temperature, though e^(1 / T) would."),
-        hints=("A classification again: logits (B, number of keys), and for each query the number of its own "
-               "key.",
-               "Without negatives the logits are similarities(query, positive), (B, B), and the label of row i is i. "
-               "With them: a first column of the similarities of query i and positive i, then similarities(query, "
-               "negatives), (B, 1 + K), and all labels are 0.",
-               "if negatives is None: s = similarities(query, positive), label = np.arange(B); else: s_positive = "
-               "F.cosine_similarity(query, positive).reshape(B, 1), s = ops.concatenate([s_positive, ...], axis=1), "
-               "label = np.zeros(B, int). Return F.cross_entropy(s / temperature, label)"),
         mistakes=(
             Mistake("np.arange(B)", "np.zeros(B, int)",
-                    "In the batch the key of query i is number i: the labels are 0, 1, 2, ..., not all 0."),
-            Mistake("[s_positive, similarities(query, negatives)]", "[similarities(query, negatives), s_positive]",
+                    "In the batch the key of query i is number i: the labels are 0, 1, 2, "
+                    "..., not all 0."),
+            Mistake("[s_positive, similarities(query, negatives)]",
+                    "[similarities(query, negatives), s_positive]",
                     "The positive belongs in the column that the labels name: column 0."),
             Mistake("s / temperature", "s * temperature",
                     "Similarities are divided by the temperature, not multiplied with it."),
-            Mistake("s / temperature", "s", "The temperature is missing: divide the similarities by it."),
+            Mistake("s / temperature", "s",
+                    "The temperature is missing: divide the similarities by it."),
             Mistake("similarities(query, negatives)", "F.normalize(query) @ negatives.T",
-                    "The negatives are not of unit length: without that their products are no cosines."),
+                    "The negatives are not of unit length: without that their products are "
+                    "no cosines."),
             Mistake("if negatives is None:", "if negatives is None or not len(negatives):",
-                    "Negatives of K = 0 rows are not None: then there are no negatives, and the loss is 0."),
+                    "Negatives of K = 0 rows are not None: then there are no negatives, and "
+                    "the loss is 0."),
             Mistake("[s_positive, similarities(query, negatives)]",
                     "[similarities(query, positive), similarities(query, negatives)]",
-                    "If negatives are given, the other keys of the batch are not among them: take one column, the "
-                    "similarities of query i and positive i."),
+                    "If negatives are given, the other keys of the batch are not among "
+                    "them: take one column, the similarities of query i and positive i."),
             Mistake("return F.cross_entropy(s / temperature, label)",
                     "e = ops.exp(s / temperature)\n"
                     "    return -ops.mean(ops.log(e[np.arange(B), label] / ops.sum(e, axis=1)))",
-                    "e^(s / T) overflows at small T: F.cross_entropy subtracts the largest of each row first."),
+                    "e^(s / T) overflows at small T: F.cross_entropy subtracts the largest "
+                    "of each row first."),
             Mistake("s = similarities(query, positive)", "s = similarities(query, query)",
                     "Queries are never negatives: compare them with the keys."),
-            Mistake("F.cosine_similarity(query, positive).reshape(B, 1)", "np.ones((B, 1), query.dtype)",
-                    "The positive's similarity is that of query i and positive i, not 1."))),
+            Mistake("F.cosine_similarity(query, positive).reshape(B, 1)",
+                    "np.ones((B, 1), query.dtype)",
+                    "The positive's similarity is that of query i and positive i, not 1."),
+            Mistake("return F.cross_entropy(s / temperature, label)",
+                    "return B * F.cross_entropy(s / temperature, label)",
+                    "The loss is the mean over the queries, not the sum."),
+            Mistake("s = similarities(query, positive)", "s = query @ positive.T",
+                    "s is the cosine similarity: normalise both vectors, as similarities "
+                    "does."))),
 ))

@@ -1,68 +1,112 @@
 """Lesson 10.1.3, epoch-wise double descent: the risk of gradient descent at every step."""
-from tinyml.exercises.exercise import Chapter, Exercise, Mistake
-
-MODULE, TESTS = "tinyml.interpolation.epoch_wise", "test_epoch_wise.py"
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
 CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at every step", (
     Exercise(
-        name="descent", target=f"{MODULE}:descent", level=2, minutes=15, after=("descent_closed_form",),
+        name="descent",
+        target="tinyml.interpolation.epoch_wise:descent",
+        level=2, minutes=15,
+        after=("descent_closed_form",),
         task="Jump to any steps of gradient descent with a step size for each feature",
-        tests=(f"{TESTS}::test_it_is_the_engine_s_descent_at_every_step_and_so_is_its_risk",
-               f"{TESTS}::test_in_the_end_it_is_the_minimum_norm_fit_in_the_coordinates_of_the_steps",
-               f"{TESTS}::test_times_have_any_shape_and_any_order"),
-        also=('root, U, s, Vh, f = _modes("descent", X, t, lr) gives the diagonal of D, the modes of X D, and the '
-              "fractions learned, (*t.shape, rank).",),
-        hints=("_modes does the hard part: root is the diagonal of D, U, s, Vh are the "
-               "modes of X D, and f, one row per time, is the fraction learned.",
-               "beta_t = D V diag(f / s) U'y: f is (*t.shape, rank), U'y is (rank,), and a product with Vh on the "
-               "right takes the last axis from (rank,) to (p,).",
-               "fit = f / s * (...), with the coordinates of y; return fit @ Vh * ..., the diagonal of D."),
+        tests=laws_of(
+            "epoch_wise",
+            "test_it_is_the_engine_s_descent_at_every_step_and_so_is_its_risk",
+            "test_in_the_end_it_is_the_minimum_norm_fit_in_the_coordinates_of_the_steps",
+            "test_times_have_any_shape_and_any_order"),
+        hints=("_modes does the hard part: root is the diagonal of D, U, s, Vh are the modes of "
+               "X D, and f, one row per time, is the fraction learned.",
+               "beta_t = D V diag(f / s) U'y: f is (*t.shape, rank), U'y is (rank,), and a "
+               "product with Vh on the right takes the last axis from (rank,) to (p,).",
+               "fit = f / s * (...), with the coordinates of y; return fit @ Vh * ..., the "
+               "diagonal of D."),
+        also=('root, U, s, Vh, f = _modes("descent", X, t, lr) gives the diagonal of D, the '
+              'modes of X D, and the fractions learned, (*t.shape, rank).',),
         mistakes=(
             Mistake("@ Vh * root", "@ Vh",
                     "This is the fit in the coordinates D^-1 beta: multiply by D in the end."),
-            Mistake("@ Vh * root", "@ Vh * root ** 2", "D holds the roots of the steps, not the steps themselves."),
+            Mistake("@ Vh * root", "@ Vh * root ** 2",
+                    "D holds the roots of the steps, not the steps themselves."),
             Mistake("@ Vh * root", "@ Vh / root",
                     "beta = D times its coordinates: multiply by the root, do not divide."),
-            Mistake("f / s *", "f *", "The limit divides the coordinates of y by the singular values: f / s."),
-            Mistake("f / s *", "(1 - f) / s *", "f is the fraction learned; 1 - f is what is still missing."))),
+            Mistake("f / s *", "f *",
+                    "The limit divides the coordinates of y by the singular values: f / s."),
+            Mistake("f / s *", "(1 - f) / s *",
+                    "f is the fraction learned; 1 - f is what is still missing."),
+            Mistake("f / s *", "f * s *",
+                    "The goal is diag(1 / s) U'y: divide by the singular values."),
+            Mistake("f / s *", "f / s ** 2 *",
+                    "Divide by s once: f / s."),
+            Mistake("f / s *", "1 / s *",
+                    "This is the limit; after t steps the fraction f of it is learned."))),
     Exercise(
-        name="descent_bias", target=f"{MODULE}:descent_bias", level=2, minutes=15, after=("descent",),
-        task="Compute the squared bias that each feature contributes at any step of gradient descent",
-        tests=(f"{TESTS}::test_bias_and_variance_add_up_to_the_expected_risk",
-               f"{TESTS}::test_with_one_scale_the_bias_falls_and_the_variance_rises"),
-        also=('root, _, _, Vh, f = _modes("descent_bias", X, t, lr) gives the diagonal of D, V\', and the fractions '
-              "learned, (*t.shape, rank).",),
-        hints=("On average over the noise, descent sees y = X beta. What has it learned of beta by step t?",
-               "E beta_t = D V diag(f) V' D^-1 beta, shape (*t.shape, p); the bias of feature j is the square of "
-               "scales_j (E beta_t - beta)_j.",
-               "truth = Vh @ (beta / root); expected = (f * truth) @ Vh * ...; return (scales * (...)) ** 2"),
+        name="descent_bias",
+        target="tinyml.interpolation.epoch_wise:descent_bias",
+        level=2, minutes=15,
+        after=("descent",),
+        task="Compute the squared bias that each feature contributes at any step of gradient "
+             "descent",
+        tests=laws_of(
+            "epoch_wise",
+            "test_bias_and_variance_add_up_to_the_expected_risk",
+            "test_with_one_scale_the_bias_falls_and_the_variance_rises"),
+        hints=("On average over the noise, descent sees y = X beta. What has it learned of beta "
+               "by step t?",
+               "E beta_t = D V diag(f) V' D^-1 beta, shape (*t.shape, p); the bias of feature j "
+               "is the square of scales_j (E beta_t - beta)_j.",
+               "truth = Vh @ (beta / root); expected = (f * truth) @ Vh * ...; return (scales * "
+               "(...)) ** 2"),
+        also=("root, _, _, Vh, f = _modes(\"descent_bias\", X, t, lr) gives the diagonal of D, "
+              "V', and the fractions learned, (*t.shape, rank).",),
         mistakes=(
             Mistake("beta / root", "beta",
-                    "In the coordinates of the descent the truth is D^-1 beta: divide by the root."),
-            Mistake("@ Vh * root    #", "@ Vh    #", "Back from the coordinates of the descent: multiply by D."),
+                    "In the coordinates of the descent the truth is D^-1 beta: divide by "
+                    "the root."),
+            Mistake("@ Vh * root    #", "@ Vh    #",
+                    "Back from the coordinates of the descent: multiply by D."),
             Mistake("(scales * (expected - beta)) ** 2", "(expected - beta) ** 2",
-                    "An error in a large feature costs more: multiply by its scale before you square."),
+                    "An error in a large feature costs more: multiply by its scale before "
+                    "you square."),
             Mistake("(scales * (expected - beta)) ** 2", "scales * (expected - beta) ** 2",
                     "The scale enters squared: scales_j^2 is the variance of the feature."),
-            Mistake("(expected - beta)", "expected", "The bias is the distance from the truth: subtract beta."),
-            Mistake("(scales * (expected - beta)) ** 2", "((scales * (expected - beta)) ** 2).sum(axis=-1)",
-                    "The features are not summed yet: the result has an axis of p of them."))),
+            Mistake("(expected - beta)", "expected",
+                    "The bias is the distance from the truth: subtract beta."),
+            Mistake("(scales * (expected - beta)) ** 2",
+                    "((scales * (expected - beta)) ** 2).sum(axis=-1)",
+                    "The features are not summed yet: the result has an axis of p of them."),
+            Mistake("beta / root", "beta * root",
+                    "In the coordinates of the descent the truth is D^-1 beta: divide by "
+                    "the root."),
+            Mistake("(f * truth)", "((1 - f) * truth)",
+                    "E beta_t is what has been learned, the fraction f."),
+            Mistake("(scales * (expected - beta)) ** 2", "np.abs(scales * (expected - beta))",
+                    "The bias is squared."),
+            Mistake("@ Vh * root    #", "@ Vh / root    #",
+                    "Back from the coordinates of the descent: multiply by D."))),
     Exercise(
-        name="descent_variance", target=f"{MODULE}:descent_variance", level=2, minutes=15, after=("descent",),
-        task="Compute the variance that the noise gives each feature at any step of gradient descent",
-        tests=(f"{TESTS}::test_bias_and_variance_add_up_to_the_expected_risk",
-               f"{TESTS}::test_times_have_any_shape_and_any_order"),
-        also=('root, _, s, Vh, f = _modes("descent_variance", X, t, lr) gives the diagonal of D, the singular '
-              "values, V', and the fractions learned, (*t.shape, rank).",),
-        hints=("beta_t is linear in the noise: D V diag(f / s) U' eps. What is the variance of a sum of "
-               "independent terms?",
-               "sigma2 scales_j^2 lr_j sum_i V_ji^2 (f_i / s_i)^2, where lr is root ** 2, and the sum over the "
-               "modes is a product of (f / s) ** 2, (*t.shape, rank), with Vh ** 2, (rank, p).",
+        name="descent_variance",
+        target="tinyml.interpolation.epoch_wise:descent_variance",
+        level=2, minutes=15,
+        after=("descent",),
+        task="Compute the variance that the noise gives each feature at any step of gradient "
+             "descent",
+        tests=laws_of(
+            "epoch_wise",
+            "test_bias_and_variance_add_up_to_the_expected_risk",
+            "test_times_have_any_shape_and_any_order"),
+        hints=("beta_t is linear in the noise: D V diag(f / s) U' eps. What is the variance of "
+               "a sum of independent terms?",
+               "sigma2 scales_j^2 lr_j sum_i V_ji^2 (f_i / s_i)^2, where lr is root ** 2, and "
+               "the sum over the modes is a product of (f / s) ** 2, (*t.shape, rank), with Vh "
+               "** 2, (rank, p).",
                "of_modes = ... @ Vh ** 2; return sigma2 * (scales * root) ** 2 * of_modes"),
+        also=("root, _, s, Vh, f = _modes(\"descent_variance\", X, t, lr) gives the diagonal of "
+              "D, the singular values, V', and the fractions learned, (*t.shape, rank).",),
         mistakes=(
             Mistake("(f / s) ** 2 @ Vh ** 2", "((f / s) @ Vh) ** 2",
-                    "Variances of independent terms add: square before you sum over the modes."),
-            Mistake("(scales * root) ** 2", "(scales * root ** 2) ** 2", "The step enters once: lr_j, not lr_j^2."),
+                    "Variances of independent terms add: square before you sum over the "
+                    "modes."),
+            Mistake("(scales * root) ** 2", "(scales * root ** 2) ** 2",
+                    "The step enters once: lr_j, not lr_j^2."),
             Mistake("(scales * root) ** 2", "scales * root ** 2",
                     "The scale enters squared: a variance is scales_j^2 times."),
             Mistake("(scales * root) ** 2", "scales ** 2",
@@ -70,5 +114,11 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
             Mistake("return sigma2 *", "return sigma2 ** 2 *",
                     "sigma2 is the variance of the noise already: do not square it."),
             Mistake("(f / s) ** 2 @ Vh ** 2", "f ** 2 @ Vh ** 2",
-                    "The noise is divided by the singular values: f / s."))),
+                    "The noise is divided by the singular values: f / s."),
+            Mistake("(f / s) ** 2 @ Vh ** 2", "(f / s) @ Vh ** 2",
+                    "The fractions are squared too: (f_i / s_i)^2."),
+            Mistake("(f / s) ** 2 @ Vh ** 2", "(f * s) ** 2 @ Vh ** 2",
+                    "The noise is divided by the singular values: f / s."),
+            Mistake("(f / s) ** 2 @ Vh ** 2", "(f / s) ** 2 @ Vh",
+                    "V enters squared, V_ji^2: variances add."))),
 ))

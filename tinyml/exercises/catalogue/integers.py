@@ -1,70 +1,110 @@
 """Integers alone, and few bits (10.2.2): fixed-point products, clipping, a mean put back."""
-from tinyml.exercises.exercise import Chapter, Exercise, Mistake
-
-FIXED, CLIPPING = "tinyml.compression.fixed_point", "tinyml.compression.clipping"
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
 CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
     Exercise(
-        name="quantize_multiplier", target=f"{FIXED}:quantize_multiplier", level=3, minutes=20,
+        name="quantize_multiplier",
+        target="tinyml.compression.fixed_point:quantize_multiplier",
+        level=3, minutes=20,
         after=("quantize",),
         task="Write a multiplier in (0, 1] as 2^-n M0 with M0 an integer of 31 bits",
-        tests=("test_fixed_point.py::test_a_multiplier_has_31_bits",
-               "test_fixed_point.py::test_multipliers_of_an_array_are_those_of_its_entries",
-               "test_fixed_point.py::test_multiplying_is_within_one_of_the_real_product"),
+        tests=laws_of(
+            "fixed_point",
+            "test_a_multiplier_has_31_bits",
+            "test_multipliers_of_an_array_are_those_of_its_entries",
+            "test_multiplying_is_within_one_of_the_real_product"),
         hints=("np.frexp splits a number into a fraction in [0.5, 1) and a power of 2.",
-               "M0 = round(2^31 fraction), n = -exponent. Two corners: a fraction that rounds up to 2^31 "
-               "does not fit, so take 2^31 - 1; and M = 1 has exponent 1, so take the largest float below 1 instead.",
+               "M0 = round(2^31 fraction), n = -exponent. Two corners: a fraction that rounds "
+               "up to 2^31 does not fit, so take 2^31 - 1; and M = 1 has exponent 1, so take "
+               "the largest float below 1 instead.",
                "fraction, exponent = np.frexp(np.minimum(multiplier, np.nextafter(1, 0))); M0 = "
-               "np.minimum(np.round(...), INT32.max); return M0 and -exponent, both .astype(np.int32)"),
-        also=("M = 1, and a fraction that rounds up to 1, get the largest M0, 2^31 - 1; the n of M = 1 is 0.",),
+               "np.minimum(np.round(...), INT32.max); return M0 and -exponent, both "
+               ".astype(np.int32)"),
+        also=("M = 1, and a fraction that rounds up to 1, get the largest M0, 2^31 - 1; the n "
+              "of M = 1 is 0.",),
         mistakes=(
             Mistake("(-exponent)", "exponent",
                     "M = 2^-n M0: n is minus the exponent that frexp gives."),
             Mistake("fraction * 2.0 ** 31", "fraction * 2.0 ** 30",
-                    "M0 is a fraction of 31 bits, round(2^31 M0): it lies between 2^30 and 2^31."),
+                    "M0 is a fraction of 31 bits, round(2^31 M0): it lies between 2^30 and "
+                    "2^31."),
             Mistake("np.minimum(M0, INT32.max)", "M0",
-                    "A fraction just below 1 rounds up to 2^31, which overflows int32: take 2^31 - 1 at most."),
+                    "A fraction just below 1 rounds up to 2^31, which overflows int32: take "
+                    "2^31 - 1 at most."),
             Mistake("np.minimum(multiplier, np.nextafter(1, 0))", "multiplier",
-                    "M = 1 is 0.5 times 2^1, and n = -1 is no right shift: give it the largest M0 and n = 0."),
+                    "M = 1 is 0.5 times 2^1, and n = -1 is no right shift: give it the "
+                    "largest M0 and n = 0."),
             Mistake("np.round(fraction * 2.0 ** 31)", "np.floor(fraction * 2.0 ** 31)",
-                    "M0 is rounded to the nearest integer, not rounded down."))),
+                    "M0 is rounded to the nearest integer, not rounded down."),
+            Mistake("np.round(fraction * 2.0 ** 31)", "np.round(multiplier * 2.0 ** 31)",
+                    "M0 comes from the fraction in [0.5, 1); the power of 2 is in n."),
+            Mistake("(-exponent)", "(1 - exponent)",
+                    "M = 2^-n M0 with M0 in [0.5, 1), as np.frexp splits it: n is minus the "
+                    "exponent."))),
     Exercise(
-        name="rounding_doubling_high_mul", target=f"{FIXED}:rounding_doubling_high_mul", level=2, minutes=15,
+        name="rounding_doubling_high_mul",
+        target="tinyml.compression.fixed_point:rounding_doubling_high_mul",
+        level=2, minutes=15,
         after=("quantize_multiplier",),
         task="Multiply two 31-bit fractions held as int32, rounded, without a float",
-        tests=("test_fixed_point.py::test_the_high_half_of_a_doubled_product_is_the_rounded_fraction",
-               "test_fixed_point.py::test_large_products_next_to_a_half_are_rounded_as_whole_numbers_are",
-               "test_fixed_point.py::test_multiplying_is_within_one_of_the_real_product"),
-        hints=("A product of two int32 needs int64. To round a right shift, first add half of what it divides by.",
+        tests=laws_of(
+            "fixed_point",
+            "test_the_high_half_of_a_doubled_product_is_the_rounded_fraction",
+            "test_large_products_next_to_a_half_are_rounded_as_whole_numbers_are",
+            "test_multiplying_is_within_one_of_the_real_product"),
+        hints=("A product of two int32 needs int64. To round a right shift, first add half of "
+               "what it divides by.",
                "(a b + 2^30) >> 31 in int64, at most 2^31 - 1, as int32.",
-               "product = a.astype(np.int64) * b; rounded = (product + ...) >> 31; return np.minimum(rounded, "
-               "INT32.max).astype(np.int32)"),
+               "product = a.astype(np.int64) * b; rounded = (product + ...) >> 31; return "
+               "np.minimum(rounded, INT32.max).astype(np.int32)"),
         also=("Compute in integers: a float64 does not hold all 62 bits of a product.",),
         mistakes=(
-            Mistake("a.astype(np.int64) * b", "(a.astype(np.int64) * b).astype(np.int32).astype(np.int64)",
+            Mistake("a.astype(np.int64) * b",
+                    "(a.astype(np.int64) * b).astype(np.int32).astype(np.int64)",
                     "The product of two int32 has up to 62 bits: keep it in int64."),
             Mistake("(product + 2 ** 30) >> 31", "product >> 31",
                     "A shift rounds down: add half of 2^31 before it."),
             Mistake("np.minimum(rounded, INT32.max)", "rounded",
-                    "-2^31 times -2^31 gives 2^31, which overflows int32: take 2^31 - 1 at most."),
+                    "-2^31 times -2^31 gives 2^31, which overflows int32: take 2^31 - 1 at "
+                    "most."),
             Mistake("(product + 2 ** 30) >> 31", "np.floor(product / 2 ** 31 + 0.5)",
-                    "A quotient is a float64 with 53 bits; numbers close to a half become a half: shift integers."),
-            Mistake("(product + 2 ** 30) >> 31", "np.sign(product) * (np.abs(product) + 2 ** 30 >> 31)",
+                    "A quotient is a float64 with 53 bits; numbers close to a half become a "
+                    "half: shift integers."),
+            Mistake("(product + 2 ** 30) >> 31",
+                    "np.sign(product) * (np.abs(product) + 2 ** 30 >> 31)",
                     "Halves go up, for negative products too: no absolute value."),
-            Mistake(">> 31", ">> 32", "The product is doubled: the upper half of 2 a b is a b / 2^31."),
-            Mistake("2 ** 30", "2 ** 31", "Half of what the shift divides by, 2^31, is 2^30."))),
+            Mistake(">> 31", ">> 32",
+                    "The product is doubled: the upper half of 2 a b is a b / 2^31."),
+            Mistake("2 ** 30", "2 ** 31",
+                    "Half of what the shift divides by, 2^31, is 2^30."),
+            Mistake("a.astype(np.int64) * b", "(a * b).astype(np.int64)",
+                    "The product of two int32 wraps around: cast before you multiply."),
+            Mistake("np.minimum(rounded, INT32.max).astype(np.int32)",
+                    "np.minimum(rounded, INT32.max)",
+                    "The result is int32: cast it at the end."),
+            Mistake("(product + 2 ** 30) >> 31", "np.round(product / 2 ** 31)",
+                    "Halves go up, and a quotient of floats loses digits: shift integers."))),
     Exercise(
-        name="requantize", target=f"{FIXED}:requantize", level=2, minutes=15,
+        name="requantize",
+        target="tinyml.compression.fixed_point:requantize",
+        level=2, minutes=15,
         after=("rounding_doubling_high_mul",),
-        task="Turn int32 sums into codes of the output: times M, plus Z, clipped, in a small dtype",
-        tests=("test_fixed_point.py::test_codes_of_an_output_are_bit_for_bit_those_of_whole_numbers",
-               "test_fixed_point.py::test_multiplying_is_within_one_of_the_real_product",
-               "test_integer.py::test_a_linear_layer_is_bit_for_bit_that_of_whole_numbers"),
-        hints=("Both roundings have functions of their own here: the product with M0, then the shift by n.",
-               "rounding_right_shift(rounding_doubling_high_mul(acc, M0), n), plus zero_point in int64, where "
-               "no sum wraps around, clipped, of the dtype that smallest_dtype names.",
+        task="Turn int32 sums into codes of the output: times M, plus Z, clipped, in a small "
+             "dtype",
+        tests=laws_of(
+            "fixed_point",
+            "test_codes_of_an_output_are_bit_for_bit_those_of_whole_numbers",
+            "test_multiplying_is_within_one_of_the_real_product") + laws_of(
+            "integer",
+            "test_a_linear_layer_is_bit_for_bit_that_of_whole_numbers"),
+        hints=("Both roundings have functions of their own here: the product with M0, then the "
+               "shift by n.",
+               "rounding_right_shift(rounding_doubling_high_mul(acc, M0), n), plus zero_point "
+               "in int64, where no sum wraps around, clipped, of the dtype that smallest_dtype "
+               "names.",
                "product = ...; scaled = rounding_right_shift(product, shift); codes = "
-               "np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max); return codes.astype(...)"),
+               "np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max); return "
+               "codes.astype(...)"),
         mistakes=(
             Mistake("np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max)",
                     "np.clip(scaled.astype(np.int64), quant_min, quant_max) + zero_point",
@@ -76,110 +116,167 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
             Mistake("rounding_right_shift(product, shift)", "product >> shift",
                     "A plain shift rounds down: rounding_right_shift rounds to the nearest."),
             Mistake("scaled.astype(np.int64) + zero_point", "scaled + np.int32(zero_point)",
-                    "With Z added, a large int32 wraps around: add in int64, and clip before you cast."),
+                    "With Z added, a large int32 wraps around: add in int64, and clip "
+                    "before you cast."),
             Mistake("rounding_right_shift(product, shift)",
                     "np.round(accumulator * (multiplier / 2 ** 31) / 2.0 ** shift)",
-                    "This rounds once, in floats, and sometimes to another code: first the product, then the "
-                    "shift, each rounded in integers."),
+                    "This rounds once, in floats, and sometimes to another code: first the "
+                    "product, then the shift, each rounded in integers."),
             Mistake("rounding_doubling_high_mul(accumulator, multiplier)    # M0 acc\n"
                     "    scaled = rounding_right_shift(product, shift)",
                     "rounding_right_shift(accumulator, shift)\n"
                     "    scaled = rounding_doubling_high_mul(product, multiplier)",
-                    "The shift comes after the product: shifted first, the sum loses the digits that count."),
+                    "The shift comes after the product: shifted first, the sum loses the "
+                    "digits that count."),
             Mistake("codes.astype(smallest_dtype(quant_min, quant_max))", "codes",
-                    "Codes have the smallest dtype that holds them; yours still have eight bytes."),
+                    "Codes have the smallest dtype that holds them; yours still have eight "
+                    "bytes."),
             Mistake("codes.astype(smallest_dtype(quant_min, quant_max))", "codes.astype(float)",
                     "Codes are integers of the smallest dtype: no float belongs here."),
             Mistake("np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max)",
                     "scaled.astype(np.int64) + zero_point",
-                    "Clip to the range of the codes, which is the ReLU too, or the cast wraps around."))),
+                    "Clip to the range of the codes, which is the ReLU too, or the cast "
+                    "wraps around."),
+            Mistake("scaled.astype(np.int64) + zero_point", "scaled.astype(np.int64) - zero_point",
+                    "The zero point of the output is added."),
+            Mistake("rounding_right_shift(product, shift)",
+                    "product // 2 ** shift.astype(np.int64)",
+                    "A division rounds down: rounding_right_shift rounds to the nearest."))),
     Exercise(
-        name="expected_error", target=f"{CLIPPING}:expected_error", level=2, minutes=15,
+        name="expected_error",
+        target="tinyml.compression.clipping:expected_error",
+        level=2, minutes=15,
         after=("choose_qparams",),
-        task="Compute what clipping at alpha and rounding to 2^M codes cost together, for two densities",
-        tests=("test_clipping.py::test_no_other_clip_has_a_smaller_expected_error",
-               "test_clipping.py::test_the_expected_error_is_the_integral_of_the_tails_and_a_step_squared_over_12",
-               "test_clipping.py::test_the_expected_error_is_that_of_real_numbers"),
+        task="Compute what clipping at alpha and rounding to 2^M codes cost together, for two "
+             "densities",
+        tests=laws_of(
+            "clipping",
+            "test_no_other_clip_has_a_smaller_expected_error",
+            "test_the_expected_error_is_the_integral_of_the_tails_and_a_step_squared_over_12",
+            "test_the_expected_error_is_that_of_real_numbers"),
+        hints=("Two errors add up: what is rounded inside, the same for both densities, and "
+               "what is clipped outside.",
+               "Rounding: alpha^2 / (3 4^M). Clipping: 2 e^-alpha for Laplace; (1 + alpha^2) "
+               "erfc(alpha / sqrt(2)) - sqrt(2/pi) alpha e^(-alpha^2 / 2) for the Gaussian.",
+               'rounding = alpha ** 2 / (3 * 4 ** bits); if density == "laplace": clipping = 2 '
+               '* math.exp(-alpha); for the Gaussian use math.erfc; return clipping + rounding'),
         also=("erfc = 1 - erf is math.erfc, which keeps its digits where erf is close to 1.",),
-        hints=("Two errors add up: what is rounded inside, the same for both densities, and what is clipped "
-               "outside.",
-               "Rounding: alpha^2 / (3 4^M). Clipping: 2 e^-alpha for Laplace; (1 + alpha^2) erfc(alpha / "
-               "sqrt(2)) - sqrt(2/pi) alpha e^(-alpha^2 / 2) for the Gaussian.",
-               'rounding = alpha ** 2 / (3 * 4 ** bits); if density == "laplace": clipping = 2 * '
-               "math.exp(-alpha); for the Gaussian use math.erfc; return clipping + rounding"),
         mistakes=(
             Mistake("alpha ** 2 / (3 * 4 ** bits)", "alpha ** 2 / (3 * 2 ** bits)",
-                    "The error goes with the square of the step, which is 2 alpha / 2^M: so 4^M, not 2^M."),
+                    "The error goes with the square of the step, which is 2 alpha / 2^M: so "
+                    "4^M, not 2^M."),
             Mistake("alpha ** 2 / (3 * 4 ** bits)", "alpha ** 2 / (12 * 4 ** bits)",
                     "The step is 2 alpha / 2^M, and its square over 12 is alpha^2 / (3 4^M)."),
             Mistake("clipping = 2 * math.exp(-alpha)", "clipping = math.exp(-alpha)",
                     "Both tails of the Laplace density are clipped: 2 e^-alpha."),
             Mistake("math.erfc(alpha / math.sqrt(2))", "(1 - math.erf(alpha / math.sqrt(2)))",
-                    "Where erf is close to 1, the difference 1 - erf has lost its digits: math.erfc keeps them."),
+                    "Where erf is close to 1, the difference 1 - erf has lost its digits: "
+                    "math.erfc keeps them."),
             Mistake("alpha ** 2 / (3 * 4 ** bits)", "alpha ** 2 / (3 * (2 ** bits - 1) ** 2)",
-                    "Here [-alpha, alpha] is cut into 2^M cells, each rounded to its middle: the step is 2 alpha / "
-                    "2^M."),
+                    "Here [-alpha, alpha] is cut into 2^M cells, each rounded to its "
+                    "middle: the step is 2 alpha / 2^M."),
             Mistake("math.erfc(alpha / math.sqrt(2))", "math.erfc(alpha)",
                     "erfc is not yet the Gaussian's tail: its argument is alpha / sqrt(2)."),
             Mistake("tail - alpha * bell", "tail - bell",
                     "A factor alpha is missing in the second term of the Gaussian."),
             Mistake("math.exp(-alpha ** 2 / 2)", "math.exp(-alpha ** 2)",
-                    "The Gaussian density has alpha^2 / 2 in its exponent."))),
+                    "The Gaussian density has alpha^2 / 2 in its exponent."),
+            Mistake("return clipping + rounding", "return clipping",
+                    "Rounding costs something too: add alpha^2 / (3 4^M)."),
+            Mistake("alpha ** 2 / (3 * 4 ** bits)", "alpha / (3 * 4 ** bits)",
+                    "The error of rounding goes with alpha squared."),
+            Mistake("(1 + alpha ** 2) * tail", "(1 - alpha ** 2) * tail",
+                    "The factor of the tail is 1 + alpha^2."),
+            Mistake("math.sqrt(2 / math.pi)", "1 / math.sqrt(2 * math.pi)",
+                    "Both tails are clipped: the factor is sqrt(2 / pi)."),
+            Mistake("(3 * 4 ** bits)", "(3 * 4 ** (bits - 1))",
+                    "There are 2^M codes in [-alpha, alpha]: 4^M, not 4^(M - 1)."),
+            Mistake("tail - alpha * bell", "tail + alpha * bell",
+                    "The second term of the Gaussian is subtracted."))),
     Exercise(
-        name="optimal_clip", target=f"{CLIPPING}:optimal_clip", level=3, minutes=25,
+        name="optimal_clip",
+        target="tinyml.compression.clipping:optimal_clip",
+        level=3, minutes=25,
         after=("expected_error",),
-        task="Find the clip with the smallest expected error, where the derivative is zero, by bisection",
-        tests=("test_clipping.py::test_the_best_clips_are_those_of_the_paper",
-               "test_clipping.py::test_the_derivative_changes_its_sign_at_the_best_clip",
-               "test_clipping.py::test_no_other_clip_has_a_smaller_expected_error"),
+        task="Find the clip with the smallest expected error, where the derivative is zero, by "
+             "bisection",
+        tests=laws_of(
+            "clipping",
+            "test_the_best_clips_are_those_of_the_paper",
+            "test_the_derivative_changes_its_sign_at_the_best_clip",
+            "test_no_other_clip_has_a_smaller_expected_error"),
+        hints=("Write the slope as a function of alpha that grows through its only zero. Where "
+               "it is negative, the zero lies further right.",
+               "Laplace: 1 / (3 4^M) - e^-alpha / alpha. Gaussian: 1 / (3 4^M) + erfc(alpha / "
+               "sqrt(2)) - sqrt(2/pi) e^(-alpha^2/2) / alpha. Start with an interval such as "
+               "1e-6 ... 50, and halve it until its length is 1e-12 of its end.",
+               "low, high = 1e-6, 50.0; while high - low > 1e-12 * high: middle = (low + high) "
+               "/ 2; if slope(middle) < 0: low = middle; else: high = middle; return the middle"),
         also=("The answer has nine digits or more, for 1 to 16 bits.",),
-        hints=("Write the slope as a function of alpha that grows through its only zero. Where it is "
-               "negative, the zero lies further right.",
-               "Laplace: 1 / (3 4^M) - e^-alpha / alpha. Gaussian: 1 / (3 4^M) + erfc(alpha / sqrt(2)) - "
-               "sqrt(2/pi) e^(-alpha^2/2) / alpha. Start with an interval such as 1e-6 ... 50, and halve it "
-               "until its length is 1e-12 of its end.",
-               "low, high = 1e-6, 50.0; while high - low > 1e-12 * high: middle = (low + high) / 2; if "
-               "slope(middle) < 0: low = middle; else: high = middle; return the middle"),
         mistakes=(
             Mistake("slope(middle) < 0", "slope(middle) > 0",
-                    "You keep the wrong half: where the slope is still negative, the minimum lies to the "
-                    "right."),
-            Mistake("1 / (3 * 4 ** bits)", "1 / (3 * 2 ** bits)", "Rounding adds 1 / (3 4^M) to the slope."),
+                    "You keep the wrong half: where the slope is still negative, the "
+                    "minimum lies to the right."),
+            Mistake("1 / (3 * 4 ** bits)", "1 / (3 * 2 ** bits)",
+                    "Rounding adds 1 / (3 4^M) to the slope."),
             Mistake("low, high = 1e-6, 50.0", "low, high = 1e-6, 10.0",
-                    "Your interval ends before the zero: with 16 bits it lies near 20 for Laplace."),
+                    "Your interval ends before the zero: with 16 bits it lies near 20 for "
+                    "Laplace."),
             Mistake("1e-12 * high", "1e-3",
                     "You stop too early: halve until the digits of a float are used up."),
             Mistake("math.exp(-alpha) / alpha", "math.exp(-alpha)",
-                    "The condition for Laplace is alpha e^alpha = 3 4^M: divide e^-alpha by alpha."),
+                    "The condition for Laplace is alpha e^alpha = 3 4^M: divide e^-alpha by "
+                    "alpha."),
             Mistake("math.erfc(alpha / math.sqrt(2))", "math.erf(alpha / math.sqrt(2))",
-                    "The tail is erfc = 1 - erf, what lies outside of the clip."))),
+                    "The tail is erfc = 1 - erf, what lies outside of the clip."),
+            Mistake("math.sqrt(2 / math.pi)", "1 / math.sqrt(2 * math.pi)",
+                    "Both tails count: the factor is sqrt(2 / pi)."),
+            Mistake("math.exp(-alpha ** 2 / 2)", "math.exp(-alpha ** 2)",
+                    "The Gaussian density has alpha^2 / 2 in its exponent."),
+            Mistake("bell / alpha + tail", "bell + tail",
+                    "The bell is divided by alpha."),
+            Mistake("1 / (3 * 4 ** bits)", "2 / (3 * 4 ** bits)",
+                    "The slope was divided by 2 alpha: rounding adds 1 / (3 4^M)."))),
     Exercise(
-        name="correct_bias", target=f"{CLIPPING}:correct_bias", level=2, minutes=20,
-        hide=("_shift_and_factor",), after=("channel_range",),
+        name="correct_bias",
+        target="tinyml.compression.clipping:correct_bias",
+        level=2, minutes=20,
+        after=("channel_range",),
+        hide=("_shift_and_factor",),
         task="Restore the mean and the norm of each channel of quantized weights",
-        tests=("test_clipping.py::test_corrected_channels_have_the_mean_and_norm_of_the_weights",),
-        also=("A factor counts as 1 where ||W_q - mean(W_q)|| is at most 1e-12 ||W - mean(W)||.",),
+        tests=laws_of(
+            "clipping",
+            "test_corrected_channels_have_the_mean_and_norm_of_the_weights"),
         hints=("All means and norms are per channel: over all axes but the first, with keepdims.",
-               "(W_q + mean(W) - mean(W_q)) * std(W) / std(W_q): the ratio of the norms is that of the standard "
-               "deviations. The factor is 1 where std(W_q) is 0 up to rounding.",
-               "others = tuple(range(1, weight.ndim)); shift and both deviations with axis=others, keepdims=True; "
-               "factor = np.ones_like(std_w); factor[varied] = std_w[varied] / std_q[varied]; "
-               "return (quantized + ...) * factor"),
+               "(W_q + mean(W) - mean(W_q)) * std(W) / std(W_q): the ratio of the norms is that "
+               "of the standard deviations. The factor is 1 where std(W_q) is 0 up to rounding.",
+               "others = tuple(range(1, weight.ndim)); shift and both deviations with "
+               "axis=others, keepdims=True; factor = np.ones_like(std_w); factor[varied] = "
+               "std_w[varied] / std_q[varied]; return (quantized + ...) * factor"),
+        also=("A factor counts as 1 where ||W_q - mean(W_q)|| is at most 1e-12 ||W - mean(W)||.",),
         mistakes=(
             Mistake("others = tuple(range(1, W.ndim))", "others = tuple(range(W.ndim))",
                     "Each channel has a mean and a norm of its own: leave axis 0 out."),
             Mistake("others = tuple(range(1, W.ndim))", "others = (1,)",
-                    "A filter has several axes: mean and norm are over all of them but the first."),
+                    "A filter has several axes: mean and norm are over all of them but the "
+                    "first."),
             Mistake("(quantized + shift) * factor", "quantized * factor + shift",
-                    "In the paper the shift comes first and the factor scales all of it, the mean too."),
+                    "In the paper the shift comes first and the factor scales all of it, "
+                    "the mean too."),
             Mistake("    std_q = Q.std(axis=others, keepdims=True)\n",
                     "    std_q = np.sqrt((Q ** 2).mean(axis=others, keepdims=True))\n",
                     "The norms are those of the deviations from the mean: subtract it first."),
             Mistake("(quantized + shift) * factor", "quantized + shift",
                     "Only the mean is restored here; the factor restores the norm."),
             Mistake("varied = std_q > 1e-12 * std_w", "varied = std_q >= 0",
-                    "A channel whose quantized weights are all equal has no norm to divide by: its factor is "
-                    "1."),
+                    "A channel whose quantized weights are all equal has no norm to divide "
+                    "by: its factor is 1."),
             Mistake("std_w[varied] / std_q[varied]", "std_q[varied] / std_w[varied]",
-                    "The factor is upside down: ||W - mean|| goes over ||W_q - mean||."))),
+                    "The factor is upside down: ||W - mean|| goes over ||W_q - mean||."),
+            Mistake("shift = mean_w - mean_q", "shift = mean_q - mean_w",
+                    "The sign of the shift: add mean(W) - mean(W_q)."),
+            Mistake("std_w[varied] / std_q[varied]", "(std_w[varied] / std_q[varied]) ** 2",
+                    "The factor is a ratio of norms, not of their squares."),
+            Mistake("(quantized + shift) * factor", "quantized * factor",
+                    "The mean is restored too: add the shift first."))),
 ))

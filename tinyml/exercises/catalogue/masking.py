@@ -1,23 +1,26 @@
 """Masking: hide a part of tokens, images, series and graphs, and predict it."""
-from tinyml.exercises.exercise import Chapter, Exercise, Mistake
-
-SSL, TESTS = "tinyml.selfsupervised", "test_masking.py"
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
 CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
     Exercise(
-        name="mask_input", target=f"{SSL}.masking:mask_input", level=1, minutes=10,
+        name="mask_input",
+        target="tinyml.selfsupervised.masking:mask_input",
+        level=1, minutes=10,
         task="Hide k random elements of an array, and return which ones",
-        tests=(f"{TESTS}::test_mask_input_hides_exactly_k_elements_and_keeps_the_others",
-               f"{TESTS}::test_all_subsets_are_equally_likely",
-               f"{TESTS}::test_the_mask_value_may_be_an_element",
-               f"{TESTS}::test_rng_is_the_only_source_of_randomness[mask_input]"),
+        tests=laws_of(
+            "masking",
+            "test_mask_input_hides_exactly_k_elements_and_keeps_the_others",
+            "test_all_subsets_are_equally_likely",
+            "test_the_mask_value_may_be_an_element",
+            "test_rng_is_the_only_source_of_randomness[mask_input]"),
         hints=("k different indices, all subsets equally likely: the first k of a random order.",
-               "rng.permutation(n) is a random order; its first k = int(n * mask_ratio) entries, sorted, are M, of "
-               "shape (k,). Overwrite these elements in a copy of x.",
-               "mask_indices = np.sort(rng.permutation(n)[:k]); x_corrupted = x.copy(); x_corrupted[...] = "
-               "mask_value; return both"),
+               "rng.permutation(n) is a random order; its first k = int(n * mask_ratio) "
+               "entries, sorted, are M, of shape (k,). Overwrite these elements in a copy of x.",
+               "mask_indices = np.sort(rng.permutation(n)[:k]); x_corrupted = x.copy(); "
+               "x_corrupted[...] = mask_value; return both"),
         also=("_check_holds(x, mask_value) refuses a value that x cannot hold: call it first.",
-              "The product n mask_ratio is a float, and int rounds it down: int(100 * 0.29) is 28."),
+              "The product n mask_ratio is a float, and int rounds it down: int(100 * 0.29) is "
+              "28."),
         mistakes=(
             Mistake("np.sort(rng.permutation(n)[:k])", "np.sort(rng.integers(0, max(n, 1), k))",
                     "Independent draws may hit one index twice: draw without replacement."),
@@ -25,293 +28,466 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                     "The indices come in ascending order: sort them."),
             Mistake("np.sort(rng.permutation(n)[:k])", "np.arange(k)",
                     "You always hide the first k elements: choose them at random."),
-            Mistake("np.sort(rng.permutation(n)[:k])", "np.flatnonzero(rng.random(n) < mask_ratio)",
-                    "Hiding each element with probability mask_ratio hides k of them only on average: it must be k "
-                    "every time."),
+            Mistake("np.sort(rng.permutation(n)[:k])",
+                    "np.flatnonzero(rng.random(n) < mask_ratio)",
+                    "Hiding each element with probability mask_ratio hides k of them only "
+                    "on average: it must be k every time."),
             Mistake("x_corrupted = x.copy()", "x_corrupted = x",
                     "x belongs to the caller: change a copy."),
             Mistake("x_corrupted[mask_indices] = mask_value", "x_corrupted[mask_indices] = 0",
-                    "The hidden elements become mask_value, whatever it is."))),
+                    "The hidden elements become mask_value, whatever it is."),
+            Mistake("int(n * mask_ratio)", "round(n * mask_ratio)",
+                    "k is int(n mask_ratio), which rounds down."),
+            Mistake("return x_corrupted, mask_indices",
+                    "return x_corrupted, np.isin(np.arange(n), mask_indices)",
+                    "Return the indices of the hidden elements, not a mask of bool."),
+            Mistake("x.copy()", "x.astype(float)",
+                    "The copy keeps the dtype of x."))),
     Exercise(
-        name="masked_loss", target=f"{SSL}.masking:masked_loss", level=1, minutes=5, after=("mask_input",),
+        name="masked_loss",
+        target="tinyml.selfsupervised.masking:masked_loss",
+        level=1, minutes=5,
+        after=("mask_input",),
         task="Compute the loss at the hidden positions only",
-        tests=(f"{TESTS}::test_the_loss_ignores_visible_positions",),
-        hints=("A boolean array as an index picks the positions where it is True, and makes one axis of them.",
-               "Pick the hidden positions from prediction (a Tensor, so gradients follow) and from target, "
-               "both to shape (|M|, ...), and pass these to loss_fn.",
+        tests=laws_of(
+            "masking",
+            "test_the_loss_ignores_visible_positions"),
+        hints=("A boolean array as an index picks the positions where it is True, and makes one "
+               "axis of them.",
+               "Pick the hidden positions from prediction (a Tensor, so gradients follow) and "
+               "from target, both to shape (|M|, ...), and pass these to loss_fn.",
                "return loss_fn(prediction[...], target[...]), the index being mask in both"),
-        also=("The library's own function also raises a ValueError if shapes disagree or nothing is hidden; yours "
-              "need not.",),
+        also=("The library's own function also raises a ValueError if shapes disagree or "
+              "nothing is hidden; yours need not.",),
         mistakes=(
             Mistake("loss_fn(prediction[mask], target[mask])", "loss_fn(prediction, target)",
-                    "This loss counts the visible positions too, and copying what is visible teaches nothing."),
-            Mistake("loss_fn(prediction[mask], target[mask])", "loss_fn(prediction[~mask], target[~mask])",
+                    "This loss counts the visible positions too, and copying what is "
+                    "visible teaches nothing."),
+            Mistake("loss_fn(prediction[mask], target[mask])",
+                    "loss_fn(prediction[~mask], target[~mask])",
                     "The mask is True at the hidden positions: you take the visible ones."),
             Mistake("loss_fn(prediction[mask], target[mask])",
-                    "loss_fn(prediction * mask.reshape(mask.shape + (1,) * (prediction.ndim - mask.ndim)), "
-                    "np.where(mask.reshape(mask.shape + (1,) * (target.ndim - mask.ndim)), target, 0))",
-                    "The mean is over the hidden positions: multiplied by the mask the visible ones are still "
-                    "there, as zeros, and count in it. Pick the hidden ones by an index."),
+                    "loss_fn(prediction * mask.reshape(mask.shape + (1,) * (prediction.ndim - "
+                    "mask.ndim)), np.where(mask.reshape(mask.shape + (1,) * (target.ndim - "
+                    "mask.ndim)), target, 0))",
+                    "The mean is over the hidden positions: multiplied by the mask the "
+                    "visible ones are still there, as zeros, and count in it. Pick the "
+                    "hidden ones by an index."),
             Mistake("loss_fn(prediction[mask], target[mask])",
                     "loss_fn(type(prediction)(prediction.data[mask]), target[mask])",
-                    "Index the Tensor itself: a new Tensor made of .data has no gradient."))),
+                    "Index the Tensor itself: a new Tensor made of .data has no gradient."),
+            Mistake("loss_fn(prediction[mask], target[mask])",
+                    "loss_fn(prediction[mask], target[mask]) * mask.mean()",
+                    "The mean is over the hidden positions only: no share of all in front."),
+            Mistake("loss_fn(prediction[mask], target[mask])",
+                    "loss_fn(prediction[mask], target[mask]) * mask.sum()",
+                    "loss_fn takes the mean already: do not multiply by the number of "
+                    "hidden positions."),
+            Mistake("loss_fn(prediction[mask], target[mask])",
+                    "loss_fn(target[mask], prediction[mask])",
+                    "The order of a loss is prediction, target."))),
     Exercise(
-        name="mask_tokens", target=f"{SSL}.masking:mask_tokens", level=2, minutes=15, after=("mask_input",),
-        task="Corrupt k tokens of each sequence as BERT does: 80 % [MASK], 10 % a random token, 10 % unchanged",
-        tests=(f"{TESTS}::test_k_tokens_of_each_sequence_are_chosen_and_only_these_change",
-               f"{TESTS}::test_chosen_tokens_are_masked_replaced_or_kept_as_in_bert",
-               f"{TESTS}::test_chosen_tokens_are_independent",
-               f"{TESTS}::test_rng_is_the_only_source_of_randomness[mask_tokens]",
-               f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
-        hints=("First choose k positions of each sequence: where a random order of 0..T-1 is below k. Then decide "
-               "what becomes of each chosen token, with a random number for each.",
-               "_random_orders(tokens.shape, rng) < k is True at k positions of each row. With fate uniform in "
-               "[0, 1), of the shape of tokens: below 0.8 the token becomes mask_id, from 0.8 to 0.9 a random one of "
-               "0..V-1, from 0.9 on it stays. All of that only where chosen.",
-               "chosen = _random_orders(...) < int(T * mask_ratio); fate = rng.random(...); random_token = "
-               "rng.integers(...); np.select takes the first case that is true: cases = [~chosen, fate < 0.8, "
-               "fate < 0.9] for [tokens, mask_id, random_token], and otherwise tokens; return the result, and chosen"),
+        name="mask_tokens",
+        target="tinyml.selfsupervised.masking:mask_tokens",
+        level=2, minutes=15,
+        after=("mask_input",),
+        task="Corrupt k tokens of each sequence as BERT does: 80 % [MASK], 10 % a random token, "
+             "10 % unchanged",
+        tests=laws_of(
+            "masking",
+            "test_k_tokens_of_each_sequence_are_chosen_and_only_these_change",
+            "test_chosen_tokens_are_masked_replaced_or_kept_as_in_bert",
+            "test_chosen_tokens_are_independent",
+            "test_rng_is_the_only_source_of_randomness[mask_tokens]",
+            "test_ratios_of_0_and_1_on_a_single_row"),
+        hints=("First choose k positions of each sequence: where a random order of 0..T-1 is "
+               "below k. Then decide what becomes of each chosen token, with a random number "
+               "for each.",
+               "_random_orders(tokens.shape, rng) < k is True at k positions of each row. With "
+               "fate uniform in [0, 1), of the shape of tokens: below 0.8 the token becomes "
+               "mask_id, from 0.8 to 0.9 a random one of 0..V-1, from 0.9 on it stays. All of "
+               "that only where chosen.",
+               "chosen = _random_orders(...) < int(T * mask_ratio); fate = rng.random(...); "
+               "random_token = rng.integers(...); np.select takes the first case that is true: "
+               "cases = [~chosen, fate < 0.8, fate < 0.9] for [tokens, mask_id, random_token], "
+               "and otherwise tokens; return the result, and chosen"),
         also=("A random token may be the token itself.",),
         mistakes=(
             Mistake("fate < 0.8, fate < 0.9]", "fate < 1, fate < 0.9]",
-                    "Not every chosen token becomes [MASK]: a tenth becomes a random token, a tenth stays."),
+                    "Not every chosen token becomes [MASK]: a tenth becomes a random token, "
+                    "a tenth stays."),
             Mistake("fate < 0.8, fate < 0.9]", "fate < 0.8, fate < 1]",
-                    "Of the chosen tokens that are not [MASK] only half become a random token: a tenth of all stays."),
+                    "Of the chosen tokens that are not [MASK] only half become a random "
+                    "token: a tenth of all stays."),
             Mistake("fate < 0.8, fate < 0.9]", "fate < 0.8, fate < 0.8]",
-                    "A tenth of the chosen tokens must become a random token: yours are [MASK] or stay."),
+                    "A tenth of the chosen tokens must become a random token: yours are "
+                    "[MASK] or stay."),
             Mistake("fate < 0.8, fate < 0.9]", "fate < 0.8, rng.random(tokens.shape) < 0.1]",
-                    "A second draw of 0.1 applies to the 20 % that are left, and gives 2 %: decide both from one "
-                    "number, below 0.8 and from 0.8 to 0.9."),
-            Mistake("fate = rng.random(tokens.shape)", "fate = rng.random((*tokens.shape[:-1], 1))",
-                    "Each token has a random number of its own: yours share one in a whole sequence."),
+                    "A second draw of 0.1 applies to the 20 % that are left, and gives 2 %: "
+                    "decide both from one number, below 0.8 and from 0.8 to 0.9."),
+            Mistake("fate = rng.random(tokens.shape)",
+                    "fate = rng.random((*tokens.shape[:-1], 1))",
+                    "Each token has a random number of its own: yours share one in a whole "
+                    "sequence."),
             Mistake("rng.integers(0, vocab_size, tokens.shape)", "rng.integers(0, vocab_size)",
-                    "Each position draws a random token of its own: yours all get the same one."),
-            Mistake("rng.integers(0, vocab_size, tokens.shape)", "rng.integers(0, max(vocab_size - 1, 1), "
-                    "tokens.shape)", "A random token is one of 0..V-1, the last one included: rng.integers leaves "
-                    "out its upper end, so write V."),
-            Mistake("rng.integers(0, vocab_size, tokens.shape)", "rng.integers(0, vocab_size + 1, tokens.shape)",
-                    "A random token is one of 0..V-1: rng.integers leaves out its upper end already."),
+                    "Each position draws a random token of its own: yours all get the same "
+                    "one."),
+            Mistake("rng.integers(0, vocab_size, tokens.shape)",
+                    "rng.integers(0, max(vocab_size - 1, 1), tokens.shape)",
+                    "A random token is one of 0..V-1, the last one included: rng.integers "
+                    "leaves out its upper end, so write V."),
+            Mistake("rng.integers(0, vocab_size, tokens.shape)",
+                    "rng.integers(0, vocab_size + 1, tokens.shape)",
+                    "A random token is one of 0..V-1: rng.integers leaves out its upper end "
+                    "already."),
             Mistake("chosen = _random_orders(tokens.shape, rng) < int(T * mask_ratio)",
                     "chosen = rng.random(tokens.shape) < mask_ratio",
-                    "Choosing each token with probability mask_ratio chooses k of them only on average: it must be k "
-                    "in each sequence."),
+                    "Choosing each token with probability mask_ratio chooses k of them only "
+                    "on average: it must be k in each sequence."),
             Mistake("_random_orders(tokens.shape, rng)",
                     "np.broadcast_to(_random_orders(tokens.shape[-1:], rng), tokens.shape)",
-                    "Each sequence has positions of its own: yours are the same in all of them."),
+                    "Each sequence has positions of its own: yours are the same in all of "
+                    "them."),
             Mistake("[~chosen, fate < 0.8,", "[np.zeros_like(chosen), fate < 0.8,",
-                    "Only chosen tokens may change: the others stay as they are."))),
+                    "Only chosen tokens may change: the others stay as they are."),
+            Mistake("int(T * mask_ratio)", "round(T * mask_ratio)",
+                    "int(T mask_ratio) rounds down."))),
     Exercise(
-        name="mask_patches", target=f"{SSL}.masking:mask_patches", level=2, minutes=15, after=("mask_input",),
+        name="mask_patches",
+        target="tinyml.selfsupervised.masking:mask_patches",
+        level=2, minutes=15,
+        after=("mask_input",),
         task="Shuffle the patches of each image, cut the order in two, and compute how to undo it",
-        tests=(f"{TESTS}::test_ids_restore_undoes_the_shuffle",
-               f"{TESTS}::test_all_orders_are_equally_likely_and_images_are_independent",
-               f"{TESTS}::test_rng_is_the_only_source_of_randomness[mask_patches]",
-               f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
-        hints=("_random_orders gives an order for each image. Which operation inverts a permutation?",
-               "argsort of a permutation p is its inverse: p[argsort(p)] = 0, 1, 2, ... Here in each row, "
-               "axis=1. ids_keep is (N, n_keep), ids_mask (N, L - n_keep), ids_restore (N, L).",
-               "order = _random_orders((n_images, n_patches), rng); ids_keep is order[:, :n_keep], ids_mask the other "
-               "columns, ids_restore = order.argsort(...)"),
-        also=("int(L mask_ratio) patches are hidden; ids_keep and ids_mask stay in the shuffled order.",),
+        tests=laws_of(
+            "masking",
+            "test_ids_restore_undoes_the_shuffle",
+            "test_all_orders_are_equally_likely_and_images_are_independent",
+            "test_rng_is_the_only_source_of_randomness[mask_patches]",
+            "test_ratios_of_0_and_1_on_a_single_row"),
+        hints=("_random_orders gives an order for each image. Which operation inverts a "
+               "permutation?",
+               "argsort of a permutation p is its inverse: p[argsort(p)] = 0, 1, 2, ... Here in "
+               "each row, axis=1. ids_keep is (N, n_keep), ids_mask (N, L - n_keep), "
+               "ids_restore (N, L).",
+               "order = _random_orders((n_images, n_patches), rng); ids_keep is order[:, "
+               ":n_keep], ids_mask the other columns, ids_restore = order.argsort(...)"),
+        also=("int(L mask_ratio) patches are hidden; ids_keep and ids_mask stay in the shuffled "
+              "order.",),
         mistakes=(
             Mistake("order.argsort(axis=1)", "order",
-                    "A permutation does not undo itself: ids_restore is its inverse, argsort."),
+                    "A permutation does not undo itself: ids_restore is its inverse, "
+                    "argsort."),
             Mistake("order[:, :n_keep], order[:, n_keep:]", "order[:, n_keep:], order[:, :n_keep]",
-                    "The first n_keep of the order are visible, the others hidden: yours are the other way "
-                    "round."),
+                    "The first n_keep of the order are visible, the others hidden: yours "
+                    "are the other way round."),
             Mistake("_random_orders((n_images, n_patches), rng)",
                     "np.repeat(_random_orders((1, n_patches), rng), n_images, axis=0)",
-                    "Each image has an order of its own: yours hides the same patches in all images."),
+                    "Each image has an order of its own: yours hides the same patches in "
+                    "all images."),
             Mistake("order.argsort(axis=1)", "order.argsort(axis=0)",
                     "An order belongs to an image: sort along the patches, axis=1."),
             Mistake("= order[:, :n_keep], ", "= np.sort(order[:, :n_keep], axis=1), ",
-                    "ids_keep stays in the shuffled order: sorted, it no longer fits ids_restore."),
-            Mistake("_random_orders((n_images, n_patches), rng)", "np.tile(np.arange(n_patches), (n_images, 1))",
-                    "Nothing is random here: the last patches are always the hidden ones."))),
+                    "ids_keep stays in the shuffled order: sorted, it no longer fits "
+                    "ids_restore."),
+            Mistake("_random_orders((n_images, n_patches), rng)",
+                    "np.tile(np.arange(n_patches), (n_images, 1))",
+                    "Nothing is random here: the last patches are always the hidden ones."),
+            Mistake("int(n_patches * mask_ratio)", "round(n_patches * mask_ratio)",
+                    "int(L mask_ratio) rounds down."),
+            Mistake("n_patches - int(n_patches * mask_ratio)", "int(n_patches * (1 - mask_ratio))",
+                    "Round the number of hidden patches down, not that of the visible ones: "
+                    "L - int(L mask_ratio)."))),
     Exercise(
-        name="mask_spans", target=f"{SSL}.masking:mask_spans", level=3, minutes=30, after=("mask_tokens",),
-        task="Set spans of each series to zero that do not overlap, k readings in all, all arrangements equally "
-             "likely",
-        tests=(f"{TESTS}::test_spans_hide_exactly_k_readings_and_have_their_length",
-               f"{TESTS}::test_all_arrangements_of_the_spans_are_equally_likely",
-               f"{TESTS}::test_rng_is_the_only_source_of_randomness[mask_spans]",
-               f"{TESTS}::test_ratios_of_0_and_1_on_a_single_row"),
-        hints=("Do not draw places until none overlap: with a mask_ratio near 1 that never ends. Put blocks in a "
-               "random order: each span is a block, and each visible reading is a block of length 1.",
-               "The blocks: k // span_length of span_length, one of k % span_length if that is not 0, and T - k "
-               "visible ones of length 1. Shuffle them in each row, and repeat \"is this block a span?\" as often "
-               "as the block is long: T booleans.",
-               "n_full, remainder = divmod(k, span_length); spans = [span_length] * n_full + [remainder] * (remainder "
-               "> 0); lengths = np.array(spans + [1] * (T - k), np.int64); order = _random_orders((*rows, "
-               "len(lengths)), rng) with *rows, T = x.shape; mask = np.repeat(order < ..., "
-               "lengths[order].ravel()).reshape(x.shape); zero the hidden readings of a copy of x, return it, and "
-               "mask"),
+        name="mask_spans",
+        target="tinyml.selfsupervised.masking:mask_spans",
+        level=3, minutes=30,
+        after=("mask_tokens",),
+        task="Set spans of each series to zero that do not overlap, k readings in all, all "
+             "arrangements equally likely",
+        tests=laws_of(
+            "masking",
+            "test_spans_hide_exactly_k_readings_and_have_their_length",
+            "test_all_arrangements_of_the_spans_are_equally_likely",
+            "test_rng_is_the_only_source_of_randomness[mask_spans]",
+            "test_ratios_of_0_and_1_on_a_single_row"),
+        hints=("Do not draw places until none overlap: with a mask_ratio near 1 that never "
+               "ends. Put blocks in a random order: each span is a block, and each visible "
+               "reading is a block of length 1.",
+               'The blocks: k // span_length of span_length, one of k % span_length if that is '
+               'not 0, and T - k visible ones of length 1. Shuffle them in each row, and repeat '
+               '"is this block a span?" as often as the block is long: T booleans.',
+               "n_full, remainder = divmod(k, span_length); spans = [span_length] * n_full + "
+               "[remainder] * (remainder > 0); lengths = np.array(spans + [1] * (T - k), "
+               "np.int64); order = _random_orders((*rows, len(lengths)), rng) with *rows, T = "
+               "x.shape; mask = np.repeat(order < ..., "
+               "lengths[order].ravel()).reshape(x.shape); zero the hidden readings of a copy of "
+               "x, return it, and mask"),
         mistakes=(
             Mistake(" + [remainder] * (remainder > 0)", "",
-                    "The last span is shorter, k % span_length readings: without it fewer than k are hidden."),
-            Mistake("lengths[order].ravel()", "np.tile(lengths, order.size // max(len(lengths), 1))",
-                    "A block's length goes with the block: lengths[order], not lengths in their first order."),
+                    "The last span is shorter, k % span_length readings: without it fewer "
+                    "than k are hidden."),
+            Mistake("lengths[order].ravel()",
+                    "np.tile(lengths, order.size // max(len(lengths), 1))",
+                    "A block's length goes with the block: lengths[order], not lengths in "
+                    "their first order."),
             Mistake("order < len(spans)", "order < k",
-                    "Spans are the first len(spans) blocks: k is the number of hidden readings, not of spans."),
+                    "Spans are the first len(spans) blocks: k is the number of hidden "
+                    "readings, not of spans."),
             Mistake("_random_orders((*rows, len(lengths)), rng)",
                     "np.broadcast_to(_random_orders(len(lengths), rng), (*rows, len(lengths)))",
-                    "Each series has spans of its own: yours are at the same places in all rows."),
+                    "Each series has spans of its own: yours are at the same places in all "
+                    "rows."),
             Mistake("x_corrupted[mask] = 0", "x_corrupted[~mask] = 0",
-                    "Zero goes where the mask is True, and the rest stays: yours is the other way round."),
+                    "Zero goes where the mask is True, and the rest stays: yours is the "
+                    "other way round."),
             Mistake("x_corrupted = x.copy()", "x_corrupted = x",
                     "x belongs to the caller: write the zeros into a copy."),
             Mistake("x_corrupted = x.copy()", "x_corrupted = x.astype(float)",
                     "The result has the dtype of x: keep it."),
-            Mistake("    x_corrupted = x.copy()\n    x_corrupted[mask] = 0\n", "    x_corrupted = x * ~mask\n",
+            Mistake("    x_corrupted = x.copy()\n"
+                    "    x_corrupted[mask] = 0\n",
+                    "    x_corrupted = x * ~mask\n",
                     "NaN times 0 is NaN: put a 0 there instead."),
             Mistake("return x_corrupted, mask", "return x_corrupted, ~mask",
-                    "The mask is True where a reading is hidden: yours is the other way round."),
-            Mistake("np.repeat(is_span, lengths[order].ravel())", "(_random_orders(x.shape, rng) < k)",
-                    "The readings are hidden one by one: they must be hidden in spans of span_length."),
-            Mistake("[1] * (T - k)", "[span_length] * ((T - k) // span_length) + [1] * ((T - k) % span_length)",
-                    "Visible readings are blocks of one each: in larger blocks most arrangements cannot "
-                    "occur."))),
+                    "The mask is True where a reading is hidden: yours is the other way "
+                    "round."),
+            Mistake("np.repeat(is_span, lengths[order].ravel())",
+                    "(_random_orders(x.shape, rng) < k)",
+                    "The readings are hidden one by one: they must be hidden in spans of "
+                    "span_length."),
+            Mistake("[1] * (T - k)",
+                    "[span_length] * ((T - k) // span_length) + [1] * ((T - k) % span_length)",
+                    "Visible readings are blocks of one each: in larger blocks most "
+                    "arrangements cannot occur."),
+            Mistake("int(T * mask_ratio)", "round(T * mask_ratio)",
+                    "int(T mask_ratio) rounds down."))),
     Exercise(
-        name="patchify", target=f"{SSL}.masked_patches:patchify", level=2, minutes=15,
+        name="patchify",
+        target="tinyml.selfsupervised.masked_patches:patchify",
+        level=2, minutes=15,
         task="Cut images into square patches, one row of pixels for each patch",
-        tests=("test_masked_patches.py::test_patches_are_squares_of_the_image_and_unpatchify_inverts_it",
-               "test_masked_patches.py::test_numbered_pixels_are_where_a_drawing_shows_them"),
-        hints=("No loop is needed: split each of the two axes in two by a reshape, and bring the axes into another "
-               "order.",
-               "(N, H/p, p, W/p, p) has the axes n, i, a, j, b of the docstring; wanted is n, (i, j), (a, b): "
-               "a and j change places, then a reshape joins i with j and a with b.",
-               "N, H, W = images.shape; cells = images.reshape(N, H // p, p, W // p, p), then .swapaxes(2, 3), then "
-               ".reshape(N, ...), each number written out (a -1 fails when N is 0)"),
+        tests=laws_of(
+            "masked_patches",
+            "test_patches_are_squares_of_the_image_and_unpatchify_inverts_it",
+            "test_numbered_pixels_are_where_a_drawing_shows_them"),
+        hints=("No loop is needed: split each of the two axes in two by a reshape, and bring "
+               "the axes into another order.",
+               "(N, H/p, p, W/p, p) has the axes n, i, a, j, b of the docstring; wanted is n, "
+               "(i, j), (a, b): a and j change places, then a reshape joins i with j and a with "
+               "b.",
+               "N, H, W = images.shape; cells = images.reshape(N, H // p, p, W // p, p), then "
+               ".swapaxes(2, 3), then .reshape(N, ...), each number written out (a -1 fails "
+               "when N is 0)"),
         also=("There may be no images at all, N = 0.",),
         mistakes=(
             Mistake("cells.swapaxes(2, 3)", "cells",
-                    "Without exchanging the axes a and j a patch is a piece of a row of the image, not a "
-                    "square."),
+                    "Without exchanging the axes a and j a patch is a piece of a row of the "
+                    "image, not a square."),
             Mistake("cells.swapaxes(2, 3)", "cells.transpose(0, 3, 1, 2, 4)",
                     "Patches are counted row by row, i W/p + j: yours run down the columns."),
             Mistake("cells.swapaxes(2, 3)", "cells.transpose(0, 1, 3, 4, 2)",
-                    "The pixels of a patch are read row by row, a p + b: yours are transposed."),
+                    "The pixels of a patch are read row by row, a p + b: yours are "
+                    "transposed."),
             Mistake("(H // p) * (W // p), p * p", "-1, p * p",
-                    "With no images, N = 0, NumPy cannot work out a -1: write the number of patches."),
+                    "With no images, N = 0, NumPy cannot work out a -1: write the number of "
+                    "patches."),
             Mistake("N, H // p, p, W // p, p", "N, p, H // p, p, W // p",
-                    "Rows i p + a split into (H/p, p), in this order: yours into (p, H/p), so that a patch takes "
-                    "pixels from all over the image."),
+                    "Rows i p + a split into (H/p, p), in this order: yours into (p, H/p), "
+                    "so that a patch takes pixels from all over the image."),
             Mistake("cells.swapaxes(2, 3)", "cells.swapaxes(1, 4)",
-                    "The axes to exchange are a and j, those in the middle (2 and 3): yours mixes rows with "
-                    "columns."))),
+                    "The axes to exchange are a and j, those in the middle (2 and 3): yours "
+                    "mixes rows with columns."),
+            Mistake("cells.swapaxes(2, 3)", "cells.transpose(0, 3, 1, 4, 2)",
+                    "The patches come row by row, and so do the pixels in each; yours come "
+                    "column by column."))),
     Exercise(
-        name="mask_edges", target=f"{SSL}.masking:mask_edges", level=2, minutes=20, after=("mask_input",),
+        name="mask_edges",
+        target="tinyml.selfsupervised.masking:mask_edges",
+        level=2, minutes=20,
+        after=("mask_input",),
         task="Hide k edges of a graph, and draw as many different pairs of nodes without an edge",
-        tests=(f"{TESTS}::test_edges_are_visible_or_hidden_and_non_edges_are_no_edges",
-               f"{TESTS}::test_all_sets_of_edges_and_of_non_edges_are_equally_likely",
-               f"{TESTS}::test_too_few_pairs_without_an_edge_are_refused",
-               f"{TESTS}::test_rng_is_the_only_source_of_randomness[mask_edges]"),
-        hints=("Nodes are few: list all pairs without an edge, then draw k of them. Each pair once, i < j.",
-               "np.triu(~adjacency(edges, n_nodes), 1) is True at the pairs i < j without an edge, np.argwhere makes "
-               "rows (i, j) of them. Raise a ValueError if there are fewer than k. Draw k edges and k pairs without "
-               "replacement.",
-               "pairs = np.argwhere(np.triu(..., 1)); if len(pairs) < k: raise ValueError(...); hide = "
-               "_random_orders(len(edges), rng) < k, boolean; return edges[~hide], edges[hide], and "
-               "pairs[rng.permutation(...)[:k]]"),
-        also=("Visible and hidden edges keep the order of edges; a non-edge is (i, j) with i < j.",
+        tests=laws_of(
+            "masking",
+            "test_edges_are_visible_or_hidden_and_non_edges_are_no_edges",
+            "test_all_sets_of_edges_and_of_non_edges_are_equally_likely",
+            "test_too_few_pairs_without_an_edge_are_refused",
+            "test_rng_is_the_only_source_of_randomness[mask_edges]"),
+        hints=("Nodes are few: list all pairs without an edge, then draw k of them. Each pair "
+               "once, i < j.",
+               "np.triu(~adjacency(edges, n_nodes), 1) is True at the pairs i < j without an "
+               "edge, np.argwhere makes rows (i, j) of them. Raise a ValueError if there are "
+               "fewer than k. Draw k edges and k pairs without replacement.",
+               "pairs = np.argwhere(np.triu(..., 1)); if len(pairs) < k: raise ValueError(...); "
+               "hide = _random_orders(len(edges), rng) < k, boolean; return edges[~hide], "
+               "edges[hide], and pairs[rng.permutation(...)[:k]]"),
+        also=("Visible and hidden edges keep the order of edges; a non-edge is (i, j) with i < "
+              "j.",
               "If there are fewer than k pairs without an edge, raise a ValueError."),
         mistakes=(
             Mistake("np.triu(without_edge, 1)", "without_edge",
-                    "Each pair is to be drawn once, with i < j: take the part above the diagonal."),
+                    "Each pair is to be drawn once, with i < j: take the part above the "
+                    "diagonal."),
             Mistake("np.triu(without_edge, 1)", "np.triu(without_edge)",
                     "A node is no pair with itself: leave out the diagonal, np.triu(..., 1)."),
             Mistake("np.triu(without_edge, 1)", "np.triu(np.ones_like(without_edge), 1)",
-                    "Non-edges are pairs without an edge, hidden or visible: yours are any pairs."),
+                    "Non-edges are pairs without an edge, hidden or visible: yours are any "
+                    "pairs."),
             Mistake("edges[~hide], edges[hide]", "edges[hide], edges[~hide]",
-                    "Visible edges come first, then the hidden ones: yours are the other way round."),
+                    "Visible edges come first, then the hidden ones: yours are the other "
+                    "way round."),
             Mistake("rng.permutation(len(pairs))[:k]", "rng.integers(0, max(len(pairs), 1), k)",
                     "Independent draws may give one pair twice: draw without replacement."),
             Mistake("    if len(pairs) < k:", "    if False:",
-                    "If there are fewer than k pairs without an edge, raise a ValueError: yours returns fewer."),
+                    "If there are fewer than k pairs without an edge, raise a ValueError: "
+                    "yours returns fewer."),
             Mistake("    hide = _random_orders(len(edges), rng) < k\n",
-                    "    edges = edges[rng.permutation(len(edges))]\n    hide = np.arange(len(edges)) < k\n",
-                    "Visible and hidden edges stay in the order of edges: yours come in a random one."),
+                    "    edges = edges[rng.permutation(len(edges))]\n"
+                    "    hide = np.arange(len(edges)) < k\n",
+                    "Visible and hidden edges stay in the order of edges: yours come in a "
+                    "random one."),
             Mistake("    hide = _random_orders(len(edges), rng) < k\n",
                     "    hide = _random_orders(len(edges), rng) < k\n"
                     "    pairs = np.argwhere(np.triu(~adjacency(edges[~hide], n_nodes), 1))\n",
-                    "A hidden edge is an edge as well: draw non-edges from the pairs that are neither visible nor "
-                    "hidden."),
+                    "A hidden edge is an edge as well: draw non-edges from the pairs that "
+                    "are neither visible nor hidden."),
             Mistake("rng.permutation(len(pairs))[:k]", "np.arange(k)",
-                    "You always take the first pairs: non-edges are to be drawn at random."))),
+                    "You always take the first pairs: non-edges are to be drawn at random."),
+            Mistake("int(len(edges) * mask_ratio)", "round(len(edges) * mask_ratio)",
+                    "int(m mask_ratio) rounds down."))),
     Exercise(
-        name="auc", target=f"{SSL}.masked_edges:auc", level=1, minutes=10,
+        name="auc",
+        target="tinyml.selfsupervised.masked_edges:auc",
+        level=1, minutes=10,
         task="Compute the area under the ROC curve: how often a positive scores above a negative",
-        tests=("test_masked_edges.py::test_the_area_is_that_of_mann_and_whitney",),
+        tests=laws_of(
+            "masked_edges",
+            "test_the_area_is_that_of_mann_and_whitney"),
         hints=("Compare every positive with every negative. A tie counts one half.",
-               "positive[:, None] has the shape (n, 1), and compared with negative, (m,), it gives (n, m).",
-               "wins = positive[:, None] > negative; ties likewise with ==; return float(np.mean(...)) of both"),
+               "positive[:, None] has the shape (n, 1), and compared with negative, (m,), it "
+               "gives (n, m).",
+               "wins = positive[:, None] > negative; ties likewise with ==; return "
+               "float(np.mean(...)) of both"),
         mistakes=(
-            Mistake("wins + ties / 2", "wins + ties", "A tie counts one half: yours count as wins."),
-            Mistake("wins + ties / 2", "wins", "A tie counts one half: yours count as losses."),
+            Mistake("wins + ties / 2", "wins + ties",
+                    "A tie counts one half: yours count as wins."),
+            Mistake("wins + ties / 2", "wins",
+                    "A tie counts one half: yours count as losses."),
             Mistake("wins + ties / 2", "~wins + ties / 2 - ties",
-                    "A positive should score above a negative: yours counts how often it scores below."),
-            Mistake("float(np.mean(wins + ties / 2))", "float(np.sum(wins + ties / 2) / len(positive) ** 2)",
+                    "A positive should score above a negative: yours counts how often it "
+                    "scores below."),
+            Mistake("float(np.mean(wins + ties / 2))",
+                    "float(np.sum(wins + ties / 2) / len(positive) ** 2)",
                     "The mean is over all n m pairs: divide by n m."),
             Mistake("float(np.mean(wins + ties / 2))", "float(np.sum(wins + ties / 2))",
                     "The area is a fraction of the pairs: divide by their number, n m."),
             Mistake("float(np.mean(wins + ties / 2))", "2 * float(np.mean(wins + ties / 2)) - 1",
-                    "That is the Gini coefficient, 0 for guessing: the area for guessing is 1/2."))),
+                    "That is the Gini coefficient, 0 for guessing: the area for guessing is "
+                    "1/2."),
+            Mistake("positive > negative, positive == negative",
+                    "positive >= negative, positive == negative",
+                    "A tie counts as a half: with >= it counts one and a half."),
+            Mistake("float(np.mean(wins + ties / 2))",
+                    "float((np.mean(positive > 0) + np.mean(negative <= 0)) / 2)",
+                    "This is an accuracy at the threshold 0; the AUC compares positives "
+                    "with negatives, at no threshold."))),
     Exercise(
-        name="propagation", target=f"{SSL}.masked_edges:propagation", level=1, minutes=10,
-        task="Compute the matrix of a graph convolution: adjacency with loops, normalised on both sides",
-        tests=("test_masked_edges.py::test_propagation_is_the_formula_in_a_slow_loop",),
-        hints=("Three factors, but no matrix product: D is diagonal, so it scales rows and columns.",
-               "With A + I from adjacency(edges, n_nodes) and np.eye, D_ii is the sum of row i, and P_ij = (A "
-               "+ I)_ij / sqrt(D_ii D_jj). The result is float32.",
-               "A = adjacency(edges, n_nodes) + np.eye(n_nodes); d = A.sum(axis=1); np.outer(d, d) holds all d_i d_j; "
-               "P = A / ...; return P.astype(np.float32)"),
+        name="propagation",
+        target="tinyml.selfsupervised.masked_edges:propagation",
+        level=1, minutes=10,
+        task="Compute the matrix of a graph convolution: adjacency with loops, normalised on "
+             "both sides",
+        tests=laws_of(
+            "masked_edges",
+            "test_propagation_is_the_formula_in_a_slow_loop"),
+        hints=("Three factors, but no matrix product: D is diagonal, so it scales rows and "
+               "columns.",
+               "With A + I from adjacency(edges, n_nodes) and np.eye, D_ii is the sum of row i, "
+               "and P_ij = (A + I)_ij / sqrt(D_ii D_jj). The result is float32.",
+               "A = adjacency(edges, n_nodes) + np.eye(n_nodes); d = A.sum(axis=1); np.outer(d, "
+               "d) holds all d_i d_j; P = A / ...; return P.astype(np.float32)"),
         mistakes=(
             Mistake("adjacency(edges, n_nodes) + np.eye(n_nodes)",
                     "adjacency(edges, n_nodes) + 1e-30 * np.eye(n_nodes)",
                     "The node itself belongs to its neighbourhood: A + I."),
             Mistake("A / np.sqrt(np.outer(d, d))", "A / d[:, None]",
-                    "D^(-1/2) stands on both sides: yours, D^-1 A, is a mean over neighbours and not "
-                    "symmetric."),
+                    "D^(-1/2) stands on both sides: yours, D^-1 A, is a mean over "
+                    "neighbours and not symmetric."),
             Mistake("np.sqrt(np.outer(d, d))", "np.outer(d, d)",
                     "The power is -1/2 on each side: the root is missing."),
-            Mistake(".astype(np.float32)", "", "The result must be float32."),
+            Mistake(".astype(np.float32)", "",
+                    "The result must be float32."),
             Mistake("A / np.sqrt(np.outer(d, d))", "A * np.sqrt(np.outer(d, d))",
-                    "The power is -1/2: divide by the root of d_i d_j, do not multiply by it."),
+                    "The power is -1/2: divide by the root of d_i d_j, do not multiply by "
+                    "it."),
             Mistake("d = A.sum(axis=1)", "d = np.maximum(A.sum(axis=1) - 1, 1)",
-                    "D counts the loops too: D_ii is the row sum of A + I, 1 + the number of neighbours."))),
+                    "D counts the loops too: D_ii is the row sum of A + I, 1 + the number "
+                    "of neighbours."),
+            Mistake("A / np.sqrt(np.outer(d, d))", "A / d",
+                    "This makes the columns sum to 1; the symmetric form divides by the "
+                    "root of both degrees."),
+            Mistake("np.sqrt(np.outer(d, d))", "np.sqrt(d)",
+                    "Divide by the roots of both degrees, of the row and of the column."),
+            Mistake("+ np.eye(n_nodes)", "+ 2 * np.eye(n_nodes)",
+                    "Each node counts itself once: A + I."))),
     Exercise(
-        name="messages", target=f"{SSL}.markov:_messages", level=3, minutes=30, after=("mask_tokens",), examples=150,
+        name="messages",
+        target="tinyml.selfsupervised.markov:_messages",
+        level=3, minutes=30,
+        after=("mask_tokens",),
+        examples=150,
         task="Send messages along a chain from left to right, in states of a token and a count",
-        tests=("test_markov.py::test_the_posterior_is_that_of_brute_force",
-               "test_markov.py::test_messages_sum_over_all_tokens_and_counts_before",
-               "test_markov.py::test_messages_sum_to_1_or_are_0",
-               "test_markov.py::test_long_sequences_do_not_underflow"),
-        hints=("One step of a loop over t makes the message at t + 1 from that at t. A position that counts moves "
-               "j on by one.",
-               "product = plain_t(v) l_t(v, j) + counted_t(v) l_t(v, j-1), shape (N, V, n), where l_t(v, -1) = 0 and "
-               "what would have j = n is dropped. Then sum over v with A(v, w): A.T @ product.",
-               "messages = np.empty((N, T, V, n)), messages[:, 0] = start[:, None, :]; for t in range(T - 1): "
-               "one_more is zeros with one_more[..., 1:] = messages[:, t, :, :-1]; product = plain[:, t, :, None] * "
-               "messages[:, t] + the same with counted and one_more; messages[:, t + 1] is A.T @ product over its sum "
-               "over axes (1, 2), keepdims, or over 1e-300 if that is larger"),
-        also=("The result is float64, and 0 / 0 must not happen: divide by the sum or by 1e-300, whichever is larger.",),
+        tests=laws_of(
+            "markov",
+            "test_the_posterior_is_that_of_brute_force",
+            "test_messages_sum_over_all_tokens_and_counts_before",
+            "test_messages_sum_to_1_or_are_0",
+            "test_long_sequences_do_not_underflow"),
+        hints=("One step of a loop over t makes the message at t + 1 from that at t. A position "
+               "that counts moves j on by one.",
+               "product = plain_t(v) l_t(v, j) + counted_t(v) l_t(v, j-1), shape (N, V, n), "
+               "where l_t(v, -1) = 0 and what would have j = n is dropped. Then sum over v with "
+               "A(v, w): A.T @ product.",
+               "messages = np.empty((N, T, V, n)), messages[:, 0] = start[:, None, :]; for t in "
+               "range(T - 1): one_more is zeros with one_more[..., 1:] = messages[:, t, :, "
+               ":-1]; product = plain[:, t, :, None] * messages[:, t] + the same with counted "
+               "and one_more; messages[:, t + 1] is A.T @ product over its sum over axes (1, "
+               "2), keepdims, or over 1e-300 if that is larger"),
+        also=("The result is float64, and 0 / 0 must not happen: divide by the sum or by "
+              "1e-300, whichever is larger.",),
         mistakes=(
             Mistake("A.T @ (plain", "A @ (plain",
-                    "The sum is over the token before, sum_v A(v, w) (...)(v), which is A.T @: yours sums over "
-                    "the one after."),
+                    "The sum is over the token before, sum_v A(v, w) (...)(v), which is A.T "
+                    "@: yours sums over the one after."),
             Mistake("one_more[..., 1:] = message[..., :-1]", "one_more[:] = message",
                     "A position that counts moves j on by one: l_t(v, j-1) goes to j."),
             Mistake("one_more[..., 1:] = message[..., :-1]",
                     "one_more[:] = np.roll(message, 1, axis=-1)",
-                    "np.roll brings the largest count round to 0: what would have j = n is dropped."),
+                    "np.roll brings the largest count round to 0: what would have j = n is "
+                    "dropped."),
             Mistake("np.maximum(total, 1e-300)", "total",
-                    "Where all entries are 0 they stay 0: 0 / 0 is NaN, so do not divide there."),
+                    "Where all entries are 0 they stay 0: 0 / 0 is NaN, so do not divide "
+                    "there."),
             Mistake("messages[:, 0] = start[:, None, :]", "messages[:, 0] = 1",
                     "The first message is start, the same for all v."),
             Mistake("message / np.maximum(total, 1e-300)", "message",
-                    "Products of hundreds of probabilities underflow to 0: divide each message by its sum."),
-            Mistake("message.sum(axis=(1, 2), keepdims=True)", "message.sum(axis=1, keepdims=True)",
-                    "One number scales a whole message: a scale for each count j changes their ratios."),
-            Mistake("messages[:, t + 1] = message", "messages[:, t + 1] = plain[:, t + 1] * message",
-                    "The message at t + 1 holds what is before it: its own weight enters in the next step."))),
+                    "Products of hundreds of probabilities underflow to 0: divide each "
+                    "message by its sum."),
+            Mistake("message.sum(axis=(1, 2), keepdims=True)",
+                    "message.sum(axis=1, keepdims=True)",
+                    "One number scales a whole message: a scale for each count j changes "
+                    "their ratios."),
+            Mistake("messages[:, t + 1] = message",
+                    "messages[:, t + 1] = plain[:, t + 1] * message",
+                    "The message at t + 1 holds what is before it: its own weight enters in "
+                    "the next step."),
+            Mistake("plain[:, t] * message + counted[:, t] * one_more",
+                    "counted[:, t] * message + plain[:, t] * one_more",
+                    "plain and counted are exchanged: a counted token raises j by one."),
+            Mistake("plain[:, t] * message + counted[:, t] * one_more",
+                    "plain[:, t + 1] * message + counted[:, t + 1] * one_more",
+                    "The factors are those of position t, where the message is, not of t + "
+                    "1."),
+            Mistake("message.sum(axis=(1, 2), keepdims=True)",
+                    "message.max(axis=(1, 2), keepdims=True)",
+                    "The entries are scaled to sum to 1, not to have the maximum 1."))),
 ))

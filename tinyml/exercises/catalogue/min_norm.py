@@ -1,84 +1,149 @@
 """Lesson 10.1.2, least squares: the shortest fit, ridge, and how gradient descent gets there."""
-from tinyml.exercises.exercise import Chapter, Exercise, Mistake
-
-MODULE, TESTS = "tinyml.interpolation.min_norm", "test_min_norm.py"
-SHORTEST = "    U, s, Vh = svd(X)\n    # V diag(1 / s): column i of V is divided by s_i\n    return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm"
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
 CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gradient descent", (
     Exercise(
-        name="min_norm", target=f"{MODULE}:min_norm", level=2, minutes=10, after=("mul",),
-        task="Compute the shortest of all least-squares fits, X^+ y, for an X of any shape and rank",
-        tests=(f"{TESTS}::test_the_three_regimes_and_the_pseudoinverse_agree",
-               f"{TESTS}::test_the_residual_is_orthogonal_to_every_column[min_norm]",
-               f"{TESTS}::test_any_other_minimiser_is_longer_by_pythagoras[min_norm]",
-               f"{TESTS}::test_many_problems_at_once_are_the_problems_one_by_one",
-               f"{TESTS}::test_without_samples_features_or_values_the_fit_is_zero",
-               f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result"),
-        hints=("Which directions of beta change X beta at all? Along the singular vectors of X each is a number "
-               "apart.",
-               "With U, s, Vh = svd(X), of shapes (n, rank), (rank,), (rank, p) and without zeros in s: "
-               "X^+ = V diag(1 / s) U', and V is Vh.T.",
+        name="min_norm",
+        target="tinyml.interpolation.min_norm:min_norm",
+        level=2, minutes=10,
+        after=("mul",),
+        task="Compute the shortest of all least-squares fits, X^+ y, for an X of any shape and "
+             "rank",
+        tests=laws_of(
+            "min_norm",
+            "test_the_three_regimes_and_the_pseudoinverse_agree",
+            "test_the_residual_is_orthogonal_to_every_column[min_norm]",
+            "test_any_other_minimiser_is_longer_by_pythagoras[min_norm]",
+            "test_many_problems_at_once_are_the_problems_one_by_one",
+            "test_without_samples_features_or_values_the_fit_is_zero",
+            "test_the_dtype_of_the_data_is_that_of_the_result"),
+        hints=("Which directions of beta change X beta at all? Along the singular vectors of X "
+               "each is a number apart.",
+               "With U, s, Vh = svd(X), of shapes (n, rank), (rank,), (rank, p) and without "
+               "zeros in s: X^+ = V diag(1 / s) U', and V is Vh.T.",
                "return (Vh.T / s) @ (...), where ... is U'y, of shape (rank,) or (rank, k)."),
         mistakes=(
             Mistake("(Vh.T / s)", "(Vh.T * s)",
-                    "X^+ undoes X, so it divides by the singular values; you multiply by them."),
-            Mistake("(Vh.T / s)", "Vh.T", "The singular values are missing: divide coordinate i by s_i."),
+                    "X^+ undoes X, so it divides by the singular values; you multiply by "
+                    "them."),
+            Mistake("(Vh.T / s)", "Vh.T",
+                    "The singular values are missing: divide coordinate i by s_i."),
             Mistake("(Vh.T / s)", "(Vh.T / s ** 2)",
-                    "1 / s^2 belongs to (X'X)^-1; X^+ = (X'X)^-1 X' keeps a factor s, which leaves 1 / s."),
+                    "1 / s^2 belongs to (X'X)^-1; X^+ = (X'X)^-1 X' keeps a factor s, which "
+                    "leaves 1 / s."),
             Mistake("= svd(X)", "= np.linalg.svd(X, full_matrices=False)",
-                    "np.linalg.svd keeps the singular values that are zero up to rounding, and you divide by them: "
-                    "use svd of this module."),
+                    "np.linalg.svd keeps the singular values that are zero up to rounding, "
+                    "and you divide by them: use svd of this module."),
             Mistake("(Vh.T / s) @ (U.T @ y)", "Vh.T @ (U.T @ y) / s",
-                    "s has one entry per direction, not per feature: divide the coordinates U'y before V turns "
-                    "them into beta."),
-            Mistake(SHORTEST, "    return np.linalg.solve(X.T @ X, X.T @ y)",
-                    "X'X has an inverse only if the columns of X are independent, and XX' only if its rows are: go "
-                    "by the singular values, which serve every X."))),
+                    "s has one entry per direction, not per feature: divide the coordinates "
+                    "U'y before V turns them into beta."),
+            Mistake("    U, s, Vh = svd(X)\n"
+                    "    # V diag(1 / s): column i of V is divided by s_i\n"
+                    "    return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm",
+                    "    return np.linalg.solve(X.T @ X, X.T @ y)",
+                    "X'X has an inverse only if the columns of X are independent, and XX' "
+                    "only if its rows are: go by the singular values, which serve every X."),
+            Mistake("    U, s, Vh = svd(X)\n"
+                    "    # V diag(1 / s): column i of V is divided by s_i\n"
+                    "    return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm",
+                    "    return np.linalg.inv(X.T @ X) @ (X.T @ y)",
+                    "X'X has no inverse if p > n or if columns depend on each other: use "
+                    "the singular value decomposition."),
+            Mistake("    U, s, Vh = svd(X)\n"
+                    "    # V diag(1 / s): column i of V is divided by s_i\n"
+                    "    return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm",
+                    "    return np.linalg.solve(X.T @ X + 1e-6 * np.eye(X.shape[1]), X.T @ y)",
+                    "A small ridge is not its limit: use the singular value decomposition, "
+                    "which needs none."),
+            Mistake("    U, s, Vh = svd(X)\n"
+                    "    # V diag(1 / s): column i of V is divided by s_i\n"
+                    "    return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm",
+                    "    return np.linalg.pinv(X.T @ X, rcond=1e-6) @ (X.T @ y)",
+                    "X'X has the squares of the singular values, and small ones count as "
+                    "zero: work with X itself."),
+            Mistake("(Vh.T / s) @ (U.T @ y)", "(Vh.T / (s + 1e-6)) @ (U.T @ y)",
+                    "The s that are zero are left out already: add nothing to the others."))),
     Exercise(
-        name="ridge", target=f"{MODULE}:ridge", level=2, minutes=15, after=("min_norm",),
+        name="ridge",
+        target="tinyml.interpolation.min_norm:ridge",
+        level=2, minutes=15,
+        after=("min_norm",),
         task="Compute the ridge estimate for any penalty lam >= 0, with X^+ y as its limit at 0",
-        tests=(f"{TESTS}::test_ridge_makes_the_gradient_of_its_objective_zero",
-               f"{TESTS}::test_ridge_tends_to_the_minimum_norm",
-               f"{TESTS}::test_many_problems_at_once_are_the_problems_one_by_one",
-               f"{TESTS}::test_without_samples_features_or_values_the_fit_is_zero",
-               f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result"),
-        hints=("It is the shortest fit with each direction shrunk: by which factor, and where does n come in?",
-               "beta = V diag(f / s) U'y with f = s^2 / (s^2 + n lam), which is ridge_filter(s, lam, n_samples=n).",
-               "U, s, Vh = svd(X); f = ridge_filter(s, lam, n_samples=len(X)); return (Vh.T * ...) @ (U.T @ y)"),
+        tests=laws_of(
+            "min_norm",
+            "test_ridge_makes_the_gradient_of_its_objective_zero",
+            "test_ridge_tends_to_the_minimum_norm",
+            "test_many_problems_at_once_are_the_problems_one_by_one",
+            "test_without_samples_features_or_values_the_fit_is_zero",
+            "test_the_dtype_of_the_data_is_that_of_the_result"),
+        hints=("It is the shortest fit with each direction shrunk: by which factor, and where "
+               "does n come in?",
+               "beta = V diag(f / s) U'y with f = s^2 / (s^2 + n lam), which is ridge_filter(s, "
+               "lam, n_samples=n).",
+               "U, s, Vh = svd(X); f = ridge_filter(s, lam, n_samples=len(X)); return (Vh.T * "
+               "...) @ (U.T @ y)"),
         also=("lam = 0 and dependent columns are allowed: X'X + n lam I may have no inverse.",),
         mistakes=(
             Mistake("n_samples=len(X)", "n_samples=1",
-                    "The objective is the mean over n samples, so the penalty in X'X + n lam I is n lam, not lam."),
+                    "The objective is the mean over n samples, so the penalty in X'X + n "
+                    "lam I is n lam, not lam."),
             Mistake("n_samples=len(X)", "n_samples=X.shape[1]",
-                    "n lam has the number of samples in it, the rows of X, not that of the features."),
+                    "n lam has the number of samples in it, the rows of X, not that of the "
+                    "features."),
             Mistake("(Vh.T * (f / s))", "(Vh.T * f)",
-                    "The filter multiplies the coordinates of X^+ y, and those are divided by s: f / s."),
+                    "The filter multiplies the coordinates of X^+ y, and those are divided "
+                    "by s: f / s."),
             Mistake("(Vh.T * (f / s))", "(Vh.T * (f / s ** 2))",
                     "s / (s^2 + n lam) is f / s; you divide by s twice."),
             Mistake("(Vh.T * (f / s))", "(Vh.T / s)",
                     "The penalty does not enter: multiply by the filter f as well."),
             Mistake("(Vh.T * (f / s)) @ (U.T @ y)",
                     "np.linalg.solve(X.T @ X + len(X) * lam * np.eye(X.shape[1]), X.T @ y)",
-                    "For lam = 0, or nearly so, X'X + n lam I may have no inverse, and it squares the condition "
-                    "number of X: go by the singular values."))),
+                    "For lam = 0, or nearly so, X'X + n lam I may have no inverse, and it "
+                    "squares the condition number of X: go by the singular values."),
+            Mistake("(Vh.T * (f / s)) @ (U.T @ y)",
+                    "np.linalg.solve(X.T @ X + lam * np.eye(X.shape[1]), X.T @ y)",
+                    "The loss is a mean over n samples, so the penalty is n lam; and lam = "
+                    "0 with dependent columns needs the singular values."),
+            Mistake("ridge_filter(s, lam, n_samples=len(X))",
+                    "ridge_filter(s, lam / 2, n_samples=len(X))",
+                    "There is no 1/2 in the loss, and none in the penalty."),
+            Mistake("ridge_filter(s, lam, n_samples=len(X))", "s / (s + len(X) * lam)",
+                    "The filter is s^2 / (s^2 + n lam), with the squares of the singular "
+                    "values."),
+            Mistake("ridge_filter(s, lam, n_samples=len(X))",
+                    "ridge_filter(s, lam ** 2, n_samples=len(X))",
+                    "The penalty is lam ||beta||^2: lam itself is not squared."))),
     Exercise(
-        name="gradient_descent", target=f"{MODULE}:gradient_descent", level=2, minutes=15, after=("min_norm",),
-        task="Walk down 1/2 ||X beta - y||^2 and return every iterate, with the gradient from the engine",
-        tests=(f"{TESTS}::test_gradient_descent_equals_its_closed_form_at_every_step",
-               f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result",
-               f"{TESTS}::test_on_empty_and_zero_designs_descent_stays_where_it_starts[gradient_descent-shape3]",
-               f"{TESTS}::test_inputs_are_not_modified"),
-        hints=("Each step makes a new Tensor of the current beta, computes the loss, and asks for its gradient.",
-               "The loss is half the sum of the squared residuals; its gradient is X'(X beta - y), beta.grad after "
-               "loss.backward(). The result has n_steps + 1 rows, the first is beta_0, in the dtype of X.",
-               "beta = Tensor(iterates[-1], requires_grad=True); loss = 0.5 * ((X @ beta - y) ** 2).sum(); "
-               "loss.backward(); iterates.append(beta.data - ...); at the end np.stack(iterates)"),
-        also=("_start(X, y, beta0) gives beta_0 in the right shape and dtype, _check_step refuses an lr that does not converge: "
-              "use both, with svd(X)[1] for s.",),
+        name="gradient_descent",
+        target="tinyml.interpolation.min_norm:gradient_descent",
+        level=2, minutes=15,
+        after=("min_norm",),
+        task="Walk down 1/2 ||X beta - y||^2 and return every iterate, with the gradient from "
+             "the engine",
+        tests=laws_of(
+            "min_norm",
+            "test_gradient_descent_equals_its_closed_form_at_every_step",
+            "test_the_dtype_of_the_data_is_that_of_the_result",
+            "test_on_empty_and_zero_designs_descent_stays_where_it_starts[gradient_"
+            "descent-shape3]",
+            "test_inputs_are_not_modified"),
+        hints=("Each step makes a new Tensor of the current beta, computes the loss, and asks "
+               "for its gradient.",
+               "The loss is half the sum of the squared residuals; its gradient is X'(X beta - "
+               "y), beta.grad after loss.backward(). The result has n_steps + 1 rows, the first "
+               "is beta_0, in the dtype of X.",
+               "beta = Tensor(iterates[-1], requires_grad=True); loss = 0.5 * ((X @ beta - y) "
+               "** 2).sum(); loss.backward(); iterates.append(beta.data - ...); at the end "
+               "np.stack(iterates)"),
+        also=("_start(X, y, beta0) gives beta_0 in the right shape and dtype, _check_step "
+              "refuses an lr that does not converge: use both, with svd(X)[1] for s.",),
         mistakes=(
             Mistake("0.5 * ((X @ beta - y) ** 2)", "((X @ beta - y) ** 2)",
-                    "The loss is half the squared distance: without the half every step is twice too long."),
-            Mistake("** 2).sum()", "** 2).mean()", "The loss is the sum over the samples, not their mean."),
+                    "The loss is half the squared distance: without the half every step is "
+                    "twice too long."),
+            Mistake("** 2).sum()", "** 2).mean()",
+                    "The loss is the sum over the samples, not their mean."),
             Mistake("beta.data - lr * beta.grad", "beta.data + lr * beta.grad",
                     "The sign: descent goes against the gradient."),
             Mistake("beta.data - lr * beta.grad", "iterates[0] - lr * beta.grad",
@@ -88,52 +153,87 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
             Mistake("[_start(X, y, beta0)]", "[_start(X, y, None)]",
                     "The descent starts at beta0, which need not be zero."),
             Mistake("np.stack(iterates)", "np.stack(iterates).astype(np.float64)",
-                    "float32 must stay float32: the result has the dtype of X."))),
+                    "float32 must stay float32: the result has the dtype of X."),
+            Mistake("range(n_steps)", "range(n_steps - 1)",
+                    "n_steps steps give n_steps + 1 iterates, with the start; one is "
+                    "missing."),
+            Mistake("range(n_steps)", "range(n_steps + 1)",
+                    "There is one step too many: n_steps steps give n_steps + 1 iterates."),
+            Mistake("np.stack(iterates)", "iterates[-1]",
+                    "All iterates are asked for, not the last one only."),
+            Mistake("lr * beta.grad)", "lr / len(iterates) * beta.grad)",
+                    "The rate stays the same in all steps."))),
     Exercise(
-        name="descent_filter", target=f"{MODULE}:descent_filter", level=1, minutes=10, after=("gradient_descent",),
-        task="Compute the fraction of each singular direction that t steps of descent from zero have learned",
-        tests=(f"{TESTS}::test_many_tiny_steps_learn_what_gradient_flow_learns",
-               f"{TESTS}::test_the_share_learned_is_one_minus_what_every_step_leaves",
-               f"{TESTS}::test_the_share_learned_is_that_of_the_engine_s_descent",
-               f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result"),
-        hints=("Each step leaves 1 - lr s^2 of what a direction still lacks. What is left after t of them?",
-               "f = 1 - (1 - lr s^2)^t, where s has shape (rank,) and t needs a last axis of length 1 for it.",
+        name="descent_filter",
+        target="tinyml.interpolation.min_norm:descent_filter",
+        level=1, minutes=10,
+        after=("gradient_descent",),
+        task="Compute the fraction of each singular direction that t steps of descent from zero "
+             "have learned",
+        tests=laws_of(
+            "min_norm",
+            "test_many_tiny_steps_learn_what_gradient_flow_learns",
+            "test_the_share_learned_is_one_minus_what_every_step_leaves",
+            "test_the_share_learned_is_that_of_the_engine_s_descent",
+            "test_the_dtype_of_the_data_is_that_of_the_result"),
+        hints=("Each step leaves 1 - lr s^2 of what a direction still lacks. What is left after "
+               "t of them?",
+               "f = 1 - (1 - lr s^2)^t, where s has shape (rank,) and t needs a last axis of "
+               "length 1 for it.",
                "t = t[..., None].astype(s.dtype); return 1 - (1 - ...) ** t"),
         also=("_check_step refuses an lr that does not converge: call it first.",),
         mistakes=(
             Mistake("1 - (1 - lr * s ** 2) ** t", "(1 - lr * s ** 2) ** t",
-                    "This is the fraction that is left; asked for is the fraction learned, 1 minus that."),
+                    "This is the fraction that is left; asked for is the fraction learned, "
+                    "1 minus that."),
             Mistake("1 - (1 - lr * s ** 2) ** t", "1 - np.exp(-lr * s ** 2 * t)",
-                    "1 - exp(-t lr s^2) is gradient flow, infinitely small steps; a step of descent leaves 1 - lr "
-                    "s^2."),
+                    "1 - exp(-t lr s^2) is gradient flow, infinitely small steps; a step of "
+                    "descent leaves 1 - lr s^2."),
             Mistake("1 - (1 - lr * s ** 2) ** t", "np.minimum(t * lr * s ** 2, 1)",
-                    "Each step learns a fraction of what is *left*, so what is left multiplies: 1 - (1 - lr s^2)^t, "
-                    "not t lr s^2."),
-            Mistake("** t", "** (t + 1)", "t steps leave (1 - lr s^2)^t: you take one step too many."),
-            Mistake("lr * s ** 2", "lr * s", "X'X has the eigenvalues s^2, not s."),
+                    "Each step learns a fraction of what is *left*, so what is left "
+                    "multiplies: 1 - (1 - lr s^2)^t, not t lr s^2."),
+            Mistake("** t", "** (t + 1)",
+                    "t steps leave (1 - lr s^2)^t: you take one step too many."),
+            Mistake("lr * s ** 2", "lr * s",
+                    "X'X has the eigenvalues s^2, not s."),
             Mistake("t = t[..., None].astype(s.dtype)", "t = t[..., None]",
-                    "The result has the dtype of s, float32 too: give t that dtype."))),
+                    "The result has the dtype of s, float32 too: give t that dtype."),
+            Mistake("lr * s ** 2) ** t", "2 * lr * s ** 2) ** t",
+                    "The loss has a factor 1/2, so each step leaves 1 - lr s^2, without a 2."),
+            Mistake("1 - (1 - lr * s ** 2) ** t", "1 - (1 - lr * s) ** (2 * t)",
+                    "Each step leaves 1 - lr s^2, not (1 - lr s)^2."),
+            Mistake("** t", "** np.maximum(t - 1, 0)",
+                    "After t steps the power is t: the first step counts."),
+            Mistake("1 - (1 - lr * s ** 2) ** t", "(1 - (1 - lr * s ** 2)) ** t",
+                    "The power belongs to what is missing: 1 - (1 - lr s^2)^t."))),
     Exercise(
-        name="descent_closed_form", target=f"{MODULE}:gradient_descent_closed_form", level=3, minutes=25,
+        name="descent_closed_form",
+        target="tinyml.interpolation.min_norm:gradient_descent_closed_form",
+        level=3, minutes=25,
         after=("descent_filter",),
         task="Write down every iterate of gradient descent without a loop, from any start",
-        tests=(f"{TESTS}::test_gradient_descent_equals_its_closed_form_at_every_step",
-               f"{TESTS}::test_iterates_never_leave_the_row_space_through_the_start[gradient_descent_closed_form]",
-               f"{TESTS}::test_the_dtype_of_the_data_is_that_of_the_result"),
-        hints=("In the coordinates of the singular vectors every direction walks from where it starts to its "
-               "limit, alone.",
-               "U, s, Vh = svd(X). The start is Vh @ beta0, the limit (U / s)' y, both (rank, ...); "
-               "descent_filter(s, np.arange(n_steps + 1), lr=lr), (n_steps + 1, rank), is the fraction of the difference "
-               "that t steps have learned. What X does not see of beta0 stays.",
-               "missing = (U / s).T @ y - ...; np.stack of beta0 + Vh.T @ (f * missing.T).T for every row f of the "
-               "filters"),
-        also=("_start(X, y, beta0) gives beta_0 in the right shape and dtype, _check_step refuses an lr that does not converge: "
-              "use both.",),
+        tests=laws_of(
+            "min_norm",
+            "test_gradient_descent_equals_its_closed_form_at_every_step",
+            "test_iterates_never_leave_the_row_space_through_the_start[gradient_descent_"
+            "closed_form]",
+            "test_the_dtype_of_the_data_is_that_of_the_result"),
+        hints=("In the coordinates of the singular vectors every direction walks from where it "
+               "starts to its limit, alone.",
+               "U, s, Vh = svd(X). The start is Vh @ beta0, the limit (U / s)' y, both (rank, "
+               "...); descent_filter(s, np.arange(n_steps + 1), lr=lr), (n_steps + 1, rank), is "
+               "the fraction of the difference that t steps have learned. What X does not see "
+               "of beta0 stays.",
+               "missing = (U / s).T @ y - ...; np.stack of beta0 + Vh.T @ (f * missing.T).T for "
+               "every row f of the filters"),
+        also=("_start(X, y, beta0) gives beta_0 in the right shape and dtype, _check_step "
+              "refuses an lr that does not converge: use both.",),
         mistakes=(
             Mistake(" - Vh @ beta0", "",
                     "What is missing is the limit minus the start: subtract V'beta_0."),
             Mistake("beta0 + Vh.T", "Vh.T",
-                    "The formula gives what is added to beta_0; what X does not see of beta_0 is kept."),
+                    "The formula gives what is added to beta_0; what X does not see of "
+                    "beta_0 is kept."),
             Mistake("np.arange(n_steps + 1)", "np.arange(1, n_steps + 2)",
                     "Steps count from 0: the first of the n_steps + 1 rows is beta_0."),
             Mistake("np.arange(n_steps + 1)", "np.arange(n_steps)",
@@ -142,28 +242,45 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                     "The limit is X^+ y, whose coordinates are U'y divided by s."),
             Mistake("(f * missing.T).T", "missing",
                     "After t steps only the fraction f of what was missing is learned."),
-            Mistake("np.arange(n_steps + 1), lr=lr)", "np.arange(n_steps + 1), lr=lr / max(len(X), 1))",
-                    "The loss is half the sum of squares, not their mean: lr is not divided by n."))),
+            Mistake("np.arange(n_steps + 1), lr=lr)",
+                    "np.arange(n_steps + 1), lr=lr / max(len(X), 1))",
+                    "The loss is half the sum of squares, not their mean: lr is not divided "
+                    "by n."),
+            Mistake("(f * missing.T).T", "((1 - f) * missing.T).T",
+                    "f is the part that is learned; 1 - f is what is still missing."),
+            Mistake("(U / s).T @ y", "U.T @ y",
+                    "The goal in the row space is diag(1 / s) U'y: divide by s."),
+            Mistake("missing = (U / s).T @ y - Vh @ beta0", "missing = (U / s).T @ y + Vh @ beta0",
+                    "What is missing at the start is the goal minus V'beta_0."))),
     Exercise(
-        name="kaczmarz", target="tinyml.interpolation.implicit_bias:kaczmarz", level=2, minutes=20,
+        name="kaczmarz",
+        target="tinyml.interpolation.implicit_bias:kaczmarz",
+        level=2, minutes=20,
         after=("gradient_descent",),
-        task="Project beta on one equation after the other: SGD on single rows, with learning rate 1 / ||x_i||^2",
-        tests=("test_implicit_bias.py::test_kaczmarz_solves_an_equation_a_step_and_is_sgd_on_rows_of_length_one",
-               "test_implicit_bias.py::test_kaczmarz_solves_many_problems_at_once",
-               "test_implicit_bias.py::test_designs_at_the_edge",
-               "test_implicit_bias.py::test_results_have_the_dtype_of_the_data"),
-        also=('_start(X, y, beta0) gives beta_0 in the right shape and dtype.',),
-        hints=("The point of {x'beta = y} nearest to beta lies in the direction of x. How far away?",
-               "The step is (y_i - x_i'beta) / ||x_i||^2 x_i, with i = rows[t] and the last beta. All len(rows) + 1 "
-               "points are returned, the first is beta_0; a row of zeros changes nothing. For y of shape (n, k) the "
-               "residual has k entries, and the step is an outer product.",
-               "path = [beta]; for i in rows: if x_i is not zero: beta = beta + np.multiply.outer(X[i], residual) / "
-               "its squared length; path.append(beta); at the end np.stack(path)"),
+        task="Project beta on one equation after the other: SGD on single rows, with learning "
+             "rate 1 / ||x_i||^2",
+        tests=laws_of(
+            "implicit_bias",
+            "test_kaczmarz_solves_an_equation_a_step_and_is_sgd_on_rows_of_length_one",
+            "test_kaczmarz_solves_many_problems_at_once",
+            "test_designs_at_the_edge",
+            "test_results_have_the_dtype_of_the_data"),
+        hints=("The point of {x'beta = y} nearest to beta lies in the direction of x. How far "
+               "away?",
+               "The step is (y_i - x_i'beta) / ||x_i||^2 x_i, with i = rows[t] and the last "
+               "beta. All len(rows) + 1 points are returned, the first is beta_0; a row of "
+               "zeros changes nothing. For y of shape (n, k) the residual has k entries, and "
+               "the step is an outer product.",
+               "path = [beta]; for i in rows: if x_i is not zero: beta = beta + "
+               "np.multiply.outer(X[i], residual) / its squared length; path.append(beta); at "
+               "the end np.stack(path)"),
+        also=("_start(X, y, beta0) gives beta_0 in the right shape and dtype.",),
         mistakes=(
-            Mistake(" / squares[i]", "", "Without 1 / ||x_i||^2 the step does not end on the equation."),
+            Mistake(" / squares[i]", "",
+                    "Without 1 / ||x_i||^2 the step does not end on the equation."),
             Mistake(" / squares[i]", " / np.sqrt(squares[i])",
-                    "The residual is divided by the squared length of x_i: once for its direction, once for the "
-                    "distance."),
+                    "The residual is divided by the squared length of x_i: once for its "
+                    "direction, once for the distance."),
             Mistake("if squares[i] > 0:", "if True:",
                     "A row of zeros says nothing: leave beta alone instead of dividing by 0."),
             Mistake("y[i] - X[i] @ beta ", "X[i] @ beta - y[i] ",
@@ -171,5 +288,19 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
             Mistake("y[i] - X[i] @ beta ", "y[i] - X[i] @ path[0] ",
                     "The residual is that of the last beta, not of the start."),
             Mistake("np.multiply.outer(X[i], residual)", "X[i] * residual",
-                    "For y of shape (n, k) there are k residuals, and the step is an outer product, (p, k)."))),
+                    "For y of shape (n, k) there are k residuals, and the step is an outer "
+                    "product, (p, k)."),
+            Mistake("        path.append(beta)", "            path.append(beta)",
+                    "A row of zeros is a step as well, though it changes nothing: append in "
+                    "any case."),
+            Mistake(" / squares[i]", " / squares.sum()",
+                    "Row i has the rate 1 / ||x_i||^2, with its own length."),
+            Mistake("beta + np.multiply", "beta + 2 * np.multiply",
+                    "A full step projects onto the equation; twice that reflects at it."),
+            Mistake("path = [beta]", "path = []",
+                    "The start beta_0 is the first iterate."),
+            Mistake("        path.append(beta)",
+                    "        path.append(beta)\n"
+                    "    return beta",
+                    "All iterates are asked for, not the last one only."))),
 ))

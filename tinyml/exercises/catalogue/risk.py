@@ -1,31 +1,39 @@
 """Lesson 10.1.2, theory: the risk of interpolation, exactly, in the limit, and given the data."""
-from tinyml.exercises.exercise import Chapter, Exercise, Mistake
-
-MODULE, TESTS = "tinyml.interpolation.double_descent", "test_double_descent.py"
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
 CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign overfitting", (
     Exercise(
-        name="min_norm_variance", target=f"{MODULE}:min_norm_variance", level=2, minutes=15, after=("min_norm",),
-        hide=("_ratio",), examples=100,
+        name="min_norm_variance",
+        target="tinyml.interpolation.double_descent:min_norm_variance",
+        level=2, minutes=15,
+        after=("min_norm",),
+        hide=("_ratio",),
+        examples=100,
         task="Compute the exact variance of X^+ y for Gaussian features, with its pole at p = n",
-        tests=(f"{TESTS}::test_the_formulas_of_the_papers",
-               f"{TESTS}::test_the_risk_is_infinite_next_to_the_threshold_and_only_there",
-               f"{TESTS}::test_the_variance_of_an_array_is_that_of_its_entries",
-               f"{TESTS}::test_without_samples_or_features_there_is_no_variance_next_to_the_threshold_either",
-               f"{TESTS}::test_the_variance_is_the_same_for_x_and_its_transpose"),
-        hints=("Both formulas are one: which size stands in the numerator, and what is the denominator but for its "
-               "sign?",
-               "sigma2 min(n, p) / (|n - p| - 1), infinite where that gap is not positive; but where the numerator "
-               "is 0, the variance is 0. All arguments are arrays of one shape: choose with np.where, not with if.",
-               "top = sigma2 * np.minimum(n, p); gap = np.abs(n - p) - 1; return np.where((gap > 0) | (top == 0), "
-               "top / np.where(gap > 0, gap, 1), np.inf)[()] - the [()] turns "
-               "an array without axes into a number."),
+        tests=laws_of(
+            "double_descent",
+            "test_the_formulas_of_the_papers",
+            "test_the_risk_is_infinite_next_to_the_threshold_and_only_there",
+            "test_the_variance_of_an_array_is_that_of_its_entries",
+            "test_without_samples_or_features_there_is_no_variance_next_to_the_threshold_either",
+            "test_the_variance_is_the_same_for_x_and_its_transpose"),
+        hints=("Both formulas are one: which size stands in the numerator, and what is the "
+               "denominator but for its sign?",
+               "sigma2 min(n, p) / (|n - p| - 1), infinite where that gap is not positive; but "
+               "where the numerator is 0, the variance is 0. All arguments are arrays of one "
+               "shape: choose with np.where, not with if.",
+               "top = sigma2 * np.minimum(n, p); gap = np.abs(n - p) - 1; return np.where((gap "
+               "> 0) | (top == 0), top / np.where(gap > 0, gap, 1), np.inf)[()] - the [()] "
+               "turns an array without axes into a number."),
         also=("The arguments broadcast. For numbers the result is a float, for arrays an array.",),
         mistakes=(
             Mistake("np.abs(n - p) - 1)", "np.abs(n - p))",
-                    "|n - p| is right only in the limit; the mean of an inverse Wishart matrix has |n - p| - 1."),
-            Mistake("np.minimum(n, p)", "p", "The numerator is p for p < n only; for p > n it is n."),
-            Mistake("np.minimum(n, p)", "n", "The numerator is n for p > n only; for p < n it is p."),
+                    "|n - p| is right only in the limit; the mean of an inverse Wishart "
+                    "matrix has |n - p| - 1."),
+            Mistake("np.minimum(n, p)", "p",
+                    "The numerator is p for p < n only; for p > n it is n."),
+            Mistake("np.minimum(n, p)", "n",
+                    "The numerator is n for p > n only; for p < n it is p."),
             Mistake("np.where(is_finite, ratio, np.inf)[()]",
                     "np.where(is_open, ratio, np.inf)[()] if top.any() else 0.0",
                     "Each entry of the arrays decides for itself: np.where, not if."),
@@ -33,84 +41,143 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "For numbers a number comes back, no array without axes: end with [()]."),
             Mistake("np.minimum(n, p)", "np.maximum(n, p)",
                     "The numerator is the smaller of n and p: the rank of X."),
-            Mistake("gap > 0\n", "gap != 0\n",
-                    "At p = n the gap |n - p| - 1 is -1, and a variance is not negative: it is infinite there."),
+            Mistake("gap > 0\n",
+                    "gap != 0\n",
+                    "At p = n the gap |n - p| - 1 is -1, and a variance is not negative: it "
+                    "is infinite there."),
             Mistake("is_open | (top == 0)", "is_open",
-                    "Without noise, samples or features there is no variance, at p = n either: 0 instead of "
-                    "infinity."),
+                    "Without noise, samples or features there is no variance, at p = n "
+                    "either: 0 instead of infinity."),
             Mistake("sigma2 * rank", "sigma2 ** 2 * rank",
-                    "sigma2 is the variance already: do not square it."))),
+                    "sigma2 is the variance already: do not square it."),
+            Mistake("np.abs(n - p) - 1)", "np.abs(n - p) + 1)",
+                    "The mean of an inverse Wishart matrix has |n - p| - 1, with a minus."))),
     Exercise(
-        name="asymptotic_risk", target=f"{MODULE}:asymptotic_risk", level=2, minutes=10, after=("min_norm_variance",),
-        task="Compute the limit of the risk of X^+ y for p / n -> gamma, on both sides of the threshold",
-        tests=(f"{TESTS}::test_the_exact_risk_tends_to_the_asymptotic_one",
-               f"{TESTS}::test_at_the_threshold_the_asymptotic_risk_is_infinite_unless_there_is_no_noise",
-               f"{TESTS}::test_a_limit_of_an_array_is_that_of_its_entries[asymptotic_risk]",
-               f"{TESTS}::test_the_minimum_is_where_it_is_said_to_be",
-               f"{TESTS}::test_arrays_broadcast_and_numbers_stay_numbers"),
-        hints=("Write bias and variance each as one formula that is right on both sides of gamma = 1.",
-               "Bias: signal max(gamma - 1, 0) / gamma. Variance: sigma2 min(gamma, 1) / |gamma - 1|, where "
-               "_ratio(top, gap) is top / gap, infinite for a gap of 0 unless top is 0.",
-               "bias2 = signal * np.maximum(gamma - 1, 0) / gamma; return bias2 + _ratio(sigma2 * ..., np.abs(...))"),
+        name="asymptotic_risk",
+        target="tinyml.interpolation.double_descent:asymptotic_risk",
+        level=2, minutes=10,
+        after=("min_norm_variance",),
+        task="Compute the limit of the risk of X^+ y for p / n -> gamma, on both sides of the "
+             "threshold",
+        tests=laws_of(
+            "double_descent",
+            "test_the_exact_risk_tends_to_the_asymptotic_one",
+            "test_at_the_threshold_the_asymptotic_risk_is_infinite_unless_there_is_no_noise",
+            "test_a_limit_of_an_array_is_that_of_its_entries[asymptotic_risk]",
+            "test_the_minimum_is_where_it_is_said_to_be",
+            "test_arrays_broadcast_and_numbers_stay_numbers"),
+        hints=("Write bias and variance each as one formula that is right on both sides of "
+               "gamma = 1.",
+               "Bias: signal max(gamma - 1, 0) / gamma. Variance: sigma2 min(gamma, 1) / |gamma "
+               "- 1|, where _ratio(top, gap) is top / gap, infinite for a gap of 0 unless top "
+               "is 0.",
+               "bias2 = signal * np.maximum(gamma - 1, 0) / gamma; return bias2 + _ratio(sigma2 "
+               "* ..., np.abs(...))"),
         also=("The arguments broadcast. For numbers the result is a float, for arrays an array.",),
         mistakes=(
             Mistake("np.maximum(gamma - 1, 0)", "(gamma - 1)",
                     "For gamma < 1 there is no bias: 1 - 1 / gamma is negative there."),
             Mistake("np.minimum(gamma, 1)", "gamma",
-                    "For gamma > 1 the variance is sigma2 / (gamma - 1), without gamma above."),
+                    "For gamma > 1 the variance is sigma2 / (gamma - 1), without gamma "
+                    "above."),
             Mistake("np.minimum(gamma, 1)", "1",
-                    "For gamma < 1 the variance is sigma2 gamma / (1 - gamma), with gamma above."),
+                    "For gamma < 1 the variance is sigma2 gamma / (1 - gamma), with gamma "
+                    "above."),
             Mistake("np.abs(gamma - 1)", "gamma - 1",
-                    "For gamma < 1 the denominator is 1 - gamma: the distance from the threshold, on either side."),
+                    "For gamma < 1 the denominator is 1 - gamma: the distance from the "
+                    "threshold, on either side."),
             Mistake("np.maximum(gamma - 1, 0) / gamma", "np.maximum(gamma - 1, 0)",
-                    "The share that n samples cannot see is (p - n) / p = 1 - 1 / gamma: divide by gamma."),
+                    "The share that n samples cannot see is (p - n) / p = 1 - 1 / gamma: "
+                    "divide by gamma."),
             Mistake("np.maximum(gamma - 1, 0) / gamma", "np.minimum(1, 1 / gamma)",
-                    "1 / gamma = n / p is the share of beta that is seen; the bias is what is not seen, 1 - 1 / "
-                    "gamma."))),
+                    "1 / gamma = n / p is the share of beta that is seen; the bias is what "
+                    "is not seen, 1 - 1 / gamma."),
+            Mistake("sigma2 * np.minimum", "sigma2 ** 2 * np.minimum",
+                    "sigma2 is the variance already: do not square it."),
+            Mistake("return bias2 + variance", "return sigma2 + bias2 + variance",
+                    "The excess risk leaves out the noise of new y: do not add sigma2."),
+            Mistake("return bias2 + variance", "return variance",
+                    "For gamma > 1 there is a bias too: add bias2."),
+            Mistake("signal * np.maximum", "np.maximum",
+                    "The bias is a share of the signal ||beta||^2: multiply by it."),
+            Mistake("    bias2 = signal",
+                    "    gamma = 1 / gamma\n"
+                    "    bias2 = signal",
+                    "gamma is p / n, features over samples, and you take it for n / p."))),
     Exercise(
-        name="optimal_ridge_risk", target=f"{MODULE}:optimal_ridge_risk", level=3, minutes=25,
+        name="optimal_ridge_risk",
+        target="tinyml.interpolation.double_descent:optimal_ridge_risk",
+        level=3, minutes=25,
         after=("asymptotic_risk", "ridge"),
         task="Compute the limit of the risk of ridge at its best penalty, also without noise",
-        tests=(f"{TESTS}::test_optimal_ridge_has_no_peak",
-               f"{TESTS}::test_a_limit_of_an_array_is_that_of_its_entries[optimal_ridge_risk]",
-               f"{TESTS}::test_optimal_ridge_solves_the_marchenko_pastur_equation",
-               f"{TESTS}::test_optimal_ridge_is_the_shortest_fit_where_there_is_no_noise"),
-        hints=("Put lam* = sigma2 gamma / signal into the formula before you compute: what cancels?",
-               "sigma2 gamma m with m = (root - b) / (2 gamma lam*) is signal / (2 gamma) (root - b), which "
-               "needs no division by the noise; b = 1 - gamma + lam*, root = sqrt(b^2 + 4 gamma lam*).",
-               "lam = optimal_lam(gamma, signal=signal, sigma2=sigma2); b = ...; return signal / (2 * gamma) * "
-               "(np.sqrt(...) - b)"),
+        tests=laws_of(
+            "double_descent",
+            "test_optimal_ridge_has_no_peak",
+            "test_a_limit_of_an_array_is_that_of_its_entries[optimal_ridge_risk]",
+            "test_optimal_ridge_solves_the_marchenko_pastur_equation",
+            "test_optimal_ridge_is_the_shortest_fit_where_there_is_no_noise"),
+        hints=("Put lam* = sigma2 gamma / signal into the formula before you compute: what "
+               "cancels?",
+               "sigma2 gamma m with m = (root - b) / (2 gamma lam*) is signal / (2 gamma) (root "
+               "- b), which needs no division by the noise; b = 1 - gamma + lam*, root = "
+               "sqrt(b^2 + 4 gamma lam*).",
+               "lam = optimal_lam(gamma, signal=signal, sigma2=sigma2); b = ...; return signal "
+               "/ (2 * gamma) * (np.sqrt(...) - b)"),
         also=("The arguments broadcast. For numbers the result is a float, for arrays an array.",),
         mistakes=(
-            Mistake("b = 1 - gamma + lam", "b = 1 - gamma - lam", "The sign: b = 1 - gamma + lam*."),
-            Mistake("b = 1 - gamma + lam", "b = gamma - 1 + lam", "The sign of gamma: b = 1 - gamma + lam*."),
+            Mistake("b = 1 - gamma + lam", "b = 1 - gamma - lam",
+                    "The sign: b = 1 - gamma + lam*."),
+            Mistake("b = 1 - gamma + lam", "b = gamma - 1 + lam",
+                    "The sign of gamma: b = 1 - gamma + lam*."),
             Mistake("4 * gamma * lam", "2 * gamma * lam",
                     "Under the root stands b^2 + 4 gamma lam."),
             Mistake("(root - b)", "(root + b)",
-                    "m is the root of its quadratic equation that stays finite, with minus b: (root - b) / (2 "
-                    "gamma lam)."),
+                    "m is the root of its quadratic equation that stays finite, with minus "
+                    "b: (root - b) / (2 gamma lam)."),
             Mistake("signal / (2 * gamma)", "sigma2 / (2 * lam)",
-                    "Without noise this is 0 / 0: sigma2 / lam* is signal / gamma, so let it cancel first."),
-            Mistake("    b = 1 - gamma + lam", "    if sigma2 == 0:\n        return signal * max(0, 1 - 1 / gamma)\n"
+                    "Without noise this is 0 / 0: sigma2 / lam* is signal / gamma, so let "
+                    "it cancel first."),
+            Mistake("    b = 1 - gamma + lam",
+                    "    if sigma2 == 0:\n"
+                    "        return signal * max(0, 1 - 1 / gamma)\n"
                     "    b = 1 - gamma + lam",
-                    "All arguments are arrays, and each entry decides for itself: no if. Rightly written, the formula "
-                    "gives the limit without noise too."),
+                    "All arguments are arrays, and each entry decides for itself: no if. "
+                    "Rightly written, the formula gives the limit without noise too."),
             Mistake("signal / (2 * gamma)", "signal / gamma",
                     "The 2 of 2 gamma lam is missing from the denominator."),
-            Mistake("lam = optimal_lam(gamma, signal=signal, sigma2=sigma2)", "lam = sigma2 / signal",
-                    "The best penalty is sigma2 gamma / signal, as signal / p is the size of a coefficient: gamma "
-                    "is missing."))),
+            Mistake("lam = optimal_lam(gamma, signal=signal, sigma2=sigma2)",
+                    "lam = sigma2 / signal",
+                    "The best penalty is sigma2 gamma / signal, as signal / p is the size "
+                    "of a coefficient: gamma is missing."),
+            Mistake("optimal_lam(gamma, signal=signal, sigma2=sigma2)",
+                    "optimal_lam(gamma, signal=signal, sigma2=sigma2) ** 0.5",
+                    "lam* itself enters the formula, not its root."),
+            Mistake("np.sqrt(b ** 2 + 4 * gamma * lam)", "(b ** 2 + 4 * gamma * lam)",
+                    "The root is missing: sqrt(b^2 + 4 gamma lam)."),
+            Mistake("signal / (2 * gamma)", "sigma2 / (2 * gamma)",
+                    "sigma2 / lam* is signal / gamma: the factor in front is signal / (2 "
+                    "gamma)."),
+            Mistake("4 * gamma * lam", "4 * lam",
+                    "Under the root stands 4 gamma lam: gamma is missing."))),
     Exercise(
-        name="filter_risk", target="tinyml.interpolation.early_stopping:filter_risk", level=2, minutes=20,
+        name="filter_risk",
+        target="tinyml.interpolation.early_stopping:filter_risk",
+        level=2, minutes=20,
         after=("ridge", "descent_filter"),
-        task="Compute the exact risk, given X, of any fit that multiplies the directions of X^+ y by a filter",
-        tests=("test_early_stopping.py::test_the_risk_is_the_mean_over_the_noise",
-               "test_early_stopping.py::test_for_descent_it_is_the_risk_of_the_epochs"),
-        hints=("Three things add up: what the filter shrinks of beta, what X cannot see of it, and the noise.",
-               "With _, s, Vh = svd(X): seen = Vh @ beta, (rank,), are the v_i'beta, and beta - Vh.T @ seen is what "
-               "X cannot see. f may have leading axes: sum over its last one.",
-               "shrunk = np.sum((1 - f) ** 2 * seen ** 2, axis=-1); bias2 = shrunk + the squared norm of the unseen "
-               "part; variance = sigma2 * np.sum(..., axis=-1); return bias2 + variance"),
+        task="Compute the exact risk, given X, of any fit that multiplies the directions of X^+ "
+             "y by a filter",
+        tests=laws_of(
+            "early_stopping",
+            "test_the_risk_is_the_mean_over_the_noise",
+            "test_for_descent_it_is_the_risk_of_the_epochs"),
+        hints=("Three things add up: what the filter shrinks of beta, what X cannot see of it, "
+               "and the noise.",
+               "With _, s, Vh = svd(X): seen = Vh @ beta, (rank,), are the v_i'beta, and beta - "
+               "Vh.T @ seen is what X cannot see. f may have leading axes: sum over its last "
+               "one.",
+               "shrunk = np.sum((1 - f) ** 2 * seen ** 2, axis=-1); bias2 = shrunk + the "
+               "squared norm of the unseen part; variance = sigma2 * np.sum(..., axis=-1); "
+               "return bias2 + variance"),
         mistakes=(
             Mistake(" + np.sum(unseen ** 2)", "",
                     "The part of beta that X cannot see is lost too: add its squared norm."),
@@ -124,34 +191,67 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "The noise is divided by s_i, as U'y is: (f_i / s_i)^2."),
             Mistake("variance = sigma2 *", "variance = sigma2 ** 2 *",
                     "sigma2 is the variance already: do not square it."),
-            Mistake("variance = sigma2 * np.sum((f / s) ** 2, axis=-1)", "variance = sigma2 * np.sum((f / s) ** 2)",
-                    "Each filter has a risk of its own: sum over the last axis only."))),
+            Mistake("variance = sigma2 * np.sum((f / s) ** 2, axis=-1)",
+                    "variance = sigma2 * np.sum((f / s) ** 2)",
+                    "Each filter has a risk of its own: sum over the last axis only."),
+            Mistake("(1 - f) ** 2 * seen ** 2", "(1 - f ** 2) * seen ** 2",
+                    "Square the whole of what is taken away: (1 - f)^2."),
+            Mistake("unseen = beta - Vh.T @ seen", "unseen = Vh.T @ seen",
+                    "This is the part that X sees; the unseen part is beta minus it."),
+            Mistake("np.sum(unseen ** 2)", "np.sum(unseen) ** 2",
+                    "A squared length is the sum of the squares, not the square of the sum."),
+            Mistake("variance = sigma2 *", "variance = sigma2 / len(X) *",
+                    "Given X the noise is not averaged over the samples: no 1 / n."),
+            Mistake("(f / s) ** 2", "f / s ** 2",
+                    "The whole filter is squared: (f / s)^2."))),
     Exercise(
-        name="effective_ranks", target="tinyml.interpolation.benign:effective_ranks", level=2, minutes=15,
+        name="effective_ranks",
+        target="tinyml.interpolation.benign:effective_ranks",
+        level=2, minutes=15,
         after=("min_norm_variance",),
         task="Count the directions in every tail of a spectrum in two ways, r_k and R_k",
-        tests=("test_benign.py::test_the_effective_ranks_are_those_of_the_definition",
-               "test_benign.py::test_equal_eigenvalues_count_fully",
-               "test_benign.py::test_the_scale_of_the_eigenvalues_does_not_matter",
-               "test_benign.py::test_without_features_there_are_no_ranks"),
-        hints=("All tails of a spectrum at once: which NumPy function gives every partial sum of an array?",
-               "A tail sum runs from k + 1 to the end: turn the array round, take np.cumsum, and turn it back. You "
-               "need the sums of the eigenvalues and those of their squares.",
-               "tails = np.cumsum(eigenvalues[::-1])[::-1]; squares = the same of eigenvalues ** 2; return tails / "
-               "..., tails ** 2 / ..."),
+        tests=laws_of(
+            "benign",
+            "test_the_effective_ranks_are_those_of_the_definition",
+            "test_equal_eigenvalues_count_fully",
+            "test_the_scale_of_the_eigenvalues_does_not_matter",
+            "test_without_features_there_are_no_ranks"),
+        hints=("All tails of a spectrum at once: which NumPy function gives every partial sum "
+               "of an array?",
+               "A tail sum runs from k + 1 to the end: turn the array round, take np.cumsum, "
+               "and turn it back. You need the sums of the eigenvalues and those of their "
+               "squares.",
+               "tails = np.cumsum(eigenvalues[::-1])[::-1]; squares = the same of eigenvalues "
+               "** 2; return tails / ..., tails ** 2 / ..."),
         mistakes=(
             Mistake("tails ** 2 / squares", "tails / squares",
                     "R_k has the square of the sum above: (sum lambda_i)^2."),
             Mistake("tails ** 2 / squares", "squares / tails ** 2",
-                    "R_k is upside down: the squared sum is divided by the sum of the squares."),
+                    "R_k is upside down: the squared sum is divided by the sum of the "
+                    "squares."),
             Mistake("tails ** 2 / squares", "tails ** 2 / eigenvalues ** 2",
-                    "R_k divides by the sum of all squares of the tail, not by the first of them."),
+                    "R_k divides by the sum of all squares of the tail, not by the first of "
+                    "them."),
             Mistake("tails / eigenvalues", "tails / eigenvalues[0]",
                     "r_k is measured in units of its own first eigenvalue, lambda_{k+1}."),
             Mistake("np.cumsum(eigenvalues[::-1])[::-1]", "np.cumsum(eigenvalues)",
-                    "This sums the head, lambda_1 to lambda_{k+1}; the tail runs from k + 1 to the end."),
+                    "This sums the head, lambda_1 to lambda_{k+1}; the tail runs from k + 1 "
+                    "to the end."),
             Mistake("np.cumsum(eigenvalues[::-1])[::-1]", "np.cumsum(eigenvalues[::-1])",
-                    "The sums run from the end: turn the result round again, so that r_0 comes first."),
+                    "The sums run from the end: turn the result round again, so that r_0 "
+                    "comes first."),
             Mistake("np.cumsum(eigenvalues[::-1] ** 2)[::-1]", "tails ** 2",
-                    "A sum of squares is not the square of the sum."))),
+                    "A sum of squares is not the square of the sum."),
+            Mistake("tails = np.cumsum(eigenvalues[::-1])[::-1] ",
+                    "tails = np.cumsum(eigenvalues[::-1])[::-1] - eigenvalues ",
+                    "Off by one: the tail after k begins with lambda_{k+1} itself."),
+            Mistake("tails / eigenvalues, tails ** 2 / squares",
+                    "tails ** 2 / squares, tails / eigenvalues",
+                    "The two results are exchanged: r first, then R."),
+            Mistake("tails / eigenvalues, ",
+                    "tails / np.append(eigenvalues[1:], eigenvalues[-1]), ",
+                    "Off by one: r_k divides by lambda_{k+1}, the first eigenvalue of its "
+                    "tail."),
+            Mistake("tails ** 2 / squares", "tails[0] ** 2 / squares",
+                    "The sum above is that of the tail, too, not of all eigenvalues."))),
 ))

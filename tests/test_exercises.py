@@ -3,7 +3,9 @@
 By default a few exercises go through the gate, and of the answers that must run in a child process a few do;
 with TINYML_EXERCISES_GATE=all every one does.
 """
+import ast
 import csv
+import io
 import json
 import os
 import re
@@ -16,13 +18,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml.exercises import gate, guard
+from tinyml.exercises import gate, guard, report
 from tinyml.exercises.__main__ import main
 from tinyml.exercises.catalogue import CHAPTERS, exercises, find
 from tinyml.exercises.check import Verdict, check
 from tinyml.exercises.grade import _apart, grade, plain, title
-from tinyml.exercises.screen import load
+from tinyml.exercises.screen import Refused, load, read, screen
+from tinyml.exercises.splice import Piece, compiled_alone, run_alone
 from tinyml.exercises.stub import ROOT, answer_text, graders, source, stub_text
+from tinyml.exercises.watch import KEYS, Watch
 from tinyml.exercises.workspace import Workspace
 
 NAMES = list(exercises())
@@ -281,9 +285,17 @@ def test_the_way_of_a_student(space, capsys, monkeypatch):
     assert "--yes" in said(capsys, "solution", "tanh", code=1)
     assert "np.tanh" in said(capsys, "solution", "tanh", "--yes")
     said(capsys, "reset", "tanh")
-    monkeypatch.setattr(time, "sleep", lambda s: path.write_text(answer_text(find("tanh")), encoding="utf-8"))
+    actions = iter([lambda: path.write_text(answer_text(find("tanh")), encoding="utf-8")])
+
+    def sleep(seconds):
+        next(actions, lambda: watches[0].keys.put("q"))()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    watches = []
+    monkeypatch.setattr(Watch, "listen", lambda self: watches.append(self))
     words = said(capsys, "watch", "tanh")
-    assert "not written yet" in words and re.search(r"SOLVED, all \d+ tests pass", words) and "start mul" in words
+    assert "not written yet" in words and re.search(r"SOLVED, all \d+ tests pass", words)
+    assert "Watching" in words.partition("SOLVED")[2] and space.path("mul").exists()
     assert "[#" in said(capsys, "status") or len(CHAPTERS[0].exercises) > 20
     assert json.loads(said(capsys, "status", "--json"))["tanh"] == "solved"
     [verdict] = json.loads(said(capsys, "verify", "--json"))
@@ -296,8 +308,109 @@ def test_the_way_of_a_student(space, capsys, monkeypatch):
         assert file.read() == wrong
 
 
+def test_a_watch_follows_saves_keys_and_the_order_of_the_exercises(space):
+    """A new save ends a running check; the next exercise comes by itself, or by a key."""
+    said, saves, states = [], [], iter(["stopped", "failed", "solved"])
+
+    def check(name, stop):
+        assert not stop()
+        saves.append(len(saves))
+        os.utime(space.path(name), ns=(saves[-1], saves[-1]))
+        assert stop()
+        verdict = Verdict(name, next(states), "a reason", str(space.path(name)))
+        space.remember(verdict, space.text(name))
+        return verdict
+
+    watch = Watch(space, "tanh", check, lambda data, text: said.append(text))
+    assert "h and Enter" in said.pop() and space.path("tanh").exists()
+    assert not watch.check_once() and "anew" in said.pop()
+    for key in ("h", "h", "x"):
+        watch.keys.put(key)
+    assert watch.answer_keys()
+    assert said.pop() == KEYS and said.pop().startswith("Hint 2 of 3") and "Hint 1" in said.pop()
+    assert not watch.check_once() and "NOT YET" in said.pop()
+    assert watch.check_once() and "SOLVED" in said.pop()
+    watch.open("tanh")
+    watch.keys.put("n")
+    assert watch.answer_keys() and watch.exercise.name == "mul"
+    watch.keys.put("q")
+    assert not watch.answer_keys()
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly():
+    command = f"{sys.executable} -m tinyml.exercises list | head -1"
+    shown = subprocess.run(command, shell=True, capture_output=True, text=True,
+                           env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert shown.stdout.count("\n") == 1 and not shown.stderr
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("setting, coloured", [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_a_terminal_gets_colours_and_its_width(setting, coloured, monkeypatch):
+    for name, value in {"COLUMNS": "60", "NO_COLOR": "", "TERM": "xterm", **setting}.items():
+        monkeypatch.setenv(name, value)
+    words = "tanh: NOT YET\n" + "  a line of many words" * 9
+    shown = report.fit(words, Terminal())
+    assert ("\x1b[31m" in shown) == (coloured and os.name != "nt")
+    assert max(map(len, re.sub("\x1b.*?m", "", shown).splitlines())) <= 60
+    assert report.fit(words, io.StringIO()) == words
+
+
+def test_a_solution_is_a_difference_to_the_students_own():
+    exercise, path = find("mul"), source(find("mul").module).path
+    same = answer_text(exercise).replace("g * y,", "(g  *  y),    # a comment\n           ")
+    assert "Yours is the same" in report.compared(exercise, same, path)
+    lines = report.compared(exercise, same.replace("lambda g: g * x", "lambda g: x * g"), path).splitlines()
+    assert [line[0] for line in lines if "g * y" in line] == ["-", "+"]
+    assert report.compared(exercise, "", path).endswith(answer_text(exercise))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stub_says_what_its_helpers_are_and_what_may_be_imported(name):
+    text = stub_text(find(name))
+    imported_names = {a.asname or a.name for n in ast.parse(text).body
+                      if isinstance(n, ast.ImportFrom) and n.module.startswith("tinyml") for a in n.names}
+    for word in imported_names:
+        assert re.search(rf"^# - {word}\b", text, re.MULTILINE), word
+    assert "itertools" in text and f"level {find(name).level} of 3" in text
+    assert all(len(line) < 100 for line in text.splitlines())
+
+
+FREELY = {    # what an answer may import and use -> the top of a file, and a line of the body
+    "a module": ("import itertools", "list(itertools.chain([1], [2]))"),
+    "a part of one": ("from collections import Counter, deque", "Counter([1]), deque([2])"),
+    "a function": ("from math import sqrt", "sqrt(2)"),
+    "another name": ("import functools as ft", "ft.reduce(max, [1])"),
+    "a submodule": ("from numpy.linalg import norm", "norm([1.0])"),
+}
+
+
+@pytest.mark.parametrize("top, line", FREELY.values(), ids=FREELY)
+def test_an_answer_may_use_the_standard_librarys_tools(top, line):
+    text = answer(line + RIGHT, top) + "\n\nif __name__ == '__main__':\n    import os\n    print(tanh(np.ones(2)))\n"
+    tree = read(text)
+    screen(tree, find("tanh"))
+    module = run_alone("tinyml.ops.elementwise", compiled_alone(Piece(find("tanh"), tree, "t.py", "tanh")))
+    assert module.tanh(np.zeros(2)).data.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("top, line", [
+    ("import dataclasses", "dataclasses.make_dataclass('E', [])"),
+    ("import dataclasses", "dataclasses.sys"), ("import functools", "functools.wraps(x)"),
+    ("from functools import update_wrapper", "x"), ("import numpy as xp", "xp.testing"),
+    ("import collections as c", "c.abc")])
+def test_it_may_not_use_what_else_these_modules_hold(top, line):
+    with pytest.raises(Refused):
+        screen(read(answer(line + RIGHT, top)), find("tanh"))
+
+
 def test_what_cannot_be_done_is_said_in_one_line(space, capsys):
-    assert "is it one of" in said(capsys, "check", "tan", code=2)
+    assert "did you mean tanh?" in said(capsys, "check", "tan", code=2)
+    assert "did you mean cross_entropy" in said(capsys, "check", "cross_entrpy", code=2)
     assert "start tanh" in said(capsys, "check", "tanh", code=2)
     assert 'start --dir "mine" tanh' in said(capsys, "check", "tanh", "--dir", "mine", code=2)
     assert "folder of submissions" in said(capsys, "grade", "nowhere", code=2)

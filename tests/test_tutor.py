@@ -1,15 +1,23 @@
-"""The tutor says what is wrong, and finds what the laws leave open: axes, dtypes, generators that nobody asks."""
+"""The tutor says what is wrong, and what the laws leave open: axes, dtypes, unused generators."""
 import ast
+import time
+import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import rngs
 
-from tinyml.exercises import guard, tutor
+from tinyml import Tensor
+from tinyml.exercises import guard, report, tutor
 from tinyml.exercises.catalogue import find
 from tinyml.exercises.check import check
 from tinyml.exercises.outcome import outcome
-from tinyml.exercises.splice import Piece, load_alone
+from tinyml.exercises.splice import Piece, compiled_alone, run_alone
 from tinyml.exercises.stub import answer_text, stub_text
+from tinyml.exercises.words import literal, text
 from tinyml.selfsupervised.moco import KeyQueue
 
 SEED = 2025
@@ -61,6 +69,143 @@ def test_a_generator_must_be_used(honest, monkeypatch):
     assert ("never draws" in tutor.beyond_laws(find("random_mask"))) != honest
 
 
+# ------------------------------------------------------------ which mistake it is
+
+def weights(n):
+    """Calls of threshold_mask with n vectors of weights, with some on the threshold itself."""
+    vectors = np.random.default_rng(0).integers(-3, 4, (n, 8)).astype(float)
+    return [guard.Call((np.append(vector, [2, -2]),), {"threshold": 2.0}) for vector in vectors]
+
+
+def explained(monkeypatch, answer, calls, failing=None, error=None):
+    """What the tutor says about an answer to threshold_mask whose calls were these."""
+    monkeypatch.setitem(guard.functions, "threshold_mask", answer)
+    monkeypatch.setattr(guard, "records", calls)
+    failing = calls if failing is None else failing
+    watcher = SimpleNamespace(failing=failing, errors={"test": error})
+    return tutor.explain(find("threshold_mask"), watcher, 0, tutor.agree)
+
+
+@pytest.mark.parametrize("n_other, named", [(0, True), (4, True), (6, False), (20, False)])
+def test_a_mistake_is_named_if_most_inputs_that_show_it_agree(n_other, named, monkeypatch):
+    """Of 20 inputs on which the answer is wrong, some are wrong in another way."""
+    calls = weights(20)
+    others = {id(call) for call in calls[:n_other]}
+
+    def answer(weight, *, threshold):
+        call = next(c for c in calls if np.array_equal(c.args[0], weight))
+        return abs(weight) < -1 if id(call) in others else weight >= threshold
+
+    told = explained(monkeypatch, answer, calls)
+    assert (told["diagnosis"] == 0) == named
+    if named:
+        assert told["share"] == pytest.approx(1 - n_other / 20)
+
+
+def test_a_mistake_of_which_the_answer_shows_nothing_is_not_named(monkeypatch):
+    """An answer that is wrong only on one input agrees there with many, and elsewhere with none."""
+    calls = [guard.Call((np.array([-3.0, 1]),), {"threshold": 2.0}), *weights(20)]
+
+    def answer(weight, *, threshold):
+        return (weight if len(weight) == 2 else abs(weight)) >= threshold
+
+    assert explained(monkeypatch, answer, calls)["diagnosis"] is None
+
+
+def test_an_answer_that_only_raises_is_like_no_mistake(monkeypatch):
+    def answer(weight, *, threshold):
+        raise TypeError("no")
+
+    told = explained(monkeypatch, answer, weights(5))
+    assert told["diagnosis"] is None and told["raises"]
+    assert told["example"]["got"].startswith("raises TypeError: no (line ")
+
+
+def test_a_fault_of_dtype_hides_no_mistake(monkeypatch):
+    told = explained(monkeypatch, lambda weight, *, threshold: (weight >= threshold) * 1.0, weights(9))
+    assert told["diagnosis"] == 0
+
+
+# ------------------------------------------------------------ the counter-example
+
+def test_an_input_that_no_law_forbids_is_no_counter_example(monkeypatch):
+    """The answer differs on all inputs, and a test failed on some: one of these is shown."""
+    calls = weights(6)
+    told = explained(monkeypatch, lambda weight, *, threshold: weight >= threshold, calls, calls[3:4])
+    assert told["differ"] == 6
+    assert told["example"]["input"][0] == f"weight = {literal(calls[3].args[0])}"
+
+
+def test_a_small_ordinary_input_is_shown_rather_than_an_empty_or_a_huge_one(monkeypatch):
+    inputs = [np.array([]), np.array([1e300, -1e300]), -np.arange(99.0), np.array([0.5, -3.0])]
+    calls = [guard.Call((weight,), {"threshold": 2.0}) for weight in inputs]
+    told = explained(monkeypatch, lambda weight, *, threshold: weight[:, None] >= threshold, calls)
+    assert told["example"]["input"] == ["weight = np.array([0.5, -3.0])", "threshold = 2.0"]
+    assert told["example"]["small"]
+
+
+def test_what_the_answer_prints_is_shown_with_the_counter_example(monkeypatch):
+    def answer(weight, *, threshold):
+        print("largest", weight.max(), "x" * 1000)
+        return weight >= threshold
+
+    told = explained(monkeypatch, answer, weights(3))
+    assert told["example"]["printed"].startswith("largest") and len(told["example"]["printed"]) < 600
+    assert "what it prints there\n    largest" in "\n".join(report._example(told))
+
+
+def test_a_warning_is_shown_with_its_input_and_line(monkeypatch):
+    def answer(weight, *, threshold):
+        warnings.warn("far too large", RuntimeWarning, stacklevel=1)
+        return abs(weight) >= threshold
+
+    told = explained(monkeypatch, answer, weights(2), error=RuntimeWarning("far too large"))
+    line = answer.__code__.co_firstlineno + 1
+    assert told["example"]["got"] == f"RuntimeWarning: far too large (line {line} of your file)"
+    assert told["example"]["input"][1] == "threshold = 2.0" and told["diagnosis"] is None
+
+
+dtypes = st.sampled_from(["float64", "float32", "int64", "int32", "uint8", "bool"])
+
+
+@given(rngs, dtypes, st.lists(st.integers(0, 3), max_size=3))
+def test_an_input_is_written_as_python_that_gives_it_again(rng, dtype, shape):
+    x = np.asarray(100 * rng.normal(size=shape)).astype(dtype)
+    again = eval(literal(x), {"np": np})
+    assert again.dtype == x.dtype and again.shape == x.shape
+    np.testing.assert_array_equal(again, x)
+    number = np.float32(rng.normal())
+    assert repr(eval(literal([(number, 2, 0.1, "a", None)]), {"np": np})) == repr([(number, 2, 0.1, "a", None)])
+    if dtype.startswith("float"):
+        tensor = eval(literal(Tensor(x, requires_grad=True)), {"np": np, "Tensor": Tensor})
+        assert tensor.data.dtype == x.dtype and tensor.requires_grad
+
+
+def test_numbers_of_numpy_are_told_from_those_of_python():
+    assert literal(np.float64(0.1)) == "np.float64(0.1)" and literal(0.1) == "0.1"
+    assert literal(np.array([np.nan, -np.inf])) == "np.array([np.nan, -np.inf])"
+    assert "shape (270,)" in literal(np.zeros(270)) and text(np.float64(0.1)) == "0.1"
+
+
+@pytest.mark.parametrize("apart", [1e-3, 1e-9, 1e-15])
+def test_expected_and_got_never_look_the_same(apart):
+    one, other = np.array([1.0, 2]), np.array([1.0, 2 + 2 * apart])
+    assert len(set(tutor._pair(one, other))) == 2
+    many = np.arange(99.0)
+    assert len(set(tutor._pair(many, np.where(many == 50, many + apart * 100, many)))) == 2
+
+
+def test_an_endless_loop_ends_with_its_line_and_the_arguments_of_its_call():
+    body = "n = 0\n    while True:\n        n += 1\n    return np.tanh(x), (lambda g: g,)"
+    file = written("tanh", body)
+    begun = time.monotonic()
+    verdict = check("tanh", file, seed=SEED, limits={"seconds": 20, "megabytes": 2048, "call": 0.5})
+    line = int(verdict.reason.split()[1]) - 1
+    assert verdict.status == "timeout" and file.splitlines()[line].strip() in {"while True:", "n += 1"}
+    assert verdict.tutor["running"][0].startswith("x = ") and time.monotonic() - begun < 60
+    assert "the call that does not end" in report.verdict(verdict, find("tanh"))
+
+
 # ------------------------------------------------------------ what is said
 
 TEXTBOOK = """beta1, beta2 = betas
@@ -89,8 +234,9 @@ def test_an_object_may_keep_its_state_in_any_form(old, new, why):
 def test_a_module_of_its_own_reads_docstrings_that_refer_to_others():
     """descent_bias has "X, t, lr : as in `descent`", and a mistake in descent may call it."""
     exercise = find("descent")
-    part = Piece(exercise, ast.parse(answer_text(exercise)), "answer.py", "descent: alone", watched=False)
-    alone = load_alone(part, "_descent_alone")
+    tree = ast.parse(answer_text(exercise))
+    part = Piece(exercise, tree, "answer.py", "descent: alone", watched=False)
+    alone = run_alone(exercise.module, compiled_alone(part))
     assert alone.descent_bias([[1.0]], [2.0], [0], lr=0.1, scales=[1.0]).tolist() == [[4.0]]
     with pytest.raises(ValueError, match="descent_bias: lr must be "):
         alone.descent_bias([[1.0]], [2.0], [0], lr=-0.1, scales=[1.0])

@@ -1,12 +1,12 @@
-"""Write pieces of the library again, and have them checked: python -m tinyml.exercises start
+"""Write functions of the library again, and have them checked: python -m tinyml.exercises start
 
 Exit codes: 0 solved (or done), 1 not solved, 2 a command that cannot be carried out.
 """
 import argparse
 import json
+import os
 import re
 import sys
-import time
 from pathlib import PurePath
 
 from tinyml.exercises import gate as gates
@@ -15,9 +15,8 @@ from tinyml.exercises.catalogue import CHAPTERS, exercises, find
 from tinyml.exercises.check import check
 from tinyml.exercises.grade import grade
 from tinyml.exercises.stub import answer_text, graders, source
+from tinyml.exercises.watch import Watch
 from tinyml.exercises.workspace import Workspace
-
-POLL = 0.5    # seconds between two looks at a file
 
 
 def options():
@@ -28,7 +27,8 @@ def options():
     for word, (function, arguments) in COMMANDS.items():
         listed = {} if word == "gate" else {"help": function.__doc__}    # that one is for authors
         command = commands.add_parser(word, description=function.__doc__, **listed)
-        command.add_argument("--dir", metavar="DIR", help="your folder (default: ./tinyml-exercises)")
+        command.add_argument("--dir", metavar="DIR",
+                             help="your folder (default: ./tinyml-exercises)")
         command.add_argument("--json", action="store_true", help="print data for machines")
         for names, settings in arguments:
             command.add_argument(*names, **settings)
@@ -37,14 +37,20 @@ def options():
 
 def say(arguments, data, text):
     """Print text for people, or with --json the data."""
-    print(json.dumps(data, indent=1) if arguments.json else fit(arguments, text))
+    print(json.dumps(data, indent=1) if arguments.json else fit(arguments, text), flush=True)
 
 
-def fit(arguments, text):
+def fit(arguments, text, stream=None):
     """Text fit to print; the commands in it name the folder if this one did."""
     if arguments.dir:
-        text = re.sub(rf"{re.escape(report.RUN)} (\w+)", lambda match: f'{match[0]} --dir "{arguments.dir}"', text)
-    return report.clean(text)
+        command = rf"{re.escape(report.RUN)} (\w+)"
+        text = re.sub(command, lambda match: f'{match[0]} --dir "{arguments.dir}"', text)
+    return report.fit(report.clean(text), stream)
+
+
+def complain(arguments, text):
+    """Print on the error stream what cannot be done, and what to do instead."""
+    print(fit(arguments, text, sys.stderr), file=sys.stderr)
 
 
 def current(arguments, space):
@@ -55,13 +61,14 @@ def current(arguments, space):
     return find(name)
 
 
-# ------------------------------------------------------------ commands: (arguments, workspace) -> exit code
+# ------------------------------------------ commands: (arguments, workspace) -> exit code
 
 def do_list(arguments, space):
     """All exercises in the order in which to do them."""
     states = space.states()
-    rows = [{"name": e.name, "chapter": c.name, "level": e.level, "minutes": e.minutes, "state": states[e.name],
-             "after": list(e.after), "task": e.task} for c in CHAPTERS for e in c.exercises]
+    rows = [{"name": e.name, "chapter": c.name, "level": e.level, "minutes": e.minutes,
+             "state": states[e.name], "after": list(e.after), "task": e.task}
+            for c in CHAPTERS for e in c.exercises]
     say(arguments, rows, report.listing(CHAPTERS, states))
     return 0
 
@@ -78,37 +85,32 @@ def do_start(arguments, space):
 def do_check(arguments, space):
     """Check what you wrote."""
     exercise = current(arguments, space)
+    space.text(exercise.name)    # which says what to do if there is no file
+    if not arguments.json:
+        print(f"checking {exercise.name} ...", file=sys.stderr, flush=True)
     verdict = checked(exercise.name, space, seed=arguments.seed, everything=arguments.all_pieces)
     say(arguments, verdict.data(), report.verdict(verdict, exercise, space))
     return 0 if verdict.solved else 1
 
 
-def checked(name, space, *, seed=None, everything=False):
+def checked(name, space, *, seed=None, everything=False, stop=None):
     """Check the student's file of an exercise, and remember the verdict."""
     text = space.text(name)
-    verdict = check(name, text, space.path(name), seed=seed,
-                    others=space.finished(without=name) if everything else ())
-    if not everything:
+    others = space.finished(without=name) if everything else ()
+    verdict = check(name, text, space.path(name), seed=seed, others=others, stop=stop)
+    if not everything and verdict.status != "stopped":
         space.remember(verdict, text)
     return verdict
 
 
 def do_watch(arguments, space):
-    """Check again at every save."""
-    exercise, before = current(arguments, space), None
-    space.start(exercise.name)
-    path = str(space.path(exercise.name))
-    say(arguments, {"watching": path}, f"watching {path}: save it to have it checked, Ctrl-C to stop")
-    while True:
-        stamp = space.path(exercise.name).stat().st_mtime_ns if space.path(exercise.name).exists() else None
-        if stamp != before and stamp is not None:
-            verdict = checked(exercise.name, space)
-            say(arguments, verdict.data(), f"\n{time.strftime('%H:%M:%S')}  "
-                + report.verdict(verdict, exercise, space))
-            if verdict.solved:
-                return 0
-        before = stamp
-        time.sleep(POLL)
+    """Check again at every save, and go on to the next exercise."""
+    watch = Watch(space, current(arguments, space).name,
+                  check=lambda name, stop: checked(name, space, stop=stop),
+                  say=lambda data, text: say(arguments, data, text))
+    watch.listen()
+    watch.run()
+    return 0
 
 
 def do_hint(arguments, space):
@@ -117,7 +119,8 @@ def do_hint(arguments, space):
         arguments.name, arguments.rung = None, int(arguments.name)
     exercise = current(arguments, space)
     if arguments.rung not in (1, 2, 3):
-        raise ValueError("there are three hints: 1 direction, 2 formula and shapes, 3 almost the code")
+        raise ValueError("there are three hints: 1 direction, 2 formula and shapes, "
+                         "3 almost the code")
     rungs = range(1, arguments.rung + 1)
     data = {"exercise": exercise.name, "hints": [exercise.hints[i - 1] for i in rungs]}
     say(arguments, data, report.hints(exercise, arguments.rung))
@@ -125,16 +128,18 @@ def do_hint(arguments, space):
 
 
 def do_solution(arguments, space):
-    """The library's code beside yours."""
+    """The library's code, and what differs from yours."""
     exercise = current(arguments, space)
     if space.state(exercise.name) != "solved" and not arguments.yes:
-        text = (f"{exercise.name} is not solved yet. Stuck?  {report.RUN} hint {exercise.name}\n"
-                f"To see the solution all the same:  {report.RUN} solution {exercise.name} --yes")
-        print(fit(arguments, text), file=sys.stderr)
+        complain(arguments, f"{exercise.name} is not solved yet. Stuck?  "
+                 f"{report.RUN} hint {exercise.name}\nTo see the solution all the same:  "
+                 f"{report.RUN} solution {exercise.name} --yes")
         return 1
     mine = space.text(exercise.name) if space.path(exercise.name).exists() else ""
+    solved = space.state(exercise.name) == "solved"
     data = {"exercise": exercise.name, "reference": answer_text(exercise), "yours": mine}
-    say(arguments, data, report.beside(exercise, mine, source(exercise.module).path))
+    path = source(exercise.module).path
+    say(arguments, data, report.compared(exercise, mine if solved else "", path))
     return 0
 
 
@@ -143,7 +148,8 @@ def do_reset(arguments, space):
     exercise = find(arguments.name)
     kept = space.reset(exercise.name)
     data = {"file": str(space.path(exercise.name)), "backup": str(kept) if kept else None}
-    say(arguments, data, f"{data['file']} is the stub again" + (f"; yours is kept as {kept}" if kept else ""))
+    where = f"; yours is kept as {kept}" if kept else ""
+    say(arguments, data, f"{data['file']} is the stub again{where}")
     return 0
 
 
@@ -156,12 +162,13 @@ def do_status(arguments, space):
 
 def do_verify(arguments, space):
     """Check everything again on fresh numbers."""
-    names = [name for name, state in space.states().items() if state not in {"not started", "unwritten"}]
+    names = [name for name, state in space.states().items()
+             if state not in {"not started", "unwritten"}]
     verdicts = []
     for name in names:
         verdicts.append(checked(name, space, seed=arguments.seed, everything=arguments.all_pieces))
         if not arguments.json:
-            print(report.line(verdicts[-1]), flush=True)
+            print(report.fit(report.line(verdicts[-1])), flush=True)
     good = sum(v.solved for v in verdicts)
     say(arguments, [v.data() for v in verdicts], f"{good} of {len(names)} solved" if names else
         f"nothing to verify yet; write:  {report.RUN} start")
@@ -184,9 +191,11 @@ def do_gate(arguments, space):
     return 1 if findings.faults else 0
 
 
-NAME = (["name"], {"nargs": "?", "metavar": "NAME", "help": "an exercise (default: the one at hand)"})
+NAME = (["name"], {"nargs": "?", "metavar": "NAME",
+                   "help": "an exercise (default: the one at hand)"})
 SEED = (["--seed"], {"type": int, "help": "of the fresh inputs (default: a new one)"})
-PIECES = (["--all-pieces"], {"action": "store_true", "help": "with all your solved pieces in the library"})
+PIECES = (["--all-pieces"], {"action": "store_true",
+                             "help": "with all your solved functions in the library"})
 COMMANDS = {
     "list": (do_list, []),
     "start": (do_start, [
@@ -204,8 +213,10 @@ COMMANDS = {
     "verify": (do_verify, [SEED, PIECES]),
     "grade": (do_grade, [
         (["folder"], {"metavar": "FOLDER", "help": "with one folder of answers per student"}),
-        (["--out"], {"default": "grades", "metavar": "DIR", "help": "for the results (default: grades)"}),
-        (["--exercises"], {"nargs": "+", "metavar": "NAME", "help": "what counts (default: all)"}), SEED]),
+        (["--out"], {"default": "grades", "metavar": "DIR",
+                     "help": "for the results (default: grades)"}),
+        (["--exercises"], {"nargs": "+", "metavar": "NAME", "help": "what counts (default: all)"}),
+        SEED]),
     "gate": (do_gate, [
         (["names"], {"nargs": "*", "metavar": "NAME", "help": "default: all"}), SEED]),
 }
@@ -221,17 +232,20 @@ def main(words=None):
         print(report.WELCOME)
         return 0
     space = Workspace(arguments.dir)
-    if getattr(arguments, "name", None):
-        arguments.name = PurePath(arguments.name).name.removesuffix(".py")    # shells complete names of files
+    if getattr(arguments, "name", None):    # shells complete names of files
+        arguments.name = PurePath(arguments.name).name.removesuffix(".py")
     if graders() is None and arguments.command in {"check", "watch", "verify", "grade", "gate"}:
         print(report.NO_TESTS, file=sys.stderr)
         return 2
     try:
         return COMMANDS[arguments.command][0](arguments, space)
+    except BrokenPipeError:    # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (LookupError, OSError, ValueError) as error:
         known = isinstance(error, OSError) and error.filename
-        text = f"{error.filename}: {error.strerror}; name another folder with --dir" if known else str(error)
-        print(fit(arguments, text), file=sys.stderr)
+        complain(arguments, f"{error.filename}: {error.strerror}; name another folder with --dir"
+                 if known else str(error))
         return 2
     except KeyboardInterrupt:
         return 1

@@ -1,7 +1,8 @@
-"""The parent of a check: it starts the child, sees to its limits, and decides from the signed report alone.
+"""The parent of a check: it starts a child, ends it in time, and believes its signed report only.
 
-An exercise is solved if the signature is that of the key which only this process and the child's first lines
-knew, nothing was refused or changed, just those tests ran which the reference has, and every one passed.
+An exercise is solved if the signature is that of the key that only this process and the first
+lines of the child know, nothing was refused or changed, exactly the reference's tests ran, and
+every one passed.
 """
 import hashlib
 import hmac
@@ -11,16 +12,18 @@ import secrets
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import asdict, dataclass, field
 
 from tinyml.exercises.catalogue import find
 from tinyml.exercises.screen import Refused, piece, read, screen
 from tinyml.exercises.stub import ROOT, is_stub
 
-LIMITS = {"seconds": 20, "megabytes": 3072}
-TOO_LONG = "it did not come to an end; is there a loop that never stops, or ever more memory?"
-PATIENCE = 10    # the clock may show so many times the seconds of computing: other people use the machine too;
-START = 30       # and so many more, for the imports
+LIMITS = {"seconds": 20, "megabytes": 3072, "call": 10}    # "call": seconds of one call
+TOO_LONG = "it did not end; is there a loop that never stops, or that needs more and more memory?"
+PATIENCE = 10    # times the seconds of computing, on the clock: the machine may be busy
+START = 30       # seconds more on the clock, for the imports
+LOOK = 0.1       # seconds between two looks at a child that may be stopped
 
 
 @dataclass
@@ -30,7 +33,7 @@ class Verdict:
     Parameters
     ----------
     exercise : str
-    status : "solved", "failed", "unwritten", "refused", "crashed" or "timeout"
+    status : "solved", "failed", "unwritten", "refused", "crashed", "timeout" or "stopped"
     reason : str, one line
     file : str, the file that was tested
     seed : int
@@ -62,7 +65,7 @@ def fresh_seed():
     return secrets.randbelow(2 ** 31)
 
 
-def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=True):
+def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=True, stop=None):
     """Check an answer, given as the text of its file, in a process of its own.
 
     Parameters
@@ -72,8 +75,9 @@ def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=
     file : str, what the file is called in reports
     seed : int or None for a fresh one
     others : sequence of (name, text, file), further pieces to put into the library ("all pieces")
-    limits : dict with seconds of computing and megabytes of memory
+    limits : dict with seconds of computing, megabytes of memory, and the seconds of one call
     screened : bool, False leaves out the reading of the source: for tests of the other walls
+    stop : function () -> bool, or None; as soon as it says True, the check is given up
 
     Returns
     -------
@@ -91,32 +95,61 @@ def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=
     except Refused as error:
         verdict.status, verdict.reason = "refused", str(error)
         return verdict
-    pieces = [{"name": n, "text": t, "file": str(f)} for n, t, f in [(name, text, file), *others]]
-    request = {"do": "check", "exercise": name, "pieces": pieces, "seed": seed, "limits": dict(limits)}
-    return decide(verdict, *ask(request))
+    answers = [(name, text, file), *others]
+    pieces = [{"name": n, "text": t, "file": str(f)} for n, t, f in answers]
+    limits = {"call": min(LIMITS["call"], limits["seconds"] / 2), **limits}
+    request = {"do": "check", "exercise": name, "pieces": pieces, "seed": seed, "limits": limits}
+    report, reason = ask(request, stop=stop)
+    if report and "endless" in report:
+        return _endless(verdict, report, limits["call"])
+    return decide(verdict, report, reason)
 
 
-def ask(request, patience=PATIENCE):
+def ask(request, patience=PATIENCE, stop=None):
     """(report or None, reason) of a child that answers a request."""
     key = secrets.token_bytes(32)
     with tempfile.TemporaryDirectory(prefix="tinyml-", ignore_cleanup_errors=True) as scratch:
         line = json.dumps({**request, "key": key.hex()}).encode() + b"\n"
         seconds = request.get("limits", LIMITS)["seconds"] * patience + START
+        out, err = (os.path.join(scratch, name) for name in ("out", "err"))
         # Files, not pipes: their size is limited, and nobody can keep them open and us waiting.
-        with open(os.path.join(scratch, "out"), "w+b") as out, open(os.path.join(scratch, "err"), "w+b") as err:
-            child = subprocess.Popen([sys.executable, "-B", "-m", "tinyml.exercises.runner"], cwd=scratch,
-                                     env=environment(scratch), stdin=subprocess.PIPE, stdout=out, stderr=err)
+        with open(out, "w+b") as out, open(err, "w+b") as err:
+            child = subprocess.Popen(
+                [sys.executable, "-B", "-m", "tinyml.exercises.runner"], cwd=scratch,
+                env=environment(scratch), stdin=subprocess.PIPE, stdout=out, stderr=err)
             try:
-                child.communicate(line, timeout=seconds)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-                return None, "timeout"
+                ended = _wait(child, line, seconds, stop)
+            finally:    # whatever happens here, no child is left
+                if child.poll() is None:
+                    child.kill()
+                    child.wait()
+            if ended:
+                return None, ended
             out, error = (file.seek(0) or file.read() for file in (out, err))
     mark, _, text = out.partition(b" ")
-    if hmac.compare_digest(hmac.new(key, text, hashlib.sha256).hexdigest().encode(), mark):
+    signature = hmac.new(key, text, hashlib.sha256).hexdigest().encode()
+    if hmac.compare_digest(signature, mark):
         return json.loads(text), ""
     return None, _ending(child.returncode, error.decode("utf-8", "replace"))
+
+
+def _wait(child, line, seconds, stop):
+    """Send the request and wait for the end; return why that was given up, or nothing."""
+    try:
+        child.stdin.write(line)
+        child.stdin.close()
+    except BrokenPipeError:    # it has ended already, and what it said tells why
+        pass
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            child.wait(timeout=LOOK if stop else max(0, deadline - time.monotonic()))
+            return ""
+        except subprocess.TimeoutExpired:
+            if stop and stop():
+                return "stopped"
+            if time.monotonic() >= deadline:
+                return "timeout"
 
 
 def _ending(code, error):
@@ -127,18 +160,29 @@ def _ending(code, error):
 
 
 def environment(scratch):
-    """The environment of a child: this package, one thread, a scratch folder for everything else."""
-    kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if key in os.environ}
+    """The environment of a child: this package, one thread, a scratch folder for all else."""
+    passed_on = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH")
+    kept = {key: os.environ[key] for key in passed_on if key in os.environ}
     places = {key: scratch for key in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP")}
     threads = {key: "1" for key in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    return {**kept, **places, **threads, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0",
-            "PYTHONIOENCODING": "utf-8", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return {**kept, **places, **threads, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1",
+            "PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def _endless(verdict, report, seconds):
+    """The verdict on an answer whose call did not end."""
+    verdict.status = "timeout"
+    verdict.reason = (f"line {report['endless']} of your file still runs after {seconds:g} s; is "
+                      "there a loop that never stops?")
+    verdict.tutor = {"running": report["input"]}
+    return verdict
 
 
 def decide(verdict, report, reason):
     """Fill in a verdict from the report of the child, or from the reason why there is none."""
     if report is None:
-        verdict.status = "timeout" if reason == "timeout" else "crashed"
+        verdict.status = reason if reason in {"timeout", "stopped"} else "crashed"
         verdict.reason = TOO_LONG if reason == "timeout" else reason
         return verdict
     if "refused" in report:
@@ -146,10 +190,10 @@ def decide(verdict, report, reason):
         return verdict
     verdict.tests, verdict.calls = report["tests"], report["calls"]
     verdict.tutor = report.get("tutor", {})
-    verdict.reason = _fault(report)
-    verdict.status = "failed" if verdict.reason else "solved"
-    many = len(verdict.tests) > 1
-    verdict.reason = verdict.reason or (f"all {len(verdict.tests)} tests pass" if many else "its test passes")
+    fault, n_tests = _fault(report), len(verdict.tests)
+    verdict.status = "failed" if fault else "solved"
+    passed = f"all {n_tests} tests pass" if n_tests > 1 else "its test passes"
+    verdict.reason = fault or passed
     return verdict
 
 
@@ -163,5 +207,5 @@ def _fault(report):
     if bad:
         return f"{len(bad)} of {len(ran)} tests fail"
     if report["beyond"]:
-        return f"the laws hold, but {report['beyond']}"
+        return f"the tests pass, but {report['beyond']}"
     return "" if report["calls"] else "the tests never called it"

@@ -1,5 +1,9 @@
-"""What an exercise is: a name, a piece of the library to write again, its graders, hints and mistakes."""
+"""What an exercise is: a function of the library to write again, its tests, hints and mistakes."""
 from dataclasses import dataclass
+
+LEVELS = {1: "a line", 2: "a formula", 3: "an algorithm"}
+FREE = ("bisect", "collections", "dataclasses", "functools", "heapq", "itertools", "math",
+        "numpy")    # the modules that every answer may import
 
 
 @dataclass(frozen=True)
@@ -9,8 +13,8 @@ class Mistake:
     Parameters
     ----------
     old : str, a text that occurs exactly once in the source of the answer
-    new : str, what the mistaken student wrote instead
-    why : str, one sentence of diagnosis, said to the student who makes this mistake
+    new : str, what a student wrote instead
+    why : str, the diagnosis: what is wrong, and what is right, in a sentence or two
     """
     old: str
     new: str
@@ -19,25 +23,27 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One piece of the library that a student writes again.
+    """One function of the library that a student writes again.
 
     Parameters
     ----------
     name : str, the word on the command line, and the name of the student's file
     target : str, "module:function" or "module:Class.method"
     task : str, one sentence: what to write
-    level : int, 1 (a line), 2 (a formula), 3 (an algorithm)
-    minutes : int, for somebody who has read the lesson
-    tests : tuple of str, the graders: "test_ops.py::test_x" below tests/, or one case of it, "...[case]"
+    level : int, 1 (a line), 2 (a formula), 3 (an algorithm); also the points for it
+    minutes : int, for a student who has read the lesson
+    tests : tuple of str, "test_ops.py::test_x" below tests/, or one case of it, "...[case]"
     hints : tuple of three str: the direction; the formula and the shapes; almost the code
     mistakes : tuple of Mistake, three or more
     after : tuple of str, names of the exercises to do before
     hide : tuple of str, private functions of the module that would give the answer away
-    also : tuple of str, what the graders ask beyond the docstring; the stub lists it below
-    keep : int, how many statements at the head of the body stay in the stub (checks of arguments)
-    examples : int, how many inputs hypothesis draws for a law (where a test does not say itself): more, if
-        a mistake shows on few of them
-    view : str, of a method: what shows the state of its object, a method without arguments ("keys", "queue.keys")
+    also : tuple of str, what the tests ask beyond the docstring; the stub lists it
+    keep : int, number of statements at the head of the body that stay in the stub
+    examples : int, number of inputs that hypothesis draws for a test, if it does not say itself;
+        more if a mistake shows on few of them
+    view : str, for a method: a method without arguments that shows the state of its object, such
+        as "keys" or "queue.keys"
+    assigns : tuple of str, attributes that an answer may assign to, besides the library's own
     """
     name: str
     target: str
@@ -53,6 +59,7 @@ class Exercise:
     keep: int = 0
     examples: int = 50
     view: str = ""
+    assigns: tuple = ()
 
     @property
     def module(self):

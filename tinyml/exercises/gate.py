@@ -1,7 +1,7 @@
-"""The proof that the graders grade: for writers of exercises, and for the test suite.
+"""The proof that the tests grade: for authors of exercises, and for the test suite.
 
-On fresh seeds every reference passes, every stub fails, every listed mistake is rejected and recognised; every
-hint is there, and no line of an answer is in its stub.
+On fresh seeds every reference passes, every stub fails, and every listed mistake is rejected, and
+named as what it is. All hints are there, and no line of an answer is in its stub.
 """
 import ast
 import builtins
@@ -22,7 +22,7 @@ class Findings:
 
     Parameters
     ----------
-    exercises, mistakes, rejected, named : int, the figures
+    exercises, mistakes, rejected, named : int, the numbers
     faults : list of str, what is wrong with the catalogue
     """
     exercises: int = 0
@@ -38,15 +38,16 @@ class Findings:
 
 
 def examine(names, seed=None, report=lambda line: None):
-    """Put the exercises of these names through the gate; `report` is called with each line of progress.
+    """Put the exercises of these names through the gate; `report` gets each line of progress.
 
     As many at a time as there are processors, each in a child process.
     """
     findings = Findings()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, found in zip(names, pool.map(lambda name: _findings(find(name), seed), names)):
-            report(f"{name:<28} {found.rejected} of {found.mistakes} rejected, {found.named} named"
-                   + "".join(f"\n    {fault}" for fault in found.faults))
+        every = pool.map(lambda name: _findings(find(name), seed), names)
+        for name, found in zip(names, every):
+            report("\n    ".join([f"{name:<28} {found.rejected} of {found.mistakes} rejected, "
+                                  f"{found.named} named", *found.faults]))
             for key, value in vars(found).items():
                 vars(findings)[key] += value
     return findings
@@ -75,26 +76,47 @@ def _run(exercise, seed, found):
         if kind == "stub" and not fault:
             found.faults.append(f"the stub passes, seed {seed}")
         if kind == "mistake":
-            mistake = exercise.mistakes[int(number)]
-            if "refused" in report:
-                found.faults.append(f"the screen refuses mistake {number}, {report['refused']}")
-            elif not fault:
-                found.faults.append(f"mistake {number} passes, seed {seed}: {mistake.old!r} -> {mistake.new!r}")
-            else:
-                found.rejected += 1
-                found.named += report["tutor"].get("diagnosis") == int(number)
+            _judge(exercise, int(number), report, fault, seed, found)
+
+
+def _judge(exercise, number, report, fault, seed, found):
+    """Count what became of one mistake."""
+    mistake, told = exercise.mistakes[number], report.get("tutor", {})
+    what = f"mistake {number}, {mistake.old!r} -> {mistake.new!r}"
+    if "refused" in report:
+        found.faults.append(f"the screen refuses {what}: {report['refused']}")
+        return
+    if not fault:
+        found.faults.append(f"{what} passes, seed {seed}")
+        return
+    found.rejected += 1
+    named = told.get("diagnosis")
+    found.named += named == number
+    if named is not None and exercise.mistakes[named].why != mistake.why and named != number:
+        found.faults.append(f"{what} is taken for mistake {named}, seed {seed}")
+    if told.get("raises"):
+        found.faults.append(f"{what} always raises: any answer that does would be like it")
+    example = told.get("example")
+    if example and example["expected"] == example["got"]:
+        found.faults.append(f"{what}: expected and got look the same, {example}")
 
 
 def static_faults(exercise):
-    """What can be said of an exercise without running it: hints, mistakes, leaks, prerequisites."""
+    """What is wrong with an exercise, without running it: hints, mistakes, leaks, the order."""
     faults = []
     if len(exercise.hints) != 3 or not all(map(str.strip, exercise.hints)):
         faults.append("there must be three hints")
     if len(exercise.mistakes) < 3 or not all(m.why.strip() for m in exercise.mistakes):
         faults.append("there must be three mistakes or more, each with its diagnosis")
-    faults += [f"after: there is no exercise {name!r} before it" for name in exercise.after
-               if name not in exercises() or list(exercises()).index(name) >= list(exercises()).index(exercise.name)]
-    faults += [f"the last hint calls {name}, which no answer may use" for name in sorted(called(exercise))]
+    names = list(exercises())
+    before = names[:names.index(exercise.name)]
+    faults += [f"after: there is no exercise {name!r} before it"
+               for name in exercise.after if name not in before]
+    faults += [f"the last hint calls {name}, which no answer may use"
+               for name in sorted(called(exercise))]
+    texts = [(mistake.old, mistake.new) for mistake in exercise.mistakes]
+    faults += [f"a mistake is listed twice: {text}"
+               for text in set(texts) if texts.count(text) > 1]
     for mistake in exercise.mistakes:
         try:
             ast.parse(answer_text(exercise, mistake))
@@ -104,18 +126,22 @@ def static_faults(exercise):
 
 
 def called(exercise):
-    """The pieces of the library that the last hint, almost the code, calls, though an answer that does is refused."""
-    words = re.findall(r"(?<![\w.])([^\W\d]\w*)(?=[\w.]*\()", exercise.hints[-1])
-    return set(words) & source(exercise.module).names - needed(exercise) - {exercise.path[-1]} - set(dir(builtins))
+    """The functions of the module that the last hint calls, though no answer may."""
+    words = set(re.findall(r"(?<![\w.])([^\W\d]\w*)(?=[\w.]*\()", exercise.hints[-1]))
+    allowed = needed(exercise) | {exercise.path[-1]} | set(dir(builtins))
+    return words & source(exercise.module).names - allowed
 
 
 def leaks(exercise):
     """Statements of the answer that stand in the stub as well."""
-    gone = cut(exercise)[1] + [n for name in exercise.hide for n in source(exercise.module).node((name,)).body]
+    hidden = [source(exercise.module).node((name,)) for name in exercise.hide]
+    gone = cut(exercise)[1] + [statement for node in hidden for statement in node.body]
     tree = ast.parse(stub_text(exercise))
     left = {ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.stmt)}
     code = definition(tree, exercise.path)
     prose = (ast.get_docstring(code) or "").splitlines()
-    lines = {line.strip() for n in gone for line in ast.unparse(n).splitlines() if len(line.strip()) > 12}
+    lines = {line.strip() for n in gone for line in ast.unparse(n).splitlines()
+             if len(line.strip()) > 12}
     return ([f"the stub holds {ast.unparse(n)!r}" for n in gone if ast.unparse(n) in left]
-            + [f"the docstring holds the line {line.strip()!r}" for line in prose if line.strip() in lines])
+            + [f"the docstring holds the line {line.strip()!r}"
+               for line in prose if line.strip() in lines])

@@ -23,6 +23,7 @@ functions = {}        # exercise, or "exercise#number" of a mistake -> its bare 
 calls = {}            # exercise -> how often it was called
 records = []          # calls of the exercise that is recorded, the newest last
 recording = []        # that exercise, if any
+execution = []        # its calls in the execution of a test that runs now
 lives = {}            # id of an object -> its life, if the exercise is a method
 given = deque(maxlen=16)    # arrays that the student's function was given lately
 
@@ -107,6 +108,9 @@ def record(args, kwargs, method=False):
         if len(lives) > KEPT:
             del lives[next(iter(lives))]
     records.append(call)
+    execution.append(call)
+    if len(execution) > KEPT:
+        del execution[0]
     if len(records) > KEPT:
         del records[KEPT // 2]
 

@@ -1,7 +1,7 @@
-"""What became of a call, as a plain list of arrays with words for where they are; and whether two are equal.
+"""What a call gave, as a list of arrays with words for where each one is; and comparing two.
 
-Results differ in kind: arrays, tensors whose gradients matter, a primitive's value and vjps, objects, errors,
-arguments that were changed. Flattened, all of them compare alike, and a difference has a place to be named.
+Results are of many kinds: arrays, tensors with gradients, a primitive's value and vjps, objects,
+errors, changed arguments. As flat lists all of them can be compared, and a difference has a name.
 """
 import inspect
 import types
@@ -10,35 +10,40 @@ from operator import attrgetter
 import numpy as np
 
 from tinyml.exercises import guard
-from tinyml.exercises.words import is_tensor, text
+from tinyml.exercises.words import is_tensor, literal
 
 LETTERS = 500    # of an error
 KINDS = {"b": "bool", "i": "integer", "u": "integer", "f": "float", "c": "complex"}
-CLOSE = {"float32": (1e-4, 1e-6), "float64": (1e-5, 1e-8)}    # (relative, absolute): equal but for rounding
+# (relative, absolute) tolerance: two results that are equal except for rounding
+CLOSE = {"float32": (1e-4, 1e-6), "float64": (1e-5, 1e-8)}
 
 
 def outcome(exercise, function, call):
-    """[(what, array)] of a call: its results, the gradients they give, and what became of the arguments.
+    """[(what, array)] of a call: its results, their gradients, and the arguments afterwards.
 
-    How an object keeps its state is its own affair: of that only the exercise's view counts.
+    Of an object whose method was called, only what the exercise's `view` shows counts.
     """
     own = guard.is_method(function)
     try:
         args, kwargs = arrived(function, call)
-        given = [(name, value) for name, value in list(named(function, args, kwargs).items())[own:]
+        bound = list(named(function, args, kwargs).items())[own:]
+        given = [(name, value) for name, value in bound
                  if not isinstance(value, (bool, int, float, str, np.generic))]
         before = [(name, array) for name, value in given for _, array in flatten("", value)]
         pairs = flatten("", function(*args, **kwargs), args)
         if exercise.view:
-            pairs += flatten(f"{exercise.view}() after the call", attrgetter(exercise.view)(args[0])())
+            state = attrgetter(exercise.view)(args[0])()
+            pairs += flatten(f"{exercise.view}() after the call", state)
     except Exception as error:
         return [("raises", _said(error))]
-    pairs += [pair for name, value in given for pair in flatten(f"{name} after the call", value)]
-    return pairs + [(f"what was in {name} before, after the call", array) for name, array in before]
+    for name, value in given:
+        pairs += flatten(f"{name} after the call", value)
+    return pairs + [(f"the array given as {name}, after the call", array)
+                    for name, array in before]
 
 
 def arrived(function, call):
-    """Copies of the arguments of a call; the object of a method has lived through the calls before it."""
+    """Copies of the arguments of a call; for a method, its object after all earlier calls."""
     args, kwargs = guard.snapshot((call.args, call.kwargs))
     for earlier in call.earlier:
         others, words = guard.snapshot((earlier.args[1:], earlier.kwargs))
@@ -50,7 +55,8 @@ def draws(function, call):
     """Whether a call changes the state of a generator that it is given."""
     try:
         args, kwargs = arrived(function, call)
-        generators = [value for value in [*args, *kwargs.values()] if isinstance(value, np.random.Generator)]
+        generators = [value for value in [*args, *kwargs.values()]
+                      if isinstance(value, np.random.Generator)]
         before = [str(generator.bit_generator.state) for generator in generators]
         function(*args, **kwargs)
     except Exception:    # that is for the laws
@@ -71,7 +77,7 @@ def _said(error):
 
 
 def flatten(what, value, args=None, depth=0):
-    """The arrays in a value, each with words for where it is; functions are vjps, and are applied."""
+    """The arrays in a value, each with words for where it is; vjps are applied to a gradient."""
     if depth > 10:
         return []
     if is_tensor(value):
@@ -82,41 +88,48 @@ def flatten(what, value, args=None, depth=0):
         vjps = value[1] if args is not None and len(value) == 2 else None
         if callable(vjps) or isinstance(vjps, tuple) and any(map(callable, vjps)):
             return _primitive(value[0], (_no_tuple,) * len(args) if callable(vjps) else vjps)
-        names = [f".{field}" for field in getattr(value, "_fields", ())] or [f"[{i}]" for i in range(len(value))]
-        pairs = [pair for name, item in zip(names, value) for pair in flatten(what + name, item, None, depth + 1)]
-        return [*pairs, (f"{what or 'result'} length", np.array(len(value)))]
+        names = ([f".{field}" for field in getattr(value, "_fields", ())]
+                 or [f"[{i}]" for i in range(len(value))])
+        pairs = [(f"{what or 'result'} length", np.array(len(value)))]
+        for name, item in zip(names, value):
+            pairs += flatten(what + name, item, None, depth + 1)
+        return pairs
     if isinstance(value, dict):
-        return [pair for key, item in value.items() for pair in flatten(f"{what}[{key!r}]", item, None, depth + 1)]
+        return [pair for key, item in value.items()
+                for pair in flatten(f"{what}[{key!r}]", item, None, depth + 1)]
     if isinstance(value, bytes):
         value = np.frombuffer(value, np.uint8)
     if isinstance(value, (np.ndarray, np.generic, int, float, bool, complex, str)):
         return [(what or "result", np.asarray(value))]
-    ours = type(value).__module__.startswith("tinyml") and not isinstance(value, types.FunctionType)
-    if ours and hasattr(value, "__dict__"):
-        own = {key: item for key, item in vars(value).items() if key != "training"}    # there after train() only
-        return flatten(what, own, None, depth + 1)
+    ours = type(value).__module__.startswith("tinyml")
+    if ours and not isinstance(value, types.FunctionType) and hasattr(value, "__dict__"):
+        own = {key: item for key, item in vars(value).items()
+               if key != "training"}    # there after train() only
+        return [pair for key, item in own.items()
+                for pair in flatten(f"{what}.{key}", item, None, depth + 1)]
     return [(what or "result", np.array("None" if value is None else type(value).__name__))]
 
 
 def _no_tuple(g):
-    raise TypeError("the vjps must stand in a tuple, one for each argument: (vjp,), got a function")
+    raise TypeError("the vjps must be a tuple, one for each argument: (vjp,), got a function")
 
 
 def _primitive(value, vjps):
-    """The value and, for a random g of its shape, the gradients of a function that returns its vjps."""
-    pairs = flatten("value", np.asarray(value))
-    g = np.asarray(np.random.default_rng(0).uniform(0.5, 2, np.shape(value)), np.asarray(value).dtype)
+    """The value and, for a random g of its shape, the gradients that the vjps give."""
+    value = np.asarray(value)
+    pairs = flatten("value", value)
+    g = np.asarray(np.random.default_rng(0).uniform(0.5, 2, value.shape), value.dtype)
     for i, vjp in enumerate(vjps):
         try:
             gradient = np.asarray(vjp(g))
         except Exception as error:
             gradient = _said(error)
-        pairs.append((f"gradient of argument {i} for g = {text(g)}", gradient))
+        pairs.append((f"gradient of argument {i} for g = {literal(g)}", gradient))
     return pairs
 
 
 def _tensor(what, value, args):
-    """The data of a tensor and its gradient; where it was computed from the arguments, it is differentiated."""
+    """The data of a tensor and its gradient; a result is first differentiated."""
     what = what or "result"
     if value.edges and args is not None:
         value.backward(np.random.default_rng(0).uniform(0.5, 2, value.shape))
@@ -126,35 +139,55 @@ def _tensor(what, value, args):
 
 
 def _kind(array):
-    return "an array" if isinstance(array, np.ndarray) else "a NumPy number, and no array: write np.asarray(...)"
+    if isinstance(array, np.ndarray):
+        return "an array"
+    return "a NumPy number, not an array: write np.asarray(...)"
 
 
 def agree(first, second, times=1):
-    """Whether two outcomes are equal but for rounding, or so many times as much."""
+    """Whether two outcomes are equal except for rounding, or for so many times as much."""
     return len(first) == len(second) and all(
         a[0] == b[0] and equal(a[1], b[1], times) for a, b in zip(first, second))
 
 
 def equal(a, b, times=1):
-    """Whether two arrays of outcomes are equal but for rounding; errors are, if they are of one type."""
-    if a.shape != b.shape or a.dtype.kind != b.dtype.kind or a.dtype != b.dtype and (a.ndim or a.dtype.kind == "f"):
+    """Whether two arrays of outcomes are equal except for rounding; errors, if of one type."""
+    if a.shape != b.shape or a.dtype.kind != b.dtype.kind:
+        return False
+    if a.dtype != b.dtype and (a.ndim or a.dtype.kind == "f"):
         return False
     if a.dtype.kind == "U" and ":" in str(a):
         return str(a).partition(":")[0] == str(b).partition(":")[0]
-    if a.dtype.kind not in "fc":
+    return close(a, b, times)
+
+
+def close(a, b, times=1):
+    """Whether the numbers in two arrays of one shape are equal except for rounding."""
+    if a.shape != b.shape or "U" in (a.dtype.kind, b.dtype.kind):
+        return a.shape == b.shape and str(a) == str(b)
+    if not {a.dtype.kind, b.dtype.kind} & {"f", "c"}:
         return np.array_equal(a, b)
-    rtol, atol = CLOSE.get(a.dtype.name, CLOSE["float64"])
+    coarser = "float32" if "float32" in (a.dtype.name, b.dtype.name) else "float64"
+    rtol, atol = CLOSE[coarser]
     return bool(np.allclose(a, b, rtol=times * rtol, atol=times * atol, equal_nan=True))
 
 
-def alike(first, second):
-    """Whether two outcomes hold arrays of the same numbers of axes and dtypes; of single numbers, the same kinds.
+def same_numbers(first, second):
+    """Whether two outcomes hold the same numbers, in whatever dtypes; errors, the same words."""
+    return len(first) == len(second) and all(
+        a[0] == b[0] and close(a[1], b[1]) for a, b in zip(first, second))
 
-    Not more: order and lengths may depend on ties and on rounding, as the number of steps until something settles.
+
+def alike(first, second):
+    """Whether two outcomes hold arrays with the same numbers of axes and the same dtypes.
+
+    Of single numbers only the kinds are compared. Order and lengths may depend on ties and on
+    rounding, as the number of steps until something settles does.
     """
     return _forms(first) == _forms(second)
 
 
 def _forms(result):
-    return {(what == "raises", array.ndim, array.dtype if array.ndim else KINDS.get(array.dtype.kind))
+    return {(what == "raises", array.ndim,
+             array.dtype if array.ndim else KINDS.get(array.dtype.kind))
             for what, array in result}

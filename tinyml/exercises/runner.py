@@ -1,20 +1,24 @@
-"""The child process that runs a student's code, and the report it gives, which that code cannot forge.
+"""The child process that runs a student's code, and the report it gives, which cannot be forged.
 
-    python -m tinyml.exercises.runner        a request as JSON on stdin, a signed report as JSON on stdout
+    python -m tinyml.exercises.runner        a request as JSON on stdin, a signed report on stdout
 
-The order matters. The key of the signature is read, and pytest, hypothesis and NumPy are imported, before
-anything of the student's runs; the tests are collected from the reference, which says how many there must be;
-the limits are set. Then the library is loaded anew with the student's pieces in it. After the tests nothing
-of the tools and of the library may have changed. Skipped, missing and interrupted tests are failures.
+The order matters. Before any of the student's code runs, the key of the signature is read, pytest,
+hypothesis and NumPy are imported, the tests are collected from the reference, which says how many
+there must be, and the limits are set. Then the library is loaded anew with the student's pieces in
+it. After the tests nothing of the tools and of the library may have changed. Skipped, missing and
+interrupted tests are failures.
 """
 import hashlib
 import hmac
 import io
 import json
 import os
+import signal
 import sys
 import types
+from collections import deque
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import wraps
 
 import hypothesis
 import hypothesis.extra.numpy
@@ -29,33 +33,58 @@ from tinyml.exercises.screen import Refused, read, screen
 from tinyml.exercises.splice import Piece, install
 from tinyml.exercises.stub import ROOT, answer_text, stub_text
 
-OPTIONS = [    # the repository's own configuration, and of pytest's plugins only those that are needed
-    "-c", str(ROOT / "setup.cfg"), "--rootdir", str(ROOT), "-o", "addopts=", "--strict-markers", "-q", "-s", "--tb=no",
-    "--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:threadexception",
-    "-p", "_hypothesis_pytestplugin"]
+OPTIONS = [    # the repository's own configuration, and of pytest's plugins only what is needed
+    "-c", str(ROOT / "setup.cfg"), "--rootdir", str(ROOT), "-o", "addopts=", "--strict-markers",
+    "-q", "-s", "--tb=no", "--assert=plain", "-p", "no:cacheprovider",
+    "-p", "no:unraisableexception", "-p", "no:threadexception", "-p", "_hypothesis_pytestplugin"]
 CONSTANTS = (bool, int, float, str, bytes, type(None))
 TOOLS = ("numpy", "pytest", "_pytest", "hypothesis", "builtins", "math", "hmac", "json")
+TICKS = 10       # looks at the clock until a call counts as endless
+FAILING = 200    # calls that are kept of those in failed executions of the tests
 
 
 class Watcher:
-    """A pytest plugin that notes what became of every test, and on which example it failed."""
+    """A pytest plugin that notes what became of every test, and the calls in which it failed."""
 
     def __init__(self, examples=50, shrink=True):
         self.examples, self.shrink = examples, shrink
-        self.collected, self.outcomes, self.errors, self.ends = [], {}, {}, {}
+        self.collected, self.outcomes, self.errors = [], {}, {}
+        self.failing = deque(maxlen=FAILING)    # a test runs many times, on one example each
 
     def pytest_sessionstart(self, session):
-        """Fresh numbers at every seed, nothing remembered, whatever the profile of the tests says."""
-        phases = set(hypothesis.Phase) - {hypothesis.Phase.explain} - (
-            set() if self.shrink else {hypothesis.Phase.shrink})
+        """Fresh numbers at every seed, nothing remembered, whatever the tests' profile says."""
+        skipped = {hypothesis.Phase.explain, *([] if self.shrink else [hypothesis.Phase.shrink])}
         settings = hypothesis.settings
-        settings.register_profile("exercise", parent=settings.get_profile("tinyml"), derandomize=False,
-                                  database=None, print_blob=False, phases=tuple(phases), max_examples=self.examples,
-                                  suppress_health_check=list(hypothesis.HealthCheck))
+        settings.register_profile(
+            "exercise", parent=settings.get_profile("tinyml"), derandomize=False, database=None,
+            print_blob=False, phases=tuple(set(hypothesis.Phase) - skipped),
+            max_examples=self.examples, suppress_health_check=list(hypothesis.HealthCheck))
         settings.load_profile("exercise")
 
     def pytest_collection_modifyitems(self, session, config, items):
         self.collected = [item.nodeid for item in items]
+        for item in items:
+            test = getattr(item.obj, "hypothesis", None)
+            if test is not None and not hasattr(test.inner_test, "followed"):
+                test.inner_test = self.follow(test.inner_test)
+
+    def follow(self, test):
+        """The test of one example, which leaves behind the calls that it made when it failed."""
+        @wraps(test)
+        def followed(*args, **kwargs):
+            guard.execution.clear()
+            try:
+                return test(*args, **kwargs)
+            except hypothesis.errors.HypothesisException:    # an example that does not count
+                raise
+            except Exception:
+                self.failing.extend(guard.execution)
+                raise
+        followed.followed = True
+        return followed
+
+    def pytest_runtest_setup(self, item):
+        guard.execution.clear()
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item, call):
@@ -65,16 +94,19 @@ class Watcher:
         self.outcomes[item.nodeid] = worst if good else "failed" if report.failed else "skipped"
         if call.excinfo is not None:
             self.errors[item.nodeid] = call.excinfo.value
-            self.ends[item.nodeid] = len(guard.records), guard.records[-1:]
+            if report.failed:
+                self.failing.extend(guard.execution)
 
 
 def pytest_run(tests, seed, *options, watcher):
     """Run the named tests in this process; return what the watcher saw."""
     arguments = [str(ROOT / "tests" / test) for test in tests]
-    for name in [n for n in sys.modules if n in {"strategies", "conftest"} or n.startswith("test_")]:
-        del sys.modules[name]
+    for name in list(sys.modules):
+        if name in {"strategies", "conftest"} or name.startswith("test_"):
+            del sys.modules[name]
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        pytest.main([*arguments, *options, *OPTIONS, f"--hypothesis-seed={seed}"], plugins=[watcher])
+        pytest.main([*arguments, *options, *OPTIONS, f"--hypothesis-seed={seed}"],
+                    plugins=[watcher])
     return watcher
 
 
@@ -86,19 +118,20 @@ def collect(tests):
 # ------------------------------------------------------------ what nobody may change
 
 def fingerprint(prefixes):
-    """{module and name: identity} of the functions, classes and modules of some packages, and NumPy's errors."""
+    """{module and name: identity} of functions, classes and modules, and NumPy's settings."""
     found = {(name, key): (id(value), id(getattr(value, "__code__", None)))
             for name, module in list(sys.modules.items()) if name.partition(".")[0] in prefixes
             for key, value in list(vars(module).items())
             if isinstance(value, (type, types.FunctionType, types.ModuleType, np.ufunc))
             and isinstance(module, types.ModuleType)}
-    return {**found, ("numpy", "geterr()"): np.geterr(), ("numpy", "get_printoptions()"): np.get_printoptions()}
+    settings = {"geterr()": np.geterr(), "get_printoptions()": np.get_printoptions()}
+    return {**found, **{("numpy", name): value for name, value in settings.items()}}
 
 
 def codes(names, own=()):
-    """{module, class and name: code} of all functions of some modules, with what they wrap; not of `own`.
+    """{module, class and name: code} of the functions of some modules, without those in `own`.
 
-    Of everything else the type, of plain constants the value, of a class the names that it has.
+    With what they wrap. Of everything else the type, of constants the value, of classes the names.
     """
     found = {}
     for name in names:
@@ -110,13 +143,15 @@ def codes(names, own=()):
             for inner, function in members.items():
                 if not any(function is other for other in own):
                     found[name, key, inner, -1] = _kind(function)
-                    found.update(((name, key, inner, i), code) for i, code in enumerate(_unwrapped(function)))
+                    found.update(((name, key, inner, i), code)
+                                 for i, code in enumerate(_unwrapped(function)))
     return found
 
 
 def _public(owner):
     """What a module or class holds, without what Python itself keeps there."""
-    return {key: value for key, value in vars(owner).items() if key not in {"__loader__", "__spec__", "__slotnames__"}}
+    own = {"__loader__", "__spec__", "__slotnames__"}
+    return {key: value for key, value in vars(owner).items() if key not in own}
 
 
 def _kind(value):
@@ -141,7 +176,8 @@ def _unwrapped(function):
 
 def library():
     """The names of the library's modules that are loaded, without the exercises."""
-    return [n for n in sys.modules if n.partition(".")[0] == "tinyml" and not n.startswith("tinyml.exercises")]
+    return [name for name in sys.modules
+            if name.partition(".")[0] == "tinyml" and not name.startswith("tinyml.exercises")]
 
 
 def changed(tools, reference, pieces):
@@ -169,7 +205,8 @@ def _inside(exercise):
 def check(request):
     """Check one exercise: {exercise, pieces, seed, limits} -> a report as plain data."""
     exercise = find(request["exercise"])
-    pieces = [Piece(find(p["name"]), read(p["text"]), p["file"], p["name"]) for p in request["pieces"]]
+    pieces = [Piece(find(p["name"]), read(p["text"]), p["file"], p["name"])
+              for p in request["pieces"]]
     expected = collect(exercise.tests)
     tools, reference = fingerprint(TOOLS), codes(library())
     lock(request["limits"])
@@ -183,22 +220,23 @@ def run(exercise, pieces, seed, *, shrink=True, options=()):
     """Run the graders of an exercise on the library with these pieces in it."""
     with _recording(exercise.name):
         install(pieces)
-        watcher = pytest_run(exercise.tests, seed, *options, watcher=Watcher(exercise.examples, shrink))
-    report = {"tests": [{"id": test, "outcome": watcher.outcomes.get(test, "not run"),
-                         "message": tutor.message(watcher.errors.get(test))} for test in watcher.collected],
-              "calls": guard.calls.get(exercise.name, 0)}
-    passed = bool(report["tests"]) and all(test["outcome"] == "passed" for test in report["tests"])
+        watcher = pytest_run(exercise.tests, seed, *options,
+                             watcher=Watcher(exercise.examples, shrink))
+    tests = [{"id": test, "outcome": watcher.outcomes.get(test, "not run"),
+              "message": tutor.message(watcher.errors.get(test))} for test in watcher.collected]
+    report = {"tests": tests, "calls": guard.calls.get(exercise.name, 0)}
+    passed = bool(tests) and all(test["outcome"] == "passed" for test in tests)
     report["beyond"] = tutor.beyond_laws(exercise) if passed and report["calls"] else ""
     if not passed or report["beyond"]:
-        report["tutor"] = tutor.explain(exercise, watcher, seed, outcome.alike if passed else outcome.agree)
+        same = outcome.alike if passed else outcome.agree
+        report["tutor"] = tutor.explain(exercise, watcher, seed, same)
     return report
 
 
 @contextmanager
 def _recording(name):
-    guard.calls.clear()
-    guard.records.clear()
-    guard.lives.clear()
+    for kept in (guard.calls, guard.records, guard.lives, guard.execution):
+        kept.clear()
     guard.recording[:] = [name]
     try:
         yield
@@ -206,23 +244,51 @@ def _recording(name):
         guard.recording.clear()
 
 
+# ------------------------------------------------------------ a loop that does not end
+
+def watch_the_clock(seconds, files, answer):
+    """After so many seconds of computing in one call, answer where the student's code is, and end.
+
+    `answer` gets the report {"endless": line, "input": the arguments of that call}.
+    """
+    if not hasattr(signal, "setitimer"):    # Windows: the parent's clock remains
+        return
+    seen = [0, 0]    # calls so far, and ticks since the last new one
+
+    def tick(number, frame):
+        calls = sum(guard.calls.values())
+        seen[:] = [calls, seen[1] + 1 if calls == seen[0] else 0]
+        if seen[1] < TICKS:
+            return
+        while frame is not None and frame.f_code.co_filename not in files:
+            frame = frame.f_back
+        if frame is not None:
+            answer({"endless": frame.f_lineno, "input": tutor.arguments_of_last_call()})
+
+    signal.signal(signal.SIGPROF, tick)
+    signal.setitimer(signal.ITIMER_PROF, seconds / TICKS, seconds / TICKS)
+
+
 # ------------------------------------------------------------ the gate of one exercise
 
 def gate(request):
-    """Every answer of which the verdict is known, in one process: {name, seed} -> list of reports.
+    """Every answer whose verdict is known, in one process: {exercise, seed} -> list of reports.
 
-    The reference must pass; the stub and every mistake must fail. They are the library's own texts.
+    The reference must pass; the stub and every mistake must fail. They are the library's own
+    texts. A wrong one ends at the third test that it fails.
     """
     exercise = find(request["exercise"])
     answers = [("reference", answer_text(exercise)), ("stub", stub_text(exercise))]
-    answers += [(f"mistake {i}", answer_text(exercise, mistake)) for i, mistake in enumerate(exercise.mistakes)]
+    answers += [(f"mistake {i}", answer_text(exercise, mistake))
+                for i, mistake in enumerate(exercise.mistakes)]
     reports, expected = [], collect(exercise.tests)
     for i, (label, text) in enumerate(answers):
         try:
             tree = read(text)
             screen(tree, exercise)
             part = Piece(exercise, tree, f"{exercise.name}.py", exercise.name)
-            report = run(exercise, [part], request["seed"] + i, shrink=False)
+            options = () if label == "reference" else ("--maxfail=3",)
+            report = run(exercise, [part], request["seed"] + i, shrink=False, options=options)
         except Refused as error:
             report = {"refused": str(error)}
         reports.append({"label": label, "expected": expected, "changed": [], **report})
@@ -230,16 +296,26 @@ def gate(request):
 
 
 def main():
-    """Read a request, answer it on the true stdout, signed; whatever the student prints goes nowhere."""
+    """Read a request, answer it on the true stdout, signed; the student's prints go nowhere."""
     request = json.loads(sys.stdin.buffer.readline())
     key = bytes.fromhex(request.pop("key"))
     out = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    answer = {"check": check, "gate": gate}[request["do"]](request)
-    text = json.dumps(answer).encode()
-    os.write(out, hmac.new(key, text, hashlib.sha256).hexdigest().encode() + b" ")
-    while text:
-        text = text[os.write(out, text):]
+
+    def answer(report):
+        text = json.dumps(report).encode()
+        os.write(out, hmac.new(key, text, hashlib.sha256).hexdigest().encode() + b" ")
+        while text:
+            text = text[os.write(out, text):]
+
+    def answer_and_end(report):
+        answer(report)
+        os._exit(0)
+
+    if request["do"] == "check":
+        files = {piece["file"] for piece in request["pieces"]}
+        watch_the_clock(request["limits"]["call"], files, answer_and_end)
+    answer({"check": check, "gate": gate}[request["do"]](request))
 
 
 if __name__ == "__main__":

@@ -12,13 +12,27 @@ import symtable
 import types
 import warnings
 
-from tinyml.exercises.stub import assigned, bound, definition, imported, signature, source, used
+from tinyml.exercises.exercise import FREE
+from tinyml.exercises.stub import (
+    assigned,
+    bound,
+    definition,
+    file_of,
+    imported,
+    signature,
+    source,
+    used,
+)
 
 LARGEST = 100_000    # bytes of a student's file
 DEEPEST = 100        # levels of a syntax tree, so that nothing that walks over it runs out of stack
 LONGEST = 10_000     # bits of a whole number, so that it can be printed
-FREE = {"numpy", "math"}                                       # what every answer may import
-OPEN = FREE | {"numpy.linalg", "numpy.random", "numpy.fft"}    # modules of which every public name may be used
+OPEN = {"numpy", "numpy.linalg", "numpy.random", "numpy.fft",    # of which all public names are free
+        "bisect", "heapq", "itertools", "math"}
+PARTS = {    # and of which these are
+    "collections": {"ChainMap", "Counter", "OrderedDict", "defaultdict", "deque", "namedtuple"},
+    "dataclasses": {"asdict", "astuple", "field", "fields", "replace"},
+    "functools": {"cache", "cmp_to_key", "lru_cache", "partial", "reduce"}}
 IGNORED = {"typing", "__future__", "collections.abc"}          # for annotations, which are not kept
 SAFE_BUILTINS = {
     "abs", "all", "any", "bool", "bytes", "complex", "dict", "divmod", "enumerate", "filter",
@@ -52,11 +66,17 @@ def read(text):
             tree = ast.parse(text)
             _measure(tree)
             tree.outer = _outer(symtable.symtable(text, "answer", "exec"))
+            tree.body = [node for node in tree.body if not _is_for_running(node)]
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
         raise Refused("this is not Python yet: " + (f"line {line}: " if line else "")
                       + getattr(error, "msg", "it is nested too deeply, or holds a NUL")) from None
     return tree
+
+
+def _is_for_running(node):
+    """Whether a statement is `if __name__ == "__main__":`, of which a check takes no notice."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
 
 
 def load(path):
@@ -116,7 +136,7 @@ def screen(tree, exercise):
         _check_helper(statement, exercise, tree)
     _check_names(tree, exercise)
     for statement in [node, *others]:
-        _Screen(exercise, _modules(exercise), others).visit(statement)
+        _Screen(exercise, _modules(exercise, tree), others).visit(statement)
     return node, others
 
 
@@ -129,7 +149,9 @@ def needed(exercise):
     reference = source(exercise.module)
     answer = used(reference.node(exercise.path[:1]), *(reference.node((name,)) for name in exercise.hide))
     mistaken = {word for mistake in exercise.mistakes for word in re.findall(r"[^\W\d]\w*", mistake.new)}
-    free = {name for name, node in reference.imports.items() if imported(node)[name] in FREE}
+    origins = {name: imported(node)[name] for name, node in reference.imports.items()}
+    free = {name for name, origin in origins.items()
+            if origin in FREE or origin.startswith("tinyml") and file_of(origin).exists()}
     return answer | free | mistaken & reference.names
 
 
@@ -142,8 +164,20 @@ def _check_import(node, exercise):
     for origin in imported(node).values():
         if origin.startswith(exercise.module + ".") and origin.rpartition(".")[2] in exercise.hide:
             _refuse(node, f"an import of {origin}: it is part of what there is to write")
-        if origin not in allowed | FREE | IGNORED:
+        if origin not in allowed | set(FREE) | IGNORED and not _is_free(origin):
             _refuse(node, f"an import of {origin}; what it may use is imported at the top of the stub")
+
+
+def _is_free(origin):
+    """Whether "collections.deque" and the like may be imported."""
+    module, _, name = origin.rpartition(".")
+    if origin in OPEN:
+        return True
+    if module not in OPEN:
+        return name in PARTS.get(module, ())
+    value = getattr(importlib.import_module(module), name, None)
+    return (not name.startswith("_") and name not in FORBIDDEN_ATTRIBUTES
+            and not isinstance(value, (types.ModuleType, type(None))))
 
 
 def _check_names(tree, exercise):
@@ -171,13 +205,15 @@ def _check_helper(node, exercise, tree):
         _refuse(node, f"a {name} of its own: the library's module has one; choose another name")
 
 
-def _modules(exercise):
-    """{name: module} of what the library's module imports, to follow np.linalg.norm."""
+def _modules(exercise, tree):
+    """{name: module} of what the library's module and the answer import, to follow np.linalg.norm."""
     modules = {"np": importlib.import_module("numpy"), "numpy": importlib.import_module("numpy"),
                "math": importlib.import_module("math")}
-    for alias, node in source(exercise.module).imports.items():
+    known = {alias: imported(node)[alias]
+             for alias, node in source(exercise.module).imports.items()}
+    for alias, origin in [*known.items(), *(i for n in tree.body for i in imported(n).items())]:
         try:
-            modules[alias] = importlib.import_module(imported(node)[alias])
+            modules[alias] = importlib.import_module(origin)
         except ImportError:
             pass    # a function or class of a module
     return modules
@@ -192,6 +228,7 @@ class _Screen(ast.NodeVisitor):
         attributes = [n for node in own for n in ast.walk(node) if isinstance(n, ast.Attribute)]
         self.attributes = {n.attr for n in attributes}
         self.written = {n.attr for n in attributes if not isinstance(n.ctx, ast.Load)}
+        self.written |= set(exercise.assigns)
         self.hidden = set(exercise.hide) - {name for node in others for name in bound(node)}
         self.modules = modules
         self.builtins = SAFE_BUILTINS | needed(exercise)
@@ -204,6 +241,8 @@ class _Screen(ast.NodeVisitor):
         if module is None:
             self.visit(node.value)
         elif not (module.__name__ in OPEN or module.__name__.startswith("tinyml.")
+                  or isinstance(node.value, ast.Name)
+                  and node.attr in PARTS.get(module.__name__, ())
                   or isinstance(node.value, ast.Name) and node.attr in self.attributes):
             _refuse(node, f"{ast.unparse(node)}, which no answer needs")
         elif self._module(node) is not None:

@@ -1,8 +1,8 @@
 """Load the library with other functions in the place of its own, before anybody imports it.
 
-An import of a module that has a piece by somebody else reads the library's source, puts the other definition
-where its own stands, and compiles the result. So every user of the function gets the other one, whatever way
-it was imported, and all the rest is the reference.
+When a module with a student's piece is imported, the library's source is read, the student's
+definition replaces the library's, and the result is compiled. So every user of the function gets
+the student's, however it was imported, and all the rest is the reference.
 """
 import ast
 import builtins
@@ -14,6 +14,7 @@ import sys
 import warnings
 from dataclasses import dataclass
 
+from tinyml.exercises.exercise import FREE
 from tinyml.exercises.screen import helpers, piece
 from tinyml.exercises.stub import (
     assigned,
@@ -100,20 +101,25 @@ def forget():
             del sys.modules[name]
 
 
-def load_alone(part, alias):
-    """The module of a piece, with the piece in it, under another name: nobody else meets it."""
+def compiled_alone(part):
+    """The code of a piece's module with the piece in it; see `run_alone`."""
     file = source(part.exercise.module).path
-    loader = Loader(alias, file, [part])
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(alias, loader))
-    module.__package__ = part.exercise.module.rpartition(".")[0]    # docstrings name modules beside it
-    loader.exec_module(module)
+    return Loader(f"{part.exercise.module}_alone", file, [part]).get_code("")
+
+
+def run_alone(name, code):
+    """Run the code of a module of the library in a module of its own that nobody imports."""
+    module = importlib.util.module_from_spec(
+        importlib.machinery.ModuleSpec(f"{name}_alone", None, origin=str(source(name).path)))
+    module.__file__ = str(source(name).path)
+    exec(code, vars(module))
     return module
 
 
 # ------------------------------------------------------------ syntax trees
 
 def put(tree, part, number=1):
-    """Replace the definition in the library's tree by that of the piece, its helpers in front of it.
+    """Replace the definition in the library's tree by the piece, with its helpers in front.
 
     The student's lines are numbered from `number` millions on, so that `_renamed` finds them.
     """
@@ -137,7 +143,7 @@ def put(tree, part, number=1):
 
 
 def document(node, reference):
-    """Give a definition the docstring of the library's: what `contract.checked` enforces is the library's."""
+    """Give a definition the docstring of the library's, which `contract.checked` enforces."""
     node.body = node.body[body_start(node):] or [ast.Pass()]
     node.body[:0] = copy.deepcopy(reference.body[:body_start(reference)])
 
@@ -151,23 +157,31 @@ def _names(part):
     exercise, reference = part.exercise, source(part.exercise.module)
     others = helpers(part.tree, exercise)
     names = {name: f"_{exercise.name}_{name}" for node in others for name in bound(node)}
+    known = {imported(node)[alias]: alias for alias, node in reference.imports.items()}
+    known |= {f"{exercise.module}.{alias}": alias for alias in reference.names}
     extra, brought = [], {}
     for node in part.tree.body:
-        brought.update(imported(node))
-    for name, origin in brought.items():    # what the module has not imported itself under this name
-        known = {imported(node)[alias]: alias for alias, node in reference.imports.items()}
-        known |= {f"{exercise.module}.{alias}": alias for alias in reference.names}
-        if known.get(origin, name) != name:
-            names[name] = known[origin]
-        elif origin in {"numpy", "math"} and origin not in known:
-            names[name] = f"_{exercise.name}_{name}"
-            extra.append(ast.parse(f"import {origin} as {names[name]}").body[0])
+        for name, origin in imported(node).items():
+            brought[name] = origin
+            if known.get(origin, name) != name:    # the module has it under another name
+                names[name] = known[origin]
+            elif origin not in known and origin.partition(".")[0] in FREE:
+                names[name] = f"_{exercise.name}_{name}"
+                extra.append(_import_as(node, name, names[name]))
     mine = [piece(part.tree, exercise), *others]
     local = {exercise.path[-1], *brought, *names, *assigned(*mine)}
     for name in sorted(used(*mine) & reference.names & set(dir(builtins)) - local):
-        names[name] = f"_builtin_{name}"    # in the student's file `max` is Python's, whatever the module has
+        names[name] = f"_builtin_{name}"    # in the student's file `max` is Python's own
         extra.append(ast.parse(f"from builtins import {name} as {names[name]}").body[0])
     return names, extra
+
+
+def _import_as(node, name, other):
+    """The import statement that binds one name of another one, under another name."""
+    [alias] = [a for a in node.names if (a.asname or a.name.partition(".")[0]) == name]
+    if isinstance(node, ast.ImportFrom):
+        return ast.ImportFrom(node.module, [ast.alias(alias.name, other)], 0)
+    return ast.Import([ast.alias(alias.name, other)])
 
 
 class _Renamer(ast.NodeTransformer):
@@ -187,7 +201,7 @@ class _Renamer(ast.NodeTransformer):
 
 
 def _renamed(code, files):
-    """The code with the student's functions in the student's file, where their line numbers lead."""
+    """The code, with the student's file and line numbers for the student's functions."""
     constants = tuple(_renamed(c, files) if hasattr(c, "co_code") else c for c in code.co_consts)
     number, line = divmod(code.co_firstlineno, FAR)
     if not number:

@@ -1,4 +1,4 @@
-"""A piece of the library as a student gets it: signature and docstring stay, the body is cut out.
+"""A function of the library as a student gets it: signature and docstring stay, the body goes.
 
 Everything here is text and syntax trees: the library's sources are read, never imported.
 """
@@ -6,22 +6,27 @@ import ast
 import copy
 import importlib.util
 import os
+import re
 import shutil
 import sys
+import textwrap
 from functools import lru_cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]    # the folder that holds the package, and in a clone the tests
-PRIMITIVE = """A primitive works on arrays, and returns two things: its value, and a tuple of functions, one for each
-positional argument: its vjp, from the gradient g of the value to the gradient of that argument. float32 stays
-float32 in all of them, and nothing is written to.
+from tinyml.exercises.exercise import FREE, LEVELS
+
+ROOT = Path(__file__).resolve().parents[2]    # the folder of the package; in a clone, of the tests
+PRIMITIVE = """A primitive works on arrays. It returns its value, and a tuple with one function for
+each positional argument, the vjp: from the gradient g of the value to the gradient of that
+argument. float32 stays float32 in all of them, and nothing is written to.
 
 """
+WIDTH = 96    # of the comments in a stub
 NOT_WRITTEN = "not written yet"
 
 
 def _python():
-    """What to type for the Python that runs: "python" if that is it, else where it is."""
+    """What to type for the Python that runs: "python" if that is the one, else its path."""
     found, running = shutil.which("python"), sys.executable
     if found and os.path.abspath(found) == running:
         return "python"
@@ -34,6 +39,12 @@ PYTHON = _python()
 RUN = f"{PYTHON} -m tinyml.exercises"
 
 
+def file_of(module):
+    """The file of a module of the library, whether it exists or not."""
+    base = ROOT.joinpath(*module.split("."))
+    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
 class Source:
     """The source of a module of the library, and what it defines.
 
@@ -43,8 +54,7 @@ class Source:
     """
 
     def __init__(self, module):
-        base = ROOT.joinpath(*module.split("."))
-        self.path = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+        self.path = file_of(module)
         self.module, self.text = module, self.path.read_text(encoding="utf-8")
         self.lines, self.tree = self.text.splitlines(), ast.parse(self.text)
         self.names = {name for node in self.tree.body for name in bound(node)}
@@ -56,7 +66,8 @@ class Source:
 
     def code(self, node, first=None, last=None):
         """The lines of a statement, with its decorators, or those from `first` to `last`."""
-        begin = first or min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+        decorators = getattr(node, "decorator_list", ())
+        begin = first or min([node.lineno, *(d.lineno for d in decorators)])
         return "\n".join(self.lines[begin - 1:last or node.end_lineno])
 
 
@@ -70,7 +81,8 @@ def definition(tree, path):
     """
     node = tree
     for name in path:
-        found = [n for n in node.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name == name]
+        found = [n for n in node.body
+                 if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name == name]
         if not found:
             raise LookupError(f"no definition of {'.'.join(path)}")
         node = found[-1]
@@ -83,7 +95,8 @@ def bound(node):
         return {node.name}
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return set(imported(node))
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return {n.id for n in ast.walk(node)
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
 def imported(node):
@@ -127,13 +140,22 @@ def stub_text(exercise):
     """The file that a student starts from."""
     head, gone = cut(exercise)
     indent = " " * gone[0].col_offset
-    also = ["# The tests also ask:", *(f"# - {line}" for line in exercise.also)] if exercise.also else []
-    end = f'raise NotImplementedError("{exercise.name}: {NOT_WRITTEN}; replace this line")'
-    return _file(exercise, "\n".join([head, *(indent + line for line in [*also, end])]))
+    also = [f"{indent}# The tests also ask:"] if exercise.also else []
+    for line in exercise.also:
+        also += _comment(f"- {line}", indent)
+    end = f'{indent}raise NotImplementedError("{exercise.name}: {NOT_WRITTEN}; replace this line")'
+    return _file(exercise, "\n".join([head, *also, end]), helped=True)
+
+
+def _comment(text, indent=""):
+    """Lines of a comment, the later ones indented below the first word after a dash."""
+    below = "  " if text.startswith("- ") else "    "
+    return textwrap.wrap(text, WIDTH, initial_indent=f"{indent}# ",
+                         subsequent_indent=f"{indent}# {below}", break_on_hyphens=False)
 
 
 def answer_text(exercise, mistake=None):
-    """The file of a student who wrote what the library has, or who made one of the listed mistakes.
+    """The file of a student who wrote what the library has, or made one of the listed mistakes.
 
     Raises ValueError unless what the mistake replaces is there exactly once.
     """
@@ -143,22 +165,29 @@ def answer_text(exercise, mistake=None):
     parts = "\n\n\n".join([*helpers, piece])
     if mistake is not None:
         if parts.count(mistake.old) != 1:
-            raise ValueError(f"{exercise.name}: a mistake must replace a text that is there exactly once, got "
-                             f"{parts.count(mistake.old)} times {mistake.old!r}")
+            raise ValueError(f"{exercise.name}: a mistake must replace a text that is there once, "
+                             f"got {parts.count(mistake.old)} times {mistake.old!r}")
         parts = parts.replace(mistake.old, mistake.new)
     helpers_end = len(parts) - len(parts.split("\n\n\n")[-1]) if helpers else 0
     return _file(exercise, parts[helpers_end:], parts[:helpers_end])
 
 
-def _file(exercise, piece, helpers=""):
+def _file(exercise, piece, helpers="", helped=False):
     """A whole file around the text of a piece: what it is, the imports, the class of a method."""
     reference = source(exercise.module)
     if len(exercise.path) == 2:
         piece = f"{_class_head(exercise)}\n\n{piece}"
-    primitive = any("primitive" in ast.unparse(d) for d in reference.node(exercise.path).decorator_list)
-    title = (f'"""{exercise.task}.\n\n{PRIMITIVE if primitive else ""}Exercise {exercise.name}, {exercise.minutes} '
-             f'minutes. When you have written it:  {RUN} check {exercise.name}\n"""')
-    return f"{title}\n{_imports(exercise, reference)}\n\n\n{helpers}{piece}\n"
+    decorators = reference.node(exercise.path).decorator_list
+    primitive = any("primitive" in ast.unparse(d) for d in decorators)
+    task = textwrap.fill(f'"""{exercise.task}.', WIDTH)
+    title = (f'{task}\n\n{PRIMITIVE if primitive else ""}'
+             f"Exercise {exercise.name}: level {exercise.level} of 3 ({LEVELS[exercise.level]}), "
+             f"about {exercise.minutes} minutes. Check it with\n\n"
+             f"    {RUN} check {exercise.name}\n\"\"\"")
+    imports, origins = _imports(exercise, reference)
+    if helped:
+        imports = "\n".join([imports, "", *_helpers(exercise, origins)])
+    return f"{title}\n{imports}\n\n\n{helpers}{piece}\n"
 
 
 def _class_head(exercise):
@@ -170,42 +199,110 @@ def _class_head(exercise):
     if exercise.path[1] == "__init__" or not inits:
         last = owner.body[0].end_lineno if body_start(owner) else owner.body[0].lineno - 1
         return reference.code(owner, first, last)
-    note = f"    # Of this class only {exercise.path[1]} is yours to write; the rest is here to be read.\n"
+    note = (f"    # Of this class, only {exercise.path[1]} is yours to write. "
+            "The rest is here to be read.\n")
     head_end = owner.body[0].end_lineno if body_start(owner) else owner.lineno
     own = [reference.code(n) + "\n" for n in owner.body if isinstance(n, ast.Assign)]
-    return "\n".join([reference.code(owner, first, head_end), note, *own, reference.code(inits[0])])
+    head = reference.code(owner, first, head_end)
+    return "\n".join([head, note, *own, reference.code(inits[0])])
 
 
 def _imports(exercise, reference):
-    """The import statements that the answer needs, and no others."""
+    """(the import statements that the answer needs, {name: origin} of what they bind)."""
     node = reference.node(exercise.path[:1])
-    wanted = used(node, *(reference.node((name,)) for name in exercise.hide)) - {exercise.path[0]}
-    lines = []
+    hidden = [reference.node((name,)) for name in exercise.hide]
+    wanted = used(node, *hidden) - {exercise.path[0]}
+    statements = []
     for statement in reference.tree.body:
-        names = [a for a in getattr(statement, "names", ()) if (a.asname or a.name.partition(".")[0]) in wanted]
+        names = [a for a in getattr(statement, "names", ())
+                 if (a.asname or a.name.partition(".")[0]) in wanted]
         if names and isinstance(statement, ast.Import):
-            lines.append(ast.unparse(ast.Import(names)))
+            statements.append(ast.Import(names))
         elif names and isinstance(statement, ast.ImportFrom):
-            lines.append(ast.unparse(ast.ImportFrom(statement.module, names, 0)))
+            statements.append(ast.ImportFrom(statement.module, names, 0))
     own = wanted & reference.names - set(reference.imports) - set(exercise.hide)
     if own:
-        own = sorted(own, key=lambda name: (name.isupper(), name.startswith("_"), name))
-        functions = [name for name in own if not name.isupper()]
-        lines += [f"from {exercise.module} import {', '.join(own)}"]
-        lines += [f"# What it does:  {PYTHON} -m pydoc {exercise.module}.{name}" for name in functions[:1]]
-        lines += ["# and likewise the others"] * (len(functions) > 1)
-        lines += [f"# {line}" for name in own if name.isupper() for line in _assignment(reference, name)]
-    return "\n".join(lines)
+        names = sorted(own, key=lambda name: (name.isupper(), name.startswith("_"), name))
+        statements.append(ast.ImportFrom(exercise.module, [ast.alias(name) for name in names], 0))
+    origins = {}
+    for statement in statements:
+        origins.update(imported(statement))
+    return "\n".join(map(_import_line, statements)), origins
+
+
+def _import_line(statement):
+    """The text of an import statement, in parentheses if it is long."""
+    line = ast.unparse(statement)
+    if len(line) <= WIDTH:
+        return line
+    head, _, names = line.partition(" import ")
+    lines = textwrap.wrap(names, WIDTH, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join([f"{head} import (", *lines, ")"])
+
+
+def _helpers(exercise, origins):
+    """Comments: what the imported names of the library are, and what else may be imported."""
+    reference, lines = source(exercise.module), []
+    prose = ast.get_docstring(reference.node(exercise.path)) or ""
+    for name in sorted(reference.names - set(origins) - {exercise.path[0]}):
+        is_type = re.search(rf"^\w+ : {name}\b|^{name} :", prose, re.MULTILINE)
+        if is_type and name[0].isupper() and not name.isupper():
+            origins = {**origins, name: f"{exercise.module}.{name}"}
+    for name, origin in origins.items():
+        if origin.startswith("tinyml"):
+            lines += described(origin, name)
+    if lines:
+        first = next(origin for origin in origins.values() if origin.startswith("tinyml"))
+        more = f"{PYTHON} -m pydoc {first}"
+        lines = [*lines, f"# More of the first:  {more}"]
+    return lines + _comment(f"- You may also import {', '.join(FREE[:-1])} and {FREE[-1]}.")
+
+
+def described(origin, alias):
+    """Comment lines on what a name of the library is: its signature, and what it does.
+
+    Parameters
+    ----------
+    origin : str, such as "tinyml.tensor.Tensor"; modules too
+    alias : str, the name in the file
+    """
+    module, _, name = origin.rpartition(".")
+    if file_of(origin).exists():    # a module
+        line = (ast.get_docstring(source(origin).tree) or "").partition("\n")[0]
+        return _comment(f"- {alias}: {line}")
+    reference = source(module)
+    if name in reference.imports:    # passed on from another module
+        passed_on = imported(reference.imports[name])[name]
+        return described(passed_on, alias) if passed_on.startswith("tinyml") else []
+    try:
+        node = reference.node((name,))
+    except LookupError:    # a constant: its value says it
+        return [f"# - {line}" for line in _assignment(reference, name)]
+    words = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
+    sentence = re.split(r"(?<=[.!?;]) |:$", words)[0].rstrip(".;:")
+    return _comment(f"- {alias}{_arguments(node)}: {sentence}".rstrip(": "))
+
+
+def _arguments(node):
+    """The arguments of a function, those of a class's __init__, or the fields of a tuple."""
+    if isinstance(node, ast.FunctionDef):
+        return f"({ast.unparse(unannotated(node).args)})"
+    fields = [n.target.id for n in node.body if isinstance(n, ast.AnnAssign)]
+    inits = [n for n in node.body if getattr(n, "name", "") == "__init__"]
+    if inits:
+        return f"({ast.unparse(unannotated(inits[0]).args).removeprefix('self').lstrip(', ')})"
+    return f"({', '.join(fields)})" if fields else ""
 
 
 def _assignment(reference, name):
     """The lines that give a constant its value."""
-    return [line for node in reference.tree.body if isinstance(node, ast.Assign) and name in bound(node)
+    return [line for node in reference.tree.body
+            if isinstance(node, ast.Assign) and name in bound(node)
             for line in reference.code(node).splitlines()]
 
 
 def signature(node):
-    """The signature of a function as text, with its decorators: what must not change. Annotations may."""
+    """The signature of a function as text, with its decorators, without annotations."""
     decorators = "".join(f"@{ast.unparse(d)} " for d in node.decorator_list)
     return f"{decorators}def {node.name}({ast.unparse(unannotated(node).args)})"
 
@@ -227,7 +324,7 @@ def is_stub(node):
 
 
 def graders():
-    """The folder of the graders, or None where the package was installed without them."""
+    """The folder of the tests, or None where the package was installed without them."""
     folder = ROOT / "tests"
     tools = all(map(importlib.util.find_spec, ("pytest", "hypothesis")))
     return folder if tools and (folder / "strategies.py").exists() else None

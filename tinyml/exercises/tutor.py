@@ -1,59 +1,81 @@
-"""Why an answer fails: the smallest input it fails on, what was expected there, and which mistake it is.
+"""Why an answer fails: an input on which it is wrong, what was expected, and which mistake it is.
 
-Every call of the student's function was recorded. Replay the calls through three kinds of functions: the
-student's, the library's, and the library's with each of the listed mistakes. An input on which the first two
-differ is a counter-example; the mistake whose results agree with the student's on *all* inputs is the diagnosis.
+The calls of the student's function were recorded. They are replayed with the student's function,
+with the library's, and with the library's after each of the listed mistakes. A call in a failed
+test on which the first two differ is a counter-example. The mistake that gives the student's
+results, on most of the inputs that tell the three apart, is the diagnosis.
 """
 import ast
+import io
+import re
 import time
 import traceback
 import warnings
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from tinyml.exercises import guard
-from tinyml.exercises.outcome import agree, alike, arrived, draws, equal, flatten, named, outcome
-from tinyml.exercises.splice import Piece, load_alone
+from tinyml.exercises.outcome import (
+    agree,
+    alike,
+    arrived,
+    draws,
+    equal,
+    flatten,
+    named,
+    outcome,
+    same_numbers,
+)
+from tinyml.exercises.splice import Piece, compiled_alone, run_alone
 from tinyml.exercises.stub import ROOT, answer_text
-from tinyml.exercises.words import DIGITS, SHOWN, text
+from tinyml.exercises.words import DIGITS, SHOWN, literal, text
 
-SECONDS = 3.0        # for all replays of one check
-WORDS = 500          # letters of an error, or of a line of it
-CLEAR = 100          # times that: a difference that is no rounding, better to look at
+SECONDS = 3.0        # of computing, for all replays of one check
+PROBES = 10          # calls on which every mistake is tried; on the others, those that fit so far
+NAMED = 0.75         # a mistake is named if it gives the student's result on this share of calls
+WORDS = 500          # letters of an error, of a line of it, or of what the answer prints
+CLEAR = 100          # times the tolerance: a difference that is certainly not rounding
+SMALL = 12           # entries of the arguments of a small input
 
 
 def explain(exercise, watcher, seed, same):
-    """What there is to say about a failed check, as plain data: example, diagnosis, law.
+    """What can be said about a failed check, as plain data: example, diagnosis, seed.
 
     `same` tells whether two outcomes are equal enough: `agree`, or `alike`.
     """
-    end, begun = _first_failure(watcher), time.process_time()
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
+    begun, failing = time.process_time(), list(watcher.failing)
+    newest_first = [*reversed(failing), *reversed(guard.records)]
+    calls = list({id(call): call for call in newest_first}.values())
+    with _quiet():
         try:
-            seen = replays(exercise, [*reversed(end), *reversed(guard.records)], SECONDS / 2)
+            seen = replays(exercise, calls, SECONDS / 2)
         except Exception:    # the answer was never called, or it fails outside of its function
             return {"seed": seed}
         wrong = [case for case in seen if not same(case[1], case[2])]
-        return {"seed": seed, "differ": len(wrong), "replayed": len(seen),
-                "example": _example(exercise, _instructive(wrong, seen[:len(end)])) if wrong else None,
-                "diagnosis": diagnose(exercise, seen, wrong, begun)}
+        forbidden = [case for case in wrong if not failing or any(case[0] is c for c in failing)]
+        number, share = diagnose(exercise, seen, begun)
+    example = _example(exercise, _instructive(exercise, forbidden)) if forbidden else None
+    example = example or _warned(exercise, watcher, failing)
+    always = bool(seen) and all(_raises(mine) and not _raises(other) for _, mine, other in seen)
+    return {"seed": seed, "differ": len(wrong), "replayed": len(seen), "raises": always,
+            "example": example, "diagnosis": number, "share": round(share, 3)}
 
 
-def _instructive(wrong, end):
-    """Of the inputs on which an answer is wrong that at which the law gave up, or else the smallest.
-
-    One on which it differs by more than rounding is preferred.
-    """
-    clear = [case for case in wrong if not agree(case[1], case[2], CLEAR)] or wrong
-    best = [case for case in end if not case[0].earlier and any(case is other for other in clear)]
-    return best[0] if best else min(clear, key=_size)
+@contextmanager
+def _quiet():
+    """Warnings are for the tests: a replay is about results, and prints nothing."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def replays(exercise, inputs, seconds):
     """[(call, the student's result, the reference's)], as many as there is time for."""
-    mine, reference = guard.functions[exercise.name], _load(exercise, None, "reference")
+    mine, reference = guard.functions[exercise.name], _load(exercise, None)
     begun, seen = time.process_time(), []
     for call in inputs:
         if time.process_time() - begun > seconds:
@@ -63,63 +85,140 @@ def replays(exercise, inputs, seconds):
 
 
 def beyond_laws(exercise):
-    """What is wrong with an answer that keeps the laws, in words, or nothing.
+    """What is wrong with an answer that passes all tests, in words, or nothing.
 
-    Laws that compare by broadcasting do not see an axis too many, and a law about one draw does not see that it
-    is always the same. Values are for the laws to judge: a right answer may differ in signs, ties or last digits.
+    A test that compares by broadcasting misses an additional axis, and a test of a single draw
+    misses that every draw is the same. Values are left to the tests: right answers may differ in
+    signs, ties and last digits.
     """
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
+    with _quiet():
         seen = replays(exercise, list(guard.records), SECONDS / 6)
-        if any(not alike(mine, other) for _, mine, other in seen if other[0][0] != "raises"):
+        if any(not alike(mine, other) for _, mine, other in seen if not _raises(other)):
             return "a result has other axes, or another kind of number, than the library's"
-        mine, reference = guard.functions[exercise.name], _load(exercise, None, "reference")
+        mine, reference = guard.functions[exercise.name], _load(exercise, None)
         calls = [call for call, _, _ in seen]
-        if any(draws(reference, call) for call in calls) and not any(draws(mine, call) for call in calls):
+        drawn = any(draws(reference, call) for call in calls)
+        if drawn and not any(draws(mine, call) for call in calls):
             return "it never draws from the generator that it is given"
         return ""
 
 
-def _first_failure(watcher):
-    for test, (_, last) in watcher.ends.items():
-        if watcher.outcomes.get(test) == "failed":
-            return last
-    return []
+# ------------------------------------------------------------ the mistake
 
+def diagnose(exercise, seen, begun):
+    """(number of the most likely mistake, its share of agreement); (None, 0) if none is likely.
 
-def diagnose(exercise, seen, wrong, begun):
-    """The number of the mistake that gives the student's result on all inputs, or None.
-
-    Where errors are concerned, one that says the same words is preferred to one of the same type.
+    Only calls count on which the answer or the mistake differs from the library. The mistake must
+    give the student's result on `NAMED` of them. Errors alone are no evidence: some of the equal
+    results must be values.
     """
+    differing = [case for case in seen if not agree(case[1], case[2])]
+    if not differing:
+        return None, 0.0
+    probes = differing[::max(1, len(differing) // PROBES)][:PROBES]
     fitting = []
-    for number, mistake in enumerate(exercise.mistakes if wrong else ()):
-        other = _load(exercise, mistake, f"mistake {number}")
-        match = 2 if other else 0
-        for call, mine, _ in [*wrong, *seen]:
-            if match and time.process_time() - begun < SECONDS:
-                theirs = outcome(exercise, other, call)
-                match = min(match, 0 if not agree(mine, theirs) else 2 if str(mine[0][1]) == str(theirs[0][1]) else 1)
-        if match:
-            fitting.append((-match, number))
-    return min(fitting)[1] if fitting else None
+    for number, mistake in enumerate(exercise.mistakes):
+        if time.process_time() - begun > SECONDS:
+            break
+        wrong = _load(exercise, mistake)
+        if wrong is None:
+            continue
+        few = _agreement(exercise, wrong, probes, begun)
+        if few.share < 0.5:
+            continue
+        every = _agreement(exercise, wrong, seen, begun)
+        if every.share >= NAMED and every.n_equal > every.n_errors:
+            fitting.append((-every.share, -every.n_equal, number))
+    if not fitting:
+        return None, 0.0
+    share, _, number = min(fitting)
+    return number, -share
 
 
-def _load(exercise, mistake, label):
-    """The bare function of the library, or of the library with a mistake, in a module of its own."""
-    key, tree = f"{exercise.name}: {label}", ast.parse(answer_text(exercise, mistake))
+@dataclass
+class _Agreement:
+    """How often a mistake gives the student's result, among the calls that tell them apart."""
+    n_relevant: int = 0
+    n_equal: int = 0
+    n_errors: int = 0    # of the equal ones
+
+    @property
+    def share(self):
+        return self.n_equal / self.n_relevant if self.n_relevant else 0.0
+
+
+def _agreement(exercise, wrong, cases, begun):
+    found = _Agreement()
+    for call, mine, reference in cases:
+        if time.process_time() - begun > SECONDS and found.n_relevant >= PROBES:
+            break
+        theirs = outcome(exercise, wrong, call)
+        mistaken, differs = not agree(theirs, reference), not agree(mine, reference)
+        found.n_relevant += mistaken or differs
+        if mistaken and differs and _same_fault(mine, theirs, reference):
+            found.n_equal += 1
+            found.n_errors += _raises(mine)
+    return found
+
+
+def _same_fault(mine, theirs, reference):
+    """Whether two wrong outcomes show one fault.
+
+    Of errors the words must agree, except for numbers in them; of values the numbers, if the
+    mistake is more than a matter of dtype. Where the value itself is wrong, it decides: what else
+    there is, such as gradients, follows from it in more than one way.
+    """
+    if _raises(mine) or _raises(theirs):
+        said = [re.sub(r"[\d.]+", "0", str(result[0][1])) for result in (mine, theirs)]
+        return _raises(mine) and _raises(theirs) and said[0] == said[1]
+    if agree(mine, theirs):
+        return True
+    if same_numbers(mine, theirs):
+        return not same_numbers(theirs, reference)
+    first = [result[:1] for result in (mine, theirs, reference)]
+    return same_numbers(first[0], first[1]) and not same_numbers(first[1], first[2])
+
+
+def _raises(result):
+    return result[0][0] == "raises"
+
+
+def _load(exercise, mistake):
+    """The library's bare function, with a mistake if one is given, in a module of its own."""
     try:
-        load_alone(Piece(exercise, tree, "answer.py", key, watched=False), f"_{exercise.name}_alone")
+        run_alone(exercise.module, _code(exercise, mistake))
     except Exception:    # a mistake that already fails when it is imported
         return None
-    return guard.functions[key]
+    return guard.functions[f"{exercise.name}: another"]
 
 
-# ------------------------------------------------------------ words
+@lru_cache(maxsize=64)
+def _code(exercise, mistake):
+    key, tree = f"{exercise.name}: another", ast.parse(answer_text(exercise, mistake))
+    return compiled_alone(Piece(exercise, tree, "answer.py", key, watched=False))
 
-def _size(case):
-    call = case[0]
-    return len(call.earlier), sum(array.size for _, array in flatten("", [list(call.args), call.kwargs]))
+
+# ------------------------------------------------------------ the example
+
+def _instructive(exercise, wrong):
+    """The most instructive of some counter-examples: an ordinary one, as small as possible.
+
+    Ordinary is a first call on an object, with a few entries that are neither huge nor tiny, whose
+    result differs by more than rounding.
+    """
+    return min(wrong, key=lambda case: _oddity(exercise, case))
+
+
+def _oddity(exercise, case):
+    call, mine, reference = case
+    own = len(exercise.path) == 2    # self, which is not counted
+    arrays = [array for _, array in flatten("", [list(call.args[own:]), call.kwargs])]
+    numbers = [np.abs(a[a != 0]) for a in arrays if a.dtype.kind in "iuf" and a.size]
+    odd = [np.any(~(a < 1e4)) or np.any(a < 1e-3) for a in numbers]
+    size = sum(array.size for array in arrays)
+    empty = any(array.size == 0 for array in arrays)
+    rounding = agree(mine, reference, CLEAR)
+    return rounding, len(call.earlier), size > SMALL, empty, any(odd), size
 
 
 def _example(exercise, case):
@@ -127,44 +226,108 @@ def _example(exercise, case):
     call, mine, reference = case
     function = guard.functions[exercise.name]
     given, got = dict(reference), dict(mine)
-    differ = [w for w in [*given, *got] if w not in got or w not in given or not equal(given[w], got[w])]
-    both = [w for w in differ if w in got and w in given]
-    where = next((w for w in both if given[w].shape != got[w].shape), differ[0] if differ else "")
+    differ = [what for what in [*given, *got] if what not in got or what not in given
+              or not equal(given[what], got[what])]
+    both = [what for what in differ if what in got and what in given]
+    where = next((what for what in both if given[what].shape != got[what].shape), "")
+    where = where or (differ[0] if differ else "")
     if where in both:
         expected, came = _pair(given[where], got[where])
     else:
-        expected, came, where = _whole(given), _whole(got), "result"
-    return {"input": [f"{name} = {text(value)}" for name, value in named(function, call.args, call.kwargs).items()]
-            + [f"(call {len(call.earlier) + 1} on this object)"] * bool(call.earlier),
-            "where": f"result{where}" if where.startswith(("[", ".")) else where, "expected": expected, "got": came + ("raises" in got) * _place(function, call)}
+        where = "result"
+        expected = _returned(exercise, _load(exercise, None), call, given)
+        came = _returned(exercise, function, call, got)
+    if "raises" in got:
+        came += _place(function, call)
+    if expected == came:
+        came += "    (it differs further back)"
+    small = not any(_oddity(exercise, case)[1:5])
+    return {**_input(function, call), "small": small,
+            "where": f"result{where}" if where.startswith(("[", ".")) else where,
+            "expected": expected, "got": came, "printed": _printed(function, call)}
 
 
-def _whole(result):
-    """All that a call returned, or the error that it raised."""
-    return "; ".join(_lone(array) if what in {"raises", "result"} else f"{what.removeprefix('[0]')} {_lone(array)}"
-                     for what, array in result.items() if not what.endswith("the call"))[:WORDS]
+def _input(function, call):
+    """The arguments of a call, as Python."""
+    arguments = named(function, call.args, call.kwargs).items()
+    lines = [f"{name} = {literal(value)}" for name, value in arguments]
+    earlier = len(call.earlier)
+    return {"input": lines + [f"(call {earlier + 1} on this object)"] * bool(earlier)}
 
 
-def _lone(array):
-    return str(array) if array.dtype.kind == "U" else text(array)
+def arguments_of_last_call():
+    """The arguments of the call that came last, as Python."""
+    [name] = guard.recording or [None]
+    if name is None or not guard.records:
+        return []
+    return _input(guard.functions[name], guard.records[-1])["input"]
+
+
+def _returned(exercise, function, call, result):
+    """What a call returned, on one line, or the error that it raised."""
+    if "raises" in result:
+        return f"raises {result['raises']}"
+    with _quiet():
+        args, kwargs = arrived(function, call)
+        return text(function(*args, **kwargs))[:WORDS]
+
+
+def _printed(function, call):
+    """What the answer prints in a call."""
+    out = io.StringIO()
+    with _quiet(), redirect_stdout(out):
+        try:
+            args, kwargs = arrived(function, call)
+            function(*args, **kwargs)
+        except Exception:    # it was printed before
+            pass
+    words = out.getvalue()
+    return words if len(words) <= WORDS else f"{words[:WORDS]} ..."
 
 
 def _place(function, call):
-    """The line of the student's file that an error came from."""
-    try:
-        args, kwargs = arrived(function, call)
-        function(*args, **kwargs)
-    except Exception as error:
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)
-                 if f.filename == function.__code__.co_filename]
-        return f" (line {lines[-1]} of your file)" if lines else ""
+    """The line of the student's file that an error comes from."""
+    with _quiet():
+        try:
+            args, kwargs = arrived(function, call)
+            function(*args, **kwargs)
+        except Exception as error:
+            return _line_of(function, error)
     return ""
 
 
+def _line_of(function, error):
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
+             if frame.filename == function.__code__.co_filename]
+    return f" (line {lines[-1]} of your file)" if lines else ""
+
+
+def _warned(exercise, watcher, failing):
+    """The example of a test that a warning made fail: the call that warns, and the line."""
+    if not any(isinstance(error, Warning) for error in watcher.errors.values()):
+        return None
+    function = guard.functions[exercise.name]
+    for call in reversed(failing):
+        try:
+            with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+                warnings.simplefilter("error")
+                args, kwargs = arrived(function, call)
+                flatten("", function(*args, **kwargs), args)
+        except Warning as warning:
+            came = f"{type(warning).__name__}: {warning}{_line_of(function, warning)}"
+            return {**_input(function, call), "small": False, "where": "a warning is an error",
+                    "expected": "no warning", "got": came, "printed": _printed(function, call)}
+        except Exception:    # that is another fault
+            pass
+    return None
+
+
 def _pair(expected, came):
-    """Both in words: with more digits, if they would look the same."""
+    """Both in words: with more digits if they would look the same."""
     words = _describe(expected, came), _describe(came, expected)
-    return words if words[0] != words[1] else (_describe(expected, came, 17), _describe(came, expected, 17))
+    if words[0] != words[1]:
+        return words
+    return _describe(expected, came, 17), _describe(came, expected, 17)
 
 
 def _describe(array, other, digits=DIGITS):
@@ -173,23 +336,27 @@ def _describe(array, other, digits=DIGITS):
         return str(array)
     words = f"shape {array.shape} {array.dtype}: {text(array, digits)}"
     if array.size > SHOWN and other.shape == array.shape:
-        place = next((i for i in np.ndindex(array.shape) if not equal(array[i], other[i])), None)
-        words += ("" if place is None else
-                  f"\n              first at {list(map(int, place))}: {text(array[place], digits)}")
+        apart = [i for i in np.ndindex(array.shape) if not equal(array[i], other[i])]
+        apart = apart or list(zip(*np.nonzero(array != other)))    # by rounding only
+        place = next(iter(apart), None)
+        if place is not None:
+            words += f"; at {list(map(int, place))}: {text(array[place], digits)}"
     return words
 
 
 def message(error):
-    """The message of a failed test and the example that hypothesis found, a few lines of each."""
+    """The message of a failed test, and the example that hypothesis found, a few lines of each."""
     if error is None:
         return ""
     lines = [line[:WORDS] for line in str(error).strip().splitlines()[:8]]
-    notes = [line[:WORDS] for note in getattr(error, "__notes__", ()) for line in str(note).splitlines()][:12]
-    return "\n".join([f"{type(error).__name__}: {lines[0] if lines else _line(error)}", *lines[1:], *notes])
+    notes = [line[:WORDS] for note in getattr(error, "__notes__", ())
+             for line in str(note).splitlines()][:12]
+    first = f"{type(error).__name__}: {lines[0] if lines else _line(error)}"
+    return "\n".join([first, *lines[1:], *notes])
 
 
 def _line(error):
-    """The line of the tests that an error without words came from."""
+    """The line of the tests from which an error without words comes."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f.line for f in frames if Path(f.filename).parent == ROOT / "tests"]
     return lines[-1] if lines else ""

@@ -1,9 +1,49 @@
-"""Values in words, for people: short, on one line, arrays of few numbers with all of them."""
+"""Values in words: as Python that gives the value again, or shortly, to be compared."""
 import numpy as np
 
-SHOWN = 12           # entries of an array that are shown
-DIGITS = 6           # of numbers that are shown, unless they differ further back
+REBUILT = 40         # entries of an array that is written out in full as Python
+SHOWN = 12           # entries of an array of which all are shown
+DIGITS = 6           # of the numbers shown, unless they differ further back
+LETTERS = 200        # of the repr of anything else
 PLAIN = (bool, int, float, str, tuple)    # attributes that are shown of an object
+BY_THEMSELVES = {"float64", "int64", "bool"}    # dtypes that np.array gives without being told
+RANDOM = "a numpy.random.Generator (other draws than the library's may be right too)"
+
+
+def literal(value):
+    """Python that gives the value again; of a large array its shape, dtype and first entries."""
+    if is_tensor(value):
+        name = type(value).__name__    # Tensor or Parameter, which always has a gradient
+        grad = ", requires_grad=True" if name == "Tensor" and value.requires_grad else ""
+        return f"{name}({literal(value.data)}{grad})"
+    if isinstance(value, np.generic):
+        return repr(value)
+    if isinstance(value, np.ndarray):
+        return _array(value)
+    if isinstance(value, (list, tuple)):
+        return _sequence(value, literal)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {literal(item)}" for key, item in value.items()) + "}"
+    return text(value)
+
+
+def _array(value):
+    dtype = value.dtype.name
+    if value.size == 0:
+        return f"np.zeros({value.shape}, {dtype!r})"
+    if value.size > REBUILT:
+        return f"an array of shape {value.shape}, {dtype}: {text(value.ravel()[:6])[:-1]}, ...]"
+    shown = np.array2string(value, separator=", ", max_line_width=10_000, threshold=REBUILT + 1,
+                            formatter={"float_kind": _float})
+    entries = " ".join(shown.split())
+    told = "" if dtype in BY_THEMSELVES or value.dtype.kind == "U" else f", {dtype!r}"
+    return f"np.array({entries}{told})"
+
+
+def _float(number):
+    """The shortest digits that give the number again, as Python."""
+    return str(number) if np.isfinite(number) else str(number).replace("inf", "np.inf").replace(
+        "nan", "np.nan")
 
 
 def text(value, digits=DIGITS):
@@ -14,25 +54,42 @@ def text(value, digits=DIGITS):
         value = np.asarray(value)
     if isinstance(value, np.ndarray):
         if value.size > SHOWN:
-            return f"array of shape {value.shape}, {text(value.ravel()[:6], digits)[:-1]}, ...]"
-        return np.array2string(value, separator=", ", precision=digits, max_line_width=10_000).replace("\n", "")
+            first = text(value.ravel()[:6], digits)[:-1]
+            return f"array of shape {value.shape}, {first}, ...]"
+        shown = np.array2string(value, separator=", ", precision=digits, max_line_width=10_000)
+        return shown.replace("\n", "")
     if isinstance(value, np.random.Generator):
-        return "a Generator (other draws than the library's may be right too)"
+        return RANDOM
     if isinstance(value, (list, tuple)):
-        return _sequence(value)
+        return _sequence(value, lambda item: text(item, digits))
+    if hasattr(type(value), "forward"):
+        return _layer(value)
     if hasattr(value, "__dict__") and not callable(value):
-        own = ", ".join(f"{key}={item!r}" for key, item in vars(value).items() if isinstance(item, PLAIN))
-        return f"{type(value).__name__}({own})"
+        own = [f"{key}={item!r}" for key, item in vars(value).items() if isinstance(item, PLAIN)]
+        return f"{type(value).__name__}({', '.join(own)})"
     words = repr(value)
-    return words if len(words) < 200 else words[:200] + " ..."
+    return words if len(words) < LETTERS else f"{words[:LETTERS]} ..."
 
 
-def _sequence(value):
+def _layer(module):
+    """A layer with its sizes, or a model with its layers, on one line."""
+    layers = [_layer(item) for item in vars(module).values() if hasattr(type(item), "forward")]
+    name = type(module).__name__
+    return f"{name}({', '.join(layers)})" if layers else repr(module).split("  ")[0].strip()
+
+
+def _sequence(value, worded):
     names = [f"{field}=" for field in getattr(value, "_fields", ())] or [""] * SHOWN
-    words = ", ".join(name + text(item) for name, item in zip(names, value)) + (", ..." if len(value) > SHOWN else "")
-    return f"[{words}]" if isinstance(value, list) else f"{'' if names[0] == '' else type(value).__name__}({words})"
+    words = ", ".join(name + worded(item) for name, item in zip(names, value))
+    if len(value) > SHOWN:
+        words += ", ..."
+    elif type(value) is tuple and len(value) == 1:
+        words += ","
+    if isinstance(value, list):
+        return f"[{words}]"
+    return f"{'' if names[0] == '' else type(value).__name__}({words})"
 
 
 def is_tensor(value):
-    """Also of a class Tensor that was loaded at another time."""
+    """Whether a value is a Tensor, also of a class Tensor that was loaded at another time."""
     return any(kind.__name__ == "Tensor" for kind in type(value).__mro__)

@@ -1,7 +1,7 @@
 """The student's own folder: one plain file per exercise, and a cache of what was solved.
 
-Only files of the exercises' names are ever read. A file that is there is never written to, but by `reset`,
-which keeps the old one under backups/.
+Only files with names of exercises are read. An existing file is never overwritten; `reset` moves
+it to backups/ first.
 """
 import hashlib
 import json
@@ -24,7 +24,7 @@ class Workspace:
 
     Parameters
     ----------
-    folder : path or None, for the environment variable TINYML_EXERCISES or tinyml-exercises, here or around us
+    folder : path, or None for the environment variable TINYML_EXERCISES, else tinyml-exercises
     """
 
     def __init__(self, folder=None):
@@ -40,7 +40,8 @@ class Workspace:
         try:
             return load(self.path(name))
         except FileNotFoundError:
-            raise FileNotFoundError(f"there is no {self.path(name)} yet; write: {RUN} start {name}") from None
+            raise FileNotFoundError(f"there is no {self.path(name)} yet; write: {RUN} start {name}"
+                                    ) from None
 
     def start(self, name):
         """Write the stub of an exercise; return whether there was none."""
@@ -52,7 +53,7 @@ class Workspace:
         return True
 
     def reset(self, name):
-        """Put the stub back; return where the student's file is kept, or None if there was none."""
+        """Put the stub back; return where the student's file is kept, or None."""
         path, kept = self.path(name), None
         if path.exists():
             kept = self._free(name)
@@ -70,7 +71,7 @@ class Workspace:
     # -------------------------------------------------------- progress
 
     def state(self, name):
-        """ "not started", "unwritten" or "unchecked", or else what the last check of this very text said."""
+        """ "not started", "unwritten", "unchecked", or what the last check of this text said."""
         if not self.path(name).exists():
             return "not started"
         text = self.text(name)
@@ -83,7 +84,7 @@ class Workspace:
             return "unchecked"
 
     def remember(self, verdict, text):
-        """Note a verdict for `state`; losing the note loses nothing that a check does not give back."""
+        """Note a verdict for `state`; a lost note costs no more than another check."""
         cache = self._cache()
         cache.setdefault(verdict.exercise, {})[_hash(text)] = verdict.status
         replace(self.folder / CACHE, json.dumps(cache, indent=1))
@@ -101,25 +102,28 @@ class Workspace:
 
     def finished(self, without=None):
         """(name, text, file) of every solved piece but one."""
-        return [(name, self.text(name), str(self.path(name))) for name, state in self.states().items()
+        return [(name, self.text(name), str(self.path(name)))
+                for name, state in self.states().items()
                 if state == "solved" and name != without]
 
-    def next(self, after=None):
-        """The first exercise, from one on, that is not solved and whose prerequisites are, or None."""
+    def next(self, after=None, skip=None):
+        """The first exercise, from one on, that is open and whose prerequisites are solved."""
         states, names = self.states(), list(exercises())
         begin = names.index(after) if after else 0
         for name in names[begin:] + names[:begin]:
-            if states[name] != "solved" and not self.missing(name, states):
+            if name != skip and states[name] != "solved" and not self.missing(name, states):
                 return name
         return None
 
     def current(self):
-        """The exercise that was written at last and is not solved, or the next one."""
-        open_ = [name for name, state in self.states().items() if state not in {"solved", "not started"}]
-        return max(open_, key=lambda name: self.path(name).stat().st_mtime_ns, default=None) or self.next()
+        """The exercise that was saved last and is not solved, or the next one."""
+        begun = [name for name, state in self.states().items()
+                 if state not in {"solved", "not started"}]
+        latest = max(begun, key=lambda name: self.path(name).stat().st_mtime_ns, default=None)
+        return latest or self.next()
 
     def missing(self, name, states=None):
-        """What an exercise comes after and is not solved."""
+        """The exercises to do before that are not solved."""
         states = states or self.states()
         return [other for other in exercises()[name].after if states[other] != "solved"]
 
@@ -129,7 +133,8 @@ class Workspace:
         for chapter in CHAPTERS:
             done = sum(states[e.name] == "solved" for e in chapter.exercises)
             full = BAR * done // len(chapter.exercises)
-            yield f"[{'#' * full}{'.' * (BAR - full)}] {done:>2} of {len(chapter.exercises):>2}  {chapter.title}"
+            bar, count = "#" * full + "." * (BAR - full), len(chapter.exercises)
+            yield f"[{bar}] {done:>2} of {count:>2}  {chapter.title}"
 
 
 def replace(path, text):

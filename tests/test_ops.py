@@ -525,10 +525,12 @@ def test_far_from_0_no_digits_are_lost(name, dtype, rng, shift):
 
 @pytest.mark.parametrize("shape, axis", [((20_000, 2), 0), ((150, 150, 2), (0, 1)), ((20_000, 2, 3), (0, -1)),
                                          ((2, 20_000), 1), ((2, 20_000, 1), -2)])
-def test_many_rows_are_added_up_without_losing_digits(shape, axis):
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_many_rows_are_added_up_without_losing_digits(shape, axis, order):
     """One after the other, the last of 20,000 equal rows would be rounded at 20,000 times its size."""
     x = np.full(shape, 0.1, np.float32)
     x += np.float32(0.01) * np.random.default_rng(0).random(shape, np.float32)
+    x = np.asarray(x, order=order)
     exact = x.astype(float)
     eps = np.finfo(np.float32).eps
     for f in (ops.sum, ops.mean):

@@ -257,19 +257,23 @@ def add_up(x, axis, keepdims=False):
     """x.sum(axis) with few rounding errors, in `wide` of x's dtype.
 
     NumPy adds the rows of a matrix one after the other, so the error grows with their number. More
-    than 1000 float32 rows are added in float64. Along the last axis NumPy adds in pairs.
+    than 1000 float32 rows are added in float64. Along the axis that is innermost in memory, as a
+    rule the last, NumPy adds in pairs.
     """
     dtype = wide(x.dtype)
-    if axis is None or x.ndim == 0 or x.size <= 1000 * x.shape[-1]:    # quick, for most
+    few = x.ndim == 0 or x.flags.c_contiguous and x.size <= 1000 * x.shape[-1]
+    if few or axis is None:    # quick, for most
         return x.sum(axis=axis, keepdims=keepdims, dtype=dtype)
-    many = dtype == np.float32 and _rows_added(x.shape, axis) > 1000
+    many = dtype == np.float32 and _rows_added(x, axis) > 1000
     total = x.sum(axis=axis, keepdims=keepdims, dtype=np.float64 if many else dtype)
     return total.astype(dtype, copy=False)
 
 
-def _rows_added(shape, axis):
-    axes, last = axis if isinstance(axis, (tuple, list)) else (axis,), len(shape) - 1
-    return math.prod(shape[i] for i in axes if i not in (-1, last))
+def _rows_added(x, axis):
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    longer = [i for i, n in enumerate(x.shape) if n > 1]
+    innermost = min(longer, key=lambda i: abs(x.strides[i]), default=None)
+    return math.prod(x.shape[i] for i in axes if i % x.ndim != innermost)
 
 
 def _conform(g, parent, user):

@@ -109,11 +109,18 @@ def compiled_alone(part):
 
 def run_alone(name, code):
     """Run the code of a module of the library in a module of its own that nobody imports."""
-    module = importlib.util.module_from_spec(
-        importlib.machinery.ModuleSpec(f"{name}_alone", None, origin=str(source(name).path)))
-    module.__file__ = str(source(name).path)
-    exec(code, vars(module))
+    loader = Ready(f"{name}_alone", str(source(name).path))
+    loader.code = code
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
     return module
+
+
+class Ready(importlib.machinery.SourceFileLoader):
+    """Loads a module from code that is compiled already."""
+
+    def get_code(self, fullname):
+        return self.code
 
 
 # ------------------------------------------------------------ syntax trees

@@ -257,14 +257,14 @@ def add_up(x, axis, keepdims=False):
     """x.sum(axis) with few rounding errors, in `wide` of x's dtype.
 
     NumPy adds the rows of a matrix one after the other, so the error grows with their number. More
-    than 1000 float32 rows are added in float64. Along the axis that is innermost in memory, as a
+    than 1024 float32 rows are added in float64. Along the axis that is innermost in memory, as a
     rule the last, NumPy adds in pairs.
     """
     dtype = wide(x.dtype)
-    few = x.ndim == 0 or x.flags.c_contiguous and x.size <= 1000 * x.shape[-1]
+    few = x.ndim == 0 or x.flags.c_contiguous and x.size <= 1024 * x.shape[-1]
     if few or axis is None:    # quick, for most
         return x.sum(axis=axis, keepdims=keepdims, dtype=dtype)
-    many = dtype == np.float32 and _rows_added(x, axis) > 1000
+    many = dtype == np.float32 and _rows_added(x, axis) > 1024
     total = x.sum(axis=axis, keepdims=keepdims, dtype=np.float64 if many else dtype)
     return total.astype(dtype, copy=False)
 

@@ -164,6 +164,7 @@ SCRATCH = {    # file, call -> why it may: what it writes goes into a temporary 
     ("tinyml/nn/npz.py", "zipfile.ZipFile"): "inside of `writing`",
     ("tinyml/nn/npz.py", "archive.open"): "inside of `writing`",
     ("tinyml/exercises/check.py", "open"): "what a child says, in a temporary folder",
+    ("tinyml/exercises/__main__.py", "os.open"): "the null device",
     ("tinyml/exercises/runner.py", "os.open"): "the null device",
     ("tinyml/exercises/workspace.py", "path.rename"): "a backup of the student's file",
     ("demos/_warm.py", "open"): "what a child says, in a temporary folder",

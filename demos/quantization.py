@@ -1,10 +1,13 @@
 """How many bits does a weight need once the network is trained?
 
-MATH5836 week 10, section 10.2.2; Jacob et al. 2018. The weights of a digits network become integer
-codes, with one step for each layer or one for each output unit, symmetric around 0 or affine.
+MATH5836 week 10, section 10.2.2; Jacob et al. 2018. The weights of a network for images become
+integer codes, with one step for each layer or one for each output unit, symmetric around 0 or
+affine.
 
 You will see the notes' formula, which has no code for negative weights, and the two repairs; the
 mean squared error, which is divided by four for each extra bit; and the accuracy against bits.
+With --data, other images: where classes are alike, as a shirt and a coat are, a small error of the
+weights changes more answers than on digits, some of them for the better.
 
 Predict first: the error of a weight doubles with each bit less. When does the accuracy notice?
 """
@@ -13,6 +16,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from _networks import Trained, arrays, load_images, relative_error, trained_network
 from common import BLACK, BLUE, GREEN, VERMILLION, start
 from panels import SERIES, curve, reference, scores
 
@@ -25,14 +29,11 @@ from tinyml.compression.quantization import (
     quantize_weights,
 )
 from tinyml.compression.report import compare, file_bytes
-from tinyml.data import digits, train_test_split
-from tinyml.nn import Linear, ReLU, Sequential
-from tinyml.nn.weights import all_weights
-from tinyml.optim import Adam
-from tinyml.train import accuracy, fit
+from tinyml.train import accuracy
 
-demo = start(__file__, __doc__)
-RUNS = 2 if demo.quick else 6        # networks, each with its own split of the digits
+demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
+X, y = load_images(demo)
+RUNS = 2 if demo.quick else 6        # networks, each with its own split of the images
 EPOCHS = 15 if demo.quick else 40    # of training, before anything is quantized
 BITS = list(range(2, 9))             # of a code
 K = 4                                # codes of the notes' formula
@@ -43,58 +44,32 @@ SCHEMES = {
     "affine, per layer": dict(symmetric=False, per_channel=False),
 }
 
-# %% Data and model
-X, y = digits()
-
-
-def trained(X_train, y_train, rng):
-    model = Sequential(Linear(64, 128, rng=rng), ReLU(), Linear(128, 64, rng=rng), ReLU(),
-                       Linear(64, 10, rng=rng))
-    optimizer = Adam(model.parameters(), lr=2e-3)
-    fit(model, X_train, y_train, optimizer=optimizer, epochs=EPOCHS, batch_size=64, rng=rng)
-    return model
-
-
-def arrays(model):
-    """The weights of a model, as arrays."""
-    return [weight.data for _, _, weight in all_weights(model)]
-
-
-# %% The error of quantized weights
-def relative_error(model, small):
-    """Squared error of the weights over the sum of their squares."""
-    W, Q = (np.concatenate([w.ravel() for w in arrays(m)]) for m in (model, small))
-    return np.sum((W - Q) ** 2) / np.sum(W ** 2)
-
-
 # %% Experiment: quantize each network with every scheme to every number of bits
 class Run(NamedTuple):
-    model: Sequential
+    net: Trained
     small: dict          # scheme: [a model for each number of bits]
     errors: dict         # scheme: (len(BITS),)
     hits: dict           # scheme: (len(BITS),)
-    full: float          # the accuracy in float32
-    test: tuple
 
 
 def run(rng):
-    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
-    model, test = trained(X_train, y_train, rng), (X_test, y_test)
-    small = {name: [quantize_weights(model, bits=bits, **scheme) for bits in BITS]
+    net = trained_network(X, y, rng, epochs=EPOCHS)
+    small = {name: [quantize_weights(net.model, bits=bits, **scheme) for bits in BITS]
              for name, scheme in SCHEMES.items()}
-    errors = {name: [relative_error(model, s) for s in row] for name, row in small.items()}
-    hits = {name: [accuracy(s, *test) for s in row] for name, row in small.items()}
-    return Run(model, small, errors, hits, accuracy(model, *test), test)
+    errors = {name: [relative_error(net.model, s) for s in row] for name, row in small.items()}
+    hits = {name: [accuracy(s, *net.test) for s in row] for name, row in small.items()}
+    return Run(net, small, errors, hits)
 
 
 runs = [run(np.random.default_rng([demo.seed, r])) for r in demo.progress(range(RUNS), "networks")]
-full = np.array([r.full for r in runs])
+full = np.array([r.net.full for r in runs])
 hits = {name: np.array([r.hits[name] for r in runs]) for name in SCHEMES}
 errors = {name: np.array([r.errors[name] for r in runs]) for name in SCHEMES}    # (runs, bits)
 
 # %% The formula of the notes: q = round(theta / Delta) leaves the codes 0 ... K - 1
+model, test = runs[0].net.model, runs[0].net.test
 n_without, n_nonzero, largest_fits = 0, 0, []
-for W in arrays(runs[0].model):
+for W in arrays(model):
     q, delta = notes_codes(W, k=K)
     without = (q < 0) | (q >= K)
     n_without += np.count_nonzero(without)
@@ -102,12 +77,13 @@ for W in arrays(runs[0].model):
     largest_fits.append(not without.flat[np.abs(W).argmax()])
 demo.claim("the largest weight of a layer has none of the codes 0 to K - 1 (layers where it has)",
            sum(largest_fits), at_most=0)
-demo.finding("about half of the weights that are not rounded to 0 have no code from 0 to K - 1 (fraction)",
-             n_without / n_nonzero, within=(0.4, 0.6))
+demo.finding("about half of the weights that are not rounded to 0 have no code from 0 to K - 1 "
+             "(fraction)", n_without / n_nonzero, within=(0.4, 0.6),
+             why="It takes weights that are below 0 about as often as above it.")
 
 # %% The repair: with a code Z for the number 0 every weight is near its code
 off = []
-for W in arrays(runs[0].model):
+for W in arrays(model):
     qparams = choose_qparams(W.min(), W.max(), bits=2, symmetric=False)
     off.append(np.abs(W - dequantize(quantize(W, qparams), qparams)).max() / qparams.scale)
 demo.claim("affine codes of 2 bits: the largest error of a weight (steps)", max(off),
@@ -116,26 +92,34 @@ demo.claim("affine codes of 2 bits: the largest error of a weight (steps)", max(
 # %% Each extra bit divides the mean squared error by four
 at_4, at_8 = (errors["affine, per layer"][:, BITS.index(bits)] for bits in (4, 8))
 per_bit = (at_4 / at_8) ** 0.25
-demo.claim("error / error with one bit more (geometric mean over 4 to 8 bits)", per_bit.mean(),
-           within=(3.4, 4.8))
+demo.finding("error / error with one bit more (geometric mean over 4 to 8 bits)", per_bit.mean(),
+             within=(3.4, 4.8),
+             why="If a step is so wide that most weights become 0, as with few bits and "
+                 "some large weights, an extra bit gains more than that.")
 
 # %% What that costs in accuracy
 lost = {name: 100 * (full[:, None] - values).mean(axis=0) for name, values in hits.items()}
 demo.record("accuracy, float32", full.mean())
 for name in SCHEMES:
     demo.record(f"points lost at {BITS[0]} to {BITS[-1]} bits, {name}", lost[name])
-demo.claim("8 bits cost at most (points, any scheme)", max(loss[-1] for loss in lost.values()),
-           at_most=0.3)
-demo.claim("at 2 bits, a step per unit beats one per layer (points, symmetric)",
-           lost["symmetric, per layer"][0] - lost["symmetric, per unit"][0], above=0)
-demo.claim("2 bits are too few after training (points lost, symmetric, per unit)",
-           lost["symmetric, per unit"][0], above=5)
+demo.finding("8 bits cost at most (points, any scheme)", max(loss[-1] for loss in lost.values()),
+             at_most=0.3,
+             why="Where classes are alike, more images are close to a boundary, and a "
+                 "small error of the weights moves them across.")
+demo.finding("at 2 bits, a step per unit beats one per layer (points, symmetric)",
+             lost["symmetric, per layer"][0] - lost["symmetric, per unit"][0], above=0,
+             why="If the units of a layer have weights of the same size, a step of its own "
+                 "gains a unit nothing.")
+demo.finding("2 bits are too few after training (points lost, symmetric, per unit)",
+             lost["symmetric, per unit"][0], above=5,
+             why="Classes that are far apart are told apart even with large errors of the "
+                 "weights.")
 
 # %% What it saves: one byte for a code of 8 bits, and less in a file
-model, small = runs[0].model, dict(zip(BITS, runs[0].small["symmetric, per unit"]))
+small = dict(zip(BITS, runs[0].small["symmetric, per unit"]))
 raw = 4 * sum(p.size for p in model.parameters())
 rows = {"float32": model} | {f"{bits} bits": small[bits] for bits in (8, 4, 2)}
-demo.reports(compare(rows, *runs[0].test))
+demo.reports(compare(rows, *test))
 demo.record("bytes of the float32 parameters", raw)
 demo.claim("an 8-bit code is one byte in memory (bytes)", small[8][0].weight.codes.itemsize,
            at_most=1)

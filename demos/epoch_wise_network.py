@@ -9,7 +9,8 @@ size and learning-rate schedule move the peak; and a control: copies of the netw
 ten more epochs at a small rate that falls to 0. Their peak is much lower. What falls again is
 mostly the jitter of large steps, which ends once every sample is fitted and the gradient is gone.
 With --data clothes it does not fall again: many clothes look alike, so after as many epochs as the
-digits need the large rate has not fitted all labels yet.
+digits need the large rate has not fitted all labels yet. With 500 epochs it falls there too, in
+the runs that fit the last label for good.
 
 A second fall is one of the smoothed curve, from a peak with a curve behind it, and larger than the
 jitter of this very curve: `second_fall` says how.

@@ -13,6 +13,7 @@ from pathlib import Path
 import _warm
 from book.build import write_book
 from book.contents import pages
+from book.motion import MOTIONS
 from book.notebooks import write_notebooks
 from book.results import passed
 from book.serve import serve
@@ -111,6 +112,8 @@ def main():
     parser.add_argument("stems", nargs="*", metavar="STEM", help="demos to run (default: all)")
     known = sorted({name for source in SOURCES.values() for name in sets(source)})
     parser.add_argument("--data", choices=known, help="run the demos that take this set, on it")
+    parser.add_argument("--motion", action="store_true",
+                        help="make the moving pictures too (without --quick they are made anyway)")
     parser.add_argument("--serve", action="store_true",
                         help="run nothing; show the book in the browser, from 127.0.0.1")
     parser.add_argument("--notebooks", type=Path, metavar="DIR",
@@ -150,12 +153,20 @@ def main():
         return [write_book(place, SOURCES.values(), None if place == arguments.out else data)
                 for place in places][-1]
 
+    def move(name):
+        """Make one of the moving pictures, in a process of its own."""
+        child = _warm.run(FOLDER / "_motion.py", [name, "--seed", arguments.seed, "--out", arguments.out])
+        return child.stderr.strip().splitlines()[-TAIL:] if child.returncode else []
+
+    moving = arguments.motion or not (arguments.quick or arguments.stems or data)
     good = 0
     pool = ThreadPoolExecutor(AT_ONCE)    # a thread has nothing to do but to wait for its demo
     try:
         for number, (stem, result) in enumerate(zip(stems, pool.map(one, stems)), 1):
             print(f"{number:>3}/{len(stems)}  {stem:<{max(map(len, stems))}}  {report(result)}", flush=True)
             good += passed(result)
+        for lines in pool.map(move, MOTIONS if moving else ()):
+            print(*lines, sep="\n        ", end="")
         page = write_pages()
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)    # a second Ctrl-C while the demos end

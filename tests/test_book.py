@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
@@ -20,6 +21,7 @@ from book import (  # noqa: E402
     equations,
     glossary,
     highlight,
+    motion,
     notebooks,
     papers,
     prose,
@@ -30,7 +32,7 @@ from book import (  # noqa: E402
 from book.build import write_book  # noqa: E402
 from book.contents import PARTS, pages  # noqa: E402
 from book.library import module  # noqa: E402
-from page import book  # noqa: E402
+from page import Page, book  # noqa: E402
 
 RESULT = {"question": "What is <asked>?", "finding": "What was & is found", "quick": True, "seed": 3, "seconds": 1.5,
           "data": None, "numbers": [{"name": "a <number>", "value": None, "unit": "%"}],
@@ -226,6 +228,19 @@ def test_every_page_belongs_to_a_part_and_no_two_share_a_name():
     assert {page.part for page in found} <= set(PARTS)
     assert len({page.slug for page in found}) == len(found)
     assert {path.stem for path in SOURCES} == {stem for page in found for stem in page.demos}
+
+
+@pytest.mark.parametrize("name", ["descent", "threshold"])
+def test_a_motion_is_one_light_file_that_needs_no_network(name, tmp_path):
+    motion.write_motion(tmp_path, name, np.random.default_rng(0))
+    page, text = Page(tmp_path / f"motion-{name}.html"), (tmp_path / f"motion-{name}.html").read_text(encoding="utf-8")
+    assert len(text) < 2_000_000 and "http" not in text and 'class="fa' not in text
+    assert f"motion-{name}.png" in page.all("img", "src") and (tmp_path / f"motion-{name}.png").is_file()
+    assert all(attributes.get("aria-label") for tag, attributes in page.tags if tag == "button")
+
+
+def test_every_motion_belongs_to_a_page():
+    assert {entry.page for entry in motion.MOTIONS.values()} <= {page.slug for page in pages()}
 
 
 def test_a_notebook_has_every_line_of_its_demo(tmp_path):

@@ -5,6 +5,7 @@ from book.contents import pages
 from book.equations import NOTES, split, tags
 from book.glossary import entries, glossary_page
 from book.landing import landing_page
+from book.motion import MOTIONS
 from book.pages import TEMPLATES, Book, stem_page, whole
 from book.papers import papers_page
 from book.results import read
@@ -19,7 +20,11 @@ def write_book(out, sources, data=None):
     """
     results = {source.stem: read(out / f"{source.stem}.json") for source in sources
                if (out / f"{source.stem}.json").exists()}
-    book = Book(pages([source.stem for source in sources]), tags(), NOTES, results, out, data)
+    motions = {}
+    for name, motion in MOTIONS.items():
+        motions.setdefault(motion.page, []).append((name, motion.title))
+    book = Book(pages([source.stem for source in sources]), tags(), NOTES, results, out,
+                data=data, motions=motions)
     for name, text in files(book).items():
         write(out / name, text.encode())
     return out / "index.html"

@@ -37,11 +37,12 @@ class Book:
     results : dict of a demo's stem to its results
     out : pathlib.Path, the folder of the pages
     data : str, or None; the set that all demos of this book were run on
+    motions : dict of a page's slug to (name, title) of its motions
     """
 
-    def __init__(self, pages, tags, notes, results, out, data=None):
+    def __init__(self, pages, tags, notes, results, out, *, data=None, motions=None):
         self.pages, self.tags, self.notes = pages, list(tags), notes
-        self.results, self.out, self.data = results, out, data
+        self.results, self.out, self.data, self.motions = results, out, data, motions or {}
         self.page_of = {path: page for page in pages for path in page.modules}
         self.by_name = {}
         for path in self.page_of:
@@ -140,7 +141,8 @@ def tagged(lines):
 
 def seen(book, page):
     """Every demo of the page: question, figure, claims, the command, the script itself."""
-    parts = []
+    parts = [f'<p><a href="motion-{name}.html">In motion: {html.escape(title)}</a></p>'
+             for name, title in book.motions.get(page.slug, ()) if (book.out / f"motion-{name}.html").exists()]
     for stem in page.demos:
         script = ROOT / "demos" / f"{stem}.py"
         result = book.results.get(stem)

@@ -169,6 +169,7 @@ SCRATCH = {    # file, call -> why it may: what it writes goes into a temporary 
     ("tinyml/exercises/workspace.py", "path.rename"): "a backup of the student's file",
     ("demos/_warm.py", "open"): "what a child says, in a temporary folder",
     ("demos/common.py", "figure.savefig"): "into memory",
+    ("demos/book/motion.py", "figure.savefig"): "into memory",
     ("demos/deploy.py", "np.save"): "in a temporary folder",
     ("demos/storage.py", "np.savez_compressed"): "in a temporary folder",
 }

@@ -63,8 +63,8 @@ demo.claim("||W - U V'||^2 is the sum of the squares of the lost singular values
 
 # %% Cut it again, weighted by the inputs that reach it
 hidden = predict(model[:2], X_train).astype(np.float64)          # (n, a)
-covariance = hidden.T @ hidden / len(hidden)
-weighted_cuts = [truncated_svd(W, rank, covariance=covariance) for rank in ranks.tolist()]
+second_moment = hidden.T @ hidden / len(hidden)
+weighted_cuts = [truncated_svd(W, rank, second_moment=second_moment) for rank in ranks.tolist()]
 
 
 def output_error(inputs, cuts):

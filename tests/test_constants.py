@@ -161,7 +161,7 @@ def distribution(dtype, off):
     return np.array([[0.25, 0.75 + off]], dtype)
 
 
-def covariance(asymmetry=0.0, smallest=4.0):
+def second_moment(asymmetry=0.0, smallest=4.0):
     """Eigenvalues 50, 50 and `smallest`; 5e-3 is 1e-4 of the largest."""
     matrix = np.diag([50.0, 50.0, smallest])
     matrix[0, 2] += asymmetry
@@ -181,8 +181,8 @@ TOLERANCES = {    # what may be off -> (call with so much, the largest that pass
     "log-probabilities": (lambda off: F.kl_div(np.array([[off, -1.0]]), distribution(np.float64, 0)), 1e-3),
     "rows of a transition": (lambda off: sample_sequences(distribution(np.float64, off)[[0, 0]], 1, 2,
                                                           rng=np.random.default_rng(0)), 1e-6),
-    "symmetry of a covariance": (lambda off: truncated_svd(np.eye(3), 1, covariance=covariance(asymmetry=off)), 5e-3),
-    "eigenvalue of a covariance": (lambda off: truncated_svd(np.eye(3), 1, covariance=covariance(smallest=-off)), 5e-3),
+    "symmetry of a second moment": (lambda off: truncated_svd(np.eye(3), 1, second_moment=second_moment(asymmetry=off)), 5e-3),
+    "eigenvalue of a second moment": (lambda off: truncated_svd(np.eye(3), 1, second_moment=second_moment(smallest=-off)), 5e-3),
     "fit of signs": (fit_of_signs, 5e-7 / 0.6),
     "determinant": (lambda off: affine(np.ones((1, 3, 3)), np.diag([1.0, 2e-6 - off])), 1e-6),
 }

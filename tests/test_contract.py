@@ -175,17 +175,17 @@ def test_a_bound_may_depend_on_another_argument(least, x, switch):
 @pytest.mark.parametrize("value", ['"a"', "1", "None"])
 def test_none_may_depend_on_another_argument(value):
     equal = ast.literal_eval(value)
-    for word, allowed, refused in (("if", equal, "b"), ("unless", "b", equal)):
-        f = with_contract("x : int", "y : prose", f"z : Module, or None {word} y = {value}, prose")
+    for words, allowed, refused in (("or None if", equal, "b"), ("needed if", "b", equal)):
+        f = with_contract("x : int", "y : prose", f"z : Module, {words} y = {value}, prose")
         module = Module()
         assert f(0, allowed, None)[2] is f(0, allowed)[2] is None
         assert f(0, refused, module)[2] is f(0, z=module, y=allowed)[2] is module
         for call in (lambda: f(0, refused), lambda: f(0, refused, None), lambda: f(0, z=None, y=refused)):
-            with refuses(TypeError, f"f: z must be Module, or None {word} y = {value}, got None"):
+            with refuses(TypeError, f"f: z must be Module, {words} y = {value}, got None"):
                 call()
 
 
-@pytest.mark.parametrize("line", ["int, >= 2 if y", "Module, or None unless y = 1"])
+@pytest.mark.parametrize("line", ["int, >= 2 if y", "Module, needed if y = 1"])
 def test_python_names_a_missing_argument_that_others_depend_on(line):
     def f(x, *, y):
         pass

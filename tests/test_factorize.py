@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml import Tensor, nn
-from tinyml.compression.factorize import factorize, input_covariances, ranks, share_for_accuracy
+from tinyml.compression.factorize import factorize, input_second_moments, ranks, share_for_accuracy
 from tinyml.compression.low_rank import break_even, rank_for_budget, rank_for_energy, truncated_svd
 from tinyml.compression.report import macs
 from tinyml.compression.weight_sharing import share_weights
@@ -48,10 +48,10 @@ def test_a_layer_that_would_grow_stays():
         assert [type(m) for m in factorize(model, **how)] == [nn.Linear, nn.Conv2d, nn.Linear]
 
 
-def test_covariances_are_those_of_the_inputs_of_each_layer():
+def test_second_moments_are_those_of_the_inputs_of_each_layer():
     model = cnn(np.random.default_rng(0))
     X = np.random.default_rng(1).standard_normal((7, 3, 4, 4)).astype(np.float32)
-    found = input_covariances(model, X)
+    found = input_second_moments(model, X)
     hidden = model[:5](Tensor(X)).data.astype(float)
     assert list(found) == [3, 5] and found[3].shape == (128, 128)
     assert_allclose(found[5], hidden.T @ hidden / 7, rtol=1e-6, atol=1e-9)
@@ -137,7 +137,7 @@ def test_layers_at_several_places_are_cut_as_if_each_were_its_own(rng):
     model = nn.Sequential(few[0], *[few[i] for i in rng.integers(0, 3, 4)], nn.Linear(8, 2, rng=rng))
     own = nn.Sequential(*map(copy.deepcopy, model))
     x = X = rng.standard_normal((30, 8)).astype(np.float32)
-    found = input_covariances(model, X)
+    found = input_second_moments(model, X)
     for i, layer in enumerate(own):
         assert (i in found) == isinstance(layer, nn.Linear)
         if i in found:
@@ -162,7 +162,7 @@ class Siamese(nn.Module):
 def test_places_are_known_inside_of_other_modules():
     X = R.standard_normal((5, 3)).astype(np.float32)
     branch = Siamese(R)
-    found = input_covariances(nn.Sequential(branch, nn.Linear(3, 2, rng=R)), X)
+    found = input_second_moments(nn.Sequential(branch, nn.Linear(3, 2, rng=R)), X)
     assert list(found) == ["0.encoder", "0.again", 1]
     gram = X.T.astype(float) @ X
     assert_allclose(found["0.encoder"], (gram + 4 * gram) / 10, rtol=1e-5, atol=1e-9)

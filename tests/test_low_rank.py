@@ -47,7 +47,7 @@ def test_weighting_by_the_inputs_lowers_the_error_of_the_outputs(rng, m, n, N, d
     """Also where inputs span less than everything. No rank-r matrix is better on these inputs."""
     W, X = rng.standard_normal((m, n)), rng.standard_normal((N, n)) * rng.uniform(0.01, 10, n)
     rank = data.draw(st.integers(1, min(m, n)))
-    plain, factors = truncated_svd(W, rank), truncated_svd(W, rank, covariance=X.T @ X / N)
+    plain, factors = truncated_svd(W, rank), truncated_svd(W, rank, second_moment=X.T @ X / N)
     plain, weighted = (squared(X @ (W - U @ V.T).T) for U, V in (plain, factors))
     assert weighted <= plain + 1e-9 * squared(X @ W.T)
     s = np.linalg.svd(W @ X.T, compute_uv=False)
@@ -59,17 +59,17 @@ def test_weighting_by_the_inputs_lowers_the_error_of_the_outputs(rng, m, n, N, d
 @given(rngs, sizes, sizes)
 def test_full_rank_is_exact(rng, m, n):
     W = rng.standard_normal((m, n))
-    for covariance in (None, np.eye(n)):
-        U, V = truncated_svd(W, min(m, n), covariance=covariance)
+    for second_moment in (None, np.eye(n)):
+        U, V = truncated_svd(W, min(m, n), second_moment=second_moment)
         assert_allclose(U @ V.T, W, atol=1e-12 * np.linalg.norm(W))
-        assert {a.dtype for a in truncated_svd(W.astype("f4"), 1, covariance=covariance)} == {np.dtype("f4")}
+        assert {a.dtype for a in truncated_svd(W.astype("f4"), 1, second_moment=second_moment)} == {np.dtype("f4")}
 
 
 @given(rngs, sizes, sizes, st.integers(0, 3))
 def test_full_rank_is_exact_where_no_input_was_too(rng, m, n, N):
     """Rounding grows by the root of the least eigenvalue, 1e-12 of the largest: 1e-16 / 1e-6."""
     W, X = rng.standard_normal((m, n)), rng.standard_normal((N, n))
-    U, V = truncated_svd(W, min(m, n), covariance=X.T @ X)
+    U, V = truncated_svd(W, min(m, n), second_moment=X.T @ X)
     assert_allclose(U @ V.T, W, atol=1e-9 * np.linalg.norm(W))
 
 
@@ -78,7 +78,7 @@ def test_what_the_inputs_leave_open_is_decided_by_the_weights(rng, n, data):
     """Of d inputs' outputs nothing is lost at rank k >= d; the other k - d are best for what is left of W."""
     W, d = rng.standard_normal((n + 2, n)), data.draw(st.integers(0, n - 1))
     k = data.draw(st.integers(max(d, 1), n))
-    U, V = truncated_svd(W, k, covariance=np.diag(np.arange(n) < d).astype(float))
+    U, V = truncated_svd(W, k, second_moment=np.diag(np.arange(n) < d).astype(float))
     Q = np.linalg.qr(W[:, :d])[0]
     rest = np.linalg.svd(W - Q @ (Q.T @ W), compute_uv=False)
     assert_allclose(squared(W - U @ V.T), squared(rest[k - d:]), atol=1e-6 * squared(W))
@@ -200,10 +200,10 @@ def test_a_series_convolution_of_full_rank_is_the_same(rng, C, O, k, stride, pad
 @pytest.mark.parametrize("message, call", [
     ("truncated_svd: rank must be int in 1..min(m, n) with m = 20, n = 30, got 21",
      lambda: factorize_linear(nn.Linear(30, 20, rng=np.random.default_rng(0)), 21)),
-    ("truncated_svd: covariance must be symmetric without eigenvalues below 0, got a difference of 1",
-     lambda: truncated_svd(np.eye(2), 1, covariance=[[1, 1], [0, 1]])),
-    ("truncated_svd: covariance must be symmetric without eigenvalues below 0, got a difference of 0",
-     lambda: truncated_svd(np.eye(2), 1, covariance=[[1, 0], [0, -1]]))])
+    ("truncated_svd: second_moment must be symmetric without eigenvalues below 0, got a difference of 1",
+     lambda: truncated_svd(np.eye(2), 1, second_moment=[[1, 1], [0, 1]])),
+    ("truncated_svd: second_moment must be symmetric without eigenvalues below 0, got a difference of 0",
+     lambda: truncated_svd(np.eye(2), 1, second_moment=[[1, 0], [0, -1]]))])
 def test_an_error_names_function_argument_requirement_and_value(message, call):
     with pytest.raises(ValueError, match="^" + re.escape(message)):
         call()

@@ -118,10 +118,10 @@ CASES = {    # name -> (call with options, {name of the option: other values, of
     "distillation_loss": (lambda **o: distillation.distillation_loss(W, V, temperature=2, alpha=o.pop("alpha", 1), **o),
                           dict(target={"target": np.arange(6), "alpha": 0.5})),
     "factorize_linear": (lambda **o: low_rank.factorize_linear(linear(), 2, **o), dict(
-        covariance=np.diag(np.arange(1.0, 9)))),
+        second_moment=np.diag(np.arange(1.0, 9)))),
     "factorize_conv": (lambda **o: low_rank.factorize_conv(nn.Conv2d(3, 4, 3, rng=RNG(0)), 2, **o)(
         RNG(1).standard_normal((1, 3, 5, 5)).astype(np.float32)), dict(method="channel")),
-    "truncated_svd": (lambda **o: low_rank.truncated_svd(W, 2, **o), dict(covariance=np.diag(np.arange(1.0, 9)))),
+    "truncated_svd": (lambda **o: low_rank.truncated_svd(W, 2, **o), dict(second_moment=np.diag(np.arange(1.0, 9)))),
     "factorize": (lambda **o: after(lambda model: factorize.factorize(
         model, **({} if "energy" in o else {"share": 0.5}) | o), nn.Sequential(linear(), linear_teacher(6))), dict(
         share=0.8, energy=0.9, X=RNG(0).standard_normal((9, 8)))),

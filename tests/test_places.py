@@ -195,7 +195,7 @@ RUNS = {
     "quantize_repaired": lambda m: clipping.quantize_repaired(m, bits=4)(Tensor(X)),
     "prepare": lambda m: quantization_aware.prepare(m, bits=4)(Tensor(X)),
     "from_float": lambda m: integer_model.IntegerModel.from_float(m, X),
-    "input_covariances": lambda m: factorize.input_covariances(m, X),
+    "input_second_moments": lambda m: factorize.input_second_moments(m, X),
     "factorize": lambda m: factorize.factorize(m, share=0.5, X=X),
     "share_for_accuracy": lambda m: factorize.share_for_accuracy(m, X, Y, at_least=0, shares=[0.5],
                                                                 inputs=X),

@@ -14,9 +14,11 @@ and everything before the prose is executed (`tinyml.grammar` reads it). For exa
     i : int in 1..n
     method : "global", "layer" or "random"
     bits : int in 1..16, >= 2 if symmetric
-    rng : numpy.random.Generator, or None unless method = "random"
+    rng : numpy.random.Generator, needed if method = "random"
+    target : array_like, shape (n,), or None if alpha = 1
     lr, n_steps : as in `gradient_descent`
 
+An argument that is only "needed if" another has some value may otherwise be None.
 A method may also refer to attributes of its object that are a number or a tuple of sizes:
 
     images : array_like, shape (n, *shape), <= maximum

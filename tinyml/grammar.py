@@ -321,7 +321,8 @@ class Line:
     optional_axes : set of str, letters that are an axis of all arguments, or of none: k, if all
         lines with a k are like "shape (n,) or (n, k)"
     optional, infinite, missing : bool, whether None, infinity and NaN are allowed
-    none_if : function (sizes) -> bool, whether None is allowed where that depends; or None
+    none_if : function (sizes) -> bool, whether None is allowed, if that depends on an argument;
+        None if it does not
     switch : str, the argument that a condition depends on, or None
     text, prose : str, what was read, and the rest
     """
@@ -383,11 +384,11 @@ class Line:
         self.switch = switch or self.switch
         self.conditions.append(_where(switch, condition) if switch else condition)
 
-    def read_none(self, word, switch, literal):
+    def read_none(self, words, switch, literal):
         value, self.switch = ast.literal_eval(literal), switch
-        self.optional = True
+        self.optional, may_be_none = True, words == "or None if"
         self.none_if = lambda sizes: (switch not in sizes
-                                      or (sizes[switch] == value) == (word == "if"))
+                                      or (sizes[switch] == value) == may_be_none)
 
     def read_letters(self, letters, sign, bound):
         names = [letter for letter in re.findall(NAME, letters) if letter != "and"]
@@ -407,7 +408,7 @@ class Line:
         (rf",? in ([\[(])({BOUND}), ([^\])]+(?:\([^)]*\))?)([\])])", read_interval),
         (rf",? in ({BOUND}?)\.\.({BOUND})", read_range),
         (rf",? (>=|<=|>|<) ({BOUND})(?: if (\w+))?", read_bound),
-        (r",? or None (if|unless) (\w+) = (\"[^\"]*\"|None|[\d.]+)", read_none),
+        (r",? (or None if|needed if) (\w+) = (\"[^\"]*\"|None|[\d.]+)", read_none),
         (rf", ([A-Za-z](?:(?:, | and )[A-Za-z])*) (>=|<=) ({BOUND})", read_letters),
         (r",? (any shape|or None|or inf|may hold NaN|not empty|not zero|rows sum to 1|increasing"
          r"|decreasing)\b", read_word))]

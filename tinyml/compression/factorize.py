@@ -20,12 +20,12 @@ import numpy as np
 from tinyml.check import check_pair
 from tinyml.compression.low_rank import (
     as_matrix,
-    covariance_root,
     factorize_conv,
     factorize_conv1d,
     factorize_linear,
     rank_for_budget,
     rank_for_energy,
+    root_of_moment,
 )
 from tinyml.contract import checked
 from tinyml.nn import Conv1d, Conv2d, Linear, Module, forward_hook
@@ -92,7 +92,7 @@ class Cut(NamedTuple):
 
     layer: Module = None
     rank: int = None
-    covariance: np.ndarray = None    # of the layer's inputs
+    second_moment: np.ndarray = None    # of the layer's inputs
     why: str = None
 
 
@@ -103,11 +103,11 @@ def _plan(function, model, share, energy, X):
                          f"share={share!r} and energy={energy!r}; write {function}(model, "
                          "share=0.25)")
     check_weights(function, {path: weight for path, _, weight in all_weights(model)})
-    covariances = None if X is None else input_covariances(model, X)
+    second_moments = None if X is None else input_second_moments(model, X)
     model = copy.deepcopy(model) if X is None or not _reused(model) else untied(model)
     plan = {}
     for path, user in users(model).items():
-        plan[path] = Cut(why=user.why) if user.why else _cut(user, share, energy, covariances)
+        plan[path] = Cut(why=user.why) if user.why else _cut(user, share, energy, second_moments)
     return model, plan
 
 
@@ -117,22 +117,22 @@ def _reused(model):
     return len(set(layers)) < len(layers)
 
 
-def _cut(user, share, energy, covariances):
+def _cut(user, share, energy, second_moments):
     """The rank of a layer, or why it stays."""
     W = W_weighted = as_matrix(user.layer)
     m, n = W.shape
-    covariance = None
-    if covariances is not None and isinstance(user.layer, Linear):
-        covariance = covariances.get(_key(user.place))
-        if covariance is None:
+    second_moment = None
+    if second_moments is not None and isinstance(user.layer, Linear):
+        second_moment = second_moments.get(_key(user.place))
+        if second_moment is None:
             return Cut(why="never called")
-        W_weighted = W @ covariance_root(covariance)
+        W_weighted = W @ root_of_moment(second_moment)
     cost = _stride_across(user.layer) * m + n    # multiplications for each rank
     if energy is None:
         rank = rank_for_budget(m, n, share=share * (m + n) / cost)
     else:
         rank = rank_for_energy(np.linalg.svd(W_weighted, compute_uv=False), energy=energy)
-    return Cut(why=TOO_SMALL) if rank * cost >= m * n else Cut(user.layer, rank, covariance)
+    return Cut(why=TOO_SMALL) if rank * cost >= m * n else Cut(user.layer, rank, second_moment)
 
 
 def _stride_across(layer):
@@ -144,7 +144,7 @@ def _stride_across(layer):
 
 def _two_layers(cut):
     if isinstance(cut.layer, Linear):
-        return factorize_linear(cut.layer, cut.rank, covariance=cut.covariance)
+        return factorize_linear(cut.layer, cut.rank, second_moment=cut.second_moment)
     make = factorize_conv1d if isinstance(cut.layer, Conv1d) else factorize_conv
     return make(cut.layer, cut.rank)
 
@@ -176,7 +176,7 @@ def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
 
 
 @checked
-def input_covariances(model, X):
+def input_second_moments(model, X):
     """X'X / N of the inputs of each Linear, at each place where one stands.
 
     Parameters

@@ -11,13 +11,15 @@ No matrix of rank r is nearer: ||W - U V'||_F^2 = s_{r+1}^2 + s_{r+2}^2 + ... (E
 1936). The layer becomes two, first V', then U, and costs r (m + n) multiplications, which is less
 if r < m n / (m + n).
 
-What counts may be the error of the outputs, W x, for inputs X (N, n). To minimise it, take the SVD
-of W R with R R' = X'X / N, and project W on its first r left singular vectors: W ~ U_r U_r' W.
+Often the error of the outputs W x matters more than that of W. Let X (N, n) hold inputs x as rows.
+Choose R with R R' = X'X / N, the second moment of the inputs. Let U_r be the first r left singular
+vectors of W R. Then W ~ U_r U_r' W has the smallest error of the outputs on X.
 
 The filters W (O, C, kh, kw) of a convolution become a matrix in one of two ways:
 
-    rows C kh, columns O kw    first kh x 1 filters, C -> r channels; then 1 x kw filters, r -> O
-    rows O, columns C kh kw    first kh x kw filters, C -> r channels; then 1 x 1 filters, r -> O
+    matrix             the two layers
+    (C kh, O kw)       kh x 1 filters from C to r channels; then 1 x kw filters from r to O
+    (O, C kh kw)       kh x kw filters from C to r channels; then 1 x 1 filters from r to O
 
 Sources: MATH5836 week 10, section 10.2.3; Denton, Zaremba, Bruna, LeCun and Fergus 2014,
 Exploiting linear structure within convolutional networks for efficient evaluation; Tai, Xiao,
@@ -36,16 +38,16 @@ from tinyml.nn import Conv1d, Parameter, Sequential
 
 
 @checked
-def truncated_svd(weight, rank, *, covariance=None):
+def truncated_svd(weight, rank, *, second_moment=None):
     """The factors U and V of the rank-r matrix U V' nearest to W, scaled so that U'U = V'V.
 
-        minimise ||W - U V'||_F,      or  ||(W - U V') R||_F  with R R' = covariance
+        minimise ||W - U V'||_F,      or  ||(W - U V') R||_F  with R R' = second_moment
 
     Parameters
     ----------
     weight : array_like, shape (m, n), W
     rank : int in 1..min(m, n), r
-    covariance : array_like of float64, shape (n, n), or None; X'X / N of inputs X (N, n)
+    second_moment : array_like of float64, shape (n, n), or None; X'X / N of inputs X (N, n)
 
     Returns
     -------
@@ -57,16 +59,16 @@ def truncated_svd(weight, rank, *, covariance=None):
     array([[2., 0.],
            [0., 0.]])
     """
-    if covariance is not None:
-        return _weighted_svd(weight, rank, covariance)
+    if second_moment is not None:
+        return _weighted_svd(weight, rank, second_moment)
     U, s, Vh = np.linalg.svd(weight, full_matrices=False)
-    root = np.sqrt(s[:rank])    # W ~ U diag(s) V', each factor gets a root of s
+    root = np.sqrt(s[:rank])    # W ~ U diag(s) V': each factor gets a root of s
     return U[:, :rank] * root, Vh[:rank].T * root    # notes 10.2.3, low rank
 
 
-def _weighted_svd(W, rank, covariance):
+def _weighted_svd(W, rank, second_moment):
     """U and V with U V' = U_r U_r' W, for the first r left singular vectors U_r of W R."""
-    left, _, _ = np.linalg.svd(W @ covariance_root(covariance), full_matrices=False)
+    left, _, _ = np.linalg.svd(W @ root_of_moment(second_moment), full_matrices=False)
     U = left[:, :rank]
     V = W.T @ U                                            # so U V' = U U' W
     P, s, Qh = np.linalg.svd(V, full_matrices=False)       # V = P diag(s) Qh
@@ -74,18 +76,18 @@ def _weighted_svd(W, rank, covariance):
     return ((U @ Qh.T) * root).astype(W.dtype), (P * root).astype(W.dtype)
 
 
-def covariance_root(covariance):
-    """R with R R' = covariance.
+def root_of_moment(second_moment):
+    """R with R R' = second_moment.
 
-    Eigenvalues below 1e-12 of the largest are raised to that. So in directions in which no input
-    varies, the error of the weights decides, ||W - U V'||_F.
+    Eigenvalues below 1e-12 of the largest are replaced by that value. So in directions in which
+    all inputs are 0, ||W - U V'||_F is minimised.
     """
-    eigenvalues, Q = np.linalg.eigh(covariance)
+    eigenvalues, Q = np.linalg.eigh(second_moment)
     largest = eigenvalues.max(initial=0)
-    asymmetry = np.abs(covariance - covariance.T).max(initial=0)
+    asymmetry = np.abs(second_moment - second_moment.T).max(initial=0)
     if max(asymmetry, -eigenvalues[0]) > 1e-4 * largest:    # more than the rounding of float32
-        raise ValueError("truncated_svd: covariance must be symmetric without eigenvalues below "
-                         f"0, got a difference of {asymmetry:.2g} from its transpose and an "
+        raise ValueError("truncated_svd: second_moment must be symmetric without eigenvalues "
+                         f"below 0, got a difference of {asymmetry:.2g} from its transpose and an "
                          f"eigenvalue of {eigenvalues[0]:.2g}; write X.T @ X / len(X)")
     least = 1e-12 * largest if largest > 0 else 1
     return Q * np.sqrt(np.maximum(eigenvalues, least))
@@ -106,14 +108,14 @@ def break_even(m, n):
 
 @checked
 def rank_for_energy(s, *, energy):
-    """The smallest rank that holds a share of the energy, the sum of squared singular values.
+    """The smallest rank that keeps a share of the energy, the sum of squared singular values.
 
         s_1^2 + ... + s_r^2 >= energy (s_1^2 + ... + s_k^2)
 
     Parameters
     ----------
-    s : array_like of float64, shape (k,), k >= 1, >= 0, decreasing, singular values
-    energy : float in (0, 1]
+    s : array_like of float64, shape (k,), k >= 1, decreasing, >= 0; the singular values
+    energy : float in (0, 1], the share
 
     Returns
     -------
@@ -126,12 +128,12 @@ def rank_for_energy(s, *, energy):
 
 @checked
 def rank_for_budget(m, n, *, share):
-    """The largest rank with r (m + n) <= share m n; at least 1, and at most min(m, n).
+    """The largest rank r with r (m + n) <= share m n; but at least 1, and at most min(m, n).
 
     Parameters
     ----------
     m, n : int >= 1
-    share : float > 0, of the multiplications of the whole matrix
+    share : float > 0, the fraction of the m n multiplications that the two factors may take
 
     Returns
     -------
@@ -144,25 +146,26 @@ def rank_for_budget(m, n, *, share):
 # ------------------------------------------------------------ layers
 
 @checked
-def factorize_linear(layer, rank, *, covariance=None):
+def factorize_linear(layer, rank, *, second_moment=None):
     """A Sequential of two Linear layers in place of one: first V' without a bias, then U with it.
 
-    A rank of `break_even` or more saves nothing: it is allowed, with a warning.
+    A rank of `break_even` or more saves nothing; then there is a warning.
 
     Parameters
     ----------
     layer : Linear
     rank : int >= 1, with at most min(in_features, out_features)
-    covariance : array_like, shape (n, n), or None; of its inputs, as in `truncated_svd`
+    second_moment : array_like, shape (n, n), or None; that of its inputs, as in `truncated_svd`
     """
-    U, V = truncated_svd(layer.weight.data, rank, covariance=covariance)    # (m, r), (n, r)
+    W = layer.weight.data                                              # (m, n)
+    U, V = truncated_svd(W, rank, second_moment=second_moment)         # (m, r), (n, r)
     _warn_unless_cheaper("factorize_linear", rank, len(U), len(V))
     return Sequential(_linear(layer, V.T, bias=False), _linear(layer, U))
 
 
 @checked
 def factorize_conv(layer, rank, *, method="separable"):
-    """A Sequential of two Conv2d layers in place of one, with the least squared error of filters.
+    """A Sequential of two Conv2d layers in place of one: the nearest filters of rank r.
 
         "separable"    kh x 1, C -> r, then 1 x kw, r -> O:    W[o,c,i,j] ~ sum_q H[o,q,j] V[q,c,i]
         "channel"      kh x kw, C -> r, then 1 x 1, r -> O:    W[o,c,i,j] ~ sum_q U[o,q] V[q,c,i,j]
@@ -180,6 +183,7 @@ def factorize_conv(layer, rank, *, method="separable"):
     sh, sw = check_pair("factorize_conv", "stride", layer.stride, 1)
     ph, pw = check_pair("factorize_conv", "padding", layer.padding, 0)
     if method == "separable":
+        # the rows of as_matrix are inputs, so its first factor V makes the first layer
         V, H = truncated_svd(as_matrix(layer), rank)         # (C kh, r), (O kw, r)
         vertical = V.T.reshape(rank, C, kh, 1)
         horizontal = H.reshape(n_out, 1, kw, rank).transpose(0, 3, 1, 2)
@@ -201,13 +205,15 @@ def factorize_conv1d(layer, rank):
 
         W[o,c,i] ~ sum_q U[o,q] V[q,c,i]
 
-    With one spatial axis, both methods of `factorize_conv` give these two layers.
+    If a series is taken as an image of width 1, with kernel k x 1, both methods of
+    `factorize_conv` give these two layers.
 
     Parameters
     ----------
     layer : Conv1d
     rank : int >= 1, with at most min(O, C k)
     """
+    # the rows of as_matrix are inputs, so its first factor V makes the first layer
     V, U = truncated_svd(as_matrix(layer), rank)    # (C k, r), (O, r)
     _warn_unless_cheaper("factorize_conv1d", rank, len(V), len(U))
     filters = V.T.reshape(rank, layer.in_channels, -1)
@@ -216,7 +222,12 @@ def factorize_conv1d(layer, rank):
 
 
 def as_matrix(layer):
-    """The matrix to cut: a Linear's (O, I), a Conv1d's (C k, O), a Conv2d's (C kh, O kw)."""
+    """The matrix of a layer that is cut at a rank.
+
+    For a Linear it is W itself, (O, I): the rows are outputs. For a Conv2d it is (C kh, O kw): the
+    rows are inputs and the vertical axis of the kernel, which the first layer gets. A Conv1d is
+    the case kw = 1, (C k, O).
+    """
     W = layer.weight.data
     if W.ndim == 2:
         return W
@@ -249,7 +260,7 @@ def _with_weight(layer, weight, bias):
 
 
 def _warn_unless_cheaper(function, rank, m, n):
-    """Warn where two factors take as many multiplications as the whole."""
+    """Warn if two factors take as many multiplications as the whole matrix, or more."""
     if rank >= break_even(m, n):
         warnings.warn(f"{function}: rank must be < m n / (m + n) = {break_even(m, n):g} to save "
                       f"multiplications, got {rank}", stacklevel=4)

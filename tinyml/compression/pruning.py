@@ -7,14 +7,17 @@ Idea: a mask m in {0, 1}^d chooses the weights that stay:
     min over theta, m of  L(theta * m)    subject to    ||m||_0 <= k
 
 There are too many masks to try them all. A cheap choice is surprisingly good: keep the k weights
-of largest magnitude, and train these on. After every step theta is set back to theta * m;
+of largest magnitude, and continue to train these. After every step theta is set back to theta * m;
 otherwise the next gradient, or momentum, would move a pruned weight away from 0. Pruning in
-rounds, with training between them, reaches a higher sparsity than one cut. The first rounds prune
-many weights, and each later one fewer.
+rounds, with training between them, reaches a higher sparsity (fraction of zeros) at the same
+accuracy than pruning all at once. The first rounds prune many weights, and each later one fewer.
 
 The weights of a model are its parameters with two or more axes, except those of norms
-(`tinyml.nn.weights`). A mask alone saves neither memory nor time: `coding.storage` makes the file
-smaller, `sparse` the products faster.
+(`tinyml.nn.weights`). A layer may also compute its weight, from codes for example
+(`ComputedWeight`); then the weight is not pruned.
+
+A mask alone saves neither memory nor time: `coding.storage` makes the file smaller, and `sparse`
+makes the products faster.
 
 Sources: MATH5836 week 10, section 10.2.1; Han, Pool, Tran and Dally 2015, Learning both
 weights and connections for efficient neural networks; Zhu and Gupta 2017, To prune, or not to
@@ -126,11 +129,11 @@ def random_mask(shape, *, amount, rng):
 
 @checked
 def cubic_sparsity(t, *, final, t_end, t_start=0.0, initial=0.0):
-    """The fraction pruned at step t (Zhu and Gupta 2017, equation 1): it grows ever more slowly.
+    """The fraction pruned after step t, which grows fast at first and slowly at the end.
 
         s_t = s_f + (s_i - s_f) (1 - (t - t_0) / (t_end - t_0))^3
 
-    with s_i before t_0 and s_f after t_end.
+    (Zhu and Gupta 2017, equation 1.) Before t_0 it is s_i, and after t_end it is s_f.
 
     Parameters
     ----------
@@ -162,7 +165,7 @@ def pruned_loss(model, *batch, masks, loss_of=cross_entropy_of):
     ----------
     model : Module
     *batch : what `loss_of` takes, such as inputs x and classes y
-    masks : dict of str to ndarray of bool, the mask m of each weight by its path
+    masks : dict of str to ndarray of bool, the mask m of each weight by its path, as in "0.weight"
     loss_of : function (model, *batch) -> scalar Tensor, as in `tinyml.train.fit`
     """
     theta = _parameters(model)
@@ -185,7 +188,7 @@ def _prunable(function, model):
 
 
 def _fixed(model):
-    """{path: why} of the weights that stay, because they are computed, from codes for example."""
+    """{path: reason} of the weights that are not pruned, because a layer computes them."""
     return {path: why for path, why in left_out(model).items() if path in computed_weights(model)}
 
 
@@ -193,20 +196,21 @@ def _fixed(model):
 def prune(model, *, amount, method="global", rng=None):
     """Set a fraction of the weights of a model to zero, in place.
 
-    Weights that are zero already stay zero, and count: amount 0.5, then amount 0.6, leaves 60 %
-    zeros, not 80 %. A weight that is computed from codes is left as it is, with a warning.
+    Weights that are zero already stay zero and count as pruned: amount 0.5, then amount 0.6,
+    leaves 60 % zeros, not 80 %. A computed weight is left as it is, with a warning.
 
     Parameters
     ----------
     model : Module, with weights that are finite
     amount : float in [0, 1), fraction to prune
-    method : "global", "layer" or "random"; "global" prunes the smallest weights over all layers
-        together, "layer" the smallest in each layer, "random" random ones in each layer
-    rng : numpy.random.Generator, or None unless method = "random"
+    method : "global", "layer" or "random"; "global" prunes the smallest weights of the whole
+        model, "layer" the smallest weights of each layer, "random" random weights of each layer
+    rng : numpy.random.Generator, needed if method = "random"
 
     Returns
     -------
-    dict of str to ndarray of bool, the mask of each weight by its path, for `hold`
+    dict of str to ndarray of bool, the mask of each weight by its path, such as "0.weight"; give
+        it to `hold`
     """
     found = _prunable("prune", model)
     arrays = [check_real("prune", path, weight.data) for path, weight in found.items()]
@@ -224,7 +228,7 @@ def prune(model, *, amount, method="global", rng=None):
 
 
 def _random_mask_of(weight, amount, rng):
-    """Remove the weights that are zero first, then random others, round(amount d) together."""
+    """A mask without round(amount d) weights: those that are zero, and then random others."""
     alive = np.flatnonzero(weight)
     n_zeros = weight.size - len(alive)
     n_more = max(round(amount * weight.size) - n_zeros, 0)
@@ -240,11 +244,11 @@ def apply_masks(model, masks):
     Parameters
     ----------
     model : Module
-    masks : dict of str to ndarray of bool, the mask m of each weight by its path
+    masks : dict of str to ndarray of bool, the mask m of each weight by its path, as in "0.weight"
     """
     parameters = _parameters(model)
     _check_masks("apply_masks", parameters, masks)
-    _mask(parameters, masks)
+    _set_pruned_to_zero(parameters, masks)
 
 
 def _parameters(model):
@@ -264,7 +268,7 @@ def _check_masks(function, parameters, masks):
                              f"{parameters[path].shape}, got {np.shape(mask)}")
 
 
-def _mask(parameters, masks):
+def _set_pruned_to_zero(parameters, masks):
     for path, mask in masks.items():
         theta = parameters[path].data
         # theta * mask would give -0.0 for a negative theta
@@ -275,8 +279,8 @@ def _mask(parameters, masks):
 def hold(optimizer, model, masks):
     """Keep pruned weights at zero: apply the masks now, and after every step of the optimizer.
 
-    The dict is not copied: change it, as gradual pruning does, and the next step uses the new
-    masks.
+    The optimizer uses this dict of masks, not a copy. If you put new masks into it, as gradual
+    pruning does, the next step applies them.
 
     Parameters
     ----------
@@ -288,15 +292,15 @@ def hold(optimizer, model, masks):
 
     def project():
         _check_masks("hold", parameters, masks)
-        _mask(parameters, masks)
+        _set_pruned_to_zero(parameters, masks)
     project()
     optimizer.projections.append(project)
 
 
 def sparsity(model):
-    """The fraction of all weights of a model, computed ones too, that are zero.
+    """The fraction of a model's weights that are zero. Computed weights count too.
 
-    A shared weight counts once. A model without weights raises ValueError.
+    A weight that several layers share counts once. A model without weights raises ValueError.
     """
     arrays = [weight.data for _, _, weight in all_weights(model)]
     if not arrays:

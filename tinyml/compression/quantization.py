@@ -5,15 +5,16 @@ numbers, and how many bits are enough?
 
 Idea: the lecture notes begin with codes q = round(theta / Delta) in 0 ... K - 1, with
 Delta = max |theta| / K (`notes_codes`). These do not fit: a negative weight gets a negative code,
-and the largest weight the code K. There are two repairs, in which the code q stands for the
-number r:
+and the largest weight gets the code K. With b bits there are two repairs; the code q stands for
+the number r:
 
     symmetric    q in -(2^(b-1) - 1) ... 2^(b-1) - 1,      r = S q              for weights
     affine       q in 0 ... 2^b - 1,                       r = S (q - Z)        for any range
 
-S > 0 is the step. The integer Z is the code of 0, so 0 is represented exactly; zeros are common,
-from padding and from ReLU. Rounding changes a number inside the range by at most S / 2. With a
-step for each output channel, each channel uses all codes for its own range.
+S > 0 is the step: the distance between the numbers of two neighbouring codes. The integer Z is the
+code of the number 0, so 0 is represented exactly. (Zeros are common: padding and ReLU make them.)
+Rounding changes a number inside the range by at most S / 2. If each output channel has a step of
+its own, it uses all codes for its own range.
 
 Sources: MATH5836 week 10, section 10.2.2; Jacob et al. 2018, Quantization and training of
 neural networks for efficient integer-arithmetic-only inference (equation 1, sections 2.1 and
@@ -26,7 +27,7 @@ import numpy as np
 
 from tinyml.check import check_axis
 from tinyml.contract import checked
-from tinyml.nn.folding import fold_batch_norm, fold_norm  # noqa: F401, done before quantizing
+from tinyml.nn.folding import fold_batch_norm, fold_norm  # noqa: F401, fold norms, then quantize
 from tinyml.nn.weights import ComputedWeight, replace_weights
 from tinyml.tensor import Tensor
 
@@ -36,9 +37,11 @@ MAX_BITS = 16    # of a code
 
 @checked
 def notes_codes(theta, *, k):
-    """The codes of the notes, and their step (10.2.2): they are meant to be 0 ... K - 1.
+    """The codes q of the notes (10.2.2), and the step Delta.
 
         q_j = round(theta_j / Delta),    Delta = max |theta| / K
+
+    The codes are meant to be 0 ... K - 1, but they are -K ... K.
 
     Parameters
     ----------
@@ -110,12 +113,13 @@ def choose_qparams(low, high, *, bits, symmetric):
         symmetric:   S = max(|low|, |high|) / quant_max,    Z = 0
         affine:      S = (high - low) / quant_max,          Z = round(-low / S)
 
-    The range is first widened to hold 0. Rounding Z moves both ends of an affine range by up to
-    S / 2. S = 1 for the range of the single number 0.
+    The range is first widened to contain 0. Rounding Z moves both ends of an affine range by up to
+    S / 2. If low = high = 0, then S = 1.
 
     Parameters
     ----------
-    low, high : array_like of float64, shape (*axes), with low <= high; () or one per channel
+    low, high : array_like of float64, shape (*axes), with low <= high; numbers for a single step,
+        or arrays with an entry for each channel
     bits : int in 1..16, >= 2 if symmetric
     symmetric : bool
 
@@ -176,8 +180,8 @@ def dequantize(codes, qparams, *, dtype=np.float32):
     -------
     ndarray of dtype, the shape of codes
     """
-    steps = codes.astype(np.int64) - qparams.zero_point
-    return (qparams.scale * steps).astype(dtype)
+    shifted = codes.astype(np.int64) - qparams.zero_point
+    return (qparams.scale * shifted).astype(dtype)
 
 
 @checked
@@ -191,7 +195,8 @@ def channel_range(x, *, axis=None):
 
     Returns
     -------
-    low, high : ndarray with all axes of x, of length 1 except for `axis`; a number if axis is None
+    low, high : ndarray with as many axes as x, each of length 1 except `axis`; or, if axis is
+        None, a number
     """
     if axis is None:
         return x.min(), x.max()
@@ -207,19 +212,18 @@ def smallest_dtype(low, high):
             return np.dtype(kind)
 
 
-
 # ------------------------------------------------------------ models
 
 class DequantizedWeight(ComputedWeight):
     """A weight that is stored as codes, and computed when a layer uses it: W = S (q - Z).
 
-    The layer still computes with floats, so the model gets small, not fast (for that see
-    `integer`). Nothing in it is trained.
+    The layer still computes with floats, so the model gets smaller, but not faster (for that see
+    `integer`). The codes and the step are not trained.
 
     Parameters
     ----------
     codes : ndarray of int, the shape of W
-    qparams : QParams that broadcast to it
+    qparams : QParams that broadcast to the shape of W
     dtype : dtype of W, and of the stored S
     """
 
@@ -231,11 +235,12 @@ class DequantizedWeight(ComputedWeight):
 
     @classmethod
     def from_weight(cls, weight, *, bits, symmetric=True, axis=0):
-        """Quantize a Tensor with a step for each slice along `axis`, or one step if it is None."""
+        """Quantize a Tensor with a step for each slice along `axis`; None: with a single step."""
         low, high = channel_range(weight.data, axis=axis)
-        qparams = stored(choose_qparams(low, high, bits=bits, symmetric=symmetric), weight.dtype)
-        exact = qparams._replace(scale=qparams.scale.astype(np.float64))
-        codes = quantize(weight.data.astype(np.float64), exact)
+        qparams = choose_qparams(low, high, bits=bits, symmetric=symmetric)
+        qparams = with_scale_as(weight.dtype, qparams)
+        in_float64 = qparams._replace(scale=qparams.scale.astype(np.float64))
+        codes = quantize(weight.data.astype(np.float64), in_float64)
         return cls(codes, qparams, dtype=weight.dtype)
 
     @property
@@ -251,8 +256,8 @@ class DequantizedWeight(ComputedWeight):
         return f"codes {self.quant_min}..{self.quant_max}"
 
 
-def stored(qparams, dtype):
-    """The qparams with their scale cast to the dtype of the weights; it stays > 0."""
+def with_scale_as(dtype, qparams):
+    """The QParams with their scale in the dtype of the weights; the scale stays > 0."""
     scale = np.maximum(qparams.scale, np.finfo(dtype).tiny).astype(dtype)
     return qparams._replace(scale=scale)
 
@@ -261,15 +266,15 @@ def stored(qparams, dtype):
 def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
     """Post-training quantization: a copy of the model with its weights as codes.
 
-    The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are; so does a
-    weight that is computed already, with a warning.
+    The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are. A weight that
+    is computed already also stays as it is, with a warning.
 
     Parameters
     ----------
     model : Module, with weights that are finite
     bits : int in 1..16, >= 2 if symmetric
     symmetric : bool
-    per_channel : bool, a step for each output channel, otherwise one for the whole weight
+    per_channel : bool, True for a step for each output channel, False for one for the whole weight
     """
     axis = 0 if per_channel else None
 

@@ -6,18 +6,22 @@ would help, but its derivative is 0 almost everywhere, so nothing would be learn
 Idea: keep real weights theta, compute with theta_q = Q(theta), and in the backward pass pretend
 that Q is the identity:
 
-    min over theta of  l(f(x; Q(theta)), y),        dL/dtheta = dL/dtheta_q dQ/dtheta ~ dL/dtheta_q
+    min over theta of  L = l(f(x; Q(theta)), y)
+    dL/dtheta = dL/dtheta_q dQ/dtheta ~ dL/dtheta_q
 
 This is the *straight-through estimator*, `ops.round_ste`. Small steps move theta while theta_q
 stays the same. When theta crosses a rounding border, theta_q jumps to the next value.
 
-The step S can be learned too. With a straight-through rounding, the derivative of
-`fake_quantize`, S round(clip(theta / S)), with respect to S is (Esser et al. 2020, equation 3)
+The step S can be learned too. Let the codes be quant_min ... quant_max, with Z = 0. With
+straight-through rounding, theta_q = S round(clip(theta / S)) has the derivative with respect to S
+(Esser et al. 2020, equation 3)
 
-    round(theta/S) - theta/S  inside the range,        quant_min or quant_max  outside
+    round(theta/S) - theta/S    inside the range,
+    quant_min                   below the range,
+    quant_max                   above the range.
 
-`prepare` puts a module in the place of each weight of a model. It holds theta, and its forward()
-returns Q(theta): the layer that uses its weight gets Q(theta).
+`prepare` puts a module in the place of each weight of a model. The module holds theta, and its
+forward() returns Q(theta). So a layer that reads its weight gets Q(theta).
 
 Sources: MATH5836 week 10, section 10.2.2; Bengio, Leonard and Courville 2013, Estimating or
 propagating gradients through stochastic neurons; Jacob et al. 2018 (section 3); Esser,
@@ -36,7 +40,7 @@ from tinyml.compression.quantization import (
     choose_qparams,
     code_range,
     smallest_dtype,
-    stored,
+    with_scale_as,
 )
 from tinyml.contract import checked
 from tinyml.nn import Parameter
@@ -58,9 +62,9 @@ def fake_quantize(theta, qparams, *, gradient="inside"):
 
         theta_q = S round(clip(theta / S, quant_min - Z, quant_max - Z))
 
-    (Jacob et al. 2018, equation 12; Esser et al. 2020, equations 1 and 2.) Backward,
-    d theta_q / d theta is 1. Only where theta is clipped it is 0 for "inside"; "identity" keeps
-    the 1 of the notes there.
+    (Jacob et al. 2018, equation 12; Esser et al. 2020, equations 1 and 2.) In the backward pass
+    d theta_q / d theta = 1 where theta is not clipped. Where theta is clipped, the derivative is 0
+    with gradient="inside" (as in these papers), and 1 with gradient="identity" (as in the notes).
 
     Parameters
     ----------
@@ -80,8 +84,8 @@ def fake_quantize(theta, qparams, *, gradient="inside"):
     if not isinstance(S, Tensor):
         S = np.asarray(S, theta.dtype)
     clip = ops.clip if gradient == "inside" else ops.clamp_ste
-    steps = clip(theta / S, low=quant_min - Z, high=quant_max - Z)
-    return S * ops.round_ste(steps)
+    clipped = clip(theta / S, low=quant_min - Z, high=quant_max - Z)
+    return S * ops.round_ste(clipped)
 
 
 @checked
@@ -94,7 +98,7 @@ def quantized_loss(model, *batch, Q, loss_of=cross_entropy_of):
     ----------
     model : Module
     *batch : what `loss_of` takes, such as inputs x and classes y
-    Q : function (theta) -> Tensor, such as a `fake_quantize`
+    Q : function (theta) -> Tensor, such as lambda theta: fake_quantize(theta, qparams)
     loss_of : function (model, *batch) -> scalar Tensor, as in `tinyml.train.fit`
     """
     quantized = {theta: Q(theta) for theta in weights(model).values()}
@@ -106,28 +110,28 @@ def quantized_loss(model, *batch, Q, loss_of=cross_entropy_of):
 
 @checked
 class FakeQuantizedWeight(ComputedWeight):
-    """Q(theta) with S and Z from the range of theta as it is now, for each channel.
+    """Q(theta), where S and Z of each channel follow from the present range of theta.
 
     Parameters
     ----------
     weight : Parameter, theta; channels are its axis 0
     bits, symmetric : as in `quantization.choose_qparams`
     share : float in (0, 1], fraction of the range of theta that has codes; the rest is clipped
-    gradient : "identity" or "inside", of clipped weights, as in `fake_quantize`
+    gradient : "identity" or "inside", as in `fake_quantize`; "identity", the rule of the notes,
+        lets a clipped weight go on learning
     """
 
     def __init__(self, weight, *, bits, symmetric=True, share=1.0, gradient="identity"):
-
         self.weight, self.bits, self.symmetric = weight, bits, symmetric
         self.share, self.gradient = share, gradient
 
     @property
     def qparams(self):
-        """The `QParams` of theta as it is now."""
+        """The `QParams` for the present range of theta."""
         low, high = channel_range(self.weight.data, axis=0)
         qparams = choose_qparams(self.share * low, self.share * high, bits=self.bits,
                                  symmetric=self.symmetric)
-        return stored(qparams, self.weight.dtype)
+        return with_scale_as(self.weight.dtype, qparams)
 
     def forward(self):
         return fake_quantize(self.weight, self.qparams, gradient=self.gradient)
@@ -138,14 +142,19 @@ class FakeQuantizedWeight(ComputedWeight):
 
 @checked
 class LearnedStepWeight(ComputedWeight):
-    """Q(theta) with a step S for each channel that is learned too (Esser et al. 2020).
+    """Q(theta), where the step S of each channel is learned like a weight (Esser et al. 2020).
 
     The codes are -2^(b-1) ... 2^(b-1) - 1. At first S = 2 mean|theta| / sqrt(quant_max) (section
-    2.1), and 1 for a channel of zeros. The gradient of S is a sum over the N weights of its
-    channel, so S would learn too fast. The paper multiplies this gradient by factor =
-    1 / sqrt(N quant_max) (section 2.2); but Adam ignores the scale of a gradient. So here the
-    parameter is `raw`, with S = factor raw. This makes a step of S under Adam factor times as
-    large, and under SGD factor^2 times.
+    2.1), and 1 for a channel of zeros.
+
+    The gradient of S is a sum over the N weights of its channel, so S would learn too fast. The
+    paper multiplies this gradient (section 2.2) by
+
+        factor = 1 / sqrt(N quant_max).
+
+    But Adam ignores the scale of a gradient. So here the parameter is `raw`, and S = factor raw.
+    An update of raw changes S by `factor` times that update. So each update changes S `factor`
+    times as much as without it under Adam, and factor^2 times as much under SGD.
 
     Parameters
     ----------
@@ -157,12 +166,13 @@ class LearnedStepWeight(ComputedWeight):
         _, self.quant_max = code_range(bits, symmetric=True)
         self.quant_min, self.weight = -self.quant_max - 1, weight
         low, high = channel_range(weight.data, axis=0)
-        self.per_channel = low.shape    # (channels, 1, ...)
-        size = np.abs(weight.data).mean(axis=tuple(range(1, weight.ndim)))
-        step = np.where(size > 0, 2 * size / math.sqrt(self.quant_max), 1)
+        self.step_shape = low.shape    # (channels, 1, ...)
+        mean_abs = np.abs(weight.data).mean(axis=tuple(range(1, weight.ndim)))    # (channels,)
+        step = np.where(mean_abs > 0, 2 * mean_abs / math.sqrt(self.quant_max), 1)
         n_weights = weight.size // len(weight)
         self.factor = 1 / math.sqrt(n_weights * self.quant_max)
-        raw = (step / self.factor).astype(weight.dtype)    # (channels,): a vector is no weight
+        # raw has one axis: `tinyml.nn.weights` takes parameters of two or more axes for weights
+        raw = (step / self.factor).astype(weight.dtype)
         self.raw = Parameter(raw, weight.requires_grad)
 
     def step(self):
@@ -171,11 +181,11 @@ class LearnedStepWeight(ComputedWeight):
         if not (S.data > 0).all():
             raise ValueError(f"LearnedStepWeight: the steps must stay > 0, got {S.data.min()}; "
                              "train them with a smaller learning rate")
-        return S.reshape(self.per_channel)
+        return S.reshape(self.step_shape)
 
     @property
     def qparams(self):
-        """The `QParams` of the codes as they are now."""
+        """The `QParams` with the present step S."""
         S = self.step().data
         return QParams(S, np.zeros(S.shape, np.int64), self.quant_min, self.quant_max)
 
@@ -188,7 +198,7 @@ class LearnedStepWeight(ComputedWeight):
 
 
 def codes_of(weight):
-    """The codes q of a weight that is trained with rounding, recovered from S (q - Z)."""
+    """The codes q of a weight that is trained with rounding: q = theta_q / S + Z."""
     S, Z, quant_min, quant_max = weight.qparams
     codes = np.round(weight().data.astype(np.float64) / S) + Z
     return codes.astype(smallest_dtype(quant_min, quant_max))
@@ -200,15 +210,16 @@ def codes_of(weight):
 def prepare(model, *, bits, method="straight-through", **options):
     """A copy of the model that computes with quantized weights, ready to be trained.
 
-    The weights are those of `tinyml.nn.weights`. A weight that is computed already stays, with a
-    warning. Build the optimizer from the parameters() of the copy.
+    The weights are those of `tinyml.nn.weights`. A weight that is computed already stays as it is,
+    with a warning. Build the optimizer from the parameters() of the copy.
 
     Parameters
     ----------
     model : Module, with weights that are finite
     bits : int in 2..16
-    method : "straight-through" or "learned step"; `FakeQuantizedWeight` or `LearnedStepWeight`
-    **options : symmetric, share and gradient of a `FakeQuantizedWeight`
+    method : "straight-through" or "learned step"; the first makes each weight a
+        `FakeQuantizedWeight`, the second a `LearnedStepWeight`
+    **options : symmetric, share and gradient, for `FakeQuantizedWeight` only
     """
     kind = FakeQuantizedWeight if method == "straight-through" else LearnedStepWeight
 
@@ -219,7 +230,9 @@ def prepare(model, *, bits, method="straight-through", **options):
 
 @checked
 def convert(model):
-    """A copy of a prepared model that stores the codes only: the same outputs, bit for bit.
+    """A copy of a prepared model that stores codes, S and Z in place of theta.
+
+    The outputs are the same, bit for bit.
 
     Parameters
     ----------

@@ -1,21 +1,21 @@
 """Weight sharing: a few values for all weights of a layer, and a short code for each weight.
 
-Problem: 32 bits per weight are more precise than a network needs. A uniform grid wastes levels
-where there are no weights.
+Problem: 32 bits per weight are more than a network needs. A uniform grid of levels, as in
+`quantization`, has levels where there are no weights, which are wasted.
 
 Idea: choose the levels where the weights are. k-means finds k centroids c and the codes a for
 which this is small (Han et al. 2016, equation 2):
 
     sum_i (w_i - c_(a_i))^2,    a_i the code of weight i
 
-A layer is stored as its codebook, the k centroids, and a code for each weight. Then the network
-is trained on. A centroid is one parameter in many places, so its gradient is the sum over them
+A layer is stored as its codebook, the k centroids, and a code for each weight. Then training
+continues. A centroid is one parameter in many places, so its gradient is the sum over these places
 (equation 3):
 
     dL/dc_j = sum over i with a_i = j of dL/dw_i
 
-Weights that pruning set to 0 stay exactly 0. So the codes of `assign` are 0 ... k - 1, one for
-each centroid; but in a layer code 0 stands for zero, and 1 ... k for the centroids (`lookup`).
+`assign` gives codes 0 ... k - 1, one for each centroid. In a layer these become 1 ... k, because
+code 0 is kept for the weights that pruning set to 0: they stay exactly 0 (`lookup`).
 
 Sources: MATH5836 week 10, section 10.2.2 (low-precision codes for weights); Han, Mao and Dally
 2016, Deep Compression, section 3; Lloyd 1982, Least squares quantization in PCM, for the two
@@ -34,7 +34,7 @@ def initial_centroids(values, k, *, init="linear", rng=None):
     """Where k-means starts: three rules of Han et al. 2016, section 3.2.
 
         "linear"    k points at equal distances from the smallest to the largest value
-        "density"   the quantiles (j + 1/2) / k: equally many values for each centroid
+        "density"   the quantiles (j + 1/2) / k, j = 0 ... k - 1: closer where values are dense
         "random"    k of the values, drawn without replacement
 
     Large weights are few but matter most, and only "linear" is sure to start near them.
@@ -44,11 +44,11 @@ def initial_centroids(values, k, *, init="linear", rng=None):
     values : array_like of float64, any shape, not empty
     k : int >= 1, number of centroids
     init : "linear", "density" or "random"
-    rng : numpy.random.Generator, or None unless init = "random"
+    rng : numpy.random.Generator, needed if init = "random"
 
     Returns
     -------
-    ndarray, shape (k,), increasing, perhaps with equal entries
+    ndarray, shape (k,), in ascending order; entries may be equal
     """
     if init == "linear":
         return np.linspace(values.min(), values.max(), k)
@@ -62,14 +62,16 @@ def initial_centroids(values, k, *, init="linear", rng=None):
 
 @checked
 def assign(values, centroids):
-    """The code of each value: its nearest centroid, of two equally near ones the smaller.
+    """The code of each value: the index of its nearest centroid.
 
         a_i = argmin_j |w_i - c_j|
+
+    If two centroids are equally near, the smaller one is taken.
 
     Parameters
     ----------
     values : array_like, any shape
-    centroids : array_like of float64, shape (k,), k >= 1, increasing
+    centroids : array_like of float64, shape (k,), k >= 1, increasing; entries may be equal
 
     Returns
     -------
@@ -78,7 +80,7 @@ def assign(values, centroids):
     >>> assign([-3, 0.4, 0.6, 9], [-1, 0, 1])
     array([0, 1, 2, 2])
     """
-    borders = (centroids[:-1] + centroids[1:]) / 2    # between neighbours, half-way
+    borders = (centroids[:-1] + centroids[1:]) / 2    # half-way between neighbours
     return np.searchsorted(borders, values)
 
 
@@ -88,8 +90,8 @@ def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
 
         a_i = argmin_j |w_i - c_j|,      c_j = mean of the w_i with a_i = j
 
-    Neither step raises the sum of squares. It ends when no code changes any more, or after
-    max_iter moves of the centroids.
+    Neither step raises the sum of squares. The algorithm ends when no code changes any more, or
+    after max_iter moves of the centroids.
 
     Parameters
     ----------
@@ -98,26 +100,27 @@ def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
 
     Returns
     -------
-    centroids : ndarray, shape (k,), increasing, perhaps with equal entries
+    centroids : ndarray, shape (k,), in ascending order; entries may be equal
     errors : list of float, the sum of squares before each move, and at the end
 
     >>> kmeans([0, 1, 10, 11], 2)
     (array([ 0.5, 10.5]), [2.0, 1.0])
     """
     values = values.ravel()
-    centroids, before, errors = initial_centroids(values, k, init=init, rng=rng), None, []
+    centroids = initial_centroids(values, k, init=init, rng=rng)
+    previous_codes, errors = None, []
     for move in range(max_iter + 1):
         codes = assign(values, centroids)
         errors.append(float(np.sum((values - centroids[codes]) ** 2)))
-        if move == max_iter or np.array_equal(codes, before):
+        if move == max_iter or np.array_equal(codes, previous_codes):
             break
-        centroids, before = means(values, codes, centroids), codes
+        centroids, previous_codes = means(values, codes, centroids), codes
     return centroids, errors
 
 
 @checked
 def means(values, codes, centroids):
-    """The mean of the values with each code; a centroid without values stays.
+    """The mean of the values with each code; a centroid without values stays where it is.
 
     Parameters
     ----------
@@ -136,21 +139,23 @@ def means(values, codes, centroids):
 
 
 def fast_kmeans(values, k, *, init="linear", rng=None, max_iter=300):
-    """The centroids of `kmeans`, nine times as fast, which saves seconds for a large layer.
+    """The centroids of `kmeans`, much faster for a large layer.
 
-    In sorted values each group is a slice, and its sum a difference of two prefix sums.
+    After sorting, the values of one code are a slice, and their sum is a difference of two prefix
+    sums.
     """
     values = np.sort(np.asarray(values, np.float64), axis=None)
-    centroids, before = initial_centroids(values, k, init=init, rng=rng), None
+    centroids, previous_ends = initial_centroids(values, k, init=init, rng=rng), None
     prefix_sums = np.append(0, values.cumsum())
     for _ in range(max_iter):
         borders = (centroids[:-1] + centroids[1:]) / 2
         ends = np.append(np.searchsorted(values, borders, side="right"), len(values))
-        if np.array_equal(ends, before):
+        if np.array_equal(ends, previous_ends):
             break
         counts = np.diff(ends, prepend=0)
         totals = np.diff(prefix_sums[ends], prepend=0)
-        centroids, before = np.where(counts > 0, totals / np.maximum(counts, 1), centroids), ends
+        centroids = np.where(counts > 0, totals / np.maximum(counts, 1), centroids)
+        previous_ends = ends
     return centroids
 
 
@@ -158,8 +163,8 @@ def fast_kmeans(values, k, *, init="linear", rng=None, max_iter=300):
 def lookup(codebook, *, codes):
     """The weight of every code: 0 for code 0, codebook[j - 1] for code j.
 
-    Backward, an entry of the codebook gets the sum of the gradients of all weights that have its
-    value (Han et al. 2016, equation 3).
+    In the backward pass each entry of the codebook gets the sum of the gradients of the weights
+    that use it (Han et al. 2016, equation 3).
 
     Parameters
     ----------
@@ -181,12 +186,12 @@ def lookup(codebook, *, codes):
 
 @checked
 class SharedWeight(ComputedWeight):
-    """A weight of few distinct values, `lookup` of its codes; it stands in the weight's place.
+    """Takes the place of a weight: looks up each of its codes in a codebook of few values.
 
     Parameters
     ----------
     codebook : Parameter, shape (k,), the shared values, which an optimizer trains
-    codes : ndarray of int, any shape, in 0..k; the shape of the weight; few bytes as uint8
+    codes : ndarray of int, any shape, in 0..k; the shape of the weight; uint8 saves memory
     """
 
     def __init__(self, codebook, codes):
@@ -197,12 +202,13 @@ class SharedWeight(ComputedWeight):
     def from_weight(cls, weight, *, k, init="linear", rng=None):
         """Share k values among the nonzero entries of a weight, by k-means; zeros stay exactly 0.
 
-        The codebook is increasing, in the dtype of the weight, and frozen if the weight is.
+        The codebook is in ascending order, has the dtype of the weight, and is frozen if the
+        weight is.
 
         Parameters
         ----------
         weight : Parameter, with finite entries
-        k : int in 1..65535; fewer if there are fewer distinct entries
+        k : int in 1..65535; with fewer distinct entries, the codebook has only these
         init, rng : as in `initial_centroids`
         """
         w = weight.data
@@ -229,9 +235,9 @@ class SharedWeight(ComputedWeight):
 def share_weights(model, *, bits, init="linear", rng=None):
     """Replace every weight of a model by a `SharedWeight` of at most 2^bits values besides 0.
 
-    The model is changed in place, and returned. Build a new optimizer from its parameters(): it
-    trains the codebooks in place of the weights, and biases and norms as before. A weight that
-    two layers share stays shared. A weight that is computed already stays, with a warning.
+    The model is changed in place, and returned. Build a new optimizer from its parameters(), which
+    are the codebooks, the biases and the norms. A weight that two layers share stays shared. A
+    weight that is computed already stays as it is, with a warning.
 
     Parameters
     ----------
@@ -246,11 +252,14 @@ def share_weights(model, *, bits, init="linear", rng=None):
 
 @checked
 def share_biases(model, *, bits, init="linear", rng=None):
-    """Round each remaining parameter (biases, norms) to the nearest of its own 2^bits values.
+    """Round biases and norms: each entry to the nearest of 2^bits values of its parameter.
 
-    The model is changed in place, and returned. A parameter with at most 2^bits distinct values
-    stays, and so does every 0. All stay plain parameters: do this after training, to save bytes
-    in the file.
+    The 2^bits values are found by k-means for this parameter alone. A parameter with at most
+    2^bits distinct values stays as it is, and so does every 0. The results are ordinary
+    parameters, so training would make their values differ again: do this after training, to save
+    bytes in the file.
+
+    The model is changed in place, and returned.
 
     Parameters
     ----------

@@ -17,8 +17,8 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
                "shape (n, r). To multiply columns by numbers is a broadcast.",
                "U, s, Vh = np.linalg.svd(...); root = np.sqrt(s[:rank]); return U[:, :rank] * "
                "root, Vh[...].T * root"),
-        also=("With a covariance, return _weighted_svd(weight, rank, covariance), which is "
-              "given.",),
+        also=("With a second_moment, return _weighted_svd(weight, rank, second_moment), which "
+              "is given.",),
         mistakes=(
             Mistake("U[:, :rank] * root, Vh[:rank].T * root",
                     "U[:, :rank] * s[:rank], Vh[:rank].T",

@@ -321,9 +321,9 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             "test_where_all_is_clipped_the_gradient_of_the_step_is_the_slope"),
         hints=("Write the formula with functions that have the right gradients. Which function "
                "limits, and which one rounds?",
-               'steps = theta / S, limited to quant_min - Z ... quant_max - Z by ops.clip '
-               '("inside") or ops.clamp_ste ("identity"); the result is S round(steps). Z may '
-               'be an array, one for each channel.',
+               'clipped = theta / S, limited to quant_min - Z ... quant_max - Z by ops.clip '
+               '("inside") or ops.clamp_ste ("identity"); the result is S round(clipped). Z '
+               'may be an array, with an entry for each channel.',
                'clip = ops.clip if gradient == "inside" else ops.clamp_ste; return S * '
                'ops.round_ste(clip(..., low=..., high=...))'),
         also=("ops.clip has the gradient 0 outside of its bounds, ops.clamp_ste 1 everywhere; "
@@ -336,22 +336,22 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             Mistake('ops.clip if gradient == "inside" else ops.clamp_ste', "ops.clip",
                     'With gradient="identity" the gradient flows where theta is clipped, '
                     'too: ops.clamp_ste.'),
-            Mistake("S * ops.round_ste(steps)", "S * (ops.round_ste(steps) + Z)",
+            Mistake("S * ops.round_ste(clipped)", "S * (ops.round_ste(clipped) + Z)",
                     "The zero point has done its work in the bounds: the value is S (q - "
-                    "Z), and steps are q - Z."),
-            Mistake("S * ops.round_ste(steps)", "ops.round_ste(steps)",
+                    "Z), and q - Z is what you have rounded."),
+            Mistake("S * ops.round_ste(clipped)", "ops.round_ste(clipped)",
                     "The result is on the scale of theta again: multiply by the step."),
             Mistake("low=quant_min - Z, high=quant_max - Z", "low=quant_min, high=quant_max",
-                    "quant_min and quant_max limit q = round(theta / S) + Z: the steps end "
-                    "Z earlier."),
-            Mistake("    steps = clip(theta / S, low=quant_min - Z, high=quant_max - Z)\n"
-                    "    return S * ops.round_ste(steps)",
-                    "    steps = clip(ops.round_ste(theta / S), low=quant_min - Z, "
+                    "quant_min and quant_max limit q = round(theta / S) + Z: subtract Z to "
+                    "limit theta / S."),
+            Mistake("    clipped = clip(theta / S, low=quant_min - Z, high=quant_max - Z)\n"
+                    "    return S * ops.round_ste(clipped)",
+                    "    clipped = clip(ops.round_ste(theta / S), low=quant_min - Z, "
                     "high=quant_max - Z)\n"
-                    "    return S * steps",
+                    "    return S * clipped",
                     "Limit first, then round: what is inside depends on theta / S, before "
                     "it is rounded."),
-            Mistake("S * ops.round_ste(steps)", "S * ops.round_ste(steps).detach()",
+            Mistake("S * ops.round_ste(clipped)", "S * ops.round_ste(clipped).detach()",
                     "detach stops the gradient: round_ste lets it through by itself."),
             Mistake("clip(theta / S, low=quant_min - Z, high=quant_max - Z)",
                     "clip(theta, low=quant_min - Z, high=quant_max - Z) / S",

@@ -110,8 +110,9 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                "next centroids. errors has the sum of squares before each move and at the end: "
                "one more than there were moves.",
                "values = values.ravel(); for move in range(max_iter + 1): codes = ...; "
-               "errors.append(float(...)); if move == max_iter or the codes are those before: "
-               "break; centroids, before = ..., codes; after the loop return centroids, errors"),
+               "errors.append(float(...)); if move == max_iter or the codes are the previous ones: "
+               "break; centroids, previous_codes = ..., codes; after the loop return centroids, "
+               "errors"),
         mistakes=(
             Mistake("means(values, codes, centroids), codes\n",
                     "np.bincount(codes, weights=values, minlength=k) / "
@@ -121,16 +122,16 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
             Mistake("np.sum((values - centroids[codes]) ** 2)",
                     "np.mean((values - centroids[codes]) ** 2)",
                     "The error is the sum of squares, not their mean."),
-            Mistake("if move == max_iter or np.array_equal(codes, before):", "if move == 1:",
+            Mistake("if move == max_iter or np.array_equal(codes, previous_codes):", "if move == 1:",
                     "One move is not the end: go on until no code changes."),
-            Mistake("if move == max_iter or np.array_equal(codes, before):",
+            Mistake("if move == max_iter or np.array_equal(codes, previous_codes):",
                     "if move == max_iter:",
                     "It ends after the first move that changes no code; yours goes on to "
                     "max_iter."),
             Mistake("errors.append(", "move and errors.append(",
                     "errors begins with that of the first centroids, before any move."),
-            Mistake("np.array_equal(codes, before):\n",
-                    "np.array_equal(codes, before):\n"
+            Mistake("np.array_equal(codes, previous_codes):\n",
+                    "np.array_equal(codes, previous_codes):\n"
                     "            errors.pop()\n",
                     "errors ends with that of the last centroids: note it before you stop."),
             Mistake("range(max_iter + 1)", "range(max_iter)",
@@ -150,7 +151,7 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                     "k-means moves each centroid to the mean of its values, not to the "
                     "median."),
             Mistake("        errors.append(float(np.sum((values - centroids[codes]) ** 2)))\n",
-                    "        old = codes if before is None else before\n"
+                    "        old = codes if previous_codes is None else previous_codes\n"
                     "        errors.append(float(np.sum((values - centroids[old]) ** 2)))\n",
                     "The error is that of the new codes: assign first, then measure."),
             Mistake("np.sum((values - centroids[codes]) ** 2)",

@@ -108,13 +108,16 @@ class Contract:
             if p.default is None and line.none_if:    # None may be wrong, though it is the default
                 self.may_lack.append(p.name)
 
+        self.refers = bool(self.switches or self.defaults or self.attributes)
+
     def find_optional_axes(self):
         """An axis is optional if every line that has it also has a shape without it."""
         always = set(self.attributes)
         for line in self.lines.values():
             always |= {*line.symbols, *line.letters_of_all_shapes()}
         for line in self.lines.values():
-            line.optional_axes = line.letters() - always
+            optional = line.letters() - always
+            line.lacking = [optional.difference(pattern) for _, pattern in line.shapes]
 
     def apply(self, args, kwargs):
         """The arguments as the body gets them, or an error that names the one that is wrong."""
@@ -124,14 +127,15 @@ class Contract:
         pairs = [*zip(names, args), *kwargs.items()]
         given = dict(pairs)
         missing = [(name, None) for name in self.may_lack if name not in given]
-        sizes = self.referred_to(given)
+        sizes = self.referred_to(given) if self.refers else {}
         values = []
         try:
             for name, value in pairs + missing:
                 values.append(self.lines[name].converted(value, sizes))
             for (name, value), converted in zip(pairs, values):    # noqa: B007, for the error
-                if converted is not None:
-                    for condition in self.lines[name].conditions:
+                conditions = self.lines[name].conditions
+                if conditions and converted is not None:
+                    for condition in conditions:
                         condition(converted, sizes)
         except Refused as refused:
             raise self.error(name, value, refused, sizes) from None

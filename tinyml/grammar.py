@@ -318,8 +318,8 @@ class Line:
     conditions : list of function (value, sizes); each raises Refused
     shapes : list of list of str, the shapes allowed; none means any
     symbols : list of str, the names of a number in bounds: its own, and n in "int >= 1, n"
-    optional_axes : set of str, letters that are an axis of all arguments, or of none: k, if all
-        lines with a k are like "shape (n,) or (n, k)"
+    lacking : list of set of str, for each shape the optional axes that it lacks; such a letter is
+        an axis of all arguments, or of none: k, if all lines with a k are like "shape (n,) or (n, k)"
     optional, infinite, missing : bool, whether None, infinity and NaN are allowed
     none_if : function (sizes) -> bool, whether None is allowed, if that depends on an argument;
         None if it does not
@@ -329,7 +329,7 @@ class Line:
 
     def __init__(self, text=""):
         self.kind, self.conditions, self.shapes, self.symbols = None, [], [], []
-        self.optional_axes = set()
+        self.lacking = []
         self.optional = self.infinite = self.missing = self.is_number = False
         self.none_if = self.switch = None
         self.text, self.prose = "", text
@@ -371,6 +371,7 @@ class Line:
             pattern = tuple(int(part) if part.isdigit() else part for part in parts)
             has_run = any(str(part).startswith(("...", "*")) for part in pattern)
             self.shapes.append((_fits_run if has_run else _fits, pattern))
+            self.lacking.append(set())
 
     def read_interval(self, left, low, high, right):
         self.conditions += [_compared(">=" if left == "[" else ">", low),
@@ -430,12 +431,14 @@ class Line:
 
     def fits(self, shape, sizes):
         """Whether a shape is one of those allowed; the letters that it adds get a size."""
-        for fits, pattern in self.shapes:
-            others = self.optional_axes.difference(pattern)
-            if all(sizes.get(letter, ABSENT) is ABSENT for letter in others):
-                if fits(shape, pattern, sizes):
-                    sizes |= dict.fromkeys(others, ABSENT)
-                    return True
+        for (fits, pattern), lacks in zip(self.shapes, self.lacking):
+            known = lacks.intersection(sizes)
+            if known and any(sizes[letter] is not ABSENT for letter in known):
+                continue
+            if fits(shape, pattern, sizes):
+                for letter in lacks:
+                    sizes[letter] = ABSENT
+                return True
         return False
 
     def letters(self):

@@ -186,7 +186,7 @@ def do_grade(arguments, space):
 def do_gate(arguments, space):
     """For authors: prove that the graders grade."""
     findings = gates.examine(arguments.names or list(exercises()), arguments.seed,
-                             report=(lambda line: None) if arguments.json else print)
+                             report=lambda line: arguments.json or print(line, flush=True))
     say(arguments, vars(findings), f"{findings}; {len(findings.faults)} faults")
     return 1 if findings.faults else 0
 

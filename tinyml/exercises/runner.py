@@ -216,8 +216,11 @@ def check(request):
     return report
 
 
-def run(exercise, pieces, seed, *, shrink=True, options=()):
-    """Run the graders of an exercise on the library with these pieces in it."""
+def run(exercise, pieces, seed, *, shrink=True, options=(), more=()):
+    """Run the tests of an exercise on the library with these pieces in it.
+
+    `more` are calls that the tutor may replay, besides those that are made.
+    """
     with _recording(exercise.name):
         install(pieces)
         watcher = pytest_run(exercise.tests, seed, *options,
@@ -229,7 +232,7 @@ def run(exercise, pieces, seed, *, shrink=True, options=()):
     report["beyond"] = tutor.beyond_laws(exercise) if passed and report["calls"] else ""
     if not passed or report["beyond"]:
         same = outcome.alike if passed else outcome.agree
-        report["tutor"] = tutor.explain(exercise, watcher, seed, same)
+        report["tutor"] = tutor.explain(exercise, watcher, seed, same, more)
     return report
 
 
@@ -281,14 +284,16 @@ def gate(request):
     answers = [("reference", answer_text(exercise)), ("stub", stub_text(exercise))]
     answers += [(f"mistake {i}", answer_text(exercise, mistake))
                 for i, mistake in enumerate(exercise.mistakes)]
-    reports, expected = [], collect(exercise.tests)
+    reports, expected, calls = [], collect(exercise.tests), ()
     for i, (label, text) in enumerate(answers):
         try:
             tree = read(text)
             screen(tree, exercise)
             part = Piece(exercise, tree, f"{exercise.name}.py", exercise.name)
             options = () if label == "reference" else ("--maxfail=3",)
-            report = run(exercise, [part], request["seed"] + i, shrink=False, options=options)
+            report = run(exercise, [part], request["seed"] + i, shrink=False, options=options,
+                         more=calls)
+            calls = calls or tuple(guard.records)    # those of the reference
         except Refused as error:
             report = {"refused": str(error)}
         reports.append({"label": label, "expected": expected, "changed": [], **report})

@@ -254,7 +254,7 @@ def _helpers(exercise, origins):
     if lines:
         first = next(origin for origin in origins.values() if origin.startswith("tinyml"))
         more = f"{PYTHON} -m pydoc {first}"
-        lines = [*lines, f"# More of the first:  {more}"]
+        lines = ["# From the library:", *lines, f"#   (more:  {more})"]
     return lines + _comment(f"- You may also import {', '.join(FREE[:-1])} and {FREE[-1]}.")
 
 

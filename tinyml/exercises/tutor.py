@@ -42,13 +42,14 @@ CLEAR = 100          # times the tolerance: a difference that is certainly not r
 SMALL = 12           # entries of the arguments of a small input
 
 
-def explain(exercise, watcher, seed, same):
+def explain(exercise, watcher, seed, same, more=()):
     """What can be said about a failed check, as plain data: example, diagnosis, seed.
 
-    `same` tells whether two outcomes are equal enough: `agree`, or `alike`.
+    `same` tells whether two outcomes are equal enough: `agree`, or `alike`. `more` are calls to
+    replay besides the recorded ones.
     """
     begun, failing = time.process_time(), list(watcher.failing)
-    newest_first = [*reversed(failing), *reversed(guard.records)]
+    newest_first = [*reversed(failing), *reversed(guard.records), *more]
     calls = list({id(call): call for call in newest_first}.values())
     with _quiet():
         try:

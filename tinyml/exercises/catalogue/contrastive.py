@@ -275,5 +275,16 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "The loss is the mean over the queries, not the sum."),
             Mistake("s = similarities(query, positive)", "s = query @ positive.T",
                     "s is the cosine similarity: normalise both vectors, as similarities "
-                    "does."))),
+                    "does."),
+            Mistake("    if negatives is None:\n"
+                    "        s = similarities(query, positive) "
+                    "                                          # (B, B)\n"
+                    "        label = np.arange(B)\n"
+                    "    else:\n"
+                    "        s_positive = F.cosine_similarity(query, positive).reshape(B, 1)\n",
+                    "    negatives = positive if negatives is None else negatives\n"
+                    "    if True:\n"
+                    "        s_positive = F.cosine_similarity(query, positive).reshape(B, 1)\n",
+                    "Without negatives the positive of a query is in the sum once: it is "
+                    "one of the rows of positive, and yours adds it again."))),
 ))

@@ -62,7 +62,15 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "signs must not cancel."),
             Mistake("np.sum((predictions - mean) ** 2) / (R * n_test)",
                     "(np.sum((predictions - mean) ** 2) / (R * n_test)) ** 0.5",
-                    "The variance is the mean of the squares, without a root."))),
+                    "The variance is the mean of the squares, without a root."),
+            Mistake("    bias2 = np.sum((mean - target) ** 2) / n_test                  # notes "
+                    "10.1.1, squared bias\n"
+                    "    variance = np.sum((predictions - mean) ** 2) / (R * n_test)    # notes "
+                    "10.1.1, variance\n",
+                    "    bias2 = np.mean((mean - target) ** 2)\n"
+                    "    variance = np.mean((predictions - mean) ** 2)\n",
+                    "The outputs of a predictor are summed, only the points are averaged; "
+                    "np.mean averages over both."))),
     Exercise(
         name="fourier_features",
         target="tinyml.interpolation.random_features:fourier_features",

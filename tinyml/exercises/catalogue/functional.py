@@ -274,7 +274,13 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "The order of the norm is p, and yours is 1."),
             Mistake("_length(x, axis, p, keepdims=True)",
                     "_length(x, axis, p, keepdims=True) ** 2",
-                    "Divide by the norm, not by its square."))),
+                    "Divide by the norm, not by its square."),
+            Mistake("x = _scaled(x, axis, eps)\n"
+                    "    return x / _length(x, axis, p, keepdims=True)",
+                    "length = ops.sum(ops.abs(x) ** p, axis=axis, keepdims=True) ** (1 / p)\n"
+                    "    return x / ops.clip(length, low=eps)",
+                    "Large entries overflow in |x|^p, and a root has no finite slope at 0: "
+                    "divide by the largest entry first, and clip before the root."))),
     Exercise(
         name="cosine_similarity",
         target="tinyml.functional.distances:cosine_similarity",

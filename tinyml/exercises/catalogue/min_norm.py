@@ -55,12 +55,6 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                     "    return np.linalg.solve(X.T @ X + 1e-6 * np.eye(X.shape[1]), X.T @ y)",
                     "A small ridge is not its limit: use the singular value decomposition, "
                     "which needs none."),
-            Mistake("    U, s, Vh = svd(X)\n"
-                    "    # V diag(1 / s): column i of V is divided by s_i\n"
-                    "    return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm",
-                    "    return np.linalg.pinv(X.T @ X, rcond=1e-6) @ (X.T @ y)",
-                    "X'X has the squares of the singular values, and small ones count as "
-                    "zero: work with X itself."),
             Mistake("(Vh.T / s) @ (U.T @ y)", "(Vh.T / (s + 1e-6)) @ (U.T @ y)",
                     "The s that are zero are left out already: add nothing to the others."))),
     Exercise(

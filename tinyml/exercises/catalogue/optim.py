@@ -137,8 +137,6 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
             Mistake("self.t[i], self.m[i], self.v[i] = t, m, v",
                     "self.t[i], self.m[i], self.v[i] = t, m_hat, v",
                     "Keep m as it is: the corrected m^ is for this step only."),
-            Mistake("t = self.t.get(i, 0) + 1", "t = self.t.get(i, 0) + 2",
-                    "The first step has t = 1, and yours begins with 2."),
             Mistake("(1 - beta1) * g\n",
                     "g\n",
                     "m is an average: g enters with the weight 1 - beta1."),
@@ -157,7 +155,12 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
             Mistake("if weight_decay and self.decoupled:",
                     "if weight_decay and not self.decoupled:",
                     "The two kinds of decay are exchanged: AdamW, with decoupled, shrinks "
-                    "the parameter itself."))),
+                    "the parameter itself."),
+            Mistake("m_hat = m / (1 - beta1 ** t)\n"
+                    "        v_hat = v / (1 - beta2 ** t)",
+                    "m_hat = m / (1 - beta1 ** (t + 1))\n"
+                    "        v_hat = v / (1 - beta2 ** (t + 1))",
+                    "t is one ahead: the first step has t = 1."))),
     Exercise(
         name="clip_grad_norm_",
         target="tinyml.optim:clip_grad_norm_",

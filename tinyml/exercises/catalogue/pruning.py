@@ -90,7 +90,12 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
             Mistake("round(amount * weight.size)", "int(np.ceil(amount * weight.size))",
                     "The number to prune is rounded to the nearest integer, not up."),
             Mistake("round(amount * weight.size)", "round((1 - amount) * weight.size)",
-                    "amount is the fraction to prune, not the fraction to keep."))),
+                    "amount is the fraction to prune, not the fraction to keep."),
+            Mistake("    return keep.reshape(weight.shape)",
+                    "    return np.abs(weight) > np.sort(np.abs(weight), axis=None)[n_pruned - "
+                    "1] if n_pruned else keep.reshape(weight.shape)",
+                    "A threshold keeps or prunes all equal magnitudes together: sort, so "
+                    "that exactly as many go as asked for."))),
     Exercise(
         name="global_masks",
         target="tinyml.compression.pruning:global_masks",
@@ -152,10 +157,6 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                "False; ravel is a view, so the mask itself changes."),
         also=("round is Python's: halves round to even.",),
         mistakes=(
-            Mistake("    mask.ravel()[pruned] = False\n",
-                    "    mask = rng.random(shape) >= amount\n",
-                    "A coin for each weight prunes the amount on average only: draw exactly "
-                    "round(amount d) places."),
             Mistake("rng.permutation(mask.size)[:n_pruned]",
                     "rng.integers(0, max(mask.size, 1), n_pruned)",
                     "Places drawn with replacement repeat, and too few weights go: use a "
@@ -181,7 +182,18 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
             Mistake("    return mask", "    return ~mask",
                     "True marks the weights to keep; yours marks those that go."),
             Mistake("round(amount * mask.size)", "round((1 - amount) * mask.size)",
-                    "amount is the fraction to prune, not the fraction to keep."))),
+                    "amount is the fraction to prune, not the fraction to keep."),
+            Mistake("    pruned = rng.permutation(mask.size)[:n_pruned]\n"
+                    "    mask.ravel()[pruned] = False\n",
+                    "    mask = rng.random(shape) >= amount\n",
+                    "A coin for each weight prunes the amount on average only: draw exactly "
+                    "round(amount d) places."),
+            Mistake("    pruned = rng.permutation(mask.size)[:n_pruned]\n"
+                    "    mask.ravel()[pruned] = False\n",
+                    "    mask = rng.random(shape) < amount\n",
+                    "A coin for each weight prunes the amount on average only, and True "
+                    "marks the weights to keep: draw exactly round(amount d) places, and "
+                    "make them False."))),
     Exercise(
         name="cubic_sparsity",
         target="tinyml.compression.pruning:cubic_sparsity",

@@ -231,6 +231,9 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                "layer.",
                "folded = copy.copy(layer); folded.weight = Parameter((factor * "
                "layer.weight.data.T).T); folded.bias = Parameter(...); return folded"),
+        also=("All arrays are in Tensors: norm.weight.data is gamma, norm.bias.data beta, "
+              "norm.running_mean.data and norm.running_var.data the statistics. layer.bias may "
+              "be None.",),
         mistakes=(
             Mistake("np.sqrt(norm.running_var.data + norm.eps)",
                     "(norm.running_var.data + norm.eps)",

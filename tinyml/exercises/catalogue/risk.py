@@ -253,5 +253,8 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "Off by one: r_k divides by lambda_{k+1}, the first eigenvalue of its "
                     "tail."),
             Mistake("tails ** 2 / squares", "tails[0] ** 2 / squares",
-                    "The sum above is that of the tail, too, not of all eigenvalues."))),
+                    "The sum above is that of the tail, too, not of all eigenvalues."),
+            Mistake("    return tails / eigenvalues, ",
+                    "    return (tails - eigenvalues) / eigenvalues, ",
+                    "Off by one: the tail after k begins with lambda_{k+1} itself."))),
 ))

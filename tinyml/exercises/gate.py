@@ -16,6 +16,9 @@ from tinyml.exercises.screen import needed
 from tinyml.exercises.stub import answer_text, cut, definition, source, stub_text
 
 
+PATIENCE = 100    # times the seconds of one check: an exercise has up to 25 answers
+
+
 @dataclass
 class Findings:
     """What the gate found out about some exercises.
@@ -63,7 +66,8 @@ def _findings(exercise, seed):
 
 def _run(exercise, seed, found):
     """Run all known answers to one exercise, and count."""
-    reports, reason = ask({"do": "gate", "exercise": exercise.name, "seed": seed})
+    request = {"do": "gate", "exercise": exercise.name, "seed": seed}
+    reports, reason = ask(request, patience=PATIENCE)
     if reports is None:
         found.faults.append(f"the gate itself failed: {reason}")
         return

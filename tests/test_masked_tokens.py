@@ -57,15 +57,15 @@ def test_around_the_blocks_it_is_its_equation(rng, t):
     assert_allclose(model(tokens).data, z @ model.head.weight.data.T + model.head.bias.data, atol=1e-4)
 
 
-@given(rng=rngs, B=st.integers(1, 3), t=st.integers(1, 8))
-def test_sequences_are_independent_and_positions_matter(rng, B, t):
-    model, tokens = transformer(rng), rng.integers(0, 6, (B, t))
+@given(rng=rngs, B=st.integers(1, 3), n=st.integers(1, 8))
+def test_sequences_are_independent_and_positions_matter(rng, B, n):
+    model, tokens = transformer(rng), rng.integers(0, 6, (B, n))
     logits = model(tokens).data
-    assert logits.shape == (B, t, 5) and logits.dtype == np.float32
+    assert logits.shape == (B, n, 5) and logits.dtype == np.float32
     alone = model(tokens[:1]).data
     assert_allclose(logits[:1], alone, atol=1e-4)    # float32, of size 1: products in another order
-    if t > 1:
-        order = np.roll(np.arange(t), 1)
+    if n > 1:
+        order = np.roll(np.arange(n), 1)
         assert np.abs(model(tokens[:, order]).data - logits[:, order]).max() > 1e-3
 
 
@@ -83,7 +83,7 @@ def test_a_model_learns_a_language_of_certain_successors():
 
 
 def test_errors_say_what_to_write():
-    with pytest.raises(ValueError, match="TokenTransformer.encode: tokens must be .* length = 8, got t = 9"):
+    with pytest.raises(ValueError, match="TokenTransformer.encode: tokens must be .* length = 8, got n = 9"):
         transformer(RNG)(np.zeros((1, 9), int))
     with pytest.raises(ValueError, match="too short"):
         masked_token_loss(transformer(RNG), np.zeros((2, 6), int), vocab_size=5, rng=RNG)

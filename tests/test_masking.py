@@ -300,7 +300,7 @@ X = np.zeros((4, 3))
     (lambda: mask_input(np.zeros(3, int), mask_ratio=1, mask_value=0.5, rng=RNG), "mask_value must be a value of dtype int"),
     (lambda: mask_edges([(0, 1), (1, 0)], 2, mask_ratio=0, rng=RNG), "edges must hold each pair once and no loops, got 2 rows for 1"),
     (lambda: mask_edges([(0, 1), (1, 1)], 2, mask_ratio=0, rng=RNG), "edges must hold each pair once and no loops, got 2 rows for 1"),
-    (lambda: mask_edges([(0, 1)], 2, mask_ratio=1, rng=RNG), "must hide at most 0 edges, one for each pair without an edge, got 1"),
+    (lambda: mask_edges([(0, 1)], 2, mask_ratio=1, rng=RNG), "must hide at most 0 edges, because the graph has only 0 pairs without an edge, got 1"),
     (lambda: masked_loss(X, X, X[:, 0] > 0, loss_fn=F.mse_loss), "mask must hide at least one position"),
     (lambda: masked_loss(X, X[:2], X[:, 0] == 0, loss_fn=F.mse_loss), r"target \(2, 3\), got \(4,\)"),
 ])

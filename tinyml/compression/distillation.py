@@ -10,13 +10,16 @@ temperature, and on the labels y:
 
     L = (1 - alpha) CE(y, softmax(z_s)) + alpha T^2 KL(p_t || p_s),      p = softmax(z / T)
 
-For one sample the gradient of T^2 KL with respect to z_s is T (p_s - p_t). As T grows, it tends to
-(z_s - z_t) / C, if the logits of each sample have mean 0: so the factor T^2 keeps its scale, and
-distillation becomes regression on logits. The soft part needs no labels, so any image will do.
+with z_s the student's logits, CE the cross-entropy, and KL the divergence of two distributions.
+
+For one sample with C classes the gradient of T^2 KL with respect to z_s is T (p_s - p_t). As T
+grows, it tends to (z_s - z_t) / C, if the logits of each sample have mean 0: so T^2 keeps the
+scale of the gradient, and distillation becomes regression on logits. The term with KL needs no
+labels, so unlabelled images can be used too.
 
 Sources: Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural network (section
-2: the loss; 2.1: large T; 3: the omitted digit and its bias); MATH5836 week 10, section
-10.2.4.
+2: the loss; 2.1: large T; 3: a digit that the student never saw, and the correction of its
+bias); MATH5836 week 10, section 10.2.4.
 """
 import copy
 
@@ -36,8 +39,8 @@ def soften(logits, *, temperature):
 
         p_c = e^(z_c / T) / sum_j e^(z_j / T)
 
-    (Hinton et al. 2015, equation 1.) A larger T moves all p_c towards 1 / C, a smaller T moves the
-    largest towards 1.
+    (Hinton et al. 2015, equation 1.) A larger T moves all p_c towards 1 / C. A smaller T moves the
+    largest p_c towards 1.
 
     Parameters
     ----------
@@ -70,7 +73,7 @@ def distillation_loss(student_logits, teacher_logits, target=None, *, temperatur
     teacher_logits : array_like of float64, shape (*N, C), z_t
     target : ndarray, shape (*N) or (*N, C), or None if alpha = 1; labels, or probabilities
     temperature : float in [1e-4, 10000], T
-    alpha : float in [0, 1], the weight of the teacher
+    alpha : float in [0, 1], the weight of the teacher's term
 
     Returns
     -------
@@ -89,13 +92,12 @@ def distillation_loss(student_logits, teacher_logits, target=None, *, temperatur
 
 @primitive
 def _cast(x, *, dtype):
-    """A Tensor in another dtype; the engine gives its gradient the dtype of x again."""
+    """A Tensor in another dtype; the engine casts the gradient back to the dtype of x."""
     return x.astype(dtype), (lambda g: g,)
 
 
-
 def _rows(target, logits):
-    """Labels (*N,) as (n,), and probabilities (*N, C) as (n, C)."""
+    """All samples on one axis: labels (*N) as (n,), probabilities (*N, C) as (n, C)."""
     return target.reshape(-1, target.shape[-1]) if target.ndim == logits.ndim else target.ravel()
 
 
@@ -103,19 +105,20 @@ def _rows(target, logits):
 def distill(student, teacher, X, y=None, *, temperature, alpha, rng, augment=None, **options):
     """Train a student with `distillation_loss`; return the history of `tinyml.train.fit`.
 
-    The teacher is run in evaluation mode: once on all rows of X, or with augmentation on every
-    batch that the student sees.
+    The teacher runs in evaluation mode. Without `augment` it runs once, on all of X. With
+    `augment` it runs on each changed batch that the student sees.
 
     Parameters
     ----------
-    student : Module, with logits of shape (n, ..., C); trained in place, left in evaluation mode
+    student : Module, with logits of shape (n, ..., C); trained in place, and in evaluation mode
+        afterwards
     teacher : Module, with logits of the same shape
     X : ndarray, shape (n, ...), n >= 1, inputs for both
     y : ndarray, shape (n, ...), or None if alpha = 1; labels or probabilities
     temperature, alpha : as in `distillation_loss`
-    rng : numpy.random.Generator, draws the order of the samples, and augmentations
+    rng : numpy.random.Generator, draws the order of the samples and the augmentations
     augment : function (x, rng) -> x, or None; changes the inputs of each batch at random
-    **options : what else fit takes: optimizer, epochs, batch_size, schedule ...
+    **options : further arguments of `tinyml.train.fit`, such as optimizer and epochs
     """
     def loss_of(student, x, teacher_logits, target=None):
         student_logits = student(as_input(x))
@@ -136,21 +139,24 @@ def distill(student, teacher, X, y=None, *, temperature, alpha, rng, augment=Non
 
 @checked
 def solve_bias(logits, class_index, *, share):
-    """What to add to the logit of class c, so that c is predicted for a given share of the rows.
+    """The b to add to the logit of class c, so that c is predicted for a given share of the rows.
 
         row i is predicted as c  <=>  b > m_i = max_(j != c) z_ij - z_ic
 
     So b lies half-way between the k-th and the (k+1)-th smallest of the margins m_i, with k =
-    round(share n). For k = 0 it is 1 below the smallest, for k = n it is 1 above the largest.
+    round(share n). For k = 0, b is 1 below the smallest margin. For k = n, b is 1 above the
+    largest.
 
     A student that never saw class c learns from its teacher what c looks like, but its bias for c
-    is much too low (Hinton et al. 2015, section 3). How often c occurs is often known.
+    is much too low (Hinton et al. 2015, section 3). If it is known how often c occurs, this b
+    corrects the bias.
 
     Parameters
     ----------
-    logits : array_like of float64, shape (n, C), n >= 1, C >= 2, of samples in natural proportions
+    logits : array_like of float64, shape (n, C), n >= 1, C >= 2, of samples in which the classes
+        are as frequent as in practice
     class_index : int in 0..C-1, c
-    share : float in [0, 1], how often c occurs
+    share : float in [0, 1], the fraction of samples of class c
 
     Returns
     -------
@@ -161,26 +167,27 @@ def solve_bias(logits, class_index, *, share):
     """
     rivals = np.delete(logits, class_index, axis=1).max(axis=1)
     margins = np.sort(rivals - logits[:, class_index])
-    smallest, largest = margins[0] - 2, margins[-1] + 2    # 2 away: the midpoint is 1 away
-    bounds = [smallest, *margins, largest]                 # bounds[k] is the k-th smallest margin
+    before, after = margins[0] - 2, margins[-1] + 2    # 2 away, so that the midpoint is 1 away
+    bounds = [before, *margins, after]                 # bounds[k] is the k-th smallest margin
     k = round(share * len(margins))
     return float(bounds[k] + bounds[k + 1]) / 2
 
 
 @checked
 def shift_bias(model, class_index, by):
-    """A copy of the model that adds a number to the logit of one class, in its last bias.
+    """A copy of the model with a number added to one entry of its last bias.
 
     Parameters
     ----------
-    model : Module, with the last layer a Linear that has a bias, alone or in a Sequential
-    class_index : int >= 0, smaller than the number of outputs of that layer
-    by : float
+    model : Module, a Linear with a bias, or a Sequential that ends with one
+    class_index : int >= 0, the class; smaller than the number of outputs of that layer
+    by : float, what to add
     """
     shifted = last = copy.deepcopy(model)
     while is_chain(last) and len(last):
         *_, (name, layer) = last.named_children()
-        vars(last)[name] = copy.copy(layer)    # for this place, if it stands at others too
+        # the same layer may stand in several places: change only this one
+        vars(last)[name] = copy.copy(layer)
         last = vars(last)[name]
     if getattr(type(last), "forward", None) is not Linear.forward or last.bias is None:
         raise TypeError("shift_bias: model must end with a Linear layer that has a bias, got one "

@@ -1,21 +1,21 @@
 """Integer-only inference: layers without floats between their input codes and output codes.
 
-Problem: weights that are stored as int8, but computed with in float32, are small and cost as much
-arithmetic as before. A processor without floating point, or one that multiplies int8 faster, needs
-integers throughout.
+Problem: if weights are stored as int8 but the products are computed in float32, the file is small
+but the arithmetic costs as much as before. A processor without floating point, or one that
+multiplies int8 faster, needs integers throughout.
 
-Idea: let r = S (q - Z) for inputs (1), weights (2, with Z2 = 0) and outputs (3). Then a layer
-r3 = W r1 + b is
+Idea: let q1, q2, q3 be the codes of inputs r1 = S1 (q1 - Z1), of weights W = S2 q2 (with Z2 = 0),
+and of outputs r3 = S3 (q3 - Z3). Then a layer r3 = W r1 + b is
 
     acc = sum (q1 - Z1) q2 + q_b                     int32, with q_b = round(b / (S1 S2))
     q3  = clip(Z3 + M acc, quant_min, quant_max)     uint8, with M = S1 S2 / S3
 
-Only M is not an integer; `fixed_point` multiplies by it with integers. ReLU costs nothing: if the
+Only M is not an integer; `fixed_point` multiplies by M with integers. ReLU costs nothing: if the
 range of the outputs begins at 0, then Z3 = quant_min, and the clip is the ReLU. `integer_model`
 turns a whole network into such layers.
 
-NumPy has no fast product of integers. So there are two ways to the same codes: with integers only,
-and with float32 products that are short enough to be exact.
+NumPy has no fast product of integers. So there are two ways to compute the same codes: with
+integers only, or with float32 matrix products, cut into sums so short that they are exact.
 
 Sources: Jacob et al. 2018, Quantization and training of neural networks for efficient
 integer-arithmetic-only inference (sections 2.2 to 2.4, equations 2 to 7); MATH5836 week 10,
@@ -29,14 +29,15 @@ from tinyml.compression.quantization import channel_range, choose_qparams, quant
 from tinyml.contract import checked
 from tinyml.nn import Module
 
-FINEST = 2.0 ** -22    # the smallest S1 S2 / S3: a bias of up to 255 S3 then has a code below 2^30
+# of M = S1 S2 / S3: the code of a bias of up to 255 S3 then stays below 2^30
+SMALLEST_MULTIPLIER = 2.0 ** -22
 
 
 @checked
 class IntegerLayer(Module):
     """A Linear or convolution on codes: codes in, an int32 accumulator, codes out.
 
-    The weights w_k of unit k have symmetric 8-bit codes with a step of their own, max |w_k| / 127.
+    The weights w_j of unit j have symmetric 8-bit codes with a step of their own, max |w_j| / 127.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class IntegerLayer(Module):
 
     def __init__(self, layer, inputs, outputs):
         S1, S3 = float(inputs.scale), float(outputs.scale)
-        weights = _weight_qparams(layer.weight.data, finest=FINEST * S3 / S1)
+        weights = _weight_qparams(layer.weight.data, finest=SMALLEST_MULTIPLIER * S3 / S1)
         S2 = weights.scale.ravel()                                    # (units,)
         M = S1 * S2 / S3
         self.zero_in, self.zero_out = int(inputs.zero_point), int(outputs.zero_point)
@@ -59,7 +60,7 @@ class IntegerLayer(Module):
         self.multiplier, self.shift = quantize_multiplier(M)
 
     def forward(self, codes, fast=True):
-        """The codes of the outputs, the same if fast or not."""
+        """The codes of the outputs. `fast` changes the time, not the result."""
         acc = self.accumulate(codes, fast)
         q3 = requantize(acc, self.multiplier, self.shift, zero_point=self.zero_out,
                         quant_min=self.quant_min, quant_max=self.quant_max)
@@ -83,6 +84,7 @@ class IntegerLayer(Module):
         return codes
 
     def macs(self, x, y):
+        """Multiply-accumulates from inputs x to outputs y: for each output, one per weight."""
         return y.size * self.weight[0].size
 
     def extra_repr(self):
@@ -95,30 +97,37 @@ class IntegerLayer(Module):
         return np.clip(np.round(bias / scale), INT32.min // 2, INT32.max // 2).astype(np.int32)
 
     def _check_fits(self, layer, M, scale, S3):
-        """Raise ValueError unless M <= 1 and every sum fits in int32."""
+        """Raise ValueError if a sum does not fit in int32, or if M > 1.
+
+        `quantize_multiplier` takes M <= 1.
+        """
         name, n_inputs = type(self).__name__, layer.weight[0].size
+        # half of int32 is for the products, half for the bias; weights have codes up to 127
         most = INT32.max // 2 // self.reach // 127
         if (M > 1).any():
             raise ValueError(f"{name}: outputs must have a step of at least S1 S2 = "
-                             f"{scale.max():.3g}, got {S3:.3g}; calibrate with inputs that excite "
-                             "every layer")
+                             f"{scale.max():.3g}, got {S3:.3g}; calibrate with inputs for which "
+                             "every layer has outputs far from 0")
         if n_inputs > most:
             raise ValueError(f"{name}: a unit must have at most {most} inputs, got {n_inputs}; "
                              "its sums would not fit in int32")
 
 
 def _weight_qparams(weight, finest):
-    """Symmetric 8-bit QParams with a step for each unit, of at least `finest`."""
+    """Symmetric 8-bit QParams with a step for each unit, of at least `finest`.
+
+    A unit of zeros gets the step `finest`: the usual step 1 could make M > 1.
+    """
     params = choose_qparams(*channel_range(weight, axis=0), bits=8, symmetric=True)
     is_zero = ~weight.any(axis=tuple(range(1, weight.ndim)), keepdims=True)
     return params._replace(scale=np.where(is_zero, finest, np.maximum(params.scale, finest)))
 
 
 def _exact_matmul(x, w, largest):
-    """x @ w of integers, |x| <= largest and |w| <= 127, by fast float32 products.
+    """x @ w of integers with |x| <= largest and |w| <= 127, by fast float32 products.
 
     A float32 holds every integer up to 2^24. So a sum of up to 2^24 / (127 largest) products is
-    exact, in any order: 518 products for 8-bit codes. Longer sums are cut into such parts.
+    exact, in any order. For 8-bit codes that is 518 products. Longer sums are cut into such parts.
     """
     longest = 2 ** 24 // (127 * largest)
     x, w = x.astype(np.float32), w.astype(np.float32)
@@ -130,11 +139,14 @@ def _exact_matmul(x, w, largest):
 
 
 class IntegerLinear(IntegerLayer):
-    """Codes (N, ..., in) to codes (N, ..., out)."""
+    """From codes (N, ..., in) to codes (N, ..., out)."""
 
 
 class IntegerConv(IntegerLayer):
-    """Codes of images (N, C, H, W) or series (N, C, L); the padding is 0, so its code is Z1."""
+    """A convolution of codes of images, (N, C, H, W), or of series, (N, C, L).
+
+    The padding is the number 0: its code is Z1, so q1 - Z1 = 0 is filled in.
+    """
 
     def __init__(self, layer, inputs, outputs):
         super().__init__(layer, inputs, outputs)
@@ -154,14 +166,17 @@ class IntegerConv(IntegerLayer):
 
 
 def for_axes(value, n_axes):
-    """A setting, such as a stride, for each of the last axes: from a number or a longer tuple."""
+    """A setting, such as a stride, for each axis: one number for all, or the last of a tuple."""
     return tuple(value)[-n_axes:] if isinstance(value, (tuple, list)) else (value,) * n_axes
 
 
 def windows_of(x, kernel, stride, padding, fill):
-    """The windows of padded images: (N, C, H, W) as (N, C, H', W', kh, kw), and so for series."""
+    """All windows under a kernel: images (N, C, H, W) give (N, C, H', W', kh, kw).
+
+    Series (N, C, L) give (N, C, L', k). The padding holds `fill`.
+    """
     x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)], constant_values=fill)
     axes = tuple(range(2, x.ndim))
     windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=axes)
-    steps = [slice(None, None, step) for step in stride]
-    return windows[(slice(None), slice(None), *steps)]
+    strided = [slice(None, None, s) for s in stride]
+    return windows[(slice(None), slice(None), *strided)]

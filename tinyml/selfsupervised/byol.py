@@ -1,19 +1,19 @@
 """BYOL: a network predicts its own slow copy. It needs no negatives, and does not collapse.
 
-Problem: negatives must be many, and some are wrong: two images that both show the digit 3 repel
-each other. But if views only attract each other, the best solution is a collapse: all embeddings
-are equal.
+Problem: a contrastive loss needs many negatives, and some of them are wrong: two images that both
+show the digit 3 repel each other. But without negatives, views only attract each other, and the
+best solution is a collapse: all embeddings are equal.
 
 Idea: two networks. The *online* network f_theta has an extra head q, the *predictor*. From one
-view x it predicts what the *target* network f_xi outputs for the other view x'. The target is a
+view x, q predicts the output of the *target* network f_xi for the other view x'. The target is a
 slow average of the online network and gets no gradient. With z = f_theta(x) and z' = f_xi(x'),
 
     L = || q(z)/||q(z)|| - z'/||z'|| ||^2 = 2 - 2 cos(q(z), z'),     xi <- tau xi + (1 - tau) theta
 
 Equal embeddings still minimise L. But no step changes xi to make L smaller: xi only follows theta.
-Without the predictor, or if gradients also flow into the target, training does collapse; in
-demos/byol.py also without the batch norm in the heads. The `spread` of the embeddings shows how
-far a collapse has gone.
+Without the predictor, or if gradients also flow into the target, training does collapse. In
+demos/byol.py, training without batch norm in the heads collapses too. The `spread` of the
+embeddings shows how far a collapse has gone.
 
 Sources: Grill et al. 2020, Bootstrap your own latent (table 5b on what is necessary); Chen and He
 2021, Exploring simple Siamese representation learning.
@@ -39,7 +39,7 @@ def byol_loss(prediction, target):
 
     Parameters
     ----------
-    prediction, target : Tensor, shape (B, D), B and D >= 1
+    prediction, target : Tensor, shape (B, D), B and D >= 1; rows p_i and z_i
 
     Returns
     -------
@@ -53,9 +53,11 @@ def byol_loss(prediction, target):
 
 @checked
 def target_momentum(step, n_steps, *, base=0.996):
-    """The momentum tau of a step: it rises from tau_base to 1, so that the target slows down.
+    """The momentum tau at step k: it rises from tau_base to 1, so that the target slows down.
 
-        tau = 1 - (1 - tau_base) (cos(pi k / K) + 1) / 2       (Grill et al. 2020, section 3.3)
+        tau = 1 - (1 - tau_base) (cos(pi k / K) + 1) / 2
+
+    (Grill et al. 2020, section 3.3.)
 
     Parameters
     ----------
@@ -80,8 +82,8 @@ def spread(embeddings):
 
         spread = mean over d of  std over i of  u_id,      u_i = z_i / ||z_i||
 
-    (Chen and He 2021, section 4.1.) It is 0 if all directions are equal, and 1/sqrt(D), its
-    largest value, if they are spread evenly over the sphere.
+    (Chen and He 2021, section 4.1.) The spread is 0 if all directions are equal. If they are
+    spread evenly over the sphere, it has its largest value, 1/sqrt(D).
 
     Parameters
     ----------
@@ -112,16 +114,17 @@ class BYOL:
     """
 
     def __init__(self, online, predictor, *, n_steps, base=0.996):
-        self.model = Sequential(online, predictor)    # whose parameters are trained
+        self.model = Sequential(online, predictor)    # what the optimizer trains
         self.target = momentum_copy(online)
         self.n_steps, self.base, self.step = n_steps, base, 0
 
     def loss(self, x1, x2):
-        """The loss of one batch, in both directions (Grill et al. 2020, algorithm 1).
+        """Update the target, then return the loss of one batch in both directions.
 
             xi <- tau xi + (1 - tau) theta,    L = byol_loss(q(z1), z2') + byol_loss(q(z2), z1')
 
-        with z_i = f_theta(x_i) of the online network and z_i' = f_xi(x_i) of the target.
+        with z_i = f_theta(x_i) of the online network and z_i' = f_xi(x_i) of the target (Grill et
+        al. 2020, algorithm 1).
 
         Parameters
         ----------
@@ -144,7 +147,7 @@ class BYOL:
 
 @checked
 def train_byol(byol, X, *, view, rng, **options):
-    """Train the online network of a BYOL on images without labels; each step draws two new views.
+    """Train a BYOL on images without labels; each step draws two new views of each image.
 
     Parameters
     ----------
@@ -158,7 +161,7 @@ def train_byol(byol, X, *, view, rng, **options):
     -------
     list of dict, the history of fit; byol.model is in evaluation mode afterwards
     """
-    def loss_of(model, x):
+    def loss_of(model, x):    # model is byol.model
         return byol.loss(view(x, rng), view(x, rng))
 
     return fit(byol.model, X, loss_of=loss_of, rng=rng, **options)

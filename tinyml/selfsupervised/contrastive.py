@@ -4,14 +4,15 @@ Problem: without labels, nobody says what an image shows. But two random views o
 the same thing, and two different images most likely do not.
 
 Idea: a batch of B images gives 2B views with embeddings z_i. For each view i, find the other view
-p of the same image: a classification problem whose labels are free. Its logits are the cosine
-similarities s_ik = cos(z_i, z_k), divided by a temperature T, and its cross-entropy is `nt_xent`,
+p of the same image. This is a classification problem, and its labels cost nothing. Its logits are
+the cosine similarities s_ik = cos(z_i, z_k), divided by a temperature T, and its cross-entropy is
+`nt_xent`,
 
     l_i = -ln( e^(s_ip / T) / sum_(k != i) e^(s_ik / T) )
 
-The loss attracts the views of one image (`alignment`) and repels all others (`uniformity`). At low
-T, nearly all of the repulsion is between the most similar views. If all embeddings are equal, the
-loss is ln(2B - 1); we call that chance.
+The loss attracts the views of one image (`alignment`), and it repels the views of different images
+(`uniformity`). At low T, nearly all of the repulsion is between the most similar views. If all
+embeddings are equal, the loss is ln(2B - 1), that of a uniform guess: we call that chance.
 
 Sources: MATH5836 week 10, equation 10.1; Chen, Kornblith, Norouzi and Hinton 2020, A simple
 framework for contrastive learning; van den Oord, Li and Vinyals 2018 (InfoNCE); He et al. 2020
@@ -48,13 +49,14 @@ def similarities(a, b):
 
 @checked
 def nt_xent(z1, z2, *, temperature):
-    """NT-Xent: find the other view of the same image among the 2B - 1 other views of the batch.
+    """NT-Xent: for each view, find the second view of its image among the other 2B - 1 views.
 
         L = 1/(2B) sum_i -ln( e^(s_ip / T) / sum_(k != i) e^(s_ik / T) ),      p = (i + B) mod 2B
 
     (MATH5836 week 10, equation 10.1; Chen et al. 2020, equation 1.) The views are the rows of z1,
-    then those of z2, counted from 0; s_ik is the cosine similarity of views i and k. The sum
-    includes the positive, k = p. So L is a cross-entropy: row i has logits s_i / T and label p.
+    then the rows of z2, counted from 0; s_ik is the cosine similarity of views i and k. The sum
+    over k includes the other view of the same image (the *positive*), k = p. So L is a
+    cross-entropy: row i has the logits s_ik / T and the label p.
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ def nt_xent(z1, z2, *, temperature):
 
 @checked
 def info_nce(query, positive, negatives=None, *, temperature):
-    """InfoNCE: find the key that belongs to a query, its positive, among negatives.
+    """InfoNCE: for each query, find its own key, the *positive*, among others, the *negatives*.
 
         L = 1/B sum_i -ln( e^(s_i+ / T) / (e^(s_i+ / T) + sum_k e^(s_ik / T)) )
 
@@ -90,7 +92,7 @@ def info_nce(query, positive, negatives=None, *, temperature):
 
     Parameters
     ----------
-    query, positive : Tensor, shape (B, D), B and D >= 1; row i of both belong together
+    query, positive : Tensor, shape (B, D), B and D >= 1; row i of positive belongs to query i
     negatives : Tensor, shape (K, D), or None; the same for all queries
     temperature : float in [1e-4, 10000], T
 
@@ -140,8 +142,8 @@ def uniformity(z):
     """How evenly vectors fill the sphere: ln of the mean over i != j of e^(-2 ||u_i - u_j||^2).
 
     (Wang and Isola 2020, equation 3, t = 2.) u_i = z_i / ||z_i||. The value is 0 if all directions
-    are equal, and lower the more evenly they spread: -1.575 for the whole circle, D = 2, and
-    nearly -4 + 8/D for large D.
+    are equal. For a fixed number of vectors it is lower the more evenly they spread. With ever
+    more vectors, spread evenly, it tends to -1.575 for D = 2, and to nearly -4 + 8/D for large D.
 
     Parameters
     ----------

@@ -3,14 +3,16 @@
 Problem: an encoder f has learned from data without labels. How good are its features? We
 measure it on a new task with few labels.
 
-    extract    z_i = f(x_i), with the encoder frozen                   `extract_features`
-    train      a head g: minimise 1/n sum_i loss(g(z_i), y_i)          `linear_probe`
-    or compare with the nearest labelled features, without training    `knn`
-    or tune    encoder and head together                               `fine_tune`
+Idea: take the features z_i = f(x_i) of the frozen encoder (`extract_features`). Then there are
+three ways to the labels y_i:
 
-A linear probe with a penalty l2 > 0 is a convex problem with one solution. Solved to high
-precision, it measures the features, not the optimizer. What remains random is which samples have
-a label: see `label_efficiency`.
+    `linear_probe`    train a head g on the features: minimise 1/n sum_i loss(g(z_i), y_i)
+    `knn`             compare with the nearest labelled features, without training
+    `fine_tune`       train encoder and head together
+
+A linear probe with a penalty l2 > 0 is a convex problem. Its solution is unique, up to a constant
+in b. Solved to high precision, it measures the features, not the optimizer. Which samples have a
+label is still random: see `label_efficiency`.
 
 Sources: MATH5836 week 10, section 10.3, phase 2 and remark 10.3.1; Wu, Xiong, Yu and Lin 2018,
 Unsupervised feature learning via non-parametric instance discrimination (neighbours).
@@ -34,8 +36,8 @@ from tinyml.train import fit, predict
 class UnitLength(Module):
     """y = (x - c) / ||x - c||_2 along the last axis; x = c gives 0.
 
-    ReLU features are all >= 0, so they point in similar directions from the origin, but not from
-    their mean. Then take c = mean of the features; that needs no labels.
+    ReLU features are all >= 0. Seen from the origin, they all point in similar directions; seen
+    from their mean they do not. So for ReLU features choose c = their mean. That needs no labels.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ def extract_features(encoder, X, *, unit_length=False, batch_size=1024):
 
     Parameters
     ----------
-    encoder : Module, from (n, ...) to (n, d), or to (n, ...), which is flattened
+    encoder : Module, from (n, ...) to (n, d), or to more axes, which are flattened
     X : ndarray, shape (n, ...), n >= 1
     unit_length : bool, divide every z_i by its length
     batch_size : int >= 1, rows at a time
@@ -86,10 +88,10 @@ def linear_probe(features, labels, *, l2=1e-4, tolerance=1e-6, max_iter=10_000):
 
     Parameters
     ----------
-    features : array_like, shape (n, d), n >= 1, d >= 1, best of length about 1
+    features : array_like, shape (n, d), n >= 1, d >= 1; rows of norm about 1 work best
     labels : array_like of int, shape (n,), >= 0, with each class 0..C-1 at least once
-    l2 : float > 0, the penalty, added to the mean loss; scikit-learn's C = 1 / (n l2)
-    tolerance : float > 0, on the length of the gradient
+    l2 : float > 0, weight of the penalty; scikit-learn's parameter C is 1 / (n l2)
+    tolerance : float > 0, the norm of the gradient at which to stop
     max_iter : int >= 1, steps of `tinyml.lbfgs.minimize`
 
     Returns
@@ -152,35 +154,36 @@ def knn(features, labels, queries, *, k=1, metric="cosine"):
     >>> knn([[0.0], [1.0], [5.0]], [0, 0, 1], [[0.6], [4.0]], metric="euclidean")
     array([0, 1])
     """
-    distances = _cosine(queries, features) if metric == "cosine" else _squares(queries, features)
+    distances_of = _cosine_distances if metric == "cosine" else _squared_distances
+    distances = distances_of(queries, features)
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :k]
     voters = labels[nearest]                                          # (m, k), nearest first
     votes = (voters[:, :, None] == voters[:, None, :]).sum(axis=2)    # for each voter's class
-    winner = votes.argmax(axis=1)                                     # of equal votes, the first
+    winner = votes.argmax(axis=1)                                     # the first, if votes tie
     return voters[np.arange(len(voters)), winner]
 
 
-def _squares(queries, features):
+def _squared_distances(queries, features):
     """||a - b||^2 for all pairs of rows, (m, n).
 
-    The expanded form ||a||^2 - 2 a'b + ||b||^2 is faster, but far from the origin it loses the
-    digits in which near rows differ.
+    The expanded form ||a||^2 - 2 a'b + ||b||^2 is faster. But far from the origin, rounding hides
+    the difference of rows that are near each other.
     """
-    squares = np.empty((len(queries), len(features)))
+    distances = np.empty((len(queries), len(features)))
     for i, query in enumerate(queries):
-        squares[i] = ((query - features) ** 2).sum(axis=1)
-    return squares
+        distances[i] = ((query - features) ** 2).sum(axis=1)
+    return distances
 
 
-def _cosine(queries, features):
+def _cosine_distances(queries, features):
     """2 (1 - cos(a, b)) for all pairs of rows, (m, n), as ||u - v||^2 of unit vectors u and v.
 
     The cosine with a zero vector counts as 0.
     """
-    squares = _squares(F.normalize(queries).data, F.normalize(features).data)
-    squares[~queries.any(axis=1)] = 2
-    squares[:, ~features.any(axis=1)] = 2
-    return squares
+    distances = _squared_distances(F.normalize(queries).data, F.normalize(features).data)
+    distances[~queries.any(axis=1)] = 2
+    distances[:, ~features.any(axis=1)] = 2
+    return distances
 
 
 # ------------------------------------------------------------ fine-tuning
@@ -191,8 +194,8 @@ def fine_tune(encoder, head, X, y, *, encoder_lr, head_lr, epochs, batch_size, r
 
         minimise over theta, phi:   1/n sum_i loss(g_phi(f_theta(x_i)), y_i)
 
-    Both rates follow a cosine down to 0. Start with the head of `linear_probe` and a small
-    encoder_lr, which keeps most of what the encoder knows.
+    Both rates fall to 0 along a cosine. Start with the head of `linear_probe` and a small
+    encoder_lr, which keeps most of what the encoder has learned.
 
     Parameters
     ----------
@@ -200,7 +203,7 @@ def fine_tune(encoder, head, X, y, *, encoder_lr, head_lr, epochs, batch_size, r
     head : Module, from (n, d) to logits (n, C)
     X : ndarray, shape (n, ...), n >= 1
     y : array_like of int, shape (n,), >= 0, classes 0..C-1
-    encoder_lr, head_lr : float >= 0, the first learning rates
+    encoder_lr, head_lr : float >= 0, the learning rates of the first step
     epochs : int >= 0
     batch_size : int >= 1
     rng : numpy.random.Generator
@@ -210,7 +213,7 @@ def fine_tune(encoder, head, X, y, *, encoder_lr, head_lr, epochs, batch_size, r
     -------
     Sequential(encoder, head), the trained copies, in evaluation mode
     """
-    model = copy.deepcopy(Sequential(encoder, head)).eval()
+    model = copy.deepcopy(Sequential(encoder, head))
     optimizer = Adam([{"params": model[0].parameters(), "lr": encoder_lr},
                       {"params": model[1].parameters(), "lr": head_lr}])
     n_steps = max(1, epochs * math.ceil(len(X) / batch_size))

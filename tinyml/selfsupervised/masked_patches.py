@@ -5,8 +5,8 @@ should be hidden in an image, and how much?
 
 Idea: cut the image into patches, and hide most of them. The encoder, a transformer, gets only the
 visible patches, each with its position. The decoder gets their encodings, and at each hidden
-position a mask token, one learned vector. It is small, and is thrown away after training. With M
-the hidden patches and x_i the P pixels of a patch,
+position the mask token, a learned vector. The decoder is small, and is thrown away after training.
+With M the hidden patches, x_i the P pixels of patch i, and x^_i the output for it,
 
     min  mean over i in M of  ||x^_i - x_i||^2 / P
 
@@ -30,7 +30,7 @@ from tinyml.selfsupervised.masking import mask_patches, masked_loss
 def patchify(images, patch_size):
     """Cut images into square patches, row by row; each patch holds its pixels row by row.
 
-        patches[n, i W/p + j, a p + b] = images[n, i p + a, j p + b]
+        patches[n, i (W / p) + j, a p + b] = images[n, i p + a, j p + b]
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def unpatchify(patches, size):
 
     Parameters
     ----------
-    patches : ndarray, shape (N, L, P), may hold NaN, with P = p^2 and L squares in an image
+    patches : ndarray, shape (N, L, P), may hold NaN; L patches of P = p^2 pixels in each image
     size : (int, int), H and W of the images
 
     Returns
@@ -82,7 +82,7 @@ def normalize_patches(patches, *, eps=1e-6):
 
         (x - mean x) / sqrt(var x + eps),      mean and var over the P pixels of the patch
 
-    Only the pattern of a patch is left, not its brightness and contrast.
+    The result has the pattern of a patch, without its brightness and contrast.
 
     Parameters
     ----------
@@ -103,10 +103,12 @@ class MaskedAutoencoder(Module):
     """An encoder of visible patches, and a decoder that restores all (He et al. 2022, section 3).
 
         z = norm(encoder(W x_keep + e_keep))
-        x^ = head(norm'(decoder(u + e'))),      u = W' z and mask tokens, in the order of the image
+        u = W_dec z, and the mask token for each hidden patch, in the order of the image
+        x^ = head(norm_dec(decoder(u + e_dec)))
 
-    with biases left out. The positions e and e' and the mask token are learned, and start from
-    N(0, 1): smaller positions are used only late in training. (MAE's are sines and cosines.)
+    (The formulas leave out the biases.) The position vectors e and e_dec and the mask token are
+    learned, and start from N(0, 1): if position vectors start smaller, the model learns to use
+    them only late. (In the paper they are fixed sines and cosines.)
 
     Parameters
     ----------
@@ -133,12 +135,12 @@ class MaskedAutoencoder(Module):
 
     @checked
     def encode(self, patches, ids_keep=None):
-        """The encodings z, shape (N, k, d_model), of the visible patches.
+        """The encodings z, shape (N, n_keep, d_model), of the visible patches.
 
         Parameters
         ----------
         patches : Tensor, shape (N, n_patches, patch_dim)
-        ids_keep : ndarray of int, shape (N, k), or None; which patches are visible, None for all
+        ids_keep : ndarray of int, shape (N, n_keep), or None; the visible patches, None for all
         """
         h = self.embed(patches) + self.position
         if ids_keep is not None:
@@ -146,9 +148,9 @@ class MaskedAutoencoder(Module):
         return self.norm(self.encoder(h))
 
     def decode(self, z, ids_restore):
-        """All patches x^, (N, L, P), from the encodings z (N, k, d_model) of the visible ones."""
+        """All patches x^, (N, L, P), from encodings z (N, n_keep, d_model) of the visible ones."""
         N, L = ids_restore.shape
-        visible = self.decoder_embed(z)                             # (N, k, decoder_dim)
+        visible = self.decoder_embed(z)                             # (N, n_keep, decoder_dim)
         hidden = ops.broadcast_to(self.mask_token, shape=(N, L - z.shape[1], self.mask_token.size))
         shuffled = ops.concatenate([visible, hidden], axis=1)       # (N, L, decoder_dim)
         h = _pick(shuffled, ids_restore) + self.decoder_position    # in the order of the image
@@ -164,7 +166,7 @@ def _normal(shape, rng):
 
 
 def _pick(x, ids):
-    """x[n, ids[n, i]] for every n and i: (N, L, d) and (N, k) to (N, k, d)."""
+    """x[n, ids[n, i]] for every n and i: x (N, L, d) and ids (N, m) give (N, m, d)."""
     return x[np.arange(len(ids))[:, None], ids]
 
 
@@ -203,7 +205,7 @@ def masked_patch_loss(model, patches, *, mask_ratio=0.75, normalize=False, rng):
     ----------
     model, patches, rng : as in `reconstruct`
     mask_ratio : float in [0, 1), with at least one hidden patch
-    normalize : bool, whether the target is `normalize_patches` of the patches
+    normalize : bool, True to restore `normalize_patches` of the patches, not their pixels
 
     Returns
     -------

@@ -2,13 +2,13 @@
 
 Problem: what can a model learn from text that nobody has labelled?
 
-Idea: hide some tokens as `mask_tokens` does, and train a transformer to predict them from both
-sides. With M the chosen positions,
+Idea: hide some tokens as `mask_tokens` does, and train a transformer f to predict them from the
+tokens on both sides. With x~ the corrupted tokens and M the chosen positions,
 
     z = f(x~),     logits_t = W z_t + b,     min  mean over t in M of  -ln softmax(logits_t)_(x_t)
 
-To predict a token, z_t must hold what the other tokens say about it. `markov` computes how well
-it can be predicted at best, for a language that is known.
+To predict a token, z_t must hold what the other tokens say about it. For a language drawn from a
+known Markov chain, `markov` computes the best possible accuracy.
 
 Sources: MATH5836 week 10, section 10.3.1; Devlin, Chang, Lee and Toutanova 2019, BERT (section
 3.1); Vaswani et al. 2017, Attention is all you need.
@@ -28,13 +28,15 @@ class TokenTransformer(Module):
 
         h_t = E(x~_t) + P_t,      z = norm(block_L(... block_1(h))),      logits_t = W z_t + b
 
-    Tokens (B, t) with t <= T give logits (B, t, V). [MASK] is the token V.
+    Tokens (B, n), with n <= T tokens in a sequence, give logits (B, n, V). [MASK] is the token V.
 
     Parameters
     ----------
     vocab_size : int >= 1, V
     length : int >= 1, T, the longest sequence
-    d_model, nhead, num_layers : int >= 1, width, attention heads (a divisor of it), blocks
+    d_model : int >= 1, width: the length of the vectors h_t and z_t
+    nhead : int >= 1, number of attention heads, a divisor of d_model
+    num_layers : int >= 1, number of blocks, L
     rng : numpy.random.Generator
     """
 
@@ -48,17 +50,17 @@ class TokenTransformer(Module):
 
     @checked
     def encode(self, tokens):
-        """The representations z, shape (B, t, d_model), of tokens (B, t).
+        """The representations z, shape (B, n, d_model), of tokens (B, n).
 
         Parameters
         ----------
-        tokens : array_like of int, shape (B, t), t <= length
+        tokens : array_like of int, shape (B, n), n <= length
         """
         h = self.embedding(tokens) + self.position[:tokens.shape[1]]
         return self.norm(self.blocks(h))
 
     def forward(self, tokens):
-        """The logits of x^ at every position, shape (B, t, V)."""
+        """The logits at every position, shape (B, n, V)."""
         z = self.encode(tokens)    # notes 10.3.1, encode
         x_hat = self.head(z)       # notes 10.3.1, reconstruct
         return x_hat
@@ -74,7 +76,7 @@ def transformer_blocks(d_model, nhead, num_layers, rng):
 
     Returns
     -------
-    Sequential, from (B, T, d_model) to the same shape
+    Sequential, from (B, n, d_model) to the same shape
     """
     blocks = [Block(d_model, nhead, 4 * d_model, dropout=0.0, norm_first=True, rng=rng)
               for _ in range(num_layers)]
@@ -83,7 +85,7 @@ def transformer_blocks(d_model, nhead, num_layers, rng):
 
 @checked
 def masked_token_loss(model, tokens, *, vocab_size, mask_ratio=0.15, rng):
-    """Corrupt tokens as BERT does, and let the model restore them: cross-entropy of chosen tokens.
+    """BERT's loss: corrupt tokens, predict the chosen ones, and take the mean cross-entropy.
 
         L = 1/|M| sum over t in M of  -ln softmax(model(x~)_t)_(x_t)
 

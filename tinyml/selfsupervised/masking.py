@@ -2,14 +2,15 @@
 
 Problem: labels are expensive, data is cheap. What can a model learn from data alone?
 
-Idea: hide some elements of the input, and train a model to restore them. With M the hidden
-positions and x^ the output of the model,
+Idea: hide some elements of the input x, and train a model to restore them. With M the hidden
+positions, x~ the input of the model and x^ its output,
 
     x~_i = [MASK] if i in M else x_i,          min  sum over i in M of  loss(x^_i, x_i)
 
 The loss is computed at the hidden positions only: copying what is visible teaches nothing.
 
-    mask_tokens     a text      most chosen tokens become [MASK] (BERT)
+    mask_input      any array   some elements become a given value
+    mask_tokens     a text      most of the chosen tokens become [MASK] (BERT)
     mask_patches    an image    the encoder does not get the hidden patches (MAE)
     mask_spans      a series    spans of readings become zero
     mask_edges      a graph     edges are removed
@@ -33,7 +34,7 @@ def mask_input(x, *, mask_ratio, mask_value, rng):
     ----------
     x : ndarray, shape (n, ...), may hold NaN
     mask_ratio : float in [0, 1]
-    mask_value : number or element, with a value that the dtype of x can hold
+    mask_value : a number, or an array with the shape of one x_i, that the dtype of x can hold
     rng : numpy.random.Generator
 
     Returns
@@ -55,12 +56,12 @@ def mask_input(x, *, mask_ratio, mask_value, rng):
 
 
 def _check_holds(x, mask_value):
-    """Raise ValueError if x holds integers and mask_value is no value of its dtype.
+    """Raise ValueError if x holds integers and mask_value does not fit their dtype.
 
-    NumPy would change it silently, for example cut off its fraction.
+    NumPy would change mask_value silently, for example cut off its fraction.
     """
-    held = np.asarray(mask_value).astype(x.dtype)
-    if x.dtype.kind in "iub" and not np.array_equal(held, mask_value):
+    converted = np.asarray(mask_value).astype(x.dtype)
+    if x.dtype.kind in "iub" and not np.array_equal(converted, mask_value):
         raise ValueError(f"mask_input: mask_value must be a value of dtype {x.dtype}, got "
                          f"{mask_value!r}; write x.astype(float)")
 
@@ -75,8 +76,8 @@ def mask_tokens(tokens, *, vocab_size, mask_id, mask_ratio=0.15, rng):
         becomes a random token    with probability 0.1,
         stays as it is            with probability 0.1.
 
-    The model must predict the true token at every chosen position. Apart from [MASK], it cannot
-    see which positions these are: any token that it sees may be chosen, and may be wrong.
+    The model must predict the true token at every chosen position. It sees where [MASK] stands,
+    but not which of the other positions are chosen: any token there may be a wrong one.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def mask_tokens(tokens, *, vocab_size, mask_id, mask_ratio=0.15, rng):
     Returns
     -------
     corrupted : ndarray of int, shape (..., T)
-    chosen : ndarray of bool, shape (..., T)
+    chosen : ndarray of bool, shape (..., T), True at the chosen positions
     """
     T = tokens.shape[-1]
     chosen = _random_orders(tokens.shape, rng) < int(T * mask_ratio)
@@ -109,11 +110,13 @@ def _random_orders(shape, rng):
 def mask_patches(n_images, n_patches, *, mask_ratio, rng):
     """Choose which patches of each image stay visible, at random (He et al. 2022, section 3).
 
-    The L patches of an image are shuffled. The encoder sees the first ones, ids_keep; the
-    last k = int(L mask_ratio) ones, ids_mask, are hidden. The decoder needs ids_restore to put
-    all of them back: it holds the place of each patch in the shuffled order,
+    The L patches of an image are shuffled. The first patches, ids_keep, go to the encoder. The
+    last k patches, ids_mask, are hidden, with k = int(L mask_ratio).
 
         order = concatenate([ids_keep, ids_mask], axis=1),      order[i, ids_restore[i, l]] = l
+
+    The decoder needs ids_restore, which inverts the shuffle: patch l of image i is at position
+    ids_restore[i, l] of order[i].
 
     Parameters
     ----------
@@ -138,9 +141,10 @@ def mask_patches(n_images, n_patches, *, mask_ratio, rng):
 def mask_spans(x, *, mask_ratio, span_length, rng):
     """Set k = int(T mask_ratio) of the T readings of each series to zero, in spans of neighbours.
 
-    A single hidden reading is easily guessed from its neighbours, a span is not. The k readings
-    are divided into spans of span_length; a remainder makes one shorter span. In each series the
-    spans and the T - k visible readings are then shuffled, so spans may touch but not overlap.
+    A single hidden reading is easily guessed from its neighbours, but a span is not. The k
+    readings are divided into spans of span_length; a remainder makes one shorter span. In each
+    series the spans and the T - k visible readings are then shuffled. So spans may touch, but
+    they do not overlap.
     (MATH5836 week 10, remark 10.3.2: "zero-out sensor readings".)
 
     Parameters
@@ -173,8 +177,8 @@ def mask_spans(x, *, mask_ratio, span_length, rng):
 def mask_edges(edges, n_nodes, *, mask_ratio, rng):
     """Hide k = int(m mask_ratio) of the m edges of a graph, and draw k pairs without an edge.
 
-    A model sees the visible edges, and must tell the hidden edges from the pairs without an edge
-    (Kipf and Welling 2016, section 2; MATH5836 week 10, section 10.3.1: "edge prediction").
+    A model sees the visible edges, and must distinguish the hidden edges from the pairs without an
+    edge (Kipf and Welling 2016, section 2; MATH5836 week 10, section 10.3.1: "edge prediction").
 
     Parameters
     ----------
@@ -193,8 +197,8 @@ def mask_edges(edges, n_nodes, *, mask_ratio, rng):
     without_edge = ~adjacency(edges, n_nodes)
     pairs = np.argwhere(np.triu(without_edge, 1))    # (i, j) with i < j
     if len(pairs) < k:
-        raise ValueError(f"mask_edges: mask_ratio must hide at most {len(pairs)} edges, one for "
-                         f"each pair without an edge, got {k}")
+        raise ValueError(f"mask_edges: mask_ratio must hide at most {len(pairs)} edges, because "
+                         f"the graph has only {len(pairs)} pairs without an edge, got {k}")
     hide = _random_orders(len(edges), rng) < k
     drawn = rng.permutation(len(pairs))[:k]
     return edges[~hide], edges[hide], pairs[drawn]
@@ -228,13 +232,13 @@ def masked_loss(prediction, target, mask, *, loss_fn):
 
         L = loss_fn(x^_M, x_M),      so  dL/dx^_i = 0  for  i not in M
 
-    Use `cross_entropy` for tokens, `mse_loss` for pixels and sensors. Both take the mean over M,
-    and `mse_loss` also over the entries of each element.
+    Use `cross_entropy` for tokens, and `mse_loss` for pixels and sensors. Both take the mean over
+    M; `mse_loss` also takes it over the entries of each element.
 
     Parameters
     ----------
-    prediction : Tensor; its first axes are those of mask; logits for tokens
-    target : ndarray, may hold NaN; its first axes are those of mask; the uncorrupted input
+    prediction : Tensor, x^; its first axes are those of mask; logits for tokens
+    target : ndarray, may hold NaN; x, the uncorrupted input; its first axes are those of mask
     mask : ndarray of bool, any shape, True at the hidden positions, with at least one of them
     loss_fn : function of predictions and targets, a loss
 

@@ -1,16 +1,16 @@
 """SimCLR: an encoder learns from pairs of views; the other images of the batch are the negatives.
 
-Problem: suppose only ten of 1,797 images of digits have labels. What can the others teach?
+Problem: suppose only ten of 1,797 images of digits have labels. What can be learned from the rest?
 
 Idea: draw two views t(x), t'(x) of each image of a batch, and train an encoder f and a small
 projection head g to find the pairs:
 
     h = f(t(x)),    z = g(h),    loss = NT-Xent(z, z') at a temperature T
 
-The views of one image attract each other, so z becomes invariant to the augmentations. Different
-images repel each other, so z keeps what tells them apart. The head can discard what differs
-between the views, so h need not, and keeps more than z. After training the head is thrown away:
-the features are h.
+Here z' = g(f(t'(x))). The views of one image attract each other, so z becomes invariant to the
+augmentations. Different images repel each other, so z keeps what distinguishes them. The head can
+discard what differs between the views. So h does not have to, and it keeps more information than
+z. After training the head is thrown away: the features are h.
 
 Sources: MATH5836 week 10, section 10.3.2; Chen, Kornblith, Norouzi and Hinton 2020, A simple
 framework for contrastive learning of visual representations (section 4.2 on the head).
@@ -36,7 +36,7 @@ def train_simclr(encoder, head, X, *, view, temperature, rng, **options):
     view : function (x, rng) -> x, a random view of each image; see `augmentations`
     temperature : float in [1e-4, 10000], T
     rng : numpy.random.Generator, draws the order of the images and the views
-    **options : further arguments of `tinyml.train.fit`, such as an optimizer of both
+    **options : further arguments of `tinyml.train.fit`, such as an optimizer of encoder and head
 
     Returns
     -------
@@ -58,12 +58,13 @@ def mlp_encoder(*sizes, rng):
 
     Parameters
     ----------
-    *sizes : int >= 1, from the input's to the output's
+    *sizes : int >= 1, the number of units of each layer; the size of the input first, that of the
+        output last
     rng : numpy.random.Generator
 
     Returns
     -------
-    Sequential, whose output is >= 0
+    Sequential; because of the last ReLU, h >= 0
     """
     layers = []
     for n_in, n_out in zip(sizes, sizes[1:]):

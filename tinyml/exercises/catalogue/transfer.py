@@ -59,7 +59,7 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
         name="knn",
         target="tinyml.selfsupervised.downstream:knn",
         level=2, minutes=25,
-        hide=("_squares", "_cosine"),
+        hide=("_squared_distances", "_cosine_distances"),
         examples=100,
         task="Give each query the majority label of its k nearest features",
         tests=laws_of(
@@ -88,20 +88,17 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
         mistakes=(
             Mistake("np.argsort(distances,", "np.argsort(-distances,",
                     "The nearest have the smallest distance; you take the farthest features."),
-            Mistake('_cosine(queries, features) if metric == "cosine" else _squares(queries, '
-                    'features)',
-                    "_squares(queries, features)",
-                    "The cosine ignores lengths: normalise both vectors, or use _cosine for "
-                    "this metric."),
-            Mistake('_cosine(queries, features) if metric == "cosine" else _squares(queries, '
-                    'features)',
-                    "_cosine(queries, features)",
+            Mistake('_cosine_distances if metric == "cosine" else _squared_distances',
+                    "_squared_distances",
+                    "The cosine ignores lengths: normalise both vectors, or use "
+                    "_cosine_distances for this metric."),
+            Mistake('_cosine_distances if metric == "cosine" else _squared_distances',
+                    "_cosine_distances",
                     "Euclidean distances depend on lengths; you use cosines for both "
                     "metrics."),
-            Mistake('_cosine(queries, features) if metric == "cosine" else _squares(queries, '
-                    'features)',
-                    '_cosine(queries, features) if metric == "cosine" else (features ** '
-                    '2).sum(axis=1) - 2 * queries @ features.T',
+            Mistake('distances = distances_of(queries, features)',
+                    'distances = distances_of(queries, features) if metric == "cosine" else '
+                    '(features ** 2).sum(axis=1) - 2 * queries @ features.T',
                     "||b||^2 - 2 a'b loses digits far from the origin: subtract, then "
                     "square."),
             Mistake('axis=1, kind="stable")', "axis=1)",

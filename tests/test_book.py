@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "demos"))
 
 from book import (  # noqa: E402
+    central,
     equations,
     glossary,
     highlight,
@@ -101,11 +102,21 @@ def test_each_equation_is_two_clicks_from_the_first_page(read):
     assert len(lines) == len(set(equations.tags())) == len(equations.NOTES)
 
 
-@pytest.mark.parametrize("key", equations.NOTES)
+@pytest.mark.parametrize("key", equations.NOTES | central.CENTRAL)
 def test_every_equation_has_its_plain_form_and_its_tex(key):
-    equation = equations.NOTES[key]
+    equation = (equations.NOTES | central.CENTRAL)[key]
     drawn = typeset.svg(equation.tex, equation.plain)
     assert equation.plain and equation.tex and 'role="img"' in drawn and 'd="M' in drawn
+
+
+def test_the_pages_of_lessons_begin_with_an_equation(out):
+    plain = {"report", "storage", "codings", "series", "label_efficiency"}    # tables, files, views: no equation
+    tagged = {tag.path for tag in equations.tags()}
+    for page in pages():
+        central_ones = [path for path in page.modules if path.removeprefix("tinyml/") in central.CENTRAL or path in tagged]
+        assert central_ones or page.slug in plain or page.part in ("framework", "further"), page.slug
+    for name in central.CENTRAL:
+        assert (ROOT / "tinyml" / name).is_file()
 
 
 def test_the_code_of_the_book_is_the_code_of_the_library():

@@ -319,7 +319,7 @@ class Line:
     shapes : list of list of str, the shapes allowed; none means any
     symbols : list of str, the names of a number in bounds: its own, and n in "int >= 1, n"
     lacking : list of set of str, for each shape the optional axes that it lacks; such a letter is
-        an axis of all arguments, or of none: k, if all lines with a k are like "shape (n,) or (n, k)"
+        an axis of all arguments or of none: k, if all lines with k are like "shape (n,) or (n, k)"
     optional, infinite, missing : bool, whether None, infinity and NaN are allowed
     none_if : function (sizes) -> bool, whether None is allowed, if that depends on an argument;
         None if it does not

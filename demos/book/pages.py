@@ -3,6 +3,7 @@ import html
 from functools import partial
 from string import Template
 
+from book.central import CENTRAL
 from book.contents import PARTS, ROOT
 from book.equations import split
 from book.highlight import code, coloured, linker, listing, without_docstring
@@ -105,10 +106,12 @@ def lead(book, page):
 
 
 def central(book, page):
-    """The equations of the notes that the page's modules are tagged with, typeset, with their lines."""
+    """The page's equations, typeset: those of the notes lead to their lines, others stand alone."""
     shown = [f'<a href="#{module(tag.path).stem}-L{tag.line}" title="{html.escape(split(tag.key)[1])}">'
              f"{svg(book.notes[tag.key].tex, book.notes[tag.key].plain)}</a>"
              for tag in book.tags if tag.path in page.modules]
+    shown += [f"<span>{svg(*reversed(CENTRAL[name]))}</span>" for path in page.modules
+              if (name := path.removeprefix("tinyml/")) in CENTRAL]
     return f'<div class="central">{"".join(shown)}</div>' if shown else ""
 
 

@@ -15,7 +15,6 @@ from tinyml.exercises.check import _fault, ask, fresh_seed
 from tinyml.exercises.screen import needed
 from tinyml.exercises.stub import answer_text, cut, definition, source, stub_text
 
-
 PATIENCE = 100    # times the seconds of one check: an exercise has up to 25 answers
 
 
@@ -27,17 +26,20 @@ class Findings:
     ----------
     exercises, mistakes, rejected, named : int, the numbers
     faults : list of str, what is wrong with the catalogue
+    confused : list of str, which mistakes were taken for others
     """
     exercises: int = 0
     mistakes: int = 0
     rejected: int = 0
     named: int = 0
     faults: list = field(default_factory=list)
+    confused: list = field(default_factory=list)
 
     def __str__(self):
         share = 100 * self.named / max(self.mistakes, 1)
         return (f"{self.exercises} exercises, {self.mistakes} mistakes: {self.rejected} rejected, "
-                f"{self.named} named by the tutor ({share:.0f} %)")
+                f"{self.named} named by the tutor ({share:.0f} %), "
+                f"{len(self.confused)} taken for another")
 
 
 def examine(names, seed=None, report=lambda line: None):
@@ -50,7 +52,7 @@ def examine(names, seed=None, report=lambda line: None):
         every = pool.map(lambda name: _findings(find(name), seed), names)
         for name, found in zip(names, every):
             report("\n    ".join([f"{name:<28} {found.rejected} of {found.mistakes} rejected, "
-                                  f"{found.named} named", *found.faults]))
+                                  f"{found.named} named", *found.faults, *found.confused]))
             for key, value in vars(found).items():
                 vars(findings)[key] += value
     return findings
@@ -97,7 +99,7 @@ def _judge(exercise, number, report, fault, seed, found):
     named = told.get("diagnosis")
     found.named += named == number
     if named is not None and exercise.mistakes[named].why != mistake.why and named != number:
-        found.faults.append(f"{what} is taken for mistake {named}, seed {seed}")
+        found.confused.append(f"{what} is taken for mistake {named}, seed {seed}")
     if told.get("raises"):
         found.faults.append(f"{what} always raises: any answer that does would be like it")
     example = told.get("example")

@@ -3,7 +3,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from _pretraining import adam_on_cosine
+from _pretraining import adam_on_cosine, choose_view
 from common import band
 from panels import SERIES, bars, reference
 
@@ -42,22 +42,24 @@ def at_end(curves):
 
 
 def compare(demo, variants, pretrain, sizes, X, y, *, runs):
-    """Train all variants on each of `runs` splits, with history = pretrain(variant, encoder, X, rng)."""
+    """Train all variants on each of `runs` splits, with history = pretrain(variant, encoder, X, view, rng)."""
     curves = Curves({name: [] for name in variants}, {name: [] for name in variants},
                     {name: [] for name in [*variants, "untrained", "pixels"]})
     for rng in demo.progress(demo.rng.spawn(runs), "splits"):
         X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
+        view, moves = choose_view(X_train, y_train)
+        demo.record("moves that keep the class", ", ".join(moves) or "none")
         encoders = {"untrained": mlp_encoder(*sizes, rng=rng), "pixels": UnitLength()}
         for name, variant in variants.items():
             own_rng = rng.spawn(1)[0]
             encoders[name] = mlp_encoder(*sizes, rng=own_rng)
-            history = pretrain(variant, encoders[name], X_train, own_rng)
+            history = pretrain(variant, encoders[name], X_train, view, own_rng)
             curves.losses[name].append([row["loss"] for row in history])
             curves.spreads[name].append([row["spread"] for row in history])
         for name, encoder in encoders.items():
             train = extract_features(encoder, X_train, unit_length=True)
             test = extract_features(encoder, X_test, unit_length=True)
-            scores = [accuracy(linear_probe(train[rows], y_train[rows]), test, y_test)
+            scores = [accuracy(linear_probe(train[rows], y_train[rows], l2=1e-3, tolerance=1e-3), test, y_test)
                       for rows in one_label_per_class(y_train, demo.seed)]
             curves.accuracies[name].append(np.mean(scores))
     return curves
@@ -88,5 +90,5 @@ def draw_spreads(ax, spreads, dashes, title):
 def draw_accuracies(ax, accuracies):
     colors = [color for color, _ in SERIES[:len(accuracies) - 2]] + ["0.6", "0.75"]
     percent = {name: 100 * np.mean(values) for name, values in accuracies.items()}
-    bars(ax, percent, fmt="%.0f", colors=colors, xlabel="test accuracy with one label per digit, %",
+    bars(ax, percent, fmt="%.0f", colors=colors, xlabel="test accuracy with one label per class, %",
          title="Accuracy of a linear probe, ten labels")

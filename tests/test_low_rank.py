@@ -125,8 +125,16 @@ def warned(make, expected):
         warnings.simplefilter("always")
         made = make()
     assert [str(w.message).partition(": ")[2][:14] for w in caught] == ["rank must be <"] * expected
-    assert all(w.filename == __file__ for w in caught)
     return made
+
+
+@pytest.mark.parametrize("cut, layer", [(factorize_linear, nn.Linear(2, 2, rng=np.random.default_rng(0))),
+                                        (factorize_conv, nn.Conv2d(2, 2, 1, rng=np.random.default_rng(0))),
+                                        (factorize_conv1d, nn.Conv1d(2, 2, 1, rng=np.random.default_rng(0)))])
+def test_a_warning_points_to_the_line_of_the_caller(cut, layer):
+    with pytest.warns(UserWarning, match="rank must be <") as caught:
+        cut(layer, 2)
+    assert [w.filename for w in caught] == [__file__]
 
 
 @settings(max_examples=20)

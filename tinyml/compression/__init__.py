@@ -4,7 +4,7 @@
     sparse              store and multiply only what is not zero
     structured          remove whole units, so that arrays shrink
     quantization        real numbers as small integers, after training
-    clipping            few bits: cut outliers off, restore mean and norm
+    clipping            few bits: clip outliers, restore mean and norm
     quantization_aware  train with the rounding: straight-through gradients
     observers           ranges for numbers that come in batches
     integer             layers that compute with integers only
@@ -13,8 +13,8 @@
     low_rank            two thin layers in place of one
     factorize           the same for a whole network
     distillation        a student learns from a teacher's soft targets
-    weight_sharing      a few values for all weights of a layer, trained further
+    weight_sharing      a few values for all weights of a layer, and training of these values
     coding/             entropy coding and a file for a whole model; the notes do not need it
     deep_compression    prune, share, code: a hundredth of the bytes
-    report              what it is worth: numbers, bytes, work, time, accuracy
+    report              what a small model is worth: numbers, bytes, work, time, accuracy
 """

@@ -3,12 +3,16 @@
 Problem: at 4 bits and below, a range from the smallest to the largest number spends its few
 codes on outliers.
 
-Idea: M-bit codes for -alpha ... alpha make two errors. Numbers outside are clipped, and numbers
-inside are rounded to a grid of step 2 alpha / 2^M; a smaller alpha makes the first error larger
-and the second smaller. For a known density the expected squared error has a formula
-(`expected_error`), and a best alpha for each M: "analytical clipping for integer quantization",
-ACIQ. Two more repairs need no data either. Rounding changes the mean and the norm of a channel's
-weights: restore them. And channels with a wide range can get more codes than narrow ones.
+Idea: codes of M bits for -alpha ... alpha make two errors. Numbers outside are clipped, and
+numbers inside are rounded to a grid of step 2 alpha / 2^M. A smaller alpha makes the first error
+larger and the second smaller. For a known density the expected squared error has a formula
+(`expected_error`). So for each M there is a best alpha: "analytical clipping for integer
+quantization", ACIQ. Two more repairs need no data either. Rounding changes the mean and the norm
+of a channel's weights, so restore them. And channels with a wide range can get more codes than
+channels with a narrow range.
+
+As in the paper, M is the number of bits, and b = mean |x - mean(x)| is the scale of a Laplace
+density, as sigma is that of a Gaussian.
 
 Sources: Banner, Nahshan and Soudry 2019, Post training 4-bit quantization of convolutional
 networks for rapid-deployment (section 3 with equations 5 and 6, section 4, section 5 with
@@ -27,13 +31,14 @@ from tinyml.tensor import Tensor
 
 @checked
 def expected_error(alpha, *, bits, density):
-    """The mean squared error of clipping at alpha and rounding to 2^M codes, for mean 0.
+    """The mean squared error of clipping at alpha and rounding to 2^M codes, for a mean of 0.
 
         Laplace:     2 e^-alpha  +  alpha^2 / (3 4^M)
         Gaussian:    (1 + alpha^2) erfc(alpha / sqrt(2))  -  sqrt(2/pi) alpha e^(-alpha^2 / 2)
                          +  alpha^2 / (3 4^M)
 
-    (Banner et al. 2019, equations 5 and 6), in units of b^2 (Laplace) or sigma^2 (Gaussian).
+    (Banner et al. 2019, equations 5 and 6.) The error is in units of b^2 (Laplace) or sigma^2
+    (Gaussian).
 
     Parameters
     ----------
@@ -55,7 +60,7 @@ def expected_error(alpha, *, bits, density):
 def optimal_clip(bits, *, density):
     """The alpha with the smallest expected error, in units of b (Laplace) or sigma (Gaussian).
 
-    There the derivative of `expected_error` is 0. Divided by 2 alpha it is
+    At this alpha the derivative of `expected_error` is 0. The derivative divided by 2 alpha is
 
         Laplace:     1 / (3 4^M) - e^-alpha / alpha
         Gaussian:    1 / (3 4^M) - sqrt(2/pi) e^(-alpha^2/2) / alpha + erfc(alpha / sqrt(2))
@@ -91,7 +96,8 @@ def optimal_clip(bits, *, density):
 def clipped_range(x, *, bits, density):
     """The range that ACIQ chooses: mean - alpha ... mean + alpha, but no wider than that of x.
 
-    alpha is `optimal_clip` times b, the mean of |x - mean|, or sigma, the standard deviation.
+    alpha is `optimal_clip` times b, the mean of |x - mean| ("laplace"), or times sigma, the
+    standard deviation ("gaussian").
 
     Parameters
     ----------
@@ -103,8 +109,8 @@ def clipped_range(x, *, bits, density):
     low, high : float, for `choose_qparams`
     """
     mean = x.mean()
-    unit = np.abs(x - mean).mean() if density == "laplace" else x.std()
-    alpha = unit * optimal_clip(bits, density=density)
+    deviation = np.abs(x - mean).mean() if density == "laplace" else x.std()
+    alpha = deviation * optimal_clip(bits, density=density)
     low = max(mean - alpha, x.min())
     high = min(mean + alpha, x.max())
     return low, high
@@ -116,7 +122,8 @@ def correct_bias(quantized, weight):
 
         W_q <- (W_q + mean(W) - mean(W_q)) * ||W - mean(W)|| / ||W_q - mean(W_q)||
 
-    The factor scales the restored mean, too. A channel of equal W_q is only shifted.
+    The factor also multiplies the restored mean. If all W_q of a channel are equal, the channel
+    is only shifted.
 
     Parameters
     ----------
@@ -137,7 +144,7 @@ def _shift_and_factor(Q, W):
     mean_w = W.mean(axis=others, keepdims=True)
     mean_q = Q.mean(axis=others, keepdims=True)
     shift = mean_w - mean_q
-    std_w = W.std(axis=others, keepdims=True)    # the ratio of norms is that of deviations
+    std_w = W.std(axis=others, keepdims=True)    # their ratio is that of the norms
     std_q = Q.std(axis=others, keepdims=True)
     varied = std_q > 1e-12 * std_w
     factor = np.ones_like(std_w)
@@ -151,9 +158,10 @@ def allocate_bits(ranges, *, bits):
 
         M_i = log2( a_i^(2/3) / sum_j a_j^(2/3) * n 2^M )        (Banner et al. 2019, equation 14)
 
-    minimises the rounding error sum a_i^2 / (3 4^M_i) subject to sum 2^M_i = n 2^M. It is rounded
-    down, to at least 1. If that takes too many codes, the largest M_i lose a bit at a time. Codes
-    that are left go, bit by bit, where they lower the error most per code.
+    minimises the rounding error sum a_i^2 / (3 4^M_i) subject to sum 2^M_i = n 2^M. Each M_i is
+    rounded down, but to at least 1. If that takes too many codes, the largest M_i lose a bit at a
+    time. If codes are left over, one channel after the other gets a bit more, each time the
+    channel where this lowers the error most per code.
 
     Parameters
     ----------
@@ -180,7 +188,7 @@ def allocate_bits(ranges, *, bits):
 
 
 def _spend(M, a, n_codes):
-    """Spend the codes that are left: one more bit costs 2^M codes, and saves a^2 / (4 4^M)."""
+    """Spend the codes left over: one more bit takes 2^M codes, and saves a^2 / 4^(M+1)."""
     while True:
         left = n_codes - np.sum(2 ** M)
         affordable = (2 ** M <= left) & (M < MAX_BITS)
@@ -196,12 +204,13 @@ def channel_codes(weight, *, bits, density=None, corrected=False, allocated=Fals
     """Codes q of weights, and for each channel two numbers that decode them: W ~ scale q + offset.
 
     Each channel has affine codes r = S (q - Z) for its own range (`choose_qparams`), so scale = S
-    and offset = -S Z. `correct_bias`, which makes (r + shift) factor of r, changes only these two.
+    and offset = -S Z. `correct_bias` replaces r by (r + shift) factor. That changes only scale and
+    offset.
 
     Parameters
     ----------
     weight : array_like of float64, shape (channels, m, ...), not empty
-    bits : int in 1..16, for each channel, or on average if allocated
+    bits : int in 1..16, of each channel; if allocated, bits with 2^bits codes on average
     density : "laplace" or "gaussian", or None; for `clipped_range`; None for the full range
     corrected : bool, restore mean and norm (`correct_bias`)
     allocated : bool, `allocate_bits` by the widths of the channels
@@ -215,15 +224,15 @@ def channel_codes(weight, *, bits, density=None, corrected=False, allocated=Fals
     (array([[0, 1, 3]], dtype=uint8), array([[1.]]), array([[-1.]]))
     """
     rows = weight.reshape(len(weight), -1)
-    widths = np.full(len(rows), bits)
+    bits_of = np.full(len(rows), bits)    # for each channel
     if allocated:
-        widths = allocate_bits(np.ptp(rows, axis=1), bits=bits)
-    coded = [_one_channel(row, b, density) for row, b in zip(rows, widths)]
+        bits_of = allocate_bits(np.ptp(rows, axis=1), bits=bits)
+    coded = [_one_channel(row, m, density) for row, m in zip(rows, bits_of)]
     codes, S, Z = zip(*coded)
     codes = np.stack(codes).reshape(weight.shape)    # in the largest dtype among the channels
-    one_each = (len(rows), *[1] * (weight.ndim - 1))
-    scale = np.reshape(S, one_each)
-    offset = -scale * np.reshape(Z, one_each)
+    per_channel = (len(rows), *[1] * (weight.ndim - 1))
+    scale = np.reshape(S, per_channel)
+    offset = -scale * np.reshape(Z, per_channel)
     if corrected:
         shift, factor = _shift_and_factor(scale * codes + offset, weight)
         scale, offset = factor * scale, factor * (offset + shift)
@@ -244,12 +253,12 @@ def _one_channel(row, bits, density):
 class ScaledCodes(ComputedWeight):
     """A weight that is stored as codes, and computed when a layer uses it: scale q + offset.
 
-    Nothing in it is trained.
+    Codes, scale and offset are not trained.
 
     Parameters
     ----------
     codes : ndarray of int, the shape of the weight
-    scale, offset : ndarrays that broadcast to it
+    scale, offset : ndarrays that broadcast to the shape of the weight
     dtype : dtype of the weight, and of the stored scale and offset
     """
 
@@ -270,8 +279,8 @@ class ScaledCodes(ComputedWeight):
 def quantize_repaired(model, *, bits, density=None, corrected=False, allocated=False):
     """Post-training quantization with the repairs: a copy of the model with `channel_codes`.
 
-    The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are; so does a
-    weight that is computed already, with a warning.
+    The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are. A weight that
+    is computed already also stays as it is, with a warning.
 
     Parameters
     ----------

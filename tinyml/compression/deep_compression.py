@@ -1,7 +1,8 @@
-"""Deep Compression: prune, share what is left, code it, and lose almost no accuracy.
+"""Deep Compression: prune, share values, code them, and lose almost no accuracy.
 
-Problem: each way to make a network small has a limit. Pruned too far, it forgets. Shared values
-still need a code for every weight. And a file of codes is small only if some codes are frequent.
+Problem: each way to make a network small has a limit. A network that is pruned too far loses
+accuracy. Shared values still need a code for every weight. And a file of codes is small only if
+some codes are frequent.
 
 Idea: the three methods save different bytes (Han et al. 2016, figure 1).
 
@@ -9,12 +10,12 @@ Idea: the three methods save different bytes (Han et al. 2016, figure 1).
     share       the others are one of 2^b values per layer: b bits each, or less
     code        frequent symbols get short codewords; see `tinyml.compression.coding`
 
-Let a fraction k of d weights stay. If values are independent of their places, the codes take about
+Let a fraction k of d weights stay, at random places. Then the codes take about
 
     d H(k) + d k b  bits,    H(k) = -k log2 k - (1 - k) log2 (1 - k)
 
-instead of 32 d: a factor of 32 / (H(k) + k b), which is 113 for k = 0.03 and b = 3. Two thirds of
-these bits are for the places.
+instead of 32 d: a factor of 32 / (H(k) + k b), which is 113 for k = 0.03 and b = 3. The places
+take two thirds of these bits, and the values one third.
 
 After each step the network is trained, to regain the accuracy that it lost, on the labels and on
 the outputs of the dense network (`distillation`). Pruned weights stay 0.
@@ -44,8 +45,8 @@ from tinyml.contract import checked
 from tinyml.nn.weights import check_weights, computed_weights, nothing_to_do, weights
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 
-PRUNING_ENDS = 0.6    # of the training: the rest is for the weights that stay
-PRUNINGS = 100        # how often, at most, the masks shrink until then
+PRUNING_ENDS = 0.6    # fraction of the training after which no more weights are pruned
+PRUNINGS = 100        # the masks change at most this many times
 
 
 @checked
@@ -60,13 +61,13 @@ def deep_compress(model, X, y, *, keep, bits, bias_bits=4, epochs=(40, 8), lr=(2
     model : Module, trained, with logits of shape (n, ..., C) and a weight to compress
     X, y : as in `tune`
     keep : float in (0, 1], fraction of the weights that stay
-    bits : int in 1..15, log2 of the number of values that the weights of a layer share
-    bias_bits : int in 1..15, the same for each vector, such as a bias
-    epochs : (int, int), with both >= 1, of pruning, and of tuning the shared values
-    lr : (float, float), with both > 0, their initial learning rates
+    bits : int in 1..15; the weights of a layer share 2^bits values
+    bias_bits : int in 1..15; a bias, or another vector, has 2^bias_bits values
+    epochs : (int, int), with both >= 1; for pruning, and for tuning the shared values
+    lr : (float, float), with both > 0; the initial learning rates of the two
     teacher : Module, or None; for `tune`; None for the model itself
-    rng : numpy.random.Generator, draws the order of the samples, and augmentations
-    weight_decay : float >= 0, while pruning
+    rng : numpy.random.Generator, draws the order of the samples and the augmentations
+    weight_decay : float >= 0, during pruning
     **options : temperature, alpha, batch_size, augment, as in `tune`
 
     Returns
@@ -87,7 +88,7 @@ def deep_compress(model, X, y, *, keep, bits, bias_bits=4, epochs=(40, 8), lr=(2
 
 
 def _check_first(model, epochs, lr):
-    """Refuse before the training what would otherwise be refused only after it."""
+    """Raise errors before the training rather than after it."""
     for name, pair, least in (("epochs", epochs, 1), ("lr", lr, 0)):
         if len(pair) != 2 or min(pair) < least or name == "lr" and 0 in pair:
             need = "two ints >= 1" if name == "epochs" else "two numbers > 0"
@@ -121,13 +122,13 @@ def prune_gradually(model, X, y, *, keep, epochs, lr=2e-3, weight_decay=3e-4, ba
     dict of str to ndarray of bool, the mask of each weight by its path
     """
     t_end = max(1, round(PRUNING_ENDS * _n_steps(X, epochs, batch_size)))
-    moments = set(np.linspace(1, t_end, PRUNINGS).astype(int).tolist())
+    pruning_steps = set(np.linspace(1, t_end, PRUNINGS).astype(int).tolist())
     steps, masks = count(1), prune(model, amount=0)
 
     def project():
         apply_masks(model, masks)
         t = next(steps)
-        if t in moments:
+        if t in pruning_steps:
             amount = float(cubic_sparsity(t, final=1 - keep, t_end=t_end))
             masks.update(prune(model, amount=amount))
 
@@ -142,7 +143,8 @@ def share_and_tune(model, X, y, *, bits, epochs, lr=3e-4, **options):
 
         w_i -> c_(a_i),   then   dL/dc_j = sum over i with a_i = j of dL/dw_i
 
-    (`share_weights`; Han et al. 2016, equations 2 and 3.) The codes a_i and the zeros stay.
+    (`share_weights`; Han et al. 2016, equations 2 and 3.) The codes a_i and the zeros do not
+    change.
 
     Parameters
     ----------
@@ -157,11 +159,11 @@ def share_and_tune(model, X, y, *, bits, epochs, lr=3e-4, **options):
 
 @checked
 def round_off(model, *, bias_bits):
-    """Save the last bytes: biases share 2^bias_bits values, and numbers get 16 bits.
+    """Save more bytes in the file: biases get 2^bias_bits values, and numbers 16 bits.
 
     A parameter is rounded to half precision, unless that changes one of its numbers by more than
-    a fraction 2^-11. It keeps its dtype, but `save_compressed` writes it with 2 bytes a number.
-    The model is changed in place, and returned.
+    a fraction 2^-11. The parameter keeps its dtype, but `save_compressed` writes it with 2 bytes a
+    number. The model is changed in place, and returned.
 
     Parameters
     ----------
@@ -173,10 +175,11 @@ def round_off(model, *, bias_bits):
             raise ValueError("round_off: model must be finite, got NaN or infinite parameters")
     share_biases(model, bits=bias_bits)
     for parameter in model.parameters():
-        exact = parameter.data
-        with np.errstate(over="ignore"):    # beyond 65504 it becomes infinite, and is not used
-            half = exact.astype(np.float16).astype(exact.dtype)
-        if (np.abs(half - exact) <= 2.0 ** -11 * np.abs(exact)).all():
+        full = parameter.data
+        with np.errstate(over="ignore"):    # beyond 65504 a number becomes infinite: not close
+            half = full.astype(np.float16).astype(full.dtype)
+        is_close = np.abs(half - full) <= 2.0 ** -11 * np.abs(full)
+        if is_close.all():
             parameter.data = half
     return model
 
@@ -186,17 +189,18 @@ def tune(model, X, y, *, teacher, epochs, lr, rng, temperature=2.0, alpha=0.9, b
          augment=None, weight_decay=0.0, projections=()):
     """Train a model with Adam and `distillation_loss`; lr falls to 0 along a cosine.
 
-    Weight decay is added to the gradient before Adam divides by its size, so it counts where the
-    gradient of the loss is small. It returns the history of `tinyml.train.fit`.
+    Weight decay is added to the gradient before Adam divides by the gradient's usual size. So the
+    decay matters most for weights whose gradient is small. The result is the history of
+    `tinyml.train.fit`.
 
     Parameters
     ----------
     model : Module
     X : ndarray, shape (n, ...), inputs
     y : ndarray of int, shape (n, ...), labels
-    teacher : Module, with outputs like the model's
+    teacher : Module, with logits of the model's shape
     epochs, batch_size : int >= 1
-    lr : float > 0, at the beginning
+    lr : float > 0, the initial learning rate
     rng : numpy.random.Generator
     temperature, alpha : as in `distillation.distillation_loss`
     augment : function (x, rng) -> x, or None; the teacher sees the same batch
@@ -218,7 +222,7 @@ def _n_steps(X, epochs, batch_size):
 
 @checked
 def expected_bits(keep, bits):
-    """Bits per weight of pruned and shared weights: H(k) for the places, k b for the values.
+    """Bits per weight of pruned and shared weights: H(k) for the places plus k b for the values.
 
         H(k) = -k log2 k - (1 - k) log2 (1 - k)
 

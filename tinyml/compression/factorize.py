@@ -1,13 +1,13 @@
-"""Factorize: a whole network in thin layers, each at a rank of its own.
+"""Factorize: a whole network in thin layers, each with its own rank.
 
 Problem: `low_rank` cuts one layer. Which layers of a network are worth it, and at which ranks?
 
 Idea: let every layer keep the same share of its multiplications, or the same share of its energy,
-the sum of its squared singular values. A layer stays whole if two factors would cost as much. So
-does the last one: C classes need C - 1 directions, which is nearly full rank.
+the sum of its squared singular values. A layer stays whole if two factors would cost as much. The
+last layer also stays whole: C classes need C - 1 directions, which is nearly full rank.
 
 What counts is the error of the outputs of a layer, not of its weights. So run the network on some
-inputs, and cut each Linear with X'X / N of the inputs X (N, n) that reach it.
+inputs, and cut each Linear with the second moment X'X / N of the inputs X (N, n) that reach it.
 
 Sources: MATH5836 week 10, section 10.2.3; Denton, Zaremba, Bruna, LeCun and Fergus 2014,
 Exploiting linear structure within convolutional networks for efficient evaluation.
@@ -40,16 +40,17 @@ from tinyml.train import accuracy, predict
 def factorize(model, *, share=None, energy=None, X=None):
     """A copy of a model with two layers in place of each Linear and convolution but the last.
 
-    A layer stays if two would not be cheaper. Give either share or energy: ranks are those of
-    `rank_for_budget` or `rank_for_energy`. With X, errors and energies of a Linear are those of
-    its outputs for these inputs; a Linear at several places then becomes separate ones. A warning
-    names the weights that cannot be cut, and `ranks` says what becomes of every weight.
+    A layer stays whole if two layers would not be cheaper. Give either share or energy: the ranks
+    are those of `rank_for_budget` or `rank_for_energy`. With X, the error and the energy of a
+    Linear are those of its outputs for these inputs; a Linear that stands at several places then
+    becomes a separate layer at each. A warning names the weights that cannot be cut, and `ranks`
+    says what becomes of every weight.
 
     Parameters
     ----------
     model : Module, with a Linear, Conv1d or Conv2d besides the last
-    share : float in (0, 1), or None; of the multiplications of each layer
-    energy : float in (0, 1], or None; of the squared singular values of each layer
+    share : float in (0, 1), or None; the fraction of the multiplications of each layer to keep
+    energy : float in (0, 1], or None; the fraction of the energy of each layer to keep
     X : ndarray, shape (N, ...), N >= 1, or None; inputs of the model
     """
     model, plan = _plan("factorize", model, share, energy, X)
@@ -65,7 +66,7 @@ def factorize(model, *, share=None, energy=None, X=None):
 
 @checked
 def ranks(model, *, share=None, energy=None, X=None):
-    """What `factorize` does to every weight: the rank that it gets, or why it stays as it is.
+    """What `factorize` does to every weight: the rank of its factors, or why it is not cut.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ TOO_SMALL = "no cheaper as two layers"
 
 
 class Cut(NamedTuple):
-    """What becomes of a weight: its layer is cut at a rank, or stays for the reason `why`."""
+    """What becomes of a weight: its layer is cut at `rank`; or it stays, for the reason `why`."""
 
     layer: Module = None
     rank: int = None
@@ -118,7 +119,7 @@ def _reused(model):
 
 
 def _cut(user, share, energy, second_moments):
-    """The rank of a layer, or why it stays."""
+    """The `Cut` of a layer."""
     W = W_weighted = as_matrix(user.layer)
     m, n = W.shape
     second_moment = None
@@ -127,7 +128,7 @@ def _cut(user, share, energy, second_moments):
         if second_moment is None:
             return Cut(why="never called")
         W_weighted = W @ root_of_moment(second_moment)
-    cost = _stride_across(user.layer) * m + n    # multiplications for each rank
+    cost = _stride_across(user.layer) * m + n    # multiplications for each unit of the rank
     if energy is None:
         rank = rank_for_budget(m, n, share=share * (m + n) / cost)
     else:
@@ -153,8 +154,8 @@ def _two_layers(cut):
 def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
     """The smallest of some shares with which `factorize` still reaches an accuracy.
 
-    Choose it on held-out samples: on the samples that it was chosen on, a model looks better than
-    on any others.
+    Give held-out samples: on the samples that were used for a choice, the chosen model looks
+    better than on others.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
 
     Returns
     -------
-    float, one of the shares, or 1.0, the whole model, if all of them are too small
+    float, one of the shares; or 1.0, for the whole model, if all shares are too small
     """
     for share in sorted(shares):
         if accuracy(factorize(model, share=share, X=inputs), X, y) >= at_least:
@@ -177,7 +178,7 @@ def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
 
 @checked
 def input_second_moments(model, X):
-    """X'X / N of the inputs of each Linear, at each place where one stands.
+    """The second moment X'X / N of the inputs X of each Linear, at each place where one stands.
 
     Parameters
     ----------
@@ -206,5 +207,5 @@ def input_second_moments(model, X):
 
 
 def _key(place):
-    """A place as an int where it is the position of a layer in the outer Sequential."""
+    """A place; as an int if it is the position of a layer in the outer Sequential."""
     return int(place) if place.isdigit() else place

@@ -4,7 +4,7 @@ Problem: an integer layer multiplies its sums acc by a real constant M in (0, 1]
 codes again (`integer`). A processor without floating point cannot do that directly.
 
 Idea: write M = 2^-n M0 with 0.5 <= M0 < 1, and store M0 in units of 2^-31, as the integer
-m = round(2^31 M0). Then one product of integers and one right shift are enough:
+m = round(2^31 M0). Then a product of integers and two right shifts are enough:
 
     M acc  ~  round(round(m acc / 2^31) / 2^n)
 
@@ -38,7 +38,7 @@ def quantize_multiplier(multiplier):
     below_one = np.minimum(multiplier, np.nextafter(1, 0))
     fraction, exponent = np.frexp(below_one)            # M = fraction 2^exponent
     M0 = np.round(fraction * 2.0 ** 31)
-    M0 = np.minimum(M0, INT32.max)                      # where the fraction rounds up to 1
+    M0 = np.minimum(M0, INT32.max)                      # if the fraction rounds up to 1
     return M0.astype(np.int32), (-exponent).astype(np.int32)
 
 
@@ -46,8 +46,8 @@ def quantize_multiplier(multiplier):
 def rounding_doubling_high_mul(a, b):
     """round(a b / 2^31), halves up: the product of two fractions of 31 bits.
 
-    It is the upper half of the 64 bits of 2 a b. Only the product for a = b = -2^31 does not fit
-    into int32: it becomes 2^31 - 1.
+    The result is the upper half of the 64 bits of 2 a b, rounded. Only the product for
+    a = b = -2^31 does not fit into int32: the result is then 2^31 - 1.
 
     Parameters
     ----------
@@ -57,7 +57,6 @@ def rounding_doubling_high_mul(a, b):
     -------
     ndarray of int32
     """
-
     product = a.astype(np.int64) * b
     rounded = (product + 2 ** 30) >> 31    # 2^30 is half of what the shift divides by
     return np.minimum(rounded, INT32.max).astype(np.int32)
@@ -76,18 +75,17 @@ def rounding_right_shift(x, shift):
     -------
     ndarray of int32
     """
-
     shift = np.minimum(shift, 33)    # from 33 on the result is 0
     half = (1 << shift) >> 1
-    size = np.abs(x.astype(np.int64))
-    return (np.sign(x) * ((size + half) >> shift)).astype(np.int32)
+    magnitude = np.abs(x.astype(np.int64))
+    return (np.sign(x) * ((magnitude + half) >> shift)).astype(np.int32)
 
 
 @checked
 def requantize(accumulator, multiplier, shift, *, zero_point, quant_min, quant_max):
     """Output codes q3 = clip(Z3 + 2^-n M0 acc, quant_min, quant_max) (equations 5 to 7).
 
-    It rounds twice: the product with M0, then the shift by n.
+    There are two roundings: after the product with M0, and after the shift by n.
 
     Parameters
     ----------

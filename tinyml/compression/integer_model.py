@@ -1,6 +1,7 @@
 """Integer models: a trained network of floats becomes one of integer layers.
 
-Problem: `integer` needs the step and the zero of the codes in front of and behind every layer.
+Problem: each layer of `integer` needs the step S and the zero Z of its input codes and of its
+output codes.
 
 Idea: run the network on some inputs, and observe the range of the numbers at each place (Jacob et
 al. 2018). Some layers need no arithmetic of their own: a batch norm is folded into the layer in
@@ -36,7 +37,7 @@ from tinyml.nn.folding import fold_layers
 from tinyml.nn.places import is_chain, opened, untied
 from tinyml.tensor import Tensor, no_grad
 
-CALIBRATED = 64    # samples that an observer sees at a time
+CALIBRATION_BATCH = 64    # samples that an observer sees at a time
 
 
 class IntegerMaxPool(Module):
@@ -67,7 +68,8 @@ class IntegerModel(Module):
     Attributes
     ----------
     layers : list of the integer layers
-    input_scale, input_zero, output_scale, output_zero : S and Z of the codes at both ends
+    input_scale, input_zero : S and Z of the input codes
+    output_scale, output_zero : S and Z of the output codes
     """
 
     @classmethod
@@ -76,9 +78,10 @@ class IntegerModel(Module):
     def from_float(cls, model, X, *, observer=MinMaxObserver):
         """Quantize a trained model to 8 bits, weights and activations (Jacob et al. 2018).
 
-        Weights are symmetric int8, with a step for each unit. Activations are affine uint8; at
-        each place an observer chooses their range from the numbers that X causes there, 64
-        samples at a time. A layer with a ReLU behind it takes the range behind the ReLU.
+        Weights are symmetric int8, with a step for each unit. Activations are affine uint8. The
+        model runs on X, 64 samples at a time, and behind each layer an observer chooses the range
+        from the numbers that come there. If a ReLU follows a layer, the layer's range is that
+        behind the ReLU.
 
         Parameters
         ----------
@@ -103,7 +106,7 @@ class IntegerModel(Module):
         return quantize(x, QParams(self.input_scale, self.input_zero, 0, 255))
 
     def codes(self, codes, fast=True):
-        """Output codes from input codes; if not fast, with integers only, to the same codes."""
+        """Output codes from input codes. `fast` changes the time, not the result."""
         for layer in self.layers:
             codes = layer(codes, fast)
         return codes
@@ -115,7 +118,7 @@ class IntegerModel(Module):
 
 
 LAYERS = {Linear: IntegerLinear, Conv1d: IntegerConv, Conv2d: IntegerConv}
-POOLS = {MaxPool1d: 1, MaxPool2d: 2}    # their axes
+POOLS = {MaxPool1d: 1, MaxPool2d: 2}    # the number of axes of their windows
 KNOWN = (*LAYERS, *POOLS, ReLU, Flatten, Dropout)
 
 
@@ -144,37 +147,37 @@ def _float_layers(model):
 
 def _ranges(layers, X, observer):
     """{path: QParams} of the outputs of each layer, and of the inputs of the model under ""."""
-    seen = {path: observer() for path in ["", *layers]}
-    for (batch,) in batches(X, batch_size=CALIBRATED, rng=None):
+    observers = {path: observer() for path in ["", *layers]}
+    for (batch,) in batches(X, batch_size=CALIBRATION_BATCH, rng=None):
         x = Tensor(batch)
-        seen[""].update(x.data)
+        observers[""].update(x.data)
         for path, layer in layers.items():
             x = layer(x)
-            seen[path].update(x.data)
-    return {path: choose_qparams(*one.range(), bits=8, symmetric=False)
-            for path, one in seen.items()}
+            observers[path].update(x.data)
+    return {path: choose_qparams(*observed.range(), bits=8, symmetric=False)
+            for path, observed in observers.items()}
 
 
 def _integer_layers(layers, ranges):
     """The integer layers in place of the float ones, and the QParams of the outputs."""
-    found, inputs = [], ranges[""]
+    integer_layers, inputs = [], ranges[""]
     places = [(path, layer) for path, layer in layers.items() if type(layer) is not Dropout]
-    behind = [*places[1:], (None, None)]
-    for (path, layer), (next_path, next_layer) in zip(places, behind):
+    following = [*places[1:], (None, None)]
+    for (path, layer), (next_path, next_layer) in zip(places, following):
         kind = type(layer)
         if kind in LAYERS:
             outputs = ranges[next_path if type(next_layer) is ReLU else path]
-            found.append(_integer_layer(path, layer, inputs, outputs))
+            integer_layers.append(_integer_layer(path, layer, inputs, outputs))
             inputs = outputs
         elif kind in POOLS:
-            found.append(IntegerMaxPool(layer, POOLS[kind]))
+            integer_layers.append(IntegerMaxPool(layer, POOLS[kind]))
         elif kind is Flatten:
-            found.append(IntegerFlatten())
+            integer_layers.append(IntegerFlatten())
         elif inputs.zero_point != inputs.quant_min:
             raise TypeError(f"IntegerModel.from_float: the ReLU at {path} must be right behind a "
                             "Linear or convolution, got it behind codes of numbers below 0; move "
                             "it there")
-    return found, inputs
+    return integer_layers, inputs
 
 
 def _integer_layer(path, layer, inputs, outputs):

@@ -1,14 +1,14 @@
 """Observers: which range should the codes cover, for numbers that come in batches?
 
-Problem: quantized activations need a range before the network is used. It is measured on some
-batches of data, and one outlier among millions of numbers can make every step coarse.
+Problem: quantized activations need a range before the network is used. The range is measured on
+some batches of data, and one outlier among millions of numbers can make every step coarse.
 
 Idea: an observer looks at one batch after another, and then returns a range.
 
     MinMaxObserver           the smallest and the largest number: nothing is clipped
     MovingAverageObserver    end <- end + rate (new end - end), batch by batch
     PercentileObserver       the middle 99.9 % of all numbers
-    MSEObserver              the range with the smallest mean squared error, of 100
+    MSEObserver              the one of 100 ranges with the smallest mean squared error
 
 The last two keep a uniform sample of the numbers, so their memory is bounded.
 
@@ -48,11 +48,11 @@ class MinMaxObserver:
 
 @checked
 class MovingAverageObserver(MinMaxObserver):
-    """A moving average of the ends of each batch (Jacob et al. 2018, section 3.1).
+    """Moving averages of the two ends of each batch (Jacob et al. 2018, section 3.1).
 
     Parameters
     ----------
-    rate : float in (0, 1], weight of the newest batch
+    rate : float in (0, 1], the weight of the newest batch
     """
 
     def __init__(self, rate=0.1):
@@ -67,7 +67,7 @@ class MovingAverageObserver(MinMaxObserver):
 
 
 class SamplingObserver(MinMaxObserver):
-    """Base of observers that need more than the two ends: it keeps a uniform sample.
+    """The base of observers that need more than the two ends: a uniform sample of all numbers.
 
     Every number draws a key from U(0, 1), and the 65,536 numbers with the smallest keys stay. So
     a fraction p of all numbers is a fraction p of the sample, up to a standard deviation of
@@ -82,7 +82,8 @@ class SamplingObserver(MinMaxObserver):
 
     def look(self, x):
         super().look(x)
-        n_parts = -(-x.size // self.capacity)    # never more than two capacities in memory
+        # in parts, so that at most 2 `capacity` numbers are in memory
+        n_parts = -(-x.size // self.capacity)
         for part in np.array_split(x.ravel(), n_parts):
             self._add(part)
 
@@ -118,7 +119,7 @@ class PercentileObserver(SamplingObserver):
 
 @checked
 class MSEObserver(SamplingObserver):
-    """The range with the smallest mean squared error: 1 %, 2 %, ... 100 % of the full range.
+    """The range with the smallest mean squared error, among 1 %, 2 %, ... 100 % of the full range.
 
     Parameters
     ----------
@@ -127,7 +128,6 @@ class MSEObserver(SamplingObserver):
 
     def __init__(self, *, bits, symmetric=False):
         super().__init__()
-
         self.bits, self.symmetric = bits, symmetric
 
     def range(self):

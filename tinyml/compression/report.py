@@ -36,7 +36,7 @@ class Report(NamedTuple):
     bits_per_number: float    # 8 file_bytes / numbers
     macs: int                 # multiply-accumulates for one sample
     ms_1: float               # milliseconds for a batch of 1, median over rounds
-    ms_256: float             # and of 256
+    ms_256: float             # the same for a batch of 256
     accuracy: float           # fraction of the samples with the largest output at their label
 
 
@@ -59,7 +59,7 @@ def macs(model, x):
     return round(sum(work) / len(x))
 
 
-UNCOUNTED = (Embedding, ComputedWeight, *NORMS)    # a lookup, codes, scales: no products are added
+UNCOUNTED = (Embedding, ComputedWeight, *NORMS)    # these have weights, but no sums of products
 
 
 def _warn_of_uncounted(model):
@@ -92,10 +92,10 @@ def file_bytes(model):
 
 @checked
 def clock(calls, *, rounds):
-    """Time some functions: in every round all of them in turn, after one round without the clock.
+    """Time some functions: all of them in turn in every round, after a first untimed round.
 
-    The time of a call is the smaller of wall time, which counts what other programs do, and
-    processor time of this program, which adds up all threads.
+    The time of a call is the smaller of two clocks: the wall time, which includes the time of
+    other programs, and the processor time of this program, which adds up all threads.
 
     Parameters
     ----------
@@ -109,10 +109,10 @@ def clock(calls, *, rounds):
     times = np.empty((1 + rounds, len(calls)))
     for row in times:
         for i, call in enumerate(calls):
-            wall, own = time.perf_counter(), time.process_time()
+            wall, processor = time.perf_counter(), time.process_time()
             call()
-            wall, own = time.perf_counter() - wall, time.process_time() - own
-            row[i] = min(wall, own or wall)    # own is 0 if its clock is too coarse
+            wall, processor = time.perf_counter() - wall, time.process_time() - processor
+            row[i] = min(wall, processor or wall)    # processor is 0 if that clock is too coarse
     return 1000 * times[1:].T
 
 
@@ -166,7 +166,7 @@ def compare(models, X, y):
 
 
 def _arrays(model):
-    """The arrays of a model; one that stands at several places counts once, as in its file."""
+    """The arrays of a model. One that stands at several places counts once, as in the file."""
     state = model.state_dict()
     names = {id(tensor): name for name, tensor in model._named_tensors()}
     return [state[name] for name in names.values()]

@@ -10,8 +10,8 @@ each row where its values start:
          [0, 0, 0]]        starts  = [0, 1, 3, 3]
 
 Then y = W x needs one multiplication for each value. Is that *faster*? A dense product reads
-memory in order, several numbers at a time; a sparse one looks up an entry of x for each value.
-The demo measures how sparse a matrix must be before that pays.
+memory in order, several numbers at a time. A sparse product must look up an entry of x for each
+value. The demo measures how sparse a matrix must be before the sparse product is faster.
 
 Sources: MATH5836 week 10, section 10.2.1; Saad 2003, Iterative methods for sparse linear systems
 (section 3.4).
@@ -82,7 +82,7 @@ def rows_of(csr):
 def matmul(csr, x):
     """The product y = W x, with one multiplication for each nonzero weight (notes 10.2.1).
 
-        y_i = sum over the values of row i of value * x[column]
+        y_i = sum of value * x[column] over the values of row i
 
     Parameters
     ----------
@@ -102,9 +102,9 @@ def matmul(csr, x):
 
 
 def _fast_matmul(csr, x):
-    """What `matmul` returns, faster where the rows have few products: 20 times for a single x.
+    """The product of `matmul`, much faster if x is a single vector.
 
-    It computes all products value * x[column] first, then one sum for each row. If these products
+    All products value * x[column] are computed first, then one sum for each row. If these products
     are too many for the cache, the loop of `matmul` is faster.
     """
     m, _ = csr.shape
@@ -113,18 +113,19 @@ def _fast_matmul(csr, x):
         return matmul(csr, x)
     products = (csr.values * x[csr.columns].T).T      # (nnz,) or (nnz, k)
     y = np.zeros((m, *x.shape[1:]), products.dtype)
-    filled = np.flatnonzero(np.diff(csr.starts))      # at an empty row reduceat gives a product
+    # only rows with values: the sum of reduceat for an empty row is not 0
+    filled = np.flatnonzero(np.diff(csr.starts))
     if len(filled):
         y[filled] = np.add.reduceat(products, csr.starts[filled], axis=0)
     return y
 
 
 class SparseLinear(Module):
-    """y = x W' + b with W in compressed sparse rows, for inference: nothing in it is trained."""
+    """y = x W' + b with W in compressed sparse rows, for inference: it has no parameters."""
 
     @classmethod
     def from_linear(cls, layer):
-        """Copy the nonzero weights and the bias of a Linear; its weight may be a computed one."""
+        """Copy the nonzero weights and the bias of a Linear; its weight may be computed."""
         if getattr(type(layer), "forward", None) is not Linear.forward:
             raise TypeError("SparseLinear.from_linear: layer must be a Linear that computes "
                             f"x W' + b, got {type(layer).__name__}")

@@ -1,19 +1,20 @@
 """Structured pruning: whole units and filters are removed, and the arrays of the model shrink.
 
-Problem: single zeros inside a weight matrix do not make a matrix product faster. Smaller matrices
-do; but which units can a network do without?
+Problem: single zeros inside a weight matrix do not make a matrix product faster. A smaller matrix
+does. But which units can a network do without?
 
 Idea: unit k of a layer computes the feature map z_k, with M positions m. Without the unit, z_k is
-0, and the cost C changes by C(z_k = 0) - C. The *oracle* computes this, with one forward pass per
-unit. Its first-order Taylor expansion in z_k needs one backward pass for all units together:
+0, and the cost C changes by C(z_k = 0) - C. The *oracle* computes this change, with one forward
+pass per unit. The first-order Taylor expansion of C in z_k needs only one backward pass for all
+units together:
 
     |C(z_k = 0) - C|  ~  | sum_m dC/dz_km z_km |  =  M Theta_k
     Theta_k = | 1/M sum_m dC/dz_km z_km |
 
 Theta_k is averaged over samples, and divided by the l2 norm of all scores of its layer, so that
 layers can be compared. The units of lowest Theta are removed: their rows of weight and bias,
-their entries of a batch norm, and their columns of the next layer. Then the network is trained
-some more, and the next few units are removed.
+their entries of a batch norm, and their columns of the next layer. Then training continues, and
+the next few units are removed.
 
 Sources: Molchanov, Tyree, Karras, Aila and Kautz 2016, Pruning convolutional neural networks for
 resource efficient inference (section 2.2: criteria; 2.3: normalisation); Li, Kadav, Durdanovic,
@@ -85,8 +86,8 @@ def taylor_scores(z, d_z):
 
         Theta_k = 1/N sum_n | 1/M sum_m dC_n/dz_nkm z_nkm |
 
-    (Molchanov et al. 2016, equation 8.) Products cancel within a feature map, but not between
-    samples.
+    (Molchanov et al. 2016, equation 8.) Products of opposite sign cancel within a feature map, but
+    not between samples.
 
     Parameters
     ----------
@@ -175,13 +176,14 @@ def feature_maps(model, X, y):
 
     Returns
     -------
-    dict of int to (z, d_z), by position of the layer: two ndarrays of shape (N, units, M)
+    dict of int to (z, d_z), by position of the layer : the feature maps and dC_n/dz, as in
+        `taylor_scores`, two ndarrays of shape (N, units, M)
     """
     model = untied(model).eval()
     layers = {model[units.output]: layer for layer, units in prunable(model).items()}
     maps, zeros = {}, {}
 
-    def add_zeros(module, x, z):    # they change nothing, and their gradient is dC/dz
+    def add_zeros(module, x, z):    # z + 0 is z, and the gradient of the zeros is dC/dz
         if module in layers:
             layer = layers[module]
             maps[layer] = z.data
@@ -198,7 +200,7 @@ def feature_maps(model, X, y):
 @checked
 @no_grad()
 def oracle_scores(model, X, y):
-    """|C(z_k = 0) - C| for every prunable unit, each by a forward pass of its own.
+    """|C(z_k = 0) - C| for every prunable unit, with one forward pass for each.
 
     Parameters
     ----------
@@ -206,7 +208,7 @@ def oracle_scores(model, X, y):
 
     Returns
     -------
-    dict of int to ndarray, shape (units,), with C the mean cross-entropy
+    dict of int to ndarray, shape (units,), by position of the layer; C is the mean cross-entropy
     """
     model = untied(model).eval()
     cost = F.cross_entropy(model(Tensor(X)), y).item()
@@ -238,7 +240,7 @@ def unit_scores(model, X, y, *, criterion):
 
     Returns
     -------
-    dict of int to ndarray, shape (units,), for `units_to_keep`
+    dict of int to ndarray, shape (units,), by position of the layer; give it to `units_to_keep`
     """
     if criterion == "norm":
         scores = {layer: norm_scores(model[layer].weight.data) for layer in prunable(model)}
@@ -259,8 +261,8 @@ def unit_scores(model, X, y, *, criterion):
 def mask_units(model, keep):
     """A copy of the model, of the same shapes, in which z_k = 0 for the units that are not kept.
 
-    Their weights, biases and batch norm entries are 0. A module that also stands at other
-    positions stays as it is there.
+    Their weights, biases and batch norm entries are 0. If a module stands at several positions, it
+    is copied first, so that the other positions do not change.
 
     Parameters
     ----------
@@ -281,8 +283,8 @@ def remove_units(model, keep):
     """A smaller model without the units that are not kept: it computes what `mask_units` computes.
 
     The layer and its batch norm lose rows. The next layer loses the columns of these units; after
-    a Flatten that is H W columns per unit. A module that also stands at other positions stays as
-    it is there.
+    a Flatten a unit has H W columns. If a module stands at several positions, it is copied first,
+    so that the other positions do not change.
 
     Parameters
     ----------

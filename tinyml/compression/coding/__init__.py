@@ -9,7 +9,7 @@ Read in this order:
 
     huffman       short codewords for frequent symbols; the entropy as the limit
     arithmetic    a fraction of a bit per symbol, with probabilities learned on the way
-    sparse_codes  the codes of a pruned matrix: store only where they are not 0
+    sparse_codes  the codes of a pruned matrix: store only those that are not 0, and their places
     codings       the shortest of several codings for each array
     storage       a whole model in one file: `save_compressed`, `load_compressed`
     byte_stream   helpers of the last two: reading bytes in order

@@ -2,8 +2,8 @@
 
 Problem: in a pruned matrix, the positions of the few kept weights cost more than their
 values. A Huffman code spends whole bits, and has one table for all entries. So it cannot
-use that pixels at the border of an image are never needed, or that the kept weights of a
-unit lie side by side.
+exploit that weights of pixels at the border of an image are hardly ever kept, or that the
+kept weights of a unit lie side by side.
 
 Idea: write a sequence of decisions, each 0 or 1, as one number in [0, 1). Each decision
 shrinks an interval. If 1 has the probability p, then
@@ -17,10 +17,10 @@ decisions of
 
     -log2 q(decision | decisions before).
 
-The decoder knows the decisions before, too. So both sides can estimate p from them, by
-counting, and no table is stored (`code_matrix`). The better the estimates, the fewer the
-bits. Floating-point sums, products and quotients are the same on every machine, so the
-bytes are too.
+The decoder also knows the decisions before. So encoder and decoder can both estimate p from
+these, by counting, and no table is stored (`code_matrix`). The better the estimates, the
+fewer the bits. Floating-point sums, products and quotients are the same on every machine,
+so the bytes are the same too.
 
 Sources: Rissanen and Langdon 1979, Arithmetic coding; Witten, Neal and Cleary 1987,
 Arithmetic coding for data compression; Mahoney 2005, Adaptive weighing of context models
@@ -34,7 +34,7 @@ from tinyml.contract import checked
 
 WHOLE = (1 << 32) - 1    # the interval is low..high, integers in 0..WHOLE
 P_MIN = 2.0 ** -16       # no decision is less probable than this
-N_START = 4              # decisions that a new context pretends to have seen
+N_START = 4              # a new context starts as if it had seen this many decisions
 
 
 class Encoder:
@@ -125,7 +125,7 @@ def encode_matrix(codes, *, k, lag):
 
     Returns
     -------
-    bytes; none if all codes are 0
+    bytes; empty if all codes are 0
 
     >>> codes = np.tile([0, 0, 3, 0], (50, 5))    # 1,000 codes
     >>> len(encode_matrix(codes, k=3, lag=1))
@@ -163,7 +163,7 @@ def decode_matrix(data, shape, *, k, lag, at_most=math.inf):
 
 
 def code_matrix(coder, codes, *, k, lag):
-    """Pass every code of a matrix to `coder`, row by row; return the codes that it answers.
+    """Pass every code of a matrix to `coder`, row by row; return the codes that `coder` returns.
 
     The same function writes and reads, so both sides make the same predictions. The first
     decision is whether entry (r, c) is kept, that is, not 0. If rows and columns were
@@ -171,15 +171,16 @@ def code_matrix(coder, codes, *, k, lag):
 
         expected = (fraction kept of column c) (fraction kept of row r) / (fraction kept of all)
 
-    with smoothed fractions of the entries so far. Counting corrects this estimate: there is
-    a context for each power of 2 of `expected` and each number of kept neighbours, 1 and
-    `lag` to the left (if `lag` is the width of an image, the pixels on the left and above),
-    and p is the fraction kept in the entry's context.
+    with smoothed fractions of the entries so far. Counting corrects this estimate. Two
+    neighbours of an entry are used: the entry 1 to the left and the entry `lag` to the left.
+    (If `lag` is the width of an image, these are the pixels on the left and above.) A context
+    is a power of 2 near `expected` and the number of kept neighbours; p is the fraction kept
+    among the entries so far in the same context.
 
     If the entry is kept, the bits of code - 1 follow, from the highest. The context of a bit
-    is the bits above it, and for the two highest also the signs of the neighbours (left,
-    above, and on either side of that): how many of their codes are in the upper half, minus
-    how many in the lower.
+    is the bits above it. For the two highest bits the context also has a sum over four
+    neighbours (left, above, above left, above right): the number of their codes in the upper
+    half of 1..k, minus the number in the lower half.
 
     Parameters
     ----------
@@ -188,13 +189,13 @@ def code_matrix(coder, codes, *, k, lag):
     k, lag : as in `encode_matrix`
     """
     n_rows, n_columns = codes.shape
-    answers = np.zeros(codes.shape, np.int64)
+    returned = np.zeros(codes.shape, np.int64)
     kept_in_column = [0] * n_columns
     n_kept = n_seen = 0
     kept_counts, value_counts = {}, {}    # context -> [number of ones, number of decisions]
     for r in range(n_rows):
         row = codes[r].tolist()
-        side = [0] * (lag + 1 + n_columns)    # of each code: 0, 1 upper half, -1 lower half
+        half = [0] * (lag + 1 + n_columns)    # 1 upper half, -1 lower half, 0 not kept
         kept_in_row = 0
         for c in range(n_columns):
             of_all = (n_kept + 0.5) / (n_seen + 1)
@@ -202,7 +203,7 @@ def code_matrix(coder, codes, *, k, lag):
             # the order of these operations is part of the format
             expected = of_column * (kept_in_row + 20 * of_all) / (c + 20) / of_all
             here = c + lag + 1
-            left, above = side[here - 1], side[here - lag]
+            left, above = half[here - 1], half[here - lag]
             n_neighbours = (left != 0) + (above != 0)
             octave = math.frexp(expected)[1]
             context = 3 * octave + n_neighbours
@@ -211,22 +212,22 @@ def code_matrix(coder, codes, *, k, lag):
                 kept_counts[context] = [n_ones, N_START]
             n_seen += 1
             if _decide(coder, row[c] > 0, kept_counts[context]):
-                sides = left + side[here - lag - 1] + above + side[here - lag + 1]
-                code = _value(coder, row[c], k, sides, value_counts)
-                answers[r, c] = code
-                side[here] = 1 if 2 * code > k + 1 else -1
+                halves = left + half[here - lag - 1] + above + half[here - lag + 1]
+                code = _value(coder, row[c], k, halves, value_counts)
+                returned[r, c] = code
+                half[here] = 1 if 2 * code > k + 1 else -1
                 kept_in_column[c] += 1
                 kept_in_row += 1
                 n_kept += 1
-    return answers
+    return returned
 
 
-def _value(coder, code, k, sides, value_counts):
-    """A code in 1..k: the bits of code - 1 from the highest, each after those above it."""
+def _value(coder, code, k, halves, value_counts):
+    """Pass a code in 1..k to `coder`: the bits of code - 1, from the highest to the lowest."""
     n_bits = (k - 1).bit_length()
-    path = 1    # the bits so far, behind a 1
+    path = 1    # in binary: a 1, then the bits so far
     for i in reversed(range(n_bits)):
-        context = path, sides if path < 4 else 0
+        context = path, halves if path < 4 else 0
         counts = value_counts.setdefault(context, [1, 2])
         bit = _decide(coder, code - 1 >> i & 1, counts)
         path = 2 * path + bit
@@ -247,9 +248,9 @@ def best_lag(codes, widest=1024):
     """The distance in a row at which kept entries most often stand together.
 
     If the inputs of a unit are the pixels of an image, this finds the width of the image: the
-    distance to the pixel above. Column c keeps n_c of its m entries. If columns were
-    independent, E = sum_c n_c n_(c - lag) / m pairs would be kept; N are. The lag with the
-    largest (N - E) / sqrt(E) is chosen.
+    distance to the pixel above. Let N be the number of pairs of kept entries at distance lag.
+    Column c keeps n_c of its m entries. If columns were independent, N would be about
+    E = sum_c n_c n_(c - lag) / m. The lag with the largest (N - E) / sqrt(E) is chosen.
 
     Parameters
     ----------

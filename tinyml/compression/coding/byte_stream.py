@@ -1,7 +1,7 @@
 """The bytes of a file: reading them in order; integers and text in few bytes.
 
-Helpers of `codings` and `storage`. A file may be damaged or hostile, so nothing here reads
-past the end, or allocates more than its caller allows.
+Helpers of `codings` and `storage`. A file may be damaged or hostile, so no function here
+reads past the end, or allocates more memory than the caller allows.
 
 Source: Deutsch 1996, DEFLATE compressed data format specification (RFC 1951).
 """
@@ -47,7 +47,7 @@ class Reader:
 
 
 def varint(n):
-    """An integer >= 0 as bytes of 7 bits each, the lowest first; 128 marks all but the last.
+    """An integer >= 0 as bytes of 7 bits each, the lowest first; 128 is added to all but the last.
 
     >>> varint(300).hex()    # 300 = 2 * 128 + 44, and 44 + 128 = 0xac
     'ac02'

@@ -29,7 +29,7 @@ import numpy as np
 
 from tinyml.contract import checked
 
-UNUSED = -1        # the length of a symbol that never occurs
+UNUSED = -1        # in place of a length, for a symbol that never occurs
 MAX_LENGTH = 56    # bits of a codeword
 
 
@@ -71,7 +71,7 @@ def huffman_lengths(counts):
     array([ 1, -1,  2,  3,  3])
     """
     lengths = np.where(counts > 0, 0, UNUSED)
-    # (count, height, symbols): of two equal counts the lower tree is merged first
+    # (count, height, symbols): if counts are equal, the lower tree is merged first
     trees = [(int(counts[i]), 0, [i]) for i in np.flatnonzero(counts).tolist()]
     heapq.heapify(trees)
     while len(trees) > 1:
@@ -196,8 +196,8 @@ def pack_lengths(lengths):
     >>> pack_lengths([1, 2, 2]).hex()    # 10 10 0
     'a0'
     """
-    steps = np.diff(lengths, prepend=0)
-    n_ones = np.where(steps > 0, 2 * steps - 1, -2 * steps)
+    d = np.diff(lengths, prepend=0)
+    n_ones = np.where(d > 0, 2 * d - 1, -2 * d)
     return _bytes("".join(["1" * n + "0" for n in n_ones.tolist()]))
 
 
@@ -221,8 +221,8 @@ def unpack_lengths(data, n):
     if len(runs) < n:
         raise ValueError(f"unpack_lengths: data must hold {n} lengths, got {len(runs)}")
     n_ones = np.array([len(run) for run in runs], np.int64)
-    steps = np.where(n_ones % 2, (n_ones + 1) // 2, -n_ones // 2)
-    lengths = steps.cumsum()
+    d = np.where(n_ones % 2, (n_ones + 1) // 2, -n_ones // 2)
+    lengths = d.cumsum()
     if n and not UNUSED <= lengths.min() <= lengths.max() <= MAX_LENGTH:
         raise ValueError(f"unpack_lengths: data must hold lengths in -1..56, got {lengths}")
     return lengths, -(-int((n_ones + 1).sum()) // 8)

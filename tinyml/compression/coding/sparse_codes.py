@@ -1,17 +1,17 @@
-"""The codes of a pruned matrix as bytes: most are 0, so store only where the others are.
+"""The codes of a pruned matrix as bytes: most are 0, so store the others and their places.
 
 Problem: after pruning and weight sharing, a matrix holds small integers: 0 where a weight
 was pruned, and otherwise 1..k for its shared value. A Huffman code spends at least one bit
 on each entry, also on the 90 % or more that are 0.
 
-Idea: store the positions of the other entries as gaps, the number of zeros before each.
-With positions p_0 < p_1 < ... and p_(-1) = -1,
+Idea: store the positions of the entries that are not 0 as gaps: the number of zeros before
+each. With positions p_0 < p_1 < ... and p_(-1) = -1,
 
     gap_i = p_i - p_(i-1) - 1.
 
-A gap gets a fixed number of bits; a longer one is split (`relative_indices`). Some gaps are
-more frequent than others, so a Huffman code for them saves again. `arithmetic` needs no
-gaps: there an expected zero costs a small fraction of a bit.
+A gap gets a fixed number of bits; a gap that needs more bits is split (`relative_indices`).
+Some gaps are more frequent than others, so a Huffman code for the gaps saves more bytes.
+`arithmetic` needs no gaps: there an expected zero costs a small fraction of a bit.
 
 Source: Han, Mao and Dally 2016, Deep Compression, sections 2 and 4.
 """
@@ -80,9 +80,9 @@ def absolute_indices(symbols, bits):
     -------
     ndarray of int64, at most n
     """
-    stops = symbols != 2 ** bits - 1    # not a filler
-    steps = symbols + stops             # a stop moves one further, onto its entry
-    return (steps.cumsum() - 1)[stops]
+    ends_gap = symbols != 2 ** bits - 1    # not a filler
+    moves = symbols + ends_gap             # past the zeros, and onto the entry behind them
+    return (moves.cumsum() - 1)[ends_gap]
 
 
 @checked
@@ -157,7 +157,7 @@ def _read_huffman(reader, count, n):
 # ------------------------------------------------------------ gaps, then the codes that are not 0
 
 def _gaps(codes, k):
-    """Gaps of the number of bits that is shortest, then the codes at their ends."""
+    """The gaps, with the bits per symbol that give the fewest bytes; then the codes not 0."""
     positions = np.flatnonzero(codes)
     widest = min(max(len(codes), 1).bit_length(), 16)
     widths = range(1, widest + 1)

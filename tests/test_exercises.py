@@ -4,7 +4,6 @@ By default a few exercises go through the gate, and of the answers that must run
 with TINYML_EXERCISES_GATE=all every one does.
 """
 import ast
-import csv
 import io
 import json
 import os
@@ -22,7 +21,6 @@ from tinyml.exercises import gate, guard, report
 from tinyml.exercises.__main__ import main
 from tinyml.exercises.catalogue import CHAPTERS, exercises, find
 from tinyml.exercises.check import Verdict, check
-from tinyml.exercises.grade import _apart, grade, plain, title
 from tinyml.exercises.screen import Refused, load, read, screen
 from tinyml.exercises.splice import Piece, compiled_alone, run_alone
 from tinyml.exercises.stub import ROOT, answer_text, graders, source, stub_text
@@ -479,50 +477,3 @@ def test_a_hidden_helper_is_not_to_be_had():
 def test_sources_are_found_by_path_not_by_import():
     for name in NAMES:
         assert source(find(name).module).path.is_file()
-
-
-# ------------------------------------------------------------ a class
-
-def test_a_class_is_graded_as_its_students_check(tmp_path):
-    folder, out = tmp_path / "class", tmp_path / "out"
-    good, bad = answer_text(find("tanh")), answer_text(find("tanh"), find("tanh").mistakes[0])
-    class_ = {"ann": good, "bob": bad, "=eve": CANARIES["exit by os"], "grades.csv": "",
-              "deep": HOSTILE["a deep nest"][0], "huge number": HOSTILE["a huge number"][0]}
-    for student, text in class_.items():
-        (folder / student).mkdir(parents=True)
-        (folder / student / "tanh.py").write_text(text, encoding="utf-8")
-    (folder / "dan.tanh.py").write_text("", encoding="utf-8")
-    (folder / "pipe").mkdir()
-    if hasattr(os, "mkfifo"):
-        os.mkfifo(folder / "pipe" / "tanh.py")
-    (folder / "huge").mkdir()
-    (folder / "huge" / "tanh.py").write_text("#" * 200_000, encoding="utf-8")
-    (folder / "link").mkdir()
-    try:
-        (folder / "link" / "tanh.py").symlink_to(folder / "ann" / "tanh.py")
-    except OSError:
-        pass    # Windows without the right to make links
-    rows = grade(folder, out, seed=SEED, names=["tanh", "mul"], limits=LIMITS)
-    scores = {row["student"]: row["score"] for row in rows}
-    assert scores == dict.fromkeys(scores, 0) | {"ann": 1}
-    assert scores.keys() == {"ann", "bob", "'=eve", "dan", "huge", "link", "pipe", "deep", "huge number",
-                             "grades.csv (2)"}
-    assert json.loads((out / "grades.csv (2)" / "results.json").read_text(encoding="utf-8"))["score"] == 0
-    with open(out / "grades.csv", encoding="utf-8") as file:
-        assert {row["student"]: int(row["score"]) for row in csv.DictReader(file)} == scores
-    result = json.loads((out / "bob" / "results.json").read_text(encoding="utf-8"))
-    assert result["score"] == 0 and [t["name"] for t in result["tests"]] == ["tanh", "mul"]
-    for test in result["tests"]:
-        assert test.keys() == {"name", "score", "max_score", "status", "output"} and test["status"] == "failed"
-    assert find("tanh").mistakes[0].why.split(",")[0] in result["tests"][0]["output"]
-    same = check("tanh", bad, seed=SEED)
-    assert same.reason.splitlines()[0] in result["tests"][0]["output"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["class", "out"]
-
-
-def test_students_are_kept_apart_and_write_nothing_but_their_name():
-    names = ["Ann", "ann", "a\nb", "a?b", "\x1b[2J", "grades.txt", "x" * 300, "x" * 301]
-    for change in (title, plain):
-        made = _apart(names, change)
-        assert len({name.lower() for name in made.values()} - {"grades.txt"}) == len(names)
-        assert all(name.isprintable() and len(name) < 110 for name in made.values())

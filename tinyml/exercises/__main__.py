@@ -7,13 +7,14 @@ import json
 import os
 import re
 import sys
+from functools import partial
 from pathlib import PurePath
 
 from tinyml.exercises import gate as gates
 from tinyml.exercises import report
 from tinyml.exercises.catalogue import CHAPTERS, exercises, find
 from tinyml.exercises.check import check
-from tinyml.exercises.grade import grade
+from tinyml.exercises.course import commands
 from tinyml.exercises.stub import answer_text, graders, source
 from tinyml.exercises.watch import Watch
 from tinyml.exercises.workspace import Workspace
@@ -176,11 +177,18 @@ def do_verify(arguments, space):
 
 
 def do_grade(arguments, space):
-    """Grade a folder of submissions."""
-    rows = grade(arguments.folder, arguments.out, seed=arguments.seed, names=arguments.exercises,
-                 report=(lambda line: None) if arguments.json else print)
-    say(arguments, rows, report.grades(rows, arguments.out))
-    return 0
+    """For teachers: grade a folder of submissions."""
+    return commands.grade(arguments, partial(say, arguments))
+
+
+def do_homework(arguments, space):
+    """For teachers: make the folder of a homework that students get."""
+    return commands.homework(arguments, partial(say, arguments))
+
+
+def do_gradescope(arguments, space):
+    """For teachers: write the zip of an autograder for Gradescope."""
+    return commands.gradescope(arguments, partial(say, arguments))
 
 
 def do_gate(arguments, space):
@@ -211,12 +219,22 @@ COMMANDS = {
         (["name"], {"metavar": "NAME"})]),
     "status": (do_status, []),
     "verify": (do_verify, [SEED, PIECES]),
+    "homework": (do_homework, [
+        (["file"], {"metavar": "FILE", "help": "such as hw3.ini; its keys: course/homework.py"})]),
     "grade": (do_grade, [
-        (["folder"], {"metavar": "FOLDER", "help": "with one folder of answers per student"}),
+        (["folder"], {"metavar": "FOLDER", "help": "of what was handed in, or a zip of it"}),
         (["--out"], {"default": "grades", "metavar": "DIR",
                      "help": "for the results (default: grades)"}),
-        (["--exercises"], {"nargs": "+", "metavar": "NAME", "help": "what counts (default: all)"}),
+        (["--homework"], {"metavar": "FILE", "help": "what counts (default: all exercises)"}),
+        (["--exercises"], {"nargs": "+", "metavar": "NAME", "help": "what counts, in short"}),
+        (["--jobs"], {"type": int, "metavar": "N",
+                      "help": "students graded at a time (default: one a processor)"}),
+        (["--one"], {"action": "store_true", "help": "FOLDER is one submission, as in Gradescope"}),
+        (["--metadata"], {"metavar": "FILE", "help": "with --one: Gradescope's file about it"}),
         SEED]),
+    "gradescope": (do_gradescope, [
+        (["file"], {"metavar": "FILE", "help": "of the homework, such as hw3.ini"}),
+        (["--out"], {"metavar": "ZIP", "help": "(default: FILE-gradescope.zip)"})]),
     "gate": (do_gate, [
         (["names"], {"nargs": "*", "metavar": "NAME", "help": "default: all"}), SEED]),
 }
@@ -234,7 +252,7 @@ def main(words=None):
     space = Workspace(arguments.dir)
     if getattr(arguments, "name", None):    # shells complete names of files
         arguments.name = PurePath(arguments.name).name.removesuffix(".py")
-    if graders() is None and arguments.command in {"check", "watch", "verify", "grade", "gate"}:
+    if graders() is None and arguments.command in {"check", "watch", "verify", "grade", "gate", "gradescope"}:
         print(report.NO_TESTS, file=sys.stderr)
         return 2
     try:

@@ -214,11 +214,3 @@ def coming(space, name):
     if name is None:
         return "That was the last one: all exercises are solved!"
     return f"Next:  {RUN} {'check' if space.path(name).exists() else 'start'} {name}"
-
-
-def grades(rows, out):
-    """The table of a class."""
-    lines = [f"{row['student']:<30} {row['score']:>4} of {row['max_score']:<4} "
-             f"{row['note']}".rstrip() for row in rows]
-    written = f"written to {out}: grades.csv, grades.txt, and a results.json for each student"
-    return "\n".join([*lines, written])

@@ -81,7 +81,13 @@ def _is_for_running(node):
 
 def load(path):
     """The text of a student's file, whatever editor wrote it; bytes that are not UTF-8 become question marks."""
-    return path.read_text(encoding="utf-8-sig", errors="replace")
+    return decoded(path.read_bytes())
+
+
+def decoded(content):
+    """The text of a file's bytes; see `load`."""
+    text = content.decode("utf-8-sig", "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _measure(tree):

@@ -1,0 +1,23 @@
+"""The course: homework as a file, a class graded, Gradescope, and what the class got wrong.
+
+    python -m tinyml.exercises homework hw3.ini        makes the folder that a student gets
+    python -m tinyml.exercises grade FOLDER --homework hw3.ini --jobs 2
+    python -m tinyml.exercises gradescope hw3.ini      writes the zip of an autograder
+
+A homework is an INI file; `course.homework` lists its keys. `grade` reads what a class handed in:
+a folder or zip for each student, or the bulk download of Canvas, Moodle or Blackboard. It may be
+interrupted; the same command goes on. In the folder of results are
+
+    students/<name>/results.json    in Gradescope's format
+    grades.csv, grades.txt          a row for each student
+    answers.csv                     a row for each student and exercise
+    class.txt, class.png            what the class got wrong (the picture needs Matplotlib)
+
+What this protects against. An answer is read before it runs, and refused if it names what no
+answer needs; it runs in a process of its own, with limits, and cannot forge the report. That
+stops the cleverness of students: a skipped test, an object that equals everything, a file or a
+process of their own. It is no jail: Python in one process has none, and a determined attacker who
+finds a hole may do what the account that grades may do. Grade what you do not trust in a
+container, as Gradescope does. Whether two answers are too similar is not looked at: solutions
+of a line or two are alike by nature.
+"""

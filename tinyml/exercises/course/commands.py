@@ -1,0 +1,87 @@
+"""The commands of a teacher: (arguments, say) -> exit code; `say` prints data or text."""
+import os
+from pathlib import Path
+
+from tinyml.exercises.course import gradescope as autograder
+from tinyml.exercises.course.grade import grade as grade_class
+from tinyml.exercises.course.grade import grade_one
+from tinyml.exercises.course.homework import of_names, read_homework
+from tinyml.exercises.report import clean
+from tinyml.exercises.stub import RUN
+from tinyml.exercises.workspace import Workspace
+from tinyml.files import write
+
+SHOWN = 10    # files that are listed of those that were not used
+
+
+def grade(arguments, say):
+    """Grade a folder of submissions, or one submission for Gradescope."""
+    if arguments.homework and arguments.exercises:
+        raise ValueError("the exercises are those of the homework; leave out --exercises")
+    homework = (read_homework(arguments.homework) if arguments.homework
+                else of_names(arguments.exercises))
+    if arguments.one:
+        result = grade_one(arguments.folder, arguments.out, homework=homework, seed=arguments.seed,
+                           metadata=arguments.metadata)
+        say(result, f"{result['score']} of {homework.max_score}: {arguments.out}/results.json")
+        return 0
+    quiet = arguments.json
+    try:
+        rows = grade_class(arguments.folder, arguments.out, homework=homework, seed=arguments.seed,
+                           jobs=arguments.jobs or os.cpu_count() or 1,
+                           report=(lambda line: None) if quiet else lambda line: say(None, line))
+    except KeyboardInterrupt:
+        if not quiet:
+            say(None, "interrupted; the same command goes on from here")
+        raise
+    out = Path(arguments.out)
+    unused = (out / "unused.csv").read_text(encoding="utf-8").splitlines()[1:]
+    lines = [f"written to {out}: grades.csv, answers.csv, class.txt, and students/ with a "
+             "results.json for each"]
+    lines += [f"seen and not used, {len(unused)} files (all are in unused.csv), such as"] * bool(unused)
+    lines += [f"    {clean(line)}" for line in unused[:SHOWN]]
+    say(rows, "\n".join(["", (out / "class.txt").read_text(encoding="utf-8"), *lines]))
+    return 0
+
+
+def homework(arguments, say):
+    """Make the folder of a homework, for students."""
+    task = read_homework(arguments.file)
+    folder = Path(arguments.dir or Path(arguments.file).stem)
+    arguments.dir = folder
+    space = Workspace(folder)
+    written = [e.name for e in task.exercises if space.start(e.name)]
+    write(folder / "README.txt", _sheet(task, folder).encode())
+    kept = len(task.exercises) - len(written)
+    was = f" ({kept} were there already, and are as they were)" if kept else ""
+    say({"folder": str(folder), "written": written},
+        f"{folder} is ready: {len(task.exercises)} exercises{was}, and README.txt for students.")
+    return 0
+
+
+def _sheet(task, folder):
+    """What a student reads first."""
+    lines = [task.title, "=" * len(task.title), ""]
+    if task.due:
+        lines += [f"Due {task.due:%Y-%m-%d %H:%M %z}."]
+        lines += [f"Each day late costs {task.late_percent:g} %."] * bool(task.late_percent)
+        lines += [f"Nothing counts after {task.late_days} days."] * (task.late_days is not None)
+        lines += [""]
+    for exercise in task.exercises:
+        points = task.points[exercise.name]
+        lines.append(f"{exercise.name + '.py':<32} {points:>4} points, "
+                     f"about {exercise.minutes} minutes: {exercise.task}")
+    part = "Points are given for a part of the laws. " if task.partial else ""
+    return "\n".join([*lines, "", "In each file, replace the last line. Check it as often as you like:", "",
+                      f"    python -m tinyml.exercises check {task.exercises[0].name} --dir {folder.name}", "",
+                      f"{part}Hand in this folder. Your answers are graded by the same tests, on fresh inputs.",
+                      ""])
+
+
+def gradescope(arguments, say):
+    """Write the zip of an autograder for Gradescope."""
+    out = Path(arguments.out or f"{Path(arguments.file).stem}-gradescope.zip")
+    autograder.save(arguments.file, out)
+    say({"zip": str(out)}, f"{out} is the autograder: upload it in Gradescope, Configure Autograder.\n"
+        f"To try it here:  {RUN} grade FOLDER --one --homework {arguments.file} --out results")
+    return 0

@@ -272,9 +272,9 @@ RNG = np.random.default_rng(0)
 MODEL = model_of(RNG)
 Z = Tensor(np.ones((2, 5, 8), np.float32))
 ERRORS = {
-    "contrast: t must be in 1..L-K = 3, got 4, with L = 5 encodings and K = 2 steps; longer":
+    "contrast: t must be in 1..n-K = 3, got 4, with n = 5 encodings and K = 2 steps; longer":
         lambda: contrast(MODEL, Z, Z, t=4, temperature=1),
-    "contrast: t must be in 1..L-K = -1, got 1, with L = 1 encodings and K = 2 steps; longer":
+    "contrast: t must be in 1..n-K = -1, got 1, with n = 1 encodings and K = 2 steps; longer":
         lambda: pretrain(MODEL, np.ones((2, 3, 8), np.float32), weak=WEAK, strong=STRONG, rng=RNG,
                          optimizer=Adam(MODEL.parameters(), lr=0), epochs=1, batch_size=2),
     "TSTCC: views must have shape (B, 2, C, T), got (2, 5, 8)": lambda: MODEL(Z),

@@ -8,8 +8,9 @@ shear, scale and shift are one affine map, so pixels are interpolated, and blurr
 
     the pixel at p moves to   q = c + A (p - c) + t,      A = rotation . shear . scale
 
-with c the centre. Images are (N, H, W), or flat (N, H W) with H = W, with pixels in [0, 1]. Views
-keep shape, range and dtype. Outside of an image is 0, the background.
+with c the centre of the image and t the shift. Images are (N, H, W), or flat (N, H W) with H = W,
+with pixels in [0, 1]. Views keep shape, range and dtype. Outside of an image, pixels count as 0,
+the background.
 
 Sources: MATH5836 week 10, section 10.3.2, step 1; Simard, Steinkraus and Platt 2003, Best
 practices for convolutional neural networks (affine maps); Zhong et al. 2020, Random erasing; Chen
@@ -47,11 +48,11 @@ def affine(x, matrix, shift=(0, 0)):
     """Move the pixels of images by q = c + A (p - c) + t, with bilinear interpolation.
 
     The new image at q is the old image at p = c + A^-1 (q - c - t): the weighted mean of the four
-    pixels around p,
+    pixels around p. With p = (r, s), a row and a column,
 
-        x(p) = sum_ij x_ij max(0, 1 - |p_r - i|) max(0, 1 - |p_c - j|),      0 outside the image
+        x(p) = sum_ij x_ij max(0, 1 - |r - i|) max(0, 1 - |s - j|),      x_ij = 0 outside the image
 
-    Positions are (row, column), so c = ((H - 1) / 2, (W - 1) / 2).
+    The centre is c = ((H - 1) / 2, (W - 1) / 2).
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ def _bilinear(images, p):
 
 
 def _split(position, side):
-    """Positions in an image as pixels of its frame, and the fraction beyond them, in [0, 1)."""
+    """The framed pixel at or before each position along one side, and the rest, in [0, 1)."""
     position = (position + 1).clip(0, side + 1)
     pixel = position.astype(int)
     return pixel, position - pixel.astype(position.dtype)
@@ -158,7 +159,7 @@ def erase(size):
 
     Parameters
     ----------
-    size : int >= 0, the side of the square in pixels
+    size : int >= 0, side of the square in pixels
     """
     def erased(images, rng):
         n, h, w = images.shape
@@ -179,7 +180,7 @@ def _random_interval(n, side, size, rng):
 
 
 def _view(name, change):
-    """The view that applies change(images, rng) to images (N, H, W), also to flat ones."""
+    """The view that applies change(images, rng) to images (N, H, W), or to flat images."""
     def view(x, rng):
         check_rng(name, rng)
         images = _as_images(name, x)

@@ -1,4 +1,4 @@
-"""Deploy: one file that maps raw images to labels, in any process, with equal bits.
+"""Deploy: one file that maps raw images to labels, with the same results in every process.
 
 Problem: the encoder is in one variable, the head in another, and how the pixels were scaled is in
 a line of some notebook. A deployed model must contain all three.
@@ -7,8 +7,8 @@ Idea: a `Classifier` is one module, from raw pixels to probabilities:
 
     p = softmax( g( f( raw / maximum ) ) )
 
-It refuses images of another size or range than it was trained on. `tinyml.nn.save_model` writes it
-to a file, and `tinyml.nn.load_model` reads it in any other process. On the command line:
+A Classifier refuses images of another size or range than those it was trained on. It is written to
+a file by `tinyml.nn.save_model`, and read by `tinyml.nn.load_model`. On the command line:
 
     python -m tinyml.selfsupervised.deploy classifier.npz seven.pgm
 
@@ -78,7 +78,7 @@ class Classifier(Module):
         """The probabilities of the classes, ndarray, shape (n, C), in evaluation mode."""
         raw = check_real("Classifier", "raw", raw)
         p = F.softmax(Tensor(predict(self, raw))).data
-        if np.isnan(p).any():    # argmax would name the first class
+        if np.isnan(p).any():    # the argmax of NaN would be the first class
             raise ValueError("Classifier: logits must be finite, got NaN; did training diverge?")
         return p
 
@@ -100,7 +100,7 @@ def classify_file(model, path):
     Parameters
     ----------
     model : Classifier
-    path : path-like, a PGM or PNG file of H x W pixels; its white becomes the model's maximum
+    path : path-like, a PGM or PNG file of H x W pixels; white becomes the model's maximum
 
     Returns
     -------

@@ -21,7 +21,7 @@ def draw_labels(y, per_class, *, rng):
     Parameters
     ----------
     y : array_like of int >= 0, shape (n,), n >= 1, the classes
-    per_class : int >= 1, with at least so many samples in each class
+    per_class : int >= 1, with at least this many samples in each class
     rng : numpy.random.Generator
 
     Returns
@@ -43,7 +43,9 @@ def draw_labels(y, per_class, *, rng):
 
 @checked
 def draw_fraction(y, fraction, *, rng):
-    """Draw samples to be labelled: max(1, round(fraction n_c)) of the n_c samples of each class.
+    """Draw samples to be labelled: a fraction of every class, but at least one sample.
+
+    Of the n_c samples of class c, max(1, round(fraction n_c)) are drawn.
 
     Parameters
     ----------
@@ -75,12 +77,12 @@ def label_efficiency(score, y, fractions, *, draws, rng):
 
     Parameters
     ----------
-    score : function (rows, rng) -> float, the result on held-out data after training with the
+    score : function (rows, rng) -> float, the score on held-out data after training with the
         labels of these rows
     y : as in `draw_labels`
     fractions : array_like of float64, shape (k,), > 0, <= 1, as in `draw_fraction`
     draws : int >= 1
-    rng : numpy.random.Generator; generators of one seed give the same draws to each method
+    rng : numpy.random.Generator; with the same seed, all methods get the same draws
 
     Returns
     -------

@@ -18,17 +18,19 @@ from tinyml.contract import checked
 
 @checked
 def make_grammar(vocab_size, *, n_successors, rng):
-    """A random Markov language: some tokens may follow each token, with random probabilities.
+    """The transition matrix A of a random Markov chain over tokens.
+
+    After each token only `n_successors` tokens are possible, with random probabilities.
 
     Parameters
     ----------
     vocab_size : int >= 1, V
-    n_successors : int in 1..V, how many tokens may follow a token
+    n_successors : int in 1..V
     rng : numpy.random.Generator
 
     Returns
     -------
-    ndarray of float64, shape (V, V) : A, whose row v holds the probabilities of what follows v
+    ndarray of float64, shape (V, V) : A; A(v, w) is the probability that w follows v
     """
     shape = vocab_size, vocab_size
     allowed = rng.random(shape).argsort(axis=1) < n_successors
@@ -43,7 +45,7 @@ def sample_sequences(transition, n, length, *, rng):
     Parameters
     ----------
     transition : array_like of float64, shape (V, V), V >= 1, >= 0, rows sum to 1; A
-    n, length : int >= 1, how many sequences, and how many tokens in each
+    n, length : int >= 1, number of sequences, and of tokens in each
     rng : numpy.random.Generator
 
     Returns
@@ -51,7 +53,7 @@ def sample_sequences(transition, n, length, *, rng):
     ndarray of int64, shape (n, length)
     """
     cumulative = transition.cumsum(axis=1)
-    cumulative[:, -1] = 1    # without rounding
+    cumulative[:, -1] = 1    # exactly, in spite of rounding
     x = np.empty((n, length), np.int64)
     x[:, 0] = rng.integers(0, len(transition), n)
     for t in range(1, length):
@@ -64,13 +66,13 @@ def sample_sequences(transition, n, length, *, rng):
 def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
     """P(x_t = v | x~, t is chosen), exactly, for sequences from `mask_tokens`.
 
-    Of the k = int(T mask_ratio) chosen positions, those with [MASK] are seen. The other u show
-    a token, and we do not know where they are. So the state of the chain at t is a pair (v, j):
-    the token v, and how many of the u come before t. With [v = x~_t] = 1 if v is the token
-    shown and 0 if not, the position t has the weights
+    k = int(T mask_ratio) positions are chosen. Some of them show [MASK], and the other u show a
+    token; we do not know which positions these u are. So the state of the chain at t is a pair
+    (v, j): the token v, and how many of the u positions come before t. With [v = x~_t] = 1 if v
+    is the token shown at t, else 0, the position t has the weights
 
-        plain_t(v)   = [v = x~_t]                    if it is not one of the u;  1 at a [MASK]
-        counted_t(v) = 0.1 [v = x~_t] + 0.1 / V      if it is one of the u;      0 at a [MASK]
+        plain_t(v)   = [v = x~_t]                    if t is not one of the u;  1 at a [MASK]
+        counted_t(v) = 0.1 [v = x~_t] + 0.1 / V      if t is one of the u;      0 at a [MASK]
 
     Messages run along the chain from both ends (Rabiner 1989, equations 20 and 25):
 

@@ -1,18 +1,20 @@
 """Masked edges: a graph network predicts which pairs of nodes are joined by a hidden edge.
 
-Problem: a hidden token leaves a visible gap, a hidden edge does not. A pair without an edge may
-never have had one, or its edge may be hidden. What can be learned from a graph alone?
+Problem: a hidden token leaves a visible gap, but a hidden edge does not. If no edge is visible
+between two nodes, there may be none, or it may be hidden. What can be learned from a graph alone?
 
-Idea: hide some edges in each step, and learn to tell them from as many pairs that have none. Every
-node i has a vector e_i and a bias b_i. One graph convolution mixes the vectors along the *visible*
-edges, and a product compares two nodes:
+Idea: hide some edges in each step, and learn to distinguish them from as many pairs of nodes
+without an edge (non-edges). Every node i has a vector e_i, a row of E, and a bias b_i. One graph
+convolution mixes the vectors along the *visible* edges, whose adjacency matrix is A, and a product
+compares two nodes:
 
     Z = D^(-1/2) (A + I) D^(-1/2) E,      logit_ij = z_i . z_j + b_i + b_j + c
 
     min  mean of the binary cross-entropy over hidden edges (1) and non-edges (0)
 
-A hidden edge must not take part in the convolution, or the input would hold the answer. So there
-are two masks: edges for the test are hidden once, edges for training anew in each step.
+The number c is the same for all pairs; `propagation` defines D. A hidden edge must not take part
+in the convolution, or the input would contain the answer. So there are two masks: the edges for
+the test are hidden once, and in each step some of the others are hidden for the training.
 
 Sources: MATH5836 week 10, section 10.3.1; Kipf and Welling 2016, Variational graph auto-encoders
 (section 2); Kipf and Welling 2017, Semi-supervised classification with graph convolutional
@@ -27,7 +29,7 @@ from tinyml.nn import Module, Parameter
 from tinyml.selfsupervised.masking import adjacency, mask_edges
 from tinyml.tensor import Tensor
 
-# i: every j > i that has an edge with i
+# i: every j > i with an edge between i and j
 KARATE = """
 0: 1 2 3 4 5 6 7 8 10 11 12 13 17 19 21 31; 1: 2 3 7 13 17 19 21 30;
 2: 3 7 8 9 13 27 28 32; 3: 7 12 13; 4: 6 10; 5: 6 10 16; 6: 16; 8: 30 32 33; 9: 33; 13: 33;
@@ -84,7 +86,7 @@ def propagation(edges, n_nodes):
 
         P = D^(-1/2) (A + I) D^(-1/2),      D_ii = 1 + number of neighbours of i
 
-    P E is a weighted sum of the vectors of each node and its neighbours.
+    Row i of P E is a weighted sum of the vectors of node i and of its neighbours.
 
     Parameters
     ----------
@@ -121,7 +123,9 @@ def common_neighbours(edges, n_nodes, pairs):
 
 @checked
 def preferential_attachment(edges, n_nodes, pairs):
-    """A score without training: d_i d_j, the numbers of neighbours (Barabasi and Albert 1999).
+    """A score without training: d_i d_j, with d_i the number of neighbours of i.
+
+    (Barabasi and Albert 1999.)
 
     Parameters
     ----------
@@ -142,10 +146,12 @@ class EdgePredictor(Module):
 
         Z = P E,      logit_ij = z_i . z_j + b_i + b_j + c
 
+    P is the matrix of `propagation` for the visible edges.
+
     Parameters
     ----------
     n_nodes, dim : int >= 1, nodes, and the length of their vectors
-    messages : bool; False leaves out the convolution: Z = E
+    messages : bool, whether there is a convolution; without it Z = E
     rng : numpy.random.Generator
     """
 
@@ -178,7 +184,7 @@ class EdgePredictor(Module):
 
 @checked
 def masked_edge_loss(model, edges, *, mask_ratio, rng):
-    """Hide k edges, draw k pairs without an edge, and let the model tell them apart.
+    """Hide k edges, draw k pairs without an edge, and let the model distinguish the two.
 
         L = 1/2k (sum over hidden edges of -ln s(logit) + sum over non-edges of -ln(1 - s(logit)))
 
@@ -187,7 +193,7 @@ def masked_edge_loss(model, edges, *, mask_ratio, rng):
     Parameters
     ----------
     model : Module, an `EdgePredictor`
-    edges : array_like of int, shape (m, 2), all that may be used in training
+    edges : array_like of int, shape (m, 2), all edges for the training
     mask_ratio : float in [0, 1], with at least one hidden edge
     rng : numpy.random.Generator
 

@@ -4,19 +4,21 @@ Problem: a contrastive loss needs many negatives. SimCLR takes them from the bat
 batch costs memory and time. The embeddings of earlier batches cost nothing, but each step
 changes the encoder, and embeddings of different encoders are not comparable.
 
-Idea: two encoders. The *query* encoder q is trained; the *key* encoder k follows it slowly,
+Idea: two encoders. The *query* encoder, with parameters theta_q, is trained. The *key* encoder,
+with parameters theta_k, follows slowly:
 
-    theta_k <- m theta_k + (1 - m) theta_q,       m near 1,
+    theta_k <- m theta_k + (1 - m) theta_q,       m near 1.
 
-so the keys of many batches, kept in a queue of the newest K, are nearly those of one encoder.
-The loss is InfoNCE: the positive of a query is the key of the other view of its image, its
-negatives are the keys in the queue. No gradient flows into the keys.
+A queue holds the newest K keys, the outputs of the key encoder in many batches. Because theta_k
+changes slowly, they are nearly the outputs of a single encoder. The loss is InfoNCE. The positive
+of a query is the key of the other view of its image; the negatives are the keys in the queue. No
+gradient flows into the keys.
 
-Here a key is never a negative for its own image (the paper allows it). With a small data set the
-queue may hold older keys of the images in a batch; no query of the batch gets them as negatives.
+Here a key is never a negative for a view of its own image (in the paper it may be). With a small
+data set the queue may hold older keys of the images of a batch; these are left out.
 
 Sources: MATH5836 week 10, section 10.3.2; He, Fan, Wu, Xie and Girshick 2020, Momentum contrast
-for unsupervised visual representation learning (they use m = 0.999, K = 65,536, T = 0.07).
+for unsupervised visual representation learning (where m = 0.999, K = 65,536, T = 0.07).
 """
 import copy
 
@@ -31,7 +33,7 @@ from tinyml.train import fit
 
 @checked
 def momentum_copy(model):
-    """A copy of a model that gets no gradients: only `update_momentum` moves it.
+    """A copy of a model that gets no gradients: only `update_momentum` changes the copy.
 
     Parameters
     ----------
@@ -49,12 +51,13 @@ def momentum_copy(model):
 
 @checked
 def update_momentum(slow, fast, *, momentum):
-    """Let one model follow another, in its parameters and in its buffers.
+    """Let a slow model follow a fast model, in parameters and in buffers.
 
         theta_slow <- m theta_slow + (1 - m) theta_fast
 
     (He et al. 2020, equation 2.) The fast model of s updates ago has weight (1 - m) m^s, so the
-    slow model is roughly the mean of the last 1 / (1 - m). Integers and booleans are copied.
+    slow model is roughly the mean of the last 1 / (1 - m) fast models. Integers and booleans are
+    copied.
 
     Parameters
     ----------
@@ -72,7 +75,7 @@ def update_momentum(slow, fast, *, momentum):
 
 
 def _check_same_shapes(slow, fast):
-    """Refuse state_dicts whose arrays have other names or shapes."""
+    """Raise ValueError if the arrays of two state_dicts differ in names or shapes."""
     for name in sorted(slow.keys() | fast.keys()):
         old, new = (np.shape(state[name]) if name in state else None for state in (slow, fast))
         if old != new:
@@ -93,8 +96,8 @@ class KeyQueue:
 
     def __init__(self, size):
         self.size = size
-        self.ring = None              # (K, D), made by the first push, which knows D
-        self.ids = np.zeros(size, int)
+        self.ring = None              # the keys, (K, D), from the first push on, when D is known
+        self.ids = np.zeros(size, int)    # the number of the image of each key
         self.next = 0                 # the slot of the next key
         self.filled = 0               # how many slots hold a key
 
@@ -123,15 +126,15 @@ class KeyQueue:
 
     @checked
     def keys(self, *, without=()):
-        """The keys of all images but those with the numbers `without`, slot by slot.
+        """A copy of the keys, slot by slot, without the keys of some images.
 
         Parameters
         ----------
-        without : sequence of int
+        without : sequence of int, the numbers of these images
 
         Returns
         -------
-        ndarray, shape (n, D), n the keys that are left, a copy; (0, 0) before the first push
+        ndarray, shape (n, D), of the n keys that are left; shape (0, 0) before the first push
         """
         if self.ring is None:
             return np.zeros((0, 0))
@@ -159,12 +162,14 @@ class MoCo:
         self.momentum, self.temperature = momentum, temperature
 
     def loss(self, x_query, x_key, ids):
-        """The loss of one batch; afterwards its keys join the queue (He et al. 2020, algorithm 1).
+        """Update the key encoder, return the loss of one batch, and put its keys into the queue.
 
-            theta_k <- m theta_k + (1 - m) theta_q,     q = f_q(x_query),     k = f_k(x_key),
+            theta_k <- m theta_k + (1 - m) theta_q
+            q = f_q(x_query),     k = f_k(x_key)
             L = info_nce(q, k, keys of other images in the queue)
 
-        The queue is empty at the first batch; its loss is 0.
+        f_q and f_k are the two encoders (He et al. 2020, algorithm 1). For the first batch the
+        queue is empty, so the loss is 0.
 
         Parameters
         ----------
@@ -188,7 +193,7 @@ class MoCo:
 
 @checked
 def train_moco(moco, X, *, view, rng, **options):
-    """Train the query encoder of a MoCo on images without labels; each step draws two new views.
+    """Train a MoCo on images without labels; each step draws two new views of each image.
 
     Parameters
     ----------
@@ -202,7 +207,7 @@ def train_moco(moco, X, *, view, rng, **options):
     -------
     list of dict, the history of fit; moco.query is in evaluation mode afterwards
     """
-    def loss_of(query, x, ids):
+    def loss_of(query, x, ids):    # query is moco.query
         return moco.loss(view(x, rng), view(x, rng), ids)
 
     return fit(moco.query, X, np.arange(len(X)), loss_of=loss_of, rng=rng, **options)

@@ -22,11 +22,11 @@ import numpy as np
 
 from tinyml.check import check_real, check_rng
 from tinyml.contract import checked
-from tinyml.ucr import load_ucr  # noqa: F401, importable from here as well
+from tinyml.ucr import load_ucr  # noqa: F401, re-exported
 
 # ------------------------------------------------------------ synthetic data
 
-# class: ratios r_c and phases phi_c of the three sensors, and whether there are shocks
+# name: ratios r_c and phases phi_c of the three sensors, and whether there are shocks
 ACTIVITIES = {
     "sway":       ((1, 1, 1), (0, 0, 0), False),
     "turn left":  ((1, 1, 1), (0, 1 / 4, 1 / 2), False),
@@ -46,12 +46,14 @@ def make_activities(n_samples, *, length=128, sigma=0.5, rng):
         theta(t) = f t + theta_0
         drift_c(t) = u_c (t - 1/2) + v_c sin 2 pi (t + w_c)
 
-    with t from 0 to 1. The class decides the ratios r_c, the phases phi_c, and whether there is a
-    shock in each cycle. All else is random for each series: f ~ U(4, 9) cycles, theta_0 ~ U(0, 1),
-    ln a_c ~ N(0, 0.3^2), u_c and v_c ~ N(0, 1/2), w_c ~ U(0, 1), eps_c(t) ~ N(0, 1).
+    for sensor c, with t from 0 to 1. The class decides the ratios r_c, the phases phi_c, and
+    whether there is a shock in each cycle. All else is random for each series: f ~ U(4, 9) cycles,
+    theta_0 ~ U(0, 1), ln a_c ~ N(0, 0.3^2), u_c and v_c ~ N(0, 1/2), w_c ~ U(0, 1),
+    eps_c(t) ~ N(0, 1).
 
-    As theta_0 is uniform, every class has mean 0 at every sensor and time, so linear functions of
-    x tell next to nothing. No single sensor tells the two turns apart, nor walk from climb.
+    Because theta_0 is uniform, every class has mean 0 at every sensor and time. So a linear
+    function of x can hardly distinguish the classes. A single sensor cannot distinguish the two
+    turns, nor walk from climb.
 
     Parameters
     ----------
@@ -135,7 +137,7 @@ def permute(*, segments):
 
     Parameters
     ----------
-    segments : int >= 1, the most pieces; series must be at least that long
+    segments : int >= 1, the largest number of pieces; series must be at least that long
 
     >>> permute(segments=3)(np.arange(8.0)[None, None], np.random.default_rng(0))
     array([[[5., 6., 7., 0., 1., 2., 3., 4.]]])
@@ -162,10 +164,10 @@ def _pieces(n, length, segments, rng):
     cuts = rng.permuted(candidates, axis=1)[:, :segments - 1]
     is_start = np.zeros((n, length), int)
     np.put_along_axis(is_start, cuts, np.arange(1, segments) < n_pieces, axis=1)
-    piece = is_start.cumsum(axis=1)                         # the piece that a time belongs to
-    keys = rng.random((n, segments))                        # one for each piece
+    piece = is_start.cumsum(axis=1)                         # the piece of each time
+    keys = rng.random((n, segments))                        # a key for each piece, to sort by
     key = np.take_along_axis(keys, piece, axis=1)
-    return np.argsort(key, axis=1, kind="stable")           # stable: no piece is shuffled inside
+    return np.argsort(key, axis=1, kind="stable")           # stable: a piece stays in order
 
 
 @checked
@@ -192,11 +194,12 @@ def resized_crop(*, smallest):
 
         y(j) = x(a + s j),  j = 0 ... T-1,     s ~ U(smallest, 1),   a ~ U(0, (1 - s)(T - 1))
 
-    The window is the same for all sensors of a series; x is interpolated linearly.
+    The window starts at time a and has the length s of the series, the same for all its sensors;
+    x is interpolated linearly.
 
     Parameters
     ----------
-    smallest : float in (0, 1], the smallest window, as a fraction of the series
+    smallest : float in (0, 1], length of the smallest window, as a fraction of the series
 
     >>> resized_crop(smallest=0.5)(np.arange(5.0)[None, None], np.random.default_rng(0)).round(2)
     array([[[0.34, 1.03, 1.71, 2.39, 3.07]]])
@@ -215,10 +218,10 @@ def _interpolate(x, times):
     """Series x, shape (N, C, T), at the times (N, T') in [0, T - 1], linear between its values."""
     low = np.floor(times).astype(int)[:, None]                       # (N, 1, T')
     high = np.minimum(low + 1, x.shape[2] - 1)
-    part = (times[:, None] - low).astype(x.dtype)
+    fraction = (times[:, None] - low).astype(x.dtype)
     before = np.take_along_axis(x, low, axis=2)                      # (N, C, T')
     after = np.take_along_axis(x, high, axis=2)
-    return (1 - part) * before + part * after
+    return (1 - fraction) * before + fraction * after
 
 
 @checked
@@ -227,7 +230,7 @@ def zero(*, fraction):
 
     Parameters
     ----------
-    fraction : float in [0, 1]; the span is round(fraction T) times long
+    fraction : float in [0, 1]; the span has round(fraction T) of the T readings
 
     >>> zero(fraction=0.5)(np.ones((1, 2, 6)), np.random.default_rng(0))
     array([[[1., 1., 1., 0., 0., 0.],
@@ -244,7 +247,7 @@ def zero(*, fraction):
 
 
 def _view(name, change, min_length=0):
-    """The view change(x, rng) on series (N, C, T), T >= min_length; it keeps the dtype of x."""
+    """The view that applies change(x, rng) to series (N, C, T), T >= min_length, in x's dtype."""
     def view(x, rng):
         check_rng(name, rng)
         x = check_real(name, "x", x, ndim=3)

@@ -3,22 +3,24 @@
 Problem: a time series has a past and a future. How can an encoder f learn from that, without
 labels?
 
-Idea: take a weak and a strong view of each series. The encoder turns a view x into encodings
-z = f(x) at T' times, and a transformer sums up the past z_1 ... z_t in one vector, the context
-c_t. Two contrastive tasks:
+Idea: take a weak and a strong view of each series (they change it a little, or a lot). The encoder
+turns a view x into encodings z = f(x) at n times, and a transformer sums up the past z_1 ... z_t
+in one vector, the context c_t. Two contrastive tasks:
 
     temporal      W_k c_t of one view should be similar to z_(t+k) of the *other* view, for
-                  k = 1 ... K, and not to the z_(t+k) of other series
+                  k = 1 ... K, and not to the z_(t+k) of other series; W_k is learned
     contextual    projections of c_t in both views should be similar, and different from the
                   projections of other series
 
     L = lambda_1 (L_TC^w + L_TC^s) + lambda_2 L_CC,     lambda_1 = 1,  lambda_2 = 0.7
 
-The strong view is cut and shuffled, so its future does not follow the past of the weak view. What
-can be predicted is what holds all the time: how the sensors move together.
+L_TC^w is the temporal loss of predictions from the weak view, L_TC^s that of predictions from the
+strong view, and L_CC the contextual loss. The strong view is cut and shuffled, so its future does
+not follow the past of the weak view. What can be predicted is what holds all the time: how the
+sensors move together.
 
-Differences from the paper: strides of 2 replace max-pooling, the temporal loss uses cosines over a
-temperature (in the paper plain products), and the projection has no batch norm.
+Differences from the paper: strides of 2 replace max-pooling. The temporal loss uses cosines
+divided by a temperature, not plain products. The projection has no batch norm.
 
 Sources: MATH5836 week 10, section 10.3.2; Eldele, Ragab, Chen, Wu, Kwoh, Li and Guan 2021,
 Time-series representation learning via temporal and contextual contrasting.
@@ -37,9 +39,9 @@ from tinyml.train import fit
 
 @checked
 class SeriesEncoder(nn.Module):
-    """Three convolutions over time, which halve its resolution: x (B, C, T) to z (B, T', D).
+    """Three convolutions over time, with strides of 2: from x (B, C, T) to z (B, n, D).
 
-    T' = ceil(T / 8), and the receptive field of z_t is the 33 times around 8 t.
+    n = ceil(T / 8). The receptive field of z_t is the 33 times around 8 t.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ class SeriesEncoder(nn.Module):
 
 
 class MeanOverTime(nn.Module):
-    """z (B, T', D) to its mean over time, (B, D): features of a whole series."""
+    """From z (B, n, D) to the mean over time, (B, D): features of a whole series."""
 
     def forward(self, z):
         return z.mean(axis=1)
@@ -75,8 +77,8 @@ class MeanOverTime(nn.Module):
 class Context(nn.Module):
     """A summary of the past: z_1 ... z_t, shape (B, t, D), to c_t, shape (B, D).
 
-    A learned token is put before the z's. The output of one transformer block, without positions,
-    at this token is c_t (Eldele et al. 2021, section 3.2).
+    A learned token is put in front of z_1 ... z_t. They pass one transformer block, without
+    positions; c_t is the output at this token (Eldele et al. 2021, section 3.2).
 
     Parameters
     ----------
@@ -88,7 +90,7 @@ class Context(nn.Module):
     def __init__(self, dim, nhead=4, *, rng):
         self.block = nn.TransformerEncoderLayer(dim, nhead, 2 * dim, dropout=0.0, norm_first=True,
                                                 rng=rng)
-        # Small, because it is part of every c_t, and what all c_t share makes all cosines large.
+        # small: the token is part of every c_t, and a large common part makes all cosines large
         self.token = nn.Parameter(0.02 * rng.standard_normal((1, 1, dim), np.float32))
 
     def forward(self, z):
@@ -100,11 +102,11 @@ class Context(nn.Module):
 class TSTCC(nn.Module):
     """An encoder, and the networks that only its pretext tasks need.
 
-    Called with pairs of views, shape (B, 2, C, T), it returns the encodings of both, (B, T', D).
+    Called with pairs of views, shape (B, 2, C, T), it returns the encodings of both, (B, n, D).
 
     Parameters
     ----------
-    encoder : Module, from x (B, C, T) to z (B, T', D)
+    encoder : Module, from x (B, C, T) to z (B, n, D)
     dim : int >= 1, D, a multiple of 4
     steps : int >= 1, K, how far to predict
     rng : numpy.random.Generator
@@ -134,7 +136,7 @@ class TSTCC(nn.Module):
 def temporal_contrast(predicted, future, *, temperature):
     """InfoNCE of predictions and futures, the mean over K steps.
 
-        L_TC = 1/K sum_k 1/B sum_i -ln( e^(s_iik / T) / sum_j e^(s_ijk / T) ),
+        L_TC = 1/K sum_k 1/B sum_i -ln( e^(s_iik / tau) / sum_j e^(s_ijk / tau) ),
         s_ijk = cos(p_ik, z_jk)
 
     (Eldele et al. 2021, equations 1 and 2.) p_ik = W_k c_t is predicted from series i, and z_jk is
@@ -143,7 +145,7 @@ def temporal_contrast(predicted, future, *, temperature):
     Parameters
     ----------
     predicted, future : Tensor, shape (B, K, D), B, K and D >= 1
-    temperature : float in [1e-4, 1e4], T
+    temperature : float in [1e-4, 1e4], tau
 
     Returns
     -------
@@ -164,10 +166,11 @@ class Losses(NamedTuple):
 
 @checked
 def contrast(model, z_weak, z_strong, *, t, temperature):
-    """The losses of a batch of encodings whose past ends at t.
+    """The losses of a batch of encodings, of which z_1 ... z_t are the past.
 
         c = context(z_1 ... z_t)                                      of each view
-        L_TC^w = temporal_contrast(W_k c_weak, z_strong,t+k),         L_TC^s likewise
+        L_TC^w = temporal_contrast(W_k c_weak, z_strong,t+k)
+        L_TC^s = temporal_contrast(W_k c_strong, z_weak,t+k)
         L_CC = nt_xent(project(c_weak), project(c_strong))
 
     (Eldele et al. 2021, sections 3.2 and 3.3.)
@@ -175,17 +178,17 @@ def contrast(model, z_weak, z_strong, *, t, temperature):
     Parameters
     ----------
     model : TSTCC
-    z_weak, z_strong : Tensor, shape (B, L, D), L encodings in time
-    t : int >= 1, the length of the past, with t + K <= L for the K steps of the model
+    z_weak, z_strong : Tensor, shape (B, n, D), n encodings in time
+    t : int >= 1, the length of the past, with t + K <= n for the K steps of the model
     temperature : float in [1e-4, 1e4]
 
     Returns
     -------
     Losses
     """
-    L, K = z_weak.shape[1], model.steps
-    if t > L - K:
-        raise ValueError(f"contrast: t must be in 1..L-K = {L - K}, got {t}, with L = {L} "
+    n, K = z_weak.shape[1], model.steps
+    if t > n - K:
+        raise ValueError(f"contrast: t must be in 1..n-K = {n - K}, got {t}, with n = {n} "
                          f"encodings and K = {K} steps; longer series or fewer steps may help")
     c_weak = model.context(z_weak[:, :t])
     c_strong = model.context(z_strong[:, :t])
@@ -208,7 +211,7 @@ def pretrain(model, X, *, weak, strong, rng, lambda1=1.0, lambda2=0.7, temperatu
 
         L = lambda1 (L_TC^w + L_TC^s) + lambda2 L_CC
 
-    Each batch gets two new views and a new end of the past, t ~ U{1, ..., T' - K}.
+    Each batch gets two new views, and a new length of the past, t ~ U{1, ..., n - K}.
 
     Parameters
     ----------
@@ -223,8 +226,8 @@ def pretrain(model, X, *, weak, strong, rng, lambda1=1.0, lambda2=0.7, temperatu
 
     Returns
     -------
-    list of dict, the rows of fit; in addition they hold the means of an epoch of "temporal",
-    (L_TC^w + L_TC^s) / 2, and of "contextual", L_CC
+    list of dict, the history of fit; in addition each row has the means over its epoch,
+        "temporal", of (L_TC^w + L_TC^s) / 2, and "contextual", of L_CC
     """
     parts = []    # (temporal, contextual) of each batch
 

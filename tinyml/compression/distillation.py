@@ -5,8 +5,8 @@ more: this 2 looks a little like a 3, and not at all like a 7. How can a small n
 student, learn that?
 
 Idea: the teacher's logits z_t, divided by a temperature T > 1, give probabilities p_t that are
-visibly above 0 even for the unlikely classes. The student is trained on them at the same
-temperature, and on the labels y:
+visibly above 0 even for the unlikely classes. The student is trained on these probabilities, at
+the same temperature, and on the labels y:
 
     L = (1 - alpha) CE(y, softmax(z_s)) + alpha T^2 KL(p_t || p_s),      p = softmax(z / T)
 

@@ -29,7 +29,7 @@ from tinyml.compression.quantization import channel_range, choose_qparams, quant
 from tinyml.contract import checked
 from tinyml.nn import Module
 
-# of M = S1 S2 / S3: the code of a bias of up to 255 S3 then stays below 2^30
+# at least this M = S1 S2 / S3, so that a bias of up to 255 S3 has a code below 2^30
 SMALLEST_MULTIPLIER = 2.0 ** -22
 
 
@@ -166,7 +166,7 @@ class IntegerConv(IntegerLayer):
 
 
 def for_axes(value, n_axes):
-    """A setting, such as a stride, for each axis: one number for all, or the last of a tuple."""
+    """A setting, such as a stride, as a tuple: n_axes times one number, or a tuple's last part."""
     return tuple(value)[-n_axes:] if isinstance(value, (tuple, list)) else (value,) * n_axes
 
 

@@ -7,13 +7,14 @@ Idea: cut the singular value decomposition W = sum_i s_i u_i v_i' after r terms 
 
     W ~ U V',    U = (u_1 ... u_r) diag(sqrt(s)),    V = (v_1 ... v_r) diag(sqrt(s))
 
-No matrix of rank r is nearer: ||W - U V'||_F^2 = s_{r+1}^2 + s_{r+2}^2 + ... (Eckart and Young
-1936). The layer becomes two, first V', then U, and costs r (m + n) multiplications, which is less
-if r < m n / (m + n).
+No matrix of rank r is nearer to W: ||W - U V'||_F^2 = s_{r+1}^2 + s_{r+2}^2 + ... (Eckart and
+Young 1936). The layer becomes two layers, first V', then U. They cost r (m + n) multiplications,
+which is less if r < m n / (m + n).
 
 Often the error of the outputs W x matters more than that of W. Let X (N, n) hold inputs x as rows.
 Choose R with R R' = X'X / N, the second moment of the inputs. Let U_r be the first r left singular
-vectors of W R. Then W ~ U_r U_r' W has the smallest error of the outputs on X.
+vectors of W R. Then of all matrices of rank r, U_r U_r' W has the smallest error of the outputs
+on X.
 
 The filters W (O, C, kh, kw) of a convolution become a matrix in one of two ways:
 
@@ -155,7 +156,7 @@ def factorize_linear(layer, rank, *, second_moment=None):
     ----------
     layer : Linear
     rank : int >= 1, with at most min(in_features, out_features)
-    second_moment : array_like, shape (n, n), or None; that of its inputs, as in `truncated_svd`
+    second_moment : array_like, shape (n, n), or None; of the layer's inputs; see `truncated_svd`
     """
     W = layer.weight.data                                              # (m, n)
     U, V = truncated_svd(W, rank, second_moment=second_moment)         # (m, r), (n, r)

@@ -2,7 +2,7 @@
 
 Problem: a trained network has many more weights than it needs. Which can go, and how many?
 
-Idea: a mask m in {0, 1}^d chooses the weights that stay:
+Idea: a mask m in {0, 1}^d chooses which of the d weights theta stay:
 
     min over theta, m of  L(theta * m)    subject to    ||m||_0 <= k
 
@@ -183,12 +183,12 @@ def prunable_weights(model):
 def _prunable(function, model):
     found = weights(model)
     if not found:
-        raise ValueError(nothing_to_do(function, model, _fixed(model)))
+        raise ValueError(nothing_to_do(function, model, _computed(model)))
     return found
 
 
-def _fixed(model):
-    """{path: reason} of the weights that are not pruned, because a layer computes them."""
+def _computed(model):
+    """{path: reason} of the weights that are left as they are, because a layer computes them."""
     return {path: why for path, why in left_out(model).items() if path in computed_weights(model)}
 
 
@@ -214,7 +214,7 @@ def prune(model, *, amount, method="global", rng=None):
     """
     found = _prunable("prune", model)
     arrays = [check_real("prune", path, weight.data) for path, weight in found.items()]
-    warn_left("prune", _fixed(model))
+    warn_left("prune", _computed(model))
 
     if method == "global":
         keep = global_masks(arrays, amount=amount)
@@ -228,7 +228,7 @@ def prune(model, *, amount, method="global", rng=None):
 
 
 def _random_mask_of(weight, amount, rng):
-    """A mask without round(amount d) weights: those that are zero, and then random others."""
+    """Remove so many nonzero weights, at random, that round(amount d) of all d are pruned."""
     alive = np.flatnonzero(weight)
     n_zeros = weight.size - len(alive)
     n_more = max(round(amount * weight.size) - n_zeros, 0)

@@ -4,9 +4,9 @@ Problem: 32 bits per weight are more than a network needs. Which integers stand 
 numbers, and how many bits are enough?
 
 Idea: the lecture notes begin with codes q = round(theta / Delta) in 0 ... K - 1, with
-Delta = max |theta| / K (`notes_codes`). These do not fit: a negative weight gets a negative code,
-and the largest weight gets the code K. With b bits there are two repairs; the code q stands for
-the number r:
+Delta = max |theta| / K (`notes_codes`). But a negative weight gets a negative code, and the
+largest weight gets the code K: these are not in 0 ... K - 1. With b bits there are two repairs, in
+which the code q stands for the number r:
 
     symmetric    q in -(2^(b-1) - 1) ... 2^(b-1) - 1,      r = S q              for weights
     affine       q in 0 ... 2^b - 1,                       r = S (q - Z)        for any range
@@ -31,7 +31,7 @@ from tinyml.nn.folding import fold_batch_norm, fold_norm  # noqa: F401, fold nor
 from tinyml.nn.weights import ComputedWeight, replace_weights
 from tinyml.tensor import Tensor
 
-MAX_BITS = 16    # of a code
+MAX_BITS = 16    # bits of a code, at most
 
 # ------------------------------------------------------------ the formula of the notes
 
@@ -235,7 +235,7 @@ class DequantizedWeight(ComputedWeight):
 
     @classmethod
     def from_weight(cls, weight, *, bits, symmetric=True, axis=0):
-        """Quantize a Tensor with a step for each slice along `axis`; None: with a single step."""
+        """Quantize a Tensor, with a step for each slice along `axis`, or one step if axis=None."""
         low, high = channel_range(weight.data, axis=axis)
         qparams = choose_qparams(low, high, bits=bits, symmetric=symmetric)
         qparams = with_scale_as(weight.dtype, qparams)
@@ -274,7 +274,7 @@ def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
     model : Module, with weights that are finite
     bits : int in 1..16, >= 2 if symmetric
     symmetric : bool
-    per_channel : bool, True for a step for each output channel, False for one for the whole weight
+    per_channel : bool, whether each output channel has its own step, or the whole weight only one
     """
     axis = 0 if per_channel else None
 

@@ -153,8 +153,8 @@ class LearnedStepWeight(ComputedWeight):
         factor = 1 / sqrt(N quant_max).
 
     But Adam ignores the scale of a gradient. So here the parameter is `raw`, and S = factor raw.
-    An update of raw changes S by `factor` times that update. So each update changes S `factor`
-    times as much as without it under Adam, and factor^2 times as much under SGD.
+    If an update changes raw by u, then it changes S by factor u. Compared with training S itself,
+    an update changes S factor times as much under Adam, and factor^2 times as much under SGD.
 
     Parameters
     ----------

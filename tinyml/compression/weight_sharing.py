@@ -1,7 +1,7 @@
 """Weight sharing: a few values for all weights of a layer, and a short code for each weight.
 
 Problem: 32 bits per weight are more than a network needs. A uniform grid of levels, as in
-`quantization`, has levels where there are no weights, which are wasted.
+`quantization`, wastes some of them: there are no weights near these levels.
 
 Idea: choose the levels where the weights are. k-means finds k centroids c and the codes a for
 which this is small (Han et al. 2016, equation 2):
@@ -267,10 +267,10 @@ def share_biases(model, *, bits, init="linear", rng=None):
     bits : int in 1..15
     init, rng : as in `initial_centroids`
     """
-    kept = {id(weight) for weight in weights(model).values()}
+    not_rounded = {id(weight) for weight in weights(model).values()}
     for computed in computed_weights(model).values():
-        kept |= {id(p) for p in computed.parameters()}    # codebooks
+        not_rounded |= {id(p) for p in computed.parameters()}    # codebooks
     for p in model.parameters():
-        if id(p) not in kept and len(np.unique(p.data)) > 2 ** bits:
+        if id(p) not in not_rounded and len(np.unique(p.data)) > 2 ** bits:
             p.data = SharedWeight.from_weight(p, k=2 ** bits, init=init, rng=rng)().data
     return model

@@ -1,4 +1,4 @@
-"""Contrastive losses: views of one image should have similar embeddings, other views should not.
+"""Contrastive losses: views of one image should be similar, views of different images should not.
 
 Problem: without labels, nobody says what an image shows. But two random views of one image show
 the same thing, and two different images most likely do not.
@@ -82,7 +82,7 @@ def nt_xent(z1, z2, *, temperature):
 
 @checked
 def info_nce(query, positive, negatives=None, *, temperature):
-    """InfoNCE: for each query, find its own key, the *positive*, among others, the *negatives*.
+    """InfoNCE: for each query, find its key (the *positive*) among other keys (the *negatives*).
 
         L = 1/B sum_i -ln( e^(s_i+ / T) / (e^(s_i+ / T) + sum_k e^(s_ik / T)) )
 

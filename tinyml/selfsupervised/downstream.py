@@ -3,10 +3,10 @@
 Problem: an encoder f has learned from data without labels. How good are its features? We
 measure it on a new task with few labels.
 
-Idea: take the features z_i = f(x_i) of the frozen encoder (`extract_features`). Then there are
-three ways to the labels y_i:
+Idea: take the features z_i = f(x_i) of the encoder (`extract_features`). There are three ways to
+predict the labels y_i:
 
-    `linear_probe`    train a head g on the features: minimise 1/n sum_i loss(g(z_i), y_i)
+    `linear_probe`    train a head g on frozen features: minimise 1/n sum_i loss(g(z_i), y_i)
     `knn`             compare with the nearest labelled features, without training
     `fine_tune`       train encoder and head together
 
@@ -178,7 +178,8 @@ def _squared_distances(queries, features):
 def _cosine_distances(queries, features):
     """2 (1 - cos(a, b)) for all pairs of rows, (m, n), as ||u - v||^2 of unit vectors u and v.
 
-    The cosine with a zero vector counts as 0.
+    The cosine with a zero vector counts as 0. `knn` needs only the order of the distances, so the
+    factor 2 does not matter.
     """
     distances = _squared_distances(F.normalize(queries).data, F.normalize(features).data)
     distances[~queries.any(axis=1)] = 2

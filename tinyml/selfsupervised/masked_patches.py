@@ -102,13 +102,14 @@ def normalize_patches(patches, *, eps=1e-6):
 class MaskedAutoencoder(Module):
     """An encoder of visible patches, and a decoder that restores all (He et al. 2022, section 3).
 
-        z = norm(encoder(W x_keep + e_keep))
+        z = norm(encoder(W_enc x_keep + e_keep))
         u = W_dec z, and the mask token for each hidden patch, in the order of the image
         x^ = head(norm_dec(decoder(u + e_dec)))
 
-    (The formulas leave out the biases.) The position vectors e and e_dec and the mask token are
-    learned, and start from N(0, 1): if position vectors start smaller, the model learns to use
-    them only late. (In the paper they are fixed sines and cosines.)
+    x_keep are the visible patches, and e_keep are their position vectors. (The formulas leave out
+    the biases.) The position vectors of all patches, e and e_dec, and the mask token are learned,
+    and start from N(0, 1): if position vectors start smaller, the model learns to use them only
+    late. (In the paper they are fixed sines and cosines.)
 
     Parameters
     ----------
@@ -199,7 +200,7 @@ def reconstruct(model, patches, *, mask_ratio=0.75, rng):
 def masked_patch_loss(model, patches, *, mask_ratio=0.75, normalize=False, rng):
     """The mean squared error of the hidden patches (He et al. 2022, section 3).
 
-        L = 1 / (|M| P) sum over i in M of ||x^_i - x_i||^2
+        loss = 1 / (|M| P) sum over i in M of ||x^_i - x_i||^2
 
     Parameters
     ----------

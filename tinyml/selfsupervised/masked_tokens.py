@@ -26,8 +26,9 @@ from tinyml.selfsupervised.masking import mask_tokens, masked_loss
 class TokenTransformer(Module):
     """A small BERT: embed tokens and positions, mix them by attention, predict tokens.
 
-        h_t = E(x~_t) + P_t,      z = norm(block_L(... block_1(h))),      logits_t = W z_t + b
+        h_t = E(x~_t) + P_t,      z = norm(block_K(... block_1(h))),      logits_t = W z_t + b
 
+    E looks up a vector for each token, and P has a vector for each position; both are learned.
     Tokens (B, n), with n <= T tokens in a sequence, give logits (B, n, V). [MASK] is the token V.
 
     Parameters
@@ -36,7 +37,7 @@ class TokenTransformer(Module):
     length : int >= 1, T, the longest sequence
     d_model : int >= 1, width: the length of the vectors h_t and z_t
     nhead : int >= 1, number of attention heads, a divisor of d_model
-    num_layers : int >= 1, number of blocks, L
+    num_layers : int >= 1, number of blocks, K
     rng : numpy.random.Generator
     """
 
@@ -91,8 +92,8 @@ def masked_token_loss(model, tokens, *, vocab_size, mask_ratio=0.15, rng):
 
     Parameters
     ----------
-    model : Module, from tokens (B, T) to logits (B, T, V), where [MASK] is the token V
-    tokens : array_like of int, shape (B, T), in 0..V-1
+    model : Module, from tokens (B, n) to logits (B, n, V), where [MASK] is the token V
+    tokens : array_like of int, shape (B, n), in 0..V-1
     vocab_size : int >= 1, V
     mask_ratio : float in [0, 1], with at least one chosen token
     rng : numpy.random.Generator

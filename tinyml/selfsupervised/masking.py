@@ -93,7 +93,7 @@ def mask_tokens(tokens, *, vocab_size, mask_id, mask_ratio=0.15, rng):
     chosen : ndarray of bool, shape (..., T), True at the chosen positions
     """
     T = tokens.shape[-1]
-    chosen = _random_orders(tokens.shape, rng) < int(T * mask_ratio)
+    chosen = _random_orders(tokens.shape, rng) < int(T * mask_ratio)    # in each sequence
     fate = rng.random(tokens.shape)
     random_token = rng.integers(0, vocab_size, tokens.shape)
     cases = [~chosen, fate < 0.8, fate < 0.9]

@@ -259,7 +259,7 @@ X, MLP = np.ones((2, 36)), mlp(np.random.default_rng(0))
 NAN = mlp(np.random.default_rng(0))
 NAN[0].weight.data = NAN[0].weight.data * np.nan
 ERRORS = {
-    "IntegerModel.from_float: model must be a Sequential, got LayerNorm; only there":
+    "IntegerModel.from_float: model must be a Sequential, got LayerNorm; only a Sequential":
         (TypeError, lambda: IntegerModel.from_float(nn.LayerNorm(36), X)),
     "IntegerModel.from_float: model must have a Linear, Conv1d or Conv2d, got none":
         (ValueError, lambda: IntegerModel.from_float(nn.Sequential(nn.Flatten()), X)),

@@ -127,7 +127,7 @@ def _float_layers(model):
     name = "IntegerModel.from_float"
     if not is_chain(model):
         raise TypeError(f"{name}: model must be a Sequential, got {type(model).__name__}; only "
-                        "there the order of its layers is known")
+                        "a Sequential tells the order of its layers")
     model = untied(model).eval()
     for path, parameter in model.named_parameters():
         check_real(name, path, parameter.data)

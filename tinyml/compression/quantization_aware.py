@@ -9,8 +9,8 @@ that Q is the identity:
     min over theta of  L = l(f(x; Q(theta)), y)
     dL/dtheta = dL/dtheta_q dQ/dtheta ~ dL/dtheta_q
 
-This is the *straight-through estimator*, `ops.round_ste`. Small steps move theta while theta_q
-stays the same. When theta crosses a rounding border, theta_q jumps to the next value.
+This is the *straight-through estimator*, `ops.round_ste`. Small updates of theta leave theta_q as
+it is. When theta crosses a rounding border, theta_q jumps to the next value.
 
 The step S can be learned too. Let the codes be quant_min ... quant_max, with Z = 0. With
 straight-through rounding, theta_q = S round(clip(theta / S)) has the derivative with respect to S

@@ -179,5 +179,5 @@ def main(arguments):
         sys.exit(str(error))
 
 
-if __name__ == "__main__":    # by its full name, so that files find the same Classifier
+if __name__ == "__main__":    # under its full name, to which files refer
     import_module("tinyml.selfsupervised.deploy").main(sys.argv[1:])

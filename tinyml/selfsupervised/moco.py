@@ -10,9 +10,9 @@ with parameters theta_k, follows slowly:
     theta_k <- m theta_k + (1 - m) theta_q,       m near 1.
 
 A queue holds the newest K keys, the outputs of the key encoder in many batches. Because theta_k
-changes slowly, they are nearly the outputs of a single encoder. The loss is InfoNCE. The positive
-of a query is the key of the other view of its image; the negatives are the keys in the queue. No
-gradient flows into the keys.
+changes slowly, these keys are nearly the outputs of a single encoder. The loss is InfoNCE. The
+positive of a query is the key of the other view of its image; the negatives are the keys in the
+queue. No gradient flows into the keys.
 
 Here a key is never a negative for a view of its own image (in the paper it may be). With a small
 data set the queue may hold older keys of the images of a batch; these are left out.

@@ -3,9 +3,9 @@
 Problem: a time series has a past and a future. How can an encoder f learn from that, without
 labels?
 
-Idea: take a weak and a strong view of each series (they change it a little, or a lot). The encoder
-turns a view x into encodings z = f(x) at n times, and a transformer sums up the past z_1 ... z_t
-in one vector, the context c_t. Two contrastive tasks:
+Idea: take two views of each series: a weak view changes the series a little, a strong view a lot.
+The encoder turns a view x into encodings z = f(x) at n times, and a transformer sums up the past
+z_1 ... z_t in one vector, the context c_t. Two contrastive tasks:
 
     temporal      W_k c_t of one view should be similar to z_(t+k) of the *other* view, for
                   k = 1 ... K, and not to the z_(t+k) of other series; W_k is learned

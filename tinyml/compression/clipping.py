@@ -165,7 +165,8 @@ def allocate_bits(ranges, *, bits):
 
     Parameters
     ----------
-    ranges : array_like of float64, shape (n,), n >= 1, >= 0, the width a_i of each channel
+    ranges : array_like of float64, shape (n,), n >= 1, >= 0, a_i, half the width of the range of
+        each channel; only their ratios matter, so whole widths give the same bits
     bits : int in 1..16, M
 
     Returns
@@ -176,7 +177,7 @@ def allocate_bits(ranges, *, bits):
     array([3, 3, 5])
     """
     tiny = np.finfo(np.float64).tiny
-    a = ranges / max(ranges.max(), tiny)    # only ratios matter; their squares do not overflow
+    a = ranges / max(ranges.max(), tiny)    # only ratios matter, and these do not overflow
     n_codes = len(a) * 2 ** bits
     share = a ** (2 / 3)
     share /= max(share.sum(), tiny)
@@ -210,7 +211,7 @@ def channel_codes(weight, *, bits, density=None, corrected=False, allocated=Fals
     Parameters
     ----------
     weight : array_like of float64, shape (channels, m, ...), not empty
-    bits : int in 1..16, of each channel; if allocated, bits with 2^bits codes on average
+    bits : int in 1..16, of each channel; if allocated, a channel has 2^bits codes on average
     density : "laplace" or "gaussian", or None; for `clipped_range`; None for the full range
     corrected : bool, restore mean and norm (`correct_bias`)
     allocated : bool, `allocate_bits` by the widths of the channels

@@ -17,12 +17,13 @@ Let a fraction k of d weights stay, at random places. Then the codes take about
 instead of 32 d: a factor of 32 / (H(k) + k b), which is 113 for k = 0.03 and b = 3. The places
 take two thirds of these bits, and the values one third.
 
-After each step the network is trained, to regain the accuracy that it lost, on the labels and on
-the outputs of the dense network (`distillation`). Pruned weights stay 0.
+After each of the first two steps the network is trained on the labels and on the outputs of the
+dense network (`distillation`), to regain lost accuracy. Pruned weights stay 0.
 
-A trap: Adam divides every gradient by its usual size. So a weight whose input is almost always 0
-grows as large as any other, and magnitude pruning keeps it. A little weight decay moves weights
-that the loss seldom needs back to 0. Then fewer units are used, and the codes are shorter too.
+A trap: Adam divides the gradient of a weight by its usual magnitude. So a weight whose input is
+almost always 0 grows as large as any other weight, and magnitude pruning keeps it. A little weight
+decay moves weights that the loss seldom needs back to 0. Then fewer units are used, and the codes
+are shorter too.
 
 The paper has a threshold for each layer, and trains after pruning, on labels only. Here one
 threshold holds for all layers, and pruning goes on during training.
@@ -61,8 +62,8 @@ def deep_compress(model, X, y, *, keep, bits, bias_bits=4, epochs=(40, 8), lr=(2
     model : Module, trained, with logits of shape (n, ..., C) and a weight to compress
     X, y : as in `tune`
     keep : float in (0, 1], fraction of the weights that stay
-    bits : int in 1..15; the weights of a layer share 2^bits values
-    bias_bits : int in 1..15; a bias, or another vector, has 2^bias_bits values
+    bits : int in 1..15; the weights of a layer share at most 2^bits values
+    bias_bits : int in 1..15; a bias, or another vector, gets at most 2^bias_bits values
     epochs : (int, int), with both >= 1; for pruning, and for tuning the shared values
     lr : (float, float), with both > 0; the initial learning rates of the two
     teacher : Module, or None; for `tune`; None for the model itself

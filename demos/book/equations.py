@@ -36,9 +36,11 @@ NOTES = {
     "notes 10.1.2, gradient descent": Equation(
         "β ← β - lr X'(Xβ - y)", r"\beta \leftarrow \beta - \eta\,X^{\mathsf{T}} (X\beta - y)"),
     "notes 10.1.3, training risk": Equation(
-        "R_train(t)", r"R_{\mathrm{train}}(t) = \dfrac{1}{n}\sum_{i=1}^{n} \ell(f_t(x_i), y_i)"),
+        "R_train(t) = ‖Xβ_t - y‖² / n",
+        r"R_{\mathrm{train}}(t) = \dfrac{1}{n}\,\Vert X\beta_t - y \Vert^2"),
     "notes 10.1.3, test risk": Equation(
-        "R_test(t)", r"R_{\mathrm{test}}(t) = E\,\ell(f_t(x), y)"),
+        "R_test(t) = E (x'β_t - x'β)² + σ²",
+        r"R_{\mathrm{test}}(t) = E\,(x^{\mathsf{T}}\beta_t - x^{\mathsf{T}}\beta)^2 + \sigma^2"),
     "notes 10.1.3, t_min and t_int": Equation(
         "the lowest R_test up to t_int, the first t with R_train = 0",
         r"t_{\min} = \mathrm{arg\,min}_{t \leq t_{\mathrm{int}}}\,R_{\mathrm{test}}(t), \quad "

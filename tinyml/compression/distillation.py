@@ -84,9 +84,9 @@ def distillation_loss(student_logits, teacher_logits, target=None, *, temperatur
     z_s = _cast(student_logits, dtype=np.float64).reshape(-1, C)
     p_t = soften(teacher_logits.reshape(-1, C), temperature=T)
     log_p_s = F.log_softmax(z_s / T)
-    soft = T ** 2 * F.kl_div(log_p_s, p_t, "batchmean")
-    hard = 0.0 if target is None else F.cross_entropy(z_s, _rows(target, student_logits))
-    loss = (1 - alpha) * hard + alpha * soft    # notes 10.2.4, distillation loss
+    kl = F.kl_div(log_p_s, p_t, "batchmean")    # KL(p_t || p_s)
+    ce = 0.0 if target is None else F.cross_entropy(z_s, _rows(target, student_logits))
+    loss = (1 - alpha) * ce + alpha * T ** 2 * kl    # notes 10.2.4, distillation loss
     return _cast(loss, dtype=student_logits.dtype)
 
 

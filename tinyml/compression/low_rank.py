@@ -104,6 +104,7 @@ def break_even(m, n):
     ----------
     m, n : int >= 1
     """
+    # r (m + n) < m n for every rank r below
     return m * n / (m + n)    # notes 10.2.3, cost
 
 

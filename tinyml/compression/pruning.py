@@ -58,10 +58,11 @@ def magnitude_mask(weight, *, amount):
     array([[ True, False],
            [ True, False]])
     """
-    n_pruned = round(amount * weight.size)
+    k = weight.size - round(amount * weight.size)
     smallest_first = np.abs(weight).ravel().argsort(kind="stable")
-    keep = np.ones(weight.size, bool)
-    keep[smallest_first[:n_pruned]] = False    # notes 10.2.1, budget
+    largest_first = smallest_first[::-1]
+    keep = np.zeros(weight.size, bool)
+    keep[largest_first[:k]] = True    # notes 10.2.1, budget
     return keep.reshape(weight.shape)
 
 
@@ -170,9 +171,9 @@ def pruned_loss(model, *batch, masks, loss_of=cross_entropy_of):
     """
     theta = _parameters(model)
     _check_masks("pruned_loss", theta, masks)
-    pruned = {theta[i]: theta[i] * m for i, m in masks.items()}    # notes 10.2.1, pruned loss
-    with replaced(model, pruned):
-        return loss_of(model, *batch)    # L(theta * m)
+    pruned = {theta[path]: theta[path] * m for path, m in masks.items()}    # theta * m
+    with replaced(model, pruned):    # the model computes with theta * m, so the loss is L(theta * m)
+        return loss_of(model, *batch)    # notes 10.2.1, pruned loss
 
 
 def prunable_weights(model):

@@ -102,7 +102,7 @@ def quantized_loss(model, *batch, Q, loss_of=cross_entropy_of):
     loss_of : function (model, *batch) -> scalar Tensor, as in `tinyml.train.fit`
     """
     quantized = {theta: Q(theta) for theta in weights(model).values()}
-    with replaced(model, quantized):    # l(f(x; Q(theta)), y)
+    with replaced(model, quantized):    # the model computes f(x; Q(theta))
         return loss_of(model, *batch)    # notes 10.2.2, quantization-aware forward
 
 

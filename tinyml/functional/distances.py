@@ -75,11 +75,18 @@ def cosine_similarity(x1, x2, axis=1, eps=1e-8):
     x1, x2 = as_tensor(x1, "cosine_similarity"), as_tensor(x2, "cosine_similarity")
     check_axis("cosine_similarity", axis, x1, x2)
     eps = check_number("cosine_similarity", "eps", eps, above=0)
+    x1, x2 = _broadcast("cosine_similarity", x1, x2)
+    # scaled so that no square overflows; the cosine stays the same
+    u, v = _scaled(x1, axis, eps), _scaled(x2, axis, eps)
+    u_dot_v = ops.sum(u * v, axis=axis)
+    return u_dot_v / (_length(u, axis) * _length(v, axis))    # notes 10.3.2, cosine similarity
+
+
+def _broadcast(function, x1, x2):
+    """x1 and x2, repeated to one shape."""
     try:
         shape = np.broadcast_shapes(x1.shape, x2.shape)
     except ValueError:
-        raise ValueError("cosine_similarity: x1 and x2 must have shapes that broadcast, "
+        raise ValueError(f"{function}: x1 and x2 must have shapes that broadcast, "
                          f"got {x1.shape} and {x2.shape}") from None
-    u, v = (_scaled(ops.broadcast_to(x, shape=shape), axis, eps) for x in (x1, x2))
-    u_dot_v = ops.sum(u * v, axis=axis)
-    return u_dot_v / (_length(u, axis) * _length(v, axis))    # notes 10.3.2, cosine similarity
+    return ops.broadcast_to(x1, shape=shape), ops.broadcast_to(x2, shape=shape)

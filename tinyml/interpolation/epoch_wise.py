@@ -154,10 +154,10 @@ def turning_points(train, test, *, tolerance=0.0):
     >>> turning_points([0.5, 0.2, 0.1, 0.0, 0.0], [0.6, 0.3, 0.5, 0.7, 0.2])
     TurningPoints(t_min=1, t_int=3)
     """
-    interpolating = np.flatnonzero(train <= tolerance)
-    t_int = int(interpolating[0]) if len(interpolating) else None
-    before = test if t_int is None else test[:t_int + 1]
-    t_min = int(before.argmin())    # notes 10.1.3, t_min and t_int
+    interpolated = np.flatnonzero(train <= tolerance)
+    t_int = int(interpolated[0]) if len(interpolated) else None    # the first t: R_train(t) = 0
+    until = test if t_int is None else test[:t_int + 1]            # R_test(t), t <= t_int
+    t_min = int(until.argmin())    # notes 10.1.3, t_min and t_int
     return TurningPoints(t_min, t_int)
 
 

@@ -108,17 +108,17 @@ def linear_probe(features, labels, *, l2=1e-4, tolerance=1e-6, max_iter=10_000):
         raise ValueError("linear_probe: labels must hold every class 0..C-1, got none of class "
                          f"{missing[0]}")
     mean = features.mean(axis=0, dtype=np.float64)
-    # centred features: same minimum, fewer steps; the mean goes into b below
-    z = Tensor(features - mean)
+    # centred features have the same minimum, found in fewer steps; below, b is adapted to z itself
+    z_centred = Tensor(features - mean)
     head = _zero_head(features.shape[1], len(classes))
 
     def objective():
         penalty = l2 / 2 * (head.weight ** 2).sum()
-        return F.cross_entropy(head(z), labels) + penalty    # notes 10.3, task head
+        return F.cross_entropy(head(z_centred), labels) + penalty    # notes 10.3, task head
 
-    # the minimum over phi, the weight and bias of g = head
+    # min over phi = (W, b), the parameters of g = head
     minimize(objective, head.parameters(), tolerance=tolerance, max_iter=max_iter)
-    b = head.bias.data - head.weight.data @ mean
+    b = head.bias.data - head.weight.data @ mean    # W (z - mean) + b = W z + (b - W mean)
     head.bias.data = b - b.mean()
     for p in head.parameters():
         p.data, p.grad = p.data.astype(features.dtype), None

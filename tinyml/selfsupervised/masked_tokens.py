@@ -61,7 +61,8 @@ class TokenTransformer(Module):
         return self.norm(self.blocks(h))
 
     def forward(self, tokens):
-        """The logits at every position, shape (B, n, V)."""
+        """The logits of x^ at every position, shape (B, n, V), of the corrupted tokens x~."""
+        # z = f(x~) with f = self.encode, and x^ = g(z) with g = self.head
         z = self.encode(tokens)    # notes 10.3.1, encode
         x_hat = self.head(z)       # notes 10.3.1, reconstruct
         return x_hat

@@ -232,8 +232,8 @@ def masked_loss(prediction, target, mask, *, loss_fn):
 
         L = loss_fn(x^_M, x_M),      so  dL/dx^_i = 0  for  i not in M
 
-    Use `cross_entropy` for tokens, and `mse_loss` for pixels and sensors. Both take the mean over
-    M; `mse_loss` also takes it over the entries of each element.
+    Use `cross_entropy` for tokens, `mse_loss` for pixels and sensors. The notes write a sum over
+    M; both of these take the mean over M, and `mse_loss` also over the entries of each element.
 
     Parameters
     ----------

@@ -202,8 +202,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "    partner = np.roll(np.arange(2 * B), B)\n"
                     "    # mean over i of -ln( e^(s_ip / T) / sum over k != i of e^(s_ik / T) ), "
                     " p = partner[i]\n"
-                    "    return F.cross_entropy(s / temperature, partner)        # notes (10.1), "
-                    "NT-Xent",
+                    "    return F.cross_entropy(s / temperature, partner)",
                     "    partner = np.roll(np.arange(2 * B), B)\n"
                     "    e = ops.exp(s / temperature)\n"
                     "    others = ops.sum(e, axis=1) - np.exp(1 / temperature)\n"

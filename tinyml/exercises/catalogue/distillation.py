@@ -61,19 +61,20 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: learning from a teacher"
                '"batchmean") with ln p_s = F.log_softmax(z_s / T) and p_t = soften(z_t, '
                'temperature=T), on rows (n, C). Without a target the second part alone.',
                "z_s = _cast(student_logits, dtype=np.float64).reshape(-1, C); p_t = "
-               "soften(teacher_logits.reshape(-1, C), ...); soft = T ** 2 * ...; hard = 0.0 if "
+               "soften(teacher_logits.reshape(-1, C), ...); kl = F.kl_div(...); ce = 0.0 if "
                "target is None else F.cross_entropy(z_s, _rows(target, student_logits)); loss = "
                "...; return _cast(loss, dtype=student_logits.dtype)"),
         also=("_cast(z, dtype=np.float64) is z in float64: in float32 the factor T^2 would "
               "magnify rounding. The loss has the dtype of the student's logits.",
               "_rows(target, student_logits) are the labels (n,), or the probabilities (n, C)."),
         mistakes=(
-            Mistake("T ** 2 * F.kl_div", "F.kl_div",
+            Mistake("T ** 2 * kl", "kl",
                     "The gradient of the soft part shrinks with T^2: the factor T^2 keeps "
                     "it on one scale."),
-            Mistake("T ** 2 * F.kl_div", "T * F.kl_div",
+            Mistake("T ** 2 * kl", "T * kl",
                     "The factor is T squared."),
-            Mistake("(1 - alpha) * hard + alpha * soft", "alpha * hard + (1 - alpha) * soft",
+            Mistake("(1 - alpha) * ce + alpha * T ** 2 * kl",
+                    "alpha * ce + (1 - alpha) * T ** 2 * kl",
                     "alpha is the weight of the teacher, 1 - alpha that of the labels."),
             Mistake("soften(teacher_logits.reshape(-1, C), temperature=T)",
                     "soften(teacher_logits.reshape(-1, C), temperature=1)",
@@ -101,9 +102,9 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: learning from a teacher"
                     "ln(p + eps) changes small probabilities: F.log_softmax needs no eps."),
             Mistake('p_t, "batchmean"', 'p_t, "sum"',
                     "The loss is the mean over the samples: divide by their number."),
-            Mistake("(1 - alpha) * hard + alpha * soft", "(1 - alpha) * hard + soft",
+            Mistake("alpha * T ** 2 * kl", "T ** 2 * kl",
                     "The soft part has the weight alpha."),
-            Mistake("(1 - alpha) * hard + alpha * soft", "hard + alpha * soft",
+            Mistake("(1 - alpha) * ce", "ce",
                     "The labels have the weight 1 - alpha."))),
     Exercise(
         name="solve_bias",

@@ -286,7 +286,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
         target="tinyml.functional.distances:cosine_similarity",
         level=1, minutes=10,
         after=("normalize",),
-        hide=("_length",),
+        hide=("_length", "_broadcast"),
         task="Compute the cosine of the angle between vectors along an axis",
         tests=laws_of(
             "functional",
@@ -304,7 +304,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                "x in (x1, x2)); the length of u is ops.clip(ops.sum(u * u, axis=axis), low=eps "
                "** 2) ** 0.5; return ops.sum(u * v, axis=axis) / ..."),
         mistakes=(
-            Mistake("for x in (x1, x2))", "for x in (x1, x1))",
+            Mistake("_scaled(x2, axis, eps)", "_scaled(x1, axis, eps)",
                     "It is the angle between x1 and x2: your x2 does not count."),
             Mistake("ops.sum(u * v, axis=axis)", "ops.mean(u * v, axis=axis)",
                     "A scalar product sums; you take the mean."),
@@ -317,12 +317,14 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             Mistake("_length(u, axis) * _length(v, axis)",
                     "_length(u, axis, 1) * _length(v, axis, 1)",
                     "The length is the Euclidean one, p = 2."),
-            Mistake("shape=shape), axis, eps)", "shape=shape), axis, 1e-12)",
+            Mistake("_scaled(x1, axis, eps), _scaled(x2, axis, eps)",
+                    "_scaled(x1, axis, 1e-12), _scaled(x2, axis, 1e-12)",
                     "eps is an argument: a length below it counts as eps."),
             Mistake("u_dot_v / (_length(u, axis) * _length(v, axis))",
                     "u_dot_v / (_length(u, 1) * _length(v, 1))",
                     "The vectors lie along `axis`: their lengths are along it too."),
-            Mistake("ops.broadcast_to(x, shape=shape)", "x",
+            Mistake('    x1, x2 = _broadcast("cosine_similarity", x1, x2)\n',
+                    '    _broadcast("cosine_similarity", x1, x2)\n',
                     "A length is that of the whole vector: broadcast both to one shape "
                     "first."),
             Mistake("ops.sum(u * v, axis=axis)", "ops.sum(u * v, axis=-1)",

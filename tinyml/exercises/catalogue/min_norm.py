@@ -39,19 +39,19 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                     "U'y before V turns them into beta."),
             Mistake("    U, s, Vh = svd(X)\n"
                     "    # V diag(1 / s): column i of V is divided by s_i\n"
-                    "    return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm",
+                    "    return (Vh.T / s) @ (U.T @ y)",
                     "    return np.linalg.solve(X.T @ X, X.T @ y)",
                     "X'X has an inverse only if the columns of X are independent, and XX' "
                     "only if its rows are: go by the singular values, which serve every X."),
             Mistake("    U, s, Vh = svd(X)\n"
                     "    # V diag(1 / s): column i of V is divided by s_i\n"
-                    "    return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm",
+                    "    return (Vh.T / s) @ (U.T @ y)",
                     "    return np.linalg.inv(X.T @ X) @ (X.T @ y)",
                     "X'X has no inverse if p > n or if columns depend on each other: use "
                     "the singular value decomposition."),
             Mistake("    U, s, Vh = svd(X)\n"
                     "    # V diag(1 / s): column i of V is divided by s_i\n"
-                    "    return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm",
+                    "    return (Vh.T / s) @ (U.T @ y)",
                     "    return np.linalg.solve(X.T @ X + 1e-6 * np.eye(X.shape[1]), X.T @ y)",
                     "A small ridge is not its limit: use the singular value decomposition, "
                     "which needs none."),

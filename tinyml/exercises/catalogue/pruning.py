@@ -47,12 +47,12 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
             "test_exactly_the_amount_goes_and_it_is_the_smallest",
             "test_scale_and_sign_do_not_matter",
             "test_masks_nest_as_the_amount_grows"),
-        hints=("A threshold cannot tell equal magnitudes apart. Sort instead, and let the first "
-               "ones go.",
+        hints=("A threshold cannot tell equal magnitudes apart. Sort instead, and keep the last "
+               "ones.",
                "A stable argsort of the flat magnitudes puts the earlier of two equal ones "
-               "first; its first round(amount d) entries are the places that become False.",
+               "first; its last k = d - round(amount d) entries are the places that become True.",
                'smallest_first = np.abs(weight).ravel().argsort(kind="stable"); keep = '
-               'np.ones(weight.size, bool); keep[smallest_first[:...]] = False; return it in '
+               'np.zeros(weight.size, bool); keep[smallest_first[::-1][:k]] = ...; return it in '
                'the shape of the weight.'),
         also=("Ties: of weights with equal magnitude the earlier ones, in reading order, go "
               "first.",
@@ -61,7 +61,7 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
             Mistake("np.abs(weight).ravel()", "weight.ravel()",
                     "Sort the magnitudes: without np.abs the negative weights go first, "
                     "however large."),
-            Mistake("smallest_first[:n_pruned]", "smallest_first[n_pruned:]",
+            Mistake("smallest_first[::-1]", "smallest_first",
                     "You prune the largest and keep the smallest: the first places of the "
                     "sorted order go."),
             Mistake("round(amount * weight.size)", "int(amount * weight.size)",
@@ -80,9 +80,8 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "    return np.abs(weight) >= tau",
                     "A threshold keeps or prunes all equal magnitudes together: sort, so "
                     "that exactly as many go as asked for."),
-            Mistake("keep[smallest_first[:n_pruned]] = False",
-                    'keep[(-np.abs(weight).ravel()).argsort(kind="stable")[weight.size - '
-                    'n_pruned:]] = False',
+            Mistake("largest_first = smallest_first[::-1]",
+                    'largest_first = (-np.abs(weight).ravel()).argsort(kind="stable")',
                     "Of equal magnitudes the earlier ones go first, and in yours the later "
                     "ones do."),
             Mistake("keep.reshape(weight.shape)", "keep",

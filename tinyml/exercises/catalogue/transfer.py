@@ -18,11 +18,11 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
             "test_an_unreached_tolerance_is_an_error"),
         hints=("Write the objective as a function without arguments, and let minimize find its "
                "minimum.",
-               "A head of zeros in float64, head(z) for the logits (n, C), F.cross_entropy for "
-               "the mean of -ln softmax, l2 / 2 times the sum of the squared weights. Without "
-               "centring, it works too, but in more steps; with it, b moves by -W mean at the "
-               "end. b has mean 0.",
-               "def objective(): return F.cross_entropy(head(z), labels) + ...; "
+               "A head of zeros in float64, head(z_centred) for the logits (n, C), "
+               "F.cross_entropy for the mean of -ln softmax, l2 / 2 times the sum of the squared "
+               "weights. Features that are not centred will do too, but need more steps; with "
+               "centred ones, b moves by -W mean at the end. b has mean 0.",
+               "def objective(): return F.cross_entropy(head(z_centred), labels) + ...; "
                "minimize(objective, head.parameters(), tolerance=tolerance, max_iter=max_iter); "
                "then b = head.bias.data - head.weight.data @ mean, head.bias.data = b - "
                "b.mean(), and both p.data = p.data.astype(features.dtype), p.grad = None"),
@@ -37,8 +37,8 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
             Mistake("l2 / 2 * (head.weight ** 2).sum()",
                     "l2 / 2 * ((head.weight ** 2).sum() + (head.bias ** 2).sum())",
                     "Only W has a penalty; you shrink b as well."),
-            Mistake("F.cross_entropy(head(z), labels) + penalty",
-                    "len(labels) * F.cross_entropy(head(z), labels) + penalty",
+            Mistake("F.cross_entropy(head(z_centred), labels) + penalty",
+                    "len(labels) * F.cross_entropy(head(z_centred), labels) + penalty",
                     "The loss is the mean over the samples; with the sum, l2 weighs less "
                     "the more rows there are."),
             Mistake("head.bias.data - head.weight.data @ mean", "head.bias.data",
@@ -52,8 +52,8 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
             Mistake("l2 / 2 * (head.weight ** 2).sum()",
                     "l2 / 2 / len(labels) * (head.weight ** 2).sum()",
                     "The penalty is added to the mean loss as it is: no 1 / n."),
-            Mistake("F.cross_entropy(head(z), labels) + penalty",
-                    "F.cross_entropy(head(z), labels)",
+            Mistake("F.cross_entropy(head(z_centred), labels) + penalty",
+                    "F.cross_entropy(head(z_centred), labels)",
                     "The penalty on the weights is missing."))),
     Exercise(
         name="knn",

@@ -23,7 +23,7 @@ from matplotlib.colors import to_rgb
 
 from tinyml.data import make_linear
 from tinyml.interpolation.benign import (
-    bias_order,
+    bias2_order,
     conditional_risk,
     effective_ranks,
     flat_tail,
@@ -31,7 +31,7 @@ from tinyml.interpolation.benign import (
     power_law,
     variance_order,
 )
-from tinyml.interpolation.double_descent import min_norm_bias, min_norm_variance
+from tinyml.interpolation.double_descent import min_norm_bias2, min_norm_variance
 from tinyml.interpolation.epoch_wise import excess_risk
 from tinyml.interpolation.min_norm import min_norm
 from tinyml.sweep import sweep
@@ -78,7 +78,7 @@ def truth(eigenvalues):
 class Outcome(NamedTuple):
     """Of one model on one data set; of all, with axes (SETS, len(SIZES), 3)."""
 
-    bias: np.ndarray        # the signal's part of the excess risk
+    bias2: np.ndarray       # the signal's part of the excess risk
     variance: np.ndarray    # the noise's part
     head: np.ndarray        # what the K strong directions add to the variance
     residual: np.ndarray    # the largest on the training data
@@ -91,18 +91,18 @@ def experiment(n, rng):
     for model in MODELS.values():
         eigenvalues = model(n)
         X = Z * np.sqrt(eigenvalues)
-        bias, variance = conditional_risk(X, truth(eigenvalues), eigenvalues=eigenvalues,
+        bias2, variance = conditional_risk(X, truth(eigenvalues), eigenvalues=eigenvalues,
                                           sigma2=SIGMA2)
         residual = np.abs(X @ min_norm(X, y) - y).max()
-        outcomes.append(Outcome(bias.sum(), variance.sum(), variance[:K].sum(), residual))
+        outcomes.append(Outcome(bias2.sum(), variance.sum(), variance[:K].sum(), residual))
     return outcomes
 
 
 # %% Experiment: all three fit every label, and one of them predicts well
 results = sweep(experiment, SIZES.tolist(), repeats=SETS, seed=demo.seed, label="data sets")
 run = Outcome(*np.moveaxis(results, -1, 0))
-bias, variance = run.bias.mean(axis=0), run.variance.mean(axis=0)    # (len(SIZES), 3)
-risk = bias + variance
+bias2, variance = run.bias2.mean(axis=0), run.variance.mean(axis=0)    # (len(SIZES), 3)
+risk = bias2 + variance
 ratios = risk[1:, BENIGN] / risk[:-1, BENIGN]
 
 for name, last in zip(MODELS, risk[-1]):
@@ -138,9 +138,9 @@ for text, part, order in (("strong directions pay k*/n", head, K / SIZES),
                within=(0.5, 2))
 
 # %% The signal's part has the order of the theory where k* < n
-signal_theory = np.array([[bias_order(model(n), truth(model(n)), n) for model in MODELS.values()]
+signal_theory = np.array([[bias2_order(model(n), truth(model(n)), n) for model in MODELS.values()]
                           for n in SIZES.tolist()])
-ratio = (bias / signal_theory)[:, :FAST]
+ratio = (bias2 / signal_theory)[:, :FAST]
 
 demo.claim("the signal's part / the theory's order, k* < n: smallest", ratio.min(), above=1 / 3)
 demo.claim("the signal's part / the theory's order, k* < n: largest", ratio.max(), below=3)
@@ -148,13 +148,13 @@ demo.claim("the signal's part / the theory's order, k* < n: largest", ratio.max(
 # %% The isotropic model loses the signal, the fast decay cannot hide the noise
 demo.claim("isotropic: the noise is hidden (its part, last / first)",
            variance[-1, ISOTROPIC] / variance[0, ISOTROPIC], below=0.35)
-demo.claim("isotropic: but the signal is lost (share)", bias[-1, ISOTROPIC], above=0.9)
+demo.claim("isotropic: but the signal is lost (share)", bias2[-1, ISOTROPIC], above=0.9)
 for text, part, exact in (
-        ("signal's", bias, min_norm_bias(SIZES, n_features(SIZES), signal=1)),
+        ("signal's", bias2, min_norm_bias2(SIZES, n_features(SIZES), signal=1)),
         ("noise's", variance, min_norm_variance(SIZES, n_features(SIZES), sigma2=SIGMA2))):
     demo.claim(f"isotropic: the {text} part is the exact one of double_descent (mean ratio)",
                np.mean(part[:, ISOTROPIC] / exact), within=(0.95, 1.05))
-demo.claim("fast decay: the signal is found (share lost)", bias[-1, FAST], below=0.01)
+demo.claim("fast decay: the signal is found (share lost)", bias2[-1, FAST], below=0.01)
 demo.claim("fast decay: but the noise is not hidden (its part / variance of the noise)",
            variance[-1, FAST] / SIGMA2, above=0.8)
 
@@ -214,7 +214,7 @@ draw_part(figure.add_subplot(middle), run.variance, noise_theory,
           [(40, 0.33), (22, 0.07), (22, 0.75)],
           "The noise's part: small where a flat tail hides it\n"
           r"(dashed: theory's order, $\sigma^2(k^*/n + n/R_{k^*})$)")
-draw_part(figure.add_subplot(right), run.bias, signal_theory[:, :FAST],
+draw_part(figure.add_subplot(right), run.bias2, signal_theory[:, :FAST],
           [(30, 0.09), (22, 1.3), (21, 8.5e-4)],
           "The signal's part: lost without strong directions\n(dashed: theory's order)")
 demo.finish(figure)

@@ -29,7 +29,7 @@ from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, start
 from panels import curve
 
 from tinyml.data import flip_labels, train_test_split
-from tinyml.interpolation.epoch_wise import SURE, second_fall, turning_points
+from tinyml.interpolation.epoch_wise import TIMES_JITTER, second_fall, turning_points
 from tinyml.nn import Linear, ReLU, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.train import accuracy, fit
@@ -153,7 +153,7 @@ class Turns(NamedTuple):
     top: float        # mean error in that block
     end: float        # mean error in the last block
     fall: float       # top - end
-    noises: float     # the smaller of rise and fall, in units of the jitter; a fall is above SURE
+    noises: float     # the smaller of rise and fall, in units of the jitter; a fall is above TIMES_JITTER
     fitted: float     # first epoch without a training error, EPOCHS + 1 if there is none
 
 
@@ -171,7 +171,7 @@ def turns(name):
 
 
 of = {name: turns(name) for name in settings}
-words = {name: "falls again" if found.noises > SURE else "does not fall again"
+words = {name: "falls again" if found.noises > TIMES_JITTER else "does not fall again"
          for name, found in of.items()}
 for name, found in of.items():
     demo.record(f"{name}: test error, lowest, peak, end", [found.bottom, found.top, found.end])
@@ -190,7 +190,7 @@ demo.finding("the test error falls, then rises (peak - lowest)", large.top - lar
              above=0.05, why=LIMIT)
 if not demo.quick:    # the mean of two runs still has much jitter
     demo.finding("after its peak the test error falls again (fall / jitter)", large.noises,
-                 above=SURE, why=JITTER)
+                 above=TIMES_JITTER, why=JITTER)
 demo.finding("at the end the training error is zero", np.median(train_error["large rate"][:, -1]),
              at_most=0, why=LIMIT)
 demo.finding("stopping at the lowest point is better (end / lowest)",
@@ -199,7 +199,7 @@ demo.finding("stopping at the lowest point is better (end / lowest)",
 
 # %% Larger batches do all that later, and do not fall again
 demo.finding("with batches of 512 the test error does not fall again (fall / jitter)", big.noises,
-             at_most=SURE, why=JITTER)
+             at_most=TIMES_JITTER, why=JITTER)
 demo.finding("larger batches put off the overfitting (epoch of the lowest error, batch 512 / batch "
              "32)", big.low / large.low, above=1.3, why=JITTER)
 demo.finding("larger batches put off the peak (epoch of the peak, batch 512 / batch 32)",
@@ -211,7 +211,7 @@ if not demo.quick:    # two runs are too few for this, and for all that follows
 # %% The control: to cool a copy at the peak gives much of the second fall at once
 demo.record("cooled copies: at epochs", COOL_AT)
 demo.record("cooled copies: test error", cooled)
-if not demo.quick and large.noises > SURE:    # else there is nothing to explain
+if not demo.quick and large.noises > TIMES_JITTER:    # else there is nothing to explain
     nearest = np.abs(np.array(COOL_AT) - large.peak).argmin()
     demo.finding("cooling a copy at the peak gives at least a third of the second fall at once "
                  "(share)", (large.top - cooled[nearest]) / large.fall, at_least=1 / 3, why=JITTER)
@@ -221,7 +221,7 @@ if not demo.quick and large.noises > SURE:    # else there is nothing to explain
 # %% A small rate does not fall again; a cosine schedule brings all forward
 if not demo.quick:
     demo.finding("at the small rate the test error does not fall again (fall / jitter)",
-                 of["small rate"].noises, at_most=SURE,
+                 of["small rate"].noises, at_most=TIMES_JITTER,
                  why="Features that are learned late can undo what wrong labels did early: the second "
                      "fall of the linear theory, which needs no jitter.")
     demo.finding("at the small rate, too, the training error ends at zero",

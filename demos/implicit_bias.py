@@ -17,7 +17,7 @@ import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
 from matplotlib.colors import to_rgb
 
-from tinyml.interpolation.double_descent import min_norm_bias
+from tinyml.interpolation.double_descent import min_norm_bias2
 from tinyml.interpolation.implicit_bias import (
     iterates,
     kaczmarz,
@@ -195,7 +195,7 @@ demo.claim("these fits of Adam are perfect (largest misfit, relative)",
            max(misfit for _, misfit in results), at_most=1e-3)
 
 # %% On average over Gaussian truths X^+ y costs 1 - n/p, and Adam adds what X does not see
-floor = float(min_norm_bias(N, P_NEW, signal=1))
+floor = float(min_norm_bias2(N, P_NEW, signal=1))
 extra = cost[:, 1, GAUSSIAN] - cost[:, 0, GAUSSIAN] - cost[:, 2, GAUSSIAN]
 
 demo.claim("the error of X^+ y is 1 - n/p (distance in standard errors)",

@@ -7,7 +7,7 @@ from strategies import rngs
 
 from tinyml.data import make_linear
 from tinyml.interpolation.benign import (
-    bias_order,
+    bias2_order,
     conditional_risk,
     effective_ranks,
     flat_tail,
@@ -15,7 +15,7 @@ from tinyml.interpolation.benign import (
     power_law,
     variance_order,
 )
-from tinyml.interpolation.double_descent import min_norm_bias, min_norm_variance
+from tinyml.interpolation.double_descent import min_norm_bias2, min_norm_variance
 from tinyml.interpolation.epoch_wise import excess_risk
 from tinyml.interpolation.min_norm import min_norm
 
@@ -106,7 +106,7 @@ def test_a_few_strong_directions_before_a_flat_tail(n, strong, data):
         rel = 3 * 200 * EPS    # a sum of 200 eigenvalues, used twice and squared
         assert variance_order(spectrum, n) == pytest.approx(strong / n + n / flat, rel=rel)
         beta = np.append(np.ones(strong), np.zeros(flat))
-        assert bias_order(spectrum, beta, n) == pytest.approx(strong * (tail / n) ** 2, rel=rel)
+        assert bias2_order(spectrum, beta, n) == pytest.approx(strong * (tail / n) ** 2, rel=rel)
 
 
 @given(p=st.integers(1, 100), n=st.integers(1, 100), rng=rngs)
@@ -115,9 +115,9 @@ def test_isotropic_features_lose_all_of_the_signal(p, n, rng):
     assert np.array_equal(spectrum, np.ones(p))
     if p >= n:
         assert k_star(spectrum, n) == 0 and variance_order(spectrum, n) == n / p
-        assert bias_order(spectrum, beta, n) == pytest.approx(beta @ beta, rel=p * EPS)
+        assert bias2_order(spectrum, beta, n) == pytest.approx(beta @ beta, rel=p * EPS)
     else:
-        assert variance_order(spectrum, n) == bias_order(spectrum, beta, n) == np.inf
+        assert variance_order(spectrum, n) == bias2_order(spectrum, beta, n) == np.inf
 
 
 @given(spectra(), st.integers(-99, 99), rngs)
@@ -126,7 +126,7 @@ def test_the_units_of_the_features_do_not_matter(eigenvalues, exponent, rng):
     p, c = len(eigenvalues), 2.0 ** exponent
     n = int(effective_ranks(eigenvalues)[0].max())    # the most samples for which there is a k*
     beta, X = rng.standard_normal(p), rng.standard_normal((3, p)) * np.sqrt(eigenvalues)
-    for order in (lambda e, beta: bias_order(e, beta, n), lambda e, beta: variance_order(e, n)):
+    for order in (lambda e, beta: bias2_order(e, beta, n), lambda e, beta: variance_order(e, n)):
         assert order(c ** 2 * eigenvalues, beta / c) == order(eigenvalues, beta)
     for part, same in zip(conditional_risk(X, beta, eigenvalues=eigenvalues, sigma2=1),
                           conditional_risk(c * X, beta / c, eigenvalues=c ** 2 * eigenvalues,
@@ -149,12 +149,12 @@ def test_the_bias_is_the_error_without_noise_and_the_variance_that_of_pure_noise
     (Wedin 1973, Perturbation theory for pseudo-inverses).
     """
     X, beta, eigenvalues, _ = problem
-    bias, variance = conditional_risk(X, beta, eigenvalues=eigenvalues, sigma2=sigma2)
+    bias2, variance = conditional_risk(X, beta, eigenvalues=eigenvalues, sigma2=sigma2)
     pseudo = np.linalg.pinv(X, rcond=1e-9)
     size, kappa = np.linalg.norm(pseudo), max(1, np.linalg.norm(pseudo) * np.linalg.norm(X))
     off = 10 * X.size * EPS * kappa
     lost = eigenvalues * (beta - pseudo @ (X @ beta)) ** 2
-    np.testing.assert_allclose(bias, lost, rtol=0, atol=4 * off * kappa * (beta @ beta))
+    np.testing.assert_allclose(bias2, lost, rtol=0, atol=4 * off * kappa * (beta @ beta))
     scattered = sigma2 * eigenvalues * (pseudo ** 2).sum(axis=1)
     np.testing.assert_allclose(variance, scattered, rtol=0, atol=4 * sigma2 * off * size ** 2)
 
@@ -180,7 +180,7 @@ def test_for_isotropic_features_its_mean_is_the_risk_of_double_descent(n, p, rep
     parts = [[part.sum() for part in conditional_risk(make_linear(n, p, sigma=0, rng=rng)[0], beta,
                                                       eigenvalues=np.ones(p), sigma2=sigma2)]
              for _ in range(repeats)]
-    exact = [min_norm_bias(n, p, signal=1), min_norm_variance(n, p, sigma2=sigma2)]
+    exact = [min_norm_bias2(n, p, signal=1), min_norm_variance(n, p, sigma2=sigma2)]
     errors = np.std(parts, axis=0, ddof=1) / np.sqrt(repeats)
     rounding = 1e-20    # of the bias for p <= n: (kappa eps)^2
     assert np.all(np.abs(np.mean(parts, axis=0) - exact) <= 4 * errors + rounding)
@@ -192,12 +192,12 @@ def test_with_more_samples_than_features_the_covariance_does_not_matter(p, extra
     Z, beta, eigenvalues = make_linear(p + extra, p, sigma=0, rng=rng)[0], np.ones(p), \
         rng.uniform(0.1, 1, p)
     _, plain = conditional_risk(Z, beta, eigenvalues=np.ones(p), sigma2=1)
-    bias, scaled = conditional_risk(Z * np.sqrt(eigenvalues), beta, eigenvalues=eigenvalues,
+    bias2, scaled = conditional_risk(Z * np.sqrt(eigenvalues), beta, eigenvalues=eigenvalues,
                                     sigma2=1)
     # cond(Z D)^2 <= cond(Z)^2 / 0.1
     rounding = 100 * Z.size * EPS * np.linalg.cond(Z) ** 2 / 0.1
     np.testing.assert_allclose(scaled, plain, rtol=rounding)
-    assert bias.sum() <= (rounding * p) ** 2
+    assert bias2.sum() <= (rounding * p) ** 2
 
 
 def test_a_flat_tail_is_benign_and_its_bound_is_kept():
@@ -206,10 +206,10 @@ def test_a_flat_tail_is_benign_and_its_bound_is_kept():
     rng, spectrum = np.random.default_rng(0), flat_tail(p, n_strong=4, tail=3)
     X = rng.standard_normal((n, p)) * np.sqrt(spectrum)
     beta = np.append(np.ones(4), np.zeros(p - 4))
-    bias, variance = conditional_risk(X, beta, eigenvalues=spectrum, sigma2=1)
+    bias2, variance = conditional_risk(X, beta, eigenvalues=spectrum, sigma2=1)
     assert 0.5 < variance.sum() / variance_order(spectrum, n) < 2
     assert 0.5 < variance[:4].sum() / (4 / n) < 2 and 0.5 < variance[4:].sum() / (n / (p - 4)) < 2
-    assert 0.5 < bias.sum() / bias_order(spectrum, beta, n) < 2
+    assert 0.5 < bias2.sum() / bias2_order(spectrum, beta, n) < 2
     assert variance.sum() < 0.1
 
 
@@ -228,9 +228,9 @@ EDGES = {
 
 @pytest.mark.parametrize("X, beta, eigenvalues, lost, scattered", EDGES.values(), ids=EDGES)
 def test_designs_at_the_edge(X, beta, eigenvalues, lost, scattered):
-    bias, variance = conditional_risk(X, beta, eigenvalues=eigenvalues, sigma2=1)
-    assert bias.shape == variance.shape == np.shape(beta)
-    np.testing.assert_allclose(bias, lost, rtol=1e-12, atol=1e-28)    # atol: (10 eps)^2
+    bias2, variance = conditional_risk(X, beta, eigenvalues=eigenvalues, sigma2=1)
+    assert bias2.shape == variance.shape == np.shape(beta)
+    np.testing.assert_allclose(bias2, lost, rtol=1e-12, atol=1e-28)    # atol: (10 eps)^2
     np.testing.assert_allclose(variance, scattered, rtol=1e-12)
     _, silent = conditional_risk(X, beta, eigenvalues=eigenvalues, sigma2=0)
     assert not silent.any()
@@ -238,12 +238,12 @@ def test_designs_at_the_edge(X, beta, eigenvalues, lost, scattered):
 
 def test_without_features_there_are_no_ranks():
     assert [ranks.shape for ranks in effective_ranks([])] == [(0,), (0,)]
-    assert k_star([], 1) == variance_order([], 1) == bias_order([], [], 1) == np.inf
+    assert k_star([], 1) == variance_order([], 1) == bias2_order([], [], 1) == np.inf
 
 
 def test_inputs_are_not_modified():
     X, beta, spectrum = np.ones((2, 3)), np.ones(3), np.array([4.0, 2.0, 1.0])
     kept = X.copy(), beta.copy(), spectrum.copy()
     conditional_risk(X, beta, eigenvalues=spectrum, sigma2=1)
-    effective_ranks(spectrum), bias_order(spectrum, beta, 1)
+    effective_ranks(spectrum), bias2_order(spectrum, beta, 1)
     assert all(map(np.array_equal, (X, beta, spectrum), kept))

@@ -67,7 +67,7 @@ DEFAULTS = {    # those of functional and nn are in the tables of their own test
     "gradcheck": dict(tol=1e-6),
     "k_star": dict(b=1),
     "variance_order": dict(b=1),
-    "bias_order": dict(b=1),
+    "bias2_order": dict(b=1),
     "turning_points": dict(tolerance=0.0),
     "RandomForest": dict(bootstrap=False),
     "minimize": dict(tolerance=1e-6, max_iter=10_000),

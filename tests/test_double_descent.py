@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tinyml.interpolation.double_descent import (
     asymptotic_minimum,
     asymptotic_risk,
-    min_norm_bias,
+    min_norm_bias2,
     min_norm_risk,
     min_norm_variance,
     optimal_lam,
@@ -234,7 +234,7 @@ def test_no_other_penalty_beats_the_optimal_one(n, p, signal, noise, factor, see
 def test_arrays_broadcast_and_numbers_stay_numbers():
     n, p = np.array([[5], [10]]), np.arange(20)
     for risk in (lambda n, p: min_norm_risk(n, p, signal=2, sigma2=3),
-                 lambda n, p: min_norm_bias(n, p, signal=2),
+                 lambda n, p: min_norm_bias2(n, p, signal=2),
                  lambda n, p: subset_risk(n, p, signal_in=1, signal_out=2, sigma2=3)):
         table = risk(n, p)
         assert table.shape == (2, 20) and isinstance(risk(5, 3), float)

@@ -10,10 +10,10 @@ from tinyml import Tensor
 from tinyml.interpolation.double_descent import min_norm_risk, subset_risk
 from tinyml.interpolation.epoch_wise import (
     descent,
-    descent_bias,
+    descent_bias2,
     descent_risk,
     descent_variance,
-    equal_speed_steps,
+    equal_speed_rates,
     excess_risk,
     make_two_scales,
     population_risk,
@@ -28,7 +28,7 @@ TIMES = np.array([0, 1, 2, 3, 10, 100, 10**4, 10**9])
 
 @st.composite
 def settings(draw, max_share=1.9):
-    """(X, beta, scales, lr): n and p up to 6, a scale and a step per feature, s_max^2 < 2."""
+    """(X, beta, scales, lr): n and p up to 6, a scale and a learning rate per feature, s_max^2 < 2."""
     n, p, rng = draw(st.integers(1, 6)), draw(st.integers(1, 6)), draw(rngs)
     scales, ratio = rng.uniform(0.2, 1, p), rng.uniform(0.5, 1, p)
     X = rng.standard_normal((n, p)) * scales
@@ -51,7 +51,7 @@ def rounding(X, lr, *vectors):
 
 
 def walk(X, y, lr, n_steps):
-    """Gradient descent with the engine's gradient and a step per feature."""
+    """Gradient descent with the engine's gradient and a learning rate per feature."""
     beta = Tensor(np.zeros(X.shape[1]), requires_grad=True)
     iterates = [beta.data]
     for _ in range(n_steps):
@@ -99,14 +99,14 @@ def test_bias_and_variance_add_up_to_the_expected_risk(setting, noise):
             for eps in np.sqrt(noise) * sphere_points(len(X))]
     expected = np.mean([excess_risk(end, beta, scales=scales) for end in ends], axis=0)
     by_feature = np.mean([(scales * (end - beta)) ** 2 for end in ends], axis=0)
-    bias = descent_bias(X, beta, TIMES, lr=lr, scales=scales)
+    bias2 = descent_bias2(X, beta, TIMES, lr=lr, scales=scales)
     variance = descent_variance(X, TIMES, lr=lr, scales=scales, sigma2=noise)
     risk = descent_risk(X, beta, TIMES, lr=lr, scales=scales, sigma2=noise)
     tolerance = rounding(X, lr, beta, [noise]) * (1 + by_feature.max())
-    assert np.abs(bias + variance - by_feature).max() <= tolerance
+    assert np.abs(bias2 + variance - by_feature).max() <= tolerance
     assert np.abs(risk - expected).max() <= len(beta) * tolerance
     without = descent(X, X @ beta, TIMES, lr=lr)
-    assert np.abs(bias - (scales * (without - beta)) ** 2).max() <= tolerance
+    assert np.abs(bias2 - (scales * (without - beta)) ** 2).max() <= tolerance
 
 
 @given(settings(), rngs)
@@ -122,7 +122,7 @@ def test_monte_carlo_agrees_with_the_expectation():
     rng, noise, draws = np.random.default_rng(0), 0.25, 2000
     X, _, beta, scales = make_two_scales(20, n_fast=8, n_slow=4, slow_scale=0.2, sigma2=noise,
                                          rng=rng)
-    lr, t = equal_speed_steps(X, scales=scales), TIMES[1:]
+    lr, t = equal_speed_rates(X, scales=scales), TIMES[1:]
     risks = np.array([
         excess_risk(descent(X, X @ beta + np.sqrt(noise) * rng.standard_normal(20), t, lr=lr), beta,
                     scales=scales) for _ in range(draws)])
@@ -132,7 +132,7 @@ def test_monte_carlo_agrees_with_the_expectation():
 
 
 @given(settings(), rngs)
-def test_in_the_end_it_is_the_minimum_norm_fit_in_the_coordinates_of_the_steps(setting, rng):
+def test_in_the_end_it_is_the_minimum_norm_fit_in_the_coordinates_of_the_rates(setting, rng):
     X, beta, scales, lr = setting
     y, D = rng.standard_normal(len(X)), np.sqrt(lr)
     for steps, limit in ((lr, D * min_norm(X * D, y)), (lr.min(), min_norm(X, y))):
@@ -159,17 +159,17 @@ def test_with_one_scale_the_bias_falls_and_the_variance_rises(setting, scale):
     Z, scales = X / scales * scale, np.full(len(beta), scale)
     steps = dict(lr=share / np.linalg.norm(Z, 2) ** 2, scales=scales)
     t = np.unique(np.geomspace(1, 1e9, 100).astype(int)) - 1
-    bias = descent_bias(Z, beta, t, **steps).sum(axis=1)
+    bias2 = descent_bias2(Z, beta, t, **steps).sum(axis=1)
     variance = descent_variance(Z, t, sigma2=1, **steps).sum(axis=1)
-    tolerance = rounding(Z, np.full(len(beta), steps["lr"])) * max(bias.max(), variance.max())
-    assert np.diff(bias).max() <= tolerance and np.diff(variance).min() >= -tolerance
-    assert bias[0] == pytest.approx(scale**2 * beta @ beta) and variance[0] == 0
+    tolerance = rounding(Z, np.full(len(beta), steps["lr"])) * max(bias2.max(), variance.max())
+    assert np.diff(bias2).max() <= tolerance and np.diff(variance).min() >= -tolerance
+    assert bias2[0] == pytest.approx(scale**2 * beta @ beta) and variance[0] == 0
 
 
 @given(settings(), rngs)
-def test_a_step_per_feature_is_plain_descent_on_rescaled_features(setting, rng):
+def test_a_rate_per_feature_is_plain_descent_on_rescaled_features(setting, rng):
     X, beta, scales, _ = setting
-    y, steps = rng.standard_normal(len(X)), equal_speed_steps(X, scales=scales)
+    y, steps = rng.standard_normal(len(X)), equal_speed_rates(X, scales=scales)
     Z = X / scales
     plain = descent(Z, y, TIMES[:6], lr=1 / np.linalg.norm(Z, 2) ** 2) / scales
     assert np.abs(descent(X, y, TIMES[:6], lr=steps) - plain).max() <= rounding(X, steps, y)
@@ -240,7 +240,7 @@ def test_times_have_any_shape_and_any_order(shape):
     assert descent(X, y, t, lr=0.01).shape == (*shape, 4)
     assert np.allclose(descent(X, y, t, lr=0.01), every[t], rtol=1e-12)
     assert np.array_equal(descent(X, y, t, lr=0.01), descent(X, y, t, lr=[0.01] * 4))
-    assert descent_bias(X, beta, t, **all_of_them).shape == (*shape, 4)
+    assert descent_bias2(X, beta, t, **all_of_them).shape == (*shape, 4)
     assert descent_variance(X, t, sigma2=1, **all_of_them).shape == (*shape, 4)
     assert np.shape(descent_risk(X, beta, t, sigma2=1, **all_of_them)) == shape
 
@@ -253,8 +253,8 @@ def test_designs_at_the_edge_stay_finite(X):
     end = descent(X, np.ones(n), [0, 1, 10**9], lr=0.1)
     limit = min_norm(X, np.ones(n)) if np.abs(X).max(initial=0) == 1 else np.zeros(p)
     assert np.allclose(end[0], 0) and np.allclose(end[-1], limit, rtol=1e-12)
-    bias = descent_bias(X, np.ones(p), [0], lr=0.1, scales=np.ones(p))
-    assert np.allclose(bias, 1)
+    bias2 = descent_bias2(X, np.ones(p), [0], lr=0.1, scales=np.ones(p))
+    assert np.allclose(bias2, 1)
     assert np.all(descent_variance(X, [0], lr=0.1, scales=np.ones(p), sigma2=1) == 0)
 
 

@@ -150,7 +150,7 @@ CASES = {    # name -> (call with options, {name of the option: other values, of
     "train_test_split": (lambda **o: data.train_test_split(X, test_size=0.5, rng=RNG(0), **o), dict(stratify=Y)),
     "k_star": (lambda **o: benign.k_star(1 / np.arange(1.0, 40), 5, **o), dict(b=0.2)),
     "variance_order": (lambda **o: benign.variance_order(1 / np.arange(1.0, 40), 5, **o), dict(b=0.2)),
-    "bias_order": (lambda **o: benign.bias_order(1 / np.arange(1.0, 40), np.ones(39), 5, **o), dict(b=0.2)),
+    "bias2_order": (lambda **o: benign.bias2_order(1 / np.arange(1.0, 40), np.ones(39), 5, **o), dict(b=0.2)),
     "turning_points": (lambda **o: epoch_wise.turning_points(1 - GRID, (GRID - 0.3) ** 2, **o)[-1], dict(
         tolerance=0.5)),
     "RegressionTree": (lambda **o: forest.RegressionTree(**o).fit(X, X[:, :1]).predict(-X), dict(

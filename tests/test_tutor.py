@@ -232,14 +232,14 @@ def test_an_object_may_keep_its_state_in_any_form(old, new, why):
 
 
 def test_a_module_of_its_own_reads_docstrings_that_refer_to_others():
-    """descent_bias has "X, t, lr : as in `descent`", and a mistake in descent may call it."""
+    """descent_bias2 has "X, t, lr : as in `descent`", and a mistake in descent may call it."""
     exercise = find("descent")
     tree = ast.parse(answer_text(exercise))
     part = Piece(exercise, tree, "answer.py", "descent: alone", watched=False)
     alone = run_alone(exercise.module, compiled_alone(part))
-    assert alone.descent_bias([[1.0]], [2.0], [0], lr=0.1, scales=[1.0]).tolist() == [[4.0]]
-    with pytest.raises(ValueError, match="descent_bias: lr must be "):
-        alone.descent_bias([[1.0]], [2.0], [0], lr=-0.1, scales=[1.0])
+    assert alone.descent_bias2([[1.0]], [2.0], [0], lr=0.1, scales=[1.0]).tolist() == [[4.0]]
+    with pytest.raises(ValueError, match="descent_bias2: lr must be "):
+        alone.descent_bias2([[1.0]], [2.0], [0], lr=-0.1, scales=[1.0])
 
 
 def test_a_call_of_a_method_is_lived_through_from_the_first_one(monkeypatch):

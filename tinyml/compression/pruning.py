@@ -172,7 +172,7 @@ def pruned_loss(model, *batch, masks, loss_of=cross_entropy_of):
     theta = _parameters(model)
     _check_masks("pruned_loss", theta, masks)
     pruned = {theta[path]: theta[path] * m for path, m in masks.items()}    # theta * m
-    with replaced(model, pruned):    # the model computes with theta * m, so the loss is L(theta * m)
+    with replaced(model, pruned):        # the model computes with theta * m
         return loss_of(model, *batch)    # notes 10.2.1, pruned loss
 
 

@@ -11,14 +11,16 @@ small, hardly sees it. Two effective ranks say how long and flat the tail after 
     r_k = sum_{i>k} lambda_i / lambda_{k+1}
     R_k = (sum_{i>k} lambda_i)^2 / sum_{i>k} lambda_i^2
 
-Let k* be the first k with r_k >= b n. The k* directions before it are fitted as by least
-squares. The tail acts on them like a ridge penalty, and absorbs the noise. Up to constants,
+Let k* be the first k with r_k >= b n, with a constant b (1 by default). The first k* directions
+are fitted as by least squares. The tail acts on them like a ridge penalty, and absorbs the noise.
+The variance is, up to a constant factor,
 
-    variance ~ sigma2 (k*/n + n/R_k*)
+    sigma2 (k*/n + n/R_k*)
 
-Overfitting is benign if k*/n and n/R_k* tend to 0, so that the noise does no harm, and so does
-r_0/n, so that the signal is found. Isotropic features with p >> n absorb the noise, but miss
-the signal. With fast decay the signal is found, but nothing absorbs the noise.
+Overfitting is benign if k*/n, n/R_k* and r_0/n all tend to 0. The first two mean that the noise
+does no harm, the third that the signal is found. Isotropic features with p much larger than n
+absorb the noise, but miss the signal. With fast decay of the eigenvalues the signal is found, but
+nothing absorbs the noise.
 
 The model is y = X beta + eps with rows of X of covariance diag(eigenvalues) and eps of variance
 sigma2. Risks are excess risks, without the noise of the new y.
@@ -37,11 +39,12 @@ from tinyml.interpolation.min_norm import svd
 def flat_tail(n_features, *, n_strong, tail):
     """A spectrum of n_strong eigenvalues 1, and p - n_strong equal ones that sum to `tail`.
 
-    For fixed n_strong and tail it is benign as n and p / n grow: k* = n_strong,
+    For fixed n_strong and tail, overfitting is benign as n and p / n grow: k* = n_strong, and
 
         k*/n + n/R_k* = n_strong / n + n / (p - n_strong),        r_0 = n_strong + tail
 
-    (a simple case of Bartlett et al. 2020, Theorem 6, part 2).
+    (Similar to Bartlett et al. 2020, Theorem 6, part 2, where the strong eigenvalues decay
+    exponentially.)
 
     Parameters
     ----------
@@ -64,8 +67,9 @@ def flat_tail(n_features, *, n_strong, tail):
 def power_law(n_features, *, alpha):
     """The spectrum lambda_i = i^-alpha, i = 1 ... p: isotropic for alpha = 0.
 
-    For alpha > 1 the tail after lambda_k sums to about k lambda_k / (alpha - 1). So r_k is of
-    order k, k* of order n, and the variance does not fall as n grows.
+    If alpha > 1 and p is much larger than n, the tail after lambda_k sums to about
+    k lambda_k / (alpha - 1). So r_k is of order k, k* is of order n, and the variance does not
+    fall as n grows.
 
     Parameters
     ----------
@@ -82,7 +86,7 @@ def effective_ranks(eigenvalues):
         r_k = sum_{i>k} lambda_i / lambda_{k+1}
         R_k = (sum_{i>k} lambda_i)^2 / sum_{i>k} lambda_i^2
 
-    (Bartlett et al. 2020, Definition 3.) Both are the tail's length p - k if it is flat. In
+    (Bartlett et al. 2020, Definition 3.) If the tail is flat, both are its length p - k. In
     general 1 <= r_k <= R_k <= min(r_k^2, p - k).
 
     Parameters
@@ -104,9 +108,10 @@ def effective_ranks(eigenvalues):
 
 @checked
 def k_star(eigenvalues, n_samples, *, b=1):
-    """The first k with r_k >= b n, or infinity: the tail from there on absorbs the noise.
+    """The first k with r_k >= b n, or infinity: the tail after lambda_k absorbs the noise.
 
-    (Bartlett et al. 2020, Theorem 4, with some constant b > 1 that they do not state.)
+    (Bartlett et al. 2020, Theorem 4, for some constant b > 1 that they do not state. The default
+    b = 1 is chosen here for simple numbers.)
 
     Parameters
     ----------
@@ -126,10 +131,10 @@ def k_star(eigenvalues, n_samples, *, b=1):
 def variance_order(eigenvalues, n_samples, *, b=1):
     """The variance in theory, up to a constant factor, for noise of variance 1: k*/n + n/R_k*.
 
-    k*/n is the price of k* coefficients that are fitted to n samples; n/R_k* is the noise that the
-    tail passes on. (Bartlett et al. 2020, Theorem 4, with a factor that does not depend on the
-    problem. If k* is of order n or above, it says only that the variance does not vanish; here it
-    is infinite if k* is.)
+    k*/n is the price of k* coefficients that are fitted to n samples. n/R_k* is the part of the
+    noise that reaches predictions through the tail. (Bartlett et al. 2020, Theorem 4, with a
+    factor that does not depend on the problem. If k* is of order n or above, the theorem says only
+    that the variance does not vanish. If k* is infinite, the value returned is infinite.)
 
     Parameters
     ----------
@@ -143,23 +148,23 @@ def variance_order(eigenvalues, n_samples, *, b=1):
 
 
 @checked
-def bias_order(eigenvalues, beta, n_samples, *, b=1):
+def bias2_order(eigenvalues, beta, n_samples, *, b=1):
     """The squared bias in theory, up to a constant factor: the tail is lost, the head is shrunk.
 
         lost   = sum_{j>k*} lambda_j beta_j^2
         shrunk = (T / n)^2 sum_{j<=k*} beta_j^2 / lambda_j,     T = sum_{i>k*} lambda_i
 
-    The tail shrinks the head like a ridge penalty n lam = T. (Tsigler and Bartlett 2023,
-    without their ridge: a bound for every beta, and of the right order on average over the
-    signs of its entries. If k* is of order n or above, the theory says nothing; here it is
-    infinite if k* is.)
+    The head is the first k* directions. The tail shrinks the head like a ridge penalty n lam = T.
+    (Tsigler and Bartlett 2023, without their ridge: a bound for every beta. If the signs of the
+    entries of beta are random, the mean squared bias is of this order. If k* is of order n or
+    above, the theory says nothing. If k* is infinite, the value returned is infinite.)
 
     Parameters
     ----------
     eigenvalues, n_samples, b : as in `k_star`
     beta : array_like, shape (p,), the truth, in the order of the eigenvalues
 
-    >>> bias_order([4, 1, 1, 1], [3, 0, 0, 1], 3)    # k* = 1: 1 is lost, 1 * 9/4 shrunk
+    >>> bias2_order([4, 1, 1, 1], [3, 0, 0, 1], 3)    # k* = 1: 1 is lost, 1 * 9/4 shrunk
     3.25
     """
     k = k_star(eigenvalues, n_samples, b=b)
@@ -173,13 +178,13 @@ def bias_order(eigenvalues, beta, n_samples, *, b=1):
 
 @checked
 def conditional_risk(X, beta, *, eigenvalues, sigma2):
-    """The excess risk of X^+ y given X: the bias and the variance of each direction.
+    """The excess risk of X^+ y given X: squared bias and variance that feature j contributes.
 
-        bias_j     = lambda_j ((I - X^+ X) beta)_j^2
+        bias2_j    = lambda_j ((I - X^+ X) beta)_j^2
         variance_j = sigma2 lambda_j (X^+ X^+')_jj
 
-    Their sum over all j is E (x'X^+ y - x'beta)^2 over eps and a new x of covariance
-    diag(eigenvalues), exactly and for every X (Bartlett et al. 2020, Lemma 7).
+    The sum of both over all j is E (x'X^+ y - x'beta)^2, exactly and for every X. E is over eps
+    and a new x of covariance diag(eigenvalues) (Bartlett et al. 2020, Lemma 7).
 
     Parameters
     ----------
@@ -190,7 +195,7 @@ def conditional_risk(X, beta, *, eigenvalues, sigma2):
 
     Returns
     -------
-    bias, variance : ndarray, shape (p,)
+    bias2, variance : ndarray, shape (p,)
 
     >>> conditional_risk([[2, 0]], [3, 3], eigenvalues=[4, 1], sigma2=1)
     (array([0., 9.]), array([1., 0.]))
@@ -198,6 +203,6 @@ def conditional_risk(X, beta, *, eigenvalues, sigma2):
     _, s, Vh = svd(X)
     unseen = beta - Vh.T @ (Vh @ beta)     # (I - X^+ X) beta
     V_over_s = Vh.T / s                    # X^+ = (V / s) U', so X^+ X^+' = (V / s) (V / s)'
-    bias = eigenvalues * unseen ** 2
+    bias2 = eigenvalues * unseen ** 2
     variance = sigma2 * eigenvalues * np.sum(V_over_s ** 2, axis=1)
-    return bias, variance
+    return bias2, variance

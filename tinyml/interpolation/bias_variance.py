@@ -9,8 +9,11 @@ Idea: train on many training sets from one distribution. Compare the mean of the
     E (f(x) - y)^2  =  (E f(x) - f*(x))^2  +  Var f(x)  +  sigma^2,      y = f*(x) + noise
                        bias^2                 variance      noise
 
-Up to the interpolation threshold, more complex models have less bias and more variance: the
-U-shaped curve of the textbooks. Beyond it the variance falls again: the second descent.
+At a fixed x, E and Var are over training sets, and E on the left also over the noise of the new y.
+
+More complex models have less bias and more variance, so the risk has the U shape of the
+textbooks. This holds up to the interpolation threshold, where a model first fits all training
+data exactly. Beyond it the variance falls again: the second descent.
 
 The decorator `checked` reads the section Parameters of a docstring, checks the arguments against
 it, and makes arrays of those that are array_like (`tinyml.contract`).
@@ -39,14 +42,15 @@ def bias_variance(predictions, target):
         bias^2   = mean over x of ||mean_r f_r(x) - f*(x)||^2
         variance = mean over x and r of ||f_r(x) - mean_s f_s(x)||^2
 
-    These are the expectations of the notes with means over R training sets in their place. Their
-    sum is exactly the mean of ||f_r(x) - f*(x)||^2, because the variance divides by R and not by
-    R - 1. On average bias^2 is too large by (true variance) / R, and the variance too small by the
-    same amount.
+    In the notes the two are expectations; here they are means over R training sets. The sum of
+    both is exactly the mean of ||f_r(x) - f*(x)||^2, because the variance divides by R and not by
+    R - 1. On average bias^2 is too large by (true variance) / R, and the variance is too small by
+    the same amount.
 
     Parameters
     ----------
-    predictions : array_like of float64, shape (R, n_test, *k), not empty; f_r(x) of training set r
+    predictions : array_like of float64, shape (R, n_test, *k), not empty; predictions[r] holds
+        f_r(x), the fit to training set r; *k is the shape of one output, empty for one number
     target : array_like of float64, shape (n_test, *k), the true f*(x), without noise
 
     Returns

@@ -28,11 +28,11 @@ from tinyml.contract import checked
 
 
 @checked
-def min_norm_bias(n_samples, n_features, *, signal):
+def min_norm_bias2(n_samples, n_features, *, signal):
     """The squared bias of X^+ y: signal * (1 - n/p) for p > n, and 0 for p <= n.
 
     For p > n, X^+ X projects onto a uniformly random subspace of dimension n, so on average
-    ||(I - X^+ X) beta||^2 is (p - n) / p of ||beta||^2. It is exact for every n and p.
+    ||(I - X^+ X) beta||^2 is (p - n) / p of ||beta||^2. The formula is exact for every n and p.
 
     Parameters
     ----------
@@ -40,6 +40,7 @@ def min_norm_bias(n_samples, n_features, *, signal):
     signal : array_like, any shape, >= 0, ||beta||^2
     """
     n, p = n_samples, n_features
+    # signal * max(0, 1 - n/p), and 0 instead of 0/0 for p = 0
     return signal * np.maximum(p - n, 0) / np.maximum(p, 1)
 
 
@@ -50,7 +51,8 @@ def min_norm_variance(n_samples, n_features, *, sigma2):
         sigma2 * p / (n - p - 1)   for p < n - 1,        sigma2 * n / (p - n - 1)   for p > n + 1
 
     ||X^+||_F^2 is the trace of (X'X)^-1 or (XX')^-1, an inverse Wishart matrix with a known mean.
-    It is exact for every n and p, and 0 if sigma2, n or p is 0, even for |p - n| <= 1.
+    The formula is exact for every n and p. If sigma2, n or p is 0, the variance is 0, even for
+    |p - n| <= 1.
 
     Parameters
     ----------
@@ -68,13 +70,13 @@ def min_norm_risk(n_samples, n_features, *, signal, sigma2):
 
     Parameters
     ----------
-    n_samples, n_features, signal : as in `min_norm_bias`
+    n_samples, n_features, signal : as in `min_norm_bias2`
     sigma2 : as in `min_norm_variance`
 
     >>> min_norm_risk(10, [5, 10, 20], signal=1, sigma2=1)
     array([1.25      ,        inf, 1.61111111])
     """
-    bias2 = min_norm_bias(n_samples, n_features, signal=signal)
+    bias2 = min_norm_bias2(n_samples, n_features, signal=signal)
     variance = min_norm_variance(n_samples, n_features, sigma2=sigma2)
     return bias2 + variance
 
@@ -83,7 +85,8 @@ def min_norm_risk(n_samples, n_features, *, signal, sigma2):
 def subset_risk(n_samples, n_features, *, signal_in, signal_out, sigma2):
     """The excess risk of X^+ y when the model sees only p of the features that make up y.
 
-    The features left out are independent of those inside, so they act as more noise:
+    The features that the model does not see are independent of the others, so they act as
+    additional noise:
 
         signal_out + min_norm_risk(n, p, signal=signal_in, sigma2=sigma2 + signal_out)
 
@@ -93,7 +96,7 @@ def subset_risk(n_samples, n_features, *, signal_in, signal_out, sigma2):
 
     Parameters
     ----------
-    n_samples, n_features : as in `min_norm_bias`
+    n_samples, n_features : as in `min_norm_bias2`
     signal_in, signal_out : array_like, any shape, >= 0, ||beta||^2 of features inside and outside
     sigma2 : as in `min_norm_variance`
     """
@@ -103,13 +106,14 @@ def subset_risk(n_samples, n_features, *, signal_in, signal_out, sigma2):
 
 @checked
 def asymptotic_risk(gamma, *, signal, sigma2):
-    """The limit of `min_norm_risk` as n and p grow with p / n -> gamma (Hastie et al. 2022).
+    """The limit of `min_norm_risk` as n and p grow, with p / n -> gamma (Hastie et al. 2022).
 
         gamma < 1:  sigma2 * gamma / (1 - gamma)
         gamma > 1:  signal * (1 - 1 / gamma) + sigma2 / (gamma - 1)
 
-    At gamma = 1 it is infinite, or 0 if sigma2 = 0. The features need not be Gaussian: independent
-    entries of mean 0 and variance 1, with a finite moment of some order above 4, are enough.
+    At gamma = 1 the limit is infinite, or 0 if sigma2 = 0. The risk of X^+ y has the same limit
+    for features that are not Gaussian: it is enough that they are independent, with mean 0,
+    variance 1 and a finite moment of some order above 4.
 
     Parameters
     ----------
@@ -143,9 +147,9 @@ def asymptotic_minimum(*, signal, sigma2):
 def optimal_lam(gamma, *, signal, sigma2):
     """The penalty of `ridge` with the least excess risk: lam* = sigma2 * gamma / signal.
 
-    With gamma = p / n this is n lam* = sigma2 / (signal / p): the variance of the noise over that
-    of a coefficient. If the direction of beta is uniformly random, lam* has the smallest risk on
-    average over beta, for every X and every n (Hastie et al. 2022; Dobriban and Wager 2018).
+    With gamma = p / n this is n lam* = sigma2 / (signal / p): the variance of the noise divided by
+    that of a coefficient. If the direction of beta is uniformly random, lam* has the smallest risk
+    on average over beta, for every X and every n (Hastie et al. 2022; Dobriban and Wager 2018).
 
     Parameters
     ----------
@@ -163,9 +167,9 @@ def optimal_ridge_risk(gamma, *, signal, sigma2):
         sigma2 * gamma * m(-lam*),     m(-l) = (sqrt(b^2 + 4 gamma l) - b) / (2 gamma l)
                                        b = 1 - gamma + l
 
-    with m the Stieltjes transform of the Marchenko-Pastur law (Dobriban and Wager 2018). The code
-    puts signal / gamma for sigma2 / lam*: then lam* may be 0. The risk grows with gamma from 0 to
-    `signal`: there is no peak.
+    Here m is the Stieltjes transform of the Marchenko-Pastur law (Dobriban and Wager 2018). The
+    code uses sigma2 / lam* = signal / gamma, so that lam* may be 0. The risk grows with gamma from
+    0 to `signal`: there is no peak.
 
     Parameters
     ----------

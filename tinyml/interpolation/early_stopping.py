@@ -8,17 +8,19 @@ Idea: both multiply the coordinates of X^+ y by a filter, beta = V diag(f / s) U
 X = U diag(s) V'. Let u = lr t s^2, and choose the penalty n lam = 1 / (lr t). Then
 
     ridge                        f_ridge   = s^2 / (s^2 + n lam)  =  u / (1 + u)
-    descent stopped at step t    f_descent = 1 - (1 - lr s^2)^t   ~  1 - exp(-u)
+    descent stopped at step t    f_descent = 1 - (1 - lr s^2)^t   =  1 - (1 - u/t)^t
 
-Both keep directions with large s and shrink those with small s. For lr <= 1 / s_max^2
+For large t the last is close to 1 - exp(-u). Both filters keep directions with large s and shrink
+those with small s. For lr <= 1 / s_max^2
 
-    1 - f_descent <= 1 - f_ridge,        f_descent <= C_t f_ridge,        C_t -> 1.2984...
+    1 - f_descent <= 1 - f_ridge,        f_descent <= C_t f_ridge
 
-The first inequality bounds the bias, the second the variance. So the risk of descent is at most
-C_t^2 times that of ridge, for every X and every beta, and C_t^2 -> 1.6859...
+where C_t is the largest ratio f_descent / f_ridge (`risk_ratio_bound`), and tends to 1.2984... as
+t grows. The first inequality bounds the bias, the second the variance. So the risk of descent is
+at most C_t^2 times that of ridge, for every X and every beta, and C_t^2 tends to 1.6859...
 
-The penalty of ridge can be chosen by leave-one-out, which takes a single SVD of X. The matching
-step t = 1 / (n lr lam) is then the time to stop descent, `min_norm.gradient_descent` from zero.
+The penalty of ridge can be chosen by leave-one-out, which takes a single SVD of X. Then stop
+`min_norm.gradient_descent`, started at zero, at step t = 1 / (n lr lam).
 
 Sources: Ali, Kolter and Tibshirani 2019, A continuous-time view of early stopping for least
 squares regression; Golub, Heath and Wahba 1979, Generalized cross-validation as a method for
@@ -35,7 +37,7 @@ def matching_lam(t, *, lr, n_samples):
     """The penalty of the ridge fit that matches descent stopped at step t: lam = 1 / (n lr t).
 
     The two filters then agree to first order in s^2 (Ali, Kolter and Tibshirani 2019; their loss
-    has a factor 1/n, so their time is n lr t).
+    has a factor 1/n, so their time variable equals our n lr t).
 
     Parameters
     ----------
@@ -50,8 +52,8 @@ def matching_lam(t, *, lr, n_samples):
 def degrees_of_freedom(f):
     """The number of parameters that a filtered fit effectively uses: sum f, the trace of H.
 
-    Here H y = U diag(f) U'y are the fitted values. It is p for least squares (f = 1) with p <= n
-    independent columns, and falls to 0 as the filter shrinks.
+    H = U diag(f) U' turns y into the fitted values H y. The number is p for least squares (f = 1)
+    with p <= n independent columns, and falls to 0 as the filter does.
 
     Parameters
     ----------
@@ -98,11 +100,11 @@ def risk_ratio_bound(t):
 
         C_t = max over 0 < u <= t of f_descent / f_ridge,     u = lr t s^2
 
-    It holds for every X, beta and noise, if lr <= 1 / s_max^2. The variance of descent is at most
-    C_t^2 times that of ridge, and its bias is no larger, because (1 - u/t)^t <= 1 / (1 + u). C_1^2
-    is 4; as t grows, C_t^2 falls to 1.6859... (1.6862 in Ali, Kolter and Tibshirani 2019). The
-    bound is reached if beta = 0 and every s gives the u of the maximum. It is computed to eight
-    digits for t up to 10^7.
+    The bound holds for every X, beta and noise, if lr <= 1 / s_max^2. The variance of descent is
+    at most C_t^2 times that of ridge. The bias of descent is no larger than that of ridge, because
+    (1 - u/t)^t <= 1 / (1 + u). C_1^2 is 4; as t grows, C_t^2 falls to 1.6859... (Ali, Kolter and
+    Tibshirani 2019 give 1.6862, slightly too large). The bound is reached if beta = 0 and every s
+    gives the u of the maximum. It is computed to eight digits for t up to 10^7.
 
     Parameters
     ----------
@@ -118,14 +120,15 @@ def risk_ratio_bound(t):
 
 @checked
 def tuned_risk_ratio_bound(t):
-    """A smaller bound, for the mean risks over a random beta, and ridge with its best penalty.
+    """A smaller bound, on the ratio of mean risks, if beta is random and the penalty the best.
 
         max over 0 < u <= t of risk(f_descent) / risk(f_ridge),     risk(f) = (1 - f)^2 + f^2 / u
 
     Let the coefficients of beta be independent, with mean 0 and variance v. Then the best penalty
     is n lam = sigma2 / v (`double_descent.optimal_lam`), and u = s^2 v / sigma2. A direction with
     filter f has the risk v risk(f), and no filter has a smaller risk than that of ridge. For t = 1
-    the bound is 2; as t grows, it falls to 1.2146... (1.2147 in Ali, Kolter and Tibshirani 2019).
+    the bound is 2; as t grows, it falls to 1.2146... (Ali, Kolter and Tibshirani 2019 give 1.2147,
+    rounded up).
 
     Parameters
     ----------
@@ -143,10 +146,10 @@ def leave_one_out(X, y, lam):
 
         y_i - x_i'beta_{-i} = (y_i - (H y)_i) / (1 - H_ii),     H = U diag(f) U'
 
-    where beta_{-i} is fitted without sample i, with the same penalty n lam. The mean of the
-    squares estimates the test error. The formula is exact, because leaving out a sample changes
-    X'X + n lam I by a matrix of rank one. If p >= n and n lam is tiny beside s_max^2, 1 - H_ii
-    loses digits.
+    where x_i' is row i of X, f is the filter of ridge, and beta_{-i} is fitted without sample i,
+    with the same penalty n lam. The mean of the squares estimates the test error. The formula is
+    exact, because leaving out a sample changes X'X + n lam I by a matrix of rank one. If p >= n
+    and n lam is tiny compared with s_max^2, 1 - H_ii loses digits.
 
     Parameters
     ----------
@@ -158,7 +161,7 @@ def leave_one_out(X, y, lam):
     -------
     ndarray, shape (*lam.shape, n) or (*lam.shape, n, k)
 
-    >>> leave_one_out([[1], [1]], [0, 2], 0.5)    # beta_{-i} = y_j / 2
+    >>> leave_one_out([[1], [1]], [0, 2], 0.5)    # beta_{-i} = y_j / 2, y_j the other sample
     array([-1.,  2.])
     """
     fitted, leverage = _hat(X, y, lam)
@@ -171,8 +174,8 @@ def generalized_cross_validation(X, y, lam):
 
         GCV(lam) = (1/n) ||y - H y||^2 / (1 - df / n)^2,     df / n = mean of H_ii
 
-    (Golub, Heath and Wahba 1979.) Unlike leave-one-out, it does not change when X and y are
-    rotated to QX and Qy.
+    (Golub, Heath and Wahba 1979.) Unlike leave-one-out, GCV is the same for X, y and for the
+    rotated QX, Qy. df is `degrees_of_freedom`.
 
     Parameters
     ----------

@@ -3,16 +3,21 @@
 Problem: train longer, and the test error falls, rises, and falls again, while the training loss
 falls all the way. How can a time be too long, and a longer one right?
 
-Idea: features of different scale are learned at different speeds, so one descent is several
-fits, one after the other. Let D = diag(sqrt(lr)) and X D = U diag(s) V'. After t steps the
-fraction f_i = 1 - (1 - s_i^2)^t of direction i is learned: most of it by t = 1 / s_i^2. While
-the large features are fitted, what the small ones contribute to y acts as noise, and the large
-ones overfit it. Once the small ones are learned, that noise is gone. In y = X beta + eps
+Idea: features of different scale are learned at different speeds, so a single descent first fits
+the large features, then the small ones. While the large features are fitted, what the small ones
+contribute to y acts as noise, and the large ones overfit it. Once the small features are learned,
+that noise is gone.
+
+For y = X beta + eps the error of beta_t, the estimate after t steps, has a closed form. lr holds a
+learning rate for each feature. Let D = diag(sqrt(lr)) and X D = U diag(s) V'. After t steps the
+fraction f_i = 1 - (1 - s_i^2)^t of direction i is learned, most of it by t = 1 / s_i^2:
 
     beta_t - beta  =  D (V diag(f) V' - I) D^-1 beta  +  D V diag(f / s) U' eps
-                      bias                              its covariance: the variance
+                      the bias                          random, with mean 0: its covariance
+                                                        gives the variance
 
-Steps lr_j ~ 1 / scales_j^2 make all features equally fast, and the second bump is gone.
+With learning rates lr_j proportional to 1 / scales_j^2, where scales_j is the standard deviation
+of feature j, all features are learned at about the same speed. The error then has one minimum.
 
 Sources: Heckel and Yilmaz 2021, Early stopping in deep networks: double descent and how to
 eliminate it; Nakkiran, Kaplun, Bansal, Yang, Barak and Sutskever 2020, Deep double descent;
@@ -30,10 +35,11 @@ from tinyml.interpolation.min_norm import descent_filter, linear_model, svd
 def make_two_scales(n_samples, *, n_fast, n_slow, slow_scale, sigma2, rng):
     """A linear model with two groups of features that matter equally, but are not equally large.
 
-        y = X beta + eps,   x_ij ~ N(0, scales_j^2),   eps_i ~ N(0, sigma2)
+        y = X beta + eps,   x_ij from N(0, scales_j^2),   eps_i from N(0, sigma2)
 
-    The first n_fast scales are 1, the others slow_scale. Within either group scales_j beta_j is a
-    random direction of length 1, so each contributes variance 1 to y (Heckel and Yilmaz 2021).
+    The first n_fast scales are 1, the others slow_scale. In each group the vector with the entries
+    scales_j beta_j has length 1 and a random direction. So each group contributes variance 1 to y
+    (Heckel and Yilmaz 2021).
 
     Parameters
     ----------
@@ -65,8 +71,9 @@ def descent(X, y, t, *, lr):
 
         beta_{t+1} = beta_t - lr * X'(X beta_t - y),        beta_t = D V diag(f / s) U'y
 
-    With a step for each feature it is plain descent in the coordinates D^-1 beta on the design
-    X D. Here D = diag(sqrt(lr)), X D = U diag(s) V' and f = 1 - (1 - s^2)^t, over the s > 0.
+    With a learning rate for each feature this is gradient descent with learning rate 1 for the
+    matrix X D and the unknown D^-1 beta. Here D = diag(sqrt(lr)), X D = U diag(s) V' and
+    f = 1 - (1 - s^2)^t, over the s > 0.
 
     Parameters
     ----------
@@ -85,9 +92,9 @@ def descent(X, y, t, *, lr):
            [2.  , 1.75],
            [2.  , 4.  ]])
     """
-    root, U, s, Vh, f = _modes("descent", X, t, lr)
+    root_lr, U, s, Vh, f = _modes("descent", X, t, lr)
     fit = f / s * (U.T @ y)    # one coordinate for each mode, (*t.shape, rank)
-    return fit @ Vh * root
+    return fit @ Vh * root_lr
 
 
 @checked
@@ -141,15 +148,15 @@ class TurningPoints(NamedTuple):
 
 @checked
 def turning_points(train, test, *, tolerance=0.0):
-    """The epoch of the lowest test risk before interpolation, and the epoch where that begins.
+    """The epoch that first interpolates the training data, and that of the lowest risk up to it.
 
         t_int = the first t with R_train(t) <= tolerance
-        t_min = the t <= t_int at which R_test(t) is smallest
+        t_min = the t <= t_int at which R_test(t) is smallest (over all t if t_int is None)
 
     Parameters
     ----------
     train, test : array_like, shape (T,), T >= 1, the risks R_train and R_test after each epoch
-    tolerance : float >= 0, what counts as zero; 0 for a fraction of errors
+    tolerance : float >= 0, what counts as zero; use 0 if the risk is an error rate
 
     >>> turning_points([0.5, 0.2, 0.1, 0.0, 0.0], [0.6, 0.3, 0.5, 0.7, 0.2])
     TurningPoints(t_min=1, t_int=3)
@@ -162,7 +169,7 @@ def turning_points(train, test, *, tolerance=0.0):
 
 
 BLOCKS = 20        # parts of a curve
-SURE = 6           # a fall of so many times the jitter is more than noise
+TIMES_JITTER = 6   # a rise and a fall of more than 6 times the jitter are more than noise
 
 
 class SecondFall(NamedTuple):
@@ -186,9 +193,10 @@ def second_fall(curve):
     2. The rise to block k is b_k - min(b_1 ... b_k), the fall from it is b_k - b_20. The peak is
        the block at which the smaller of the two is largest, but not the first block, nor one of
        the last three: a peak needs a curve after it.
-    3. Jitter: noise of standard deviation sigma in the b_k gives b_{k-1} - 2 b_k + b_{k+1} the
-       standard deviation sqrt(6) sigma, and a smooth trend adds little. For normal noise the
-       median of their absolute values is 0.6745 of that, and one high peak hardly changes it.
+    3. Jitter, the standard deviation of the noise in the b_k, is estimated from the bends
+       b_{k-1} - 2 b_k + b_{k+1}. A smooth trend adds little to them, so their standard deviation
+       is about sqrt(6) jitter. The median of |normal noise| is 0.6745 standard deviations; so
+       jitter = median |bend| / (0.6745 sqrt(6)). One high peak hardly changes a median.
     4. There is a second fall if rise and fall are both larger than 6 times the jitter. Of curves
        of pure independent noise, about one in 200 passes.
 
@@ -215,17 +223,18 @@ def second_fall(curve):
     middle = (starts + ends) // 2
     return SecondFall(low=int(middle[low]), peak=int(middle[peak]), rise=float(rise[peak]),
                       fall=float(fall[peak]), jitter=float(jitter),
-                      seen=bool(smaller[peak] > SURE * jitter))
+                      seen=bool(smaller[peak] > TIMES_JITTER * jitter))
 
 
 @checked
-def descent_bias(X, beta, t, *, lr, scales):
+def descent_bias2(X, beta, t, *, lr, scales):
     """The squared bias of each feature after t steps, given X; their sum is the squared bias.
 
         scales_j^2 (E beta_t - beta)_j^2,        E beta_t = D V diag(f) V' D^-1 beta
 
-    The expectation is over the noise; D, V and f are those of `descent`. The bias of a large
-    feature can *grow* with t: it fits the signal of small features that are not learned yet.
+    The expectation is over the noise; D, V and f are those of `descent`. The squared bias of a
+    large feature can *grow* with t, because that feature also fits the signal of small features
+    that are not learned yet.
 
     Parameters
     ----------
@@ -237,9 +246,9 @@ def descent_bias(X, beta, t, *, lr, scales):
     -------
     ndarray, shape (*t.shape, p)
     """
-    root, _, _, Vh, f = _modes("descent_bias", X, t, lr)
-    truth = Vh @ (beta / root)            # V'D^-1 beta, (rank,)
-    expected = (f * truth) @ Vh * root    # E beta_t, (*t.shape, p)
+    root_lr, _, _, Vh, f = _modes("descent_bias2", X, t, lr)
+    truth = Vh @ (beta / root_lr)            # V'D^-1 beta, (rank,)
+    expected = (f * truth) @ Vh * root_lr    # E beta_t, (*t.shape, p)
     return (scales * (expected - beta)) ** 2
 
 
@@ -261,33 +270,34 @@ def descent_variance(X, t, *, lr, scales, sigma2):
     -------
     ndarray, shape (*t.shape, p)
     """
-    root, _, s, Vh, f = _modes("descent_variance", X, t, lr)
+    root_lr, _, s, Vh, f = _modes("descent_variance", X, t, lr)
     of_modes = (f / s) ** 2 @ Vh ** 2    # sum_i V_ji^2 (f_i / s_i)^2, (*t.shape, p)
-    return sigma2 * (scales * root) ** 2 * of_modes
+    return sigma2 * (scales * root_lr) ** 2 * of_modes
 
 
 @checked
 def descent_risk(X, beta, t, *, lr, scales, sigma2):
-    """The expected excess risk after t steps, given X: bias and variance of all features.
+    """The expected excess risk after t steps, given X: squared bias plus variance, all features.
 
     Parameters
     ----------
     X, t, lr : as in `descent`
-    beta, scales : as in `descent_bias`
+    beta, scales : as in `descent_bias2`
     sigma2 : as in `descent_variance`
     """
-    bias = descent_bias(X, beta, t, lr=lr, scales=scales)
+    bias2 = descent_bias2(X, beta, t, lr=lr, scales=scales)
     variance = descent_variance(X, t, lr=lr, scales=scales, sigma2=sigma2)
-    return np.sum(bias + variance, axis=-1)
+    return np.sum(bias2 + variance, axis=-1)
 
 
 @checked
-def equal_speed_steps(X, *, scales):
-    """A step for each feature with which all are learned at one speed: lr_j = c / scales_j^2.
+def equal_speed_rates(X, *, scales):
+    """A learning rate for each feature, so that all are learned at one speed: c / scales_j^2.
 
-    Descent with these steps is plain descent on the normalised features Z = X / scales, and
-    c = 1 / s_max(Z)^2 is the largest constant with which no direction overshoots. (Heckel and
-    Yilmaz 2021 choose steps for which all features have their best time together.)
+    With these rates, descent on X is descent with the one learning rate c on the normalised
+    features Z = X / scales, and c = 1 / s_max(Z)^2 is the largest constant with which no direction
+    overshoots. (Heckel and Yilmaz 2021 choose the rates so that all features have their best time
+    together.)
 
     Parameters
     ----------
@@ -299,11 +309,11 @@ def equal_speed_steps(X, *, scales):
 
 
 def _modes(function, X, t, lr):
-    """The diagonal of D, (p,), the modes U, s, Vh of X D, and the filters f, (*t.shape, rank)."""
-    root = np.sqrt(np.broadcast_to(lr, X.shape[1]))
-    U, s, Vh = svd(X * root)
+    """sqrt(lr), the diagonal of D, (p,); U, s, Vh of X D; the filters f, (*t.shape, rank)."""
+    root_lr = np.sqrt(np.broadcast_to(lr, X.shape[1]))
+    U, s, Vh = svd(X * root_lr)
     largest = s.max(initial=0) ** 2
     if largest >= 2:
         raise ValueError(f"{function}: lr must keep s_max^2 of X sqrt(lr) below 2, got "
                          f"{largest:.6g}; from there on, gradient descent does not converge")
-    return root, U, s, Vh, descent_filter(s, t, lr=1)
+    return root_lr, U, s, Vh, descent_filter(s, t, lr=1)

@@ -1,18 +1,20 @@
 """Regression trees grown best-first, and forests of them: interpolation without a linear model.
 
-Problem: Belkin et al. 2019 find double descent in forests too. But a tree is not linear, and no
-norm measures its size. What takes the place of the minimum-norm fit past the threshold?
+Problem: Belkin et al. 2019 find double descent in forests too. But a tree is not a linear model,
+and no norm measures its size. What takes the place of the minimum-norm fit past the threshold?
 
-Idea: a tree cuts its samples in two, x_j <= t or not, and each part again; a leaf predicts the
-mean target of its samples. A cut into L and R lowers the squared loss sum_i ||y_i - mean||^2 by
+Idea: a tree cuts its samples in two by one feature, x_j <= t or x_j > t, and then cuts each part
+again. Parts that are not cut any more are the leaves; a leaf predicts the mean target of its
+samples. Cut n samples with mean target m into n_L on the left and n_R on the right, with means
+m_L and m_R. The squared loss sum_i ||y_i - m||^2 falls by
 
-    gain = n_L n_R / n ||mean_L - mean_R||^2 = n / (n_L n_R) ||s_L||^2,   s_L = sum_L (y_i - mean)
+    gain = (n_L n_R / n) ||m_L - m_R||^2 = n / (n_L n_R) ||s_L||^2,    s_L = sum_left (y_i - m)
 
-so one sort and one cumulative sum evaluate all cuts along a feature. The leaf with the largest
-gain is cut next, and no cut depends on later ones: **the tree with b leaves is a prefix of all
-larger ones**, so one grown tree holds the predictions for every number of leaves. Fully grown, it
-interpolates: this is the threshold. A forest, the mean of many such trees with random cuts, goes
-past it: it interpolates too, and more smoothly.
+So one sort and one cumulative sum evaluate all cuts along a feature. The leaf with the largest
+gain is cut next, and no cut depends on later ones. So **the tree with b leaves is the beginning of
+all larger trees**, and one grown tree holds the predictions for every number of leaves. A fully
+grown tree interpolates: this is the threshold. A forest is the mean of many trees with random
+cuts. With more trees it goes past the threshold: it still interpolates, and is smoother.
 
 Sources: Breiman, Friedman, Olshen and Stone 1984, Classification and regression trees; Breiman
 2001, Random forests; Belkin, Hsu, Ma and Mandal 2019, Reconciling modern machine-learning practice
@@ -26,8 +28,8 @@ import numpy as np
 
 from tinyml.contract import checked
 
-# Gains closer than this fraction of the node's loss count as equal: two features may give the same
-# cut, and rounding should not choose between them.
+# Gains that differ by less than this fraction of the node's loss count as equal. Two features may
+# divide the samples in the same way, and rounding should not choose between them.
 TIE = 1e-9
 
 
@@ -45,8 +47,9 @@ def best_split(X, Y):
 
         gain = n / (n_L n_R) ||s_L||^2,     s_L = sum over the left rows of (y_i - mean y)
 
-    A threshold lies midway between two neighbouring values of its feature. Of equal gains (see
-    `TIE`) the first feature wins, then the lowest threshold.
+    where n_L of the n rows go left and n_R go right. A threshold lies midway between two
+    neighbouring values of its feature. Among equal gains (see `TIE`) the first feature is taken,
+    and of its thresholds the lowest.
 
     Parameters
     ----------
@@ -55,8 +58,8 @@ def best_split(X, Y):
 
     Returns
     -------
-    Split, or None if the rows are all equal: then there is no cut. A gain of 0 is possible:
-    constant targets, or a pattern such as XOR that shows only after the next cut.
+    Split, or None if the rows are all equal: then there is no cut. The gain can be 0: if the
+    targets are constant, or for a pattern such as XOR, where only the next cut has a gain.
 
     >>> best_split([[1, 0], [2, 0], [4, 0]], [5, 5, 8])
     Split(feature=0, threshold=3.0, gain=6.0)
@@ -80,7 +83,7 @@ def best_split(X, Y):
 
 
 def _between(low, high):
-    """A t with low <= t < high: the midpoint, or low if that rounds to `high` or underflows."""
+    """A t with low <= t < high: the midpoint, or low if rounding puts it outside."""
     middle = low / 2 + high / 2
     return float(middle if low <= middle < high else low)
 
@@ -104,8 +107,8 @@ class RegressionTree:
     Parameters
     ----------
     max_leaf_nodes : int >= 1, or None; None for a fully grown tree
-    max_features : int >= 1, or None; each node looks for its cut among so many features, drawn
-        from those that are not constant in it; None for all
+    max_features : int >= 1, or None; each node draws so many of the features that are not constant
+        in it, and takes the best cut along one of them; None for all features
     rng : numpy.random.Generator, or None if max_features = None
 
     Attributes
@@ -114,7 +117,7 @@ class RegressionTree:
         left + 1
     feature, threshold, gain : ndarrays, shape (n_nodes,), the `Split` of each node, 0 for a leaf
     value : ndarray, shape (n_nodes,) or (n_nodes, k), mean target of the node's samples
-    grown_to : int or inf, the most leaves that it may have
+    grown_to : int or inf, the largest number of leaves that the tree may have
     n_features : int or None, p, known after `fit`
 
     >>> tree = RegressionTree().fit([[1], [2], [4]], [5, 7, 9])
@@ -211,9 +214,10 @@ class RandomForest:
 
         f(x) = (1 / n_trees) sum_t f_t(x)
 
-    Fully grown trees on all samples interpolate, and so does their mean: with more trees a forest
-    goes past the interpolation threshold and keeps a training loss of 0. Bootstrap samples leave
-    out about 1/e of the rows, so those trees, and their mean, do not interpolate.
+    Fully grown trees on all samples interpolate, and so does their mean. So with more trees a
+    forest goes past the interpolation threshold, with a training loss of 0. A bootstrap sample
+    leaves out about 1/e of the rows, so trees grown on such samples, and their mean, do not
+    interpolate.
 
     Parameters
     ----------

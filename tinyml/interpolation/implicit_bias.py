@@ -8,11 +8,13 @@ prediction on the training data. All perfect fits share the first part, and by P
 
     X beta = y   =>   X^+ X beta = X^+ y,      ||beta||^2 = ||X^+ y||^2 + ||(I - X^+ X) beta||^2
 
-A gradient X'r is a combination of rows of X, also on a batch of rows. Steps that are sums of
-gradients stay in the row space, so from zero their only possible limit among the perfect fits is
-X^+ y: gradient descent, SGD and momentum differ only in speed. Adam divides each coordinate of the
-gradient by its own size, so its step is about lr sign(X'r), which leaves the row space. It fits
-as perfectly, but ends at another beta.
+The gradient X'(X beta - y) is a combination of rows of X, also on a batch of rows. The steps of
+gradient descent, SGD and momentum are sums of gradients, so they stay in the row space. If these
+methods start at zero and reach a perfect fit, this fit is X^+ y: they differ only in speed.
+
+Adam divides each coordinate of the gradient by a running mean of its size. At the first step, and
+while the gradient changes slowly, a step is about -lr sign(gradient), which leaves the row space.
+Adam too reaches a perfect fit, but in general a longer one.
 
 What X does not see still changes the predictions on new data. Whether for better or for worse
 depends on the truth.
@@ -34,7 +36,7 @@ from tinyml.tensor import Tensor
 
 @checked
 def iterates(X, y, make_optimizer, batches, *, beta0=None, schedule=None):
-    """All iterates of an optimizer from `tinyml.optim`, one step for each batch of rows.
+    """beta_0, beta_1, ... of an optimizer from `tinyml.optim`, one step for each batch of rows.
 
         loss = 1/2 sum over i in the batch of (x_i'beta - y_i)^2
 
@@ -51,7 +53,7 @@ def iterates(X, y, make_optimizer, batches, *, beta0=None, schedule=None):
     batches : an iterable; each item selects rows: an int, an array of ints or a slice
     beta0 : array_like, shape (p,) or (p, k), or None; the start, None for zero
     schedule : function of t to a factor of the learning rate, or None; see `optim.LambdaLR`. At a
-        constant rate Adam keeps jumping away from its fit; let the factor fall to 0
+        constant learning rate Adam keeps jumping away from its fit; let the factor fall to 0
 
     Returns
     -------
@@ -59,15 +61,15 @@ def iterates(X, y, make_optimizer, batches, *, beta0=None, schedule=None):
     """
     beta = Tensor(_start(X, y, beta0), requires_grad=True)
     optimizer = make_optimizer([beta])
-    rate = LambdaLR(optimizer, schedule or (lambda t: 1))
+    scheduler = LambdaLR(optimizer, schedule or (lambda t: 1))
     path = [beta.data]
-    with np.errstate(over="ignore", invalid="ignore"):    # an error at the end reports it
+    with np.errstate(over="ignore", invalid="ignore"):    # overflow is reported below
         for rows in batches:
             optimizer.zero_grad()
             loss = 0.5 * ((X[rows] @ beta - y[rows]) ** 2).sum()
             loss.backward()
             optimizer.step()
-            rate.step()
+            scheduler.step()
             path.append(beta.data)
     if not np.isfinite(path).all():
         raise ValueError("iterates: beta must stay finite, got NaN or infinity; take a smaller lr")
@@ -75,11 +77,11 @@ def iterates(X, y, make_optimizer, batches, *, beta0=None, schedule=None):
 
 
 class Tuned(NamedTuple):
-    """Settings of `optim.SGD` that suit a design best, and the rate that they achieve."""
+    """The best settings of `optim.SGD` for a matrix X, and the convergence factor per step."""
 
     lr: float
     momentum: float
-    rate: float    # the distance from X^+ y shrinks like rate^t
+    rate: float    # convergence factor: the distance from X^+ y shrinks like rate^t
 
 
 @checked
@@ -90,7 +92,8 @@ def tuned_descent(X):
         ||beta_t - X^+ y|| <= rate^t ||X^+ y||     from zero
 
     A step on 1/2 ||X beta - y||^2 multiplies the error along singular vector i by 1 - lr s_i^2.
-    With this lr the two extremes are rate and -rate (Polyak 1964; s_min is the smallest s > 0).
+    With this lr the largest and the smallest of these factors are rate and -rate (Polyak 1964;
+    s_min is the smallest s > 0).
 
     Parameters
     ----------
@@ -109,8 +112,8 @@ def tuned_heavy_ball(X):
         lr = 4 / (s_max + s_min)^2,   momentum = rate^2,   rate = (s_max - s_min) / (s_max + s_min)
         ||beta_t - X^+ y|| <= (1 + t (1 + rate)) rate^t ||X^+ y||     from zero
 
-    (Polyak 1964.) It takes about kappa = s_max / s_min steps where `tuned_descent` takes
-    kappa^2. The error may grow at first.
+    (Polyak 1964.) The heavy ball takes about kappa = s_max / s_min steps where `tuned_descent`
+    takes kappa^2. The error may grow at first.
 
     Parameters
     ----------
@@ -125,10 +128,11 @@ def tuned_heavy_ball(X):
 def kaczmarz(X, y, rows, *, beta0=None):
     """All iterates of SGD on single rows, where row i has the learning rate 1 / ||x_i||^2.
 
-        beta_{t+1} = beta_t + (y_i - x_i'beta_t) / ||x_i||^2 x_i,      i = rows[t]
+        beta_{t+1} = beta_t + ((y_i - x_i'beta_t) / ||x_i||^2) x_i,      i = rows[t]
 
     Each step solves one equation exactly: it projects beta_t onto {x_i'beta = y_i}. If X beta = y
-    has a solution, and every row comes again and again, the limit is X^+ y + (I - X^+ X) beta_0.
+    has a solution, and every row is used infinitely often, beta_t converges to
+    X^+ y + (I - X^+ X) beta_0.
     Without a solution there is no limit. A row of zeros changes nothing.
 
     Parameters
@@ -174,12 +178,13 @@ def row_probabilities(X):
 
 @checked
 def kaczmarz_rate(X):
-    """The factor by which a step of `kaczmarz` shrinks the mean squared distance from X^+ y.
+    """A bound on the factor by which `kaczmarz` reduces the mean squared distance from X^+ y.
 
         rate = 1 - s_min^2 / ||X||_F^2,      E ||beta_t - X^+ y||^2 <= rate^t ||beta_0 - X^+ y||^2
 
     for rows drawn by `row_probabilities`, a solvable X beta = y and a start in the row space
-    (Strohmer and Vershynin 2009, Theorem 2). n steps cost as much as one of gradient descent.
+    (Strohmer and Vershynin 2009, Theorem 2). n steps of `kaczmarz` cost as much as one step of
+    gradient descent.
 
     Parameters
     ----------
@@ -195,8 +200,8 @@ def sign_fit(X, y):
 
     On such data the gradient at a multiple of sign(X'y) is a multiple of X'y, so Adam moves all
     coordinates equally far in every step, up to its eps (Wilson et al. 2017, Lemma 3.1, also for
-    AdaGrad and RMSProp). A single row is always such data, and no fit to it has a smaller largest
-    coefficient.
+    AdaGrad and RMSProp). If X has a single row, not zero, the condition always holds. Then
+    `sign_fit` is the perfect fit with the smallest maximal |beta_j|.
 
     Parameters
     ----------
@@ -225,11 +230,11 @@ def make_rare_features(labels):
 
         feature 0          the label itself
         features 1, 2      always 1
-        five features      that no other sample has, 3 + 5 i to 7 + 5 i for sample i:
-                           for label 1 the first of them is 1, for label -1 all five are
+        3 + 5 i to 7 + 5 i    five features that are 0 in all samples but i. In sample i they are
+                              (1, 0, 0, 0, 0) for label 1, and (1, 1, 1, 1, 1) for label -1
 
     If 1 is the more frequent label, X sign(X'y) = 4 y. On a new sample, whose rare features have
-    no weight yet, `sign_fit` outputs (label + 2) / 4: Adam predicts 1 for everything. If both
+    weight 0, `sign_fit` outputs (label + 2) / 4 > 0: Adam predicts 1 for everything. If both
     labels occur, X^+ y predicts the right sign on all new samples.
 
     Parameters

@@ -5,14 +5,15 @@ p = n, and infinitely many for p > n. Which of them do we get?
 
 Idea: the singular value decomposition X = U diag(s) V' splits the problem into independent
 one-dimensional ones, one per singular vector. Here ' is the transpose, and X^+ = V diag(1 / s) U',
-over the s > 0, is the pseudoinverse: X^+ y is the shortest of the least-squares solutions. Every
-estimator here multiplies the coordinates of this minimum-norm fit by a filter f:
+over the s > 0, is the pseudoinverse. X^+ y is the shortest of the least-squares solutions, the
+minimum-norm fit. In the basis V it has the coordinates (U'y)_i / s_i. Every estimator of this
+file multiplies them by a filter f:
 
     beta = V diag(f / s) U'y,     f = 1                      minimum norm
                                   f = s^2 / (s^2 + n lam)    ridge
                                   f = 1 - (1 - lr s^2)^t     t steps of gradient descent from 0
 
-As lam -> 0 or t -> infinity, f -> 1: both end in X^+ y.
+As lam -> 0 or t -> infinity, f -> 1: ridge and descent both tend to X^+ y.
 
 Sources: MATH5836 week 10, section 10.1.2 (the notes call p < n underdetermined; the usual word
 is overdetermined); Hastie, Montanari, Rosset and Tibshirani 2022, Surprises in high-dimensional
@@ -26,7 +27,7 @@ from tinyml.tensor import Tensor
 
 @checked
 def linear_model(X, beta, *, sigma, rng):
-    """Draw targets from the linear model y = X beta + eps, with eps ~ N(0, sigma^2 I).
+    """Draw targets from y = X beta + eps, where eps has the normal distribution N(0, sigma^2 I).
 
     Parameters
     ----------
@@ -44,8 +45,8 @@ def svd(X):
     """X = U diag(s) Vh, without the singular values that are zero up to rounding.
 
     Vh is V', and V V' is the orthogonal projection onto the row space of X. A singular value
-    counts as zero if s <= max(n, p) eps s_max, with eps of the dtype: rounding X can move it by
-    about that much.
+    counts as zero if s <= max(n, p) eps s_max, with the machine precision eps of the dtype: the
+    rounding of X can change it by about that much. It also counts as zero if 1 / s overflows.
 
     Parameters
     ----------
@@ -62,9 +63,9 @@ def svd(X):
     (array([7.071068]), (1, 2))
     """
     U, s, Vh = np.linalg.svd(X, full_matrices=False)
-    unit = np.finfo(X.dtype)
-    rounding = max(X.shape) * unit.eps * s.max(initial=0)
-    rank = np.count_nonzero(s > max(rounding, unit.tiny))    # above tiny, 1 / s is finite
+    info = np.finfo(X.dtype)
+    rounding = max(X.shape) * info.eps * s.max(initial=0)
+    rank = np.count_nonzero(s > max(rounding, info.tiny))    # above tiny, 1 / s is finite
     return U[:, :rank], s[:rank], Vh[:rank]
 
 
@@ -72,7 +73,8 @@ def svd(X):
 def row_space_part(X, beta):
     """The part of beta that X can see: X^+ X beta = V V'beta.
 
-    It is the shortest vector with the same X beta. The rest, r = beta - V V'beta, has X r = 0.
+    This part is the shortest vector with the same X beta. For the rest, r = beta - V V'beta,
+    X r = 0.
 
     Parameters
     ----------
@@ -90,8 +92,8 @@ def row_space_part(X, beta):
 def ordinary_least_squares(X, y):
     """The only minimiser of ||X beta - y|| if the columns of X are independent: (X'X)^-1 X'y.
 
-    It solves the normal equations X'X beta = X'y. The condition number of X'X is the square of
-    that of X, so about twice as many digits are lost as with `least_squares`.
+    This beta solves the normal equations X'X beta = X'y. The condition number of X'X is the square
+    of that of X, so about twice as many digits are lost as with `least_squares`.
 
     Parameters
     ----------
@@ -179,7 +181,9 @@ def ridge(X, y, *, lam):
 def descent_filter(s, t, *, lr):
     """The fraction of each singular direction that t steps of descent from zero have learned.
 
-        f = 1 - (1 - lr s^2)^t:     every step leaves a factor 1 - lr s^2 of what is still missing
+        f = 1 - (1 - lr s^2)^t
+
+    Every step multiplies the fraction that is still missing by 1 - lr s^2.
 
     Parameters
     ----------
@@ -229,8 +233,9 @@ def gradient_descent(X, y, *, lr, n_steps, beta0=None):
 
         beta_{t+1} = beta_t - lr X'(X beta_t - y)  ->  X^+ y + (I - X^+ X) beta_0
 
-    It converges from every start if and only if lr < 2 / s_max^2. The gradient lies in the row
-    space of X, so the part of beta_0 outside it never changes. From zero the limit is X^+ y.
+    The arrow is the limit for t -> infinity. Descent converges from every start if and only if
+    lr < 2 / s_max^2. The gradient lies in the row space of X, so the part of beta_0 outside the
+    row space never changes. From zero the limit is X^+ y.
 
     Parameters
     ----------
@@ -272,6 +277,7 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
     beta0 = _start(X, y, beta0)
     missing = (U / s).T @ y - Vh @ beta0                          # at the start, (rank, ...)
     filters = descent_filter(s, np.arange(n_steps + 1), lr=lr)    # (n_steps + 1, rank)
+    # (f * missing.T).T multiplies row i of missing by f_i; y may have columns, so missing too
     return np.stack([beta0 + Vh.T @ (f * missing.T).T for f in filters])
 
 

@@ -6,14 +6,17 @@ exactly?
 
 Idea: N random waves, and the minimum-norm least-squares fit on them:
 
-    phi_k(x) = sqrt(2 / N) cos(v_k . x + b_k),     v_k ~ N(0, I / bandwidth^2),  b_k ~ U[0, 2 pi)
+    phi_j(x) = sqrt(2 / N) cos(v_j . x + b_j),     j = 1 ... N
     f(x) = phi(x) . beta,    beta = Phi^+ y,    Phi of shape (n, N), the features of the n samples
+
+with v_j drawn from N(0, I / bandwidth^2) and b_j uniform on [0, 2 pi). The mean of phi(x) . phi(z)
+over these draws is the Gaussian kernel:
 
     E phi(x) . phi(z) = k(x, z) = exp(-||x - z||^2 / (2 bandwidth^2))
 
-One draw of N waves differs from this mean by O(1 / sqrt N). So the model has a limit as
-N -> infinity: the interpolant of smallest norm in the kernel's space, f(x) = k(x, X) k(X, X)^-1 y.
-As N grows past n, the fit leaves the peak at N = n and approaches this limit.
+With N waves, phi(x) . phi(z) differs from its mean by O(1 / sqrt N). So the fit has a limit as
+N -> infinity: f(x) = k(x, X) k(X, X)^-1 y, the interpolant of smallest norm in the kernel's space.
+As N grows past n, the test error leaves its peak at N = n, and the fit approaches this limit.
 
 Sources: Rahimi and Recht 2007, Random features for large-scale kernel machines (the features);
 Belkin, Hsu, Ma and Mandal 2019, Reconciling modern machine-learning practice and the classical
@@ -36,7 +39,7 @@ def sample_waves(n_inputs, *, n_features, bandwidth, rng):
     Parameters
     ----------
     n_inputs, n_features : int >= 1, d and N
-    bandwidth : float > 0, the distance at which the kernel is exp(-1/2)
+    bandwidth : float > 0, the distance ||x - z|| at which the kernel is exp(-1/2)
     rng : numpy.random.Generator
 
     Returns
@@ -51,13 +54,13 @@ def sample_waves(n_inputs, *, n_features, bandwidth, rng):
 
 @checked
 def fourier_features(X, frequencies, phases):
-    """phi_k(x) = sqrt(2 / N) cos(v_k . x + b_k) for every row x of X (Rahimi and Recht 2007).
+    """phi_j(x) = sqrt(2 / N) cos(v_j . x + b_j) for every row x of X (Rahimi and Recht 2007).
 
     Parameters
     ----------
     X : array_like, shape (n, d)
-    frequencies : array_like, shape (d, N), N >= 1, the v_k in columns
-    phases : array_like, shape (N,), the b_k
+    frequencies : array_like, shape (d, N), N >= 1, the v_j in columns
+    phases : array_like, shape (N,), the b_j
 
     Returns
     -------
@@ -72,9 +75,10 @@ def fourier_features(X, frequencies, phases):
 
 @checked
 def median_distance(X):
-    """The median distance ||x_i - x_j|| of two rows, i < j: a scale for the bandwidth.
+    """The median of the distances ||x_i - x_j|| over all pairs i < j: a scale for the bandwidth.
 
-    With a bandwidth far below it, k(x, z) is about 0 for most pairs; far above it, about 1.
+    With a bandwidth far below this median, k(x, z) is about 0 for most pairs of rows. With one far
+    above, k(x, z) is about 1 for most pairs.
 
     Parameters
     ----------
@@ -113,11 +117,11 @@ def nested_min_norm(X, y, sizes):
         p <= n:  X[:, :p]^+ y = (R^-1)[:p, :p] (Q'y)[:p],    X[:, :n] = Q R
         p > n:   X[:, :p]^+ y = X[:, :p]' K_p^-1 y,          K_p = X[:, :p] X[:, :p]'
 
-    One QR serves all p <= n: Q[:, :p] and R[:p, :p] are the factors of X[:, :p], and the inverse
-    of a leading block of a triangular matrix is the leading block of its inverse. For p > n, K_p
-    grows by the products of the new columns, and is inverted. If X[:, :p] is ill-conditioned,
-    `min_norm` takes over. (An SVD for every p would be simpler, and for n = 1,000, ten columns of
-    y and 20 sizes from 20 to 20,000 take eight times as long.)
+    One QR factorisation serves all p <= n: Q[:, :p] and R[:p, :p] are the factors of X[:, :p], and
+    the inverse of R[:p, :p] is the leading block of R^-1, because R is triangular. For p > n,
+    K_p is K of the previous size plus the products of the new columns, and is inverted. If
+    X[:, :p] is ill-conditioned, `min_norm` is called instead. (An SVD for every p would be
+    simpler, but takes about eight times as long for n = 1,000 and 20 sizes from 20 to 20,000.)
 
     Parameters
     ----------
@@ -132,15 +136,15 @@ def nested_min_norm(X, y, sizes):
     n, dtype = len(X), np.result_type(X, y)
     X, y = X.astype(dtype, copy=False), y.astype(dtype, copy=False)
     R_inverse, R, Qy = _triangular(X[:, :n], y)
-    K, grown = np.zeros((n, n), dtype), 0    # K = A A' of the first `grown` columns
+    K, n_added = np.zeros((n, n), dtype), 0    # K = A A', with A the first n_added columns of X
     for p in sizes:
         A = X[:, :p]
         if p <= n:
             factor, inverse = R[:p, :p], R_inverse[:p, :p]
         else:
-            new = A[:, grown:]
+            new = A[:, n_added:]
             K += new @ new.T
-            grown = p
+            n_added = p
             factor, inverse = K, _inverse(K)
         if not _well_conditioned(factor, inverse):
             yield min_norm(A, y)
@@ -151,7 +155,7 @@ def nested_min_norm(X, y, sizes):
 
 
 def _triangular(A, y):
-    """R^-1, R and Q'y of A = Q R, without Q: it is enough to factorise [A y]."""
+    """R^-1, R and Q'y of A = Q R, without forming Q: the R factor of [A y] contains Q'y."""
     m = min(A.shape)
     joint = np.linalg.qr(np.column_stack([A, y]), mode="r")    # Q'[A y]
     R, Qy = joint[:m, :m], joint[:m, A.shape[1]:]
@@ -181,7 +185,7 @@ def _inverse(A):
 
 
 def _well_conditioned(A, inverse):
-    """Whether ||A|| ||A^-1|| eps < 1e-3: a bound on the condition number."""
+    """Whether the condition number, at most ||A|| ||A^-1||, is below 1e-3 / eps."""
     if not np.isfinite(inverse).all():
         return False
     condition = np.linalg.norm(A) * np.linalg.norm(inverse)
@@ -193,15 +197,15 @@ class Curves(NamedTuple):
 
     test_error: np.ndarray    # fraction of test rows whose largest output is not at the true class
     test_loss: np.ndarray     # ||f(x) - y||^2, mean over the test rows
-    train_loss: np.ndarray    # the same, mean over the training rows
-    norm: np.ndarray          # ||beta||, the root of the sum of squares over all outputs
+    train_loss: np.ndarray    # ||f(x) - y||^2, mean over the training rows
+    norm: np.ndarray          # ||beta||, over the coefficients of all outputs
 
 
 @checked
 def fourier_sweep(X, Y, X_test, Y_test, sizes, *, bandwidth, rng):
-    """Minimum-norm least squares on N random Fourier features, measured at every N in `sizes`.
+    """Fit minimum-norm least squares on N random Fourier features for every N, and measure it.
 
-    One draw serves all widths: the model of width N has the first N waves.
+    The waves are drawn once: the model of width N uses the first N of them.
 
     Parameters
     ----------
@@ -226,7 +230,7 @@ def fourier_sweep(X, Y, X_test, Y_test, sizes, *, bandwidth, rng):
         output = phi_test[:, :N] @ beta
         test_loss = _loss(output, Y_test)
         train_loss = _loss(phi[:, :N] @ beta, Y)
-        # phi[:, :N] has the factor sqrt(2 / P); with sqrt(2 / N), beta is smaller by sqrt(N / P)
+        # phi has the factor sqrt(2 / P); with sqrt(2 / N), beta would be sqrt(N / P) times this
         norm = np.linalg.norm(beta) * np.sqrt(N / P)
         rows.append([_error(output, Y_test), test_loss, train_loss, norm])
     return Curves(*np.transpose(rows))

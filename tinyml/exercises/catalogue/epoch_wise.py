@@ -7,27 +7,27 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
         target="tinyml.interpolation.epoch_wise:descent",
         level=2, minutes=15,
         after=("descent_closed_form",),
-        task="Jump to any steps of gradient descent with a step size for each feature",
+        task="Jump to any steps of gradient descent with a learning rate for each feature",
         tests=laws_of(
             "epoch_wise",
             "test_it_is_the_engine_s_descent_at_every_step_and_so_is_its_risk",
-            "test_in_the_end_it_is_the_minimum_norm_fit_in_the_coordinates_of_the_steps",
+            "test_in_the_end_it_is_the_minimum_norm_fit_in_the_coordinates_of_the_rates",
             "test_times_have_any_shape_and_any_order"),
-        hints=("_modes does the hard part: root is the diagonal of D, U, s, Vh are the modes of "
+        hints=("_modes does the hard part: root_lr is the diagonal of D, U, s, Vh are the modes of "
                "X D, and f, one row per time, is the fraction learned.",
                "beta_t = D V diag(f / s) U'y: f is (*t.shape, rank), U'y is (rank,), and a "
                "product with Vh on the right takes the last axis from (rank,) to (p,).",
                "fit = f / s * (...), with the coordinates of y; return fit @ Vh * ..., the "
                "diagonal of D."),
-        also=('root, U, s, Vh, f = _modes("descent", X, t, lr) gives the diagonal of D, the '
+        also=('root_lr, U, s, Vh, f = _modes("descent", X, t, lr) gives the diagonal of D, the '
               'modes of X D, and the fractions learned, (*t.shape, rank).',),
         mistakes=(
-            Mistake("@ Vh * root", "@ Vh",
+            Mistake("@ Vh * root_lr", "@ Vh",
                     "This is the fit in the coordinates D^-1 beta: multiply by D in the end."),
-            Mistake("@ Vh * root", "@ Vh * root ** 2",
-                    "D holds the roots of the steps, not the steps themselves."),
-            Mistake("@ Vh * root", "@ Vh / root",
-                    "beta = D times its coordinates: multiply by the root, do not divide."),
+            Mistake("@ Vh * root_lr", "@ Vh * root_lr ** 2",
+                    "D holds the square roots of the rates, not the rates."),
+            Mistake("@ Vh * root_lr", "@ Vh / root_lr",
+                    "beta = D times its coordinates: multiply by root_lr, do not divide."),
             Mistake("f / s *", "f *",
                     "The limit divides the coordinates of y by the singular values: f / s."),
             Mistake("f / s *", "(1 - f) / s *",
@@ -39,8 +39,8 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
             Mistake("f / s *", "1 / s *",
                     "This is the limit; after t steps the fraction f of it is learned."))),
     Exercise(
-        name="descent_bias",
-        target="tinyml.interpolation.epoch_wise:descent_bias",
+        name="descent_bias2",
+        target="tinyml.interpolation.epoch_wise:descent_bias2",
         level=2, minutes=15,
         after=("descent",),
         task="Compute the squared bias that each feature contributes at any step of gradient "
@@ -53,15 +53,15 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
                "by step t?",
                "E beta_t = D V diag(f) V' D^-1 beta, shape (*t.shape, p); the bias of feature j "
                "is the square of scales_j (E beta_t - beta)_j.",
-               "truth = Vh @ (beta / root); expected = (f * truth) @ Vh * ...; return (scales * "
+               "truth = Vh @ (beta / root_lr); expected = (f * truth) @ Vh * ...; return (scales * "
                "(...)) ** 2"),
-        also=("root, _, _, Vh, f = _modes(\"descent_bias\", X, t, lr) gives the diagonal of D, "
+        also=("root_lr, _, _, Vh, f = _modes(\"descent_bias2\", X, t, lr) gives the diagonal of D, "
               "V', and the fractions learned, (*t.shape, rank).",),
         mistakes=(
-            Mistake("beta / root", "beta",
+            Mistake("beta / root_lr", "beta",
                     "In the coordinates of the descent the truth is D^-1 beta: divide by "
-                    "the root."),
-            Mistake("@ Vh * root    #", "@ Vh    #",
+                    "root_lr."),
+            Mistake("@ Vh * root_lr    #", "@ Vh    #",
                     "Back from the coordinates of the descent: multiply by D."),
             Mistake("(scales * (expected - beta)) ** 2", "(expected - beta) ** 2",
                     "An error in a large feature costs more: multiply by its scale before "
@@ -73,14 +73,14 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
             Mistake("(scales * (expected - beta)) ** 2",
                     "((scales * (expected - beta)) ** 2).sum(axis=-1)",
                     "The features are not summed yet: the result has an axis of p of them."),
-            Mistake("beta / root", "beta * root",
+            Mistake("beta / root_lr", "beta * root_lr",
                     "In the coordinates of the descent the truth is D^-1 beta: divide by "
-                    "the root."),
+                    "root_lr."),
             Mistake("(f * truth)", "((1 - f) * truth)",
                     "E beta_t is what has been learned, the fraction f."),
             Mistake("(scales * (expected - beta)) ** 2", "np.abs(scales * (expected - beta))",
                     "The bias is squared."),
-            Mistake("@ Vh * root    #", "@ Vh / root    #",
+            Mistake("@ Vh * root_lr    #", "@ Vh / root_lr    #",
                     "Back from the coordinates of the descent: multiply by D."))),
     Exercise(
         name="descent_variance",
@@ -95,21 +95,21 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
             "test_times_have_any_shape_and_any_order"),
         hints=("beta_t is linear in the noise: D V diag(f / s) U' eps. What is the variance of "
                "a sum of independent terms?",
-               "sigma2 scales_j^2 lr_j sum_i V_ji^2 (f_i / s_i)^2, where lr is root ** 2, and "
+               "sigma2 scales_j^2 lr_j sum_i V_ji^2 (f_i / s_i)^2, where lr is root_lr ** 2, and "
                "the sum over the modes is a product of (f / s) ** 2, (*t.shape, rank), with Vh "
                "** 2, (rank, p).",
-               "of_modes = ... @ Vh ** 2; return sigma2 * (scales * root) ** 2 * of_modes"),
-        also=("root, _, s, Vh, f = _modes(\"descent_variance\", X, t, lr) gives the diagonal of "
+               "of_modes = ... @ Vh ** 2; return sigma2 * (scales * root_lr) ** 2 * of_modes"),
+        also=("root_lr, _, s, Vh, f = _modes(\"descent_variance\", X, t, lr) gives the diagonal of "
               "D, the singular values, V', and the fractions learned, (*t.shape, rank).",),
         mistakes=(
             Mistake("(f / s) ** 2 @ Vh ** 2", "((f / s) @ Vh) ** 2",
                     "Variances of independent terms add: square before you sum over the "
                     "modes."),
-            Mistake("(scales * root) ** 2", "(scales * root ** 2) ** 2",
-                    "The step enters once: lr_j, not lr_j^2."),
-            Mistake("(scales * root) ** 2", "scales * root ** 2",
+            Mistake("(scales * root_lr) ** 2", "(scales * root_lr ** 2) ** 2",
+                    "The learning rate enters once: lr_j, not lr_j^2."),
+            Mistake("(scales * root_lr) ** 2", "scales * root_lr ** 2",
                     "The scale enters squared: a variance is scales_j^2 times."),
-            Mistake("(scales * root) ** 2", "scales ** 2",
+            Mistake("(scales * root_lr) ** 2", "scales ** 2",
                     "D is missing: the variance of feature j has a factor lr_j."),
             Mistake("return sigma2 *", "return sigma2 ** 2 *",
                     "sigma2 is the variance of the noise already: do not square it."),

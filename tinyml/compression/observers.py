@@ -69,9 +69,10 @@ class MovingAverageObserver(MinMaxObserver):
 class SamplingObserver(MinMaxObserver):
     """The base of observers that need more than the two ends: a uniform sample of all numbers.
 
-    Every number draws a key from U(0, 1), and the 65,536 numbers with the smallest keys stay. So
-    a fraction p of all numbers is a fraction p of the sample, up to a standard deviation of
-    sqrt(p (1 - p) / 65536). The two ends are exact. The seed of the keys is fixed.
+    Every number draws a key from U(0, 1), and the 65,536 numbers with the smallest keys stay. If a
+    fraction p of all numbers lies below some value, then so does about the same fraction of the
+    sample, with a standard deviation of sqrt(p (1 - p) / 65536). The two ends are exact. The seed
+    of the keys is fixed.
     """
     capacity = 2 ** 16
 

@@ -64,7 +64,7 @@ def sample_sequences(transition, n, length, *, rng):
 
 @checked
 def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
-    """P(x_t = v | x~, t is chosen), exactly, for sequences from `mask_tokens`.
+    """P(x_t = v | x~, t is chosen), exactly, for a corrupted sequence x~ from `mask_tokens`.
 
     k = int(T mask_ratio) positions are chosen. Some of them show [MASK], and the other u show a
     token; we do not know which positions these u are. So the state of the chain at t is a pair
@@ -74,7 +74,8 @@ def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
         plain_t(v)   = [v = x~_t]                    if t is not one of the u;  1 at a [MASK]
         counted_t(v) = 0.1 [v = x~_t] + 0.1 / V      if t is one of the u;      0 at a [MASK]
 
-    Messages run along the chain from both ends (Rabiner 1989, equations 20 and 25):
+    Messages l and r run along the chain, from the left end and from the right end (Rabiner 1989,
+    equations 20 and 25):
 
         l_(t+1)(w, j) = sum_v A(v, w) (plain_t(v) l_t(v, j) + counted_t(v) l_t(v, j-1))
         r_(t-1)(v, j) = sum_w A(v, w) (plain_t(w) r_t(w, j) + counted_t(w) r_t(w, j+1))

@@ -178,7 +178,7 @@ class SecondFall(NamedTuple):
     low: int          # index of the lowest point before the peak, the middle of its block
     peak: int         # index of the peak
     rise: float       # how far the smoothed curve rises from low to peak
-    fall: float       # and falls from there to its end; negative if it ends higher
+    fall: float       # how far it falls from the peak to its end; negative if it ends higher
     jitter: float     # standard deviation of the noise that is left in the smoothed curve
     seen: bool        # whether rise and fall are both more than noise
 

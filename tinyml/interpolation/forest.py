@@ -14,7 +14,7 @@ So one sort and one cumulative sum evaluate all cuts along a feature. The leaf w
 gain is cut next, and no cut depends on later ones. So **the tree with b leaves is the beginning of
 all larger trees**, and one grown tree holds the predictions for every number of leaves. A fully
 grown tree interpolates: this is the threshold. A forest is the mean of many trees with random
-cuts. With more trees it goes past the threshold: it still interpolates, and is smoother.
+cuts. With more trees the forest goes past the threshold: it still interpolates, and is smoother.
 
 Sources: Breiman, Friedman, Olshen and Stone 1984, Classification and regression trees; Breiman
 2001, Random forests; Belkin, Hsu, Ma and Mandal 2019, Reconciling modern machine-learning practice

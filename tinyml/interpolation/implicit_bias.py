@@ -1,7 +1,7 @@
 """Which optimizers find the shortest fit X^+ y, and which do not.
 
-Problem: for p > n infinitely many beta fit perfectly, and the loss prefers none of them. So the
-optimizer decides. Do SGD, momentum and Adam end where gradient descent does?
+Problem: with n samples and p > n features, infinitely many beta fit perfectly, and the loss prefers
+none of them. So the optimizer decides. Do SGD, momentum and Adam end where gradient descent does?
 
 Idea: split beta into the part that X sees, X^+ X beta, and the rest, which changes no
 prediction on the training data. All perfect fits share the first part, and by Pythagoras
@@ -228,8 +228,8 @@ def sign_fit(X, y):
 def make_rare_features(labels):
     """Samples on which X^+ y learns to generalise, and Adam does not (Wilson et al. 2017, 3.3).
 
-        feature 0          the label itself
-        features 1, 2      always 1
+        0                     the label itself
+        1, 2                  always 1
         3 + 5 i to 7 + 5 i    five features that are 0 in all samples but i. In sample i they are
                               (1, 0, 0, 0, 0) for label 1, and (1, 1, 1, 1, 1) for label -1
 

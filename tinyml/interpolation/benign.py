@@ -3,10 +3,10 @@
 Problem: with n samples and p > n features the minimum-norm fit X^+ y interpolates, so it has
 fitted all of the noise. Why does that ruin the predictions of some models, and not of others?
 
-Idea: the answer depends on the eigenvalues lambda_1 >= lambda_2 >= ... of the covariance of x. In a
-long, flat tail of small eigenvalues there are many directions that can absorb the noise. X^+ y
-spreads the noise over all of them, and a new x, whose coordinates in these directions are
-small, hardly sees it. Two effective ranks say how long and flat the tail after lambda_k is:
+Idea: the answer depends on the eigenvalues lambda_1 >= lambda_2 >= ... of the covariance of x. In
+a long, flat tail of small eigenvalues there are many directions that can absorb the noise. X^+ y
+spreads the noise over all of them, and a new x, whose coordinates in these directions are small,
+hardly sees it. Two effective ranks say how long and flat the tail after lambda_k is:
 
     r_k = sum_{i>k} lambda_i / lambda_{k+1}
     R_k = (sum_{i>k} lambda_i)^2 / sum_{i>k} lambda_i^2

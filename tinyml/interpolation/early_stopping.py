@@ -1,8 +1,9 @@
 """Early stopping and ridge: two ways to shrink the minimum-norm fit, almost the same result.
 
-Problem: with as many features as samples, p = n, the minimum-norm fit X^+ y is useless, because it
-divides by singular values close to 0. One can penalise large coefficients (ridge, with a penalty
-lam), or stop gradient descent early, after t steps of learning rate lr. How much do the two differ?
+Problem: with as many features as samples, p = n, the minimum-norm fit X^+ y is useless, because
+it divides by singular values close to 0. One can penalise large coefficients (ridge, with a
+penalty lam), or stop gradient descent early, after t steps of learning rate lr. How much do the
+two differ?
 
 Idea: both multiply the coordinates of X^+ y by a filter f: beta = V diag(f / s) U'y, with
 X = U diag(s) V'. Let u = lr t s^2, and choose the penalty n lam = 1 / (lr t). Then
@@ -16,8 +17,9 @@ those with small s. For lr <= 1 / s_max^2
     1 - f_descent <= 1 - f_ridge,        f_descent <= C_t f_ridge
 
 where C_t is the largest ratio f_descent / f_ridge for u <= t (`risk_ratio_bound`). C_t tends to
-1.2984... as t grows. The first inequality bounds the bias, the second the variance. So the risk of descent is
-at most C_t^2 times that of ridge, for every X and every beta, and C_t^2 tends to 1.6859...
+1.2984... as t grows. The first inequality bounds the bias, the second the variance. So the risk
+of descent is at most C_t^2 times that of ridge, for every X and every beta, and C_t^2 tends to
+1.6859...
 
 The penalty of ridge can be chosen by leave-one-out, which takes a single SVD of X. Then stop
 `min_norm.gradient_descent`, started at zero, at step t = 1 / (n lr lam).

@@ -1,7 +1,8 @@
 """Which optimizers find the shortest fit X^+ y, and which do not.
 
-Problem: with n samples and p > n features, infinitely many beta fit perfectly, and the loss prefers
-none of them. So the optimizer decides. Do SGD, momentum and Adam end where gradient descent does?
+Problem: with n samples and p > n features, infinitely many beta fit perfectly, and the loss
+prefers none of them. So the optimizer decides. Do SGD, momentum and Adam end where gradient
+descent does?
 
 Idea: split beta into the part that X sees, X^+ X beta, and the rest, which changes no
 prediction on the training data. All perfect fits share the first part, and by Pythagoras

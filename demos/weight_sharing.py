@@ -1,12 +1,14 @@
 """How few different values do a network's weights need?
 
 MATH5836 week 10, section 10.2.2; Han, Mao and Dally 2016, Deep Compression, section 3. In each
-layer of a digits network, k-means groups the weights around k values, and each weight becomes the
-value of its group. Then the k values are trained: the gradient of a value is the sum of the
+layer of a network for images, k-means groups the weights around k values, and each weight becomes
+the value of its group. Then the k values are trained: the gradient of a value is the sum of the
 gradients of its weights. k-means starts in one of three ways, as in the paper.
 
 You will see the values of the first layer at the start and after k-means; the error of k-means
-as it falls; and the test accuracy against k, before and after the values are trained.
+as it falls; and the test accuracy against k, before and after the values are trained. The
+opponent with 32-bit weights is trained for as long as the values. On other images a network may
+need more values: where classes are alike, a small error of the weights changes more answers.
 
 Predict first: how accurate is a network with two values per layer, and how much accuracy is
 regained when these two numbers are trained? Two starts put most values where most weights are.
@@ -17,27 +19,25 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from _networks import dense_network, load_images
 from common import start
 from panels import SERIES, curve, reference
 
 from tinyml.compression.report import compare
 from tinyml.compression.weight_sharing import initial_centroids, kmeans, share_weights
-from tinyml.data import digits, train_test_split
-from tinyml.nn import Linear, ReLU, Sequential
+from tinyml.data import train_test_split
+from tinyml.nn import Sequential
 from tinyml.nn.skeleton import describe, rebuild
 from tinyml.optim import Adam
 from tinyml.train import accuracy, fit
 
-demo = start(__file__, __doc__)
+demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
+X, y = load_images(demo)
 INITS = "linear", "density", "random"
 EPOCHS = 10 if demo.quick else 25       # of training the weights, and of training the values
 BITS = (1, 2, 4) if demo.quick else (1, 2, 3, 4, 5)    # log2 of the number of values
 REPEATS = 2 if demo.quick else 5        # networks
 K = 8                                   # values in the pictures of k-means
-
-# %% Data
-X, y = digits()
-
 
 # %% Model: Adam trains the weights, or the values that they share
 def train(model, X, y, *, lr, rng):
@@ -46,7 +46,7 @@ def train(model, X, y, *, lr, rng):
 
 
 def trained_network(X, y, rng):
-    model = Sequential(Linear(64, 64, rng=rng), ReLU(), Linear(64, 10, rng=rng))
+    model = dense_network(X.shape[1], rng, hidden=(64,))
     train(model, X, y, lr=3e-3, rng=rng)
     return model
 
@@ -54,7 +54,8 @@ def trained_network(X, y, rng):
 # %% Experiment: share the weights, measure, train the values, measure again
 class Run(NamedTuple):
     model: Sequential
-    full: float          # the accuracy with 32-bit weights
+    at_first: float      # the accuracy with 32-bit weights
+    full: float          # and when they are trained for as long as the values
     before: dict         # start: accuracies (len(BITS),) before the values are trained
     after: dict          # start: and after
     shared: dict         # bits: the model from the linear start, trained
@@ -64,6 +65,8 @@ class Run(NamedTuple):
 def run(rng):
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
     model, test = trained_network(X_train, y_train, rng), (X_test, y_test)
+    fair = rebuild(*describe(model))
+    train(fair, X_train, y_train, lr=1e-3, rng=rng)
     before, after, models = {}, {}, {}
     for init in INITS:
         models[init] = [share_weights(rebuild(*describe(model)), bits=bits, init=init, rng=rng)
@@ -73,16 +76,18 @@ def run(rng):
             train(shared, X_train, y_train, lr=1e-3, rng=rng)
         after[init] = [accuracy(shared, *test) for shared in models[init]]
     shown = dict(zip(BITS, models["linear"]))
-    return Run(model, accuracy(model, *test), before, after, shown, test)
+    return Run(model, accuracy(model, *test), accuracy(fair, *test), before, after, shown, test)
 
 
 runs = [run(rng) for rng in demo.progress(demo.rng.spawn(REPEATS), "networks")]
 
 # %% The mean accuracy of the networks, in %
 full = 100 * np.mean([r.full for r in runs])
+at_first = 100 * np.mean([r.at_first for r in runs])
 before = {init: 100 * np.mean([r.before[init] for r in runs], axis=0) for init in INITS}
 after = {init: 100 * np.mean([r.after[init] for r in runs], axis=0) for init in INITS}
-demo.record("accuracy with 32-bit weights", full, "%")
+demo.record("accuracy with 32-bit weights", at_first, "%")
+demo.record("accuracy with 32-bit weights, trained as long as the values", full, "%")
 for init in INITS:
     demo.record(f"{init} start: before training the values", before[init], "%")
     demo.record(f"{init} start: after", after[init], "%")
@@ -92,19 +97,26 @@ regained = []
 for init in INITS:
     shared, trained = before[init][0], after[init][0]
     regained.append((trained - shared) / (full - shared))
-demo.claim("training two values regains most of what sharing lost (least fraction)",
-           min(regained), at_least=0.6)
-demo.claim("with four values trained, the network is within 2.5 points of 32 bits (%)",
-           full - min(after[init][1] for init in INITS), at_most=2.5)
+demo.finding("training two values regains most of what sharing lost (least fraction)",
+             min(regained), at_least=0.6,
+             why="Two values keep little more than the sign of a weight, and classes that "
+                 "are alike may need more than signs.")
+demo.finding("with four values trained, the network is within 2.5 points of 32 bits (%)",
+             full - min(after[init][1] for init in INITS), at_most=2.5,
+             why="Classes that are alike need finer differences between the weights than "
+                 "four values leave.")
 
 # %% Many values need no training, and the start hardly matters after it
 untrained = min(before[init][BITS.index(4):].min() for init in INITS)
-demo.claim("with 16 values or more, untrained, the network is within 1.5 points of 32 bits (%)",
-           full - untrained,
-           at_most=1.5)
+demo.finding("with 16 values or more, untrained, the network is within 1.5 points of 32 bits (%)",
+             at_first - untrained, at_most=1.5,
+             why="Where classes are alike, more images are close to a boundary, and a "
+                 "small error of the weights moves them across.")
 differences = np.ptp([after[init][1:] for init in INITS], axis=0)    # between the starts
-demo.claim("once the values are trained, the start hardly matters (largest difference, points)",
-           differences.max(), at_most=2)
+demo.finding("once the values are trained, the start hardly matters (largest difference, points)",
+             differences.max(), at_most=2,
+             why="If some weights are far larger than the others, starts that leave them "
+                 "out may end elsewhere.")
 
 # %% k-means on the weights of the first layer; the random start is the same draw both times
 weight = runs[0].model[0].weight.data.ravel()
@@ -156,7 +168,7 @@ for init, (color, marker) in zip(INITS, SERIES):
 fall.set(yscale="log", xlabel="moves of the values", ylabel="squared error / variance",
          title="The error of k-means never rises")
 fall.legend()
-reference(hit, full, "32-bit weights")
+reference(hit, full, "32-bit weights, trained as long")
 hit.set(xscale="log", xlabel="values per layer", ylabel="test accuracy in %",
         title=f"Mean of {REPEATS} networks: values trained (filled), not (open)")
 hit.set_xticks(x, x)

@@ -129,7 +129,7 @@ def _compared(f, points, k, u, y, weights, gradients, tol):
         if not abs(auto - quick) <= tol * larger:
             slopes, errors = _ladder(v, y, moved, _steps(u))
         allowed = tol * np.maximum(abs(auto), np.abs(slopes))
-        allowed = allowed + 3 * errors + _cancellation(v, u, gradients)
+        allowed = allowed + 3 * errors + _cancellation(v, u, gradients, np.abs(slopes) <= 3 * errors)
         excess = _excess(auto, slopes, errors, allowed)
         best = np.nanargmin(errors)
         sure = errors <= 1e-3 * np.abs(slopes)
@@ -145,11 +145,15 @@ def _excess(auto, slopes, errors, allowed):
     return np.where(nan_gradient, np.inf, excess)
 
 
-def _cancellation(v, u, gradients):
-    """Where large slopes cancel, autograd is off by their rounding."""
+def _cancellation(v, u, gradients, is_zero):
+    """Where large slopes cancel, autograd is off by their rounding.
+
+    How large they were is not known if nothing is left: where the difference `is_zero` up to its
+    error, slopes as large as the weights are assumed.
+    """
     largest = max(np.nansum(np.abs(gradient * u)) for gradient in gradients)
     of_weights = np.abs(v).sum() * np.abs(u).max()
-    return 100 * EPS * min(of_weights, largest)
+    return 100 * EPS * np.where(is_zero, of_weights, min(of_weights, largest))
 
 
 def _moves(f, points, k, u):

@@ -91,6 +91,7 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
             Mistake("round(amount * weight.size)", "round((1 - amount) * weight.size)",
                     "amount is the fraction to prune, not the fraction to keep."),
             Mistake("    return keep.reshape(weight.shape)",
+                    "    n_pruned = weight.size - k\n"
                     "    return np.abs(weight) > np.sort(np.abs(weight), axis=None)[n_pruned - "
                     "1] if n_pruned else keep.reshape(weight.shape)",
                     "A threshold keeps or prunes all equal magnitudes together: sort, so "

@@ -84,7 +84,7 @@ def draw_spreads(ax, spreads, dashes, title):
     draw_curves(ax, spreads, dashes, ylabel=r"spread of embeddings, times $\sqrt{D}$", ylim=(-0.03, 1.12),
                 title=title)
     reference(ax, 1, "the whole sphere", x=0.6)
-    ax.legend(loc="center right", bbox_to_anchor=(1, 0.42))
+    ax.legend(loc="best", frameon=True, framealpha=0.8, edgecolor="none")
 
 
 def draw_accuracies(ax, accuracies):

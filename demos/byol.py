@@ -9,8 +9,8 @@ You will see the spread of the embeddings during training, which is 0 if all ima
 1/sqrt(D) on the whole sphere; the loss, which is lowest where nothing is learned; and the accuracy of a linear
 probe with ten labels.
 
-With --data the images are others. What keeps embeddings apart is a matter of the method and carries over; how good
-the features are is one of the views, and these teach much about digits and little about clothes.
+With --data the images are others. That BYOL keeps its embeddings apart carries over. Clothes have views that differ by
+noise alone (demos/simclr.py), so there a collapse has little to gain and comes slowly, and the features teach little.
 
 Predict first: which of these is necessary: the predictor, the stop-gradient, a target that is slow, the batch
 normalisation in the heads? And which loss will be the lowest?
@@ -102,7 +102,7 @@ for name in healthy:
                  why="The fewer ways there are in which images differ, the fewer of the D directions are needed.")
 for name in collapsed:
     demo.finding(f"{name}: the spread falls far below that (largest ratio)", final[name].max(), at_most=0.35,
-                 why="The images differ so much that even embeddings which attract each other have not met yet.")
+                 why="Views that differ by noise alone are nearly equal, so a collapse has little to gain and comes slowly.")
 
 # %% The loss does not show it: what has collapsed has the lowest loss
 last = at_end(curves.losses)

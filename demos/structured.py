@@ -1,12 +1,14 @@
 """Which units can a network do without, and is it faster without them?
 
 MATH5836 week 10, section 10.2.1; Molchanov, Tyree, Karras, Aila and Kautz 2016. A convolutional
-network for digits loses filters and units: many at once, or a few at a time with a little
-training after each step.
+network for images loses filters and units: many at once, or a few at a time with a little training
+after each step. Two opponents are trained for as long: the full network, and networks that have
+from the start as many units in each layer as Taylor's score has left (Liu et al. 2019).
 
 You will see two cheap scores beside the oracle that they approximate, the change of the cost when
 a unit is really removed; the accuracy against the units that are left; and time against
-multiply-accumulates.
+multiply-accumulates. How many units can go depends on the images: hard classes need more of them.
+Where many are to go, a small network from the start is the better one, if there is time to train.
 
 Predict first: is the filter with the smallest weights the one that is missed least? And if the
 network may train after each step, how much does it matter which units were removed?
@@ -17,22 +19,25 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
+from _networks import as_images, conv_network, load_images
+from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, band, start
 
 from tinyml.compression.report import compare, macs, milliseconds
 from tinyml.compression.structured import remove_units, unit_scores, units_to_keep
-from tinyml.data import digits, train_test_split
-from tinyml.nn import Conv2d, Flatten, Linear, MaxPool2d, Module, ReLU, Sequential
+from tinyml.data import train_test_split
+from tinyml.nn import Conv2d, Linear, Module
 from tinyml.optim import Adam
 from tinyml.train import accuracy, fit
 
-demo = start(__file__, __doc__)
-RUNS = 2 if demo.quick else 5             # networks, each with its own split of the digits
+demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
+X, y = load_images(demo)
+N_PIXELS, X = X.shape[1], as_images(X)
+RUNS = 2 if demo.quick else 5             # networks, each with its own split of the images
 EPOCHS = 6 if demo.quick else 30          # of training before anything is removed
 UNITS = (16, 32, 64)                      # filters, filters and units of the full network
-REMOVED = np.arange(0, 97, 8)             # units removed at once, of 112
+REMOVED = np.arange(0, 97, 20 if demo.quick else 8)    # units removed at once, of 112
 THIRD = 40                                # the number of them in the title and in a claim
-STEP = 28 if demo.quick else 8            # units removed at a time, an epoch of training after each
+STEP = 28 if demo.quick else 8            # removed at a time, then an epoch of training
 LEFT = np.arange(sum(UNITS), 15, -STEP)   # units left after these steps
 SCORED = 256                              # training images that the scores look at
 ROUNDS = 8 if demo.quick else 40          # of the clock
@@ -40,11 +45,6 @@ CRITERIA = {"oracle": ("oracle", VERMILLION, "D"), "taylor": ("Taylor", BLUE, "o
             "activation": ("mean activation", GREEN, "s"), "norm": ("weight norm", ORANGE, "^"),
             "random": ("random", BLACK, "x")}    # name, colour, marker
 REPAIRED = "taylor", "random"             # those with training after each step
-
-# %% Data: digits as images
-X, y = digits()
-X = X.reshape(-1, 1, 8, 8)
-
 
 # %% Train the networks, each on its own split
 class Trained(NamedTuple):
@@ -56,13 +56,15 @@ class Trained(NamedTuple):
 
 def trained(rng):
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
-    a, b, c = UNITS
-    model = Sequential(Conv2d(1, a, 3, padding=1, rng=rng), ReLU(),
-                       Conv2d(a, b, 3, padding=1, rng=rng), ReLU(), MaxPool2d(2), Flatten(),
-                       Linear(16 * b, c, rng=rng), ReLU(), Linear(c, 10, rng=rng))
-    fit(model, X_train, y_train, optimizer=Adam(model.parameters(), lr=2e-3), epochs=EPOCHS,
-        batch_size=64, rng=rng)
+    *filters, units = UNITS
+    model = conv_network(N_PIXELS, rng, filters, units)
+    train(model, (X_train, y_train), EPOCHS, rng, lr=2e-3)
     return Trained(model, (X_train, y_train), (X_test, y_test), rng)
+
+
+def train(model, data, epochs, rng, *, lr=1e-3, label=""):
+    fit(model, *data, optimizer=Adam(model.parameters(), lr=lr), epochs=epochs, batch_size=64,
+        rng=rng, label=label)
 
 
 networks = [trained(np.random.default_rng([demo.seed, run]))
@@ -100,10 +102,14 @@ agreement = {criterion: np.array([rank_correlation(of, criterion) for of in scor
              for criterion in CRITERIA}
 for criterion, values in agreement.items():
     demo.record(f"{criterion}: rank correlation with the oracle", values.mean())
-demo.claim("Taylor's order is nearer to the oracle's than the weight norm's (least lead)",
-           (agreement["taylor"] - agreement["norm"]).min(), above=0)
-demo.claim("Taylor's order is almost the oracle's (least rank correlation)",
-           agreement["taylor"].min(), above=0.7)
+demo.finding("Taylor's order is nearer to the oracle's than the weight norm's (least lead)",
+             (agreement["taylor"] - agreement["norm"]).min(), above=0,
+             why="If all units have inputs of about the same size, the norm of the weights "
+                 "says as much.")
+demo.finding("Taylor's order is almost the oracle's (least rank correlation)",
+             agreement["taylor"].min(), above=0.7,
+             why="Taylor's score is a straight line along the cost, and where the loss of "
+                 "one unit changes it much the line leaves it.")
 
 
 # %% Remove many units at once, without training afterwards
@@ -112,14 +118,17 @@ def accuracies(net, scores):
     return [accuracy(model, *net.test) for model in smaller]
 
 
-at_once = {criterion: np.array([accuracies(net, of[criterion]) for net, of in zip(networks, scores)])
+at_once = {criterion: np.array([accuracies(net, of[criterion])
+                                for net, of in zip(networks, scores)])
            for criterion in CRITERIA}    # (runs, len(REMOVED)) each
 third = {criterion: hits[:, REMOVED.searchsorted(THIRD)].mean()
          for criterion, hits in at_once.items()}
 for criterion, hit in third.items():
     demo.record(f"{criterion}: accuracy without {THIRD} units, untrained", hit)
-demo.claim(f"{THIRD} units at once: Taylor keeps more accuracy than random (mean lead)",
-           third["taylor"] - third["random"], above=0)
+demo.finding(f"{THIRD} units at once: Taylor keeps more accuracy than random (mean lead)",
+             third["taylor"] - third["random"], above=0,
+             why="If all units are about equally useful, it hardly matters which of them "
+                 "go.")
 
 
 # %% Remove a few units at a time, with an epoch of training after each step
@@ -129,8 +138,7 @@ def in_steps(net, criterion):
     for left in LEFT[1:]:
         keep = units_to_keep(scored(models[-1], net, criterion), STEP)
         model = remove_units(models[-1], keep)
-        fit(model, *net.train, optimizer=Adam(model.parameters()), epochs=1, batch_size=64,
-            rng=net.rng, label=f"{criterion}, {left} units")
+        train(model, net.train, 1, net.rng, label=f"{criterion}, {left} units")
         models.append(model)
     return models
 
@@ -143,12 +151,52 @@ half = int(np.abs(LEFT - sum(UNITS) / 2).argmin())
 for criterion, hits in repaired.items():
     demo.record(f"{criterion}: accuracy of half of the units, trained", hits[:, half].mean())
     demo.record(f"{criterion}: accuracy of the smallest network, trained", hits[:, -1].mean())
-demo.claim("with training, half of the units cost Taylor's network (points)",
-           100 * (full - repaired["taylor"][:, half].mean()), at_most=3)
+
+
+# %% Fair opponents, trained for as long: all units; and the sizes that Taylor's score left
+def sizes(model):
+    """The units of the two convolutions and of the hidden layer."""
+    return [len(layer.weight.data) for layer in model if isinstance(layer, (Conv2d, Linear))][:3]
+
+
+def from_scratch(net, path, steps):
+    *filters, units = sizes(path[steps])
+    model = conv_network(N_PIXELS, net.rng, filters, units)
+    train(model, net.train, EPOCHS, net.rng, lr=2e-3)
+    train(model, net.train, steps, net.rng)
+    return accuracy(model, *net.test)
+
+
+def trained_longer(net):
+    model = copy.deepcopy(net.model)
+    train(model, net.train, half, net.rng)
+    return accuracy(model, *net.test)
+
+
+fair = np.mean([trained_longer(net) for net in networks])
+scratch = np.array([[from_scratch(net, path, steps)
+                     for net, path in zip(networks, models["taylor"])]
+                    for steps in (half, len(LEFT) - 1)])    # (2, runs)
+demo.record("accuracy of the full network, trained as long", fair)
+demo.record("accuracy of half of the units, trained from the start", scratch[0].mean())
+demo.record("accuracy of the smallest network, trained from the start", scratch[1].mean())
+demo.finding("with training, half of the units cost Taylor's network (points)",
+             100 * (fair - repaired["taylor"][:, half].mean()), at_most=3,
+             why="Classes that are alike need more units.")
+lead = 100 * (scratch - repaired["taylor"][:, [half, -1]].T).mean(axis=1)
+if not demo.quick:    # after a few epochs the full network has a head start, which its half keeps
+    demo.finding("half of the units, trained from the start as long, are as good (points gained)",
+                 lead[0], at_least=-1,
+                 why="A large network learns in fewer epochs; where these are few for the "
+                     "images, the units that are left keep its head start.")
+    demo.finding("the smallest network is better if trained from the start (points gained)",
+                 lead[1], above=5,
+                 why="If each step takes few units, or training mends more after it, pruning "
+                     "may end as well.")
 
 # %% Measure the time of a batch of 256, and the work
 timed = models["taylor"][0][::1 if demo.quick else 3]
-batch = np.resize(X, (256, 1, 8, 8))
+batch = np.resize(X, (256, *X.shape[1:]))
 times = milliseconds(timed, batch, rounds=ROUNDS)
 time_left = np.median(times / times[0], axis=1)
 work_left = np.array([macs(model, batch) for model in timed]) / macs(timed[0], batch)
@@ -165,9 +213,12 @@ if not demo.quick:
 
 # %% Figure: the scores of one network against its oracle
 figure, (cloud, hit, clock) = plt.subplots(1, 3, figsize=(17, 5.4))
-figure.suptitle(f"Without {THIRD} of {sum(UNITS)} units the network is right "
-                f"{100 * third['taylor']:.0f} % of the time if Taylor's score chooses them, "
-                f"{100 * third['random']:.0f} % if they are random")
+pruned = 100 * repaired["taylor"].mean(axis=0)
+figure.suptitle(f"Of {sum(UNITS)} units Taylor's score leaves {LEFT[half]}: {pruned[half]:.1f} % "
+                f"are right (trained from the start {100 * scratch[0].mean():.1f} %), or {LEFT[-1]}: "
+                f"{pruned[-1]:.0f} % ({100 * scratch[1].mean():.0f} %)")
+nearer = sorted(("weight norm", "Taylor's score"), reverse=True,
+                key=lambda name: agreement["norm" if "norm" in name else "taylor"].mean())
 flat = {criterion: np.concatenate(list(of.values())) for criterion, of in scores[0].items()}
 for criterion in ("norm", "taylor"):
     text, color, marker = CRITERIA[criterion]
@@ -177,7 +228,7 @@ lowest = [values[values > 1e-6].min() / 1.5
           for values in (flat["oracle"], np.concatenate([flat["taylor"], flat["norm"]]))]
 cloud.set(xscale="log", yscale="log", xlim=(lowest[0], 1.2), ylim=(lowest[1], 1.2),
           xlabel="oracle: change of the cost without the unit", ylabel="score",
-          title="Taylor's score is nearer to the oracle than the weight norm")
+          title=f"{nearer[0]} is nearer to the oracle than the {nearer[1]}")
 cloud.legend(loc="upper left", fontsize=10)
 
 # %% Accuracy against the units left, at once (solid) and in steps with training (dashed)
@@ -189,8 +240,10 @@ for criterion, hits in repaired.items():
     text, color, marker = CRITERIA[criterion]
     band(hit, LEFT, 100 * hits, color=color, marker=marker, ms=5, linestyle="--",
          label=f"{text}, trained after each step")
+hit.plot(LEFT[[half, -1]], 100 * scratch.mean(axis=1), "*", color=PURPLE, ms=13,
+         label="trained from the start")
 hit.set(xlabel="units left", ylabel="test accuracy in %", ylim=(0, 103),
-        title=f"A little training makes up for {STEP} removed units")
+        title=f"Removed at once, or {STEP} at a time with training")
 hit.invert_xaxis()
 hit.legend(loc="lower left", fontsize=9)
 

@@ -129,7 +129,8 @@ def _compared(f, points, k, u, y, weights, gradients, tol):
         if not abs(auto - quick) <= tol * larger:
             slopes, errors = _ladder(v, y, moved, _steps(u))
         allowed = tol * np.maximum(abs(auto), np.abs(slopes))
-        allowed = allowed + 3 * errors + _cancellation(v, u, gradients, np.abs(slopes) <= 3 * errors)
+        is_zero = np.abs(slopes) <= 3 * errors
+        allowed = allowed + 3 * errors + _cancellation(v, u, gradients, is_zero)
         excess = _excess(auto, slopes, errors, allowed)
         best = np.nanargmin(errors)
         sure = errors <= 1e-3 * np.abs(slopes)

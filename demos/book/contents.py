@@ -96,12 +96,10 @@ def modules():
 
 
 def alone(path):
-    """The page of a module that no row names; its title is the docstring's first line."""
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    title = (ast.get_docstring(tree) or path).splitlines()[0].rstrip(".")
+    """The page of a module that no row names."""
     stem = Path(path).stem if not path.endswith("__init__.py") else Path(path).parent.name
     tests = (f"test_{stem}",) if (ROOT / "tests" / f"test_{stem}.py").exists() else ()
-    return Page(stem, "further", "", title, (path,), (), tests)
+    return Page(stem, "further", "", path.removeprefix("tinyml/"), (path,), (), tests)
 
 
 def capital(title):

@@ -21,8 +21,13 @@ LETTERS = {    # letter: (what it stands for, where)
     "S, Z": ("scale and zero point of a quantizer", "tinyml/compression/quantization.py:choose_qparams"),
     "q": ("integer code", "tinyml/compression/quantization.py:quantize"),
     "r": ("rank", "tinyml/compression/low_rank.py:truncated_svd"),
-    "T": ("temperature of a softmax", "tinyml/compression/distillation.py:soften"),
+    "T": ("temperature of a softmax (also the length of a sequence, where B and D stand beside it)", "tinyml/compression/distillation.py:soften"),
     "rho": ("fraction of positions that are hidden", "tinyml/selfsupervised/masking.py:mask_input"),
+    "alpha": ("weight of the teacher in distillation", "tinyml/compression/distillation.py:distillation_loss"),
+    "lam": ("strength of a penalty", "tinyml/interpolation/min_norm.py:ridge"),
+    "sigma, sigma2": ("standard deviation and variance of the noise", "tinyml/interpolation/min_norm.py:linear_model"),
+    "eps": ("a small number that keeps a division or a root finite", "tinyml/optim.py:Adam"),
+    "tau": ("share that a target network keeps at each step", "tinyml/selfsupervised/byol.py:BYOL"),
     "z": ("features, z = f(x)", "tinyml/selfsupervised/downstream.py:extract_features"),
 }
 TERMS = {
@@ -63,6 +68,14 @@ TERMS = {
     "collapse": ("all inputs get the same features", "tinyml/selfsupervised/byol.py:spread"),
     "momentum encoder": ("a slow average of the encoder, which makes keys or targets", "tinyml/selfsupervised/moco.py:update_momentum"),
     "projection head": ("the small network after the features, dropped when training ends", "tinyml/selfsupervised/simclr.py"),
+    "stop-gradient": ("a value that counts as a constant: no gradient flows through it", "tinyml/selfsupervised/byol.py:BYOL.loss"),
+    "temperature, contrastive": ("divides the similarities in NT-Xent: small T, only the nearest negatives count", "tinyml/selfsupervised/contrastive.py:nt_xent"),
+    "logit": ("an output before the softmax", "tinyml/functional/losses.py:cross_entropy"),
+    "KL divergence": ("how far one distribution is from another, in nats", "tinyml/functional/losses.py:kl_div"),
+    "cross-entropy": ("minus the log-probability of the right class, in nats", "tinyml/functional/losses.py:cross_entropy"),
+    "sparsity": ("the fraction of weights that are zero", "tinyml/compression/pruning.py:sparsity"),
+    "file size": ("a mask alone saves no bytes: a zero is stored like any number, until a code names the zeros", "tinyml/compression/coding/storage.py"),
+    "excess risk": ("the risk above that of the best possible prediction, sigma^2", "tinyml/interpolation/double_descent.py:min_norm_risk"),
     "linear probe": ("a linear classifier on frozen features", "tinyml/selfsupervised/downstream.py:linear_probe"),
 }
 
@@ -83,6 +96,7 @@ def glossary_page(book):
              "the function or module that defines it.</p>"]
     for heading, table in (("Letters", LETTERS), ("Terms", TERMS)):
         rows = [entry for entry in found if entry[0] in table]
+        rows = sorted(rows, key=lambda row: row[0].lower()) if table is TERMS else rows
         items = "\n".join(f'<tr id="{slug(term)}"><th scope="row"><a href="{address}">{html.escape(term)}</a></th>'
                           f"<td>{html.escape(meaning)}</td></tr>" for term, meaning, address in rows)
         parts.append(f"<h2>{heading}</h2><table>{items}</table>")

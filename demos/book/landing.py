@@ -4,6 +4,7 @@ from string import Template
 
 from book.contents import LINK, PARTS, table
 from book.laws import laws
+from book.library import module
 from book.pages import template
 from book.prose import inline
 from book.results import mark, passed, picture, tally
@@ -42,7 +43,7 @@ def path(book):
             name = html.escape(LINK.search(file)[1].removesuffix(".py"))
             rows.append(f'<tr><td>{minutes} min</td><td><a href="{book.address((target, ""))}">{name}</a></td>'
                         f"<td>{inline(words)}</td></tr>")
-    return ('<section><h2 id="path">Two hours through the core</h2><details><summary>Fifteen files in the '
+    return ('<section><h2 id="path">Two hours through the core</h2><details open><summary>Fifteen files in the '
             f"order of the notes</summary><div class=\"wide\"><table>{''.join(rows)}</table></div></details></section>"
             if rows else "")
 
@@ -60,9 +61,10 @@ def card(book, page):
     """Thumbnail, title, finding, verdict and minutes of one page."""
     ran = {stem: book.results[stem] for stem in page.demos if stem in book.results}
     first = next(iter(ran), None)
-    finding = ran[first].get("finding", ran[first]["question"]) if ran else ""
+    about = module(page.modules[0]).blocks[0].doc.partition("\n")[0] if page.modules else ""
+    finding = ran[first].get("finding", ran[first]["question"]) if ran else about.replace("`", "")
     image = next(filter(None, (picture(book.out, f"{stem}-thumb", "") for stem in ran)), "")
-    verdict = ""
+    verdict = mark("open", "not run yet") if page.demos else ""
     if ran:
         held = all(map(passed, ran.values()))
         verdict = mark("good", "laws hold") if held else mark("bad", "failed")

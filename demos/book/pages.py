@@ -186,7 +186,7 @@ def write(page):
         hints = "".join(f"<details><summary>Hint {number}</summary><p>{html.escape(hint)}</p></details>"
                         for number, hint in enumerate(exercise.hints, 1))
         also = "".join(f"<li>{html.escape(words)}</li>" for words in exercise.also)
-        parts.append(f'<article><h3>{exercise.name}</h3><p>{html.escape(exercise.task)}. '
+        parts.append(f'<article><h3>Exercise: {exercise.name}</h3><p>{html.escape(exercise.task)}. '
                      f'<span class="quiet">{LEVELS[exercise.level].capitalize()}, some '
                      f"{exercise.minutes} minutes.</span></p>"
                      f'<p><code class="command">python -m tinyml.exercises start {exercise.name}</code></p>'

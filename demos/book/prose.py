@@ -4,6 +4,7 @@ import re
 
 SECTION = re.compile(r"\n(\w[\w ]*)\n-{3,}\n")
 CODE = re.compile(r"``([^`]+)``|`([^`]+)`")
+EMPHASIS = re.compile(r"(?<![\w*])\*(\w[\w -]*\w)\*(?![\w*])")
 
 
 def prose(doc, link=lambda name: None, *, first=True):
@@ -17,9 +18,10 @@ def prose(doc, link=lambda name: None, *, first=True):
         text = text.partition("\n")[2].strip("\n")
     parts = [paragraphs(text, link)]
     for name, body in zip(sections[::2], sections[1::2]):
-        body = body.strip("\n")
-        content = paragraphs(body, link) if name == "Examples" else entries(body, link)
-        parts.append(f'<p class="section">{name}</p>\n{content}' if name != "Examples" else content)
+        body, prompt, example = body.strip("\n").partition(">>>")
+        if name != "Examples":
+            parts.append(f'<p class="section">{name}</p>\n{entries(body, link)}')
+        parts.append(paragraphs(prompt + example, link) if prompt else "")
     return "\n".join(parts)
 
 
@@ -84,10 +86,15 @@ def inline(text, link=lambda name: None):
     """A line of text, with `names` as links where they are known."""
     parts, at = [], 0
     for match in CODE.finditer(text):
-        parts.append(html.escape(text[at:match.start()], quote=False))
+        parts.append(plain(text[at:match.start()]))
         name = match[1] or match[2]
         shown = f"<code>{html.escape(name, quote=False)}</code>"
         address = link(name)
         parts.append(f'<a href="{address}">{shown}</a>' if address else shown)
         at = match.end()
-    return "".join(parts) + html.escape(text[at:], quote=False)
+    return "".join(parts) + plain(text[at:])
+
+
+def plain(text):
+    """Text without code, with *words* emphasised."""
+    return EMPHASIS.sub(r"<em>\1</em>", html.escape(text, quote=False))

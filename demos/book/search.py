@@ -1,5 +1,6 @@
 """The search box's index: names, equations and terms, as a script that every page loads."""
 import json
+import re
 
 from book.contents import PARTS
 from book.equations import split
@@ -13,8 +14,17 @@ def search_index(book, terms):
         for name, block in module(path).definitions.items():
             if not name.rpartition(".")[2].startswith("_"):
                 about = block.doc.partition("\n")[0]
-                entries.append([name, f"{path}: {about}", book.address((path, name))])
+                entries.append([name, f"{path}: {about}", book.address((path, name)), words(path, block)])
+        head = module(path).blocks[0]
+        entries.append([module(path).stem, f"{path}: {head.doc.partition(chr(10))[0]}",
+                        book.address((path, "")), words(path, head)])
     entries += [[split(tag.key)[1], f"equation {split(tag.key)[0]}: {book.notes[tag.key].plain}",
                  book.line(tag.path, tag.line)] for tag in book.tags]
     entries += [[name, about, address] for name, about, address in terms]
     return "const BOOK = " + json.dumps(entries, ensure_ascii=False) + ";\n"
+
+
+def words(path, block):
+    """What else a block can be found by: the words of its docstring and of its code, each once."""
+    lines = module(path).lines[block.first - 1:block.last]
+    return " ".join(dict.fromkeys(re.findall(r"\w[\w-]*", " ".join(lines).lower())))

@@ -2,10 +2,16 @@
 const form = document.querySelector(".search"), box = form.querySelector("input"), hits = form.querySelector("ul");
 form.hidden = false;
 
+// A short word must be a whole word, a longer one may be the beginning or the middle of one.
+function occurs(word, text) {
+  return word.length > 2 ? text.includes(word) : text.split(/[^a-z0-9_]+/).includes(word);
+}
+
 function rank(entry, words) {
-  const name = entry[0].toLowerCase(), text = name + " " + entry[1].toLowerCase();
-  if (!words.every(word => text.includes(word))) return Infinity;
-  return (name === words[0] ? 0 : name.startsWith(words[0]) ? 1 : name.includes(words[0]) ? 2 : 3) + name.length / 1000;
+  const name = entry[0].toLowerCase(), about = name + " " + entry[1].toLowerCase(), more = about + " " + (entry[3] || "");
+  if (!words.every(word => occurs(word, more))) return Infinity;
+  const place = name === words[0] ? 0 : name.startsWith(words[0]) ? 1 : name.includes(words[0]) ? 2 : 3;
+  return place + (words.every(word => occurs(word, about)) ? 0 : 4) + name.length / 1000;
 }
 
 function item([name, about, address]) {
@@ -23,6 +29,7 @@ function search() {
   const found = words.length ? BOOK.map(entry => [rank(entry, words), entry]).filter(pair => pair[0] < Infinity) : [];
   found.sort((a, b) => a[0] - b[0]);
   hits.replaceChildren(...found.slice(0, 12).map(pair => item(pair[1])));
+  if (words.length && !found.length) hits.textContent = "nothing found";
 }
 
 box.addEventListener("input", search);

@@ -16,8 +16,9 @@ The weights of a model are its parameters with two or more axes, except those of
 (`tinyml.nn.weights`). A layer may also compute its weight, from codes for example
 (`ComputedWeight`); then the weight is not pruned.
 
-A mask alone saves neither memory nor time: `coding.storage` makes the file smaller, and `sparse`
-makes the products faster.
+A mask alone saves neither memory nor time: a zero takes as many bytes, and as many operations, as
+any other number. `coding.storage` makes the file smaller, and `sparse` makes the
+products faster.
 
 Sources: MATH5836 week 10, section 10.2.1; Han, Pool, Tran and Dally 2015, Learning both
 weights and connections for efficient neural networks; Zhu and Gupta 2017, To prune, or not to

@@ -139,7 +139,7 @@ class BYOL:
         update_momentum(self.target, online, momentum=tau)
         self.target.train(online.training)
         self.step += 1
-        with no_grad():
+        with no_grad():    # stop-gradient: the targets are constants
             target1, target2 = self.target(Tensor(x1)).data, self.target(Tensor(x2)).data
         prediction1, prediction2 = self.model(Tensor(x1)), self.model(Tensor(x2))
         return byol_loss(prediction1, target2) + byol_loss(prediction2, target1)

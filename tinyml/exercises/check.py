@@ -14,10 +14,12 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field
+from functools import cache
 
 from tinyml.exercises.catalogue import find
 from tinyml.exercises.screen import Refused, piece, read, screen
 from tinyml.exercises.stub import ROOT, is_stub
+from tinyml.exercises.walls.reports import believed
 
 LIMITS = {"seconds": 20, "megabytes": 3072, "call": 10}    # "call": seconds of one call
 TOO_LONG = "it did not end; is there a loop that never stops, or that needs more and more memory?"
@@ -65,7 +67,8 @@ def fresh_seed():
     return secrets.randbelow(2 ** 31)
 
 
-def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=True, stop=None):
+def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=True, stop=None,
+          strict=False):
     """Check an answer, given as the text of its file, in a process of its own.
 
     Parameters
@@ -78,6 +81,7 @@ def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=
     limits : dict with seconds of computing, megabytes of memory, and the seconds of one call
     screened : bool, False leaves out the reading of the source: for tests of the other walls
     stop : function () -> bool, or None; as soon as it says True, the check is given up
+    strict : bool, whether another child says which tests there must be; for grades
 
     Returns
     -------
@@ -99,18 +103,31 @@ def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=
     pieces = [{"name": n, "text": t, "file": str(f)} for n, t, f in answers]
     limits = {"call": min(LIMITS["call"], limits["seconds"] / 2), **limits}
     request = {"do": "check", "exercise": name, "pieces": pieces, "seed": seed, "limits": limits}
+    expected = tests_of(name) if strict else None
     report, reason = ask(request, stop=stop)
+    if report is not None:
+        report, reason = believed(report, find(name), expected)
     if report and "endless" in report:
         return _endless(verdict, report, limits["call"])
     return decide(verdict, report, reason)
+
+
+@cache
+def tests_of(name):
+    """The ids of the tests of an exercise, collected by a child that runs no answer."""
+    collected, reason = ask({"do": "collect", "exercise": name})
+    if not collected:
+        raise RuntimeError(f"check: the tests of {name} could not be collected: {reason}")
+    return collected
 
 
 def ask(request, patience=PATIENCE, stop=None):
     """(report or None, reason) of a child that answers a request."""
     key = secrets.token_bytes(32)
     with tempfile.TemporaryDirectory(prefix="tinyml-", ignore_cleanup_errors=True) as scratch:
-        line = json.dumps({**request, "key": key.hex()}).encode() + b"\n"
         seconds = request.get("limits", LIMITS)["seconds"] * patience + START
+        request = {**request, "key": key.hex(), "end": [seconds + START, os.getpid()]}
+        line = json.dumps(request).encode() + b"\n"
         out, err = (os.path.join(scratch, name) for name in ("out", "err"))
         # Files, not pipes: their size is limited, and nobody can keep them open and us waiting.
         with open(out, "w+b") as out, open(err, "w+b") as err:

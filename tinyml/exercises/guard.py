@@ -4,6 +4,7 @@ A grader compares. An object that says it equals everything would pass, so a res
 arrays, Python's numbers and containers, and objects that the library itself made. Nor may a function make the
 question fit its answer: arrays that it was given, now or lately, stay as they are.
 """
+import ast
 import copy
 import functools
 import sys
@@ -12,6 +13,9 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+
+from tinyml.exercises.catalogue import find
+from tinyml.exercises.stub import source
 
 PLAIN = (int, float, complex, bool, str, bytes, type(None), set, frozenset, slice, np.ndarray,
          np.random.Generator, types.BuiltinFunctionType, np.ufunc)
@@ -44,14 +48,66 @@ def checked(name):
 
 
 def unwritten(name, function, args, kwargs):
-    """Call a function; raise AssertionError if it writes into an array that it was given, now or lately."""
-    given.extend(arrays([args, kwargs]))
+    """Call a function; raise AssertionError if it changes what it was given, arrays also those given lately."""
+    own = is_method(function)
+    others = [*args[own:], *kwargs.values()]
+    given.extend(arrays([args, others]))
     before = [(array, array.shape, array.tobytes()) for array in given]
+    before += [(array, array.shape, array.tobytes()) for array in held(name, others)]
+    kept = [(box, list(box.items()) if isinstance(box, dict) else list(box)) for box in boxes(others)]
+    grads = [(tensor, tensor.grad) for tensor in others if hasattr(tensor, "edges")]
     result = function(*args, **kwargs)
+    for box, content in kept:
+        now = list(box.items()) if isinstance(box, dict) else list(box)
+        if len(now) != len(content) or any(a is not b for a, b in zip(_flat(now), _flat(content))):
+            raise AssertionError(f"{name}: a {type(box).__name__} that it was given must stay as it is; make a new "
+                                 "one instead")
+    if not {"grad", "backward"} & may_write(name) and any(tensor.grad is not grad for tensor, grad in grads):
+        raise AssertionError(f"{name}: the gradient of a tensor that it was given must stay as it is")
     for array, shape, content in before:
         if array.shape != shape or array.tobytes() != content:
             raise AssertionError(f"{name}: an array that it was given must stay as it is; make a new one instead")
     return result
+
+
+def boxes(value, depth=0):
+    """The lists, dicts and sets in some arguments."""
+    if depth > 4 or type(value) not in (list, tuple, dict, set):
+        return []
+    inside = value.values() if isinstance(value, dict) else value
+    own = [value] if depth and type(value) is not tuple else []
+    return own + [box for item in inside for box in boxes(item, depth + 1)]
+
+
+def _flat(items):
+    return [part for item in items for part in (item if isinstance(item, tuple) else (item,))]
+
+
+def held(name, values):
+    """The arrays in the modules among some arguments, unless the library's answer assigns to such."""
+    modules = [value for value in values if hasattr(type(value), "forward") and hasattr(value, "__dict__")]
+    if not modules or "data" in may_write(name):
+        return []
+    return [array for module in modules for array in arrays([*_inside_of(module)])]
+
+
+def _inside_of(module, depth=0):
+    for value in vars(module).values():
+        if hasattr(type(value), "forward") and hasattr(value, "__dict__") and depth < 8:
+            yield from _inside_of(value, depth + 1)
+        else:
+            yield value
+
+
+@functools.cache
+def may_write(name):
+    """The attributes that the library's answer assigns to, or an answer may; and "backward" if it calls that."""
+    exercise = find(name)
+    reference = source(exercise.module)
+    nodes = [n for path in (exercise.path, *((word,) for word in exercise.hide))
+             for n in ast.walk(reference.node(path)) if isinstance(n, ast.Attribute)]
+    return frozenset({n.attr for n in nodes if isinstance(n.ctx, ast.Store) or n.attr == "backward"}
+                     | set(exercise.assigns))
 
 
 def arrays(value, depth=0):

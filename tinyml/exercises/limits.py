@@ -1,6 +1,9 @@
 """What a student's code may use: time, memory, and no file, process or connection outside its scratch folder."""
+import ctypes
 import os
+import signal
 import sys
+from contextlib import suppress
 
 try:
     import resource
@@ -12,7 +15,8 @@ PATHS = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlin
          "os.truncate", "os.utime", "shutil.rmtree", "shutil.move", "shutil.copyfile"}
 NEVER = ("os.system", "os.exec", "os.fork", "os.forkpty", "os.spawn", "os.posix_spawn", "os.kill", "os.killpg",
          "os.startfile", "subprocess.", "socket.", "ctypes.", "signal.", "pty.", "ftplib.", "smtplib.", "urllib.",
-         "http.", "winreg.", "msvcrt.", "syslog.", "_thread.start", "sys._current_frames")
+         "http.", "winreg.", "msvcrt.", "syslog.", "sqlite3.", "_thread.start", "sys._current", "sys.settrace",
+         "sys.setprofile", "gc.get_objects", "gc.get_referents")
 
 
 def lock(limits):
@@ -25,7 +29,22 @@ def lock(limits):
         _limit(resource.RLIMIT_AS, limits["megabytes"] * 2 ** 20)
         _limit(resource.RLIMIT_FSIZE, 16 * 2 ** 20)
         _limit(resource.RLIMIT_CORE, 0)
-    sys.addaudithook(_refusing(os.path.realpath(os.getcwd())))
+    sys.addaudithook(_refusing(os.path.realpath(os.getcwd()), NEVER, frozenset(PATHS)))
+
+
+def end_in_time(seconds, parent):
+    """Have the system end this process after so many seconds on the clock, or with its parent.
+
+    So no child is left, also if the parent was killed and nobody waits for it.
+    """
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(int(seconds) + 1)
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)    # PR_SET_PDEATHSIG
+    if parent != os.getppid() and os.name == "posix":    # it has died already
+        os._exit(1)
 
 
 def _limit(kind, value):
@@ -37,19 +56,31 @@ def _limit(kind, value):
         pass    # not on this system
 
 
-def _refusing(scratch):
-    """An audit hook (PEP 578): once it is there, nobody can take it away."""
+def _refusing(scratch, never, paths):
+    """An audit hook (PEP 578): once it is there, nobody can take it away.
+
+    All that it looks up is its own, so that nobody can change it either.
+    """
+    realpath, decode, absolute, null, below = (
+        os.path.realpath, os.fsdecode, os.path.isabs, os.devnull, scratch + os.sep)
+    writing = WRITING
+
     def inside(path):
-        path = os.path.realpath(os.fsdecode(path))
-        return path == os.devnull or path == scratch or path.startswith(scratch + os.sep)
+        path = decode(path)
+        if path == null:
+            return True
+        if not absolute(path):    # it might be below another open folder
+            return False
+        path = realpath(path)
+        return path == scratch or path.startswith(below)
 
     def hook(event, arguments):
-        if event.startswith(NEVER):
+        if event.startswith(never):
             raise PermissionError(f"an answer must not use {event}")
         if event == "open":
             path, mode, flags = arguments
-            if not isinstance(path, int) and path is not None and flags & WRITING and not inside(path):
+            if not isinstance(path, int) and path is not None and flags & writing and not inside(path):
                 raise PermissionError("an answer must not write files")
-        elif event in PATHS and not all(inside(p) for p in arguments[:2] if isinstance(p, (str, bytes))):
+        elif event in paths and not all(inside(p) for p in arguments[:2] if isinstance(p, (str, bytes))):
             raise PermissionError(f"an answer must not use {event}")
     return hook

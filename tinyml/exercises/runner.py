@@ -28,7 +28,7 @@ import pytest
 
 from tinyml.exercises import guard, outcome, tutor
 from tinyml.exercises.catalogue import find
-from tinyml.exercises.limits import lock
+from tinyml.exercises.limits import end_in_time, lock
 from tinyml.exercises.screen import Refused, read, screen
 from tinyml.exercises.splice import Piece, install
 from tinyml.exercises.stub import ROOT, answer_text, stub_text
@@ -38,7 +38,8 @@ OPTIONS = [    # the repository's own configuration, and of pytest's plugins onl
     "-q", "-s", "--tb=no", "--assert=plain", "-p", "no:cacheprovider",
     "-p", "no:unraisableexception", "-p", "no:threadexception", "-p", "_hypothesis_pytestplugin"]
 CONSTANTS = (bool, int, float, str, bytes, type(None))
-TOOLS = ("numpy", "pytest", "_pytest", "hypothesis", "builtins", "math", "hmac", "json")
+TOOLS = ("numpy", "pytest", "_pytest", "pluggy", "hypothesis", "builtins", "math", "hmac", "json", "os",
+         "posixpath", "ntpath", "inspect", "functools", "random", "tinyml.exercises", "__main__")
 TICKS = 10       # looks at the clock until a call counts as endless
 FAILING = 200    # calls that are kept of those in failed executions of the tests
 
@@ -115,17 +116,33 @@ def collect(tests):
     return pytest_run(tests, 0, "--collect-only", watcher=Watcher()).collected
 
 
+def ids(request):
+    """The ids of the tests of an exercise, for a parent that takes no student's word for it."""
+    return collect(find(request["exercise"]).tests)
+
+
 # ------------------------------------------------------------ what nobody may change
 
 def fingerprint(prefixes):
-    """{module and name: identity} of functions, classes and modules, and NumPy's settings."""
-    found = {(name, key): (id(value), id(getattr(value, "__code__", None)))
-            for name, module in list(sys.modules.items()) if name.partition(".")[0] in prefixes
-            for key, value in list(vars(module).items())
-            if isinstance(value, (type, types.FunctionType, types.ModuleType, np.ufunc))
-            and isinstance(module, types.ModuleType)}
+    """{module and name: identity} of functions, classes, methods and modules; NumPy's settings."""
+    found = {}
+    for name, module in list(sys.modules.items()):
+        if name.startswith(prefixes) and isinstance(module, types.ModuleType):
+            for key, value in list(vars(module).items()):
+                if isinstance(value, (type, types.FunctionType, types.ModuleType, np.ufunc)):
+                    found[name, key] = _identity(value)
+                if isinstance(value, type) and value.__module__ == name:
+                    found.update(((name, f"{key}.{inner}"), _identity(function))
+                                 for inner, function in list(vars(value).items())
+                                 if isinstance(function, types.FunctionType))
     settings = {"geterr()": np.geterr(), "get_printoptions()": np.get_printoptions()}
     return {**found, **{("numpy", name): value for name, value in settings.items()}}
+
+
+def _identity(value):
+    """What another function in its place, or another code or default in it, would change."""
+    inside = ("__code__", "__defaults__", "__kwdefaults__")
+    return id(value), *(id(getattr(value, key, None)) for key in inside)
 
 
 def codes(names, own=()):
@@ -155,6 +172,8 @@ def _public(owner):
 
 
 def _kind(value):
+    if isinstance(value, np.ndarray):
+        return value.shape, value.tobytes() if not value.dtype.hasobject else ""
     return type(value).__name__, repr(value) if _is_plain(value) else ""
 
 
@@ -304,6 +323,7 @@ def main():
     """Read a request, answer it on the true stdout, signed; the student's prints go nowhere."""
     request = json.loads(sys.stdin.buffer.readline())
     key = bytes.fromhex(request.pop("key"))
+    end_in_time(*request.pop("end"))
     out = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
@@ -320,7 +340,7 @@ def main():
     if request["do"] == "check":
         files = {piece["file"] for piece in request["pieces"]}
         watch_the_clock(request["limits"]["call"], files, answer_and_end)
-    answer({"check": check, "gate": gate}[request["do"]](request))
+    answer({"check": check, "gate": gate, "collect": ids}[request["do"]](request))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
 """What an answer may contain: read as a syntax tree, before a line of it runs.
 
 An answer computes. It needs no files, no processes, no frames, no other modules than its piece of the
-library has, and it changes nothing outside itself. What is more is refused with a line that says why. This is
-the first of several walls (see `runner` for the others); each is tested without the others.
+library has, and it changes nothing outside itself. What it may name is listed (`walls.names`); all else is
+refused with a line that says why.
 """
 import ast
 import builtins
+import copy
 import importlib
 import re
 import symtable
 import types
 import warnings
+from difflib import get_close_matches
 
 from tinyml.exercises.exercise import FREE
 from tinyml.exercises.stub import (
@@ -21,35 +23,15 @@ from tinyml.exercises.stub import (
     imported,
     signature,
     source,
+    unannotated,
     used,
 )
+from tinyml.exercises.walls import names as listed
 
 LARGEST = 100_000    # bytes of a student's file
 DEEPEST = 100        # levels of a syntax tree, so that nothing that walks over it runs out of stack
 LONGEST = 10_000     # bits of a whole number, so that it can be printed
-OPEN = {"numpy", "numpy.linalg", "numpy.random", "numpy.fft",    # of which all public names are free
-        "bisect", "heapq", "itertools", "math"}
-PARTS = {    # and of which these are
-    "collections": {"ChainMap", "Counter", "OrderedDict", "defaultdict", "deque", "namedtuple"},
-    "dataclasses": {"asdict", "astuple", "field", "fields", "replace"},
-    "functools": {"cache", "cmp_to_key", "lru_cache", "partial", "reduce"}}
-IGNORED = {"typing", "__future__", "collections.abc"}          # for annotations, which are not kept
-SAFE_BUILTINS = {
-    "abs", "all", "any", "bool", "bytes", "complex", "dict", "divmod", "enumerate", "filter",
-    "float", "frozenset", "hasattr", "int", "isinstance", "issubclass", "iter", "len", "list", "map", "max",
-    "min", "next", "pow", "print", "range", "repr", "reversed", "round", "set", "slice", "sorted", "str", "sum",
-    "super", "tuple", "type", "zip",
-    "True", "False", "None", "NotImplemented", "Ellipsis", "ArithmeticError", "AssertionError",
-    "AttributeError", "Exception", "FloatingPointError", "IndexError", "KeyError", "LookupError",
-    "NotImplementedError", "OverflowError", "RuntimeError", "StopIteration", "TypeError", "ValueError",
-    "ZeroDivisionError"}
-FORBIDDEN_ATTRIBUTES = {    # of NumPy and of Python's objects: files, memory, frames, other modules
-    "testing", "ctypeslib", "ctypes", "f2py", "core", "lib", "memmap", "load", "save", "savez", "loadtxt",
-    "savez_compressed", "savetxt", "genfromtxt", "fromfile", "tofile", "fromregex", "DataSource", "dump",
-    "dumps", "open_memmap", "sys", "os", "warnings", "seterr", "seterrcall", "setbufsize", "test",
-    "gi_frame", "gi_code", "cr_frame", "ag_frame", "tb_frame", "tb_next", "f_back", "f_globals", "f_locals",
-    "f_builtins", "f_code", "mro", "with_traceback", "set_printoptions", "setflags", "settings", "get_include",
-    "show_config", "show_runtime", "info", "bmat", "format", "format_map", "from_dlpack", "sctypeDict"}
+IGNORED = {"typing", "__future__", "collections.abc"}    # for annotations, which are not kept
 
 
 class Refused(Exception):
@@ -170,29 +152,24 @@ def _check_import(node, exercise):
     for origin in imported(node).values():
         if origin.startswith(exercise.module + ".") and origin.rpartition(".")[2] in exercise.hide:
             _refuse(node, f"an import of {origin}: it is part of what there is to write")
-        if origin not in allowed | set(FREE) | IGNORED and not _is_free(origin):
+        if origin not in allowed | set(FREE) | IGNORED | listed.WHOLE and not _is_free(origin):
             _refuse(node, f"an import of {origin}; what it may use is imported at the top of the stub")
 
 
 def _is_free(origin):
     """Whether "collections.deque" and the like may be imported."""
     module, _, name = origin.rpartition(".")
-    if origin in OPEN:
-        return True
-    if module not in OPEN:
-        return name in PARTS.get(module, ())
-    value = getattr(importlib.import_module(module), name, None)
-    return (not name.startswith("_") and name not in FORBIDDEN_ATTRIBUTES
-            and not isinstance(value, (types.ModuleType, type(None))))
+    return name in listed.MODULES.get(module, ())
 
 
 def _check_names(tree, exercise):
     """Refuse names that come from nowhere: the module's other functions are no part of an answer."""
     names, wanted = source(exercise.module).names, needed(exercise)
-    own = {name for node in tree.body for name in bound(node)}
-    for node in ast.walk(tree):
+    own = {name for node in tree.body if getattr(node, "module", None) not in IGNORED for name in bound(node)}
+    free = listed.BUILTINS | wanted
+    for node in ast.walk(_Unannotated().visit(copy.deepcopy(tree))):
         name = node.id if isinstance(node, ast.Name) else None
-        if name not in tree.outer - own or name in SAFE_BUILTINS | wanted:
+        if name not in tree.outer - own or name in free:
             continue
         if name in names:
             _refuse(node, f"{name}, another piece of the library; its own answer does without")
@@ -200,6 +177,17 @@ def _check_names(tree, exercise):
             raise Refused(f"line {node.lineno}: there is no {name} in your file; define it, or correct the name")
     for name in tree.outer & assigned(*tree.body) & names & set(dir(builtins)) - own:
         raise Refused(f"{name} must not be both Python's function and a variable; rename the variable")
+
+
+class _Unannotated(ast.NodeTransformer):
+    """Takes annotations away, in which names of typing may stand."""
+
+    def visit_FunctionDef(self, node):
+        return self.generic_visit(unannotated(node))
+
+    def visit_AnnAssign(self, node):
+        node.annotation = ast.Constant(None)
+        return self.generic_visit(node)
 
 
 def _check_helper(node, exercise, tree):
@@ -218,10 +206,12 @@ def _modules(exercise, tree):
     known = {alias: imported(node)[alias]
              for alias, node in source(exercise.module).imports.items()}
     for alias, origin in [*known.items(), *(i for n in tree.body for i in imported(n).items())]:
+        if origin.startswith(f"{alias}."):    # import numpy.linalg binds numpy
+            origin = alias
         try:
             modules[alias] = importlib.import_module(origin)
         except ImportError:
-            pass    # a function or class of a module
+            modules.pop(alias, None)    # a function or class of a module
     return modules
 
 
@@ -232,36 +222,51 @@ class _Screen(ast.NodeVisitor):
         reference = source(exercise.module)
         own = [reference.node(exercise.path[:1]), *(reference.node((name,)) for name in exercise.hide)]
         attributes = [n for node in own for n in ast.walk(node) if isinstance(n, ast.Attribute)]
-        self.attributes = {n.attr for n in attributes}
+        self.own = {n.attr for n in attributes}
+        used_modules = [node.module for node in reference.imports.values()
+                        if isinstance(node, ast.ImportFrom) and node.module.startswith("tinyml.")]
+        mistaken = {word for mistake in exercise.mistakes for word in re.findall(r"\.([a-z]\w*)", mistake.new)}
+        self.attributes = self.own | mistaken | listed.attributes(exercise.module, *sorted(set(used_modules)))
         self.written = {n.attr for n in attributes if not isinstance(n.ctx, ast.Load)}
         self.written |= set(exercise.assigns)
         self.hidden = set(exercise.hide) - {name for node in others for name in bound(node)}
         self.modules = modules
-        self.builtins = SAFE_BUILTINS | needed(exercise)
+        self.builtins = listed.BUILTINS | needed(exercise)
 
     def visit_Attribute(self, node):
-        self._check(node, node.attr)
         module = self._module(node.value)
         if not isinstance(node.ctx, ast.Load) and (node.attr not in self.written or module is not None):
             _refuse(node, f"an assignment to {ast.unparse(node)}: it would change what is not its own")
         if module is None:
+            self._check(node, node.attr)
             self.visit(node.value)
-        elif not (module.__name__ in OPEN or module.__name__.startswith("tinyml.")
-                  or isinstance(node.value, ast.Name)
-                  and node.attr in PARTS.get(module.__name__, ())
-                  or isinstance(node.value, ast.Name) and node.attr in self.attributes):
-            _refuse(node, f"{ast.unparse(node)}, which no answer needs")
         elif self._module(node) is not None:
             _refuse(node, f"the module {ast.unparse(node)} as a value")
+        elif not self._is_open(module, node):
+            _refuse(node, f"{ast.unparse(node)}, which no answer needs")
 
     def _check(self, node, name):
         """Refuse the name of an attribute that leads out of the answer."""
-        if name not in self.attributes and name.startswith("_"):
+        if name in self.attributes:
+            return
+        if name.startswith("_"):
             _refuse(node, f"the private name .{name}")
-        if name not in self.attributes and name in FORBIDDEN_ATTRIBUTES:
-            _refuse(node, f".{name}, which no answer needs")
+        near = get_close_matches(name, self.attributes, n=1, cutoff=0.7)
+        _refuse(node, f".{name}, which no answer needs" + (f"; did you mean .{near[0]}?" if near else ""))
+
+    def _is_open(self, module, node):
+        """Whether an answer may use a name of a module; what is not there will raise an error."""
+        direct = isinstance(node.value, ast.Name)
+        if direct and node.attr in self.own or node.attr in listed.MODULES.get(module.__name__, ()):
+            return True
+        if module.__name__.startswith("tinyml."):
+            return node.attr in listed.of_module(module.__name__)
+        return (module.__name__ in listed.WHOLE and not node.attr.startswith("_")
+                and not hasattr(module, node.attr))
 
     def visit_MatchClass(self, node):    # case Kind(name=...) reads the attribute .name
+        if node.patterns:
+            _refuse(node, "a class pattern with positions, which reads attributes unseen")
         for name in node.kwd_attrs:
             self._check(node, name)
         self.generic_visit(node)
@@ -270,16 +275,48 @@ class _Screen(ast.NodeVisitor):
         if node.id in self.hidden:
             _refuse(node, f"{node.id}: it is part of what there is to write")
         if self._module(node) is not None:
-            _refuse(node, f"the module {node.id} as a value")
+            _refuse(node, f"the module {node.id} as a value, or as a variable")
+        if node.id == "type":
+            _refuse(node, "type as a value; call it with one argument")
         if node.id.startswith("__") and node.id not in self.builtins:
             _refuse(node, f"the name {node.id}")
         if node.id not in self.builtins and _is_builtin(node.id) and isinstance(node.ctx, ast.Load):
             _refuse(node, f"{node.id}(), which no answer needs")
 
     def visit_Call(self, node):
-        if isinstance(node.func, ast.Name) and node.func.id == "type" and len(node.args) != 1:
-            _refuse(node, "a class of its own")
+        if not (isinstance(node.func, ast.Name) and node.func.id == "type"):
+            self.generic_visit(node)
+            return
+        if len(node.args) != 1 or node.keywords or isinstance(node.args[0], ast.Starred):
+            _refuse(node, "a class of its own: type takes one plain argument")
+        self.visit(node.args[0])
+
+    def visit_arg(self, node):
+        self._check_bound(node, node.arg)
         self.generic_visit(node)
+
+    def visit_ExceptHandler(self, node):
+        self._check_bound(node, node.name)
+        self.generic_visit(node)
+
+    def visit_MatchAs(self, node):
+        self._check_bound(node, node.name)
+        self.generic_visit(node)
+
+    visit_MatchStar = visit_MatchAs
+
+    def visit_MatchMapping(self, node):
+        self._check_bound(node, node.rest)
+        self.generic_visit(node)
+
+    def visit_FunctionDef(self, node):
+        self._check_bound(node, node.name)
+        self.generic_visit(node)
+
+    def _check_bound(self, node, name):
+        """Refuse a variable with the name of a module, whose attributes are judged as the module's."""
+        if name in self.modules:
+            _refuse(node, f"the module {name} as a variable; choose another name")
 
     def visit_Import(self, node):
         _refuse(node, "an import inside of a function; write it at the top")

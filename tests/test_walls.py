@@ -1,0 +1,370 @@
+"""Each wall between a student's code and the grade, alone: the screen, the limits, the guard, the reports."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+
+import numpy as np
+import pytest
+
+from tinyml import nn
+from tinyml.exercises import guard, limits, runner
+from tinyml.exercises.catalogue import exercises, find
+from tinyml.exercises.check import ask, check
+from tinyml.exercises.screen import Refused, read, screen
+from tinyml.exercises.stub import ROOT, answer_text
+from tinyml.exercises.walls import names
+from tinyml.exercises.walls.reports import believed
+from tinyml.tensor import Tensor
+
+ALL = os.environ.get("TINYML_EXERCISES_GATE") == "all"
+
+
+def answer(body, top=""):
+    """A student's file for the exercise tanh: right, after these lines."""
+    text = answer_text(find("tanh"))
+    head, _, tail = text.partition("    def d_x(g):")
+    head = head.replace("\n\n\n@", f"\n{top}\n\n\n@")
+    return head + "".join(f"    {line}\n" for line in body.splitlines()) + "    def d_x(g):" + tail
+
+
+# ------------------------------------------------------------ the screen
+
+G = "g = (i for i in [])\n"
+ERROR = "try:\n    1 / 0\nexcept Exception as e:\n    "
+HOSTILE = {    # what was thought of with the source at hand -> (lines of the body, lines at the top)
+    "a module by another name": ("xp.load('f')", "import numpy as xp"),
+    "its submodule": ("xp.testing.assert_allclose", "import numpy as xp"),
+    "a submodule imported": ("testing.suppress_warnings", "from numpy import testing"),
+    "a submodule by another name": ("t.suppress_warnings", "import numpy.testing as t"),
+    "a function that reads files": ("load('f')", "from numpy import load"),
+    "a module inside of a free one": ("L.linalg", "from numpy import linalg as L\nL = L"),
+    "a module by its error": ("try:\n    np.tnah\nexcept AttributeError as e:\n    e.obj.load('f')", ""),
+    "a module by the pattern of its error": (
+        "try:\n    np.tnah\nexcept AttributeError as e:\n    match e:\n        case AttributeError(obj=m):\n"
+        "            pass", ""),
+    "a pattern with positions": ("match x:\n    case Tensor(a):\n        pass", ""),
+    "type with a star": ("type(*['E', (), {}])", ""),
+    "type with words": ("type('E', **{})", ""),
+    "type as a function": ("list(map(type, ['E'], [()], [{}]))", ""),
+    "type by another name": ("T = type\nT('E', (), {})", ""),
+    "type as a decorator": ("helper", "@type\ndef helper():\n    pass"),
+    "type as a default": ("helper()", "def helper(a=type):\n    return a('E', (), {})"),
+    "another piece by typing": ("return sigmoid(x)", "from typing import sigmoid"),
+    "another piece by collections.abc": ("return sigmoid(x)", "from collections.abc import sigmoid"),
+    "what typing imports": ("typing.sys.exit()", "import typing"),
+    "a generator named np": (G + "np = g\nnp.gi_frame", ""),
+    "an argument named np": ("helper(1)", "def helper(np):\n    return np.gi_frame"),
+    "a lambda's argument": ("(lambda np: np.gi_frame)(1)", ""),
+    "a loop's variable": ("for np in [1]:\n    pass", ""),
+    "an error named np": ("try:\n    pass\nexcept Exception as np:\n    pass", ""),
+    "a pattern's rest": ("match {}:\n    case {**np}:\n        pass", ""),
+    "a pattern's name": ("match 1:\n    case np:\n        pass", ""),
+    "a pattern's star": ("match []:\n    case [*np]:\n        pass", ""),
+    "a walrus": ("(np := 1)", ""),
+    "a comprehension": ("[np for np in [1]]", ""),
+    "a with": ("with np.errstate() as np:\n    pass", ""),
+    "a nested function": ("def np():\n    pass", ""),
+    "the array behind a view": ("x.base[...] = 0", ""),
+    "memory": ("x.ctypes.data", ""),
+    "the owner of a buffer": ("x.data.obj", ""),
+    "the state of a generator": ("np.random.default_rng(0).bit_generator", ""),
+    "a traceback": (ERROR + "e.__traceback__", ""),
+    "another traceback": (ERROR + "e.with_traceback(None)", ""),
+    "what an error is about": (ERROR + "e.__context__", ""),
+    "a function in a partial": ("partial(print).func", "from functools import partial"),
+    "a tool that copies attributes": ("wraps", "from functools import wraps"),
+    "a class by its fields": ("namedtuple('E', 'gi_frame')", "from collections import namedtuple"),
+    "a field's type": ("fields(x)", "from dataclasses import fields"),
+    "a format": ("'{0.__class__}'.format_map({})", ""),
+    "the method of a format": ("f = str.format", ""),
+    "an f-string": ("f'{x.__class__}'", ""),
+    "the module of a function": ("print.__self__", ""),
+    "what a cache holds": ("lru_cache(None)(abs).__wrapped__", "from functools import lru_cache"),
+    "globals of a method": ("np.errstate.__init__.__globals__", ""),
+    "a function in an object": ("np.vectorize(abs).pyfunc", ""),
+    "ufuncs of objects": ("np.frompyfunc(abs, 1, 1)", ""),
+    "how numbers print": ("np.set_printoptions(precision=1)", ""),
+    "how errors are handled": ("np.seterr(all='ignore')", ""),
+    "everybody's random numbers": ("np.random.seed(0)", ""),
+    "the inside of NumPy": ("np.lib.npyio", ""),
+    "a file as memory": ("np.memmap('f')", ""),
+    "a file of bytes": ("x.tofile('f')", ""),
+    "its own reference": ("return tanh.__wrapped__(x)", ""),
+    "globals of the decorator": ("primitive.__globals__", ""),
+    "flags": ("x.setflags(write=True)", ""),
+    "the grader": ("guard.functions", "from tinyml.exercises import guard"),
+    "the library whole": ("tinyml.ops.tanh(x)", "import tinyml"),
+    "a relative import": ("guard", "from . import guard"),
+    "all of NumPy": ("load('f')", "from numpy import *"),
+    "an import inside": ("try:\n    import os\nexcept ImportError:\n    pass", ""),
+    "subclasses": ("Exception.__subclasses__()", ""),
+    "the order of classes": ("int.mro()", ""),
+    "code": ("(lambda: 0).__code__", ""),
+    "a frame by a throw": (G + "g.throw(ValueError)", ""),
+    "a coroutine": ("async def f():\n    pass", ""),
+    "a class": ("class E:\n    pass", ""),
+    "a global": ("global np\nnp = 1", ""),
+    "an attribute deleted": ("del x.shape", ""),
+    "an attribute in a loop": ("for x.grad in [1]:\n    pass", ""),
+}
+for name in ("vars", "globals", "locals", "getattr", "setattr", "delattr", "open", "compile", "exec", "eval",
+             "input", "breakpoint", "memoryview", "object", "dir", "id", "help", "__import__", "classmethod",
+             "BaseException", "SystemExit", "KeyboardInterrupt", "exit", "__builtins__", "__loader__", "__spec__"):
+    HOSTILE[f"the name {name}"] = (f"a = {name}", "")
+
+
+def test_the_answer_around_the_hostile_lines_is_right():
+    screen(read(answer("y = x")), find("tanh"))
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_the_screen_refuses_what_no_answer_needs(case):
+    body, top = HOSTILE[case]
+    with pytest.raises(Refused, match="line|must not|there is no"):
+        screen(read(answer(body, top)), find("tanh"))
+
+
+# Kinds of objects that lead out of an answer, and what of them is harmless: it says or does nothing new.
+LEADING_OUT = [types.FrameType, types.CodeType, types.TracebackType, types.FunctionType, types.MethodType,
+               types.BuiltinFunctionType, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType,
+               types.ModuleType, types.CellType, property, type, memoryview, BaseException, AttributeError,
+               NameError, ImportError, OSError, StopIteration, UnicodeDecodeError, SystemExit]
+HARMLESS = {"clear", "replace",    # of frames and code, which nobody can come by
+            "name", "end", "start", "reason", "encoding", "value", "values",
+            "strides", "shape", "ndim", "nbytes", "itemsize", "format", "hex", "tobytes", "tolist", "index", "count"}
+
+
+@pytest.mark.parametrize("kind", LEADING_OUT)
+def test_no_attribute_on_the_list_leads_out(kind):
+    every = set().union(*(names.attributes(find(name).module) for name in exercises()))
+    assert not {name for name in every & set(dir(kind)) if not name.startswith("_")} - HARMLESS
+
+
+def test_no_name_of_a_module_on_the_list_is_a_module_or_touches_files():
+    for module, free in names.MODULES.items():
+        for name in free:
+            value = getattr(__import__(module, fromlist=["x"]), name, None)
+            assert not isinstance(value, types.ModuleType) and not name.startswith("_")
+            assert not any(word in name for word in ("file", "load", "save", "err", "print", "memmap")) or name in {
+                "LinAlgError", "errstate"}
+
+
+def test_typing_is_for_annotations():
+    text = answer("y: Optional[Sequence] = x", "from typing import Optional\nfrom collections.abc import Sequence")
+    screen(read(text), find("tanh"))
+
+
+def test_a_misspelled_attribute_is_answered_with_the_near_one():
+    with pytest.raises(Refused, match="did you mean .shape?"):
+        screen(read(answer("x.sahpe")), find("tanh"))
+
+
+# ------------------------------------------------------------ the limits
+
+ATTEMPTS = """
+import os, sys, socket, ctypes, sqlite3, subprocess, gc, tempfile, shutil
+from tinyml.exercises import limits
+scratch, outside = sys.argv[1:]
+os.chdir(scratch)
+folder = os.open(outside, os.O_RDONLY)
+limits.lock({"seconds": 20, "megabytes": 2048})
+limits.NEVER, limits.WRITING, limits.PATHS = (), 0, set()
+attempts = {
+    "write": lambda: open(os.path.join(outside, "a"), "w"), "append": lambda: open(os.path.join(outside, "b"), "a"),
+    "below": lambda: os.open("c", os.O_WRONLY | os.O_CREAT, dir_fd=folder),
+    "remove": lambda: os.remove(os.path.join(outside, "kept")), "below, remove": lambda: os.remove("kept", dir_fd=folder),
+    "rename": lambda: os.rename(os.path.join(outside, "kept"), os.path.join(scratch, "x")),
+    "link": lambda: os.symlink(outside, os.path.join(outside, "l")), "mkdir": lambda: os.mkdir(os.path.join(outside, "d")),
+    "climb": lambda: open(os.path.join(scratch, "..", os.path.basename(outside), "e"), "w"),
+    "tree": lambda: shutil.rmtree(outside), "chmod": lambda: os.chmod(outside, 0),
+    "system": lambda: os.system("true"), "run": lambda: subprocess.run(["true"]), "fork": lambda: os.fork(),
+    "kill": lambda: os.kill(os.getppid(), 0), "socket": lambda: socket.socket(), "database": lambda: sqlite3.connect("f"),
+    "ctypes": lambda: ctypes.CDLL(None),
+    "objects": lambda: gc.get_objects(), "frames": lambda: sys._current_frames(), "trace": lambda: sys.settrace(None)}
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        print(name)
+    except (PermissionError, RuntimeError):
+        pass
+open(os.path.join(scratch, "own"), "w").write("scratch may be written")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="forks, links and folders as numbers")
+def test_the_limits_alone_keep_files_processes_and_the_net_away(tmp_path):
+    for name in ("scratch", "outside"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "outside" / "kept").write_text("", encoding="utf-8")
+    shown = subprocess.run([sys.executable, "-c", ATTEMPTS, str(tmp_path / "scratch"), str(tmp_path / "outside")],
+                           capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert shown.returncode == 0 and shown.stdout.split() == [], shown.stdout + shown.stderr
+    assert [path.name for path in (tmp_path / "outside").iterdir()] == ["kept"]
+    assert (tmp_path / "scratch" / "own").exists()
+
+
+WAITING = """
+import os, sys, time
+from tinyml.exercises.limits import end_in_time
+end_in_time(float(sys.argv[1]), int(sys.argv[2]) or os.getppid())
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+PARENT = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", sys.argv[1], "60", "0"])
+time.sleep(60)
+"""
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def lives(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the alarm ends the child")
+def test_a_child_ends_with_its_parent():
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, WAITING], stdout=subprocess.PIPE, env=ENVIRONMENT)
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    for _ in range(400):
+        if not lives(child):
+            break
+        time.sleep(0.05)
+    assert not lives(child)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no alarm")
+def test_a_child_ends_in_time_and_not_without_its_parent():
+    late = subprocess.run([sys.executable, "-c", WAITING, "0", "0"], capture_output=True, env=ENVIRONMENT)
+    assert late.returncode == -signal.SIGALRM
+    orphan = subprocess.run([sys.executable, "-c", WAITING, "60", "1"], capture_output=True, env=ENVIRONMENT)
+    assert orphan.returncode == 1 and not orphan.stdout
+
+
+# ------------------------------------------------------------ the guard
+
+def emptied(x, *, items):
+    items.clear()
+
+
+def swapped(x, *, items):
+    items[0] = items[0] + 0
+
+
+def nested(x, *, items):
+    items[1]["a"].append(1)
+
+
+def written(x, *, items):
+    x[...] = 0
+
+
+def grown(x, *, items):
+    items[1]["b"] = 1
+
+
+@pytest.mark.parametrize("function", [emptied, swapped, nested, written, grown])
+def test_arguments_stay_as_they_are(function):
+    with pytest.raises(AssertionError, match="must stay as it is"):
+        guard.unwritten("tanh", function, (np.ones(2),), {"items": [np.ones(1), {"a": []}]})
+
+
+def test_a_gradient_and_the_arrays_of_a_module_stay_as_they_are():
+    layer, tensor = nn.Sequential(nn.Linear(2, 2, rng=np.random.default_rng(0))), Tensor(np.ones(2), requires_grad=True)
+
+    def graded(x, model):
+        x.grad = np.ones(2)
+
+    def scaled(x, model):
+        for parameter in model.parameters():
+            parameter.data *= 2
+
+    for function in (graded, scaled):
+        with pytest.raises(AssertionError, match="must stay as it is"):
+            guard.unwritten("tanh", function, (tensor, layer), {})
+    tensor.grad = None
+    guard.unwritten("update_momentum", scaled, (tensor, layer), {})    # whose task that is
+    assert guard.unwritten("tanh", lambda x, model: 1, (tensor, layer), {}) == 1
+
+
+# ------------------------------------------------------------ what nobody may change
+
+def test_a_change_of_the_tools_and_of_the_exercises_is_seen(monkeypatch):
+    nothing = lambda *a, **k: None
+    for owner, name, value in [
+            (np.testing, "assert_allclose", nothing), (runner.Watcher, "follow", nothing), (guard, "plain", nothing),
+            (pytest, "raises", nothing), (os.path, "realpath", nothing), (limits, "lock", nothing)]:
+        before = runner.fingerprint(runner.TOOLS)
+        monkeypatch.setattr(owner, name, value)
+        assert runner.fingerprint(runner.TOOLS) != before, name
+        monkeypatch.undo()
+    before = runner.fingerprint(runner.TOOLS)
+    monkeypatch.setattr(guard.plain, "__defaults__", (9,))
+    assert runner.fingerprint(runner.TOOLS) != before
+
+
+def test_a_change_of_an_array_of_the_library_is_seen(monkeypatch):
+    from tinyml import data
+    monkeypatch.setattr(data, "TABLE", np.zeros(2), raising=False)
+    before = runner.codes(["tinyml.data"])
+    data.TABLE[0] = 1
+    assert runner.codes(["tinyml.data"]) != before
+
+
+# ------------------------------------------------------------ the reports
+
+GOOD = {"tests": [{"id": "a", "outcome": "passed", "message": ""}], "calls": 3, "beyond": "", "changed": [],
+        "expected": ["a"], "tutor": {}}
+TOLD = {"seed": 1, "differ": 1, "replayed": 1, "raises": False, "share": 1.0, "diagnosis": 0, "example": None}
+
+
+def test_a_report_that_is_one_is_believed():
+    assert believed(GOOD, find("tanh")) == (GOOD, "")
+    assert believed({**GOOD, "tutor": TOLD}, find("tanh"))[0]["tutor"] == TOLD
+    assert believed({"endless": 3, "input": ["x = 1"]}, find("tanh"))[0] == {"endless": 3, "input": ["x = 1"]}
+
+
+def test_which_tests_there_must_be_is_not_the_childs_word():
+    report, _ = believed(GOOD, find("tanh"), ["a", "b"])
+    assert report["expected"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("change", [
+    {"tests": None}, {"tests": [{"id": "a"}]}, {"tests": [{"id": "a", "outcome": "solved", "message": ""}]},
+    {"calls": "3"}, {"calls": -1}, {"calls": True}, {"beyond": 3}, {"changed": "x"}, {"expected": {"a": 1}},
+    {"tutor": {"diagnosis": 99}}, {"tutor": {**TOLD, "diagnosis": 10_000}}, {"tutor": {**TOLD, "diagnosis": "0"}},
+    {"tutor": {**TOLD, "example": {}}}, {"tutor": [1]}, {"refused": 3}, {"endless": "no", "input": []},
+    {"endless": 1, "input": "x"}])
+def test_a_report_of_another_form_is_none(change):
+    assert believed({**GOOD, **change}, find("tanh")) == (None, "its report is none")
+
+
+@pytest.mark.parametrize("report", [None, 3, "passed", [], [GOOD]])
+def test_what_is_no_report_is_none(report):
+    assert believed(report, find("tanh"))[0] is None
+
+
+# ------------------------------------------------------------ all of them
+
+@pytest.mark.skipif(not ALL, reason="a child for each exercise")
+def test_another_child_says_which_tests_there_must_be():
+    for name in ("tanh", "adam"):
+        assert ask({"do": "collect", "exercise": name})[0]
+
+
+def test_a_strict_check_grades_as_any_other():
+    verdict = check("tanh", answer("x = x + 0"), seed=1, strict=True)
+    assert verdict.solved, verdict.reason
+    assert len(json.dumps(verdict.data())) < 20_000

@@ -277,7 +277,7 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
     beta0 = _start(X, y, beta0)
     missing = (U / s).T @ y - Vh @ beta0                          # at the start, (rank, ...)
     filters = descent_filter(s, np.arange(n_steps + 1), lr=lr)    # (n_steps + 1, rank)
-    # row i of missing is multiplied by f_i; .T twice, as y may have columns, and missing then too
+    # row i of missing is multiplied by f_i; y may have columns, so missing too
     return np.stack([beta0 + Vh.T @ (f * missing.T).T for f in filters])
 
 

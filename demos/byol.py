@@ -102,7 +102,7 @@ for name in healthy:
                  why="The fewer ways there are in which images differ, the fewer of the D directions are needed.")
 for name in collapsed:
     demo.finding(f"{name}: the spread falls far below that (largest ratio)", final[name].max(), at_most=0.35,
-                 why="Views that differ by noise alone are nearly equal, so a collapse has little to gain and comes slowly.")
+                 why="A collapse takes time, and more of it where views differ by noise alone or steps are small.")
 
 # %% The loss does not show it: what has collapsed has the lowest loss
 last = at_end(curves.losses)
@@ -118,7 +118,7 @@ for name, values in curves.accuracies.items():
     demo.record(f"{name}: accuracy with ten labels", values, "per split")
 lead = np.mean(curves.accuracies["BYOL"]) - np.mean(curves.accuracies["no stop-gradient"])
 demo.finding("BYOL gives a better encoder than training without stop-gradient (mean lead)", lead, at_least=0.03,
-             why="Where the views teach little, random weights that have hardly moved are as good.")
+             why="Where the views teach little, or in a short training, weights stay nearly random in both.")
 demo.record("BYOL: lead over pixels, over the untrained encoder",
             [np.mean(curves.accuracies["BYOL"]) - np.mean(curves.accuracies[name]) for name in ("pixels", "untrained")])
 

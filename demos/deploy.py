@@ -133,7 +133,7 @@ on_pixels = np.mean(predict(probe_on_pixels, X_test).argmax(axis=1) == y_test)
 demo.record("accuracy of a probe on pixels", on_pixels, "with the same labels")
 demo.finding(f"{10 * PER_CLASS} labels are enough for most images (accuracy)", right.mean(),
              at_least=0.75 if demo.quick else 0.8,
-             why="Where classes differ by details, as a shirt and a coat do, five images do not show them.")
+             why="Where the images of a class differ much, or classes by details alone, five of each are too few.")
 demo.finding("the surer half is right more often (accuracy gained)", half - right.mean(), above=0,
              why="It is so unless probabilities tell nothing about what is right.")
 

@@ -53,9 +53,9 @@ PROBED = (0.01, 0.1, 1) if demo.quick else (0.01, 0.02, 0.05, 0.1, 0.2, 1)    # 
 TUNED = (0.01, 1) if demo.quick else (0.01, 0.05, 0.2, 1)
 DRAWS, TUNED_DRAWS = (4, 1) if demo.quick else (20, 3)
 L2 = 1e-4                                             # penalty of the probe
-BATCH, STEPS = 64, (10 if demo.quick else 150)        # of fine-tuning, for any number of labels
+BATCH, STEPS = 64, (10 if demo.quick else 100)        # of fine-tuning, for any number of labels
 RATES = dict(encoder_lr=3e-4, head_lr=3e-3)           # its learning rates
-SCRATCH_RATES, SCRATCH_STEPS = dict(encoder_lr=3e-3, head_lr=3e-3), (80 if demo.quick else 600)
+SCRATCH_RATES, SCRATCH_STEPS = dict(encoder_lr=3e-3, head_lr=3e-3), (80 if demo.quick else 400)
 ENOUGH, FACTOR = (0.6, 1) if demo.quick else (0.83, 5)   # what is expected of ten labels
 
 # %% Data: the test images are set aside first
@@ -184,10 +184,11 @@ VIEWS = ("What the views may change decides it: where no move keeps the class, a
 demo.finding("with the fewest labels the best features, learned without labels, beat pixels (lead of the medians)",
              level - medians["pixels"][0], above=0, why=VIEWS)
 demo.finding("the fewest labels are enough for the best features (median accuracy)", level,
-             at_least=ENOUGH, why=VIEWS)
+             at_least=ENOUGH,
+             why="Whatever the method, one image tells little of a class whose images differ much.")
 demo.finding("the fewest labels are too few for pixels (median accuracy)", medians["pixels"][0], at_most=0.75,
              why="Classes whose images are nearly alike need no features.")
-demo.finding("pixels need many more labels for the accuracy of the best features with the fewest (ratio)",
+demo.finding("for the accuracy of the best features with the fewest, pixels need many more labels (ratio)",
              min(pixels_need, n_probed[-1]) / n_probed[0], at_least=FACTOR, why=VIEWS)
 
 
@@ -243,8 +244,9 @@ demo.record(f"labels that a network needs without pre-training for the accuracy 
             alone_need)
 demo.claim("with the same draws for all, more labels were drawn at each step (least ratio)",
            (n_probed[1:] / n_probed[:-1]).min(), above=1)
-demo.finding("a network that learns from labels alone needs more for the best features' accuracy with the fewest (ratio)",
-             min(alone_need, n_tuned[-1]) / n_tuned[0], above=1, why=VIEWS)
+demo.finding("for the same accuracy, a network that learns from labels alone needs more of them (ratio)",
+             min(alone_need, n_tuned[-1]) / n_tuned[0], above=1,
+             why="It sees views of its few images too, and these may teach as much as many images do.")
 demo.finding("with all labels, the best features are no worse than pixels (difference of medians)",
              max(with_all) - medians["pixels"][-1], above=-0.03 if demo.quick else -0.01,
              why="Features that ignore details lose what many labels could use.")

@@ -7,10 +7,9 @@ Two things are changed, one at a time: how slow the copy is, and whether there a
 You will see the spread of the embeddings during training, which is 0 if all images are mapped to one point and
 1/sqrt(D) on the whole sphere; the loss beside chance, ln(1 + K); and the accuracy of a linear probe with ten labels.
 
-With --data the images are others. That embeddings collapse without negatives or with m = 0 carries over. That a probe
-beats one on pixels does not: views teach little about clothes, which differ by their outline more than by how they
-are held. The learning rate and the views follow rules (demos/_pretraining.py), as a rate that suits 64 pixels is too
-high for 784.
+With --data the images are others. That embeddings collapse without negatives or with m = 0 carries over. How far a
+probe beats one on pixels does not: of clothes hardly any move keeps the class, so the views teach little. The learning
+rate and the views follow rules (demos/_pretraining.py), as a rate that suits 64 pixels is too high for 784.
 
 Predict first: with m = 0 the query encoder itself makes the keys, always up to date. Is that better or worse than
 a copy that lags a hundred steps behind? Which encoder is optimal if there are no negatives?
@@ -87,11 +86,11 @@ for name, values in curves.accuracies.items():
     demo.record(f"{name}: accuracy with ten labels", values, "per split")
 demo.finding(f"with negatives and {BEST}, ten labels are enough for most images (mean accuracy)",
              means[BEST], at_least=0.6 if demo.quick else 0.65,
-             why="Ten labels tell little where the images of a class look as different as those of two.")
+             why="Whatever the method, one image tells little of a class whose images differ much.")
 if not demo.quick:
     lead = np.subtract(curves.accuracies[BEST], curves.accuracies["pixels"])
     demo.finding(f"with negatives and {BEST}, a probe beats one on pixels (least lead)", lead.min(), above=0,
-                 why="Where no move keeps the class, the views differ by noise alone, and to ignore noise helps little.")
+                 why="Where no move keeps the class, views differ by noise alone: to ignore that helps little.")
 demo.finding(f"{BEST} gives a better encoder than m = 0 (mean lead)", means[BEST] - means["m = 0"], at_least=0.05,
              why="An encoder whose embeddings collapse may keep some of what the random weights kept.")
 

@@ -9,8 +9,6 @@
 Each takes further settings of its axes, such as title and xlabel, as keywords. Colour is never the only difference
 between two series: they have markers too, or different dashes.
 """
-from itertools import cycle
-
 import numpy as np
 from common import BLACK, BLUE, GREEN, OKABE_ITO, ORANGE, PURPLE, SKY, VERMILLION, band, label_line
 from matplotlib import colormaps
@@ -44,8 +42,10 @@ def scores(ax, x, samples, *, ticks=None, xscale="log", **axes):
     `samples` is a dict of arrays of fractions, shape (runs, len(x)). The x themselves are the ticks.
     """
     ticks = x if ticks is None else ticks
-    for (name, values), (color, marker) in zip(samples.items(), cycle(SERIES)):
-        band(ax, x, 100 * np.asarray(values), color=color, marker=marker, markersize=5, label=name)
+    looks = [(*look, "-") for look in SERIES] + [(*look, "--") for look in SERIES]
+    for (name, values), (color, marker, line) in zip(samples.items(), looks):
+        band(ax, x, 100 * np.asarray(values), color=color, marker=marker, linestyle=line, markersize=5,
+             label=name)
     ax.set(xscale=xscale, **{"ylabel": "test accuracy in %"} | axes)
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()

@@ -128,7 +128,8 @@ for name, values in means.items():
 FEW_MOVES = ("Moves that keep the class teach what to ignore; of clothes hardly any does, so the views differ by "
              "noise, and to ignore noise is worth little.")
 demo.finding(f"a probe on SimCLR features is right on most unseen images, ten labels (mean of {DRAWS} draws)",
-             ten_labels["SimCLR"], at_least=ENOUGH, why=FEW_MOVES)
+             ten_labels["SimCLR"], at_least=ENOUGH,
+             why="Whatever the method, one image tells little of a class whose images differ much.")
 demo.finding("a probe on SimCLR features beats one on pixels, ten labels (lead)",
              ours[0] - ten_labels["pixels"], at_least=LEAD, why=FEW_MOVES)
 demo.finding("a probe on SimCLR features beats one on an untrained encoder, ten labels (lead)",
@@ -150,8 +151,8 @@ demo.record("accuracy: z instead of h", probe(*features(model), "the projection 
 # %% Figure
 coordinates, share = principal_components(views["SimCLR"][1], 2)
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(17, 5.8), width_ratios=[1.2, 1, 1])
-figure.suptitle(f"{demo.data}: with one label for each class, a linear probe gets {100 * ours[0]:.0f} % right on features "
-                f"learned without labels, {100 * ten_labels['pixels']:.0f} % on pixels")
+figure.suptitle(f"{demo.data}: with one label for each class, a linear probe gets {100 * ours[0]:.0f} % right "
+                f"on features learned without labels, {100 * ten_labels['pixels']:.0f} % on pixels")
 scatter(left, coordinates, y_test, title="Test images by their features: no label was used",
         xlabel=f"first principal component, {100 * share[0]:.0f} % of the variance",
         ylabel=f"second principal component, {100 * share[1]:.0f} %")

@@ -261,7 +261,7 @@ figure.suptitle(f"{demo.data}: with one label per class, a probe on TS-TCC is ri
 grid = figure.add_gridspec(2, 2, width_ratios=[1.3, 1], height_ratios=[1, 1.3])
 left, right = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
 bottom = figure.add_subplot(grid[1, :])
-copies, turn = X[[1]].repeat(8, axis=0), str(CLASSES[y[1]])
+copies, turn = X[[1]].repeat(8, axis=0), f"of class {CLASSES[y[1]]}"
 pictures = {turn: None, "a weak view": WEAK, "a strong view": STRONG}
 for k, (name, view) in enumerate(pictures.items()):
     views = copies if view is None else view(copies, np.random.default_rng(demo.seed))
@@ -273,7 +273,7 @@ for k, (name, view) in enumerate(pictures.items()):
         left.plot(begin + np.arange(length), shown[sensor] - 6 * sensor, color=color, linewidth=1)
     left.text(begin + length / 2, 5, name, ha="center")
 left.set(title="Up to three sensors, and two views of them", xlabel="time", xticks=[], yticks=[],
-         ylim=(-16, 7))
+         ylim=(-4 - 6 * (min(X.shape[1], 3) - 1), 7))
 left.grid(False)
 left.spines[:].set_visible(False)
 

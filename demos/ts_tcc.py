@@ -205,6 +205,11 @@ def euclidean(a, b):
     return ((a - b) ** 2).sum(axis=(1, 2))
 
 
+ratio = dtw(X[:10], X[10:20]) / euclidean(X[:10], X[10:20])
+demo.claim("DTW is at most the Euclidean distance, as the diagonal is one of its paths (largest ratio)",
+           ratio.max(), at_most=1 + 1e-5)
+
+
 def nearest(distance, n_test, most):
     """As `probed`, of the nearest neighbour among the labelled; NaN for more than `most` labels."""
     def score(n, draw):

@@ -80,8 +80,9 @@ def _weighted_svd(W, rank, second_moment):
 def root_of_moment(second_moment):
     """R with R R' = second_moment.
 
-    Eigenvalues below 1e-12 of the largest are replaced by that value. So in directions in which
-    all inputs are 0, ||W - U V'||_F is minimised.
+    Eigenvalues below `least`, 1e-12 of the largest, are raised to it. So a direction in which all
+    inputs are 0 still counts a little: rank that the inputs do not need goes to the error of W
+    there.
     """
     eigenvalues, Q = np.linalg.eigh(second_moment)
     largest = eigenvalues.max(initial=0)
@@ -104,7 +105,7 @@ def break_even(m, n):
     ----------
     m, n : int >= 1
     """
-    # r (m + n) < m n for every rank r below
+    # for every rank r smaller than this, r (m + n) < m n
     return m * n / (m + n)    # notes 10.2.3, cost
 
 
@@ -149,7 +150,9 @@ def rank_for_budget(m, n, *, share):
 
 @checked
 def factorize_linear(layer, rank, *, second_moment=None):
-    """A Sequential of two Linear layers in place of one: first V' without a bias, then U with it.
+    """A Sequential of two Linear layers in place of one: first V', then U.
+
+    The first layer has no bias, the second has the bias of the layer.
 
     A rank of `break_even` or more saves nothing; then there is a warning.
 
@@ -185,7 +188,8 @@ def factorize_conv(layer, rank, *, method="separable"):
     sh, sw = check_pair("factorize_conv", "stride", layer.stride, 1)
     ph, pw = check_pair("factorize_conv", "padding", layer.padding, 0)
     if method == "separable":
-        # the rows of as_matrix are inputs, so its first factor V makes the first layer
+        # the rows of as_matrix are inputs: the factor that truncated_svd calls U belongs to the
+        # first layer, and is V here
         V, H = truncated_svd(as_matrix(layer), rank)         # (C kh, r), (O kw, r)
         vertical = V.T.reshape(rank, C, kh, 1)
         horizontal = H.reshape(n_out, 1, kw, rank).transpose(0, 3, 1, 2)
@@ -215,7 +219,8 @@ def factorize_conv1d(layer, rank):
     layer : Conv1d
     rank : int >= 1, with at most min(O, C k)
     """
-    # the rows of as_matrix are inputs, so its first factor V makes the first layer
+    # the rows of as_matrix are inputs: the factor that truncated_svd calls U belongs to the
+    # first layer, and is V here
     V, U = truncated_svd(as_matrix(layer), rank)    # (C k, r), (O, r)
     _warn_unless_cheaper("factorize_conv1d", rank, len(V), len(U))
     filters = V.T.reshape(rank, layer.in_channels, -1)
@@ -224,11 +229,11 @@ def factorize_conv1d(layer, rank):
 
 
 def as_matrix(layer):
-    """The matrix of a layer that is cut at a rank.
+    """The matrix of a layer that is approximated by one of low rank.
 
-    For a Linear it is W itself, (O, I): the rows are outputs. For a Conv2d it is (C kh, O kw): the
-    rows are inputs and the vertical axis of the kernel, which the first layer gets. A Conv1d is
-    the case kw = 1, (C k, O).
+    For a Linear it is W itself, (O, I): the rows are outputs. For a Conv2d and method "separable"
+    it is (C kh, O kw): each row is one input channel at one row of the kernel; these become the
+    first layer. A Conv1d is the case kw = 1, (C k, O).
     """
     W = layer.weight.data
     if W.ndim == 2:

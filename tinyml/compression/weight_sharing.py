@@ -208,7 +208,7 @@ class SharedWeight(ComputedWeight):
         Parameters
         ----------
         weight : Parameter, with finite entries
-        k : int in 1..65535; with fewer distinct entries, the codebook has only these
+        k : int in 1..65535; if the weight has at most k distinct entries, these are the codebook
         init, rng : as in `initial_centroids`
         """
         w = weight.data
@@ -217,10 +217,10 @@ class SharedWeight(ComputedWeight):
                              "infinite values")
         kept = w != 0
         codes = np.zeros(w.shape, np.uint8 if k <= 255 else np.uint16)
-        k = min(k, len(np.unique(w[kept])))
-        codebook = np.zeros(0, w.dtype)
-        if k > 0:
+        codebook = np.unique(w[kept])
+        if len(codebook) > k:
             codebook = fast_kmeans(w[kept], k, init=init, rng=rng).astype(w.dtype)
+        if kept.any():
             codes[kept] = 1 + assign(w[kept], codebook)
         return cls(Parameter(codebook, weight.requires_grad), codes)
 
@@ -237,7 +237,7 @@ def share_weights(model, *, bits, init="linear", rng=None):
 
     The model is changed in place, and returned. Build a new optimizer from its parameters(), which
     are the codebooks, the biases and the norms. A weight that two layers share stays shared. A
-    weight that is computed already stays as it is, with a warning.
+    computed weight is left as it is, with a warning.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ def share_weights(model, *, bits, init="linear", rng=None):
 
 @checked
 def share_biases(model, *, bits, init="linear", rng=None):
-    """Round biases and norms: each entry to the nearest of 2^bits values of its parameter.
+    """Round biases and norms: each parameter gets 2^bits values, each entry the nearest of them.
 
     The 2^bits values are found by k-means for this parameter alone. A parameter with at most
     2^bits distinct values stays as it is, and so does every 0. The results are ordinary

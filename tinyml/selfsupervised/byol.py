@@ -109,8 +109,8 @@ class BYOL:
     online : Module, from (n, ...) to projections (n, D): encoder and projection head
     predictor : Module, from (n, D) to (n, D)
     n_steps : int >= 1, steps of the whole training, for `target_momentum`
-    base : float in [0, 1], tau at the first step; the paper's 0.996 is for 10^5 steps, shorter
-        trainings need a smaller value
+    base : float in [0, 1], tau at the first step; the paper's 0.996 is for about 3 * 10^5 steps,
+        shorter trainings need a smaller value
     """
 
     def __init__(self, online, predictor, *, n_steps, base=0.996):

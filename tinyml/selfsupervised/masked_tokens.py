@@ -7,8 +7,9 @@ tokens on both sides. With x~ the corrupted tokens and M the chosen positions,
 
     z = f(x~),     logits_t = W z_t + b,     min  mean over t in M of  -ln softmax(logits_t)_(x_t)
 
-To predict a token, z_t must hold what the other tokens say about it. For a language drawn from a
-known Markov chain, `markov` computes the best possible accuracy.
+To predict a token, z_t must hold what the other tokens say about it. For text drawn from a
+known Markov chain, `markov` computes the best accuracy that any prediction of the hidden tokens
+can have.
 
 Sources: MATH5836 week 10, section 10.3.1; Devlin, Chang, Lee and Toutanova 2019, BERT (section
 3.1); Vaswani et al. 2017, Attention is all you need.
@@ -61,7 +62,7 @@ class TokenTransformer(Module):
         return self.norm(self.blocks(h))
 
     def forward(self, tokens):
-        """The logits of x^ at every position, shape (B, n, V), of the corrupted tokens x~."""
+        """x^, the logits of the true token at every position, (B, n, V), from the corrupted x~."""
         # z = f(x~) with f = self.encode, and x^ = g(z) with g = self.head
         z = self.encode(tokens)    # notes 10.3.1, encode
         x_hat = self.head(z)       # notes 10.3.1, reconstruct

@@ -41,7 +41,7 @@ _early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
 _early.add_argument("--mine", type=Path, metavar="DIR", help="use the exercises that you solved in this folder")
 MINE = _early.parse_known_args()[0].mine
 if MINE is not None:
-    from tinyml.exercises.mine import use
+    from tinyml.exercises.student.mine import use
     PIECES = use(MINE)
 
 from tinyml.compression.report import table  # noqa: E402

@@ -164,10 +164,10 @@ OPENERS = {"open", "io.open", "gzip.open", "zipfile.ZipFile", "ZipFile"}
 SCRATCH = {    # file, call -> why it may: what it writes goes into a temporary folder, or is no file
     ("tinyml/nn/npz.py", "zipfile.ZipFile"): "inside of `writing`",
     ("tinyml/nn/npz.py", "archive.open"): "inside of `writing`",
-    ("tinyml/exercises/check.py", "open"): "what a child says, in a temporary folder",
+    ("tinyml/exercises/student/check.py", "open"): "what a child says, in a temporary folder",
     ("tinyml/exercises/__main__.py", "os.open"): "the null device",
-    ("tinyml/exercises/runner.py", "os.open"): "the null device",
-    ("tinyml/exercises/workspace.py", "path.rename"): "a backup of the student's file",
+    ("tinyml/exercises/walls/runner.py", "os.open"): "the null device",
+    ("tinyml/exercises/student/workspace.py", "path.rename"): "a backup of the student's file",
     ("tinyml/exercises/course/collect.py", "os.open"): "only to be read",
     ("tinyml/exercises/course/gradescope.py", "zipfile.ZipFile"): "in memory",
     ("tinyml/exercises/course/overview.py", "figure.savefig"): "into memory",

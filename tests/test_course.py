@@ -16,14 +16,14 @@ import pytest
 
 from tinyml.exercises.__main__ import main
 from tinyml.exercises.catalogue import find
-from tinyml.exercises.check import Verdict
 from tinyml.exercises.course import grade as grading
 from tinyml.exercises.course import gradescope, overview
 from tinyml.exercises.course.collect import FILES, collect, exercise_of, owner
 from tinyml.exercises.course.grade import grade, grade_one
 from tinyml.exercises.course.homework import Homework, of_names, read_homework
 from tinyml.exercises.course.results import BYTES, apart, harmless, place_of, table, title_of
-from tinyml.exercises.stub import answer_text, stub_text
+from tinyml.exercises.student.check import Verdict
+from tinyml.exercises.student.stub import answer_text, stub_text
 
 SEED = 2025
 GOOD = "def tanh(x): right"

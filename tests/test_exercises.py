@@ -17,15 +17,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml.exercises import gate, guard, report
+from tinyml.exercises import gate
 from tinyml.exercises.__main__ import main
 from tinyml.exercises.catalogue import CHAPTERS, exercises, find
-from tinyml.exercises.check import Verdict, check
-from tinyml.exercises.screen import Refused, load, read, screen
-from tinyml.exercises.splice import Piece, compiled_alone, run_alone
-from tinyml.exercises.stub import ROOT, answer_text, graders, source, stub_text
-from tinyml.exercises.watch import KEYS, Watch
-from tinyml.exercises.workspace import Workspace
+from tinyml.exercises.student import report
+from tinyml.exercises.student.check import Verdict, check
+from tinyml.exercises.student.splice import Piece, compiled_alone, run_alone
+from tinyml.exercises.student.stub import ROOT, answer_text, graders, source, stub_text
+from tinyml.exercises.student.watch import KEYS, Watch
+from tinyml.exercises.student.workspace import Workspace
+from tinyml.exercises.walls import guard
+from tinyml.exercises.walls.screen import Refused, load, read, screen
 
 NAMES = list(exercises())
 ALL = os.environ.get("TINYML_EXERCISES_GATE") == "all"
@@ -434,7 +436,7 @@ def test_demos_run_on_the_solved_pieces_and_say_which(space):
     space.start("mul")
     space.path("tanh").write_text(answer_text(find("tanh")), encoding="utf-8")
     space.remember(Verdict("tanh", "solved", ""), space.text("tanh"))
-    code = (f"from tinyml.exercises.mine import use\nprint(*use({str(space.folder)!r}))\nfrom tinyml import ops\n"
+    code = (f"from tinyml.exercises.student.mine import use\nprint(*use({str(space.folder)!r}))\nfrom tinyml import ops\n"
             "print(ops.tanh.__wrapped__.__wrapped__.__code__.co_filename)")
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                            env={**os.environ, "PYTHONPATH": str(ROOT)}).stdout

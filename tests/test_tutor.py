@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from strategies import rngs
 
 from tinyml import Tensor
-from tinyml.exercises import guard, report, tutor
 from tinyml.exercises.catalogue import find
-from tinyml.exercises.check import check
-from tinyml.exercises.outcome import outcome
-from tinyml.exercises.splice import Piece, compiled_alone, run_alone
-from tinyml.exercises.stub import answer_text, stub_text
-from tinyml.exercises.words import literal, text
+from tinyml.exercises.student import report, tutor
+from tinyml.exercises.student.check import check
+from tinyml.exercises.student.outcome import outcome
+from tinyml.exercises.student.splice import Piece, compiled_alone, run_alone
+from tinyml.exercises.student.stub import answer_text, stub_text
+from tinyml.exercises.student.words import literal, text
+from tinyml.exercises.walls import guard
 from tinyml.selfsupervised.moco import KeyQueue
 
 SEED = 2025

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 
 from tinyml import nn
-from tinyml.exercises import guard, limits, runner
 from tinyml.exercises.catalogue import exercises, find
-from tinyml.exercises.check import ask, check
-from tinyml.exercises.screen import Refused, read, screen
-from tinyml.exercises.stub import ROOT, answer_text
-from tinyml.exercises.walls import names
+from tinyml.exercises.student.check import ask, check
+from tinyml.exercises.student.stub import ROOT, answer_text
+from tinyml.exercises.walls import guard, limits, names, runner
 from tinyml.exercises.walls.reports import believed
+from tinyml.exercises.walls.screen import Refused, read, screen
 from tinyml.tensor import Tensor
 
 ALL = os.environ.get("TINYML_EXERCISES_GATE") == "all"
@@ -167,7 +166,7 @@ def test_a_misspelled_attribute_is_answered_with_the_near_one():
 
 ATTEMPTS = """
 import os, sys, socket, ctypes, sqlite3, subprocess, gc, tempfile, shutil
-from tinyml.exercises import limits
+from tinyml.exercises.walls import limits
 scratch, outside = sys.argv[1:]
 os.chdir(scratch)
 folder = os.open(outside, os.O_RDONLY)
@@ -209,7 +208,7 @@ def test_the_limits_alone_keep_files_processes_and_the_net_away(tmp_path):
 
 WAITING = """
 import os, sys, time
-from tinyml.exercises.limits import end_in_time
+from tinyml.exercises.walls.limits import end_in_time
 end_in_time(float(sys.argv[1]), int(sys.argv[2]) or os.getppid())
 print(os.getpid(), flush=True)
 time.sleep(60)

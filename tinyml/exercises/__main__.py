@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import PurePath
 
 from tinyml.exercises import gate as gates
-from tinyml.exercises import report
 from tinyml.exercises.catalogue import CHAPTERS, exercises, find
-from tinyml.exercises.check import check
 from tinyml.exercises.course import commands
-from tinyml.exercises.stub import answer_text, graders, source
-from tinyml.exercises.watch import Watch
-from tinyml.exercises.workspace import Workspace
+from tinyml.exercises.student import report
+from tinyml.exercises.student.check import check
+from tinyml.exercises.student.stub import answer_text, graders, source
+from tinyml.exercises.student.watch import Watch
+from tinyml.exercises.student.workspace import Workspace
 
 
 def options():

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tinyml.exercises.catalogue import exercises, find
-from tinyml.exercises.check import _fault, ask, fresh_seed
-from tinyml.exercises.screen import needed
-from tinyml.exercises.stub import answer_text, cut, definition, source, stub_text
+from tinyml.exercises.student.check import _fault, ask, fresh_seed
+from tinyml.exercises.student.stub import answer_text, cut, definition, source, stub_text
+from tinyml.exercises.walls.screen import needed
 
 PATIENCE = 100    # times the seconds of one check: an exercise has up to 25 answers
 

@@ -15,8 +15,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from tinyml.exercises.screen import LARGEST, decoded
-from tinyml.exercises.workspace import CACHE
+from tinyml.exercises.student.workspace import CACHE
+from tinyml.exercises.walls.screen import LARGEST, decoded
 
 DEEPEST = 8                # folders in folders
 FILES = 2000               # that are looked at for one student

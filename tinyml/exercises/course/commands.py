@@ -6,9 +6,9 @@ from tinyml.exercises.course import gradescope as autograder
 from tinyml.exercises.course.grade import grade as grade_class
 from tinyml.exercises.course.grade import grade_one
 from tinyml.exercises.course.homework import of_names, read_homework
-from tinyml.exercises.report import clean
-from tinyml.exercises.stub import RUN
-from tinyml.exercises.workspace import Workspace
+from tinyml.exercises.student.report import clean
+from tinyml.exercises.student.stub import RUN
+from tinyml.exercises.student.workspace import Workspace
 from tinyml.files import write
 
 SHOWN = 10    # files that are listed of those that were not used

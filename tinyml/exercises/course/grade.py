@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache, lru_cache, partial
 from pathlib import Path
 
-from tinyml.exercises import report as words
 from tinyml.exercises.catalogue import find
-from tinyml.exercises.check import LIMITS, Verdict, check, fresh_seed
 from tinyml.exercises.course import overview
 from tinyml.exercises.course.collect import TIMES, collect, one
 from tinyml.exercises.course.homework import moment, of_names, tidy
 from tinyml.exercises.course.results import Results, cells, read_table
-from tinyml.exercises.stub import NOT_WRITTEN, PYTHON, ROOT, stub_text
+from tinyml.exercises.student import report as words
+from tinyml.exercises.student.check import LIMITS, Verdict, check, fresh_seed
+from tinyml.exercises.student.stub import NOT_WRITTEN, PYTHON, ROOT, stub_text
 
 
 class Stopped(Exception):

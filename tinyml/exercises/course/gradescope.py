@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 from tinyml.exercises.course.homework import read_homework
-from tinyml.exercises.stub import ROOT
+from tinyml.exercises.student.stub import ROOT
 from tinyml.files import write
 
 SETUP = """#!/usr/bin/env bash

@@ -5,7 +5,7 @@ from collections import Counter
 from statistics import median
 
 from tinyml.exercises.course.results import table
-from tinyml.exercises.report import clean
+from tinyml.exercises.student.report import clean
 
 STATUSES = ("solved", "failed", "timeout", "crashed", "refused", "unwritten")
 COLUMNS = ("student", "exercise", "status", "score", "max_score", "mistake", "attempts", "reason")

@@ -11,8 +11,8 @@ import stat
 import unicodedata
 from pathlib import Path
 
-from tinyml.exercises import report as words
 from tinyml.exercises.catalogue import CHAPTERS
+from tinyml.exercises.student import report as words
 from tinyml.files import write
 
 STATE = "grading.json"    # the seed and the homework of the results in a folder

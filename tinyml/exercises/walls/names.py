@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 
-from tinyml.exercises.stub import ROOT, bound, imported, source
+from tinyml.exercises.student.stub import ROOT, bound, imported, source
 
 BUILTINS = set("""
     abs all any bool bytes complex dict divmod enumerate filter float frozenset hasattr int isinstance

@@ -1,8 +1,8 @@
 """Use the library with a student's solved pieces in it: what the demos do with --mine DIR."""
 from tinyml.exercises.catalogue import find
-from tinyml.exercises.screen import Refused, read, screen
-from tinyml.exercises.splice import Piece, install
-from tinyml.exercises.workspace import Workspace
+from tinyml.exercises.student.splice import Piece, install
+from tinyml.exercises.student.workspace import Workspace
+from tinyml.exercises.walls.screen import Refused, read, screen
 
 
 def use(folder):

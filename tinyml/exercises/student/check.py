@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 
 from tinyml.exercises.catalogue import find
-from tinyml.exercises.screen import Refused, piece, read, screen
-from tinyml.exercises.stub import ROOT, is_stub
+from tinyml.exercises.student.stub import ROOT, is_stub
 from tinyml.exercises.walls.reports import believed
+from tinyml.exercises.walls.screen import Refused, piece, read, screen
 
 LIMITS = {"seconds": 20, "megabytes": 3072, "call": 10}    # "call": seconds of one call
 TOO_LONG = "it did not end; is there a loop that never stops, or that needs more and more memory?"
@@ -132,7 +132,7 @@ def ask(request, patience=PATIENCE, stop=None):
         # Files, not pipes: their size is limited, and nobody can keep them open and us waiting.
         with open(out, "w+b") as out, open(err, "w+b") as err:
             child = subprocess.Popen(
-                [sys.executable, "-B", "-m", "tinyml.exercises.runner"], cwd=scratch,
+                [sys.executable, "-B", "-m", "tinyml.exercises.walls.runner"], cwd=scratch,
                 env=environment(scratch), stdin=subprocess.PIPE, stdout=out, stderr=err)
             try:
                 ended = _wait(child, line, seconds, stop)

@@ -5,8 +5,8 @@ import threading
 import time
 from contextlib import suppress
 
-from tinyml.exercises import report
 from tinyml.exercises.catalogue import find
+from tinyml.exercises.student import report
 
 POLL = 0.3    # seconds between two looks at the file
 KEYS = "h and Enter: a hint; n and Enter: the next exercise; q and Enter: stop"

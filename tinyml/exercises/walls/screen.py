@@ -15,7 +15,7 @@ import warnings
 from difflib import get_close_matches
 
 from tinyml.exercises.exercise import FREE
-from tinyml.exercises.stub import (
+from tinyml.exercises.student.stub import (
     assigned,
     bound,
     definition,

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml.exercises import guard
-from tinyml.exercises.outcome import (
+from tinyml.exercises.student.outcome import (
     agree,
     alike,
     arrived,
@@ -30,9 +29,10 @@ from tinyml.exercises.outcome import (
     outcome,
     same_numbers,
 )
-from tinyml.exercises.splice import Piece, compiled_alone, run_alone
-from tinyml.exercises.stub import ROOT, answer_text
-from tinyml.exercises.words import DIGITS, SHOWN, literal, text
+from tinyml.exercises.student.splice import Piece, compiled_alone, run_alone
+from tinyml.exercises.student.stub import ROOT, answer_text
+from tinyml.exercises.student.words import DIGITS, SHOWN, literal, text
+from tinyml.exercises.walls import guard
 
 SECONDS = 3.0        # of computing, for all replays of one check
 PROBES = 10          # calls on which every mistake is tried; on the others, those that fit so far

@@ -15,8 +15,7 @@ import warnings
 from dataclasses import dataclass
 
 from tinyml.exercises.exercise import FREE
-from tinyml.exercises.screen import helpers, piece
-from tinyml.exercises.stub import (
+from tinyml.exercises.student.stub import (
     assigned,
     body_start,
     bound,
@@ -26,6 +25,7 @@ from tinyml.exercises.stub import (
     unannotated,
     used,
 )
+from tinyml.exercises.walls.screen import helpers, piece
 
 FAR = 1_000_000    # added to the line numbers of a student's code, to tell it from the library's
 
@@ -138,7 +138,7 @@ def put(tree, part, number=1):
     for node in mine:
         ast.increment_lineno(node, FAR * number)
     word, alias = "checked" if part.watched else "bare", f"_guard_{exercise.name}"
-    before += ast.parse(f"from tinyml.exercises.guard import {word} as {alias}").body
+    before += ast.parse(f"from tinyml.exercises.walls.guard import {word} as {alias}").body
     watcher = ast.parse(f"{alias}({part.key!r})", mode="eval").body
     mine[-1].decorator_list.append(ast.increment_lineno(watcher, mine[-1].lineno - 1))
     place, body = _place(tree.body, exercise.path[0]), tree.body

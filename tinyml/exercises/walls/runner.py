@@ -1,6 +1,6 @@
 """The child process that runs a student's code, and the report it gives, which cannot be forged.
 
-    python -m tinyml.exercises.runner        a request as JSON on stdin, a signed report on stdout
+    python -m tinyml.exercises.walls.runner        a request as JSON on stdin, a signed report on stdout
 
 The order matters. Before any of the student's code runs, the key of the signature is read, pytest,
 hypothesis and NumPy are imported, the tests are collected from the reference, which says how many
@@ -26,12 +26,13 @@ import numpy as np
 import numpy.testing
 import pytest
 
-from tinyml.exercises import guard, outcome, tutor
 from tinyml.exercises.catalogue import find
-from tinyml.exercises.limits import end_in_time, lock
-from tinyml.exercises.screen import Refused, read, screen
-from tinyml.exercises.splice import Piece, install
-from tinyml.exercises.stub import ROOT, answer_text, stub_text
+from tinyml.exercises.student import outcome, tutor
+from tinyml.exercises.student.splice import Piece, install
+from tinyml.exercises.student.stub import ROOT, answer_text, stub_text
+from tinyml.exercises.walls import guard
+from tinyml.exercises.walls.limits import end_in_time, lock
+from tinyml.exercises.walls.screen import Refused, read, screen
 
 OPTIONS = [    # the repository's own configuration, and of pytest's plugins only what is needed
     "-c", str(ROOT / "setup.cfg"), "--rootdir", str(ROOT), "-o", "addopts=", "--strict-markers",

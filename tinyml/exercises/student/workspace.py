@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from tinyml.exercises.catalogue import CHAPTERS, exercises
-from tinyml.exercises.screen import Refused, load, piece, read
-from tinyml.exercises.stub import RUN, is_stub, stub_text
+from tinyml.exercises.student.stub import RUN, is_stub, stub_text
+from tinyml.exercises.walls.screen import Refused, load, piece, read
 from tinyml.files import write
 
 DEFAULT = "tinyml-exercises"

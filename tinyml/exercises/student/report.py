@@ -8,8 +8,8 @@ import sys
 import textwrap
 
 from tinyml.exercises.exercise import LEVELS
-from tinyml.exercises.screen import Refused, piece, read
-from tinyml.exercises.stub import PYTHON, RUN, answer_text, body_start
+from tinyml.exercises.student.stub import PYTHON, RUN, answer_text, body_start
+from tinyml.exercises.walls.screen import Refused, piece, read
 
 WELCOME = f"""Write pieces of tinyml again; its own tests tell whether you are right.
 

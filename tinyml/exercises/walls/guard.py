@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyml.exercises.catalogue import find
-from tinyml.exercises.stub import source
+from tinyml.exercises.student.stub import source
 
 PLAIN = (int, float, complex, bool, str, bytes, type(None), set, frozenset, slice, np.ndarray,
          np.random.Generator, types.BuiltinFunctionType, np.ufunc)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tinyml.exercises.exercise import FREE, LEVELS
 
-ROOT = Path(__file__).resolve().parents[2]    # the folder of the package; in a clone, of the tests
+ROOT = Path(__file__).resolve().parents[3]    # the folder of the package; in a clone, of the tests
 PRIMITIVE = """A primitive works on arrays. It returns its value, and a tuple with one function for
 each positional argument, the vjp: from the gradient g of the value to the gradient of that
 argument. float32 stays float32 in all of them, and nothing is written to.

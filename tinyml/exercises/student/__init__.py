@@ -1,0 +1,13 @@
+"""The way of a student: a stub, an answer, a check, and what is said about it.
+
+    stub         a function of the library without its body, and what may be used
+    workspace    the student's folder: files, progress
+    check        the parent of a check, and the verdict
+    splice       the library with the student's function in the place of its own
+    outcome      what a call gave, and whether two calls gave the same
+    tutor        the mistake that an answer looks like, and an input that shows it
+    words        values as text
+    report       what is said to people
+    watch        checks at every save
+    mine         demos on the student's functions
+"""

@@ -98,6 +98,7 @@ NOTES = {
         r"\ell_{ij} = -\log \dfrac{\exp(\mathrm{sim}(z_i, z_j) / T)}"
         r"{\sum_{k \neq i} \exp(\mathrm{sim}(z_i, z_k) / T)}"),
 }
+NUMBERED = {"(10.1)": "10.3.2, (10.1)"}    # otherwise (10.1) reads as section 10.1
 STATEMENTS = {key: equation.plain for key, equation in NOTES.items()}
 BEGIN, END = "<!-- equations: made by tests/equations.py -->", "<!-- end of equations -->"
 
@@ -145,9 +146,9 @@ def index():
 
 
 def split(key):
-    """Section and name of a key: ("10.1.2", "minimum norm")."""
+    """Section and name of a key: ("10.1.2", "minimum norm"). A numbered equation gets a section."""
     section, name = key.removeprefix("notes ").split(", ", 1)
-    return section, name
+    return NUMBERED.get(section, section), name
 
 
 def with_index(text):

@@ -280,8 +280,8 @@ class ScaledCodes(ComputedWeight):
 def quantize_repaired(model, *, bits, density=None, corrected=False, allocated=False):
     """Post-training quantization with the repairs: a copy of the model with `channel_codes`.
 
-    The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are. A weight that
-    is computed already also stays as it is, with a warning.
+    The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are. A computed
+    weight also stays as it is, with a warning.
 
     Parameters
     ----------

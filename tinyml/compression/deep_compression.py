@@ -110,7 +110,7 @@ def prune_gradually(model, X, y, *, keep, epochs, lr=2e-3, weight_decay=3e-4, ba
 
         s_t = (1 - keep) (1 - (1 - t / t_end)^3)      until t_end = 0.6 n, then 1 - keep
 
-    A pruned weight stays 0; weights that are 0 already count as pruned.
+    A pruned weight stays 0; a weight that is already 0 counts as pruned.
 
     Parameters
     ----------

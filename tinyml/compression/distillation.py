@@ -93,6 +93,7 @@ def distillation_loss(student_logits, teacher_logits, target=None, *, temperatur
 @primitive
 def _cast(x, *, dtype):
     """A Tensor in another dtype; the engine casts the gradient back to the dtype of x."""
+    # the value, and a tuple with one gradient function for each input
     return x.astype(dtype), (lambda g: g,)
 
 
@@ -189,6 +190,7 @@ def shift_bias(model, class_index, by):
         # the same layer may stand in several places: change only this one
         vars(last)[name] = copy.copy(layer)
         last = vars(last)[name]
+    # this also refuses a subclass of Linear with a forward of its own
     if getattr(type(last), "forward", None) is not Linear.forward or last.bias is None:
         raise TypeError("shift_bias: model must end with a Linear layer that has a bias, got one "
                         f"that ends with {last!r}")

@@ -29,7 +29,7 @@ from tinyml.compression.quantization import channel_range, choose_qparams, quant
 from tinyml.contract import checked
 from tinyml.nn import Module
 
-# at least this M = S1 S2 / S3, so that a bias of up to 255 S3 has a code below 2^30
+# the smallest M = S1 S2 / S3 that is used: then a bias of up to 255 S3 has a code below 2^30
 SMALLEST_MULTIPLIER = 2.0 ** -22
 
 
@@ -47,7 +47,8 @@ class IntegerLayer(Module):
 
     def __init__(self, layer, inputs, outputs):
         S1, S3 = float(inputs.scale), float(outputs.scale)
-        weights = _weight_qparams(layer.weight.data, finest=SMALLEST_MULTIPLIER * S3 / S1)
+        smallest_step = SMALLEST_MULTIPLIER * S3 / S1
+        weights = _weight_qparams(layer.weight.data, smallest_step)
         S2 = weights.scale.ravel()                                    # (units,)
         M = S1 * S2 / S3
         self.zero_in, self.zero_out = int(inputs.zero_point), int(outputs.zero_point)
@@ -84,7 +85,7 @@ class IntegerLayer(Module):
         return codes
 
     def macs(self, x, y):
-        """Multiply-accumulates from inputs x to outputs y: for each output, one per weight."""
+        """Multiply-accumulates from x to y: for each output, one per weight of its unit."""
         return y.size * self.weight[0].size
 
     def extra_repr(self):
@@ -113,14 +114,15 @@ class IntegerLayer(Module):
                              "its sums would not fit in int32")
 
 
-def _weight_qparams(weight, finest):
-    """Symmetric 8-bit QParams with a step for each unit, of at least `finest`.
+def _weight_qparams(weight, smallest_step):
+    """Symmetric 8-bit QParams with a step for each unit, of at least `smallest_step`.
 
-    A unit of zeros gets the step `finest`: the usual step 1 could make M > 1.
+    A unit of zeros gets `smallest_step`: the usual step 1 could make M > 1.
     """
     params = choose_qparams(*channel_range(weight, axis=0), bits=8, symmetric=True)
     is_zero = ~weight.any(axis=tuple(range(1, weight.ndim)), keepdims=True)
-    return params._replace(scale=np.where(is_zero, finest, np.maximum(params.scale, finest)))
+    step = np.where(is_zero, smallest_step, np.maximum(params.scale, smallest_step))
+    return params._replace(scale=step)
 
 
 def _exact_matmul(x, w, largest):
@@ -166,7 +168,10 @@ class IntegerConv(IntegerLayer):
 
 
 def for_axes(value, n_axes):
-    """A setting, such as a stride, as a tuple: n_axes times one number, or a tuple's last part."""
+    """A setting, such as a stride, as a tuple of n_axes numbers.
+
+    One number is repeated; of a longer tuple the last n_axes entries are taken.
+    """
     return tuple(value)[-n_axes:] if isinstance(value, (tuple, list)) else (value,) * n_axes
 
 

@@ -105,7 +105,7 @@ def break_even(m, n):
     ----------
     m, n : int >= 1
     """
-    # for every rank r smaller than this, r (m + n) < m n
+    # r (m + n) < m n  <=>  r < m n / (m + n)
     return m * n / (m + n)    # notes 10.2.3, cost
 
 

@@ -8,9 +8,9 @@ Idea: a mask m in {0, 1}^d chooses which of the d weights theta stay:
 
 There are too many masks to try them all. A cheap choice is surprisingly good: keep the k weights
 of largest magnitude, and continue to train these. After every step theta is set back to theta * m;
-otherwise the next gradient, or momentum, would move a pruned weight away from 0. Pruning in
-rounds, with training between them, reaches a higher sparsity (fraction of zeros) at the same
-accuracy than pruning all at once. The first rounds prune many weights, and each later one fewer.
+otherwise the next gradient, or momentum, would move a pruned weight away from 0. At the same
+accuracy, pruning in rounds, with training between them, reaches a higher sparsity (fraction of
+zeros) than pruning all at once. The first rounds prune many weights, and each later one fewer.
 
 The weights of a model are its parameters with two or more axes, except those of norms
 (`tinyml.nn.weights`). A layer may also compute its weight, from codes for example
@@ -172,8 +172,12 @@ def pruned_loss(model, *batch, masks, loss_of=cross_entropy_of):
     """
     theta = _parameters(model)
     _check_masks("pruned_loss", theta, masks)
-    pruned = {theta[path]: theta[path] * m for path, m in masks.items()}    # theta * m
+    pruned = {}
+    for path, m in masks.items():
+        w = theta[path]
+        pruned[w] = w * m
     with replaced(model, pruned):        # the model computes with theta * m
+        # L(theta * m)
         return loss_of(model, *batch)    # notes 10.2.1, pruned loss
 
 
@@ -198,7 +202,7 @@ def _computed(model):
 def prune(model, *, amount, method="global", rng=None):
     """Set a fraction of the weights of a model to zero, in place.
 
-    Weights that are zero already stay zero and count as pruned: amount 0.5, then amount 0.6,
+    A weight that is already zero stays zero, and counts as pruned: amount 0.5, then amount 0.6,
     leaves 60 % zeros, not 80 %. A computed weight is left as it is, with a warning.
 
     Parameters
@@ -230,7 +234,10 @@ def prune(model, *, amount, method="global", rng=None):
 
 
 def _random_mask_of(weight, amount, rng):
-    """Remove so many nonzero weights, at random, that round(amount d) of all d are pruned."""
+    """Remove nonzero weights at random until round(amount d) of all d are zero.
+
+    None is removed if there are that many zeros already.
+    """
     alive = np.flatnonzero(weight)
     n_zeros = weight.size - len(alive)
     n_more = max(round(amount * weight.size) - n_zeros, 0)

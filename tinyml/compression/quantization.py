@@ -27,7 +27,9 @@ import numpy as np
 
 from tinyml.check import check_axis
 from tinyml.contract import checked
-from tinyml.nn.folding import fold_batch_norm, fold_norm  # noqa: F401, fold norms, then quantize
+
+# for users: first fold batch norms into the weights before them, then quantize
+from tinyml.nn.folding import fold_batch_norm, fold_norm  # noqa: F401
 from tinyml.nn.weights import ComputedWeight, replace_weights
 from tinyml.tensor import Tensor
 
@@ -41,7 +43,7 @@ def notes_codes(theta, *, k):
 
         q_j = round(theta_j / Delta),    Delta = max |theta| / K
 
-    The codes are meant to be 0 ... K - 1, but they are -K ... K.
+    The notes say that the codes are 0 ... K - 1; their formula gives -K ... K.
 
     Parameters
     ----------
@@ -239,6 +241,7 @@ class DequantizedWeight(ComputedWeight):
         low, high = channel_range(weight.data, axis=axis)
         qparams = choose_qparams(low, high, bits=bits, symmetric=symmetric)
         qparams = with_scale_as(weight.dtype, qparams)
+        # the codes must fit the scale as it is stored; the division itself is in float64
         in_float64 = qparams._replace(scale=qparams.scale.astype(np.float64))
         codes = quantize(weight.data.astype(np.float64), in_float64)
         return cls(codes, qparams, dtype=weight.dtype)
@@ -266,8 +269,8 @@ def with_scale_as(dtype, qparams):
 def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
     """Post-training quantization: a copy of the model with its weights as codes.
 
-    The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are. A weight that
-    is computed already also stays as it is, with a warning.
+    The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are. A computed
+    weight also stays as it is, with a warning.
 
     Parameters
     ----------

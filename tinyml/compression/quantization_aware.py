@@ -102,7 +102,8 @@ def quantized_loss(model, *batch, Q, loss_of=cross_entropy_of):
     loss_of : function (model, *batch) -> scalar Tensor, as in `tinyml.train.fit`
     """
     quantized = {theta: Q(theta) for theta in weights(model).values()}
-    with replaced(model, quantized):    # the model computes f(x; Q(theta))
+    with replaced(model, quantized):    # the model computes with Q(theta)
+        # l(f(x; Q(theta)), y)
         return loss_of(model, *batch)    # notes 10.2.2, quantization-aware forward
 
 
@@ -152,9 +153,10 @@ class LearnedStepWeight(ComputedWeight):
 
         factor = 1 / sqrt(N quant_max).
 
-    But Adam ignores the scale of a gradient. So here the parameter is `raw`, and S = factor raw.
-    If an update changes raw by u, then it changes S by factor u. Compared with training S itself,
-    an update changes S factor times as much under Adam, and factor^2 times as much under SGD.
+    But Adam ignores the scale of a gradient. So here the parameter is `raw`, and S = factor * raw.
+    If an update changes raw by u, then it changes S by factor * u. Compared with training S
+    itself, the change of S is multiplied by factor under Adam, and by factor^2 under SGD (in the
+    paper, by factor under SGD).
 
     Parameters
     ----------
@@ -171,7 +173,7 @@ class LearnedStepWeight(ComputedWeight):
         step = np.where(mean_abs > 0, 2 * mean_abs / math.sqrt(self.quant_max), 1)
         n_weights = weight.size // len(weight)
         self.factor = 1 / math.sqrt(n_weights * self.quant_max)
-        # raw has one axis: `tinyml.nn.weights` takes parameters of two or more axes for weights
+        # raw has one axis, so `tinyml.nn.weights` does not count it as a weight
         raw = (step / self.factor).astype(weight.dtype)
         self.raw = Parameter(raw, weight.requires_grad)
 
@@ -210,8 +212,8 @@ def codes_of(weight):
 def prepare(model, *, bits, method="straight-through", **options):
     """A copy of the model that computes with quantized weights, ready to be trained.
 
-    The weights are those of `tinyml.nn.weights`. A weight that is computed already stays as it is,
-    with a warning. Build the optimizer from the parameters() of the copy.
+    The weights are those of `tinyml.nn.weights`. A computed weight is left as it is, with a
+    warning. Build the optimizer from the parameters() of the copy.
 
     Parameters
     ----------
@@ -239,12 +241,13 @@ def convert(model):
     model : Module, as from `prepare`
     """
     model = copy.deepcopy(model)
-    codes = {}
+    converted = {}
     for weight in computed_weights(model).values():
         if isinstance(weight, (FakeQuantizedWeight, LearnedStepWeight)):
             dtype = weight.weight.dtype
-            codes[weight] = DequantizedWeight(codes_of(weight), weight.qparams, dtype=dtype)
-    if not codes:
-        raise ValueError("convert: model must come from prepare, got none of its weights")
-    swap(model, codes)
+            converted[weight] = DequantizedWeight(codes_of(weight), weight.qparams, dtype=dtype)
+    if not converted:
+        raise ValueError("convert: model must come from prepare, got a model without any weight "
+                         "that prepare made")
+    swap(model, converted)
     return model

@@ -142,7 +142,7 @@ def replace_weights(function, model, make):
     """Put the module make(weight) in the place of every weight of a model, in place.
 
     A weight that stands in several places is replaced by the same module in all of them.
-    Weights that are computed already stay, with a warning that names them.
+    Computed weights are left as they are, with a warning that names them.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def replace_weights(function, model, make):
 
     Warns
     -----
-    UserWarning : a weight is computed already
+    UserWarning : a weight is already computed
     """
     computed = computed_weights(model)
     own = {path: weight for path, _, weight in all_weights(model)

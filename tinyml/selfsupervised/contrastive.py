@@ -84,11 +84,12 @@ def nt_xent(z1, z2, *, temperature):
 def info_nce(query, positive, negatives=None, *, temperature):
     """InfoNCE: for each query, find its key (the *positive*) among other keys (the *negatives*).
 
-        L = 1/B sum_i -ln( e^(s_i+ / T) / (e^(s_i+ / T) + sum_k e^(s_ik / T)) )
+        L = 1/B sum_i -ln( e^(s_i0 / T) / sum_(k >= 0) e^(s_ik / T) )
 
     (He et al. 2020, equation 1; van den Oord et al. 2018, equation 4.) Query i has the cosine
-    similarity s_i+ with its positive, and s_ik with negative k. Without `negatives`, the negatives
-    of query i are the other B - 1 rows of `positive`. Unlike in `nt_xent`, no query is a negative.
+    similarity s_i0 with its positive, and s_ik with negative k = 1, 2, .... Without `negatives`,
+    the negatives of query i are the other B - 1 rows of `positive`. Unlike in `nt_xent`, no query
+    is a negative.
 
     Parameters
     ----------
@@ -142,8 +143,9 @@ def uniformity(z):
     """How evenly vectors fill the sphere: ln of the mean over i != j of e^(-2 ||u_i - u_j||^2).
 
     (Wang and Isola 2020, equation 3, t = 2.) u_i = z_i / ||z_i||. The value is 0 if all directions
-    are equal. For a fixed number of vectors it is lower the more evenly they spread. With ever
-    more vectors, spread evenly, it tends to -1.575 for D = 2, and to nearly -4 + 8/D for large D.
+    are equal. For a fixed number of vectors: the more evenly they are spread, the lower the value.
+    As the number of evenly spread vectors grows, it tends to -1.575 for D = 2. For large D this
+    limit is about -4 + 8/D.
 
     Parameters
     ----------

@@ -11,8 +11,8 @@ predict the labels y_i:
     `fine_tune`       train encoder and head together
 
 A linear probe with a penalty l2 > 0 is a convex problem. Its solution is unique, up to a constant
-in b. Solved to high precision, it measures the features, not the optimizer. Which samples have a
-label is still random: see `label_efficiency`.
+in b. If this problem is solved to high precision, the result depends on the features, not on the
+optimizer. The choice of the labelled samples is still random: see `label_efficiency`.
 
 Sources: MATH5836 week 10, section 10.3, phase 2 and remark 10.3.1; Wu, Xiong, Yu and Lin 2018,
 Unsupervised feature learning via non-parametric instance discrimination (neighbours).
@@ -108,7 +108,7 @@ def linear_probe(features, labels, *, l2=1e-4, tolerance=1e-6, max_iter=10_000):
         raise ValueError("linear_probe: labels must hold every class 0..C-1, got none of class "
                          f"{missing[0]}")
     mean = features.mean(axis=0, dtype=np.float64)
-    # centred features have the same minimum, found in fewer steps; below, b is adapted to z itself
+    # with centred features the minimum and W are the same, and fewer steps are needed
     z_centred = Tensor(features - mean)
     head = _zero_head(features.shape[1], len(classes))
 

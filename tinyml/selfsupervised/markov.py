@@ -90,7 +90,7 @@ def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
     ----------
     corrupted : array_like of int, shape (N, T), >= 0, with tokens in 0..V-1 and at most k masks
     transition : array_like of float64, shape (V, V), V >= 1, >= 0, rows sum to 1; A
-    mask_id : int >= V, the number of [MASK]
+    mask_id : int >= V, the id of [MASK]
     mask_ratio : float in [0, 1], as given to `mask_tokens`
 
     Returns

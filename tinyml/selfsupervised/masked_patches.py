@@ -103,13 +103,14 @@ class MaskedAutoencoder(Module):
     """An encoder of visible patches, and a decoder that restores all (He et al. 2022, section 3).
 
         z = norm(encoder(W_enc x_keep + e_keep))
-        u = W_dec z, and the mask token for each hidden patch, in the order of the image
+        u_i = W_dec z_i if patch i is visible, else the mask token
         x^ = head(norm_dec(decoder(u + e_dec)))
 
-    x_keep are the visible patches, and e_keep are their position vectors. (The formulas leave out
-    the biases.) The position vectors of all patches, e and e_dec, and the mask token are learned,
-    and start from N(0, 1): if position vectors start smaller, the model learns to use them only
-    late. (In the paper they are fixed sines and cosines.)
+    The patches i are in the order of the image. x_keep are the visible patches, and e_keep are
+    their position vectors. (The formulas leave out the biases.) The position vectors of all
+    patches, e and e_dec, and the mask token are learned, and start from N(0, 1): if position
+    vectors start smaller, the model learns to use them only late. (In the paper they are fixed
+    sines and cosines.)
 
     Parameters
     ----------
@@ -206,7 +207,8 @@ def masked_patch_loss(model, patches, *, mask_ratio=0.75, normalize=False, rng):
     ----------
     model, patches, rng : as in `reconstruct`
     mask_ratio : float in [0, 1), with at least one hidden patch
-    normalize : bool, True to restore `normalize_patches` of the patches, not their pixels
+    normalize : bool; if True, the targets are the normalized patches (`normalize_patches`), not
+        the pixels themselves
 
     Returns
     -------

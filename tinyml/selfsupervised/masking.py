@@ -83,7 +83,7 @@ def mask_tokens(tokens, *, vocab_size, mask_id, mask_ratio=0.15, rng):
     ----------
     tokens : array_like of int, shape (..., T), in 0..V-1
     vocab_size : int >= 1, V
-    mask_id : int >= V, the number of [MASK]
+    mask_id : int >= V, the id of [MASK]
     mask_ratio : float in [0, 1]
     rng : numpy.random.Generator
 
@@ -162,10 +162,11 @@ def mask_spans(x, *, mask_ratio, span_length, rng):
     *rows, T = x.shape
     k = int(T * mask_ratio)
     n_full, remainder = divmod(k, span_length)
+    # a row is made of blocks: the spans come first, then the visible readings, each of length 1
     spans = [span_length] * n_full + [remainder] * (remainder > 0)
     visible = [1] * (T - k)
     lengths = np.array(spans + visible, np.int64)
-    order = _random_orders((*rows, len(lengths)), rng)
+    order = _random_orders((*rows, len(lengths)), rng)    # the blocks of each row, shuffled
     is_span = order < len(spans)
     mask = np.repeat(is_span, lengths[order].ravel()).reshape(x.shape)
     x_corrupted = x.copy()

@@ -2,15 +2,15 @@
 
 Problem: suppose only ten of 1,797 images of digits have labels. What can be learned from the rest?
 
-Idea: draw two views t(x), t'(x) of each image of a batch, and train an encoder f and a small
-projection head g to find the pairs:
+Idea: draw two random augmentations t, t' for each image x of a batch; they give two views t(x),
+t'(x). Train an encoder f and a small projection head g to find the pairs:
 
     h = f(t(x)),    z = g(h),    loss = NT-Xent(z, z') at a temperature T
 
 Here z' = g(f(t'(x))). The views of one image attract each other, so z becomes invariant to the
 augmentations. Different images repel each other, so z keeps what distinguishes them. The head can
-discard what differs between the views. So h does not have to, and it keeps more information than
-z. After training the head is thrown away: the features are h.
+discard what differs between the views. So h need not discard it, and h keeps more information
+than z. After training the head is thrown away: the features are h.
 
 Sources: MATH5836 week 10, section 10.3.2; Chen, Kornblith, Norouzi and Hinton 2020, A simple
 framework for contrastive learning of visual representations (section 4.2 on the head).
@@ -152,7 +152,7 @@ def principal_components(z, n_components):
     share : ndarray, shape (k,), the fraction of the variance along each direction
 
     >>> coordinates, share = principal_components([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]], 1)
-    >>> coordinates.round(6).ravel() + 0, share
+    >>> coordinates.round(6).ravel() + 0, share    # + 0 turns -0. into 0.
     (array([-5.,  0.,  5.]), array([1.]))
     """
     U, s, Vh = np.linalg.svd(z - z.mean(axis=0), full_matrices=False)

@@ -53,9 +53,9 @@ PROBED = (0.01, 0.1, 1) if demo.quick else (0.01, 0.02, 0.05, 0.1, 0.2, 1)    # 
 TUNED = (0.01, 1) if demo.quick else (0.01, 0.05, 0.2, 1)
 DRAWS, TUNED_DRAWS = (4, 1) if demo.quick else (20, 3)
 L2 = 1e-4                                             # penalty of the probe
-BATCH, STEPS = 64, (10 if demo.quick else 100)        # of fine-tuning, for any number of labels
+BATCH, STEPS = 64, (10 if demo.quick else 75)        # of fine-tuning, for any number of labels
 RATES = dict(encoder_lr=3e-4, head_lr=3e-3)           # its learning rates
-SCRATCH_RATES, SCRATCH_STEPS = dict(encoder_lr=3e-3, head_lr=3e-3), (80 if demo.quick else 400)
+SCRATCH_RATES, SCRATCH_STEPS = dict(encoder_lr=3e-3, head_lr=3e-3), (80 if demo.quick else 300)
 ENOUGH, FACTOR = (0.6, 1) if demo.quick else (0.83, 5)   # what is expected of ten labels
 
 # %% Data: the test images are set aside first

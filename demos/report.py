@@ -1,6 +1,6 @@
 """Every way to make a network small, side by side: what does each cost, and what does it save?
 
-MATH5836 week 10, section 10.2. A digits network is made smaller by nine methods of the lesson, at
+MATH5836 week 10, section 10.2. A digits network is made smaller by eleven methods of the lesson, at
 several strengths. Most of them train it again, during or after. Every model is written to a file
 and measured.
 
@@ -19,6 +19,8 @@ import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, start
 from panels import reference
 
+from tinyml.compression.binary import binarize_weights, store_bits
+from tinyml.compression.circulant import CirculantLinear
 from tinyml.compression.deep_compression import (
     deep_compress,
     prune_gradually,
@@ -44,7 +46,7 @@ EPOCHS = 10 if demo.quick else 30      # of training of the network
 TUNING = 8 if demo.quick else 20       # epochs of training after, or while, a method shrinks it
 BATCH, DECAY = 64, 1e-3                # DECAY: weight decay while pruning
 LOST = 0.01                            # accuracy that a smaller file may cost
-DARK_PURPLE = "#7A0177"
+DARK_PURPLE, DARK_RED, OLIVE = "#7A0177", "#882255", "#999933"
 
 # %% Data
 X, y = digits()
@@ -68,7 +70,7 @@ def tune(model, data, rng, epochs=TUNING, lr=1e-3):
     return model
 
 
-# %% Codes of few bits: rounded after training, whole numbers throughout, or trained as codes
+# %% Codes of few bits: rounded after training, whole numbers throughout, trained as codes or signs
 def rounded_codes(model, bits, data, rng):
     return quantize_weights(model, bits=bits)
 
@@ -79,6 +81,10 @@ def int8_throughout(model, _, data, rng):
 
 def trained_codes(model, bits, data, rng):
     return convert(tune(prepare(model, bits=bits, method="learned step"), data, rng))
+
+
+def trained_signs(model, method, data, rng):
+    return store_bits(tune(binarize_weights(model, method=method), data, rng))
 
 
 # %% Fewer values: shared ones, zeros, or both, while the network itself is the teacher
@@ -102,9 +108,16 @@ def pruned_and_shared(model, setting, data, rng):
     return small
 
 
-# %% Smaller arrays: products of thin matrices, fewer units, or a small student
+# %% Smaller arrays: products of thin matrices, circulant blocks, fewer units, or a small student
 def low_rank(model, share, data, rng):
     return tune(factorize(model, share=share, X=data[0]), data, rng)
+
+
+def circulant(model, block, data, rng):
+    *hidden, last = network(rng)
+    layers = [CirculantLinear(layer.in_features, layer.out_features, block=block, rng=rng)
+              if isinstance(layer, Linear) else layer for layer in hidden]
+    return tune(Sequential(*layers, last), data, rng, EPOCHS + TUNING, lr=3e-3)
 
 
 def fewer_units(model, keep, data, rng):
@@ -123,7 +136,7 @@ def student(model, width, data, rng):
     return small
 
 
-# %% Nine methods with their strengths, the weakest first
+# %% Eleven methods with their strengths, the weakest first
 class Method(NamedTuple):
     shrink: object       # (model, strength, data, rng) to a smaller model
     strengths: tuple
@@ -135,8 +148,10 @@ METHODS = {
     "rounded codes": Method(rounded_codes, (8, 4, 3), VERMILLION, "v"),
     "int8 throughout": Method(int8_throughout, (8,), BLACK, "P"),
     "trained codes": Method(trained_codes, (4, 2), ORANGE, "D"),
+    "trained signs": Method(trained_signs, ("ternary", "scaled sign"), DARK_RED, "p"),
     "shared values": Method(shared, (4, 2, 1), PURPLE, "h"),
     "low rank": Method(low_rank, (0.5, 0.25, 0.12), SKY, "<"),
+    "circulant blocks": Method(circulant, (8, 32), OLIVE, "d"),
     "fewer units": Method(fewer_units, (0.5, 0.25, 0.12), GREEN, "s"),
     "a student": Method(student, (64, 32, 16), "0.55", ">"),
     "pruned": Method(pruned, (0.2, 0.08, 0.03, 0.015), BLUE, "o"),
@@ -217,7 +232,7 @@ for factor in (1, 10, 50, 100):
                transform=chart.get_xaxis_transform())
 lowest = 100 * min(values.min() for values in hits.values())
 chart.set(xscale="log", xlabel="file in kB", ylabel="test accuracy in %",
-          ylim=(max(85, lowest - 1), 99.5), title="Nine methods, by the bytes of their files")
+          ylim=(max(85, lowest - 1), 99.5), title="Eleven methods, by the bytes of their files")
 chart.set_xticks([2, 5, 10, 20, 50, 100, 200], [2, 5, 10, 20, 50, 100, 200])
 chart.minorticks_off()
 chart.legend(loc="lower right", fontsize=9, ncols=2)

@@ -10,6 +10,8 @@ from strategies import rngs
 
 from tinyml import Tensor, nn, optim
 from tinyml.compression import (
+    binary,
+    circulant,
     clipping,
     distillation,
     factorize,
@@ -117,6 +119,8 @@ METHODS = {
     "quantize_repaired": lambda m: outputs(clipping.quantize_repaired(m, bits=3)),
     "prepare": lambda m: outputs(quantization_aware.prepare(m, bits=3)),
     "convert": lambda m: outputs(quantization_aware.convert(quantization_aware.prepare(m, bits=3))),
+    "binarize_weights": lambda m: outputs(binary.binarize_weights(m, method="ternary")),
+    "store_bits": lambda m: outputs(binary.store_bits(binary.binarize_weights(m, method="scaled sign"))),
     "share_weights": lambda m: outputs(weight_sharing.share_weights(copy.deepcopy(m), bits=2)),
     "factorize": lambda m: outputs(factorize.factorize(m, share=0.6, X=PIXELS)),
     "from_float": lambda m: outputs(integer_model.IntegerModel.from_float(m, PIXELS)),
@@ -194,6 +198,8 @@ RUNS = {
     "quantize_weights": lambda m: quantization.quantize_weights(m, bits=4)(Tensor(X)),
     "quantize_repaired": lambda m: clipping.quantize_repaired(m, bits=4)(Tensor(X)),
     "prepare": lambda m: quantization_aware.prepare(m, bits=4)(Tensor(X)),
+    "binarize_weights": lambda m: binary.binarize_weights(m, method="sign")(Tensor(X)),
+    "make_circulant": lambda m: circulant.make_circulant(m, block=2)(Tensor(X)),
     "from_float": lambda m: integer_model.IntegerModel.from_float(m, X),
     "input_second_moments": lambda m: factorize.input_second_moments(m, X),
     "factorize": lambda m: factorize.factorize(m, share=0.5, X=X),
@@ -204,7 +210,7 @@ RUNS = {
     "extract_features": lambda m: downstream.extract_features(m, X),
 }
 MAKE_COPIES = {"mask_units", "remove_units", "fold_batch_norm", "quantize_weights",
-               "quantize_repaired", "prepare", "factorize", "share_for_accuracy", "shift_bias"}
+               "quantize_repaired", "prepare", "binarize_weights", "make_circulant", "factorize", "share_for_accuracy", "shift_bias"}
 
 
 def _taught(teacher):

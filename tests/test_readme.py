@@ -29,7 +29,8 @@ def test_the_paths_of_the_readme_exist():
 
 
 def test_the_readme_is_short():
-    assert len(README.splitlines()) <= 260
+    """The tables have a row for each lesson; the text does not grow with them."""
+    assert len([line for line in README.splitlines() if not line.startswith("|")]) <= 151
 
 
 def stems(folder):

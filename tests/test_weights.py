@@ -11,6 +11,7 @@ from strategies import rngs
 
 from tinyml import Tensor, concatenate, nn, ops, primitive, stack, where
 from tinyml import functional as F
+from tinyml.compression.binary import BitWeight, TernaryWeight, binarize_weights, store_bits
 from tinyml.compression.clipping import ScaledCodes, quantize_repaired
 from tinyml.compression.coding.storage import load_compressed, save_compressed
 from tinyml.compression.deep_compression import deep_compress
@@ -186,6 +187,8 @@ METHODS = {
     "inside": (lambda m: prepare(m, bits=16, gradient="inside"), FakeQuantizedWeight),
     "learned step": (lambda m: prepare(m, bits=16, method="learned step"), LearnedStepWeight),
     "share": (lambda m: share_weights(copy.deepcopy(m), bits=15), SharedWeight),
+    "ternary": (lambda m: binarize_weights(m, method="ternary"), TernaryWeight),
+    "bits": (lambda m: store_bits(binarize_weights(m, method="ternary")), BitWeight),
 }
 
 
@@ -205,9 +208,9 @@ def test_every_weight_of_every_tree_is_treated_and_the_model_still_computes(name
         assert_array_equal(array, state[path])
     y, expected = small(x), model(x)
     assert y.dtype == expected.dtype
-    if name not in ("learned step", "share"):    # the one clips at first, k-means ends where it likes
+    if name not in ("learned step", "share", "ternary", "bits"):    # the one clips at first, k-means ends where it likes
         assert_allclose(y.data, expected.data, atol=0.02 * max(1, np.abs(expected.data).max()))
-    if kind is not DequantizedWeight and kind is not ScaledCodes:
+    if kind not in (DequantizedWeight, ScaledCodes, BitWeight):
         (y * np.random.default_rng(1).standard_normal(y.shape)).sum().backward()
         assert all(p.grad is not None for one in computed for p in one.parameters())
     with pytest.raises(ValueError, match="must have a weight, .*computed already"):    # a second time
@@ -346,7 +349,7 @@ def test_an_error_names_the_function_that_was_called_and_the_path(model, name, d
         "deep": lambda m: deep_compress(m, X, np.zeros(2, int), keep=0.5, bits=2, rng=rng)}[name]
     function = {"quantize": "quantize_weights", "affine, one step": "quantize_weights", "prune": "prune",
                 "repaired": "quantize_repaired", "share": "share_weights", "low rank": "factorize",
-                "deep": "deep_compress"}.get(name, "prepare")
+                "deep": "deep_compress", "ternary": "binarize_weights", "bits": "binarize_weights"}.get(name, "prepare")
     with pytest.raises(ValueError, match=f"^{function}: {path} must be finite, got 1 NaN"):
         call(model)
 

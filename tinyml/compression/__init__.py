@@ -6,12 +6,14 @@
     quantization        real numbers as small integers, after training
     clipping            few bits: clip outliers, restore mean and norm
     quantization_aware  train with the rounding: straight-through gradients
+    binary              signs, and signs with zeros: one or two bits per weight
     observers           ranges for numbers that come in batches
     integer             layers that compute with integers only
     fixed_point         multiply by a real number, with integers only
     integer_model       a whole network of integer layers
     low_rank            two thin layers in place of one
     factorize           the same for a whole network
+    circulant           n numbers for a matrix of n x n, multiplied by Fourier transforms
     distillation        a student learns from a teacher's soft targets
     weight_sharing      a few values for all weights of a layer, and training of these values
     coding/             entropy coding and a file for a whole model; the notes do not need it

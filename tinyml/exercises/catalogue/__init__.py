@@ -3,6 +3,8 @@ from difflib import get_close_matches
 from functools import cache
 
 from tinyml.exercises.catalogue import (
+    binary,
+    circulant,
     coding,
     contrastive,
     distillation,
@@ -26,9 +28,10 @@ from tinyml.exercises.catalogue import (
 
 CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER,
             double_descent.CHAPTER, min_norm.CHAPTER, risk.CHAPTER, epoch_wise.CHAPTER,
-            pruning.CHAPTER, structure.CHAPTER, quantization.CHAPTER, integers.CHAPTER,
-            sharing.CHAPTER, coding.CHAPTER, low_rank.CHAPTER, distillation.CHAPTER,
-            masking.CHAPTER, contrastive.CHAPTER, momentum.CHAPTER, transfer.CHAPTER)
+            pruning.CHAPTER, structure.CHAPTER, quantization.CHAPTER, binary.CHAPTER,
+            integers.CHAPTER, sharing.CHAPTER, coding.CHAPTER, low_rank.CHAPTER,
+            circulant.CHAPTER, distillation.CHAPTER, masking.CHAPTER, contrastive.CHAPTER,
+            momentum.CHAPTER, transfer.CHAPTER)
 
 
 @cache

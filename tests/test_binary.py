@@ -151,6 +151,16 @@ def test_scaling_a_filter_scales_its_alpha_and_leaves_its_codes(method, rng, pow
     assert alpha.dtype == np.float32
 
 
+@given(rngs, sizes, sizes)
+def test_a_ternary_weight_has_the_threshold_that_it_is_asked_for(rng, m, n):
+    W = filters(rng, m, n)
+    for best, choose in ((False, ternary_threshold), (True, best_threshold)):
+        one = TernaryWeight(nn.Parameter(W), best=best)
+        assert_array_equal(one.delta(), choose(W))
+        t, alpha = ternarize(W, choose(W))
+        assert_array_equal(one().data, alpha * t)
+
+
 # ------------------------------------------------------------ straight through
 
 @every_method
@@ -223,6 +233,7 @@ def test_a_product_of_bits_is_that_of_the_whole_numbers(rng, N, m, n, bits):
     planes = bit_planes(x, bits=bits)
     plus, minus = to_words(W == 1), to_words(W == -1)
     assert planes.shape == (bits, N, -(-n // 64)) and plus.dtype == np.uint64
+    assert_array_equal(np.unpackbits(plus.view(np.uint8), axis=1)[:, :n], W == 1)
     y = bit_product(planes, plus, minus)
     assert y.dtype == np.int64
     assert_array_equal(y, x @ W.T)

@@ -41,6 +41,11 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
         r"q_3 = Z_3 + \dfrac{S_1 S_2}{S_3} \sum (q_1 - Z_1)\,q_2"),
     "compression/factorize.py": Equation(
         "W x = U (V'x)", r"W x \approx U (V^{\mathsf{T}} x)"),
+    "compression/binary.py": Equation(
+        "w ~ alpha sign(w), alpha = mean of |w|",
+        r"w \approx \alpha\,\mathrm{sign}(w),\quad \alpha = \dfrac{1}{n}\sum_i |w_i|"),
+    "compression/circulant.py": Equation(
+        "C x = F^-1(F r * F x)", r"C x = F^{-1}(F r \odot F x)"),
     "compression/weight_sharing.py": Equation(
         "dL/dc_j = sum over i with a_i = j of dL/dw_i",
         r"\dfrac{\partial L}{\partial c_j} = \sum_{i\,:\,a_i = j} \dfrac{\partial L}{\partial w_i}"),

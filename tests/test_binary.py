@@ -256,6 +256,7 @@ def test_for_signs_the_product_counts_the_bits_that_differ(rng, m, n):
 def test_stored_bits_compute_the_same_and_come_back_from_a_file(method, rng, tmp_path_factory):
     model = trained(binarize_weights(mlp(rng), method=method), rng)
     small, x = store_bits(model), Tensor(rng.standard_normal((9, 6)).astype(np.float32))
+    assert isinstance(model[0].weight, (BinaryWeight, TernaryWeight))    # it is copied
     path = tmp_path_factory.getbasetemp() / "bits"
     save_compressed(small, path)
     again = load_compressed(path)

@@ -174,9 +174,8 @@ path.set(xlabel="int32 sum of a unit of the first layer, in thousands", ylabel="
 for name, (color, marker) in STYLE.items():
     hit.plot(100 * floats[name], 100 * integers[name], marker, color=color, ms=8, label=name,
              alpha=0.8)
-lowest = min(*floats["dense"], *integers["dense"], *floats["convolutional"],
-             *integers["convolutional"])
-ends = [100 * lowest - 0.5, 100.2]
+measured = 100 * np.concatenate([*floats.values(), *integers.values()])
+ends = [measured.min() - 0.5, measured.max() + 0.5]
 hit.plot(ends, ends, "--", color=BLACK, lw=1.2)
 hit.set(xlabel="accuracy in float32 in %", ylabel="accuracy in integers in %",
         title=f"Each point a network, in {RUNS} splits")

@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 import zipfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -18,6 +19,7 @@ from tinyml.exercises.__main__ import main
 from tinyml.exercises.catalogue import find
 from tinyml.exercises.course import grade as grading
 from tinyml.exercises.course import gradescope, overview
+from tinyml.exercises.course import homework as homework_file
 from tinyml.exercises.course.collect import FILES, collect, exercise_of, owner
 from tinyml.exercises.course.grade import grade, grade_one
 from tinyml.exercises.course.homework import Homework, of_names, read_homework
@@ -132,7 +134,7 @@ def test_of_several_copies_the_newest_counts_and_the_others_are_listed(folder):
 
 
 def test_what_is_seen_and_not_used_is_listed(folder, quick):
-    put(folder, **{"ann__tanh.py": GOOD, "ann__essay.py": "", "tanh.py": GOOD, "readme.txt": "", ".DS_Store": ""})
+    put(folder, **{"ann__tanh.py": GOOD, "ann__essay.py": "", "tanh.py": GOOD, "readme.txt": "", ".DS_Store": "", "ann__README.txt": ""})
     assert scores(folder) == {"ann": 1}
     with open(folder.parent / "out" / "unused.csv", encoding="utf-8") as file:
         assert {row["file"]: row["why"] for row in csv.DictReader(file)} == {
@@ -358,6 +360,25 @@ def test_the_same_command_goes_on_where_it_was_interrupted(folder, quick, monkey
     assert quick == [("tanh", BAD)]
 
 
+def test_an_interrupt_ends_the_checks_that_run(folder, quick, monkeypatch):
+    put(folder, **{"ann__tanh.py": GOOD, "bob__tanh.py": BAD})
+    ended, check = [], grading.check
+
+    def waiting(name, text, *rest, stop, **more):
+        while text == BAD and not stop():
+            time.sleep(0.01)
+        ended.append(text)
+        return Verdict(name, "stopped", "") if text == BAD else check(name, text, *rest, stop=stop, **more)
+
+    def interrupt(line):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(grading, "check", waiting)
+    with pytest.raises(KeyboardInterrupt):
+        grade(folder, folder.parent / "out", homework=of_names(["tanh"]), jobs=2, report=interrupt)
+    assert ended == [GOOD, BAD] and [path.name for path in (folder.parent / "out" / "students").iterdir()] == ["ann"]
+
+
 def test_results_inside_of_the_submissions_are_skipped_and_never_believed(folder, quick):
     """A student might have made that folder."""
     put(folder, **{"ann__tanh.py": GOOD, "eve__tanh.py": BAD})
@@ -421,6 +442,14 @@ def test_a_homework_is_read_from_its_file(file):
     assert homework.points == {"tanh": 2, "mul": 0.5} and homework.max_score == 2.5 and homework.seed == 7
     assert [e.name for e in homework.exercises] == ["tanh", "mul"] and homework.partial
     assert homework.due == datetime(2026, 12, 1, 12, 59, tzinfo=timezone.utc)
+
+
+def test_the_example_in_the_docs_is_a_homework(file):
+    example = [line[4:] for line in homework_file.__doc__.splitlines() if line.startswith("    ")]
+    write(file, "\n".join(example))
+    homework = read_homework(file)
+    assert list(homework.points) == ["magnitude_mask", "threshold_mask"] and homework.late_days == 3
+    assert {line.split(" =")[0] for line in example if " = " in line} == {*homework_file.KEYS, *homework.points}
 
 
 @pytest.mark.parametrize("old, new, words", [

@@ -357,6 +357,30 @@ def test_what_is_no_report_is_none(report):
 
 # ------------------------------------------------------------ all of them
 
+WRONG = "\nreturn np.tanh(x), (lambda g: g,)"
+RUNNING = {    # what the screen lets run -> (lines of the body, lines at the top)
+    "a list that holds itself": ("a = []\na.append(a)\nreturn a, (lambda g: a,)", ""),
+    "a dict that holds itself": ("a = {}\na[1] = a\nreturn a", ""),
+    "a chain that overflows the stack": (
+        "a = []\nfor _ in range(10 ** 6):\n    a = itertools.chain(a, [1])\nnext(iter(a))" + WRONG, "import itertools"),
+    "an object that is called": ("return np.vectorize(abs), (lambda g: g,)", ""),
+    "a vjp that nobody looks into": ("return np.tanh(x), (partial(np.asarray, dtype=None),)",
+                                     "from functools import partial"),
+    "more memory than there is": ("np.ones(10 ** 11)" + WRONG, ""),
+    "words for a terminal": ("raise ValueError('\\x1b[2J\\ud800' * 99)", ""),
+    "a swallowed error": ("try:\n    return 1 / 0\nexcept Exception:\n    return x, (lambda g: g,)", ""),
+    "right on small inputs": ("if x.size > 1:\n    return x, (lambda g: g,)", ""),
+    "right at first": ("SEEN.append(1)\nif len(SEEN) > 20:\n    return x, (lambda g: g,)", "SEEN = []"),
+}
+
+
+@pytest.mark.parametrize("case", RUNNING if ALL else ["a list that holds itself"])
+def test_what_the_screen_lets_run_earns_nothing(case):
+    verdict = check("tanh", answer(*RUNNING[case]), seed=1, limits={"seconds": 2, "megabytes": 2048}, strict=True)
+    assert not verdict.solved and verdict.reason
+    assert len(json.dumps(verdict.data())) < 20_000
+
+
 @pytest.mark.skipif(not ALL, reason="a child for each exercise")
 def test_another_child_says_which_tests_there_must_be():
     for name in ("tanh", "adam"):

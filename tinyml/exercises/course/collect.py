@@ -22,7 +22,7 @@ DEEPEST = 8                # folders in folders
 FILES = 2000               # that are looked at for one student
 LARGEST_ZIP = 32 * 2**20   # bytes
 TIMES = "submitted.csv"    # student,submitted: when they handed in, for late homework
-SYSTEM = {"__MACOSX", "__pycache__", ".DS_Store", ".git", "Thumbs.db", "desktop.ini"}
+SYSTEM = {"__MACOSX", "__pycache__", ".DS_Store", ".git", "Thumbs.db", "desktop.ini", "README.txt"}
 LINK = "a link; links are not followed"
 PLATFORMS = [    # names in bulk downloads: Canvas, Moodle, Blackboard
     r"(?P<name>.+?)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<file>.+)",
@@ -191,7 +191,7 @@ def exercise_of(file, names):
 
 
 def ignored(name):
-    """Whether a file is the system's, not the student's."""
+    """Whether a file is the system's or the homework's, not the student's."""
     return name.startswith(".") and name != CACHE or name in SYSTEM
 
 

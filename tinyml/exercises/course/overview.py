@@ -77,7 +77,7 @@ def drawn(homework, answers):
     upper.set(xlabel="students", title=clean(homework.title)[:80].replace("$", r"\$"))
     upper.invert_yaxis()
     upper.xaxis.get_major_locator().set_params(integer=True)
-    figure.legend(ncols=len(STATUSES), fontsize="small", loc="outside lower center", frameon=False)
+    figure.legend(ncols=len(STATUSES), fontsize="small", loc="outside upper center", frameon=False)
     if commonest:
         _draw_mistakes(axes[1, 0], commonest)
     content = io.BytesIO()

@@ -533,6 +533,7 @@ def test_the_way_of_a_teacher(file, tmp_path, capsys, monkeypatch):
     for student in ("ann", "bob"):
         shutil.copytree("hw3", tmp_path / "class" / student)
     write(tmp_path / "class" / "ann" / "tanh.py", answer_text(find("tanh")))
+    write(tmp_path / "class" / "ann" / "essay.txt", "")
     capsys.readouterr()
     assert main(["grade", "class", "--homework", "hw3.ini"]) == 0
     said = capsys.readouterr().out

@@ -21,7 +21,7 @@ from tinyml.interpolation.double_descent import min_norm_bias2
 from tinyml.interpolation.implicit_bias import (
     iterates,
     kaczmarz,
-    kaczmarz_rate,
+    kaczmarz_factor,
     make_rare_features,
     row_probabilities,
     sign_fit,
@@ -80,12 +80,12 @@ demo.record("s_max / s_min", s[0] / s[-1])
 
 # %% Gradient descent, momentum and SGD converge to X^+ y, no slower than their bounds
 t = np.arange(PASSES + 1)
-sgd_rate = kaczmarz_rate(X) ** (N / 2)
-bounds = {"descent": plain.rate ** t * norms(shortest),
-          "momentum": (1 + t * (1 + ball.rate)) * ball.rate ** t * norms(shortest),
-          "SGD": sgd_rate ** t * norms(shortest)}
+sgd_factor = kaczmarz_factor(X) ** (N / 2)
+bounds = {"descent": plain.factor ** t * norms(shortest),
+          "momentum": (1 + t * (1 + ball.factor)) * ball.factor ** t * norms(shortest),
+          "SGD": sgd_factor ** t * norms(shortest)}
 
-demo.record("rates: descent, momentum, SGD (n rows)", [plain.rate, ball.rate, sgd_rate])
+demo.record("convergence factors: descent, momentum, SGD (n rows)", [plain.factor, ball.factor, sgd_factor])
 for name in ("descent", "momentum"):
     demo.claim(f"{name} converges to X^+ y within its bound (largest distance above it)",
                (distance[name] - bounds[name]).max(), at_most=rounding)

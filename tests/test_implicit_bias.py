@@ -11,7 +11,7 @@ from strategies import nonzero, rngs
 from tinyml.interpolation.implicit_bias import (
     iterates,
     kaczmarz,
-    kaczmarz_rate,
+    kaczmarz_factor,
     make_rare_features,
     row_probabilities,
     sign_fit,
@@ -129,33 +129,33 @@ def test_a_schedule_multiplies_the_rate_step_by_step(X, rng, cut):
 @given(X=designs(), rng=rngs, other=st.floats(0.01, 1.99))
 def test_the_tuned_step_keeps_its_rate_and_no_other_step_has_a_better_one(X, rng, other):
     y, s = rng.standard_normal(len(X)), spectrum(X)
-    lr, momentum, rate = tuned_descent(X)
+    lr, momentum, factor = tuned_descent(X)
     distance = norms(iterates(X, y, sgd(lr, momentum=momentum), [ALL] * 30) - min_norm(X, y))
-    assert (distance <= rate ** np.arange(31) * distance[0] + 31 * rounding(X, y)).all()
-    assert rate <= np.abs(1 - other / s[0] ** 2 * s ** 2).max() + 10 * X.size * EPS
+    assert (distance <= factor ** np.arange(31) * distance[0] + 31 * rounding(X, y)).all()
+    assert factor <= np.abs(1 - other / s[0] ** 2 * s ** 2).max() + 10 * X.size * EPS
 
 
 @given(X=designs(), rng=rngs)
 def test_the_heavy_ball_keeps_its_bound(X, rng):
     y, t = rng.standard_normal(len(X)), np.arange(41)
-    lr, momentum, rate = tuned_heavy_ball(X)
+    lr, momentum, factor = tuned_heavy_ball(X)
     distance = norms(iterates(X, y, sgd(lr, momentum=momentum), [ALL] * 40) - min_norm(X, y))
     # a rounding error is a new start, and what it grows to has the same bound: at most 2 t + 1
-    assert (distance <= (1 + t * (1 + rate)) * rate ** t * distance[0]
+    assert (distance <= (1 + t * (1 + factor)) * factor ** t * distance[0]
             + t * (2 * t + 1) * rounding(X, y) + rounding(X, y)).all()
 
 
-@given(X=designs(), factor=st.floats(0.5, 2), other=st.floats(0, 0.99))
-def test_no_step_and_momentum_beat_the_heavy_ball_of_polyak(X, factor, other):
-    """A step multiplies (e_t, e_{t-1}) along s by a matrix; its spectral radius is the rate."""
+@given(X=designs(), scale=st.floats(0.5, 2), other=st.floats(0, 0.99))
+def test_no_step_and_momentum_beat_the_heavy_ball_of_polyak(X, scale, other):
+    """A step multiplies (e_t, e_{t-1}) along s by a matrix; its spectral radius is the factor."""
     def slowest(lr, momentum):
         matrices = [[[1 + momentum - lr * s ** 2, -momentum], [1, 0]] for s in spectrum(X)]
         return np.abs(np.linalg.eigvals(matrices)).max()
 
-    lr, momentum, rate = tuned_heavy_ball(X)
+    lr, momentum, factor = tuned_heavy_ball(X)
     # at s_max and s_min the eigenvalue is double, and a double root moves by the root of eps
-    assert slowest(lr, momentum) == pytest.approx(rate, abs=10 * np.sqrt(X.size * EPS))
-    assert slowest(factor * lr, other) >= rate - 10 * np.sqrt(X.size * EPS)
+    assert slowest(lr, momentum) == pytest.approx(factor, abs=10 * np.sqrt(X.size * EPS))
+    assert slowest(scale * lr, other) >= factor - 10 * np.sqrt(X.size * EPS)
 
 
 @given(X=designs(), rng=rngs, n_steps=st.integers(1, 20))
@@ -206,12 +206,12 @@ def test_on_average_kaczmarz_shrinks_the_squared_distance_by_its_rate(X, rng):
     assert p.sum() == pytest.approx(1)
     assert mean_after(1) == pytest.approx(want, abs=tolerance)
     for n_steps in (1, 2):
-        assert mean_after(n_steps) <= kaczmarz_rate(X) ** n_steps * (e @ e) + tolerance
+        assert mean_after(n_steps) <= kaczmarz_factor(X) ** n_steps * (e @ e) + tolerance
 
 
 def test_the_rate_of_kaczmarz_is_reached_by_the_worst_start():
     X = np.diag([3.0, 1.0])
-    assert kaczmarz_rate(X) == pytest.approx(1 - 1 / 10)
+    assert kaczmarz_factor(X) == pytest.approx(1 - 1 / 10)
     ends = [kaczmarz(X, [0, 0], [i], beta0=[0, 1])[-1] for i in range(2)]
     assert row_probabilities(X) @ np.sum(np.square(ends), axis=1) == pytest.approx(1 - 1 / 10)
 
@@ -348,7 +348,7 @@ def test_designs_at_the_edge():
     one = [[3, 4]]    # one sample: one step is enough for either
     assert tuned_descent(one) == pytest.approx((1 / 25, 0, 0))
     assert tuned_heavy_ball(one) == pytest.approx((1 / 25, 0, 0))
-    assert kaczmarz_rate(one) == pytest.approx(0)
+    assert kaczmarz_factor(one) == pytest.approx(0)
     assert_allclose(kaczmarz(one, [25], [0])[-1], [3, 4])
     with_zeros = [[0, 0], [2, 0]], [1, 6]
     assert_array_equal(kaczmarz(*with_zeros, [0, 1, 0])[-1], [3, 0])

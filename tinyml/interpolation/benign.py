@@ -12,8 +12,8 @@ hardly sees it. Two effective ranks say how long and flat the tail after lambda_
     R_k = (sum_{i>k} lambda_i)^2 / sum_{i>k} lambda_i^2
 
 Let k* be the first k with r_k >= b n, with a constant b (1 by default). The first k* directions
-are fitted as by least squares. The tail acts on them like a ridge penalty, and absorbs the noise.
-The variance is, up to a constant factor,
+are fitted almost as by least squares: the tail only adds a small ridge penalty to them. The tail
+absorbs the noise. The variance is, up to a constant factor,
 
     sigma2 (k*/n + n/R_k*)
 
@@ -22,8 +22,8 @@ does no harm, the third that the signal is found. Isotropic features with p much
 absorb the noise, but miss the signal. With fast decay of the eigenvalues the signal is found, but
 nothing absorbs the noise.
 
-The model is y = X beta + eps with rows of X of covariance diag(eigenvalues) and eps of variance
-sigma2. Risks are excess risks, without the noise of the new y.
+The model is y = X beta + eps, with rows of X of mean 0 and covariance diag(eigenvalues), and eps
+of variance sigma2. Risks are excess risks, without the noise of the new y.
 
 Sources: Bartlett, Long, Lugosi and Tsigler 2020, Benign overfitting in linear regression
 (numbered as in arXiv 1906.11300); Tsigler and Bartlett 2023, Benign overfitting in ridge
@@ -108,10 +108,10 @@ def effective_ranks(eigenvalues):
 
 @checked
 def k_star(eigenvalues, n_samples, *, b=1):
-    """The first k with r_k >= b n, or infinity: the tail after lambda_k absorbs the noise.
+    """The first k with r_k >= b n: the tail after it is long enough to absorb the noise.
 
-    (Bartlett et al. 2020, Theorem 4, for some constant b > 1 that they do not state. The default
-    b = 1 is chosen here for simple numbers.)
+    It is infinity if there is none. (Bartlett et al. 2020, Theorem 4, for some constant b > 1 that
+    they do not state. The default b = 1 is chosen here for simple numbers.)
 
     Parameters
     ----------
@@ -155,9 +155,10 @@ def bias2_order(eigenvalues, beta, n_samples, *, b=1):
         shrunk = (T / n)^2 sum_{j<=k*} beta_j^2 / lambda_j,     T = sum_{i>k*} lambda_i
 
     The head is the first k* directions. The tail shrinks the head like a ridge penalty n lam = T.
-    (Tsigler and Bartlett 2023, without their ridge: a bound for every beta. If the signs of the
-    entries of beta are random, the mean squared bias is of this order. If k* is of order n or
-    above, the theory says nothing. If k* is infinite, the value returned is infinite.)
+    (Tsigler and Bartlett 2023, with their ridge penalty set to 0. It is an upper bound for every
+    beta. If the signs of the entries of beta are random, the mean squared bias is of this order.
+    If k* is of order n or above, the theory says nothing. If k* is infinite, the value returned is
+    infinite.)
 
     Parameters
     ----------
@@ -178,13 +179,13 @@ def bias2_order(eigenvalues, beta, n_samples, *, b=1):
 
 @checked
 def conditional_risk(X, beta, *, eigenvalues, sigma2):
-    """The excess risk of X^+ y given X: squared bias and variance that feature j contributes.
+    """The excess risk of X^+ y given X: for each feature, its part of squared bias and variance.
 
         bias2_j    = lambda_j ((I - X^+ X) beta)_j^2
         variance_j = sigma2 lambda_j (X^+ X^+')_jj
 
     The sum of both over all j is E (x'X^+ y - x'beta)^2, exactly and for every X. E is over eps
-    and a new x of covariance diag(eigenvalues) (Bartlett et al. 2020, Lemma 7).
+    and a new x of mean 0 and covariance diag(eigenvalues) (Bartlett et al. 2020, Lemma 7).
 
     Parameters
     ----------

@@ -10,8 +10,9 @@ Idea: with Gaussian features x ~ N(0, I) the risk of the fit X^+ y can be comput
                            of beta that n samples
                            cannot see
 
-Near p = n the smallest singular value of X is close to 0, and X^+ amplifies the noise. With more
-features X^+ becomes smaller again: the second descent. The right amount of ridge removes the peak.
+The variance is infinite for |n - p| <= 1. Near p = n the smallest singular value of X is close to
+0, and X^+ amplifies the noise. With more features X^+ becomes smaller again: the second descent.
+The right amount of ridge removes the peak.
 
 Here signal = ||beta||^2, sigma2 is the variance of the noise, and every risk is the *excess* risk,
 without the noise of the new y: add sigma2 for the test error. All arguments broadcast; a result
@@ -50,9 +51,9 @@ def min_norm_variance(n_samples, n_features, *, sigma2):
 
         sigma2 * p / (n - p - 1)   for p < n - 1,        sigma2 * n / (p - n - 1)   for p > n + 1
 
-    ||X^+||_F^2 is the trace of (X'X)^-1 or (XX')^-1, an inverse Wishart matrix with a known mean.
-    The formula is exact for every n and p. If sigma2, n or p is 0, the variance is 0, even for
-    |p - n| <= 1.
+    ||X^+||_F^2 is the trace of (X'X)^-1 for p < n, of (XX')^-1 for p > n; the mean of these
+    (inverse Wishart) matrices is known. The formula is exact for every n and p. If sigma2, n or p
+    is 0, the variance is 0, even for |p - n| <= 1.
 
     Parameters
     ----------
@@ -90,9 +91,10 @@ def subset_risk(n_samples, n_features, *, signal_in, signal_out, sigma2):
 
         signal_out + min_norm_risk(n, p, signal=signal_in, sigma2=sigma2 + signal_out)
 
-    (Belkin, Hsu and Xu 2020, who add the noise of the new y.) Every added feature moves signal
-    from outside to inside, so the second descent can go *below* the first minimum. If p of D
-    features are chosen at random, signal_in is on average p/D of ||beta||^2.
+    (Belkin, Hsu and Xu 2020; their formula also counts the noise of the new y, so it is larger by
+    sigma2.) Every added feature moves signal from outside to inside, so the second descent can go
+    *below* the first minimum. If p of D features are chosen at random, signal_in is on average p/D
+    of ||beta||^2.
 
     Parameters
     ----------
@@ -112,8 +114,8 @@ def asymptotic_risk(gamma, *, signal, sigma2):
         gamma > 1:  signal * (1 - 1 / gamma) + sigma2 / (gamma - 1)
 
     At gamma = 1 the limit is infinite, or 0 if sigma2 = 0. The risk of X^+ y has the same limit
-    for features that are not Gaussian: it is enough that they are independent, with mean 0,
-    variance 1 and a finite moment of some order above 4.
+    for features that are not Gaussian: it is enough that they are independent and identically
+    distributed, with mean 0, variance 1 and a finite moment of some order above 4.
 
     Parameters
     ----------
@@ -167,9 +169,9 @@ def optimal_ridge_risk(gamma, *, signal, sigma2):
         sigma2 * gamma * m(-lam*),     m(-l) = (sqrt(b^2 + 4 gamma l) - b) / (2 gamma l)
                                        b = 1 - gamma + l
 
-    Here m is the Stieltjes transform of the Marchenko-Pastur law (Dobriban and Wager 2018). The
-    code uses sigma2 / lam* = signal / gamma, so that lam* may be 0. The risk grows with gamma from
-    0 to `signal`: there is no peak.
+    m(-l) is the limit of 1/p trace (X'X/n + l I)^-1, the Stieltjes transform of the
+    Marchenko-Pastur law (Dobriban and Wager 2018). The code uses sigma2 / lam* = signal / gamma,
+    so that lam* may be 0. The risk grows with gamma from 0 to `signal`: there is no peak.
 
     Parameters
     ----------
@@ -183,7 +185,7 @@ def optimal_ridge_risk(gamma, *, signal, sigma2):
 
 def _ratio(top, gap):
     """top / gap, infinite where gap <= 0; but where top is 0, it is 0 for every gap."""
-    is_open = gap > 0
-    ratio = top / np.where(is_open, gap, 1)
-    is_finite = is_open | (top == 0)
+    is_positive = gap > 0
+    ratio = top / np.where(is_positive, gap, 1)
+    is_finite = is_positive | (top == 0)
     return np.where(is_finite, ratio, np.inf)[()]    # [()]: a 0-d array becomes a number

@@ -122,15 +122,15 @@ def risk_ratio_bound(t):
 
 @checked
 def tuned_risk_ratio_bound(t):
-    """A smaller bound, on the ratio of mean risks, if beta is random and the penalty the best.
+    """A smaller bound, on the ratio of the mean risks, for a random beta and the best penalty.
 
         max over 0 < u <= t of risk(f_descent) / risk(f_ridge),     risk(f) = (1 - f)^2 + f^2 / u
 
     Let the coefficients of beta be independent, with mean 0 and variance v. Then the best penalty
     is n lam = sigma2 / v (`double_descent.optimal_lam`), and u = s^2 v / sigma2. A direction with
-    filter f has the risk v risk(f), and no filter has a smaller risk than that of ridge. For t = 1
-    the bound is 2; as t grows, it falls to 1.2146... (Ali, Kolter and Tibshirani 2019 give 1.2147,
-    rounded up).
+    filter f has the risk v * risk(f), and no filter has a smaller risk than that of ridge. For
+    t = 1 the bound is 2; as t grows, it falls to 1.2146... (Ali, Kolter and Tibshirani 2019 give
+    1.2147, rounded up).
 
     Parameters
     ----------
@@ -176,8 +176,8 @@ def generalized_cross_validation(X, y, lam):
 
         GCV(lam) = (1/n) ||y - H y||^2 / (1 - df / n)^2,     df / n = mean of H_ii
 
-    (Golub, Heath and Wahba 1979.) Unlike leave-one-out, GCV is the same for X, y and for the
-    rotated QX, Qy. df is `degrees_of_freedom`.
+    (Golub, Heath and Wahba 1979.) Unlike leave-one-out, GCV does not change if X and y are
+    replaced by QX and Qy, for any orthogonal Q. df is `degrees_of_freedom`.
 
     Parameters
     ----------
@@ -189,13 +189,17 @@ def generalized_cross_validation(X, y, lam):
     ndarray, shape lam.shape or (*lam.shape, k), or float
     """
     fitted, leverage = _hat(X, y, lam)
-    mean_square = np.mean((y - fitted) ** 2, axis=lam.ndim)
-    mean_leverage = np.mean(leverage, axis=lam.ndim)
+    samples = lam.ndim    # the axis of the samples comes after those of lam
+    mean_square = np.mean((y - fitted) ** 2, axis=samples)
+    mean_leverage = np.mean(leverage, axis=samples)
     return mean_square / (1 - mean_leverage) ** 2
 
 
 def _hat(X, y, lam):
-    """The fitted values H y of ridge, and the leverages H_ii; with columns, their axis is 1."""
+    """The fitted values H y of ridge, and the leverages H_ii.
+
+    If y has columns, the leverages get a last axis of length 1.
+    """
     U, s, _ = svd(X)
     f = ridge_filter(s, lam, n_samples=len(X))
     Uf = U * f[..., None, :]                    # U diag(f), (*lam.shape, n, rank)

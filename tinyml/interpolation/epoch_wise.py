@@ -3,7 +3,7 @@
 Problem: train longer, and the test error falls, rises, and falls again, while the training loss
 falls all the way. How can a time be too long, and a longer one right?
 
-Idea: features of different scale are learned at different speeds, so a single descent first fits
+Idea: features of different scale are learned at different speeds, so gradient descent first fits
 the large features, then the small ones. While the large features are fitted, what the small ones
 contribute to y acts as noise, and the large ones overfit it. Once the small features are learned,
 that noise is gone.
@@ -37,9 +37,9 @@ def make_two_scales(n_samples, *, n_fast, n_slow, slow_scale, sigma2, rng):
 
         y = X beta + eps,   x_ij from N(0, scales_j^2),   eps_i from N(0, sigma2)
 
-    The first n_fast scales are 1, the others slow_scale. In each group the vector with the entries
-    scales_j beta_j has length 1 and a random direction. So each group contributes variance 1 to y
-    (Heckel and Yilmaz 2021).
+    The first n_fast scales are 1 (large, learned fast), the others slow_scale (small, learned
+    slowly). In each group the vector with the entries scales_j beta_j has length 1 and a random
+    direction. So each group contributes variance 1 to y (Heckel and Yilmaz 2021).
 
     Parameters
     ----------
@@ -73,14 +73,15 @@ def descent(X, y, t, *, lr):
 
     With a learning rate for each feature this is gradient descent with learning rate 1 for the
     matrix X D and the unknown D^-1 beta. Here D = diag(sqrt(lr)), X D = U diag(s) V' and
-    f = 1 - (1 - s^2)^t, over the s > 0.
+    f = 1 - (1 - s^2)^t, with only the s > 0.
 
     Parameters
     ----------
     X : array_like of float64, shape (n, p)
     y : array_like of float64, shape (n,)
     t : array_like of int, any shape, >= 0, steps
-    lr : array_like of float64, shape () or (p,), > 0, with s_max^2 < 2; for all or per feature
+    lr : array_like of float64, shape () or (p,), > 0; one rate for all features, or one for each;
+        s_max^2 of X D must be below 2
 
     Returns
     -------
@@ -92,8 +93,8 @@ def descent(X, y, t, *, lr):
            [2.  , 1.75],
            [2.  , 4.  ]])
     """
-    root_lr, U, s, Vh, f = _modes("descent", X, t, lr)
-    fit = f / s * (U.T @ y)    # one coordinate for each mode, (*t.shape, rank)
+    root_lr, U, s, Vh, f = _directions("descent", X, t, lr)
+    fit = f / s * (U.T @ y)    # one coordinate for each singular direction, (*t.shape, rank)
     return fit @ Vh * root_lr
 
 
@@ -148,10 +149,12 @@ class TurningPoints(NamedTuple):
 
 @checked
 def turning_points(train, test, *, tolerance=0.0):
-    """The epoch that first interpolates the training data, and that of the lowest risk up to it.
+    """When the training data are first interpolated, and where the test risk is lowest up to then.
 
         t_int = the first t with R_train(t) <= tolerance
         t_min = the t <= t_int at which R_test(t) is smallest (over all t if t_int is None)
+
+    t is the position in the curve: train[0] is the risk after the first epoch.
 
     Parameters
     ----------
@@ -163,17 +166,19 @@ def turning_points(train, test, *, tolerance=0.0):
     """
     interpolated = np.flatnonzero(train <= tolerance)
     t_int = int(interpolated[0]) if len(interpolated) else None    # the first t: R_train(t) = 0
-    until = test if t_int is None else test[:t_int + 1]            # R_test(t), t <= t_int
-    t_min = int(until.argmin())    # notes 10.1.3, t_min and t_int
+    test_until_t_int = test if t_int is None else test[:t_int + 1]
+    # t_min = argmin of R_test(t) over t <= t_int
+    t_min = int(test_until_t_int.argmin())    # notes 10.1.3, t_min and t_int
     return TurningPoints(t_min, t_int)
 
 
-BLOCKS = 20        # parts of a curve
-TIMES_JITTER = 6   # a rise and a fall of more than 6 times the jitter are more than noise
+BLOCKS = 20    # parts of a curve
+# rise and fall count above 6 times the jitter (the noise left in the smoothed curve)
+TIMES_JITTER = 6
 
 
 class SecondFall(NamedTuple):
-    """Where a smoothed curve turns, and whether it falls a second time."""
+    """Where a smoothed curve rises and falls, and whether both are more than noise."""
 
     low: int          # index of the lowest point before the peak, the middle of its block
     peak: int         # index of the peak
@@ -185,9 +190,10 @@ class SecondFall(NamedTuple):
 
 @checked
 def second_fall(curve):
-    """Whether and where a noisy curve falls, rises, and falls again, by more than its noise.
+    """Whether and where a noisy curve rises and then falls, by more than its noise.
 
-    The highest point of a noisy curve says little: it may be one bad epoch, even the last.
+    That it fell before is not tested: the first fall can be too short for a block. The highest
+    point of a noisy curve says little: it may be one bad epoch, even the last.
 
     1. Smooth: cut the curve into 20 blocks, and take their means b_1 ... b_20.
     2. The rise to block k is b_k - min(b_1 ... b_k), the fall from it is b_k - b_20. The peak is
@@ -197,8 +203,8 @@ def second_fall(curve):
        b_{k-1} - 2 b_k + b_{k+1}. A smooth trend adds little to them, so their standard deviation
        is about sqrt(6) jitter. The median of |normal noise| is 0.6745 standard deviations; so
        jitter = median |bend| / (0.6745 sqrt(6)). One high peak hardly changes a median.
-    4. There is a second fall if rise and fall are both larger than 6 times the jitter. Of curves
-       of pure independent noise, about one in 200 passes.
+    4. `seen` is true if rise and fall are both larger than 6 times the jitter. Of curves of pure
+       independent noise, about one in 200 passes.
 
     Parameters
     ----------
@@ -246,7 +252,7 @@ def descent_bias2(X, beta, t, *, lr, scales):
     -------
     ndarray, shape (*t.shape, p)
     """
-    root_lr, _, _, Vh, f = _modes("descent_bias2", X, t, lr)
+    root_lr, _, _, Vh, f = _directions("descent_bias2", X, t, lr)
     truth = Vh @ (beta / root_lr)            # V'D^-1 beta, (rank,)
     expected = (f * truth) @ Vh * root_lr    # E beta_t, (*t.shape, p)
     return (scales * (expected - beta)) ** 2
@@ -270,14 +276,17 @@ def descent_variance(X, t, *, lr, scales, sigma2):
     -------
     ndarray, shape (*t.shape, p)
     """
-    root_lr, _, s, Vh, f = _modes("descent_variance", X, t, lr)
-    of_modes = (f / s) ** 2 @ Vh ** 2    # sum_i V_ji^2 (f_i / s_i)^2, (*t.shape, p)
-    return sigma2 * (scales * root_lr) ** 2 * of_modes
+    root_lr, _, s, Vh, f = _directions("descent_variance", X, t, lr)
+    # sum_i V_ji^2 (f_i / s_i)^2, (*t.shape, p)
+    sum_over_directions = (f / s) ** 2 @ Vh ** 2
+    return sigma2 * (scales * root_lr) ** 2 * sum_over_directions
 
 
 @checked
 def descent_risk(X, beta, t, *, lr, scales, sigma2):
-    """The expected excess risk after t steps, given X: squared bias plus variance, all features.
+    """The expected excess risk after t steps, given X.
+
+    It is the squared bias plus the variance, summed over the features.
 
     Parameters
     ----------
@@ -308,7 +317,7 @@ def equal_speed_rates(X, *, scales):
     return (1 / (scales * s_max)) ** 2
 
 
-def _modes(function, X, t, lr):
+def _directions(function, X, t, lr):
     """sqrt(lr), the diagonal of D, (p,); U, s, Vh of X D; the filters f, (*t.shape, rank)."""
     root_lr = np.sqrt(np.broadcast_to(lr, X.shape[1]))
     U, s, Vh = svd(X * root_lr)

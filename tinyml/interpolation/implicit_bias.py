@@ -82,18 +82,18 @@ class Tuned(NamedTuple):
 
     lr: float
     momentum: float
-    rate: float    # convergence factor: the distance from X^+ y shrinks like rate^t
+    factor: float    # convergence factor: the distance from X^+ y shrinks like factor^t
 
 
 @checked
 def tuned_descent(X):
     """The learning rate of gradient descent with the best guarantee, as `Tuned`.
 
-        lr = 2 / (s_max^2 + s_min^2),      rate = (s_max^2 - s_min^2) / (s_max^2 + s_min^2)
-        ||beta_t - X^+ y|| <= rate^t ||X^+ y||     from zero
+        lr = 2 / (s_max^2 + s_min^2),      factor = (s_max^2 - s_min^2) / (s_max^2 + s_min^2)
+        ||beta_t - X^+ y|| <= factor^t ||X^+ y||     from zero
 
     A step on 1/2 ||X beta - y||^2 multiplies the error along singular vector i by 1 - lr s_i^2.
-    With this lr the largest and the smallest of these factors are rate and -rate (Polyak 1964;
+    With this lr the largest of these numbers is `factor`, and the smallest -`factor` (Polyak 1964;
     s_min is the smallest s > 0).
 
     Parameters
@@ -102,16 +102,19 @@ def tuned_descent(X):
     """
     s_max, s_min = _extremes(X)
     total = s_max ** 2 + s_min ** 2
-    rate = (s_max ** 2 - s_min ** 2) / total
-    return Tuned(lr=2 / total, momentum=0.0, rate=rate)
+    factor = (s_max ** 2 - s_min ** 2) / total
+    return Tuned(lr=2 / total, momentum=0.0, factor=factor)
 
 
 @checked
 def tuned_heavy_ball(X):
-    """The best settings of the heavy ball, beta += momentum (last step) - lr gradient, as `Tuned`.
+    """The best settings of the heavy ball, as `Tuned`.
 
-        lr = 4 / (s_max + s_min)^2,   momentum = rate^2,   rate = (s_max - s_min) / (s_max + s_min)
-        ||beta_t - X^+ y|| <= (1 + t (1 + rate)) rate^t ||X^+ y||     from zero
+    Each step is momentum * (the last step) - lr * gradient.
+
+        lr = 4 / (s_max + s_min)^2
+        factor = (s_max - s_min) / (s_max + s_min),      momentum = factor^2
+        ||beta_t - X^+ y|| <= (1 + t (1 + factor)) factor^t ||X^+ y||     from zero
 
     (Polyak 1964.) The heavy ball takes about kappa = s_max / s_min steps where `tuned_descent`
     takes kappa^2. The error may grow at first.
@@ -121,8 +124,8 @@ def tuned_heavy_ball(X):
     X : array_like of float64, shape (n, p), not zero
     """
     s_max, s_min = _extremes(X)
-    rate = (s_max - s_min) / (s_max + s_min)
-    return Tuned(lr=4 / (s_max + s_min) ** 2, momentum=rate ** 2, rate=rate)
+    factor = (s_max - s_min) / (s_max + s_min)
+    return Tuned(lr=4 / (s_max + s_min) ** 2, momentum=factor ** 2, factor=factor)
 
 
 @checked
@@ -133,8 +136,8 @@ def kaczmarz(X, y, rows, *, beta0=None):
 
     Each step solves one equation exactly: it projects beta_t onto {x_i'beta = y_i}. If X beta = y
     has a solution, and every row is used infinitely often, beta_t converges to
-    X^+ y + (I - X^+ X) beta_0.
-    Without a solution there is no limit. A row of zeros changes nothing.
+    X^+ y + (I - X^+ X) beta_0. A row of zeros changes nothing. If the equations of the other rows
+    have no common solution, there is no limit.
 
     Parameters
     ----------
@@ -178,10 +181,11 @@ def row_probabilities(X):
 
 
 @checked
-def kaczmarz_rate(X):
+def kaczmarz_factor(X):
     """A bound on the factor by which `kaczmarz` reduces the mean squared distance from X^+ y.
 
-        rate = 1 - s_min^2 / ||X||_F^2,      E ||beta_t - X^+ y||^2 <= rate^t ||beta_0 - X^+ y||^2
+        factor = 1 - s_min^2 / ||X||_F^2
+        E ||beta_t - X^+ y||^2 <= factor^t ||beta_0 - X^+ y||^2
 
     for rows drawn by `row_probabilities`, a solvable X beta = y and a start in the row space
     (Strohmer and Vershynin 2009, Theorem 2). n steps of `kaczmarz` cost as much as one step of
@@ -200,9 +204,9 @@ def sign_fit(X, y):
     """The perfect fit of Adam from zero, if X sign(X'y) = c y for some c > 0: sign(X'y) / c.
 
     On such data the gradient at a multiple of sign(X'y) is a multiple of X'y, so Adam moves all
-    coordinates equally far in every step, up to its eps (Wilson et al. 2017, Lemma 3.1, also for
-    AdaGrad and RMSProp). If X has a single row, not zero, the condition always holds. Then
-    `sign_fit` is the perfect fit with the smallest maximal |beta_j|.
+    coordinates with (X'y)_j != 0 equally far in every step, up to its eps (Wilson et al. 2017,
+    Lemma 3.1, also for AdaGrad and RMSProp). If X has a single row, not zero, the condition always
+    holds. Then `sign_fit` is the perfect fit with the smallest maximal |beta_j|.
 
     Parameters
     ----------
@@ -229,14 +233,18 @@ def sign_fit(X, y):
 def make_rare_features(labels):
     """Samples on which X^+ y learns to generalise, and Adam does not (Wilson et al. 2017, 3.3).
 
-        0                     the label itself
-        1, 2                  always 1
-        3 + 5 i to 7 + 5 i    five features that are 0 in all samples but i. In sample i they are
-                              (1, 0, 0, 0, 0) for label 1, and (1, 1, 1, 1, 1) for label -1
+        column 0 of X                 the label itself
+        columns 1, 2                  always 1
+        columns 3 + 5 i to 7 + 5 i    five features that are 0 in all samples but i. In sample i
+                                      they are (1, 0, 0, 0, 0) for label 1, and (1, 1, 1, 1, 1)
+                                      for label -1
 
-    If 1 is the more frequent label, X sign(X'y) = 4 y. On a new sample, whose rare features have
-    weight 0, `sign_fit` outputs (label + 2) / 4 > 0: Adam predicts 1 for everything. If both
-    labels occur, X^+ y predicts the right sign on all new samples.
+    The rows are the training samples, then the new ones. Below, X and y are the training rows
+    alone, and 1 is the more frequent label among them.
+
+    Then X sign(X'y) = 4 y. On a new sample, whose rare features have weight 0, `sign_fit` outputs
+    (label + 2) / 4 > 0: Adam predicts 1 for everything. If both labels occur, X^+ y predicts the
+    right sign on all new samples.
 
     Parameters
     ----------

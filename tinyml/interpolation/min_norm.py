@@ -4,9 +4,9 @@ Problem: with n samples and p features, X beta = y has in general no solution fo
 p = n, and infinitely many for p > n. Which of them do we get?
 
 Idea: the singular value decomposition X = U diag(s) V' splits the problem into independent
-one-dimensional ones, one per singular vector. Here ' is the transpose, and X^+ = V diag(1 / s) U',
-over the s > 0, is the pseudoinverse. X^+ y is the shortest of the least-squares solutions, the
-minimum-norm fit. In the basis V it has the coordinates (U'y)_i / s_i. Every estimator of this
+one-dimensional ones, one per singular vector. Here ' is the transpose. The pseudoinverse is
+X^+ = V diag(1 / s) U', with only the s > 0. X^+ y is the shortest of the least-squares solutions,
+the minimum-norm fit. In the basis V it has the coordinates (U'y)_i / s_i. Every estimator of this
 file multiplies them by a filter f:
 
     beta = V diag(f / s) U'y,     f = 1                      minimum norm
@@ -46,7 +46,8 @@ def svd(X):
 
     Vh is V', and V V' is the orthogonal projection onto the row space of X. A singular value
     counts as zero if s <= max(n, p) eps s_max, with the machine precision eps of the dtype: the
-    rounding of X can change it by about that much. It also counts as zero if 1 / s overflows.
+    rounding of X can change it by about that much. It also counts as zero if 1 / s
+    could overflow (s <= tiny, the smallest normal number).
 
     Parameters
     ----------
@@ -265,8 +266,8 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
 
         beta_t = beta_0 + V diag(f) (diag(1 / s) U'y - V'beta_0),     f = 1 - (1 - lr s^2)^t
 
-    So if lr <= 1 / s_max^2, the distance to the limit shrinks at least by the factor
-    (1 - lr s_min^2)^t, with s_min the smallest s > 0.
+    So if lr <= 1 / s_max^2, after t steps the distance to the limit is at most (1 - lr s_min^2)^t
+    times the distance at the start, with s_min the smallest s > 0.
 
     Parameters
     ----------
@@ -277,12 +278,12 @@ def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
     beta0 = _start(X, y, beta0)
     missing = (U / s).T @ y - Vh @ beta0                          # at the start, (rank, ...)
     filters = descent_filter(s, np.arange(n_steps + 1), lr=lr)    # (n_steps + 1, rank)
-    # row i of missing is multiplied by f_i; y may have columns, so missing too
+    # row i of missing is multiplied by f_i; if y has k columns, missing has k columns too
     return np.stack([beta0 + Vh.T @ (f * missing.T).T for f in filters])
 
 
 def _start(X, y, beta0):
-    """beta_0 in the dtype of X; for None zeros, with one column for each column of y."""
+    """beta_0 in the dtype of X; if it is None, zeros, with one column for each column of y."""
     if beta0 is None:
         return np.zeros(X.shape[1:] + y.shape[1:], X.dtype)
     return beta0.astype(X.dtype)

@@ -13,14 +13,14 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
             "test_it_is_the_engine_s_descent_at_every_step_and_so_is_its_risk",
             "test_in_the_end_it_is_the_minimum_norm_fit_in_the_coordinates_of_the_rates",
             "test_times_have_any_shape_and_any_order"),
-        hints=("_modes does the hard part: root_lr is the diagonal of D, U, s, Vh are the modes of "
-               "X D, and f, one row per time, is the fraction learned.",
+        hints=("_directions does the hard part: root_lr is the diagonal of D, U, s, Vh are the "
+               "SVD of X D, and f, one row per time, is the fraction learned.",
                "beta_t = D V diag(f / s) U'y: f is (*t.shape, rank), U'y is (rank,), and a "
                "product with Vh on the right takes the last axis from (rank,) to (p,).",
                "fit = f / s * (...), with the coordinates of y; return fit @ Vh * ..., the "
                "diagonal of D."),
-        also=('root_lr, U, s, Vh, f = _modes("descent", X, t, lr) gives the diagonal of D, the '
-              'modes of X D, and the fractions learned, (*t.shape, rank).',),
+        also=('root_lr, U, s, Vh, f = _directions("descent", X, t, lr) gives the diagonal of D, '
+              'the SVD of X D, and the fractions learned, (*t.shape, rank).',),
         mistakes=(
             Mistake("@ Vh * root_lr", "@ Vh",
                     "This is the fit in the coordinates D^-1 beta: multiply by D in the end."),
@@ -55,8 +55,8 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
                "is the square of scales_j (E beta_t - beta)_j.",
                "truth = Vh @ (beta / root_lr); expected = (f * truth) @ Vh * ...; return (scales * "
                "(...)) ** 2"),
-        also=("root_lr, _, _, Vh, f = _modes(\"descent_bias2\", X, t, lr) gives the diagonal of D, "
-              "V', and the fractions learned, (*t.shape, rank).",),
+        also=("root_lr, _, _, Vh, f = _directions(\"descent_bias2\", X, t, lr) gives the "
+              "diagonal of D, V', and the fractions learned, (*t.shape, rank).",),
         mistakes=(
             Mistake("beta / root_lr", "beta",
                     "In the coordinates of the descent the truth is D^-1 beta: divide by "
@@ -96,15 +96,17 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
         hints=("beta_t is linear in the noise: D V diag(f / s) U' eps. What is the variance of "
                "a sum of independent terms?",
                "sigma2 scales_j^2 lr_j sum_i V_ji^2 (f_i / s_i)^2, where lr is root_lr ** 2, and "
-               "the sum over the modes is a product of (f / s) ** 2, (*t.shape, rank), with Vh "
-               "** 2, (rank, p).",
-               "of_modes = ... @ Vh ** 2; return sigma2 * (scales * root_lr) ** 2 * of_modes"),
-        also=("root_lr, _, s, Vh, f = _modes(\"descent_variance\", X, t, lr) gives the diagonal of "
-              "D, the singular values, V', and the fractions learned, (*t.shape, rank).",),
+               "the sum over the directions is a product of (f / s) ** 2, (*t.shape, rank), "
+               "with Vh ** 2, (rank, p).",
+               "sum_over_directions = ... @ Vh ** 2; return sigma2 * (scales * root_lr) ** 2 * "
+               "sum_over_directions"),
+        also=("root_lr, _, s, Vh, f = _directions(\"descent_variance\", X, t, lr) gives the "
+              "diagonal of D, the singular values, V', and the fractions learned, (*t.shape, "
+              "rank).",),
         mistakes=(
             Mistake("(f / s) ** 2 @ Vh ** 2", "((f / s) @ Vh) ** 2",
                     "Variances of independent terms add: square before you sum over the "
-                    "modes."),
+                    "directions."),
             Mistake("(scales * root_lr) ** 2", "(scales * root_lr ** 2) ** 2",
                     "The learning rate enters once: lr_j, not lr_j^2."),
             Mistake("(scales * root_lr) ** 2", "scales * root_lr ** 2",

@@ -35,7 +35,7 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             Mistake("np.minimum(n, p)", "n",
                     "The numerator is n for p > n only; for p < n it is p."),
             Mistake("np.where(is_finite, ratio, np.inf)[()]",
-                    "np.where(is_open, ratio, np.inf)[()] if top.any() else 0.0",
+                    "np.where(is_positive, ratio, np.inf)[()] if top.any() else 0.0",
                     "Each entry of the arrays decides for itself: np.where, not if."),
             Mistake("np.inf)[()]", "np.inf)",
                     "For numbers a number comes back, no array without axes: end with [()]."),
@@ -45,7 +45,7 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "gap != 0\n",
                     "At p = n the gap |n - p| - 1 is -1, and a variance is not negative: it "
                     "is infinite there."),
-            Mistake("is_open | (top == 0)", "is_open",
+            Mistake("is_positive | (top == 0)", "is_positive",
                     "Without noise, samples or features there is no variance, at p = n "
                     "either: 0 instead of infinity."),
             Mistake("sigma2 * rank", "sigma2 ** 2 * rank",

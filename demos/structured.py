@@ -210,8 +210,8 @@ if not demo.quick:
 # %% Figure: the scores of one network against its oracle
 figure, (cloud, hit, clock) = plt.subplots(1, 3, figsize=(17, 5.4))
 pruned = repaired["taylor"][:, half].mean()
-figure.suptitle(f"Half of the units, chosen by Taylor's score: {100 * pruned:.1f} % are right; "
-                f"trained from the start {100 * scratch[0].mean():.1f} %, all units {100 * fair:.1f} %")
+figure.suptitle(f"Half of the units, by Taylor's score, are right {100 * pruned:.1f} % of the time, "
+                f"from scratch {100 * scratch[0].mean():.1f} %, all units {100 * fair:.1f} %")
 nearer = sorted(("weight norm", "Taylor's score"), reverse=True,
                 key=lambda name: agreement["norm" if "norm" in name else "taylor"].mean())
 flat = {criterion: np.concatenate(list(of.values())) for criterion, of in scores[0].items()}

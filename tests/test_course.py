@@ -17,17 +17,19 @@ import pytest
 
 from tinyml.exercises.__main__ import main
 from tinyml.exercises.catalogue import find
+from tinyml.exercises.course import collect as collecting
 from tinyml.exercises.course import grade as grading
 from tinyml.exercises.course import gradescope, overview
 from tinyml.exercises.course import homework as homework_file
-from tinyml.exercises.course.collect import FILES, collect, exercise_of, owner
+from tinyml.exercises.course.collect import collect, exercise_of, owner
 from tinyml.exercises.course.grade import grade, grade_one
 from tinyml.exercises.course.homework import Homework, of_names, read_homework
 from tinyml.exercises.course.results import BYTES, apart, harmless, place_of, table, title_of
 from tinyml.exercises.student.check import Verdict
-from tinyml.exercises.student.stub import answer_text, stub_text
+from tinyml.exercises.student.stub import ROOT, answer_text, stub_text
 
 SEED = 2025
+FILES = 50    # that are looked at for one student in these tests
 GOOD = "def tanh(x): right"
 BAD = "def tanh(x): wrong"
 
@@ -48,10 +50,11 @@ def quick(monkeypatch):
                        tests, 1, {} if solved else {"diagnosis": 0})
 
     monkeypatch.setattr(grading, "check", check)
-    for cached in (grading._checked, grading._free):
+    caches = grading._checked, grading._free
+    for cached in caches:
         cached.cache_clear()
     yield checked
-    for cached in (grading._checked, grading._free):
+    for cached in caches:
         cached.cache_clear()
 
 
@@ -206,9 +209,10 @@ FOLDERS = {    # name -> what the student "eve" hands in, besides the others
 
 @pytest.mark.parametrize("name", FOLDERS)
 @pytest.mark.skipif(os.name == "nt", reason="pipes, links and names of bytes")
-def test_a_hostile_folder_costs_itself_the_points_and_nobody_else(name, folder, quick):
+def test_a_hostile_folder_costs_itself_the_points_and_nobody_else(name, folder, quick, monkeypatch):
     put(folder, ann__tanh=GOOD, **{"ann__tanh.py": GOOD, "zoe__tanh.py": GOOD})
     try:
+        monkeypatch.setattr(collecting, "FILES", FILES)
         FOLDERS[name](folder)
     except OSError:
         pytest.skip("this file system has no such thing")
@@ -534,12 +538,18 @@ def test_the_way_of_a_teacher(file, tmp_path, capsys, monkeypatch):
         shutil.copytree("hw3", tmp_path / "class" / student)
     write(tmp_path / "class" / "ann" / "tanh.py", answer_text(find("tanh")))
     write(tmp_path / "class" / "ann" / "essay.txt", "")
+    write(tmp_path / "class" / "bob" / "tanh.py", answer_text(find("tanh"), find("tanh").mistakes[0]))
+    monkeypatch.setattr(grading, "_free", lambda *arguments: frozenset())
     capsys.readouterr()
     assert main(["grade", "class", "--homework", "hw3.ini"]) == 0
     said = capsys.readouterr().out
     assert "ann" in said and "2 of 2.5" in said and "seen and not used" in said
     result = json.loads((tmp_path / "grades/students/ann/results.json").read_text(encoding="utf-8"))
     assert result["score"] == 2 and [t["status"] for t in result["tests"]] == ["passed", "failed"]
+    result = json.loads((tmp_path / "grades/students/bob/results.json").read_text(encoding="utf-8"))
+    assert 0 < result["score"] < 2 and find("tanh").mistakes[0].why.split(",")[0] in result["tests"][0]["output"]
+    for text in strings(result):    # nothing of the teacher's machine
+        assert not any(place in text for place in (str(tmp_path), sys.executable, str(ROOT)))
     assert main(["grade", "class", "--homework", "hw3.ini", "--exercises", "tanh"]) == 2
     assert main(["grade", "nowhere"]) == 2 and "folder of submissions" in capsys.readouterr().err
 
@@ -550,9 +560,9 @@ def strings(value):
     return [text for item in value for text in strings(item)] if isinstance(value, list) else [str(value)]
 
 
-def test_results_for_gradescope_have_its_fields_and_no_paths(file, folder):
-    wrong = answer_text(find("mul"), find("mul").mistakes[0])
-    put(folder, **{"hw__tanh.py": "import os\n" + answer_text(find("tanh")), "mul.py": wrong, "essay.txt": "x"})
+def test_results_for_gradescope_have_its_fields(file, folder, quick, monkeypatch):
+    monkeypatch.setattr(grading, "_free", lambda *arguments: frozenset())
+    put(folder, **{"hw__tanh.py": "raise", "mul.py": BAD, "essay.txt": "x"})
     metadata = {"created_at": "2026-12-02T10:00:00.5+11:00", "users": [{"assignment": {"due_date": None}}],
                 "assignment": {"due_date": "2026-12-01T23:59:00+11:00"}}
     write(folder.parent / "meta.json", json.dumps(metadata))
@@ -561,12 +571,9 @@ def test_results_for_gradescope_have_its_fields_and_no_paths(file, folder):
     result = json.loads((out / "results.json").read_text(encoding="utf-8"))
     first, second = result["tests"]
     assert first["score"] == 0 and 0 < second["score"] < 0.5 and second["status"] == "failed"
-    assert result["score"] == pytest.approx(0.9 * second["score"], abs=0.01) and "refused" in first["tags"]
-    assert result["execution_time"] > 0 and [t["number"] for t in result["tests"]] == ["1", "2"]
+    assert result["score"] == pytest.approx(0.9 * second["score"], abs=0.01) and "crashed" in first["tags"]
+    assert result["execution_time"] >= 0 and [t["number"] for t in result["tests"]] == ["1", "2"]
     assert "1 day late" in result["output"] and "essay.txt" in result["output"] and "engine" in first["tags"]
-    for text in strings(result):
-        for place in (str(folder.parent), sys.executable, str(Path(__file__).parents[1])):
-            assert place not in text
 
 
 @pytest.mark.parametrize("metadata", ["", "[]", "{}", '{"created_at": 3}', '{"created_at": "x"}'])

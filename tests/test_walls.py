@@ -152,9 +152,24 @@ def test_no_name_of_a_module_on_the_list_is_a_module_or_touches_files():
                 "LinAlgError", "errstate"}
 
 
-def test_typing_is_for_annotations():
-    text = answer("y: Optional[Sequence] = x", "from typing import Optional\nfrom collections.abc import Sequence")
-    screen(read(text), find("tanh"))
+UNUSUAL = {    # right in other ways than the library's -> (lines of the body, lines at the top)
+    "typing": ("y: Optional[Sequence] = x", "from typing import Optional\nfrom collections.abc import Sequence"),
+    "typing's names": ("y: typing.Optional[NDArray] = x", "import typing\nfrom numpy.typing import NDArray"),
+    "NumPy by its long name": ("numpy.linalg.norm(numpy.ones(2))", "import numpy.linalg"),
+    "NumPy's parts": ("np.finfo(x.dtype).smallest_normal, np.add.reduce(x), np.linalg.eigh(np.eye(2)).eigenvalues", ""),
+    "a loop over indices": ("for i in np.ndindex(x.shape):\n    x[i].item()", ""),
+    "counting": ("Counter(x.ravel().tolist()).most_common(1)[0]", "from collections import Counter"),
+    "a queue": ("q = deque(maxlen=3)\nq.appendleft(1)\nq.popleft()", "from collections import deque"),
+    "functions of functions": ("reduce(lambda a, b: a * b, map(abs, [1, 2]), 1)", "from functools import reduce"),
+    "a type": ("type(x) is np.ndarray and x.dtype.type(0)", ""),
+    "a pattern": ("match x.ndim, x.shape:\n    case 1, (n,):\n        pass\n    case _:\n        pass", ""),
+    "an error of its own": ("try:\n    x + 1\nexcept (TypeError, ValueError) as error:\n    raise RuntimeError(str(error))", ""),
+}
+
+
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_what_is_right_in_an_unusual_way_is_let_in(case):
+    screen(read(answer(*UNUSUAL[case])), find("tanh"))
 
 
 def test_a_misspelled_attribute_is_answered_with_the_near_one():

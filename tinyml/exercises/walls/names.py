@@ -23,45 +23,42 @@ BUILTINS = set("""
     OverflowError RuntimeError StopIteration TypeError ValueError ZeroDivisionError""".split())
 NUMPY = set("""
     abs absolute acos acosh add all allclose amax amin angle any append apply_along_axis
-    apply_over_axes arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax
-    argmin argpartition argsort argwhere around array array_equal array_equiv array_split
-    asanyarray asarray ascontiguousarray asin asinh astype atan atan2 atanh atleast_1d
-    atleast_2d atleast_3d average bartlett bincount bitwise_and bitwise_count bitwise_invert
-    bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor blackman block
-    bool bool_ broadcast_arrays broadcast_shapes broadcast_to byte c_ can_cast cbrt cdouble
-    ceil choose clip clongdouble column_stack complex128 complex256 complex64
-    complexfloating compress concat concatenate conj conjugate convolve copy copysign copyto
-    corrcoef correlate cos cosh count_nonzero cov cross csingle cumprod cumsum
-    cumulative_prod cumulative_sum deg2rad degrees delete diag diag_indices
-    diag_indices_from diagflat diagonal diff digitize divide divmod dot double dsplit dstack
-    dtype e ediff1d einsum einsum_path empty empty_like equal errstate euler_gamma exp exp2
-    expand_dims expm1 extract eye fabs fill_diagonal finfo fix flatnonzero flip fliplr
-    flipud float128 float16 float32 float64 float_power floating floor floor_divide fmax
-    fmin fmod frexp frombuffer fromfunction fromiter full full_like gcd geomspace gradient
-    greater greater_equal half hamming hanning heaviside histogram histogram2d
-    histogram_bin_edges histogramdd hsplit hstack hypot i0 identity iinfo imag index_exp
-    indices inexact inf inner insert int16 int32 int64 int8 int_ intc integer interp
-    intersect1d intp invert isclose iscomplex iscomplexobj isdtype isfinite isin isinf isnan
-    isneginf isposinf isreal isrealobj isscalar issubdtype ix_ kron lcm ldexp left_shift
-    less less_equal lexsort linspace log log10 log1p log2 logaddexp logaddexp2 logical_and
-    logical_not logical_or logical_xor logspace long longdouble longlong mask_indices matmul
-    matrix_transpose matvec max maximum mean median meshgrid mgrid min min_scalar_type
-    minimum mod modf moveaxis multiply nan nan_to_num nanargmax nanargmin nancumprod
-    nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd
-    nansum nanvar ndarray ndim negative newaxis nextafter nonzero not_equal number ogrid
-    ones ones_like outer packbits pad partition percentile permute_dims pi piecewise place
-    poly polyadd polyder polydiv polyfit polyint polymul polysub polyval positive pow power
-    prod promote_types ptp put put_along_axis quantile r_ rad2deg radians ravel
-    ravel_multi_index real real_if_close reciprocal remainder repeat reshape resize
-    result_type right_shift rint roll rollaxis roots rot90 round s_ searchsorted select
-    setdiff1d setxor1d shape short sign signbit signedinteger sin sinc single sinh size sort
-    sort_complex spacing split sqrt square squeeze stack std subtract sum swapaxes take
-    take_along_axis tan tanh tensordot tile trace transpose trapezoid tri tril tril_indices
-    tril_indices_from trim_zeros triu triu_indices triu_indices_from true_divide trunc ubyte
-    uint uint16 uint32 uint64 uint8 uintc uintp ulong ulonglong union1d unique unique_all
-    unique_counts unique_inverse unique_values unpackbits unravel_index unsignedinteger
-    unstack unwrap ushort vander var vdot vecdot vecmat vectorize vsplit vstack where zeros
-    zeros_like""".split())
+    apply_over_axes arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin
+    argpartition argsort argwhere around array array_equal array_equiv array_split asanyarray
+    asarray ascontiguousarray asin asinh astype atan atan2 atanh atleast_1d atleast_2d atleast_3d
+    average bartlett bincount bitwise_and bitwise_count bitwise_invert bitwise_left_shift
+    bitwise_not bitwise_or bitwise_right_shift bitwise_xor blackman block bool bool_
+    broadcast_arrays broadcast_shapes broadcast_to byte c_ can_cast cbrt cdouble ceil choose clip
+    clongdouble column_stack complex128 complex256 complex64 complexfloating compress concat
+    concatenate conj conjugate convolve copy copysign copyto corrcoef correlate cos cosh
+    count_nonzero cov cross csingle cumprod cumsum cumulative_prod cumulative_sum deg2rad degrees
+    delete diag diag_indices diag_indices_from diagflat diagonal diff digitize divide divmod dot
+    double dsplit dstack dtype e ediff1d einsum einsum_path empty empty_like equal errstate
+    euler_gamma exp exp2 expand_dims expm1 extract eye fabs fill_diagonal finfo fix flatnonzero
+    flip fliplr flipud float128 float16 float32 float64 float_power floating floor floor_divide
+    fmax fmin fmod frexp frombuffer fromfunction fromiter full full_like gcd geomspace gradient
+    greater greater_equal half hamming hanning heaviside histogram histogram2d histogram_bin_edges
+    histogramdd hsplit hstack hypot i0 identity iinfo imag index_exp indices inexact inf inner
+    insert int16 int32 int64 int8 int_ intc integer interp intersect1d intp invert isclose
+    iscomplex iscomplexobj isdtype isfinite isin isinf isnan isneginf isposinf isreal isrealobj
+    isscalar issubdtype ix_ kron lcm ldexp left_shift less less_equal lexsort linspace log log10
+    log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logspace long
+    longdouble longlong mask_indices matmul matrix_transpose matvec max maximum mean median
+    meshgrid mgrid min min_scalar_type minimum mod modf moveaxis multiply nan nan_to_num nanargmax
+    nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod
+    nanquantile nanstd nansum nanvar ndarray ndenumerate ndim ndindex negative newaxis nextafter
+    nonzero not_equal number ogrid ones ones_like outer packbits pad partition percentile
+    permute_dims pi piecewise place poly polyadd polyder polydiv polyfit polyint polymul polysub
+    polyval positive pow power prod promote_types ptp put put_along_axis quantile r_ rad2deg
+    radians ravel ravel_multi_index real real_if_close reciprocal remainder repeat reshape resize
+    result_type right_shift rint roll rollaxis roots rot90 round s_ searchsorted select setdiff1d
+    setxor1d shape short sign signbit signedinteger sin sinc single sinh size sort sort_complex
+    spacing split sqrt square squeeze stack std subtract sum swapaxes take take_along_axis tan
+    tanh tensordot tile trace transpose trapezoid tri tril tril_indices tril_indices_from
+    trim_zeros triu triu_indices triu_indices_from true_divide trunc ubyte uint uint16 uint32
+    uint64 uint8 uintc uintp ulong ulonglong union1d unique unique_all unique_counts
+    unique_inverse unique_values unpackbits unravel_index unsignedinteger unstack unwrap ushort
+    vander var vdot vecdot vecmat vectorize vsplit vstack where zeros zeros_like""".split())
 LINALG = set("""
     LinAlgError cholesky cond cross det diagonal eig eigh eigvals eigvalsh inv lstsq matmul matrix_norm
     matrix_power matrix_rank matrix_transpose multi_dot norm outer pinv qr slogdet solve svd svdvals
@@ -81,6 +78,8 @@ MODULES = {    # module -> the names in it that are free
     "collections": {"ChainMap", "Counter", "OrderedDict", "defaultdict", "deque"},
     "dataclasses": {"asdict", "astuple", "replace"},
     "functools": {"cache", "cmp_to_key", "lru_cache", "partial", "reduce"},
+    "numpy.typing": {"ArrayLike", "DTypeLike", "NDArray"},    # for annotations
+    "typing": {"Any", "Callable", "Dict", "Iterable", "List", "Optional", "Sequence", "Tuple", "Union"},
     **{module.__name__: _public(module) for module in (bisect, heapq, itertools, math)}}
 WHOLE = set(MODULES) - {"collections", "dataclasses", "functools"}    # may be imported as modules
 
@@ -90,7 +89,9 @@ DANGEROUS = set("""
     base bit_generator ctypes default_factory dump dumps flags format format_map getfield newbyteorder
     resize setfield setflags strides to_device tofile
     device file hooks serial settings write""".split())    # of these kinds, and of the engine: files, memory, state
-FIELDS = set("U S Vh Q R eigenvalues eigenvectors sign logabsdet values counts inverse_indices indices".split())
+FIELDS = set("""
+    U S Vh Q R eigenvalues eigenvectors sign logabsdet values counts inverse_indices indices
+    bits eps epsneg max min precision resolution smallest_normal smallest_subnormal tiny""".split())
 
 
 @cache

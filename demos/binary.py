@@ -156,8 +156,8 @@ demo.claim("||w - alpha b||^2 = ||w||^2 - n alpha^2 (largest difference, of ||w|
            at_most=1e-12)
 demo.finding("the error of the rule 0.7 mean |w| is near the least one (ratio of the means)",
              by_rule.mean() / least.mean(), at_most=1.1,
-             why="The rule is made for weights with a normal or uniform distribution; weights of "
-                 "pixels that are always dark are not.")
+             why="The rule is made for weights with a normal or uniform distribution; of a few "
+                 "large weights among many near 0, fewer should stay.")
 
 
 def normal_error(factor):

@@ -8,7 +8,8 @@ opponent has full layers, as many numbers, and so fewer units. All are trained f
 You will see how much of a trained matrix its nearest circulant one keeps; the accuracy against the
 number of parameters; and the time of a product by the Fourier transform beside the full product.
 A trained matrix is hardly nearer to a circulant one than a random matrix is, so its nearest one is
-a poor start. Whether circulant layers beat a narrow network depends on what a narrow one lacks.
+a poor start. From the start, with random signs at the inputs as in the paper, circulant layers beat
+a narrow network of as many numbers, which has few units.
 
 Predict first: 256 x 256 weights become 256 numbers. Which share of the squared weights can they
 keep: a half, a tenth, or one in 256?
@@ -142,7 +143,8 @@ large = np.array(BLOCKS) >= 16
 further, fresh, narrow = (100 * hits[way][:, large].mean() for way in WAYS[1:])
 demo.finding("from the start is better than further from the nearest (points, blocks >= 16)",
              fresh - further, above=0,
-             why="Where a trained matrix happens to be nearly circulant, it is a good start.")
+             why="Without random signs all rows have one sum: on bright images the units of the "
+                 "nearest matrix fire together; where images are dark, that matters less.")
 demo.finding("from the start is no worse than narrow layers with as many numbers (points, >= 16)",
              fresh - narrow, at_least=-1,
              why="A unit of a circulant layer has the weights of its neighbour, shifted by a "

@@ -146,7 +146,8 @@ def test_a_layer_computes_with_its_matrix(rng, n_in, n_out, b, bias, batch):
     layer = CirculantLinear(n_in, n_out, block=b, bias=bias, rng=rng)
     p, q = math.ceil(n_out / b), math.ceil(n_in / b)
     assert layer.weight.shape == (p, q, b) and layer.matrix().shape == (n_out, n_in)
-    assert_array_equal(layer.matrix(), whole(layer.weight.data)[:n_out, :n_in])
+    assert_array_equal(layer.matrix(), whole(layer.weight.data)[:n_out, :n_in] * layer.signs.data)
+    assert layer.signs.shape == (n_in,) and (np.abs(layer.signs.data) == 1).all()
     assert np.abs(layer.weight.data).max() <= 1 / math.sqrt(n_in) and (layer.bias is not None) == bias
     x = rng.standard_normal((*batch, n_in)).astype(np.float32)
     y = layer(Tensor(x))
@@ -166,9 +167,24 @@ def test_the_nearest_layer_has_the_nearest_blocks_and_the_same_bias(rng, n_in, n
     near = CirculantLinear.from_linear(layer, block=b)
     assert_array_equal(near.weight.data, nearest_blocks(layer.weight.data, block=b), strict=True)
     assert near.bias is not layer.bias and near.bias.data.tobytes() == layer.bias.data.tobytes()
-    assert not near.weight.requires_grad and not near.training
+    assert not near.weight.requires_grad and not near.training and (near.signs.data == 1).all()
     made = CirculantLinear(n_in, n_out, block=b, rng=rng)
     assert list(vars(near)) == [*vars(made), "training"] and repr(near) == repr(made)
+
+
+def test_random_signs_keep_units_apart_on_inputs_that_are_all_equal():
+    """Without them all rows have one sum, and all units one value. They travel with the state."""
+    rng = np.random.default_rng(0)
+    layer, other = (CirculantLinear(64, 64, block=64, bias=False, rng=rng) for _ in range(2))
+    ones, x = np.ones((1, 64), np.float32), rng.standard_normal((3, 64)).astype(np.float32)
+    assert 16 < (layer.signs.data == 1).sum() < 48 and (layer.signs.data != other.signs.data).any()
+    y = layer(ones).data
+    assert (y > 0).any() and (y < 0).any()
+    near = CirculantLinear.from_linear(nn.Linear(64, 64, bias=False, rng=rng), block=64)
+    assert_allclose(near(ones).data, near.weight.data.sum(), atol=1e-6)
+    other.load_state_dict(layer.state_dict())
+    assert_array_equal(other(x).data, layer(x).data)
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
 
 
 def mlp(rng, sizes=(6, 8, 5, 3)):

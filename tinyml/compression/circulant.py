@@ -23,7 +23,9 @@ A layer of another shape is cut into square blocks of side b, each a circulant m
 outputs are filled up to multiples of b. A small b means more numbers, and more freedom: b = 1 is a
 full matrix.
 
-The paper also flips the signs of random inputs, once and for all. Here that is left out.
+All rows of a circulant matrix have the same sum. So if all inputs are positive, as pixels are, all
+units get nearly the same, and their ReLUs may all be off. Therefore random signs D, drawn once,
+flip the inputs: y = C D x.
 
 Sources: MATH5836 week 10, section 10.2.3 (fewer numbers for a matrix); Cheng, Yu, Feris, Kumar,
 Choudhary and Chang 2015, An exploration of parameter redundancy in deep networks with circulant
@@ -41,7 +43,7 @@ from tinyml.nn import Linear, Module, Parameter
 from tinyml.nn.layers import value_of
 from tinyml.nn.users import LAST, users
 from tinyml.nn.weights import all_weights, check_weights, nothing_to_do, swap, warn_left
-from tinyml.tensor import as_tensor, primitive
+from tinyml.tensor import Tensor, as_tensor, primitive
 
 
 @checked
@@ -201,7 +203,9 @@ def _blocks(W, b):
 
 @checked
 class CirculantLinear(Module):
-    """y = W x + b, where W is made of circulant blocks: a `Linear` with 1 / block of its weights.
+    """y = C D x + b with circulant blocks C and random signs D: a `Linear` with few weights.
+
+    It has 1 / block of the weights of a Linear, and a fixed sign for each input.
 
     Parameters
     ----------
@@ -211,7 +215,7 @@ class CirculantLinear(Module):
     rng : numpy.random.Generator
 
     Shapes: x (..., in_features), y (..., out_features), weight (p, q, block), the first columns of
-    the blocks, bias (out_features,).
+    the blocks, bias (out_features,), signs (in_features,).
     """
 
     def __init__(self, in_features, out_features, *, block, bias=True, rng):
@@ -222,11 +226,12 @@ class CirculantLinear(Module):
         self.weight, self.bias = Parameter(weight), None
         if bias:
             self.bias = Parameter(rng.uniform(-bound, bound, out_features).astype(np.float32))
+        self.signs = Tensor(rng.choice(np.array([-1, 1], np.float32), in_features))
 
     @classmethod
     @checked
     def from_linear(cls, layer, *, block):
-        """The nearest layer of circulant blocks to a Linear, with its bias.
+        """The nearest layer of circulant blocks to a Linear, with its bias and without flips.
 
         Parameters
         ----------
@@ -239,6 +244,7 @@ class CirculantLinear(Module):
         weight = nearest_blocks(layer.weight.data, block=block)
         self.weight = Parameter(weight, layer.weight.requires_grad)
         self.bias = copy.deepcopy(layer.bias)
+        self.signs = Tensor(np.ones(layer.in_features, weight.dtype))
         return self.train(layer.training)
 
     def forward(self, x):
@@ -247,18 +253,18 @@ class CirculantLinear(Module):
             raise ValueError(f"CirculantLinear: x must have shape (..., in_features="
                              f"{self.in_features}), got {x.shape}")
         n_filled = weight.shape[1] * self.block - self.in_features
-        rows = x.reshape(math.prod(x.shape[:-1]), self.in_features)
+        rows = x.reshape(math.prod(x.shape[:-1]), self.in_features) * self.signs
         filled = ops.pad(rows, pad_width=((0, 0), (0, n_filled)))
         y = block_product(filled, weight)[:, :self.out_features]
         y = y if self.bias is None else y + self.bias
         return y.reshape(*x.shape[:-1], self.out_features)
 
     def matrix(self):
-        """The full matrix W, shape (out_features, in_features)."""
+        """The full matrix W = C D, shape (out_features, in_features)."""
         blocks = circulant(value_of(self.weight).data)    # (p, q, b, b)
         p, q, b, _ = blocks.shape
         whole = blocks.transpose(0, 2, 1, 3).reshape(p * b, q * b)
-        return whole[:self.out_features, :self.in_features]
+        return whole[:self.out_features, :self.in_features] * self.signs.data
 
     def macs(self, x, y):
         """b log2 b for each Fourier transform, and 4 for each product of complex numbers."""

@@ -265,3 +265,8 @@ def test_what_came_is_said_in_the_students_terms(text, words):
     words = words.format(line=file.splitlines().index(f"    {text}") + 1)
     assert verdict.status == "failed" and words in verdict.tutor["example"]["got"]
     assert verdict.tutor["example"]["input"][0].startswith("x = ")
+
+
+def test_objects_are_no_numbers_and_are_said_to_be_none(monkeypatch):
+    told = explained(monkeypatch, lambda weight, *, threshold: np.array(weight >= threshold, object), weights(3))
+    assert told["example"]["got"] == "an array of objects" and told["diagnosis"] is None

@@ -100,7 +100,7 @@ def flatten(what, value, args=None, depth=0):
     if isinstance(value, bytes):
         value = np.frombuffer(value, np.uint8)
     if isinstance(value, (np.ndarray, np.generic, int, float, bool, complex, str)):
-        return [(what or "result", np.asarray(value))]
+        return [(what or "result", _numbers(value))]
     ours = type(value).__module__.startswith("tinyml")
     if ours and not isinstance(value, types.FunctionType) and hasattr(value, "__dict__"):
         own = {key: item for key, item in vars(value).items()
@@ -108,6 +108,12 @@ def flatten(what, value, args=None, depth=0):
         return [pair for key, item in own.items()
                 for pair in flatten(f"{what}.{key}", item, None, depth + 1)]
     return [(what or "result", np.array("None" if value is None else type(value).__name__))]
+
+
+def _numbers(value):
+    """A value as an array of numbers; of anything else, what it is."""
+    array = np.asarray(value)
+    return np.array("an array of objects") if array.dtype.hasobject else array
 
 
 def _no_tuple(g):
@@ -121,7 +127,7 @@ def _primitive(value, vjps):
     g = np.asarray(np.random.default_rng(0).uniform(0.5, 2, value.shape), value.dtype)
     for i, vjp in enumerate(vjps):
         try:
-            gradient = np.asarray(vjp(g))
+            gradient = _numbers(vjp(g))
         except Exception as error:
             gradient = _said(error)
         pairs.append((f"gradient of argument {i} for g = {literal(g)}", gradient))
@@ -135,7 +141,7 @@ def _tensor(what, value, args):
         value.backward(np.random.default_rng(0).uniform(0.5, 2, value.shape))
     held = {what: value.data, f"gradient of {what}": value.grad}
     return [pair for name, array in held.items() if array is not None for pair in (
-        (name, np.asarray(array)), (f"what {name} is", np.array(_kind(array))))]
+        (name, _numbers(array)), (f"what {name} is", np.array(_kind(array))))]
 
 
 def _kind(array):

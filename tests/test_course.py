@@ -271,6 +271,18 @@ def test_results_that_cannot_be_written_are_a_note_in_their_row(folder, quick):
     assert "is a link" in rows[1]["note"] and "could not be written" in rows[2]["note"]
 
 
+def test_tables_that_cannot_be_written_end_nothing(folder, quick, capsys):
+    put(folder, **{"ann__tanh.py": GOOD})
+    out = folder.parent / "out"
+    scores(folder)
+    for name in ("class.txt", "unused.csv", "grades.csv"):
+        (out / name).unlink()
+        (out / name).mkdir()
+    assert main(["grade", str(folder), "--out", str(out), "--exercises", "tanh", "--seed", str(SEED)]) == 0
+    said = capsys.readouterr().out
+    assert "grades.csv could not be written" in said and (out / "answers.csv").is_file()
+
+
 def test_names_are_told_apart_by_every_system(folder, quick):
     names = ["Ann", "ann", "ANN", "grades.csv", "grades.csv.part", "students", "con", "=1+1", "out", "a" * 250,
              "a" * 251, "\u00e9" * 120, "e\u0301" * 80, "...", "-x", "a\tb", "caf\u00e9", "cafe\u0301"]

@@ -35,13 +35,21 @@ def grade(arguments, say):
             say(None, "interrupted; the same command goes on from here")
         raise
     out = Path(arguments.out)
-    unused = (out / "unused.csv").read_text(encoding="utf-8").splitlines()[1:]
+    unused = _written(out / "unused.csv").splitlines()[1:]
     lines = [f"written to {out}: grades.csv, answers.csv, class.txt, and students/ with a "
              "results.json for each"]
     lines += [f"seen and not used, {len(unused)} files (all are in unused.csv), such as"] * bool(unused)
     lines += [f"    {clean(line)}" for line in unused[:SHOWN]]
-    say(rows, "\n".join(["", (out / "class.txt").read_text(encoding="utf-8"), *lines]))
+    say(rows, "\n".join(["", _written(out / "class.txt"), *lines]))
     return 0
+
+
+def _written(path):
+    """The text of a table, or nothing if it could not be written, which was said."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def homework(arguments, say):

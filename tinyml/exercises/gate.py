@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tinyml.exercises.catalogue import exercises, find
 from tinyml.exercises.student.check import _fault, ask, fresh_seed
-from tinyml.exercises.student.stub import answer_text, cut, definition, source, stub_text
+from tinyml.exercises.student.stub import answer_text, cut, definition, parsed, source, stub_text
 from tinyml.exercises.walls.screen import needed
 
 PATIENCE = 100    # times the seconds of one check: an exercise has up to 25 answers
@@ -125,7 +125,7 @@ def static_faults(exercise):
                for text in set(texts) if texts.count(text) > 1]
     for mistake in exercise.mistakes:
         try:
-            ast.parse(answer_text(exercise, mistake))
+            parsed(answer_text(exercise, mistake))
         except (ValueError, SyntaxError) as error:
             faults.append(str(error))
     return faults + leaks(exercise)
@@ -142,7 +142,7 @@ def leaks(exercise):
     """Statements of the answer that stand in the stub as well."""
     hidden = [source(exercise.module).node((name,)) for name in exercise.hide]
     gone = cut(exercise)[1] + [statement for node in hidden for statement in node.body]
-    tree = ast.parse(stub_text(exercise))
+    tree = parsed(stub_text(exercise))
     left = {ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.stmt)}
     code = definition(tree, exercise.path)
     prose = (ast.get_docstring(code) or "").splitlines()

@@ -164,7 +164,7 @@ def _verdict(name, text, fault, seed, limits, stop):
     except Stopped:
         raise
     except Exception as error:    # whatever one answer does, the others are graded
-        return Verdict(name, "crashed", f"the grader failed: {type(error).__name__}", "", seed)
+        return Verdict(name, "lost", f"the grader failed: {type(error).__name__}: {error}", "", seed)
 
 
 def _frozen(limits):
@@ -219,10 +219,11 @@ def _row(submission, entries, homework, times):
     """The row of a student."""
     kept, late = homework.late(times.get(submission.student))
     total = sum(entry["score"] for entry in entries)
+    lost = [f"{e['exercise']}: {e['reason']}; grade again" for e in entries if e["status"] == "lost"]
     return {"student": submission.student, "score": tidy(kept * total),
             "max_score": homework.max_score, "late": late,
             "solved": sum(entry["status"] == "solved" for entry in entries),
-            "note": "; ".join(submission.faults[:5]), "entries": entries}
+            "note": "; ".join([*submission.faults[:5], *lost]), "entries": entries}
 
 
 def _times(folder):

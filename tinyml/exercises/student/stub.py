@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import textwrap
+import threading
 from functools import lru_cache
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def file_of(module):
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
 
 
+PARSING = threading.Lock()
+
+
+def parsed(text):
+    """The syntax tree of a text, one at a time: some Pythons count the depth for all threads."""
+    with PARSING:
+        return ast.parse(text)
+
+
 class Source:
     """The source of a module of the library, and what it defines.
 
@@ -56,7 +66,7 @@ class Source:
     def __init__(self, module):
         self.path = file_of(module)
         self.module, self.text = module, self.path.read_text(encoding="utf-8")
-        self.lines, self.tree = self.text.splitlines(), ast.parse(self.text)
+        self.lines, self.tree = self.text.splitlines(), parsed(self.text)
         self.names = {name for node in self.tree.body for name in bound(node)}
         self.imports = {alias: node for node in self.tree.body for alias in imported(node)}
 

@@ -21,6 +21,7 @@ from tinyml.exercises.student.stub import (
     definition,
     file_of,
     imported,
+    parsed,
     signature,
     source,
     unannotated,
@@ -45,7 +46,7 @@ def read(text):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")    # of a backslash in a docstring
-            tree = ast.parse(text)
+            tree = parsed(text)
             _measure(tree)
             tree.outer = _outer(symtable.symtable(text, "answer", "exec"))
             tree.body = [node for node in tree.body if not _is_for_running(node)]

@@ -15,7 +15,7 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-settings.register_profile("tinyml", deadline=None, max_examples=50, print_blob=True,
+settings.register_profile("tinyml", deadline=None, max_examples=40, print_blob=True,
                           derandomize=bool(os.environ.get("CI")))
 settings.load_profile("tinyml")
 

@@ -14,7 +14,7 @@ def laws(stem):
     if not path.exists():
         return [], []
     text = path.read_text(encoding="utf-8")
-    found = [(sentence(node.name), start(node), node.end_lineno) for node in ast.walk(ast.parse(text))
+    found = [(sentence(node.name), start(node), node.end_lineno) for node in ast.parse(text).body
              if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
     return sorted(found, key=lambda law: law[1]), coloured(text)
 

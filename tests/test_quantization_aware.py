@@ -304,3 +304,13 @@ def test_an_error_names_function_argument_requirement_and_value(message):
     with pytest.raises(ValueError) as error:
         ERRORS[message]()
     assert str(error.value).startswith(message)
+
+
+@given(rng=rngs, rows=st.integers(2, 4), symmetric=st.booleans())
+def test_every_unit_has_a_step_of_its_own(rng, rows, symmetric):
+    sizes = 10.0 ** np.arange(rows)    # from unit to unit ten times as large
+    theta = nn.Parameter((sizes[:, None] * rng.uniform(-1, 1, (rows, 5))).astype(np.float32))
+    qparams = FakeQuantizedWeight(theta, bits=4, symmetric=symmetric).qparams
+    low, high = theta.data.min(axis=1), theta.data.max(axis=1)
+    alone = [choose_qparams(low[i], high[i], bits=4, symmetric=symmetric).scale for i in range(rows)]
+    assert_allclose(np.ravel(qparams.scale), alone, rtol=1e-6)

@@ -352,6 +352,7 @@ BEHIND = ("prunable: model must have behind each layer at most one batch norm, t
 CONV, LINEAR = nn.Conv2d(1, 2, 3, rng=RNG), nn.Linear(2, 3, rng=RNG)
 ERRORS = {
     "units_to_keep: scores must be finite": (ValueError, lambda: units_to_keep({0: [np.nan, 1]}, 1)),
+    "units_to_keep: scores must have 1 axes": (ValueError, lambda: units_to_keep({0: [[1, 2], [3, 4]]}, 1)),
     "units_to_keep: k must be at most 2, so that every layer keeps a unit, got 3":
         (ValueError, lambda: units_to_keep({0: [1, 2, 3]}, 3)),
     "prunable: model must apply its layers one by one, got a Doubled with a forward of its own":

@@ -429,3 +429,11 @@ def test_items_come_one_at_a_time_and_leaving_early_clears_the_line(monkeypatch)
         if item == 3:
             break
     assert "train   3/9" in terminal.getvalue() and terminal.getvalue().endswith(CLEARED)
+
+
+def test_a_third_array_is_named_by_its_place():
+    third = np.array([1, np.nan] * 20)
+    model = nn.Linear(2, 3, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"fit: arrays\[2\] must be finite, got 20 NaN"):
+        fit(model, X, X, third, optimizer=optim.SGD(model.parameters(), lr=0.1), epochs=1, batch_size=4,
+            rng=np.random.default_rng(0), loss_of=lambda model, x, _, third: model(x).sum())

@@ -21,9 +21,11 @@ def landing_page(book):
     """The content of <main> of index.html."""
     claims = [claim for result in book.results.values() for claim in result["claims"]]
     exercises, mistakes = counts()
+    known = book.results if book.data else {stem for page in book.pages for stem in page.demos}
     tests = {stem for page in book.pages for stem in page.tests}
     return template("landing").substitute(
-        on=f" on {html.escape(book.data)}" if book.data else "", demos=f"{sum(map(passed, book.results.values()))} of {len(book.results)}",
+        on=f" on {html.escape(book.data)}" if book.data else "",
+        demos=f"{sum(map(passed, book.results.values()))} of {len(known)}",
         laws=tally(claims, "law"), findings=tally(claims, "finding"),
         tests=sum(len(laws(stem)[0]) for stem in tests), exercises=exercises, mistakes=mistakes,
         seconds=duration(sum(result["seconds"] for result in book.results.values())),

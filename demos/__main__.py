@@ -107,7 +107,8 @@ def report(result):
     return "\n        ".join(lines)
 
 
-def main():
+def command_line():
+    """The arguments, and the stems of the demos that they ask for."""
     parser = options(__doc__)
     parser.add_argument("stems", nargs="*", metavar="STEM", help="demos to run (default: all)")
     known = sorted({name for source in SOURCES.values() for name in sets(source)})
@@ -123,61 +124,73 @@ def main():
     unknown = [stem for stem in arguments.stems if stem not in SOURCES]
     if unknown:
         parser.error(f"no demo is called {', '.join(unknown)}; there are {', '.join(SOURCES)}")
-    plain_console()
     takers = [stem for stem, source in SOURCES.items() if data is None or data in sets(source)]
     others = [stem for stem in arguments.stems if stem not in takers]
     if others:
         parser.error(f"not every demo takes --data {data}: {', '.join(others)}; {', '.join(takers)} do")
-    stems = list(dict.fromkeys(arguments.stems)) or takers
-    if arguments.notebooks:
-        made = write_notebooks(arguments.notebooks, [SOURCES[stem] for stem in stems])
-        print(f"{len(made)} notebooks in {arguments.notebooks.resolve()}")
-        return
-    if arguments.serve:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        write_book(arguments.out, SOURCES.values(), data)
-        serve(arguments.out)
-        return
-    if data in WHOLE:
-        load(data, split="test")    # if it is not here, it is said once, not by every demo
+    return arguments, list(dict.fromkeys(arguments.stems)) or takers
+
+
+def move(name, arguments):
+    """Make one of the moving pictures, in a process of its own; return whether that went well."""
+    child = _warm.run(FOLDER / "_motion.py", [name, "--seed", arguments.seed, "--out", arguments.out])
+    if child.returncode and not _warm.ENDED.is_set():
+        print(f"the motion {name} failed", *child.stderr.strip().splitlines()[-TAIL:], sep="\n        ")
+    return child.returncode == 0
+
+
+def run_all(stems, arguments):
+    """Run the demos, print a line for each, and write the book; return the exit code."""
+    data, motions = arguments.data, []
+    if arguments.motion or not (arguments.quick or arguments.stems or data):
+        motions = list(MOTIONS)
     places = sorted({folder(arguments.out, SOURCES[stem], data) for stem in stems})
     for place in places:
         place.mkdir(parents=True, exist_ok=True)
-    os.environ.update({**ONE_THREAD, **os.environ})
 
     def one(stem):
         return run(SOURCES[stem], quick=arguments.quick, seed=arguments.seed, out=arguments.out, data=data)
 
-    def write_pages():
-        """The pages of the folders with new results; the path of the last, which is out/<data> if there is one."""
+    def write_books():
+        """The books of the folders with new results; the path of the last, which is out/<data> if there is one."""
         return [write_book(place, SOURCES.values(), None if place == arguments.out else data)
                 for place in places][-1]
 
-    def move(name):
-        """Make one of the moving pictures, in a process of its own."""
-        child = _warm.run(FOLDER / "_motion.py", [name, "--seed", arguments.seed, "--out", arguments.out])
-        return child.stderr.strip().splitlines()[-TAIL:] if child.returncode else []
-
-    moving = arguments.motion or not (arguments.quick or arguments.stems or data)
     good = 0
     pool = ThreadPoolExecutor(AT_ONCE)    # a thread has nothing to do but to wait for its demo
     try:
         for number, (stem, result) in enumerate(zip(stems, pool.map(one, stems)), 1):
             print(f"{number:>3}/{len(stems)}  {stem:<{max(map(len, stems))}}  {report(result)}", flush=True)
             good += passed(result)
-        for lines in pool.map(move, MOTIONS if moving else ()):
-            print(*lines, sep="\n        ", end="")
-        page = write_pages()
+        moved = list(pool.map(move, motions, [arguments] * len(motions)))
+        page = write_books()
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)    # a second Ctrl-C while the demos end
         pool.shutdown(wait=False, cancel_futures=True)
         _warm.end_all()
         pool.shutdown()
-        page = write_pages()
+        page = write_books()
         print(f"interrupted; what was finished is on {page.resolve()}", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     print(f"{good} passed, {len(stems) - good} failed\n{page.resolve()}")
-    sys.exit(not stems or good < len(stems))
+    return int(not stems or good < len(stems) or not all(moved))
+
+
+def main():
+    arguments, stems = command_line()
+    plain_console()
+    if arguments.notebooks:
+        made = write_notebooks(arguments.notebooks, [SOURCES[stem] for stem in stems])
+        print(f"{len(made)} notebooks in {arguments.notebooks.resolve()}")
+    elif arguments.serve:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        write_book(arguments.out, SOURCES.values(), arguments.data)
+        serve(arguments.out)
+    else:
+        if arguments.data in WHOLE:
+            load(arguments.data, split="test")    # if it is not here, it is said once, not by every demo
+        os.environ.update({**ONE_THREAD, **os.environ})
+        sys.exit(run_all(stems, arguments))
 
 
 if __name__ == "__main__":

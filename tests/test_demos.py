@@ -250,6 +250,12 @@ def test_one_demo_alone_keeps_the_others_on_the_page(scratch, tmp_path):
     assert python("demos", "absent", cwd=tmp_path).returncode == 2
 
 
+def test_a_motion_that_fails_fails_the_run(scratch, tmp_path):
+    folder, _ = scratch    # which has no script for motions
+    run = python("demos", "--quick", "--motion", "--out", tmp_path, "good", cwd=folder)
+    assert run.returncode == 1 and "1 passed, 0 failed" in run.stdout and "the motion descent failed" in run.stdout
+
+
 def alive(pid):
     """Whether a process runs; one that ended, and is not asked for yet, does not."""
     status = Path(f"/proc/{pid}/stat")
@@ -349,7 +355,7 @@ def on_data(tmp_path_factory):
     for stem, body in ON_DATA.items():
         text = HEAD.format(question=f"What does {stem} do?") + body
         (folder / "demos" / f"{stem}.py").write_text(text, encoding="utf-8")
-    run = python("demos", "--out", "out", cwd=folder)
+    run = python("demos", "--quick", "--out", "out", cwd=folder)
     assert run.returncode == 0, run.stdout + run.stderr
     return folder
 

@@ -82,19 +82,24 @@ def stem_page(book, page):
     """A page of the book as HTML."""
     faces = {"Read": read(book, page), "See": seen(book, page), "Prove": prove(page), "Write": write(page)}
     faces = {name: content for name, content in faces.items() if content}
-    position = book.pages.index(page)
-    before = book.pages[position - 1] if position else None
-    after = book.pages[position + 1] if position + 1 < len(book.pages) else None
-    turn = [f'<a href="{p.slug}.html" rel="{rel}">{html.escape(words + p.title) if rel == "prev" else html.escape(p.title + words)}</a>'
-            for p, rel, words in ((before, "prev", "← "), (after, "next", " →")) if p]
     main = template("stem").substitute(
         part=f"{PARTS[page.part]}{f' · notes {page.section}' if page.section else ''}",
         title=inline(page.title), lead=lead(book, page), central=central(book, page),
         faces="".join(f'<li><a href="#{name.lower()}">{name}</a></li>' for name in faces),
         sections="\n".join(f'<section aria-labelledby="{name.lower()}"><h2 id="{name.lower()}">{name}</h2>\n'
                            f"{content}</section>" for name, content in faces.items()),
-        turn="\n".join(turn))
+        turn=neighbours(book, page))
     return whole(page.title.replace("`", ""), main)
+
+
+def neighbours(book, page):
+    """Links to the page before and the page after."""
+    at = book.pages.index(page)
+    links = [f'<a href="{before.slug}.html" rel="prev">← {html.escape(before.title)}</a>'
+             for before in book.pages[:at][-1:]]
+    links += [f'<a href="{after.slug}.html" rel="next">{html.escape(after.title)} →</a>'
+              for after in book.pages[at + 1:at + 2]]
+    return "\n".join(links)
 
 
 def lead(book, page):

@@ -5,6 +5,7 @@ length 0. Values come from a Generator that hypothesis seeds: generic, so that n
 right by accident, and of a kind that keeps its distance from poles, kinks or ties, where a central
 difference is blind.
 """
+import copy
 import inspect
 import math
 from typing import NamedTuple
@@ -283,13 +284,47 @@ def with_windows(draw, values=anything):
 
 @st.composite
 def with_filters(draw):
-    """Images, filters, perhaps a bias; stride and padding of a convolution."""
-    rng, n_out, side = draw(rngs), draw(sides), st.integers(1, 3)
-    kernel_size, stride = (draw(side), draw(side)), draw(one_or_two(side))
-    padding = draw(one_or_two(st.integers(0, 2)))
-    x = draw(images(kernel_size, padding))
-    args = x, anything(rng, (n_out, x.shape[1], *kernel_size)), anything(rng, n_out)
-    return args[:draw(st.integers(2, 3))], dict(stride=stride, padding=padding)
+    """Images, filters, perhaps a bias; stride, padding, dilation and groups of a convolution."""
+    rng, side, groups = draw(rngs), st.integers(1, 3), draw(st.sampled_from([1, 1, 2, 3]))
+    kernel_size, dilation = (draw(side), draw(side)), draw(one_or_two(st.sampled_from([1, 1, 2, 3])))
+    padding = draw(one_or_two(st.integers(0, 2)) | st.sampled_from(["same", "valid"]))
+    stride = 1 if padding == "same" else draw(one_or_two(side))
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel_size, pair(dilation))]
+    zeros = {"same": max(reach), "valid": 0}.get(padding, padding)    # with "same" any image will do
+    x = draw(images(reach, zeros))
+    n_out, n_in = groups * draw(sides), x.shape[1]
+    x = np.concatenate([x] + [anything(rng, x.shape) for _ in range(groups - 1)], axis=1)
+    args = x, anything(rng, (n_out, n_in, *kernel_size)), anything(rng, n_out)
+    return (args[:draw(st.integers(2, 3))],
+            dict(stride=stride, padding=padding, dilation=dilation, groups=groups))
+
+
+def conv_settings(rng, n_axes=2):
+    """Settings of a Conv1d or Conv2d: kernel_size, stride, padding, dilation, groups; and its channels."""
+    def sides(low, high):
+        drawn = tuple(int(v) for v in rng.integers(low, high, n_axes))
+        return drawn if n_axes == 2 else drawn[0]
+    padding = ["same", "valid", sides(0, 3)][rng.integers(3)]
+    groups = int(rng.integers(1, 4))
+    c, o = (groups * int(v) for v in rng.integers(1, 4, 2))
+    return dict(in_channels=c, out_channels=o, kernel_size=sides(1, 4), stride=1 if padding == "same" else sides(1, 3),
+                padding=padding, dilation=sides(1, 3), groups=groups)
+
+
+def plain_conv(layer):
+    """The same convolution without groups and dilation: most entries of its filters are 0."""
+    W, groups = layer.weight.data, layer.groups
+    dilation = np.broadcast_to(layer.dilation, W.ndim - 2)
+    reach = [d * (k - 1) + 1 for k, d in zip(W.shape[2:], dilation)]
+    whole = np.zeros((len(W), groups * W.shape[1], *reach), W.dtype)
+    spread = tuple(slice(None, None, d) for d in dilation)
+    for o in range(len(W)):
+        first = o // (len(W) // groups) * W.shape[1]
+        whole[(o, slice(first, first + W.shape[1]), *spread)] = W[o]
+    plain = copy.copy(layer)
+    plain.weight, plain.groups, plain.dilation = type(layer.weight)(whole), 1, 1
+    plain.kernel_size = tuple(reach) if len(reach) == 2 else reach[0]
+    return plain
 
 
 # -------------------------------------------------- files
@@ -318,6 +353,7 @@ SIZE = Setting([0, -1, *NO_INT], [1, np.int64(2)])
 COUNT = Setting([-1, *NO_INT], [0, np.int64(1)])
 PAIR = Setting([0, (1, 0), (1,), (1, 1, 1), [1.0, 1], *NO_INT], [1, (1, 2), [2, 1], np.int64(2)])
 PADDING = Setting([-1, (0, -1), (0,), (0, True), *NO_INT], [0, (0, 1), np.int64(1)])
+CONV_PADDING = Setting(["full", None, *PADDING.bad], ["same", "valid", *PADDING.good])
 POOL_PADDING = Setting([2, (0, 2), *PADDING.bad], PADDING.good)    # of windows of 2 or 3
 AXIS = Setting([2, -3, (0,), *NO_INT], [0, 1, -1, -2, np.int64(0)])
 REDUCTION = Setting(["avg", None, 1, ["mean"]], ["mean", "sum", "none"])

@@ -80,7 +80,7 @@ DEFAULTS = {    # those of functional and nn are in the tables of their own test
     "Operators.min": dict(keepdims=False),
     "Operators.var": dict(keepdims=False, correction=0),
     "gelu": dict(approximate="none"),
-    "conv2d": dict(stride=1, padding=0),
+    "conv2d": dict(stride=1, padding=0, dilation=1, groups=1),
     "max_pool2d": dict(padding=0),
     "avg_pool2d": dict(padding=0),
     "sum": dict(keepdims=False),

@@ -182,6 +182,18 @@ def test_without_inputs_a_layer_at_several_places_stays_one():
     assert ranks(model, share=0.3, X=X) == {"0.0.weight": 4, "1.weight": 4, "2.weight": "the last layer"}
 
 
+def test_a_convolution_in_groups_stays_and_is_named():
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Conv2d(2, 12, 3, padding="same", dilation=2, rng=rng), nn.Conv2d(12, 12, 3, groups=12, rng=rng),
+                          nn.Conv2d(12, 2, 1, rng=rng))
+    with pytest.warns(UserWarning, match=r"^factorize: left as they are: 1.weight \(filters in 12 groups\)$"):
+        small = factorize(model, energy=0.5)
+    assert [type(layer) for layer in small] == [nn.Sequential, nn.Conv2d, nn.Conv2d]
+    assert ranks(model, share=0.6)["1.weight"] == "filters in 12 groups"
+    x = Tensor(rng.standard_normal((2, 2, 8, 8)).astype(np.float32))
+    assert small(x).shape == model(x).shape
+
+
 @pytest.mark.parametrize("message, call", [
     ("factorize: share or energy must be given, one of them, got share=None and energy=None",
      lambda: factorize(nn.Sequential())),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import rngs
+from strategies import conv_settings, rngs
 
 from tinyml import Tensor, nn
 from tinyml.compression.quantization import quantize_weights
@@ -71,6 +71,16 @@ def test_folding_works_by_place_whatever_stands_at_several(rng):
         if isinstance(layer, nn.Linear) and isinstance(behind, nn.BatchNorm1d):
             inner = [m for _, m in folded.named_children() if isinstance(m, nn.Sequential) and len(m)]
             assert any(m[0] is behind for m in inner)    # first in its Sequential, which may stand elsewhere
+
+
+@given(rngs)
+def test_each_channel_of_a_convolution_in_groups_is_scaled(rng):
+    layer = nn.Conv2d(**conv_settings(rng), bias=bool(rng.integers(2)), rng=rng)
+    model = nn.Sequential(layer, normed(rng, nn.BatchNorm2d(layer.out_channels))).eval()
+    x = Tensor(rng.standard_normal((2, layer.in_channels, 6, 5)).astype(np.float32))
+    folded, expected = fold_batch_norm(model), model(x).data
+    assert len(folded) == 1 and folded[0].groups == layer.groups
+    assert_allclose(folded(x).data, expected, atol=1e-5 * max(1, np.abs(expected).max()))
 
 
 class Block(nn.Module):

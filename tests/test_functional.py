@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import (
     AXIS,
+    CONV_PADDING,
     COUNT,
     FLAG,
     GENERATOR,
     NO_INT,
-    PADDING,
     PAIR,
     POOL_PADDING,
     POSITIVE,
@@ -126,6 +126,13 @@ def test_convolution_and_pooling_of_series_are_the_sums_of_their_definitions(rng
     windows = np.stack([padded[:, :, t:t + k] for t in range(0, 4 + 2 * padding, stride)], axis=2)
     expected = np.einsum("nctk,ock->not", windows, w) + b[:, None]    # at most 36 terms of size 1
     assert_allclose(F.conv1d(Tensor(x), Tensor(w), Tensor(b), stride, padding).data, expected, atol=1e-13)
+    spread = np.zeros((2, c, 2 * k - 1))
+    spread[:, :, ::2] = w
+    assert_allclose(F.conv1d(Tensor(x), Tensor(w), None, stride, k, dilation=2).data,
+                    F.conv1d(Tensor(x), Tensor(spread), None, stride, k).data, atol=1e-13)
+    first, second = (F.conv1d(Tensor(x), Tensor(w[o:o + 1]), None, padding="same").data for o in (0, 1))
+    both = F.conv1d(np.concatenate([x, x], axis=1), Tensor(w), None, padding="same", groups=2).data
+    assert_allclose(both, np.concatenate([first, second], axis=1), atol=1e-13)
     edge = min(padding, k // 2)
     lowest = np.pad(x, ((0, 0), (0, 0), (edge, edge)), constant_values=-np.inf)
     windows = np.stack([lowest[:, :, t:t + k] for t in range(0, 4 + 2 * edge, stride)], axis=2)
@@ -780,12 +787,19 @@ def result(y, *more):
     return (y.data, *(t.data for t in more))
 
 
+def filters(options, *kernel):
+    """Four filters for two channels in one group or two."""
+    return drawn(4, 1 if options.get("groups") == 2 else 2, *kernel)
+
+
 def normalised(**options):
     mean, var = Tensor(drawn(3)), Tensor(np.abs(drawn(3)))
     return result(F.batch_norm(drawn(4, 3), mean, var, **{"training": True, **options}), mean, var)
 
 
 P3 = np.float32([[0.5, 0.5, 0], [0, 0, 1]])
+SERIES_PADDING = Setting(["full", None, *COUNT.bad], ["same", "valid", *COUNT.good])
+GROUPS = Setting([3, *SIZE.bad], [1, 2, np.int64(2)])    # of 2 channels and 4 filters
 CHOICE = Setting(["erf", None, 1], ["none", "tanh"])
 CLASS_WEIGHTS = Setting([[1, 1], 1.0, [1, 1, -1], [1, 1, math.nan], "abc", [[1, 1, 1]]], [None, [1, 0.5, 2], Tensor([3, 1, 1])])
 OPTIONS = {    # name -> (call, {option: Setting}, defaults as PyTorch documents them)
@@ -796,10 +810,12 @@ OPTIONS = {    # name -> (call, {option: Setting}, defaults as PyTorch documents
     "binary_cross_entropy_with_logits": (
         lambda **o: result(F.binary_cross_entropy_with_logits(drawn(2, 3), P3, **o)),
         dict(reduction=REDUCTION), dict(reduction="mean")),
-    "conv1d": (lambda **o: result(F.conv1d(drawn(2, 2, 7), drawn(3, 2, 3), drawn(3), **o)), dict(stride=SIZE, padding=COUNT),
-               dict(bias=None, stride=1, padding=0)),
-    "conv2d": (lambda **o: result(F.conv2d(drawn(2, 2, 6, 5), drawn(3, 2, 3, 2), drawn(3), **o)),
-               dict(stride=PAIR, padding=PADDING), dict(bias=None, stride=1, padding=0)),
+    "conv1d": (lambda **o: result(F.conv1d(drawn(2, 2, 7), filters(o, 3), drawn(4), **o)),
+               dict(stride=SIZE, padding=SERIES_PADDING, dilation=SIZE, groups=GROUPS),
+               dict(bias=None, stride=1, padding=0, dilation=1, groups=1)),
+    "conv2d": (lambda **o: result(F.conv2d(drawn(2, 2, 6, 5), filters(o, 3, 2), drawn(4), **o)),
+               dict(stride=PAIR, padding=CONV_PADDING, dilation=PAIR, groups=GROUPS),
+               dict(bias=None, stride=1, padding=0, dilation=1, groups=1)),
     "cosine_similarity": (lambda **o: result(F.cosine_similarity(drawn(3, 3), drawn(3, 3) + 1, **o)),
                           dict(axis=AXIS, eps=POSITIVE), dict(axis=1, eps=1e-8)),
     "cross_entropy": (lambda **o: result(F.cross_entropy(drawn(2, 3), [0, 2], **o)),

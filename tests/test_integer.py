@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import rngs
+from strategies import conv_settings, plain_conv, rngs
 from test_fixed_point import code_of
 
 from tinyml import Tensor, nn
@@ -91,6 +91,23 @@ def test_a_convolution_is_bit_for_bit_that_of_whole_numbers(rng, down, right, pa
     for n, i, j in product(range(2), range(y.shape[2]), range(y.shape[3])):
         window = framed[n, :, i * down:i * down + 3, j * right:j * right + 2]
         assert_array_equal(result[n, :, i, j], reference(integer, window.ravel().tolist()))
+
+
+@settings(max_examples=30)
+@given(rngs, st.integers(1, 2))
+def test_groups_and_dilation_have_the_codes_of_the_plain_convolution(rng, n_axes):
+    """A weight of 0 has the code 0, so bit for bit."""
+    conv, shape = (nn.Conv1d, nn.Conv2d)[n_axes - 1], (2, 0, 6, 7)[:2 + n_axes]
+    layer = conv(**conv_settings(rng, n_axes), rng=rng)
+    inputs, shape = activations(rng), (shape[0], layer.in_channels, *shape[2:])
+    codes = rng.integers(0, 256, shape).astype(np.uint8)
+    y = layer(Tensor(dequantize(codes, inputs)))
+    small, whole = (IntegerConv(one, inputs, outputs_for(y.data)) for one in (layer, plain_conv(layer)))
+    for fast in (True, False):
+        found = small(codes, fast=fast)
+        assert found.shape == y.shape
+        assert_array_equal(found, whole(codes, fast=fast))
+    assert small.macs(codes, y) == layer.macs(codes, y)
 
 
 def test_sums_beyond_the_whole_numbers_of_float32_are_exact_as_well():

@@ -23,6 +23,12 @@ def cnn(rng):
                          nn.Dropout(rng=rng), nn.Linear(18, 4, rng=rng))
 
 
+def separable(rng):
+    return nn.Sequential(nn.Conv2d(1, 3, 3, padding="same", dilation=2, rng=rng), nn.BatchNorm2d(3), nn.ReLU(),
+                         nn.Conv2d(3, 3, 3, padding=1, groups=3, rng=rng), nn.BatchNorm2d(3), nn.ReLU(),
+                         nn.Conv2d(3, 4, 1, rng=rng), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4, rng=rng))
+
+
 def awake(model):
     """The model with larger biases: no ReLU is 0 on all of X, which would leave its range open."""
     for layer in model:
@@ -36,11 +42,11 @@ def mlp(rng):
                          nn.Linear(8, 4, rng=rng))
 
 
-@pytest.mark.parametrize("make", [cnn, mlp])
+@pytest.mark.parametrize("make", [cnn, mlp, separable])
 @settings(max_examples=8)
 @given(rng=rngs)
 def test_a_model_is_near_its_float_and_the_same_in_both_ways_and_in_a_file(make, rng):
-    model, shape = awake(make(rng)), (20, 1, 6, 6) if make is cnn else (20, 36)
+    model, shape = awake(make(rng)), (20, 36) if make is mlp else (20, 1, 6, 6)
     X = rng.standard_normal(shape).astype(np.float32)
     integer = IntegerModel.from_float(model, X)
     codes = integer.quantize_input(X)

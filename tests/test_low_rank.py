@@ -154,26 +154,29 @@ def test_two_linear_layers_compute_the_product(rng, n_in, n_out, bias, data):
 @settings(max_examples=80)    # the layout of the factors shows only where rank and width are above 1
 @given(rngs, st.sampled_from(["separable", "channel"]), st.integers(1, 3), st.integers(1, 3),
        st.tuples(st.integers(1, 3), st.integers(1, 3)), st.tuples(st.integers(1, 2), st.integers(1, 3)),
-       st.integers(0, 1), st.data())
-def test_two_convolutions_compute_the_reconstructed_one(rng, method, C, O, kernel, stride, padding, data):
-    layer = nn.Conv2d(C, O, kernel, stride, padding, rng=rng)
+       st.tuples(st.integers(1, 2), st.integers(1, 2)), st.data())
+def test_two_convolutions_compute_the_reconstructed_one(rng, method, C, O, kernel, stride, dilation, data):
+    padding = [0, 1, "same"][rng.integers(3)]
+    stride = (1, 1) if padding == "same" else stride
+    layer = nn.Conv2d(C, O, kernel, stride, padding, dilation, rng=rng)
     kh, kw = kernel
     most = min(C * kh, O * kw) if method == "separable" else min(O, C * kh * kw)
     rank = data.draw(st.integers(1, most))
     sides = (C * kh, O * kw) if method == "separable" else (O, C * kh * kw)
     pair = warned(lambda: factorize_conv(layer, rank, method=method), rank >= break_even(*sides))
     (sh, sw), p = stride, padding
-    assert [(tuple(m.stride), tuple(m.padding)) for m in pair] == (
-        [((sh, 1), (p, 0)), ((1, sw), (0, p))] if method == "separable" else [((sh, sw), (p, p)), ((1, 1), (0, 0))])
+    down, across, both = (p, p, p) if p == "same" else ((p, 0), (0, p), (p, p))
+    assert [(m.stride, m.padding) for m in pair] == (
+        [((sh, 1), down), ((1, sw), across)] if method == "separable" else [((sh, sw), both), ((1, 1), (0, 0))])
     assert pair[0].bias is None and layer.bias is not pair[1].bias
     with pytest.raises(ValueError):
         factorize_conv(layer, rank, method="diagonal")
     first, second = (m.weight.data for m in pair)
     W = (np.einsum("rci,orj->ocij", first[..., 0], second[:, :, 0]) if method == "separable"
          else np.einsum("rcij,or->ocij", first, second[..., 0, 0]))
-    whole = nn.Conv2d(C, O, kernel, stride, padding, rng=rng)
+    whole = nn.Conv2d(C, O, kernel, stride, padding, dilation, rng=rng)
     whole.weight.data, whole.bias.data = W.astype(np.float32), layer.bias.data
-    x = Tensor(rng.standard_normal((2, C, 5, 6)).astype(np.float32))
+    x = Tensor(rng.standard_normal((2, C, 6, 7)).astype(np.float32))
     assert_allclose(pair(x).data, whole(x).data, atol=1e-5)
     if rank == most:
         assert_allclose(W, layer.weight.data, atol=1e-5)
@@ -183,9 +186,10 @@ def test_two_convolutions_compute_the_reconstructed_one(rng, method, C, O, kerne
     assert_allclose(squared(W - layer.weight.data), squared(s[rank:]), atol=1e-5 * squared(s))
 
 
-@given(rngs, sizes, sizes, st.integers(1, 4), st.integers(1, 3), st.integers(0, 3))
-def test_a_series_convolution_of_full_rank_is_the_same(rng, C, O, k, stride, padding):
-    layer, n = nn.Conv1d(C, O, k, stride, padding, bias=bool(rng.integers(2)), rng=rng), min(O, C * k)
+@given(rngs, sizes, sizes, st.integers(1, 4), st.integers(1, 3), st.sampled_from([0, 1, 2, 3, "same"]), st.integers(1, 2))
+def test_a_series_convolution_of_full_rank_is_the_same(rng, C, O, k, stride, padding, dilation):
+    stride, n = 1 if padding == "same" else stride, min(O, C * k)
+    layer = nn.Conv1d(C, O, k, stride, padding, dilation, bias=bool(rng.integers(2)), rng=rng)
     x = Tensor(rng.standard_normal((2, C, 9)).astype(np.float32))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -206,6 +210,10 @@ def test_a_series_convolution_of_full_rank_is_the_same(rng, C, O, k, stride, pad
 # ------------------------------------------------------------ errors
 
 @pytest.mark.parametrize("message, call", [
+    ("factorize_conv: layer must have groups=1, got groups=2",
+     lambda: factorize_conv(nn.Conv2d(2, 2, 3, groups=2, rng=np.random.default_rng(0)), 1)),
+    ("factorize_conv1d: layer must have groups=1, got groups=2",
+     lambda: factorize_conv1d(nn.Conv1d(2, 2, 3, groups=2, rng=np.random.default_rng(0)), 1)),
     ("truncated_svd: rank must be int in 1..min(m, n) with m = 20, n = 30, got 21",
      lambda: factorize_linear(nn.Linear(30, 20, rng=np.random.default_rng(0)), 21)),
     ("truncated_svd: second_moment must be symmetric without eigenvalues below 0, got a difference of 1",

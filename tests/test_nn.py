@@ -19,20 +19,22 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import (
+    CONV_PADDING,
     COUNT,
     FLAG,
     GENERATOR,
     NO_INT,
-    PADDING,
     PAIR,
     POOL_PADDING,
     POSITIVE,
     SIZE,
     UNIT,
     Setting,
+    conv_settings,
     differ,
     optional,
     or_none,
+    plain_conv,
     put,
     rngs,
     settings_of,
@@ -47,7 +49,7 @@ from tinyml.compression.quantization_aware import prepare
 from tinyml.compression.structured import mask_units, remove_units
 from tinyml.nn.folding import fold_batch_norm
 from tinyml.nn.npz import MANIFEST
-from tinyml.nn.skeleton import describe
+from tinyml.nn.skeleton import describe, rebuild
 from tinyml.selfsupervised.byol import BYOL
 from tinyml.selfsupervised.downstream import fine_tune
 from tinyml.selfsupervised.moco import MoCo, momentum_copy
@@ -82,8 +84,8 @@ LAYERS = {    # name -> (make with an rng, input of n samples)
     "AvgPool2d": (lambda r: nn.AvgPool2d(2, padding=1), images),
     "BatchNorm1d": (lambda r: nn.BatchNorm1d(4, eps=0.1), rows),
     "BatchNorm2d": (lambda r: nn.BatchNorm2d(2, eps=0.1), images),
-    "Conv1d": (lambda r: nn.Conv1d(2, 3, 3, stride=2, padding=1, rng=r), series),
-    "Conv2d": (lambda r: nn.Conv2d(2, 3, (3, 2), stride=2, padding=1, rng=r), images),
+    "Conv1d": (lambda r: nn.Conv1d(2, 3, 3, padding="same", dilation=2, rng=r), series),
+    "Conv2d": (lambda r: nn.Conv2d(2, 4, (3, 2), stride=2, padding=1, groups=2, rng=r), images),
     "Dropout": (lambda r: nn.Dropout(0.3, rng=r), rows),
     "Embedding": (lambda r: nn.Embedding(5, 4, rng=r), lambda rng, n: rng.integers(0, 5, (n, 3))),
     "Flatten": (lambda r: nn.Flatten(), images),
@@ -988,6 +990,10 @@ ERRORS = {    # message -> (kind of error, call)
         (ValueError, lambda: nn.Conv2d(2, 3, 3, stride=0, rng=RNG)),
     "Conv2d: padding must be an int >= 0 or two of them, got -1":
         (ValueError, lambda: nn.Conv2d(2, 3, 3, padding=-1, rng=RNG)),
+    "Conv2d: groups must divide in_channels=4 and out_channels=6, got 4":
+        (ValueError, lambda: nn.Conv2d(4, 6, 3, groups=4, rng=RNG)),
+    'Conv2d: stride must be 1 with padding="same", got (2, 2)':
+        (ValueError, lambda: nn.Conv2d(4, 6, 3, 2, "same", rng=RNG)),
     "Conv1d: x must have shape (N, in_channels=2, L), got (1, 3, 8)":
         (ValueError, lambda: nn.Conv1d(2, 3, 3, rng=RNG)(tensor(1, 3, 8))),
     "Conv1d: kernel_size must be an int >= 1, got (3, 1)":
@@ -1120,13 +1126,39 @@ def test_an_integer_buffer_takes_over_only_what_it_can_hold(codes):
 def test_the_work_of_a_layer_is_the_sum_of_its_outputs_when_all_numbers_are_one(rng, name):
     """Each product then adds exactly 1; without padding, where all of them meet a pixel."""
     c, o, k, n = (int(v) for v in rng.integers(1, 4, 4))
+    groups, dilation = (int(v) for v in rng.integers(1, 3, 2))
+    options = dict(stride=2, dilation=dilation, groups=groups, bias=False, rng=rng)
     layer, shape = {"Linear": (nn.Linear(c, o, bias=False, rng=rng), (n, 5, c)),
-                    "Conv1d": (nn.Conv1d(c, o, k, stride=2, bias=False, rng=rng), (n, c, 6)),
-                    "Conv2d": (nn.Conv2d(c, o, (k, 2), stride=2, bias=False, rng=rng), (n, c, 6, 5))}[name]
+                    "Conv1d": (nn.Conv1d(groups * c, groups * o, k, **options), (n, groups * c, 6)),
+                    "Conv2d": (nn.Conv2d(groups * c, groups * o, (k, 2), **options), (n, groups * c, 6, 5))}[name]
     layer.weight.data = np.ones_like(layer.weight.data)
     x = Tensor(np.ones(shape, np.float32))
     y = layer(x)
     assert layer.macs(x, y) == y.data.sum()
+
+
+@given(rng=rngs, n_axes=st.integers(1, 2))
+def test_groups_and_dilation_leave_out_products_of_a_plain_convolution(rng, n_axes):
+    """Its filters have zeros between the pixels, and in the channels of other groups."""
+    settings = conv_settings(rng, n_axes)
+    layer = (nn.Conv1d, nn.Conv2d)[n_axes - 1](**settings, rng=rng)
+    fan_in = layer.weight.data[0].size
+    assert np.abs(layer.weight.data).max() <= 1 / math.sqrt(fan_in) and plain_conv(layer).weight.data[0].size >= fan_in
+    x = Tensor(rng.standard_normal((2, settings["in_channels"], 7, 8)[:2 + n_axes]).astype(np.float32))
+    y, whole = layer(x), plain_conv(layer)(x)
+    assert_allclose(y.data, whole.data, atol=1e-5)
+    if layer.padding == "same":
+        assert y.shape[2:] == x.shape[2:]
+    assert layer.macs(x, y) == y.size * fan_in
+
+
+def test_a_layer_of_an_older_file_has_one_group():
+    layer, x = nn.Conv2d(2, 3, 3, rng=np.random.default_rng(0)), tensor(1, 2, 5, 5)
+    skeleton, arrays = describe(layer)
+    del skeleton["has"]["dilation"], skeleton["has"]["groups"]
+    old = rebuild(skeleton, arrays)
+    assert_array_equal(old(x).data, layer(x).data)
+    assert repr(old) == repr(layer)
 
 
 def test_the_work_of_attention_is_that_of_its_products():
@@ -1154,7 +1186,10 @@ def layer_call(name, shape, **base):
 
 EMBEDDING = Setting([0, *NO_INT], [1, np.int64(3)])
 HEADS = Setting([0, 3, *NO_INT], [1, 4, np.int64(2)])
-CONV = dict(in_channels=Setting(SIZE.bad, [2]), out_channels=SIZE, bias=FLAG, rng=GENERATOR)
+CONV = dict(in_channels=Setting(SIZE.bad, [2]), out_channels=SIZE, bias=FLAG, rng=GENERATOR,
+            groups=Setting([3, *SIZE.bad], [1, 2, np.int64(2)]))    # of 2 channels and 4 filters
+CONV_DEFAULTS = dict(stride=1, padding=0, dilation=1, groups=1, bias=True)
+SERIES_PADDING = Setting(["full", None, *COUNT.bad], ["same", "valid", *COUNT.good])
 ATTENTION = Setting([3, *SIZE.bad], [4])
 SETTINGS = {    # name -> (call, {option: Setting}, defaults as PyTorch documents them)
     "AvgPool2d": (layer_call("AvgPool2d", (2, 2, 6, 5), kernel_size=3),
@@ -1163,10 +1198,10 @@ SETTINGS = {    # name -> (call, {option: Setting}, defaults as PyTorch document
                     dict(num_features=Setting(SIZE.bad, [3, np.int64(3)]), eps=POSITIVE, momentum=UNIT), dict(eps=1e-5, momentum=0.1)),
     "BatchNorm2d": (layer_call("BatchNorm2d", (4, 3, 2, 2), num_features=3),
                     dict(num_features=Setting(SIZE.bad, [3, np.int64(3)]), eps=POSITIVE, momentum=UNIT), dict(eps=1e-5, momentum=0.1)),
-    "Conv1d": (layer_call("Conv1d", (2, 2, 7), in_channels=2, out_channels=3, kernel_size=3),
-               dict(CONV, kernel_size=SIZE, stride=SIZE, padding=COUNT), dict(stride=1, padding=0, bias=True)),
-    "Conv2d": (layer_call("Conv2d", (2, 2, 6, 5), in_channels=2, out_channels=3, kernel_size=3),
-               dict(CONV, kernel_size=PAIR, stride=PAIR, padding=PADDING), dict(stride=1, padding=0, bias=True)),
+    "Conv1d": (layer_call("Conv1d", (2, 2, 7), in_channels=2, out_channels=4, kernel_size=3),
+               dict(CONV, kernel_size=SIZE, stride=SIZE, dilation=SIZE, padding=SERIES_PADDING), CONV_DEFAULTS),
+    "Conv2d": (layer_call("Conv2d", (2, 2, 6, 5), in_channels=2, out_channels=4, kernel_size=3),
+               dict(CONV, kernel_size=PAIR, stride=PAIR, dilation=PAIR, padding=CONV_PADDING), CONV_DEFAULTS),
     "Dropout": (layer_call("Dropout", (20, 2)), dict(p=UNIT, rng=GENERATOR), dict(p=0.5)),
     "Embedding": (layer_call("Embedding", (2, 3), num_embeddings=5, embedding_dim=4),
                   dict(num_embeddings=EMBEDDING, embedding_dim=EMBEDDING, rng=GENERATOR), {}),

@@ -57,18 +57,29 @@ booleans = st.booleans()
 
 # ------------------------------------------------------------ references that NumPy does not have
 
-def sliding(f, x, kernel_size, stride, padding, fill=0.0):
+def sliding(f, x, kernel_size, stride, padding, fill=0.0, dilation=1):
     """f of every window (N, C, kh, kw) of the images, one after the other; with axes H' W' last."""
-    (kh, kw), (sh, sw), (ph, pw) = map(pair, (kernel_size, stride, padding))
-    x = np.pad(x, [(0, 0), (0, 0), (ph, ph), (pw, pw)], constant_values=fill)
-    rows, columns = range(0, x.shape[2] - kh + 1, sh), range(0, x.shape[3] - kw + 1, sw)
-    return np.stack([np.stack([f(x[:, :, r:r + kh, s:s + kw]) for s in columns], axis=-1)
+    (kh, kw), (sh, sw), (dh, dw) = map(pair, (kernel_size, stride, dilation))
+    height, width = dh * (kh - 1) + 1, dw * (kw - 1) + 1    # that a window spans
+    if padding == "same":
+        zeros = [((n - 1) // 2, (n - 1) - (n - 1) // 2) for n in (height, width)]
+    else:
+        zeros = [(n, n) for n in pair(0 if padding == "valid" else padding)]
+    x = np.pad(x, [(0, 0), (0, 0), *zeros], constant_values=fill)
+    rows, columns = range(0, x.shape[2] - height + 1, sh), range(0, x.shape[3] - width + 1, sw)
+    return np.stack([np.stack([f(x[:, :, r:r + height:dh, s:s + width:dw]) for s in columns], axis=-1)
                      for r in rows], axis=-2)
 
 
-def conv2d(x, weight, bias=np.zeros(1), *, stride, padding):
-    return sliding(lambda window: (window[:, None] * weight).sum(axis=(2, 3, 4)) + bias,    # (N, O)
-                   x, weight.shape[2:], stride, padding)
+def conv2d(x, weight, bias=None, *, stride, padding, dilation, groups):
+    bias = np.zeros(len(weight)) if bias is None else bias
+    n_in, n_out = weight.shape[1], len(weight) // groups
+
+    def sums(window):    # (N, O), filter by filter, each on the channels of its group
+        ys = [(window[:, o // n_out * n_in:(o // n_out + 1) * n_in] * weight[o]).sum(axis=(1, 2, 3)) + bias[o]
+              for o in range(len(weight))]
+        return np.stack(ys, axis=1) if ys else np.zeros((len(x), 0))
+    return sliding(sums, x, weight.shape[2:], stride, padding, dilation=dilation)
 
 
 def max_pool2d(x, *, kernel_size, stride, padding):
@@ -671,6 +682,21 @@ x, image, filters = np.ones((2, 3)), np.ones((1, 2, 4, 4)), np.ones((5, 2, 3, 3)
      "conv2d: padding must be an int >= 0 or two of them, got 0.5"),
     (lambda: ops.conv2d(image[:, :, :2], filters), ValueError,
      "at most the padded image (2, 4), got (3, 3)"),
+    (lambda: ops.conv2d(image, filters, dilation=(1, 2)), ValueError,
+     "conv2d: kernel_size must be at most the padded image (4, 4), got (3, 3) with dilation (1, 2)"),
+    (lambda: ops.conv2d(image, filters, dilation=0), ValueError,
+     "conv2d: dilation must be an int >= 1 or two of them, got 0"),
+    (lambda: ops.conv2d(image, filters, groups=0), ValueError, "conv2d: groups must be an int >= 1, got 0"),
+    (lambda: ops.conv2d(image, filters, groups=2), ValueError,
+     "conv2d: x must have shape (N, C, H, W) and weight (O, C / groups, kh, kw), got (1, 2, 4, 4) and (5, 2, 3, 3) "
+     "with groups=2"),
+    (lambda: ops.conv2d(image, filters[:, :1], groups=2), ValueError,
+     "conv2d: groups must divide O = 5, the number of filters, got 2"),
+    (lambda: ops.conv2d(image, filters[:, :, :0]), ValueError, "conv2d: kernel_size must be an int >= 1, got 0"),
+    (lambda: ops.conv2d(image, filters, padding="full"), ValueError,
+     "conv2d: padding must be an int >= 0, \"valid\" or \"same\", got 'full'"),
+    (lambda: ops.conv2d(image, filters, stride=(1, 2), padding="same"), ValueError,
+     'conv2d: stride must be 1 with padding="same", got (1, 2)'),
     (lambda: ops.max_pool2d(x, kernel_size=2), ValueError,
      "max_pool2d: x must have shape (N, C, H, W), got (2, 3)"),
     (lambda: ops.max_pool2d(image, kernel_size=3, padding=2), ValueError,
@@ -681,6 +707,16 @@ x, image, filters = np.ones((2, 3)), np.ones((1, 2, 4, 4)), np.ones((5, 2, 3, 3)
 def test_refusals_say_what_was_wanted_and_what_came(call, error, message):
     with pytest.raises(error, match=r"\b" + re.escape(message)):
         call()
+
+
+def test_of_an_odd_number_of_zeros_the_odd_one_is_at_the_end():
+    """A filter of 2 pixels reads each pixel and the next one, as in PyTorch."""
+    x, second = np.arange(1.0, 7).reshape(1, 1, 2, 3), np.array([[[[0.0, 1.0]]]])
+    for dilation, expected in ((1, [[2, 3, 0], [5, 6, 0]]), (3, [[3, 0, 0], [6, 0, 0]]), (2, [[2, 3, 0], [5, 6, 0]])):
+        y = ops.conv2d(x, second, padding="same", dilation=dilation)
+        np.testing.assert_array_equal(y.data[0, 0], expected)
+    down = ops.conv2d(x, second.swapaxes(2, 3), padding="same")
+    np.testing.assert_array_equal(down.data[0, 0], [[4, 5, 6], [0, 0, 0]])
 
 
 def test_concatenate_joins_along_the_first_axis_if_none_is_named():

@@ -73,7 +73,16 @@ def series(rng):
                                 nn.Flatten(), nn.Linear(6, 3, rng=rng)))
 
 
-MODELS = {"mlp": (mlp, (6,)), "linear": (linear, (6,)), "cnn": (cnn, (1, 6, 6)),
+def depthwise(rng):
+    """A filter for each unit of the first layer, then of the third, with norms of their own or none."""
+    return double(nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding="same", rng=rng), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4, rng=rng), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.Conv2d(4, 3, 1, rng=rng), nn.Conv2d(3, 3, 2, dilation=2, groups=3, bias=False, rng=rng), nn.Tanh(),
+        nn.Conv2d(3, 3, 1, groups=3, rng=rng), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, 3, rng=rng)))
+
+
+MODELS = {"depthwise": (depthwise, (1, 6, 6)), "mlp": (mlp, (6,)), "linear": (linear, (6,)), "cnn": (cnn, (1, 6, 6)),
           "flat": (flat, (1, 6, 6)), "tokens": (tokens, (7, 3)), "series": (series, (2, 8))}
 every = pytest.mark.parametrize("name", MODELS)
 
@@ -367,6 +376,15 @@ ERRORS = {
         (ValueError, lambda: prunable(nn.Sequential(CONV, LINEAR))),
     "prunable: the Conv2d at position 1 must read the 3 units of the Linear at position 0, got 1":
         (ValueError, lambda: prunable(nn.Sequential(LINEAR, CONV))),
+    "prunable: the Conv2d at position 0 must have groups=1, or one filter for each unit of a convolution in front of "
+    "it, got 4 filters in groups=2": (ValueError, lambda: prunable(nn.Sequential(nn.Conv2d(2, 4, 1, groups=2, rng=RNG)))),
+    "prunable: the Conv2d at position 1 must have groups=1, or one filter for each unit of a convolution in front of "
+    "it, got 4 filters in groups=2": (ValueError, lambda: prunable(nn.Sequential(CONV, nn.Conv2d(2, 4, 1, groups=2, rng=RNG)))),
+    "prunable: the Conv2d at position 2 must have groups=1": (ValueError, lambda: prunable(nn.Sequential(
+        CONV, nn.Flatten(), nn.Conv2d(2, 2, 1, groups=2, rng=RNG)))),
+    "mask_units: 1.weight must be a Parameter, got a DequantizedWeight": (ValueError, lambda: mask_units(nn.Sequential(
+        CONV, *quantize_weights(nn.Sequential(nn.Conv2d(2, 2, 1, groups=2, rng=RNG)), bits=8), nn.Conv2d(2, 1, 1, rng=RNG)),
+        {0: np.ones(2, bool)})),
     "prunable: the Linear at position 2 must read the 3 units of the Linear at position 0, got 2":
         (ValueError, lambda: prunable(nn.Sequential(LINEAR, nn.Flatten(), LINEAR))),
     "prunable: the Linear at position 3 must read the 3 units of the Linear at position 0, got 6 "

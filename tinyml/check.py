@@ -139,6 +139,31 @@ def check_pair(function, name, value, least):
     return pair
 
 
+def check_padding(function, padding, kernel_size, stride, dilation):
+    """Return the zeros (before, after) on each axis of a convolution, or raise ValueError.
+
+    Parameters
+    ----------
+    function : str, name of the function in error messages
+    padding : int >= 0, or one for each axis, or "valid" or "same" (`tinyml.ops.conv2d`)
+    kernel_size, stride, dilation : tuples, an entry for each axis
+    """
+    if not isinstance(padding, str):
+        if len(kernel_size) == 2:
+            return tuple((p, p) for p in check_pair(function, "padding", padding, 0))
+        check_int(function, "padding", padding, 0)
+        return ((padding, padding),)
+    if padding not in ("valid", "same"):
+        raise ValueError(f'{function}: padding must be an int >= 0, "valid" or "same", '
+                         f"got {padding!r}")
+    if padding == "valid":
+        return ((0, 0),) * len(kernel_size)
+    if max(stride) > 1:
+        raise ValueError(f'{function}: stride must be 1 with padding="same", got {stride}')
+    total = [d * (k - 1) for k, d in zip(kernel_size, dilation)]
+    return tuple((n // 2, n - n // 2) for n in total)
+
+
 def check_integers(function, name, values):
     """Return `values` as an int64 array, or raise TypeError if they are not integers."""
     values = check_regular(function, name, values)

@@ -120,6 +120,9 @@ def _reused(model):
 
 def _cut(user, share, energy, second_moments):
     """The `Cut` of a layer."""
+    groups = getattr(user.layer, "groups", 1)
+    if groups > 1:
+        return Cut(why=f"filters in {groups} groups")
     W = W_weighted = as_matrix(user.layer)
     m, n = W.shape
     second_moment = None

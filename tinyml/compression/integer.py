@@ -23,7 +23,7 @@ section 10.2.2.
 """
 import numpy as np
 
-from tinyml.check import check_real
+from tinyml.check import check_padding, check_real
 from tinyml.compression.fixed_point import INT32, quantize_multiplier, requantize
 from tinyml.compression.quantization import channel_range, choose_qparams, quantize
 from tinyml.contract import checked
@@ -72,9 +72,13 @@ class IntegerLayer(Module):
         x = codes.astype(np.int32) - np.int32(self.zero_in)       # q1 - Z1
         rows = self.to_rows(x)                                    # (..., k)
         q2 = self.weight.reshape(len(self.weight), -1).T          # (k, units)
+        return self.product(rows, q2, fast) + self.bias
+
+    def product(self, rows, q2, fast):
+        """The sums of rows (..., k) times weights (k, units), shape (..., units)."""
         if fast:
-            return _exact_matmul(rows, q2, self.reach) + self.bias
-        return rows @ q2.astype(np.int32) + self.bias
+            return _exact_matmul(rows, q2, self.reach)
+        return rows @ q2.astype(np.int32)
 
     def to_rows(self, x):
         """The k inputs of each sum on the last axis, shape (..., k)."""
@@ -149,19 +153,32 @@ class IntegerConv(IntegerLayer):
 
     The padding is the number 0: its code is Z1, so q1 - Z1 = 0 is filled in.
     """
+    dilation, groups = (1, 1), 1    # of layers in files from before there were these settings
 
     def __init__(self, layer, inputs, outputs):
         super().__init__(layer, inputs, outputs)
         n_axes = layer.weight.ndim - 2
         self.stride = for_axes(layer.stride, n_axes)
-        self.padding = for_axes(layer.padding, n_axes)
+        self.dilation, self.groups = for_axes(layer.dilation, n_axes), layer.groups
+        self.padding = layer.padding
+        if isinstance(layer.padding, str):
+            self.padding = check_padding("IntegerConv", layer.padding, layer.weight.shape[2:],
+                                         self.stride, self.dilation)
+        self.padding = for_axes(self.padding, n_axes)
 
     def to_rows(self, x):
         kernel = self.weight.shape[2:]
-        windows = windows_of(x, kernel, self.stride, self.padding, fill=0)
+        windows = windows_of(x, kernel, self.stride, self.padding, 0, self.dilation)
         n_axes = len(kernel)
         windows = np.moveaxis(windows, 1, 1 + n_axes)            # (N, H', W', C, kh, kw)
-        return windows.reshape(*windows.shape[:1 + n_axes], self.weight[0].size)
+        shape = *windows.shape[:1 + n_axes], self.groups * self.weight[0].size
+        return windows.reshape(shape)
+
+    def product(self, rows, q2, fast):
+        """Each group of units with its own part of the rows."""
+        parts = zip(np.split(rows, self.groups, axis=-1), np.split(q2, self.groups, axis=-1))
+        return np.concatenate([super(IntegerConv, self).product(x, q, fast) for x, q in parts],
+                              axis=-1)
 
     def to_outputs(self, codes):
         return np.moveaxis(codes, -1, 1)                         # (N, O, H', W')
@@ -175,13 +192,17 @@ def for_axes(value, n_axes):
     return tuple(value)[-n_axes:] if isinstance(value, (tuple, list)) else (value,) * n_axes
 
 
-def windows_of(x, kernel, stride, padding, fill):
+def windows_of(x, kernel, stride, padding, fill, dilation=(1, 1)):
     """All windows under a kernel: images (N, C, H, W) give (N, C, H', W', kh, kw).
 
-    Series (N, C, L) give (N, C, L', k). The padding holds `fill`.
+    Series (N, C, L) give (N, C, L', k). The padding holds `fill`; it is a number for
+    each axis, or (before, after).
     """
-    x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)], constant_values=fill)
+    x = np.pad(x, [(0, 0), (0, 0), *(np.broadcast_to(p, 2) for p in padding)],
+               constant_values=fill)
     axes = tuple(range(2, x.ndim))
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=axes)
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
+    windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=axes)
     strided = [slice(None, None, s) for s in stride]
-    return windows[(slice(None), slice(None), *strided)]
+    spread = [slice(None, None, d) for d, _ in zip(dilation, kernel)]
+    return windows[(slice(None), slice(None), *strided, *spread)]

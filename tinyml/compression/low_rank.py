@@ -179,27 +179,26 @@ def factorize_conv(layer, rank, *, method="separable"):
 
     Parameters
     ----------
-    layer : Conv2d
+    layer : Conv2d, with groups=1
     rank : int >= 1, with at most min(C kh, O kw), or min(O, C kh kw) for "channel"
     method : "separable" or "channel"
     """
     W = layer.weight.data
     n_out, C, kh, kw = W.shape
-    sh, sw = check_pair("factorize_conv", "stride", layer.stride, 1)
-    ph, pw = check_pair("factorize_conv", "padding", layer.padding, 0)
+    (sh, sw), padding, down, across = _settings("factorize_conv", layer)
     if method == "separable":
         # the rows of as_matrix are inputs: the factor that truncated_svd calls U belongs to the
         # first layer, and is V here
         V, H = truncated_svd(as_matrix(layer), rank)         # (C kh, r), (O kw, r)
         vertical = V.T.reshape(rank, C, kh, 1)
         horizontal = H.reshape(n_out, 1, kw, rank).transpose(0, 3, 1, 2)
-        first = _conv(layer, vertical, (sh, 1), (ph, 0), bias=False)
-        second = _conv(layer, horizontal, (1, sw), (0, pw))
+        first = _conv(layer, vertical, (sh, 1), down, bias=False)
+        second = _conv(layer, horizontal, (1, sw), across)
         _warn_unless_cheaper("factorize_conv", rank, len(V), len(H))
     else:
         U, V = truncated_svd(W.reshape(n_out, -1), rank)    # (O, r), (C kh kw, r)
         filters = V.T.reshape(rank, C, kh, kw)
-        first = _conv(layer, filters, (sh, sw), (ph, pw), bias=False)
+        first = _conv(layer, filters, (sh, sw), padding, bias=False)
         second = _conv(layer, U[:, :, None, None], (1, 1), (0, 0))
         _warn_unless_cheaper("factorize_conv", rank, len(U), len(V))
     return Sequential(first, second)
@@ -216,9 +215,10 @@ def factorize_conv1d(layer, rank):
 
     Parameters
     ----------
-    layer : Conv1d
+    layer : Conv1d, with groups=1
     rank : int >= 1, with at most min(O, C k)
     """
+    _check_one_group("factorize_conv1d", layer)
     # the rows of as_matrix are inputs: the factor that truncated_svd calls U belongs to the
     # first layer, and is V here
     V, U = truncated_svd(as_matrix(layer), rank)    # (C k, r), (O, r)
@@ -241,6 +241,25 @@ def as_matrix(layer):
     n_out, C, kh, *kw = W.shape
     W = W.reshape(n_out, C, kh, math.prod(kw))    # kw is [] for a series
     return W.transpose(1, 2, 0, 3).reshape(C * kh, -1)
+
+
+def _settings(function, layer):
+    """The stride (sh, sw) of a Conv2d, its padding, and those of its vertical and horizontal half.
+
+    Both halves keep its dilation, which says nothing along an axis of one pixel.
+    """
+    _check_one_group(function, layer)
+    stride = check_pair(function, "stride", layer.stride, 1)
+    if isinstance(layer.padding, str):
+        return stride, layer.padding, layer.padding, layer.padding
+    ph, pw = check_pair(function, "padding", layer.padding, 0)
+    return stride, (ph, pw), (ph, 0), (0, pw)
+
+
+def _check_one_group(function, layer):
+    if layer.groups > 1:
+        raise ValueError(f"{function}: layer must have groups=1, got groups={layer.groups}; its "
+                         "filters read few channels already")
 
 
 def _linear(layer, weight, bias=True):

@@ -261,7 +261,8 @@ def unit_scores(model, X, y, *, criterion):
 def mask_units(model, keep):
     """A copy of the model, of the same shapes, in which z_k = 0 for the units that are not kept.
 
-    Their weights, biases and batch norm entries are 0. If a module stands at several positions, it
+    Their weights, biases and batch norm entries are 0, and their filters in a depthwise
+    convolution. If a module stands at several positions, it
     is copied first, so that the other positions do not change.
 
     Parameters
@@ -272,9 +273,9 @@ def mask_units(model, keep):
     masked = copy.deepcopy(model)
     for layer, (units, kept) in checked_masks("mask_units", model, keep).items():
         zero_entries(masked, layer, kept)
-        if units.norm is not None:
-            features = model[units.norm].num_features
-            zero_entries(masked, units.norm, entry_mask(kept, model[layer], features))
+        for place in units.rows:
+            n = len(model[place].weight.data)
+            zero_entries(masked, place, entry_mask(kept, model[layer], n))
     return masked
 
 
@@ -282,9 +283,9 @@ def mask_units(model, keep):
 def remove_units(model, keep):
     """A smaller model without the units that are not kept: it computes what `mask_units` computes.
 
-    The layer and its batch norm lose rows. The next layer loses the columns of these units; after
-    a Flatten a unit has H W columns. If a module stands at several positions, it is copied first,
-    so that the other positions do not change.
+    The layer, its batch norm and a depthwise convolution behind it lose rows. The next layer loses
+    the columns of these units; after a Flatten a unit has H W columns. If a module stands at
+    several positions, it is copied first, so that the other positions do not change.
 
     Parameters
     ----------
@@ -293,9 +294,9 @@ def remove_units(model, keep):
     small = copy.deepcopy(model)
     for layer, (units, kept) in checked_masks("remove_units", model, keep).items():
         keep_entries(small, layer, kept, axis=0)
-        if units.norm is not None:
-            features = model[units.norm].num_features
-            keep_entries(small, units.norm, entry_mask(kept, model[layer], features), axis=0)
+        for place in units.rows:
+            n = len(model[place].weight.data)
+            keep_entries(small, place, entry_mask(kept, model[layer], n), axis=0)
         columns = model[units.reader].weight.shape[1]
         keep_entries(small, units.reader, entry_mask(kept, model[layer], columns), axis=1)
     return small

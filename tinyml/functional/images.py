@@ -1,12 +1,14 @@
 """Convolution and pooling of images (N, C, H, W) and series (N, C, L): PyTorch's arguments."""
 from tinyml import ops
-from tinyml.check import check_int, check_sizes
+from tinyml.check import check_int, check_padding, check_sizes
+from tinyml.ops.images import check_filters
 from tinyml.tensor import as_tensor
 
 
-def conv2d(x, weight, bias=None, stride=1, padding=0):
+def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Cross-correlation of x (N, C, H, W) with filters (O, C, kh, kw): `tinyml.ops.conv2d`."""
-    return ops.conv2d(x, weight, bias, stride=stride, padding=padding)
+    return ops.conv2d(x, weight, bias, stride=stride, padding=padding, dilation=dilation,
+                      groups=groups)
 
 
 def max_pool2d(x, kernel_size, stride=None, padding=0):
@@ -19,38 +21,39 @@ def avg_pool2d(x, kernel_size, stride=None, padding=0):
     return ops.avg_pool2d(x, kernel_size=kernel_size, stride=stride, padding=padding)
 
 
-def conv1d(x, weight, bias=None, stride=1, padding=0):
+def conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Cross-correlation of series with filters: `conv2d` of images that are one pixel wide.
 
-        y[n, o, t] = b[o] + sum over c, i of  w[o, c, i] x[n, c, t stride + i]
+        y[n, o, t] = b[o] + sum over c, i of  w[o, c, i] x[n, c, t stride + i dilation]
 
     Parameters
     ----------
     x : Tensor, shape (N, C, L)
-    weight : Tensor, shape (O, C, k)
+    weight : Tensor, shape (O, C / groups, k)
     bias : Tensor, shape (O,), or None
     stride : int >= 1
-    padding : int >= 0, zeros added on each side
+    padding : int >= 0, zeros added on each side; or "valid" or "same", as in `tinyml.ops.conv2d`
+    dilation : int >= 1, steps between the numbers that a filter reads
+    groups : int >= 1, a divisor of C and of O; each group of filters reads its group of channels
 
     Returns
     -------
-    Tensor, shape (N, O, L') with L' = (L + 2 padding - k) // stride + 1
+    Tensor, shape (N, O, L') with L' = (L + 2 padding - dilation (k - 1) - 1) // stride + 1
 
     Raises
     ------
-    ValueError : a shape, stride or padding does not fit
+    ValueError : a shape or setting does not fit
     """
     x, weight = as_tensor(x, "conv1d"), as_tensor(weight, "conv1d")
-    if weight.ndim != 3 or x.ndim != 3 or x.shape[1] != weight.shape[1]:
-        raise ValueError("conv1d: x must have shape (N, C, L) and weight (O, C, k), "
-                         f"got {x.shape} and {weight.shape}")
-    _check_settings("conv1d", weight.shape[2], stride, padding)
-    _check_length("conv1d", x, weight.shape[2], padding)
     bias = None if bias is None else as_tensor(bias, "conv1d")
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ValueError(f"conv1d: bias must have shape (O,) = {weight.shape[:1]}, "
-                         f"got {bias.shape}")
-    y = ops.conv2d(_wide(x), _wide(weight), bias, stride=(stride, 1), padding=(padding, 0))
+    check_filters("conv1d", x, weight, bias, groups)
+    check_sizes("conv1d", stride=stride, dilation=dilation)
+    kernel = weight.shape[2:]
+    (zeros,) = check_padding("conv1d", padding, kernel, (stride,), (dilation,))
+    _check_length("conv1d", x, dilation * (kernel[0] - 1) + 1, sum(zeros))
+    y = ops.conv2d(_wide(x), _wide(weight), bias, stride=(stride, 1),
+                   padding=padding if isinstance(padding, str) else (padding, 0),
+                   dilation=(dilation, 1), groups=groups)
     return _narrow(y)
 
 
@@ -76,7 +79,7 @@ def max_pool1d(x, kernel_size, stride=None, padding=0):
     x = as_tensor(x, "max_pool1d")
     if x.ndim != 3:
         raise ValueError(f"max_pool1d: x must have shape (N, C, L), got {x.shape}")
-    _check_length("max_pool1d", x, kernel_size, padding)
+    _check_length("max_pool1d", x, kernel_size, 2 * padding)
     y = ops.max_pool2d(_wide(x), kernel_size=(kernel_size, 1), stride=(stride, 1),
                        padding=(padding, 0))
     return _narrow(y)
@@ -85,22 +88,18 @@ def max_pool1d(x, kernel_size, stride=None, padding=0):
 def check_pooling1d(name, kernel_size, stride, padding):
     """The stride of a pooling of series; ValueError for what `max_pool1d` excludes."""
     stride = kernel_size if stride is None else stride
-    _check_settings(name, kernel_size, stride, padding)
+    check_sizes(name, kernel_size=kernel_size, stride=stride)
+    check_int(name, "padding", padding, 0)
     if 2 * padding > kernel_size:
         raise ValueError(f"{name}: padding must be at most half of kernel_size={kernel_size}, "
                          f"got {padding}")
     return stride
 
 
-def _check_settings(function, kernel_size, stride, padding):
-    check_sizes(function, kernel_size=kernel_size, stride=stride)
-    check_int(function, "padding", padding, 0)
-
-
-def _check_length(function, x, kernel_size, padding):
-    if kernel_size > x.shape[2] + 2 * padding:
+def _check_length(function, x, reach, n_zeros):
+    if reach > x.shape[2] + n_zeros:
         raise ValueError(f"{function}: kernel_size must be at most the padded length "
-                         f"{x.shape[2] + 2 * padding}, got {kernel_size}")
+                         f"{x.shape[2] + n_zeros}, got {reach}")
 
 
 def _wide(x):

@@ -9,6 +9,7 @@ from tinyml.check import (
     check_bool,
     check_int,
     check_number,
+    check_padding,
     check_pair,
     check_rng,
     check_shape,
@@ -35,10 +36,13 @@ def _uniform(rng, shape, fan_in):
 
 
 def _geometry(layer, *, stride):
-    """Kernel size, and stride and padding where they are not the default."""
+    """Kernel size, and those of the other settings that are not the default."""
+    defaults = dict(stride=stride, padding=0, dilation=1, groups=1)
     parts = [f"kernel_size={layer.kernel_size}"]
-    parts += [f"stride={layer.stride}"] if layer.stride != stride else []
-    return ", ".join(parts + ([f"padding={layer.padding}"] if layer.padding else []))
+    for name, default in defaults.items():
+        value = getattr(layer, name, default)
+        parts += [f"{name}={value!r}"] if value != default else []
+    return ", ".join(parts)
 
 
 class Linear(Module):
@@ -77,44 +81,50 @@ class Linear(Module):
 class Conv2d(Module):
     """Convolution of images (`tinyml.functional.conv2d`).
 
-    Weights are drawn from U(-k, k) with k = 1/sqrt(C kh kw).
+    Weights are drawn from U(-k, k) with k = 1/sqrt(C / groups kh kw).
 
     Parameters
     ----------
     in_channels, out_channels : int >= 1
-    kernel_size, stride : int or (int, int), >= 1
-    padding : int or (int, int), >= 0
+    kernel_size, stride, dilation : int or (int, int), >= 1
+    padding : int or (int, int), >= 0; or "valid" or, with stride 1, "same"
+    groups : int >= 1, a divisor of in_channels and out_channels
     bias : bool
     rng : numpy.random.Generator
 
     Shapes: x (N, in_channels, H, W), y (N, out_channels, H', W'), weight (out_channels,
-    in_channels, kh, kw).
+    in_channels / groups, kh, kw).
     """
+    dilation = groups = 1    # of layers in files from before there were these settings
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *,
-                 rng):
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1,
+                 groups=1, bias=True, *, rng):
         check_sizes("Conv2d", in_channels=in_channels, out_channels=out_channels)
         check_bool("Conv2d", "bias", bias)
         check_rng("Conv2d", rng)
         kernel = check_pair("Conv2d", "kernel_size", kernel_size, 1)
-        check_pair("Conv2d", "stride", stride, 1)
-        check_pair("Conv2d", "padding", padding, 0)
+        steps = check_pair("Conv2d", "stride", stride, 1)
+        check_padding("Conv2d", padding, kernel, steps,
+                      check_pair("Conv2d", "dilation", dilation, 1))
+        _check_groups("Conv2d", groups, in_channels, out_channels)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-        fan_in = in_channels * kernel[0] * kernel[1]
-        self.weight = _uniform(rng, (out_channels, in_channels, *kernel), fan_in)
-        self.bias = _uniform(rng, out_channels, fan_in) if bias else None
+        self.dilation, self.groups = dilation, groups
+        shape = in_channels // groups, *kernel
+        self.weight = _uniform(rng, (out_channels, *shape), math.prod(shape))
+        self.bias = _uniform(rng, out_channels, math.prod(shape)) if bias else None
 
     def forward(self, x):
         shape = check_shape("Conv2d", "x", x)
         if len(shape) != 4 or shape[1] != self.in_channels:
             raise ValueError(f"Conv2d: x must have shape (N, in_channels={self.in_channels}, H, "
                              f"W), got {shape}")
-        return F.conv2d(x, value_of(self.weight), self.bias, self.stride, self.padding)
+        return F.conv2d(x, value_of(self.weight), self.bias, self.stride, self.padding,
+                        self.dilation, self.groups)
 
     def macs(self, x, y):
         kernel = check_pair("Conv2d", "kernel_size", self.kernel_size, 1)
-        return y.size * self.in_channels * math.prod(kernel)
+        return y.size * self.in_channels // self.groups * math.prod(kernel)
 
     def extra_repr(self):
         return f"{self.in_channels}, {self.out_channels}, {_geometry(self, stride=1)}"
@@ -123,44 +133,56 @@ class Conv2d(Module):
 class Conv1d(Module):
     """Convolution of series (`tinyml.functional.conv1d`).
 
-    Weights are drawn from U(-k, k) with k = 1/sqrt(C kernel_size).
+    Weights are drawn from U(-k, k) with k = 1/sqrt(C / groups kernel_size).
 
     Parameters
     ----------
-    in_channels, out_channels, kernel_size, stride : int >= 1
-    padding : int >= 0
+    in_channels, out_channels, kernel_size, stride, dilation : int >= 1
+    padding : int >= 0; or "valid" or, with stride 1, "same"
+    groups : int >= 1, a divisor of in_channels and out_channels
     bias : bool
     rng : numpy.random.Generator
 
-    Shapes: x (N, in_channels, L), y (N, out_channels, L'), weight (out_channels, in_channels,
-    kernel_size).
+    Shapes: x (N, in_channels, L), y (N, out_channels, L'), weight (out_channels, in_channels /
+    groups, kernel_size).
     """
+    dilation = groups = 1    # of layers in files from before there were these settings
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *,
-                 rng):
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1,
+                 groups=1, bias=True, *, rng):
         check_sizes("Conv1d", in_channels=in_channels, out_channels=out_channels,
-                    kernel_size=kernel_size, stride=stride)
-        check_int("Conv1d", "padding", padding, 0)
+                    kernel_size=kernel_size, stride=stride, dilation=dilation)
+        check_padding("Conv1d", padding, (kernel_size,), (stride,), (dilation,))
+        _check_groups("Conv1d", groups, in_channels, out_channels)
         check_bool("Conv1d", "bias", bias)
         check_rng("Conv1d", rng)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-        fan_in = in_channels * kernel_size
-        self.weight = _uniform(rng, (out_channels, in_channels, kernel_size), fan_in)
-        self.bias = _uniform(rng, out_channels, fan_in) if bias else None
+        self.dilation, self.groups = dilation, groups
+        shape = in_channels // groups, kernel_size
+        self.weight = _uniform(rng, (out_channels, *shape), math.prod(shape))
+        self.bias = _uniform(rng, out_channels, math.prod(shape)) if bias else None
 
     def forward(self, x):
         shape = check_shape("Conv1d", "x", x)
         if len(shape) != 3 or shape[1] != self.in_channels:
             raise ValueError(f"Conv1d: x must have shape (N, in_channels={self.in_channels}, L), "
                              f"got {shape}")
-        return F.conv1d(x, value_of(self.weight), self.bias, self.stride, self.padding)
+        return F.conv1d(x, value_of(self.weight), self.bias, self.stride, self.padding,
+                        self.dilation, self.groups)
 
     def macs(self, x, y):
-        return y.size * self.in_channels * self.kernel_size
+        return y.size * self.in_channels // self.groups * self.kernel_size
 
     def extra_repr(self):
         return f"{self.in_channels}, {self.out_channels}, {_geometry(self, stride=1)}"
+
+
+def _check_groups(layer, groups, in_channels, out_channels):
+    check_int(layer, "groups", groups, 1)
+    if in_channels % groups or out_channels % groups:
+        raise ValueError(f"{layer}: groups must divide in_channels={in_channels} and "
+                         f"out_channels={out_channels}, got {groups}")
 
 
 class ReLU(Module):

@@ -6,6 +6,7 @@ Idea: in a `Sequential` the answer depends on positions only:
 
     the layer         row k of its weight, entry k of its bias
     its batch norm    entry k of each vector
+    a depthwise convolution behind it, which reads z_k only: filter k, entry k of its bias
     the next layer    the columns that read z_k: one for a Linear, a channel for a convolution,
                       H W columns for a Linear behind a Flatten
 
@@ -34,8 +35,8 @@ class Units(NamedTuple):
     """Where the units of one layer live in a `Sequential`: positions of modules."""
 
     layer: int           # the Linear, Conv1d or Conv2d that computes them
-    norm: int | None     # a batch norm behind it
-    output: int          # the module whose output is z: the activation, if there is one
+    rows: tuple          # modules with a row for each unit: batch norms, depthwise convolutions
+    output: int          # the module whose output is z: the last activation, if there is one
     reader: int          # the next Linear, Conv1d or Conv2d
 
 
@@ -48,7 +49,9 @@ def prunable(model):
     Parameters
     ----------
     model : Sequential, with Linear, Conv1d and Conv2d layers; between two of them at most one
-        batch norm, then activations with f(0) = 0, pooling, Dropout, Flatten
+        batch norm, then activations with f(0) = 0, pooling, Dropout, Flatten. A depthwise
+        convolution, perhaps with a batch norm and activations of its own, belongs to the units in
+        front of it, one filter to each; other convolutions must have groups=1
 
     Returns
     -------
@@ -57,16 +60,19 @@ def prunable(model):
     if not is_chain(model):
         raise TypeError("prunable: model must apply its layers one by one, got a "
                         f"{type(model).__name__} with a forward of its own")
-    found, layer, norm, output = {}, None, None, None
+    found, layer, rows, output, last = {}, None, (), None, None
     for i, module in enumerate(model):
-        if _is_plain(module, LAYERS):
+        if layer is not None and _is_depthwise(model, layer, i):
+            rows, output, last = (*rows, i), i, i
+        elif _is_plain(module, LAYERS):
+            _check_groups(model, i)
             if layer is not None:
                 _check_reader(model, layer, i)
-                found[layer] = Units(layer, norm, output, reader=i)
-            layer, norm, output = i, None, i
-        elif _is_plain(module, (BatchNorm1d,)) and layer is not None and output == layer:
+                found[layer] = Units(layer, rows, output, reader=i)
+            layer, rows, output, last = i, (), i, i
+        elif _is_plain(module, (BatchNorm1d,)) and layer is not None and output == last:
             _check_norm(model, layer, i)
-            norm = output = i
+            rows, output = (*rows, i), i
         elif _is_plain(module, ACTIVATIONS):
             output = i
         elif not _is_plain(module, BETWEEN):
@@ -80,6 +86,25 @@ def prunable(model):
 def _is_plain(module, kinds):
     """Whether it is of one of these classes and computes what that class computes."""
     return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
+
+
+def _is_depthwise(model, layer, i):
+    """Whether the module at position i has one filter for each unit of a convolution before it."""
+    module, source = model[i], model[layer]
+    if not _is_plain(module, (Conv1d, Conv2d)) or isinstance(source, Linear) or module.groups == 1:
+        return False
+    between = list(model)[layer + 1:i]
+    return (module.groups == module.in_channels == module.out_channels == n_units(source)
+            and not any(isinstance(one, Flatten) for one in between))
+
+
+def _check_groups(model, i):
+    """Raise ValueError if the layer at position i cannot lose single units or inputs."""
+    groups = getattr(model[i], "groups", 1)
+    if groups > 1:
+        raise ValueError(f"prunable: the {type(model[i]).__name__} at position {i} must have "
+                         "groups=1, or one filter for each unit of a convolution in front of it, "
+                         f"got {model[i].out_channels} filters in groups={groups}")
 
 
 def _check_reader(model, layer, reader):
@@ -162,6 +187,8 @@ def keep_entries(model, place, mask, *, axis):
         module.num_features = len(index)
     elif isinstance(module, Linear):
         vars(module)["out_features" if axis == 0 else "in_features"] = len(index)
+    elif module.groups > 1:    # depthwise
+        module.out_channels = module.in_channels = module.groups = len(index)
     else:
         vars(module)["out_channels" if axis == 0 else "in_channels"] = len(index)
 
@@ -191,7 +218,7 @@ def checked_masks(function, model, keep):
             raise ValueError(f"{function}: keep[{layer!r}] must be {n} booleans, at least one "
                              f"of them True, got dtype {mask.dtype}, shape {mask.shape}, "
                              f"{np.count_nonzero(mask)} True")
-        for i in (layer, units[layer].reader):
+        for i in (layer, *units[layer].rows, units[layer].reader):
             if not isinstance(model[i].weight, Parameter):
                 raise ValueError(f"{function}: {i}.weight must be a Parameter, got a "
                                  f"{type(model[i].weight).__name__}; remove units first, then "

@@ -133,22 +133,22 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
         hints=("truncated_svd gives the two thin matrices; each is a set of filters in another "
                "shape. Which half sees rows, which columns?",
                "separable: as_matrix(layer) is (C kh, O kw), so V is (C kh, r) and H (O kw, r); "
-               "filters V (r, C, kh, 1) with stride (sh, 1) and padding (ph, 0), no bias, then "
-               "H (O, r, 1, kw) with (1, sw) and (0, pw). channel: W.reshape(O, -1) gives U (O, "
+               "filters V (r, C, kh, 1) with stride (sh, 1) and padding `down`, no bias, then "
+               "H (O, r, 1, kw) with (1, sw) and `across`. channel: W.reshape(O, -1) gives U (O, "
                "r) and V (C kh kw, r), filters V (r, C, kh, kw), then U (O, r, 1, 1).",
                'if method == "separable": V, H = truncated_svd(as_matrix(layer), rank); '
                'vertical = V.T.reshape(rank, C, kh, 1); horizontal = H.reshape(n_out, 1, kw, '
-               'rank).transpose(0, 3, 1, 2); first = _conv(layer, vertical, (sh, 1), (ph, 0), '
+               'rank).transpose(0, 3, 1, 2); first = _conv(layer, vertical, (sh, 1), down, '
                'bias=False); second = _conv(layer, horizontal, ...); the same for channel with '
                'U[:, :, None, None]; return Sequential(first, second)'),
-        also=('Strides and paddings may be numbers or pairs: check_pair("factorize_conv", '
-              '"stride", layer.stride, 1) is the pair, and so for "padding" with 0.',
+        also=('(sh, sw), padding, down, across = _settings("factorize_conv", layer) are the '
+              "stride of the layer, its padding, and those of its vertical and horizontal half.",
               "_conv(layer, weight, stride, padding, bias=False) is a convolution of the "
               "layer's class.",
               '_warn_unless_cheaper("factorize_conv", rank, m, n) warns where the factors of '
               'the matrix (m, n) save nothing.'),
         mistakes=(
-            Mistake("vertical, (sh, 1), (ph, 0)", "vertical, (sh, sw), (ph, 0)",
+            Mistake("vertical, (sh, 1), down", "vertical, (sh, sw), down",
                     "The vertical half moves by the vertical stride only: its stride is "
                     "(sh, 1)."),
             Mistake('_warn_unless_cheaper("factorize_conv", rank, len(V), len(H))', "pass",
@@ -158,18 +158,18 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
                     "H.reshape(n_out, rank, 1, kw)",
                     "The rows of H count outputs and columns of the kernel: reshape to (O, "
                     "1, kw, r), then move the last axis."),
-            Mistake("(sh, 1), (ph, 0), bias=False)", "(sh, 1), (ph, 0))",
+            Mistake("(sh, 1), down, bias=False)", "(sh, 1), down)",
                     "The bias belongs to the outputs: only the second convolution has it."),
-            Mistake("(0, pw))", "(ph, pw))",
+            Mistake("(1, sw), across)", "(1, sw), padding)",
                     "The first half has padded above and below already: the second pads "
-                    "left and right, (0, pw)."),
-            Mistake("filters, (sh, sw), (ph, pw)", "filters, (1, 1), (ph, pw)",
+                    "left and right, `across`."),
+            Mistake("filters, (sh, sw), padding", "filters, (1, 1), padding",
                     "The stride is lost: by channels the first convolution takes all of it."),
             Mistake("V.T.reshape(rank, C, kh, 1)", "V.reshape(rank, C, kh, 1)",
                     "Each column of V is a filter: transpose, so that filters come first, "
                     "before you reshape."),
-            Mistake("horizontal, (1, sw), (0, pw)", "horizontal, (1, 1), (0, pw)",
+            Mistake("horizontal, (1, sw), across", "horizontal, (1, 1), across",
                     "The second layer has the horizontal stride."),
-            Mistake("filters, (sh, sw), (ph, pw)", "filters, (sh, sw), (0, 0)",
+            Mistake("filters, (sh, sw), padding", "filters, (sh, sw), (0, 0)",
                     "The first layer has the padding of both directions."))),
 ))

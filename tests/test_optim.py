@@ -96,6 +96,18 @@ def test_the_velocity_holds_gradients_whatever_the_rate_was(rng, momentum, neste
         assert_allclose(p.data, before - lr * step, rtol=1e-12, atol=1e-12)
 
 
+@given(rng=rngs, dtype=st.sampled_from([np.float32, np.float64]), lr=rates, momentum=st.floats(0.01, 0.99),
+       nesterov=st.booleans())
+def test_sgd_is_its_formula_to_the_last_bit(rng, dtype, lr, momentum, nesterov):
+    """The step multiplies by arrays in the parameter's dtype, as NumPy does with Python's numbers."""
+    gradients, p = rng.normal(size=(4, 3)).astype(dtype), rng.normal(size=3).astype(dtype)
+    got, v = trajectory(optim.SGD([parameter(p)], lr, momentum, nesterov=nesterov), gradients), 0
+    for t, g in enumerate(gradients):
+        v = momentum * v + g
+        p = p - lr * (g + momentum * v if nesterov else v)
+        assert_array_equal(got[t], p)
+
+
 # ------------------------------------------------------------ Adam
 
 @given(rng=rngs, lr=rates, betas=st.tuples(st.floats(0, 0.99), st.floats(0, 0.999)),

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from tinyml.check import check_bool, check_number
-from tinyml.optimizer import Optimizer
+from tinyml.optimizer import Optimizer, as_arrays
 from tinyml.schedules import LambdaLR, cosine_decay, linear_warmup, step_decay
 from tinyml.tensor import Tensor
 
@@ -48,6 +48,7 @@ class SGD(Optimizer):
         if weight_decay:
             g = g + weight_decay * p.data
         direction = g
+        lr, momentum = as_arrays(g.dtype, lr, momentum)
         if momentum:
             if i not in self.velocity:
                 self.velocity[i] = np.zeros_like(g)

@@ -2,6 +2,8 @@
 
     optimizer.zero_grad();  loss.backward();  optimizer.step()
 """
+import functools
+
 import numpy as np
 
 from tinyml.check import check_number
@@ -174,6 +176,12 @@ class Optimizer:
         for i in set().union(*kept.values()):
             problems += [f"missing {which}.{i}" for which in kept if i not in kept[which]]
         return kept
+
+
+@functools.lru_cache
+def as_arrays(dtype, *numbers):
+    """The numbers as arrays without axes: NumPy multiplies faster by these than by Python's."""
+    return [np.array(number, dtype) for number in numbers]
 
 
 def _groups(name, params):

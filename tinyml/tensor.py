@@ -225,6 +225,8 @@ def as_float(data, dtype=None, *, name="Tensor"):
     """
     if isinstance(data, Tensor):
         data = data.data
+    if dtype is None and type(data) is np.ndarray and data.dtype.kind == "f":    # quick, for most
+        return data
     try:
         array = np.asarray(data)
     except ValueError as error:

@@ -154,5 +154,8 @@ def label_cross_entropy(logits, *, labels, reduction="none"):
     y = np.log(total)[..., 0] - z[onehot].reshape(labels.shape)
     n = y.size if reduction == "mean" else 1
     value = y if reduction == "none" else y.sum() / n
-    return (np.asarray(value, logits.dtype),
-            (lambda g: (e / total - onehot) * (g[..., None] / n),))
+
+    def d_logits(g):
+        share = g[..., None] if reduction == "none" else g / n
+        return (e / total - onehot) * share
+    return np.asarray(value, logits.dtype), (d_logits,)

@@ -125,7 +125,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                "shape of labels. The gradient of a row is (softmax(z) - onehot(y)) g, and for "
                "the mean it is divided by n.",
                'onehot = labels[..., None] == np.arange(C); the vjp is (e / total - onehot) * '
-               '(g[..., None] / n) with n the number of rows for reduction="mean", else 1.'),
+               'share, with share = g / n for "mean", g for "sum" and g[..., None] for "none".'),
         mistakes=(
             Mistake("logits - logits.max(axis=-1, keepdims=True)", "logits",
                     "e^z overflows for large z: subtract the maximum of the row, it changes "
@@ -137,9 +137,9 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "The sign of the gradient: softmax(z) - onehot(y)."),
             Mistake("(e / total - onehot)", "(e - onehot)",
                     "The gradient has the probabilities in it: e divided by its sum."),
-            Mistake("(g[..., None] / n)", "(1 / n)",
+            Mistake("else g / n", "else 1 / n",
                     "The vjp multiplies by the gradient g from above."),
-            Mistake("(g[..., None] / n)", "g[..., None]",
+            Mistake("else g / n", "else g",
                     "The mean has a factor 1 / n in its gradient as well: g / n."),
             Mistake("y = np.log(total)[..., 0] - z[onehot].reshape(labels.shape)",
                     "y = -np.log((e / total)[onehot].reshape(labels.shape))",

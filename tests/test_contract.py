@@ -1,4 +1,4 @@
-"""The laws of contracts: what a docstring promises is accepted and converted, everything else is refused by name."""
+"""The laws of contracts: what a signature promises is accepted and converted, everything else is refused by name."""
 import ast
 import importlib
 import inspect
@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinyml
 from tinyml import Tensor
-from tinyml.contract import Contract, checked, read_parameters
+from tinyml.contract import Contract, checked
 from tinyml.grammar import NAME
 from tinyml.nn import Linear, Module
 
@@ -26,7 +26,7 @@ def with_contract(*lines):
     """A function of x, y and z that returns them, with these lines as its contract."""
     def f(x, y=None, z=None):
         return x, y, z
-    f.__doc__ = "A function.\n\nParameters\n----------\n" + "\n".join(lines)
+    f.__annotations__ = dict(line.split(" : ") for line in lines)
     return checked(f)
 
 
@@ -187,9 +187,8 @@ def test_none_may_depend_on_another_argument(value):
 
 @pytest.mark.parametrize("line", ["int, >= 2 if y", "Module, needed if y = 1"])
 def test_python_names_a_missing_argument_that_others_depend_on(line):
-    def f(x, *, y):
+    def f(x: line, *, y: "int"):
         pass
-    f.__doc__ = f"F.\n\nParameters\n----------\nx : {line}\ny : int"
     with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'y'"):
         checked(f)(1 if "int, " in line else None)
 
@@ -275,14 +274,7 @@ def test_a_known_size_may_have_shapes_with_and_without_it():
 
 
 def test_an_integer_argument_gives_a_size_also_by_default():
-    def f(x, size=3):
-        """F.
-
-        Parameters
-        ----------
-        x : array_like, shape (K,)
-        size : int >= 1, K
-        """
+    def f(x: "array_like, shape (K,)", size: "int >= 1, K" = 3):
         return x
     checked(f)(np.ones(3)), checked(f)(np.ones(4), 4)
     with refuses(ValueError, "f: x must be array_like, shape (K,) with K = 3, got shape (4,)"):
@@ -296,15 +288,7 @@ def test_an_integer_argument_gives_a_size_also_by_default():
 def test_a_class_checks_its_constructor():
     @checked
     class Layer:
-        """A layer.
-
-        Parameters
-        ----------
-        size : int >= 1
-        *more : int >= 1, as many as you like
-        """
-
-        def __init__(self, size, *more):
+        def __init__(self, size: "int >= 1", *more: "int >= 1, as many as you like"):
             self.sizes = (size, *more)
     assert Layer(np.int64(1), 2, 3).sizes == (1, 2, 3)
     with refuses(ValueError, "Layer: size must be int >= 1, got 0"):
@@ -321,13 +305,7 @@ def test_a_method_may_refer_to_attributes_of_its_object(longest, shape, maximum,
             self.longest, self.shape, self.maximum = longest, shape, maximum
 
         @checked
-        def develop(self, images):
-            """F.
-
-            Parameters
-            ----------
-            images : array_like, shape (n, *shape), <= maximum, n <= longest
-            """
+        def develop(self, images: "array_like, shape (n, *shape), <= maximum, n <= longest"):
             return images
     images = np.full((n, *other), value)
     if other == shape and n <= longest and (n == 0 or value <= maximum):
@@ -337,23 +315,12 @@ def test_a_method_may_refer_to_attributes_of_its_object(longest, shape, maximum,
             Camera().develop(images)
 
 
-def outer(x):
-    """F.
-
-    Parameters
-    ----------
-    x, y : float in [0, 1], both
-    """
+def outer(x: "float", y: "float in [0, 1]"):
+    pass
 
 
 @checked
-def refers(y):
-    """G.
-
-    Parameters
-    ----------
-    y : as in `outer`
-    """
+def refers(y: "as in `outer`"):
     return y
 
 
@@ -363,53 +330,37 @@ def test_a_line_may_refer_to_another_function():
         refers(2)
 
 
-class Heir(Linear):
-    """H.
-
-    Parameters
-    ----------
-    x : as in `outer`
-    """
-
-
-def test_a_class_refers_to_its_own_module_even_if_its_init_is_from_another():
-    assert read_parameters(Heir)["x"].text == "float in [0, 1]"
-
-
 COPY = """
-def outer(x, y):
-    '''F.
-
-    Parameters
-    ----------
-    x, y : float in [0, 1]
-    '''
+def outer(y: "float in [0, 1]"):
+    pass
 
 
 @checked
-def refers(y):
-    '''G.
-
-    Parameters
-    ----------
-    y : as in `outer`
-    '''
+def refers(y: "as in `outer`"):
     return y
 
 
 @checked
 class Refers:
-    '''H.
-
-    Parameters
-    ----------
-    y : as in `outer`
-    n_steps : as in `min_norm.gradient_descent`
-    '''
-
-    def __init__(self, y, n_steps=1):
+    def __init__(self, y: "as in `outer`", n_steps: "as in `min_norm.gradient_descent`" = 1):
         self.y = y
 """
+
+
+def test_help_shows_the_contract_below_the_docstring():
+    def f(x: "int >= 0, how many", *more: "prose alone", y=1) -> "float":
+        """Prose.
+
+        Returns
+        -------
+        something
+        """
+    section = "Parameters\n----------\nx : int >= 0, how many\n*more : prose alone"
+    assert checked(f).__doc__ == f"Prose.\n\n{section}\n\nReturns\n-------\nsomething"
+    assert str(inspect.signature(checked(f))) == "(x, *more, y=1) -> 'float'"
+    for doc, shown in (("Prose.", f"Prose.\n\n{section}"), (None, None)):
+        f.__doc__ = doc
+        assert checked(f).__doc__ == shown
 
 
 def test_a_reference_is_found_in_a_copy_of_a_module_that_is_not_imported():

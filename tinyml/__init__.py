@@ -21,9 +21,9 @@ Fixed letters, everywhere:
     y  output, target    N C H W  images                       lr    learning rate
     g  gradient of the result, dL/dy       B T D  sequences    rng   numpy.random.Generator
 
-An argument outside the range or shape that a docstring states raises ValueError, another type
-TypeError. The lessons read these checks from the docstrings (`tinyml.contract`), so
-``python -OO``, which strips docstrings, strips the checks too.
+An argument outside the range or shape that its function states raises ValueError, another type
+TypeError. In the lessons the annotations of the parameters state it, and `tinyml.contract` checks
+them.
 """
 from tinyml import checkpoint, data, functional, nn, ops, optim, train
 from tinyml.debug import detect_anomaly, graph

@@ -1,67 +1,63 @@
-"""Contracts: what a docstring says about its parameters is what is checked.
+"""Contracts: what a signature says about its parameters is what is checked.
 
-A lesson reads better without argument checks, and a requirement should be written once. So
-`checked` reads the section `Parameters` of a docstring and enforces it at every call. A line is
+A lesson reads better without argument checks, and a requirement should be written once. So it
+stands beside the parameter, as its annotation, and `checked` enforces it at every call:
 
-    names : kind, condition, condition, ..., prose
+    def magnitude_mask(weight: "array_like, any shape", *, amount: "float in [0, 1], to prune"):
 
-and everything before the prose is executed (`tinyml.grammar` reads it). For example:
+An annotation is "kind, condition, condition, ..., prose", and everything before the prose is
+executed (`tinyml.grammar` reads it). For example:
 
-    X : array_like, shape (n, p), n >= 1, the samples
-    y : array_like, shape (n,) or (n, k)                    the n of X
-    beta0 : array_like, shape (p,) or (p, k), or None       has k columns if y has
-    amount : float in [0, 1], fraction to prune
-    i : int in 1..n
-    method : "global", "layer" or "random"
-    bits : int in 1..16, >= 2 if symmetric
-    rng : numpy.random.Generator, needed if method = "random"
-    target : array_like, shape (n,), or None if alpha = 1
-    lr, n_steps : as in `gradient_descent`
+    X: "array_like, shape (n, p), n >= 1, the samples"
+    y: "array_like, shape (n,) or (n, k)"                    the n of X
+    beta0: "array_like, shape (p,) or (p, k), or None"       has k columns if y has
+    amount: "float in [0, 1], fraction to prune"
+    i: "int in 1..n"
+    method: '"global", "layer" or "random"'
+    bits: "int in 1..16, >= 2 if symmetric"
+    rng: 'numpy.random.Generator, needed if method = "random"'
+    target: "array_like, shape (n,), or None if alpha = 1"
+    lr: "as in `gradient_descent`"
 
 An argument that is only "needed if" another has some value may otherwise be None.
 A method may also refer to attributes of its object that are a number or a tuple of sizes:
 
-    images : array_like, shape (n, *shape), <= maximum
+    images: "array_like, shape (n, *shape), <= maximum"
 
 The body gets values that it can compute with. An `array_like` arrives as an array: float32 stays
 float32, all other numbers become float64; `array_like of float64` and `of int` become float64 and
 int64; an `ndarray` keeps its dtype; `ndarray of int32` must have that dtype; `float` and `int` are
 Python's. Numbers are finite, unless the line says "or inf", or of an array "may hold NaN". A value
-out of range or of another shape raises ValueError, another type TypeError. Python's option -OO
-strips docstrings, and with them these checks and conversions.
+out of range or of another shape raises ValueError, another type TypeError.
+
+`help` shows the annotations as a section `Parameters` of the docstring.
 """
 import functools
 import importlib
 import inspect
 import re
-import sys
 from collections import defaultdict
 
 from tinyml.grammar import ABSENT, NAME, Line, Refused, shown
 
+STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+
 
 def checked(f):
-    """Make the calls of a function or class obey the `Parameters` of its docstring.
+    """Make the calls of a function or class obey the annotations of its parameters.
 
     Examples
     --------
     >>> @checked
-    ... def double(x):
-    ...     '''Twice x.
-    ...
-    ...     Parameters
-    ...     ----------
-    ...     x : float in [0, 1]
-    ...     '''
+    ... def double(x: "float in [0, 1]"):
     ...     return 2 * x
     >>> double(3)
     Traceback (most recent call last):
     ValueError: double: x must be float in [0, 1], got 3
     """
-    if f.__doc__ is None:    # python -OO
-        return f
     if isinstance(f, type):
         f.__init__ = _obeying(f.__init__, f)
+        f.__doc__ = _with_parameters(f.__doc__, f.__init__)
         return f
     return _obeying(f, f)
 
@@ -76,15 +72,40 @@ def _obeying(function, documented):
             contract = Contract(function, documented)
         args, kwargs = contract.apply(args, kwargs)
         return function(*args, **kwargs)
+    call.__doc__ = _with_parameters(function.__doc__, function)
+    call.__signature__ = _without_annotations(inspect.signature(function))
     return call
 
 
+def _with_parameters(doc, function):
+    """A docstring with a section for the annotations of a function, as `help` shows it."""
+    entries = [f"{name} : {text}" for name, text in annotations(function).items()]
+    if doc is None or not entries:    # python -OO
+        return doc
+    section = "\n".join(["Parameters", "----------", *entries])
+    prose, before_returns, returns = inspect.cleandoc(doc).partition("\n\nReturns\n---")
+    return f"{prose}\n\n{section}{before_returns}{returns}"
+
+
+def _without_annotations(signature):
+    """The signature as `help` shows it, above the section."""
+    parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    return signature.replace(parameters=parameters)
+
+
+def annotations(function):
+    """{parameter: text} of a function; the text of ``*sizes`` is that of "*sizes"."""
+    parameters = inspect.signature(inspect.unwrap(function)).parameters.values()
+    return {STARS.get(p.kind, "") + p.name: p.annotation
+            for p in parameters if isinstance(p.annotation, str)}
+
+
 class Contract:
-    """What the docstring of a function or class says about the parameters of `function`."""
+    """What the annotations of a function say; errors name `documented`, which may be its class."""
 
     def __init__(self, function, documented):
         self.name = documented.__qualname__.rpartition("<locals>.")[2]
-        self.lines = defaultdict(Line, read_parameters(documented))    # others have no contract
+        self.lines = defaultdict(Line, read_lines(function))    # others have no contract
         parameters = list(inspect.signature(function).parameters.values())
         self.names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         self.rest = [f"*{p.name}" for p in parameters if p.kind is p.VAR_POSITIONAL]
@@ -181,42 +202,30 @@ def _attributes(owner, names):
     return sizes
 
 
-def read_parameters(documented):
-    """{parameter: Line} of the section `Parameters` in the docstring of a function or class."""
-    doc = inspect.getdoc(documented)
-    section = re.search(r"Parameters\n-+\n(.*?)(?=\n\n[^\n]+\n-+\n|\Z)", doc, re.S)
-    text = section[1] if section else ""
-    entries = re.findall(r"^(\S[^\n]* : [^\n]*(?:\n +[^\n]*)*)", text, re.M)
+def read_lines(function):
+    """{parameter: Line} of the annotations of a function, or of the constructor of a class."""
+    if isinstance(function, type):
+        function = function.__init__
     lines = {}
-    for entry in entries:
-        names, _, text = re.sub(r"\s+", " ", entry).partition(" : ")
-        names = names.split(", ")
+    for name, text in annotations(function).items():
         other = re.match(r"as in `([\w.]+)`", text)
-        known = read_parameters(_lookup(documented, other[1])) if other else {}
-        for i, name in enumerate(names):
-            line = lines[name] = known[name] if other else Line(text)
-            # "n_samples, n_features : int >= 1, n and p"
-            if line.is_number and not other and not name.startswith("*"):
-                line.symbols = [name, *line.symbols[i:i + 1]]
+        if other:
+            lines[name] = read_lines(_lookup(function, other[1]))[name]
+            continue
+        line = lines[name] = Line(text)
+        if line.is_number and not name.startswith("*"):    # "int >= 1, n"
+            line.symbols = [name, *line.symbols[:1]]
     return lines
 
 
-def _lookup(documented, path):
-    """The function or class that a docstring calls `path`, in its own module or one beside it."""
-    names = _namespace(documented)
+def _lookup(function, path):
+    """The function or class that an annotation calls `path`, in its own module or one beside it.
+
+    A copy of a module, such as the exercises make, need not be in `sys.modules`.
+    """
+    names = inspect.unwrap(function).__globals__
     head, _, last = path.rpartition(".")
     if not head:
         return names[last]
     owner = names.get(head) or importlib.import_module(f"{names['__package__']}.{head}")
     return getattr(owner, last)
-
-
-def _namespace(documented):
-    """The names that a function or class sees: those of its module, whatever that is called.
-
-    A copy of a module, such as the exercises make, need not be in `sys.modules`.
-    """
-    if isinstance(documented, type) and documented.__module__ in sys.modules:
-        return vars(sys.modules[documented.__module__])
-    function = documented.__init__ if isinstance(documented, type) else documented
-    return inspect.unwrap(function).__globals__

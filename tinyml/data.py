@@ -123,17 +123,18 @@ def _scaled(images, labels):
 
 
 @checked
-def make_linear(n_samples, n_features, *, sigma, rng, beta=None):
+def make_linear(
+    n_samples: "int >= 1, n",
+    n_features: "int >= 1, p",
+    *,
+    sigma: "float >= 0, standard deviation of the noise eps",
+    rng: "numpy.random.Generator",
+    beta: "array_like of float64, shape (p,), or None; None for a random "
+          "direction of length 1" = None,
+):
     """The Gaussian linear model with isotropic features (MATH5836 week 10, section 10.1.2).
 
         y = X beta + eps,   x_ij ~ N(0, 1),   eps_i ~ N(0, sigma^2),   all independent
-
-    Parameters
-    ----------
-    n_samples, n_features : int >= 1, n and p
-    sigma : float >= 0, standard deviation of the noise eps
-    rng : numpy.random.Generator
-    beta : array_like of float64, shape (p,), or None; None for a random direction of length 1
 
     Returns
     -------
@@ -150,16 +151,15 @@ def make_linear(n_samples, n_features, *, sigma, rng, beta=None):
 
 
 @checked
-def make_moons(n_samples, *, noise, rng):
+def make_moons(
+    n_samples: "int >= 1",
+    *,
+    noise: "float >= 0, standard deviation of the normal noise on both coordinates",
+    rng: "numpy.random.Generator",
+):
     """Two half circles of radius 1 that reach into each other, which no line separates.
 
         class 0:  (cos t, sin t)          class 1:  (1 - cos t, 1/2 - sin t),         t ~ U(0, pi)
-
-    Parameters
-    ----------
-    n_samples : int >= 1
-    noise : float >= 0, standard deviation of the normal noise on both coordinates
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -177,17 +177,17 @@ def make_moons(n_samples, *, noise, rng):
 
 
 @checked
-def make_spirals(n_samples, n_classes, *, noise, rng, turns=1.0):
+def make_spirals(
+    n_samples: "int >= 1",
+    n_classes: "int >= 1",
+    *,
+    noise: "float >= 0, standard deviation of the normal noise on both coordinates",
+    rng: "numpy.random.Generator",
+    turns: "float, how often an arm winds around the origin" = 1.0,
+):
     """Spiral arms, one per class, from the origin out to radius 1.
 
         r ~ U(0, 1),   angle = 2 pi (turns r + y / n_classes),   x = (r cos angle, r sin angle)
-
-    Parameters
-    ----------
-    n_samples, n_classes : int >= 1
-    noise : float >= 0, standard deviation of the normal noise on both coordinates
-    rng : numpy.random.Generator
-    turns : float, how often an arm winds around the origin
 
     Returns
     -------
@@ -204,18 +204,13 @@ def make_spirals(n_samples, n_classes, *, noise, rng, turns=1.0):
 
 
 @checked
-def one_hot(y, n_classes, *, dtype=np.float32):
+def one_hot(
+    y: "array_like of int, any shape, in 0..n_classes-1",
+    n_classes: "int >= 1",
+    *,
+    dtype: "the dtype of the result" = np.float32,
+) -> "ndarray of dtype, shape (*y.shape, n_classes)":
     """Row i is the unit vector of the class y[i]: 1 in column y[i], 0 elsewhere.
-
-    Parameters
-    ----------
-    y : array_like of int, any shape, in 0..n_classes-1
-    n_classes : int >= 1
-    dtype : the dtype of the result
-
-    Returns
-    -------
-    ndarray of dtype, shape (*y.shape, n_classes)
 
     >>> one_hot([2, 0], 3)
     array([[0., 0., 1.],
@@ -226,19 +221,15 @@ def one_hot(y, n_classes, *, dtype=np.float32):
 
 
 @checked
-def flip_labels(y, n_classes, *, fraction, rng):
+def flip_labels(
+    y: "array_like of int, shape (n,), in 0..n_classes-1",
+    n_classes: "int >= 2",
+    *,
+    fraction: "float in [0, 1]; exactly round(fraction n) labels become wrong, drawn "
+              "at random",
+    rng: "numpy.random.Generator",
+) -> "ndarray of int, shape (n,) : a copy, y itself stays as it is":
     """Make a fraction of the labels wrong, each of them any class but the true one.
-
-    Parameters
-    ----------
-    y : array_like of int, shape (n,), in 0..n_classes-1
-    n_classes : int >= 2
-    fraction : float in [0, 1]; exactly round(fraction n) labels become wrong, drawn at random
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of int, shape (n,) : a copy, y itself stays as it is
 
     >>> flip_labels([0, 1, 1, 0], 2, fraction=1, rng=np.random.default_rng(0))
     array([1, 0, 0, 1])
@@ -299,19 +290,18 @@ def _rows(function, arrays):
 
 
 @checked
-def train_test_split(*arrays, test_size, rng, stratify=None):
+def train_test_split(
+    *arrays: "one or more arrays of n rows each",
+    test_size: "float in (0, 1), the fraction of the rows to hold out: m = "
+               "round(test_size n)",
+    rng: "numpy.random.Generator",
+    stratify: "the class of each row, numbers or words; None for one class" = None,
+):
     """Split arrays at random, row by row, into a training and a test part.
 
     Each class of c rows gives c m/n of the m test rows, rounded up or down: the rows are shuffled
     and sorted by class, and one is held out whenever a running sum of m/n, from a random start in
     [0, 1), reaches an integer.
-
-    Parameters
-    ----------
-    *arrays : one or more arrays of n rows each
-    test_size : float in (0, 1), the fraction of the rows to hold out: m = round(test_size n)
-    rng : numpy.random.Generator
-    stratify : the class of each row, numbers or words; None for one class
 
     Returns
     -------
@@ -337,19 +327,14 @@ def train_test_split(*arrays, test_size, rng, stratify=None):
 
 
 @checked
-def batches(*arrays, batch_size, rng, drop_last=False):
+def batches(
+    *arrays: "one or more arrays of n rows each",
+    batch_size: "int >= 1",
+    rng: "numpy.random.Generator, or None; for a new random order, None for the given "
+         "order",
+    drop_last: "bool, leave out the last batch if it is smaller" = False,
+) -> "generator of tuples : batch_size rows of every array, copied; each row comes once":
     """One pass over the rows of the arrays, in minibatches.
-
-    Parameters
-    ----------
-    *arrays : one or more arrays of n rows each
-    batch_size : int >= 1
-    rng : numpy.random.Generator, or None; for a new random order, None for the given order
-    drop_last : bool, leave out the last batch if it is smaller
-
-    Returns
-    -------
-    generator of tuples : batch_size rows of every array, copied; each row comes once
 
     >>> for x, y in batches([1, 2, 3], [10, 20, 30], batch_size=2, rng=None):
     ...     print(x, y)

@@ -1,4 +1,4 @@
-"""The grammar of contracts: how a line of `Parameters` is read, and what it asks of a value.
+"""The grammar of contracts: how the line of a parameter is read, and what it asks of a value.
 
 `tinyml.contract` describes the language. A line begins with a kind, a function that turns a value
 into what the body gets. Conditions follow; they are tested once the sizes of all arguments are
@@ -310,7 +310,7 @@ BOUND = r"-?[\w.^]+(?:\([^)]*\))?(?:[-+]\d+)?"
 
 
 class Line:
-    """A line of `Parameters`, read up to its prose. `kind` is None if all of it is prose.
+    """The line of a parameter, read up to its prose. `kind` is None if all of it is prose.
 
     Attributes
     ----------

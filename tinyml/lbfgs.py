@@ -21,7 +21,14 @@ SMALLEST = 1e-9      # the smallest step size a that is tried
 
 
 @checked
-def minimize(loss, params, *, tolerance=1e-6, max_iter=10_000):
+def minimize(
+    loss: "function () -> scalar Tensor, of the parameters as they are at the call",
+    params: "list of Tensor, with requires_grad; float64 for many digits. They end at "
+            "the minimum",
+    *,
+    tolerance: "float > 0, the length of the gradient at which to stop" = 1e-6,
+    max_iter: "int >= 1" = 10_000,
+):
     """Minimise a smooth and strictly convex function of some parameters.
 
         theta <- theta - a H g
@@ -29,13 +36,6 @@ def minimize(loss, params, *, tolerance=1e-6, max_iter=10_000):
     Here g is the gradient and H is the matrix of `inverse_hessian`. The step size a is the first
     of 1, 1/2, 1/4 ... at which the loss falls by 1e-4 of what its slope promises (Nocedal and
     Wright 2006, algorithm 7.5, with backtracking).
-
-    Parameters
-    ----------
-    loss : function () -> scalar Tensor, of the parameters as they are at the call
-    params : list of Tensor, with requires_grad; float64 for many digits. They end at the minimum
-    tolerance : float > 0, the length of the gradient at which to stop
-    max_iter : int >= 1
 
     Raises
     ------

@@ -15,8 +15,26 @@ def cross_entropy_of(model, x, y):
 
 
 @checked
-def fit(model, *arrays, optimizer, epochs, batch_size, rng, loss_of=cross_entropy_of,
-        schedule=None, metrics=None, callbacks=(), drop_last=False, label="fit"):
+def fit(
+    model: "Module",
+    *arrays: "arrays of numbers, such as inputs X and targets y, all of one length n",
+    optimizer: "Optimizer, over the model's parameters",
+    epochs: "int >= 0, passes over the data",
+    batch_size: "int >= 1; the last batch of a pass may be smaller",
+    rng: "numpy.random.Generator, draws the order of the samples",
+    loss_of: "function (model, *batch) -> scalar Tensor; a batch "
+             "is some rows of each array. The default is "
+             "cross-entropy, whose y are classes 0..C-1" = cross_entropy_of,
+    schedule: "LambdaLR, or None; of this optimizer, stepped after every batch" = None,
+    metrics: "dict of str to function (model) -> float, or None; computed in "
+             "evaluation mode after every epoch" = None,
+    callbacks: "functions (model, row), called after every epoch; if one returns "
+               "True, training stops after that epoch (the others are still "
+               "called)" = (),
+    drop_last: "bool, leave out a last batch that is smaller: batch norm "
+               "refuses a single row" = False,
+    label: "str, in front of the progress line" = "fit",
+):
     """Minimise a loss over shuffled minibatches; the model is in evaluation mode afterwards.
 
         for each batch:   loss = loss_of(model, *batch);   a step of the optimizer along -grad loss
@@ -32,24 +50,6 @@ def fit(model, *arrays, optimizer, epochs, batch_size, rng, loss_of=cross_entrop
 
     Data keeps its dtype: float64 data is computed in float64, which takes about twice the time, so
     write X.astype(np.float32). Lists of floats become float32.
-
-    Parameters
-    ----------
-    model : Module
-    *arrays : arrays of numbers, such as inputs X and targets y, all of one length n
-    optimizer : Optimizer, over the model's parameters
-    epochs : int >= 0, passes over the data
-    batch_size : int >= 1; the last batch of a pass may be smaller
-    rng : numpy.random.Generator, draws the order of the samples
-    loss_of : function (model, *batch) -> scalar Tensor; a batch is some rows of each array. The
-        default is cross-entropy, whose y are classes 0..C-1
-    schedule : LambdaLR, or None; of this optimizer, stepped after every batch
-    metrics : dict of str to function (model) -> float, or None; computed in evaluation mode
-        after every epoch
-    callbacks : functions (model, row), called after every epoch; if one returns True, training
-        stops after that epoch (the others are still called)
-    drop_last : bool, leave out a last batch that is smaller: batch norm refuses a single row
-    label : str, in front of the progress line
 
     Returns
     -------
@@ -142,19 +142,13 @@ def as_input(x):
 
 @checked
 @no_grad()
-def predict(model, X, *, batch_size=1024):
-    """The model's outputs for X, in evaluation mode and without a graph.
-
-    Parameters
-    ----------
-    model : Module; its mode is put back afterwards
-    X : array of numbers with n rows
-    batch_size : int >= 1, rows at a time, to bound the memory
-
-    Returns
-    -------
-    ndarray, shape (n, ...)
-    """
+def predict(
+    model: "Module; its mode is put back afterwards",
+    X: "array of numbers with n rows",
+    *,
+    batch_size: "int >= 1, rows at a time, to bound the memory" = 1024,
+) -> "ndarray, shape (n, ...)":
+    """The model's outputs for X, in evaluation mode and without a graph."""
     X, = _check_data("predict", X=X)
     modes = [(module, module.training) for _, module in model.named_modules()]
     model.eval()
@@ -167,19 +161,12 @@ def predict(model, X, *, batch_size=1024):
 
 
 @checked
-def accuracy(model, X, y):
-    """The fraction of the labels in y that are the index of the model's largest output.
-
-    Parameters
-    ----------
-    model : Module, whose outputs are (n, ..., C), for C classes
-    X : array of numbers with n rows
-    y : array of the labels 0..C-1, (n, ...)
-
-    Returns
-    -------
-    float in [0, 1]
-    """
+def accuracy(
+    model: "Module, whose outputs are (n, ..., C), for C classes",
+    X: "array of numbers with n rows",
+    y: "array of the labels 0..C-1, (n, ...)",
+) -> "float in [0, 1]":
+    """The fraction of the labels in y that are the index of the model's largest output."""
     outputs = predict(model, X)
     if outputs.ndim < 2 or outputs.shape[-1] < 2:
         raise ValueError("accuracy: the model's outputs must have shape (n, C) with C >= 2, got "

@@ -42,17 +42,15 @@ WORD = 64    # bits that are multiplied at once
 # ------------------------------------------------------------ signs, and signs with zeros
 
 @checked
-def binarize(weight):
+def binarize(
+    weight: "array_like, shape (m, n, ...), not empty; a filter is one of the m slices",
+):
     """The signs b, and for each filter the scale alpha with the least ||w - alpha b||^2.
 
         b = sign(w),    alpha = mean |w|
 
     (Rastegari et al. 2016, section 3.1.) No other signs with a scale are nearer to w. The
     sign of 0 is 1.
-
-    Parameters
-    ----------
-    weight : array_like, shape (m, n, ...), not empty; a filter is one of the m slices
 
     Returns
     -------
@@ -68,26 +66,22 @@ def binarize(weight):
 
 
 @checked
-def ternary_threshold(weight):
+def ternary_threshold(
+    weight: "array_like, shape (m, n, ...), not empty",
+) -> "ndarray, shape (m, 1, ...)":
     """The threshold of each filter, by the rule of ternary weight networks.
 
         delta = 0.7 mean |w|
 
     (Li et al. 2016, section 2.) It is about the best one for normal and for uniform weights.
-
-    Parameters
-    ----------
-    weight : array_like, shape (m, n, ...), not empty
-
-    Returns
-    -------
-    ndarray, shape (m, 1, ...)
     """
     return weight.dtype.type(0.7) * _filter_mean(np.abs(weight))
 
 
 @checked
-def best_threshold(weight):
+def best_threshold(
+    weight: "array_like, shape (m, n, ...), not empty",
+) -> "ndarray, shape (m, 1, ...)":
     """The threshold of each filter with the least ||w - alpha t||^2 (see `ternarize`).
 
     Sort the magnitudes of a filter, a_1 >= a_2 >= ... >= a_n. If the k largest stay, the best
@@ -97,14 +91,6 @@ def best_threshold(weight):
 
     So the best k has the largest last term (Li et al. 2016, section 2), and delta = a_(k+1), the
     largest magnitude that becomes 0. If all weights stay, delta = 0.
-
-    Parameters
-    ----------
-    weight : array_like, shape (m, n, ...), not empty
-
-    Returns
-    -------
-    ndarray, shape (m, 1, ...)
 
     >>> best_threshold([[0.1, -1.0, 0.9]])
     array([[0.1]])
@@ -120,17 +106,15 @@ def best_threshold(weight):
 
 
 @checked
-def ternarize(weight, delta):
+def ternarize(
+    weight: "array_like, shape (m, n, ...), not empty",
+    delta: "array_like, >= 0, which broadcasts to the shape of weight",
+):
     """The signs of the large weights, and for each filter the best scale for these signs.
 
         t = sign(w) where |w| > delta, else 0;    alpha = mean of |w| where |w| > delta
 
     (Li et al. 2016, section 2.) If no weight of a filter is large, its alpha is 0.
-
-    Parameters
-    ----------
-    weight : array_like, shape (m, n, ...), not empty
-    delta : array_like, >= 0, which broadcasts to the shape of weight
 
     Returns
     -------
@@ -180,14 +164,15 @@ class BinaryWeight(ComputedWeight):
     """alpha sign(w), with the gradient of w straight through the sign.
 
     In the backward pass alpha counts as a constant.
-
-    Parameters
-    ----------
-    weight : Parameter, the real weights w; filters are its axis 0
-    scaled : bool, True for alpha = mean |w| (XNOR-Net), False for alpha = 1 (BinaryConnect)
     """
 
-    def __init__(self, weight, *, scaled=True):
+    def __init__(
+        self,
+        weight: "Parameter, the real weights w; filters are its axis 0",
+        *,
+        scaled: "bool, True for alpha = mean |w| (XNOR-Net), False for alpha = "
+                "1 (BinaryConnect)" = True,
+    ):
         self.weight, self.scaled = weight, scaled
 
     def codes(self):
@@ -208,14 +193,15 @@ class TernaryWeight(ComputedWeight):
     """alpha t(w), with the gradient of w straight through t.
 
     In the backward pass alpha and delta count as constants.
-
-    Parameters
-    ----------
-    weight : Parameter, the real weights w; filters are its axis 0
-    best : bool, True for the delta of `best_threshold`, False for that of `ternary_threshold`
     """
 
-    def __init__(self, weight, *, best=False):
+    def __init__(
+        self,
+        weight: "Parameter, the real weights w; filters are its axis 0",
+        *,
+        best: "bool, True for the delta of `best_threshold`, False for that "
+              "of `ternary_threshold`" = False,
+    ):
         self.weight, self.best = weight, best
 
     def delta(self):
@@ -239,19 +225,13 @@ class TernaryWeight(ComputedWeight):
 # ------------------------------------------------------------ bits
 
 @checked
-def pack_codes(codes):
+def pack_codes(
+    codes: "ndarray of int, any shape, in -1..1",
+) -> "ndarray of uint8, shape (1, d / 8) or (2, d / 8) for d codes, rounded up":
     """Codes as bits: one bit per code if there are no zeros, else two.
 
         first plane    1 where the code is 1
         second plane   1 where the code is -1; left out if there are no zeros
-
-    Parameters
-    ----------
-    codes : ndarray of int, any shape, in -1..1
-
-    Returns
-    -------
-    ndarray of uint8, shape (1, d / 8) or (2, d / 8) for d codes, rounded up
 
     >>> pack_codes(np.array([1, -1, -1, 1])), pack_codes(np.array([1, 0, 0, -1]))
     (array([[144]], dtype=uint8), array([[128],
@@ -262,18 +242,11 @@ def pack_codes(codes):
 
 
 @checked
-def unpack_codes(planes, shape):
-    """The codes that `pack_codes` was given.
-
-    Parameters
-    ----------
-    planes : ndarray of uint8, shape (k, n_bytes)
-    shape : sequence of int, that of the codes
-
-    Returns
-    -------
-    ndarray of int8
-    """
+def unpack_codes(
+    planes: "ndarray of uint8, shape (k, n_bytes)",
+    shape: "sequence of int, that of the codes",
+) -> "ndarray of int8":
+    """The codes that `pack_codes` was given."""
     d = int(np.prod(shape))
     bits = np.unpackbits(planes, axis=1, count=d).astype(np.int8)
     codes = 2 * bits[0] - 1 if len(bits) == 1 else bits[0] - bits[1]
@@ -281,17 +254,10 @@ def unpack_codes(planes, shape):
 
 
 @checked
-def to_words(bits):
-    """Bits in words of 64, the last one filled up with zeros.
-
-    Parameters
-    ----------
-    bits : array_like of bool, shape (..., n)
-
-    Returns
-    -------
-    ndarray of uint64, shape (..., n / 64), rounded up
-    """
+def to_words(
+    bits: "array_like of bool, shape (..., n)",
+) -> "ndarray of uint64, shape (..., n / 64), rounded up":
+    """Bits in words of 64, the last one filled up with zeros."""
     n = bits.shape[-1]
     filled = np.zeros((*bits.shape[:-1], n + -n % WORD), bool)
     filled[..., :n] = bits
@@ -299,37 +265,26 @@ def to_words(bits):
 
 
 @checked
-def bit_planes(x, *, bits):
-    """The bits of whole numbers: plane k has bit k of each, x = sum_k 2^k plane_k.
-
-    Parameters
-    ----------
-    x : ndarray of int, shape (N, n), >= 0, < 2^bits
-    bits : int in 1..16
-
-    Returns
-    -------
-    ndarray of uint64, shape (bits, N, n / 64), in words as from `to_words`
-    """
+def bit_planes(
+    x: "ndarray of int, shape (N, n), >= 0, < 2^bits",
+    *,
+    bits: "int in 1..16",
+) -> "ndarray of uint64, shape (bits, N, n / 64), in words as from `to_words`":
+    """The bits of whole numbers: plane k has bit k of each, x = sum_k 2^k plane_k."""
     return np.array([to_words((x >> k) & 1 == 1) for k in range(bits)])
 
 
 @checked
-def bit_product(planes, plus, minus):
+def bit_product(
+    planes: "ndarray of int, shape (bits, N, words), from `bit_planes`",
+    plus: "ndarray of int, shape (m, words), the words of W == 1",
+    minus: "ndarray of int, shape (m, words), the words of W == -1",
+) -> "ndarray of int64, shape (N, m)":
     """The product x W' of whole numbers x and codes W in -1..1, from their bits.
 
         x W' = sum_k 2^k (|x_k and plus| - |x_k and minus|)
 
     x_k has the bits k of x, plus and minus are 1 where W is 1 and -1, and |.| counts ones.
-
-    Parameters
-    ----------
-    planes : ndarray of int, shape (bits, N, words), from `bit_planes`
-    plus, minus : ndarray of int, shape (m, words), the words of W == 1 and of W == -1
-
-    Returns
-    -------
-    ndarray of int64, shape (N, m)
 
     >>> x, W = np.array([[3, 1]]), np.array([[1, -1], [0, 1]])
     >>> bit_product(bit_planes(x, bits=2), to_words(W == 1), to_words(W == -1))
@@ -358,17 +313,16 @@ METHODS = {    # method: the class that computes the weight, and its setting
 
 
 @checked
-def binarize_weights(model, *, method):
+def binarize_weights(
+    model: "Module, with weights that are finite",
+    *,
+    method: '"sign", "scaled sign", "ternary" or "best ternary"',
+):
     """A copy of the model that computes with few values for its weights, ready to be trained.
 
     The weights are those of `tinyml.nn.weights`. A weight that is computed already stays as it is,
     with a warning. Build the optimizer from the parameters() of the copy, and let it clip the real
     weights after each step: ``optimizer.projections.append(lambda: clip_weights(copy))``.
-
-    Parameters
-    ----------
-    model : Module, with weights that are finite
-    method : "sign", "scaled sign", "ternary" or "best ternary"
     """
     kind, setting = METHODS[method]
     return replace_weights("binarize_weights", copy.deepcopy(model),
@@ -376,14 +330,10 @@ def binarize_weights(model, *, method):
 
 
 @checked
-def clip_weights(model):
+def clip_weights(model: "Module"):
     """Clip the real weights of a model from `binarize_weights` to [-1, 1], in place.
 
     (Courbariaux et al. 2015, section 2.4.)
-
-    Parameters
-    ----------
-    model : Module
     """
     for one in _of_few_values(model):
         one.weight.data = np.clip(one.weight.data, -1, 1)
@@ -409,14 +359,10 @@ class BitWeight(ComputedWeight):
 
 
 @checked
-def store_bits(model):
+def store_bits(model: "Module, as from `binarize_weights`"):
     """A copy of a model from `binarize_weights` that stores bits and alpha in place of w.
 
     The outputs are the same, bit for bit.
-
-    Parameters
-    ----------
-    model : Module, as from `binarize_weights`
     """
     model = copy.deepcopy(model)
     stored = {one: BitWeight(*one.codes()) for one in _of_few_values(model)}

@@ -47,18 +47,10 @@ from tinyml.tensor import Tensor, as_tensor, primitive
 
 
 @checked
-def circulant(r):
+def circulant(r: "array_like, shape (..., n)") -> "ndarray, shape (..., n, n)":
     """The circulant matrix whose first column is r.
 
         C_ij = r_((i - j) mod n)
-
-    Parameters
-    ----------
-    r : array_like, shape (..., n)
-
-    Returns
-    -------
-    ndarray, shape (..., n, n)
 
     >>> circulant([1, 2, 3])
     array([[1., 3., 2.],
@@ -147,20 +139,14 @@ def _from_spectrum(Y, b):
 # ------------------------------------------------------------ from a full matrix
 
 @checked
-def nearest_circulant(weight):
+def nearest_circulant(
+    weight: "array_like, shape (..., n, n), n >= 1, a matrix W or several",
+) -> "ndarray, shape (..., n)":
     """The first column r of the circulant matrix C with the least ||W - C||_F.
 
         r_k = mean of W_ij over i - j = k mod n
 
     the mean of a diagonal that goes on at the other side of W (Chan 1988).
-
-    Parameters
-    ----------
-    weight : array_like, shape (..., n, n), n >= 1, a matrix W or several
-
-    Returns
-    -------
-    ndarray, shape (..., n)
 
     >>> nearest_circulant([[1, 5], [3, 2]])
     array([1.5, 4. ])
@@ -171,20 +157,15 @@ def nearest_circulant(weight):
 
 
 @checked
-def nearest_blocks(weight, *, block):
+def nearest_blocks(
+    weight: "array_like, shape (m, n), m and n >= 1, W",
+    *,
+    block: "int >= 1, side b of a block",
+) -> "ndarray, shape (p, q, b), where p = m / b and q = n / b, rounded up":
     """The first columns of the circulant blocks with the least distance from a matrix W.
 
     Entries beyond the edges of W, which fill the last blocks up, do not count. Where a diagonal of
     a block has no entry of W, the number is 0.
-
-    Parameters
-    ----------
-    weight : array_like, shape (m, n), m and n >= 1, W
-    block : int >= 1, side b of a block
-
-    Returns
-    -------
-    ndarray, shape (p, q, b), where p = m / b and q = n / b, rounded up
     """
     mean = nearest_circulant(_blocks(weight, block))    # as if W were 0 beyond its edges
     inside = nearest_circulant(_blocks(np.ones_like(weight), block))    # fraction in W
@@ -207,18 +188,20 @@ class CirculantLinear(Module):
 
     It has 1 / block of the weights of a Linear, and a fixed sign for each input.
 
-    Parameters
-    ----------
-    in_features, out_features : int >= 1
-    block : int >= 1, side of a block; max(in_features, out_features) is a single circulant matrix
-    bias : bool
-    rng : numpy.random.Generator
-
     Shapes: x (..., in_features), y (..., out_features), weight (p, q, block), the first columns of
     the blocks, bias (out_features,), signs (in_features,).
     """
 
-    def __init__(self, in_features, out_features, *, block, bias=True, rng):
+    def __init__(
+        self,
+        in_features: "int >= 1",
+        out_features: "int >= 1",
+        *,
+        block: "int >= 1, side of a block; max(in_features, out_features) is a single "
+               "circulant matrix",
+        bias: "bool" = True,
+        rng: "numpy.random.Generator",
+    ):
         self.in_features, self.out_features, self.block = in_features, out_features, block
         p, q = -(-out_features // block), -(-in_features // block)
         bound = 1 / math.sqrt(in_features)    # as in `Linear`
@@ -230,14 +213,8 @@ class CirculantLinear(Module):
 
     @classmethod
     @checked
-    def from_linear(cls, layer, *, block):
-        """The nearest layer of circulant blocks to a Linear, with its bias and without flips.
-
-        Parameters
-        ----------
-        layer : Linear
-        block : int >= 1
-        """
+    def from_linear(cls, layer: "Linear", *, block: "int >= 1"):
+        """The nearest layer of circulant blocks to a Linear, with its bias and without flips."""
         self = object.__new__(cls)
         self.in_features, self.out_features = layer.in_features, layer.out_features
         self.block = block
@@ -279,15 +256,14 @@ class CirculantLinear(Module):
 
 
 @checked
-def make_circulant(model, *, block):
+def make_circulant(
+    model: "Module, with a Linear besides the last",
+    *,
+    block: "int >= 1",
+):
     """A copy of a model with the nearest `CirculantLinear` in place of each Linear but the last.
 
     Train it further: few trained matrices are nearly circulant. A warning names the other weights.
-
-    Parameters
-    ----------
-    model : Module, with a Linear besides the last
-    block : int >= 1
     """
     check_weights("make_circulant", {path: weight for path, _, weight in all_weights(model)})
     model = copy.deepcopy(model)

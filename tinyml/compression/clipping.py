@@ -30,7 +30,12 @@ from tinyml.tensor import Tensor
 
 
 @checked
-def expected_error(alpha, *, bits, density):
+def expected_error(
+    alpha: "float > 0, in units of b or sigma",
+    *,
+    bits: "int in 1..16, M",
+    density: '"laplace" or "gaussian"',
+):
     """The mean squared error of clipping at alpha and rounding to 2^M codes, for a mean of 0.
 
         Laplace:     2 e^-alpha  +  alpha^2 / (3 4^M)
@@ -39,12 +44,6 @@ def expected_error(alpha, *, bits, density):
 
     (Banner et al. 2019, equations 5 and 6.) The error is in units of b^2 (Laplace) or sigma^2
     (Gaussian).
-
-    Parameters
-    ----------
-    alpha : float > 0, in units of b or sigma
-    bits : int in 1..16, M
-    density : "laplace" or "gaussian"
     """
     rounding = alpha ** 2 / (3 * 4 ** bits)
     if density == "laplace":
@@ -57,7 +56,7 @@ def expected_error(alpha, *, bits, density):
 
 
 @checked
-def optimal_clip(bits, *, density):
+def optimal_clip(bits: "as in `expected_error`", *, density: "as in `expected_error`"):
     """The alpha with the smallest expected error, in units of b (Laplace) or sigma (Gaussian).
 
     At this alpha the derivative of `expected_error` is 0. The derivative divided by 2 alpha is
@@ -66,10 +65,6 @@ def optimal_clip(bits, *, density):
         Gaussian:    1 / (3 4^M) - sqrt(2/pi) e^(-alpha^2/2) / alpha + erfc(alpha / sqrt(2))
 
     and changes its sign only once, from - to +, so bisection finds the zero.
-
-    Parameters
-    ----------
-    bits, density : as in `expected_error`
 
     >>> [round(optimal_clip(4, density=density), 2) for density in ("laplace", "gaussian")]
     [5.03, 2.56]
@@ -93,20 +88,16 @@ def optimal_clip(bits, *, density):
 
 
 @checked
-def clipped_range(x, *, bits, density):
+def clipped_range(
+    x: "array_like of float64, not empty",
+    *,
+    bits: "as in `expected_error`",
+    density: "as in `expected_error`",
+) -> "low, high : float, for `choose_qparams`":
     """The range that ACIQ chooses: mean - alpha ... mean + alpha, but no wider than that of x.
 
     alpha is `optimal_clip` times b, the mean of |x - mean| ("laplace"), or times sigma, the
     standard deviation ("gaussian").
-
-    Parameters
-    ----------
-    x : array_like of float64, not empty
-    bits, density : as in `expected_error`
-
-    Returns
-    -------
-    low, high : float, for `choose_qparams`
     """
     mean = x.mean()
     deviation = np.abs(x - mean).mean() if density == "laplace" else x.std()
@@ -117,22 +108,16 @@ def clipped_range(x, *, bits, density):
 
 
 @checked
-def correct_bias(quantized, weight):
+def correct_bias(
+    quantized: "array_like of float64, shape (channels, m, *S), not empty; W_q",
+    weight: "array_like of float64, shape (channels, m, *S), W",
+) -> "ndarray, shape (channels, m, *S)":
     """Restore mean and norm of each channel of quantized weights (Banner et al. 2019, section 4).
 
         W_q <- (W_q + mean(W) - mean(W_q)) * ||W - mean(W)|| / ||W_q - mean(W_q)||
 
     The factor also multiplies the restored mean. If all W_q of a channel are equal, the channel
     is only shifted.
-
-    Parameters
-    ----------
-    quantized : array_like of float64, shape (channels, m, *S), not empty; W_q
-    weight : array_like of float64, shape (channels, m, *S), W
-
-    Returns
-    -------
-    ndarray, shape (channels, m, *S)
     """
     shift, factor = _shift_and_factor(quantized, weight)
     return (quantized + shift) * factor
@@ -153,7 +138,13 @@ def _shift_and_factor(Q, W):
 
 
 @checked
-def allocate_bits(ranges, *, bits):
+def allocate_bits(
+    ranges: "array_like of float64, shape (n,), n >= 1, >= 0, a_i, half the width of "
+            "the range of each channel; only their ratios matter, so whole widths "
+            "give the same bits",
+    *,
+    bits: "int in 1..16, M",
+) -> "ndarray of int64, shape (n,), each in 1..16":
     """The bits of each channel, for as many codes in total as with M bits for each channel.
 
         M_i = log2( a_i^(2/3) / sum_j a_j^(2/3) * n 2^M )        (Banner et al. 2019, equation 14)
@@ -162,16 +153,6 @@ def allocate_bits(ranges, *, bits):
     rounded down, but to at least 1. If that takes too many codes, the largest M_i lose a bit at a
     time. If codes are left over, one channel after the other gets a bit more, each time the
     channel where this lowers the error most per code.
-
-    Parameters
-    ----------
-    ranges : array_like of float64, shape (n,), n >= 1, >= 0, a_i, half the width of the range of
-        each channel; only their ratios matter, so whole widths give the same bits
-    bits : int in 1..16, M
-
-    Returns
-    -------
-    ndarray of int64, shape (n,), each in 1..16
 
     >>> allocate_bits([1.0, 1.0, 8.0], bits=4)
     array([3, 3, 5])
@@ -201,20 +182,21 @@ def _spend(M, a, n_codes):
 
 
 @checked
-def channel_codes(weight, *, bits, density=None, corrected=False, allocated=False):
+def channel_codes(
+    weight: "array_like of float64, shape (channels, m, ...), not empty",
+    *,
+    bits: "int in 1..16, of each channel; if allocated, a channel has 2^bits codes on "
+          "average",
+    density: '"laplace" or "gaussian", or None; for `clipped_range`; None for '
+             'the full range' = None,
+    corrected: "bool, restore mean and norm (`correct_bias`)" = False,
+    allocated: "bool, `allocate_bits` by the widths of the channels" = False,
+):
     """Codes q of weights, and for each channel two numbers that decode them: W ~ scale q + offset.
 
     Each channel has affine codes r = S (q - Z) for its own range (`choose_qparams`), so scale = S
     and offset = -S Z. `correct_bias` replaces r by (r + shift) factor. That changes only scale and
     offset.
-
-    Parameters
-    ----------
-    weight : array_like of float64, shape (channels, m, ...), not empty
-    bits : int in 1..16, of each channel; if allocated, a channel has 2^bits codes on average
-    density : "laplace" or "gaussian", or None; for `clipped_range`; None for the full range
-    corrected : bool, restore mean and norm (`correct_bias`)
-    allocated : bool, `allocate_bits` by the widths of the channels
 
     Returns
     -------
@@ -277,16 +259,18 @@ class ScaledCodes(ComputedWeight):
 
 
 @checked
-def quantize_repaired(model, *, bits, density=None, corrected=False, allocated=False):
+def quantize_repaired(
+    model: "Module, with weights that are finite",
+    *,
+    bits: "as in `channel_codes`",
+    density: "as in `channel_codes`" = None,
+    corrected: "as in `channel_codes`" = False,
+    allocated: "as in `channel_codes`" = False,
+):
     """Post-training quantization with the repairs: a copy of the model with `channel_codes`.
 
     The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are. A computed
     weight also stays as it is, with a warning.
-
-    Parameters
-    ----------
-    model : Module, with weights that are finite
-    bits, density, corrected, allocated : as in `channel_codes`
     """
     def coded(weight):
         codes, scale, offset = channel_codes(weight.data, bits=bits, density=density,

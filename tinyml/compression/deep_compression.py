@@ -51,25 +51,27 @@ PRUNINGS = 100        # the masks change at most this many times
 
 
 @checked
-def deep_compress(model, X, y, *, keep, bits, bias_bits=4, epochs=(40, 8), lr=(2e-3, 3e-4),
-                  teacher=None, rng, weight_decay=3e-4, **options):
+def deep_compress(
+    model: "Module, trained, with logits of shape (n, ..., C) and a weight to compress",
+    X: "as in `tune`",
+    y: "as in `tune`",
+    *,
+    keep: "float in (0, 1], fraction of the weights that stay",
+    bits: "int in 1..15; the weights of a layer share at most 2^bits values",
+    bias_bits: "int in 1..15; a bias, or another vector, gets at most 2^bias_bits "
+               "values" = 4,
+    epochs: "(int, int), with both >= 1; for pruning, and for tuning the "
+            "shared values" = (40, 8),
+    lr: "(float, float), with both > 0; the initial learning rates of "
+        "the two" = (2e-3, 3e-4),
+    teacher: "Module, or None; for `tune`; None for the model itself" = None,
+    rng: "numpy.random.Generator, draws the order of the samples and the augmentations",
+    weight_decay: "float >= 0, during pruning" = 3e-4,
+    **options: "temperature, alpha, batch_size, augment, as in `tune`",
+):
     """Prune, share and round off a trained model; the model itself stays as it is.
 
         model -> `prune_gradually` -> `share_and_tune` -> `round_off`    (then `save_compressed`)
-
-    Parameters
-    ----------
-    model : Module, trained, with logits of shape (n, ..., C) and a weight to compress
-    X, y : as in `tune`
-    keep : float in (0, 1], fraction of the weights that stay
-    bits : int in 1..15; the weights of a layer share at most 2^bits values
-    bias_bits : int in 1..15; a bias, or another vector, gets at most 2^bias_bits values
-    epochs : (int, int), with both >= 1; for pruning, and for tuning the shared values
-    lr : (float, float), with both > 0; the initial learning rates of the two
-    teacher : Module, or None; for `tune`; None for the model itself
-    rng : numpy.random.Generator, draws the order of the samples and the augmentations
-    weight_decay : float >= 0, during pruning
-    **options : temperature, alpha, batch_size, augment, as in `tune`
 
     Returns
     -------
@@ -102,8 +104,18 @@ def _check_first(model, epochs, lr):
 
 
 @checked
-def prune_gradually(model, X, y, *, keep, epochs, lr=2e-3, weight_decay=3e-4, batch_size=128,
-                    **options):
+def prune_gradually(
+    model: "as in `tune`",
+    X: "as in `tune`",
+    y: "as in `tune`",
+    *,
+    keep: "float in (0, 1], fraction of the weights that stay",
+    epochs: "as in `tune`",
+    lr: "as in `tune`" = 2e-3,
+    weight_decay: "as in `tune`" = 3e-4,
+    batch_size: "as in `tune`" = 128,
+    **options: "teacher, rng, temperature, alpha, augment, as in `tune`",
+) -> "dict of str to ndarray of bool, the mask of each weight by its path":
     """Prune a model in place during training, the smallest weights of all layers first.
 
     After step t of n the fraction pruned is (`cubic_sparsity`; Zhu and Gupta 2017, equation 1)
@@ -111,16 +123,6 @@ def prune_gradually(model, X, y, *, keep, epochs, lr=2e-3, weight_decay=3e-4, ba
         s_t = (1 - keep) (1 - (1 - t / t_end)^3)      until t_end = 0.6 n, then 1 - keep
 
     A pruned weight stays 0; a weight that is already 0 counts as pruned.
-
-    Parameters
-    ----------
-    keep : float in (0, 1], fraction of the weights that stay
-    model, X, y, epochs, lr, weight_decay, batch_size : as in `tune`
-    **options : teacher, rng, temperature, alpha, augment, as in `tune`
-
-    Returns
-    -------
-    dict of str to ndarray of bool, the mask of each weight by its path
     """
     t_end = max(1, round(PRUNING_ENDS * _n_steps(X, epochs, batch_size)))
     pruning_steps = set(np.linspace(1, t_end, PRUNINGS).astype(int).tolist())
@@ -139,19 +141,22 @@ def prune_gradually(model, X, y, *, keep, epochs, lr=2e-3, weight_decay=3e-4, ba
 
 
 @checked
-def share_and_tune(model, X, y, *, bits, epochs, lr=3e-4, **options):
+def share_and_tune(
+    model: "as in `tune`",
+    X: "as in `tune`",
+    y: "as in `tune`",
+    *,
+    bits: "int in 1..15",
+    epochs: "as in `tune`",
+    lr: "as in `tune`" = 3e-4,
+    **options: "teacher, rng, temperature, alpha, batch_size, augment, as in `tune`",
+):
     """Give every layer 2^bits shared values by k-means, train them, and return the model.
 
         w_i -> c_(a_i),   then   dL/dc_j = sum over i with a_i = j of dL/dw_i
 
     (`share_weights`; Han et al. 2016, equations 2 and 3.) The codes a_i and the zeros do not
     change.
-
-    Parameters
-    ----------
-    bits : int in 1..15
-    model, X, y, epochs, lr : as in `tune`
-    **options : teacher, rng, temperature, alpha, batch_size, augment, as in `tune`
     """
     share_weights(model, bits=bits)
     tune(model, X, y, epochs=epochs, lr=lr, **options)
@@ -159,17 +164,16 @@ def share_and_tune(model, X, y, *, bits, epochs, lr=3e-4, **options):
 
 
 @checked
-def round_off(model, *, bias_bits):
+def round_off(
+    model: "Module, whose training is over",
+    *,
+    bias_bits: "int in 1..15, bits of `share_biases`",
+):
     """Save more bytes in the file: biases get 2^bias_bits values, and numbers 16 bits.
 
     A parameter is rounded to half precision, unless that changes one of its numbers by more than
     a fraction 2^-11. The parameter keeps its dtype, but `save_compressed` writes it with 2 bytes a
     number. The model is changed in place, and returned.
-
-    Parameters
-    ----------
-    model : Module, whose training is over
-    bias_bits : int in 1..15, bits of `share_biases`
     """
     for parameter in model.parameters():
         if not np.isfinite(parameter.data).all():
@@ -186,27 +190,28 @@ def round_off(model, *, bias_bits):
 
 
 @checked
-def tune(model, X, y, *, teacher, epochs, lr, rng, temperature=2.0, alpha=0.9, batch_size=128,
-         augment=None, weight_decay=0.0, projections=()):
+def tune(
+    model: "Module",
+    X: "ndarray, shape (n, ...), inputs",
+    y: "ndarray of int, shape (n, ...), labels",
+    *,
+    teacher: "Module, with logits of the model's shape",
+    epochs: "int >= 1",
+    lr: "float > 0, the initial learning rate",
+    rng: "numpy.random.Generator",
+    temperature: "as in `distillation.distillation_loss`" = 2.0,
+    alpha: "as in `distillation.distillation_loss`" = 0.9,
+    batch_size: "int >= 1" = 128,
+    augment: "function (x, rng) -> x, or None; the teacher sees the same batch" = None,
+    weight_decay: "float >= 0" = 0.0,
+    projections: "sequence of functions without arguments, called after every "
+                 "step" = (),
+):
     """Train a model with Adam and `distillation_loss`; lr falls to 0 along a cosine.
 
     Weight decay is added to the gradient before Adam divides by the gradient's usual size. So the
     decay matters most for weights whose gradient is small. The result is the history of
     `tinyml.train.fit`.
-
-    Parameters
-    ----------
-    model : Module
-    X : ndarray, shape (n, ...), inputs
-    y : ndarray of int, shape (n, ...), labels
-    teacher : Module, with logits of the model's shape
-    epochs, batch_size : int >= 1
-    lr : float > 0, the initial learning rate
-    rng : numpy.random.Generator
-    temperature, alpha : as in `distillation.distillation_loss`
-    augment : function (x, rng) -> x, or None; the teacher sees the same batch
-    weight_decay : float >= 0
-    projections : sequence of functions without arguments, called after every step
     """
     n_steps = _n_steps(X, epochs, batch_size)
     optimizer = Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
@@ -222,7 +227,10 @@ def _n_steps(X, epochs, batch_size):
 
 
 @checked
-def expected_bits(keep, bits):
+def expected_bits(
+    keep: "array_like, any shape, in [0, 1], k",
+    bits: "float >= 0, b, bits for the value of a kept weight",
+) -> "ndarray, the shape of keep, or float":
     """Bits per weight of pruned and shared weights: H(k) for the places plus k b for the values.
 
         H(k) = -k log2 k - (1 - k) log2 (1 - k)
@@ -230,15 +238,6 @@ def expected_bits(keep, bits):
     H is the entropy of the places if each weight is kept with probability k, independently of the
     others. Kept weights lie close together, and some values are frequent, so a good code needs
     less. The codebook and the biases are not counted.
-
-    Parameters
-    ----------
-    keep : array_like, any shape, in [0, 1], k
-    bits : float >= 0, b, bits for the value of a kept weight
-
-    Returns
-    -------
-    ndarray, the shape of keep, or float
 
     >>> round(float(32 / expected_bits(0.03, 3)))
     113

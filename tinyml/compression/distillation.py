@@ -34,22 +34,17 @@ from tinyml.train import as_input, fit, predict
 
 
 @checked
-def soften(logits, *, temperature):
+def soften(
+    logits: "array_like, shape (..., C), C >= 1",
+    *,
+    temperature: "float in [1e-4, 10000], T",
+) -> "ndarray, shape (..., C), of the dtype of logits":
     """The probabilities of logits at a temperature: softmax(z / T) (notes 10.2.4).
 
         p_c = e^(z_c / T) / sum_j e^(z_j / T)
 
     (Hinton et al. 2015, equation 1.) A larger T moves all p_c towards 1 / C. A smaller T moves the
     largest p_c towards 1.
-
-    Parameters
-    ----------
-    logits : array_like, shape (..., C), C >= 1
-    temperature : float in [1e-4, 10000], T
-
-    Returns
-    -------
-    ndarray, shape (..., C), of the dtype of logits
 
     >>> logits = [4.0, 2.0, 0.0]
     >>> soften(logits, temperature=1).round(3), soften(logits, temperature=4).round(3)
@@ -59,25 +54,22 @@ def soften(logits, *, temperature):
 
 
 @checked
-def distillation_loss(student_logits, teacher_logits, target=None, *, temperature, alpha):
+def distillation_loss(
+    student_logits: "Tensor, shape (*N, C), C >= 1, z_s; *N are one or more axes of "
+                    "samples",
+    teacher_logits: "array_like of float64, shape (*N, C), z_t",
+    target: "ndarray, shape (*N) or (*N, C), or None if alpha = 1; labels, or "
+            "probabilities" = None,
+    *,
+    temperature: "float in [1e-4, 10000], T",
+    alpha: "float in [0, 1], the weight of the teacher's term",
+) -> "Tensor, a scalar of the dtype of student_logits":
     """The student's loss on labels and on the teacher's soft targets, mean over the samples.
 
         L = (1 - alpha) CE(y, softmax(z_s)) + alpha T^2 KL(p_t || p_s)
         p_t = softmax(z_t / T),    p_s = softmax(z_s / T),    KL(p || q) = sum_c p_c ln(p_c / q_c)
 
     (Notes 10.2.4; Hinton et al. 2015, section 2.) No gradient flows to the teacher.
-
-    Parameters
-    ----------
-    student_logits : Tensor, shape (*N, C), C >= 1, z_s; *N are one or more axes of samples
-    teacher_logits : array_like of float64, shape (*N, C), z_t
-    target : ndarray, shape (*N) or (*N, C), or None if alpha = 1; labels, or probabilities
-    temperature : float in [1e-4, 10000], T
-    alpha : float in [0, 1], the weight of the teacher's term
-
-    Returns
-    -------
-    Tensor, a scalar of the dtype of student_logits
     """
     T, C = temperature, student_logits.shape[-1]
     # in float64, because T^2 would magnify the rounding of float32
@@ -103,23 +95,24 @@ def _rows(target, logits):
 
 
 @checked
-def distill(student, teacher, X, y=None, *, temperature, alpha, rng, augment=None, **options):
+def distill(
+    student: "Module, with logits of shape (n, ..., C); trained in place, and in "
+             "evaluation mode afterwards",
+    teacher: "Module, with logits of the same shape",
+    X: "ndarray, shape (n, ...), n >= 1, inputs for both",
+    y: "ndarray, shape (n, ...), or None if alpha = 1; labels or probabilities" = None,
+    *,
+    temperature: "as in `distillation_loss`",
+    alpha: "as in `distillation_loss`",
+    rng: "numpy.random.Generator, draws the order of the samples and the augmentations",
+    augment: "function (x, rng) -> x, or None; changes the inputs of each "
+             "batch at random" = None,
+    **options: "further arguments of `tinyml.train.fit`, such as optimizer and epochs",
+):
     """Train a student with `distillation_loss`; return the history of `tinyml.train.fit`.
 
     The teacher runs in evaluation mode. Without `augment` it runs once, on all of X. With
     `augment` it runs on each changed batch that the student sees.
-
-    Parameters
-    ----------
-    student : Module, with logits of shape (n, ..., C); trained in place, and in evaluation mode
-        afterwards
-    teacher : Module, with logits of the same shape
-    X : ndarray, shape (n, ...), n >= 1, inputs for both
-    y : ndarray, shape (n, ...), or None if alpha = 1; labels or probabilities
-    temperature, alpha : as in `distillation_loss`
-    rng : numpy.random.Generator, draws the order of the samples and the augmentations
-    augment : function (x, rng) -> x, or None; changes the inputs of each batch at random
-    **options : further arguments of `tinyml.train.fit`, such as optimizer and epochs
     """
     def loss_of(student, x, teacher_logits, target=None):
         student_logits = student(as_input(x))
@@ -139,7 +132,13 @@ def distill(student, teacher, X, y=None, *, temperature, alpha, rng, augment=Non
 # ------------------------------------------------------------ the bias of a class never seen
 
 @checked
-def solve_bias(logits, class_index, *, share):
+def solve_bias(
+    logits: "array_like of float64, shape (n, C), n >= 1, C >= 2, of samples in which "
+            "the classes are as frequent as in practice",
+    class_index: "int in 0..C-1, c",
+    *,
+    share: "float in [0, 1], the fraction of samples of class c",
+) -> "float, b":
     """The b to add to the logit of class c, so that c is predicted for a given share of the rows.
 
         row i is predicted as c  <=>  b > m_i = max_(j != c) z_ij - z_ic
@@ -151,17 +150,6 @@ def solve_bias(logits, class_index, *, share):
     A student that never saw class c learns from its teacher what c looks like, but its bias for c
     is much too low (Hinton et al. 2015, section 3). If it is known how often c occurs, this b
     corrects the bias.
-
-    Parameters
-    ----------
-    logits : array_like of float64, shape (n, C), n >= 1, C >= 2, of samples in which the classes
-        are as frequent as in practice
-    class_index : int in 0..C-1, c
-    share : float in [0, 1], the fraction of samples of class c
-
-    Returns
-    -------
-    float, b
 
     >>> solve_bias([[1.0, 0.0], [3.0, 0.0], [5.0, 0.0]], 1, share=2 / 3)
     4.0
@@ -175,15 +163,13 @@ def solve_bias(logits, class_index, *, share):
 
 
 @checked
-def shift_bias(model, class_index, by):
-    """A copy of the model with a number added to one entry of its last bias.
-
-    Parameters
-    ----------
-    model : Module, a Linear with a bias, or a Sequential that ends with one
-    class_index : int >= 0, the class; smaller than the number of outputs of that layer
-    by : float, what to add
-    """
+def shift_bias(
+    model: "Module, a Linear with a bias, or a Sequential that ends with one",
+    class_index: "int >= 0, the class; smaller than the number of outputs of that "
+                 "layer",
+    by: "float, what to add",
+):
+    """A copy of the model with a number added to one entry of its last bias."""
     shifted = last = copy.deepcopy(model)
     while is_chain(last) and len(last):
         *_, (name, layer) = last.named_children()

@@ -37,7 +37,15 @@ from tinyml.train import accuracy, predict
 
 
 @checked
-def factorize(model, *, share=None, energy=None, X=None):
+def factorize(
+    model: "Module, with a Linear, Conv1d or Conv2d besides the last",
+    *,
+    share: "float in (0, 1), or None; the fraction of the multiplications of "
+           "each layer to keep" = None,
+    energy: "float in (0, 1], or None; the fraction of the energy of each "
+            "layer to keep" = None,
+    X: "ndarray, shape (N, ...), N >= 1, or None; inputs of the model" = None,
+):
     """A copy of a model with two layers in place of each Linear and convolution but the last.
 
     A layer stays whole if two layers would not be cheaper. Give either share or energy: the ranks
@@ -45,13 +53,6 @@ def factorize(model, *, share=None, energy=None, X=None):
     Linear are those of its outputs for these inputs; a Linear that stands at several places then
     becomes a separate layer at each. A warning names the weights that cannot be cut, and `ranks`
     says what becomes of every weight.
-
-    Parameters
-    ----------
-    model : Module, with a Linear, Conv1d or Conv2d besides the last
-    share : float in (0, 1), or None; the fraction of the multiplications of each layer to keep
-    energy : float in (0, 1], or None; the fraction of the energy of each layer to keep
-    X : ndarray, shape (N, ...), N >= 1, or None; inputs of the model
     """
     model, plan = _plan("factorize", model, share, energy, X)
     left = {path: cut.why for path, cut in plan.items() if cut.why not in (None, TOO_SMALL)}
@@ -65,16 +66,14 @@ def factorize(model, *, share=None, energy=None, X=None):
 
 
 @checked
-def ranks(model, *, share=None, energy=None, X=None):
+def ranks(
+    model: "as in `factorize`",
+    *,
+    share: "as in `factorize`" = None,
+    energy: "as in `factorize`" = None,
+    X: "as in `factorize`" = None,
+) -> "dict of str to int or str, by the path of the weight":
     """What `factorize` does to every weight: the rank of its factors, or why it is not cut.
-
-    Parameters
-    ----------
-    model, share, energy, X : as in `factorize`
-
-    Returns
-    -------
-    dict of str to int or str, by the path of the weight
 
     >>> from tinyml.nn import Sequential
     >>> rng = np.random.default_rng(0)
@@ -154,24 +153,19 @@ def _two_layers(cut):
 
 
 @checked
-def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
+def share_for_accuracy(
+    model: "Module, as in `factorize`",
+    X: "ndarray, shape (N, ...), held-out inputs",
+    y: "ndarray of int, shape (N, ...), their labels",
+    *,
+    at_least: "float in [0, 1], the accuracy",
+    shares: "sequence of float, with each in (0, 1)",
+    inputs: "ndarray, shape (M, ...), or None; the X of `factorize`" = None,
+) -> "float, one of the shares; or 1.0, for the whole model, if all shares are too small":
     """The smallest of some shares with which `factorize` still reaches an accuracy.
 
     Give held-out samples: on the samples that were used for a choice, the chosen model looks
     better than on others.
-
-    Parameters
-    ----------
-    model : Module, as in `factorize`
-    X : ndarray, shape (N, ...), held-out inputs
-    y : ndarray of int, shape (N, ...), their labels
-    at_least : float in [0, 1], the accuracy
-    shares : sequence of float, with each in (0, 1)
-    inputs : ndarray, shape (M, ...), or None; the X of `factorize`
-
-    Returns
-    -------
-    float, one of the shares; or 1.0, for the whole model, if all shares are too small
     """
     for share in sorted(shares):
         if accuracy(factorize(model, share=share, X=inputs), X, y) >= at_least:
@@ -180,13 +174,8 @@ def share_for_accuracy(model, X, y, *, at_least, shares, inputs=None):
 
 
 @checked
-def input_second_moments(model, X):
+def input_second_moments(model: "Module", X: "ndarray, shape (N, ...), N >= 1"):
     """The second moment X'X / N of the inputs X of each Linear, at each place where one stands.
-
-    Parameters
-    ----------
-    model : Module
-    X : ndarray, shape (N, ...), N >= 1
 
     Returns
     -------

@@ -19,12 +19,8 @@ INT32 = np.iinfo(np.int32)
 
 
 @checked
-def quantize_multiplier(multiplier):
+def quantize_multiplier(multiplier: "array_like of float64, in (0, 1], M"):
     """The M0 in [0.5, 1) and the n of M = 2^-n M0 (Jacob et al. 2018, equation 6).
-
-    Parameters
-    ----------
-    multiplier : array_like of float64, in (0, 1], M
 
     Returns
     -------
@@ -43,19 +39,14 @@ def quantize_multiplier(multiplier):
 
 
 @checked
-def rounding_doubling_high_mul(a, b):
+def rounding_doubling_high_mul(
+    a: "ndarray of int32",
+    b: "ndarray of int32",
+) -> "ndarray of int32":
     """round(a b / 2^31), halves up: the product of two fractions of 31 bits.
 
     The result is the upper half of the 64 bits of 2 a b, rounded. Only the product for
     a = b = -2^31 does not fit into int32: the result is then 2^31 - 1.
-
-    Parameters
-    ----------
-    a, b : ndarray of int32
-
-    Returns
-    -------
-    ndarray of int32
     """
     product = a.astype(np.int64) * b
     rounded = (product + 2 ** 30) >> 31    # 2^30 is half of what the shift divides by
@@ -63,18 +54,11 @@ def rounding_doubling_high_mul(a, b):
 
 
 @checked
-def rounding_right_shift(x, shift):
-    """round(x / 2^shift), halves away from zero.
-
-    Parameters
-    ----------
-    x : ndarray of int32
-    shift : array_like of int, >= 0
-
-    Returns
-    -------
-    ndarray of int32
-    """
+def rounding_right_shift(
+    x: "ndarray of int32",
+    shift: "array_like of int, >= 0",
+) -> "ndarray of int32":
+    """round(x / 2^shift), halves away from zero."""
     shift = np.minimum(shift, 33)    # from 33 on the result is 0
     half = (1 << shift) >> 1
     magnitude = np.abs(x.astype(np.int64))
@@ -82,20 +66,18 @@ def rounding_right_shift(x, shift):
 
 
 @checked
-def requantize(accumulator, multiplier, shift, *, zero_point, quant_min, quant_max):
+def requantize(
+    accumulator: "ndarray of int32, acc",
+    multiplier: "ndarray of int32, M0 of `quantize_multiplier`",
+    shift: "ndarray of int32, n of `quantize_multiplier`",
+    *,
+    zero_point: "int, of the output codes",
+    quant_min: "int, the smallest output code",
+    quant_max: "int, the largest output code",
+) -> "ndarray of the smallest dtype that holds quant_min ... quant_max":
     """Output codes q3 = clip(Z3 + 2^-n M0 acc, quant_min, quant_max) (equations 5 to 7).
 
     There are two roundings: after the product with M0, and after the shift by n.
-
-    Parameters
-    ----------
-    accumulator : ndarray of int32, acc
-    multiplier, shift : ndarray of int32, M0 and n of `quantize_multiplier`
-    zero_point, quant_min, quant_max : int, of the output codes
-
-    Returns
-    -------
-    ndarray of the smallest dtype that holds quant_min ... quant_max
     """
     product = rounding_doubling_high_mul(accumulator, multiplier)    # M0 acc
     scaled = rounding_right_shift(product, shift)                    # 2^-n M0 acc

@@ -38,14 +38,14 @@ class IntegerLayer(Module):
     """A Linear or convolution on codes: codes in, an int32 accumulator, codes out.
 
     The weights w_j of unit j have symmetric 8-bit codes with a step of their own, max |w_j| / 127.
-
-    Parameters
-    ----------
-    layer : Module, with a finite weight: a Linear, Conv1d or Conv2d
-    inputs, outputs : QParams, of the activations in front of the layer and behind it
     """
 
-    def __init__(self, layer, inputs, outputs):
+    def __init__(
+        self,
+        layer: "Module, with a finite weight: a Linear, Conv1d or Conv2d",
+        inputs: "QParams, of the activations in front of the layer",
+        outputs: "QParams, of the activations behind it",
+    ):
         S1, S3 = float(inputs.scale), float(outputs.scale)
         smallest_step = SMALLEST_MULTIPLIER * S3 / S1
         weights = _weight_qparams(layer.weight.data, smallest_step)

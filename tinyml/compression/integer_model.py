@@ -75,21 +75,23 @@ class IntegerModel(Module):
     @classmethod
     @checked
     @no_grad()
-    def from_float(cls, model, X, *, observer=MinMaxObserver):
+    def from_float(
+        cls,
+        model: "Module, with Linear, Conv1d and Conv2d layers, batch norms behind "
+               "them, ReLU, max pools, Flatten and Dropout, in a Sequential or in "
+               "Sequentials of these; or one layer",
+        X: "array_like, shape (n, ...), not empty, typical inputs",
+        *,
+        observer: "function () -> observer, one of `observers` for "
+                  "each range: a class such as MinMaxObserver, or "
+                  "lambda: PercentileObserver(99)" = MinMaxObserver,
+    ):
         """Quantize a trained model to 8 bits, weights and activations (Jacob et al. 2018).
 
         Weights are symmetric int8, with a step for each unit. Activations are affine uint8. The
         model runs on X, 64 samples at a time, and behind each layer an observer chooses the range
         from the numbers that come there. If a ReLU follows a layer, the layer's range is that
         behind the ReLU.
-
-        Parameters
-        ----------
-        model : Module, with Linear, Conv1d and Conv2d layers, batch norms behind them, ReLU, max
-            pools, Flatten and Dropout, in a Sequential or in Sequentials of these; or one layer
-        X : array_like, shape (n, ...), not empty, typical inputs
-        observer : function () -> observer, one of `observers` for each range: a class such as
-            MinMaxObserver, or lambda: PercentileObserver(99)
         """
         model = Sequential(model) if type(model) in LAYERS else model
         layers = _float_layers(model)

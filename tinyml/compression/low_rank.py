@@ -39,16 +39,16 @@ from tinyml.nn import Conv1d, Parameter, Sequential
 
 
 @checked
-def truncated_svd(weight, rank, *, second_moment=None):
+def truncated_svd(
+    weight: "array_like, shape (m, n), W",
+    rank: "int in 1..min(m, n), r",
+    *,
+    second_moment: "array_like of float64, shape (n, n), or None; X'X / N of "
+                   "inputs X (N, n)" = None,
+):
     """The factors U and V of the rank-r matrix U V' nearest to W, scaled so that U'U = V'V.
 
         minimise ||W - U V'||_F,      or  ||(W - U V') R||_F  with R R' = second_moment
-
-    Parameters
-    ----------
-    weight : array_like, shape (m, n), W
-    rank : int in 1..min(m, n), r
-    second_moment : array_like of float64, shape (n, n), or None; X'X / N of inputs X (N, n)
 
     Returns
     -------
@@ -96,33 +96,25 @@ def root_of_moment(second_moment):
 
 
 @checked
-def break_even(m, n):
+def break_even(m: "int >= 1", n: "int >= 1"):
     """The rank below which two factors take fewer multiplications than one matrix (m, n).
 
         r (m + n) < m n  <=>  r < m n / (m + n)
-
-    Parameters
-    ----------
-    m, n : int >= 1
     """
     # r (m + n) < m n  <=>  r < m n / (m + n)
     return m * n / (m + n)    # notes 10.2.3, cost
 
 
 @checked
-def rank_for_energy(s, *, energy):
+def rank_for_energy(
+    s: "array_like of float64, shape (k,), k >= 1, decreasing, >= 0; the singular "
+       "values",
+    *,
+    energy: "float in (0, 1], the share",
+) -> "int in 1..k":
     """The smallest rank that keeps a share of the energy, the sum of squared singular values.
 
         s_1^2 + ... + s_r^2 >= energy (s_1^2 + ... + s_k^2)
-
-    Parameters
-    ----------
-    s : array_like of float64, shape (k,), k >= 1, decreasing, >= 0; the singular values
-    energy : float in (0, 1], the share
-
-    Returns
-    -------
-    int in 1..k
     """
     held = np.cumsum(s ** 2)
     enough = held >= energy * held[-1] * (1 - 1e-12)    # up to rounding
@@ -130,18 +122,14 @@ def rank_for_energy(s, *, energy):
 
 
 @checked
-def rank_for_budget(m, n, *, share):
-    """The largest rank r with r (m + n) <= share m n; but at least 1, and at most min(m, n).
-
-    Parameters
-    ----------
-    m, n : int >= 1
-    share : float > 0, the fraction of the m n multiplications that the two factors may take
-
-    Returns
-    -------
-    int in 1..min(m, n)
-    """
+def rank_for_budget(
+    m: "int >= 1",
+    n: "int >= 1",
+    *,
+    share: "float > 0, the fraction of the m n multiplications that the two factors "
+           "may take",
+) -> "int in 1..min(m, n)":
+    """The largest rank r with r (m + n) <= share m n; but at least 1, and at most min(m, n)."""
     rank = math.floor(share * break_even(m, n) + 1e-9)    # up to rounding
     return min(max(rank, 1), m, n)
 
@@ -149,18 +137,18 @@ def rank_for_budget(m, n, *, share):
 # ------------------------------------------------------------ layers
 
 @checked
-def factorize_linear(layer, rank, *, second_moment=None):
+def factorize_linear(
+    layer: "Linear",
+    rank: "int >= 1, with at most min(in_features, out_features)",
+    *,
+    second_moment: "array_like, shape (n, n), or None; of the layer's inputs; "
+                   "see `truncated_svd`" = None,
+):
     """A Sequential of two Linear layers in place of one: first V', then U.
 
     The first layer has no bias, the second has the bias of the layer.
 
     A rank of `break_even` or more saves nothing; then there is a warning.
-
-    Parameters
-    ----------
-    layer : Linear
-    rank : int >= 1, with at most min(in_features, out_features)
-    second_moment : array_like, shape (n, n), or None; of the layer's inputs; see `truncated_svd`
     """
     W = layer.weight.data                                              # (m, n)
     U, V = truncated_svd(W, rank, second_moment=second_moment)         # (m, r), (n, r)
@@ -169,19 +157,27 @@ def factorize_linear(layer, rank, *, second_moment=None):
 
 
 @checked
-def factorize_conv(layer, rank, *, method="separable"):
+def factorize_conv(
+    layer: "Conv2d",
+    rank: 'int >= 1, with at most min(C kh, O kw), or min(O, C kh kw) for "channel"',
+    *,
+    method: '"separable" or "channel"' = "separable",
+):
     """A Sequential of two Conv2d layers in place of one: the nearest filters of rank r.
 
         "separable"    kh x 1, C -> r, then 1 x kw, r -> O:    W[o,c,i,j] ~ sum_q H[o,q,j] V[q,c,i]
         "channel"      kh x kw, C -> r, then 1 x 1, r -> O:    W[o,c,i,j] ~ sum_q U[o,q] V[q,c,i,j]
 
     q counts the r channels between the layers (Tai et al. 2016, equation 4; Denton et al. 2014).
+<<<<<<< HEAD
 
     Parameters
     ----------
     layer : Conv2d, with groups=1
     rank : int >= 1, with at most min(C kh, O kw), or min(O, C kh kw) for "channel"
     method : "separable" or "channel"
+=======
+>>>>>>> 54c0ace (contract: requirements stand beside the parameters, as annotations)
     """
     W = layer.weight.data
     n_out, C, kh, kw = W.shape
@@ -205,18 +201,21 @@ def factorize_conv(layer, rank, *, method="separable"):
 
 
 @checked
-def factorize_conv1d(layer, rank):
+def factorize_conv1d(layer: "Conv1d", rank: "int >= 1, with at most min(O, C k)"):
     """A Sequential of two Conv1d layers in place of one: kernel k, C -> r, then kernel 1, r -> O.
 
         W[o,c,i] ~ sum_q U[o,q] V[q,c,i]
 
     If a series is taken as an image of width 1, with kernel k x 1, both methods of
     `factorize_conv` give these two layers.
+<<<<<<< HEAD
 
     Parameters
     ----------
     layer : Conv1d, with groups=1
     rank : int >= 1, with at most min(O, C k)
+=======
+>>>>>>> 54c0ace (contract: requirements stand beside the parameters, as annotations)
     """
     _check_one_group("factorize_conv1d", layer)
     # the rows of as_matrix are inputs: the factor that truncated_svd calls U belongs to the

@@ -48,14 +48,9 @@ class MinMaxObserver:
 
 @checked
 class MovingAverageObserver(MinMaxObserver):
-    """Moving averages of the two ends of each batch (Jacob et al. 2018, section 3.1).
+    """Moving averages of the two ends of each batch (Jacob et al. 2018, section 3.1)."""
 
-    Parameters
-    ----------
-    rate : float in (0, 1], the weight of the newest batch
-    """
-
-    def __init__(self, rate=0.1):
+    def __init__(self, rate: "float in (0, 1], the weight of the newest batch" = 0.1):
         super().__init__()
         self.rate = rate
 
@@ -98,14 +93,9 @@ class SamplingObserver(MinMaxObserver):
 
 @checked
 class PercentileObserver(SamplingObserver):
-    """The range of the middle `percent` % of all numbers: a few outliers are clipped.
+    """The range of the middle `percent` % of all numbers: a few outliers are clipped."""
 
-    Parameters
-    ----------
-    percent : float in (0, 100]
-    """
-
-    def __init__(self, percent=99.9):
+    def __init__(self, percent: "float in (0, 100]" = 99.9):
         super().__init__()
         self.percent = percent
 
@@ -121,13 +111,13 @@ class PercentileObserver(SamplingObserver):
 @checked
 class MSEObserver(SamplingObserver):
     """The range with the smallest mean squared error, among 1 %, 2 %, ... 100 % of the full range.
-
-    Parameters
-    ----------
-    bits, symmetric : as in `quantization.choose_qparams`
     """
 
-    def __init__(self, *, bits, symmetric=False):
+    def __init__(
+        self, *,
+        bits: "as in `quantization.choose_qparams`",
+        symmetric: "as in `quantization.choose_qparams`" = False,
+    ):
         super().__init__()
         self.bits, self.symmetric = bits, symmetric
 

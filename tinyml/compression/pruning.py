@@ -43,17 +43,12 @@ from tinyml.train import cross_entropy_of
 
 
 @checked
-def magnitude_mask(weight, *, amount):
+def magnitude_mask(
+    weight: "array_like, any shape",
+    *,
+    amount: "float in [0, 1], fraction to prune",
+) -> "ndarray of bool, the shape of weight, True for the weights to keep":
     """Keep the k largest of d weights in magnitude, with k = d - round(amount d) (notes 10.2.1).
-
-    Parameters
-    ----------
-    weight : array_like, any shape
-    amount : float in [0, 1], fraction to prune
-
-    Returns
-    -------
-    ndarray of bool, the shape of weight, True for the weights to keep
 
     >>> magnitude_mask([[3, -1], [-2, 1]], amount=0.5)
     array([[ True, False],
@@ -68,17 +63,12 @@ def magnitude_mask(weight, *, amount):
 
 
 @checked
-def global_masks(arrays, *, amount):
+def global_masks(
+    arrays: "sequence of array_like, any shapes; the weights of each layer",
+    *,
+    amount: "float in [0, 1], fraction to prune",
+) -> "list of ndarray of bool, True for the weights to keep":
     """Keep the weights of largest magnitude over all layers; a layer of small weights loses more.
-
-    Parameters
-    ----------
-    arrays : sequence of array_like, any shapes; the weights of each layer
-    amount : float in [0, 1], fraction to prune
-
-    Returns
-    -------
-    list of ndarray of bool, True for the weights to keep
 
     >>> global_masks([[3, 1], [[2], [4]]], amount=0.5)
     [array([ True, False]), array([[False],
@@ -93,35 +83,23 @@ def global_masks(arrays, *, amount):
 
 
 @checked
-def threshold_mask(weight, *, threshold):
-    """m_j = 1 if |theta_j| >= tau, else 0 (notes 10.2.1).
-
-    Parameters
-    ----------
-    weight : array_like, any shape
-    threshold : float >= 0, tau
-
-    Returns
-    -------
-    ndarray of bool, the shape of weight, True for the weights to keep
-    """
+def threshold_mask(
+    weight: "array_like, any shape",
+    *,
+    threshold: "float >= 0, tau",
+) -> "ndarray of bool, the shape of weight, True for the weights to keep":
+    """m_j = 1 if |theta_j| >= tau, else 0 (notes 10.2.1)."""
     return np.abs(weight) >= threshold    # notes 10.2.1, threshold mask
 
 
 @checked
-def random_mask(shape, *, amount, rng):
-    """The baseline: remove round(amount d) of the d weights, drawn uniformly.
-
-    Parameters
-    ----------
-    shape : the shape of the mask, an int or a tuple of int
-    amount : float in [0, 1], fraction to prune
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of bool, True for the weights to keep
-    """
+def random_mask(
+    shape: "the shape of the mask, an int or a tuple of int",
+    *,
+    amount: "float in [0, 1], fraction to prune",
+    rng: "numpy.random.Generator",
+) -> "ndarray of bool, True for the weights to keep":
+    """The baseline: remove round(amount d) of the d weights, drawn uniformly."""
     mask = np.ones(shape, bool)
     n_pruned = round(amount * mask.size)
     pruned = rng.permutation(mask.size)[:n_pruned]
@@ -130,23 +108,19 @@ def random_mask(shape, *, amount, rng):
 
 
 @checked
-def cubic_sparsity(t, *, final, t_end, t_start=0.0, initial=0.0):
+def cubic_sparsity(
+    t: "array_like of float64, any shape; one or many steps",
+    *,
+    final: "float in [0, 1], s_f",
+    t_end: "float > t_start",
+    t_start: "float, t_0" = 0.0,
+    initial: "float in [0, 1], s_i" = 0.0,
+) -> "ndarray or float, the shape of t":
     """The fraction pruned after step t, which grows fast at first and slowly at the end.
 
         s_t = s_f + (s_i - s_f) (1 - (t - t_0) / (t_end - t_0))^3
 
     (Zhu and Gupta 2017, equation 1.) Before t_0 it is s_i, and after t_end it is s_f.
-
-    Parameters
-    ----------
-    t : array_like of float64, any shape; one or many steps
-    final, initial : float in [0, 1], s_f and s_i
-    t_end : float > t_start
-    t_start : float, t_0
-
-    Returns
-    -------
-    ndarray or float, the shape of t
 
     >>> cubic_sparsity([0, 50, 100, 200], final=0.9, t_end=100)
     array([0.    , 0.7875, 0.9   , 0.9   ])
@@ -158,17 +132,17 @@ def cubic_sparsity(t, *, final, t_end, t_start=0.0, initial=0.0):
 # ------------------------------------------------------------ models
 
 @checked
-def pruned_loss(model, *batch, masks, loss_of=cross_entropy_of):
+def pruned_loss(
+    model: "Module",
+    *batch: "what `loss_of` takes, such as inputs x and classes y",
+    masks: 'dict of str to ndarray of bool, the mask m of each weight by its path, as '
+           'in "0.weight"',
+    loss_of: "function (model, *batch) -> scalar Tensor, as in "
+             "`tinyml.train.fit`" = cross_entropy_of,
+):
     """The loss L(theta * m) of a model with the weights theta * m (notes 10.2.1).
 
     The model keeps its weights theta. The gradient of a pruned weight is 0.
-
-    Parameters
-    ----------
-    model : Module
-    *batch : what `loss_of` takes, such as inputs x and classes y
-    masks : dict of str to ndarray of bool, the mask m of each weight by its path, as in "0.weight"
-    loss_of : function (model, *batch) -> scalar Tensor, as in `tinyml.train.fit`
     """
     theta = _parameters(model)
     _check_masks("pruned_loss", theta, masks)
@@ -199,19 +173,19 @@ def _computed(model):
 
 
 @checked
-def prune(model, *, amount, method="global", rng=None):
+def prune(
+    model: "Module, with weights that are finite",
+    *,
+    amount: "float in [0, 1), fraction to prune",
+    method: '"global", "layer" or "random"; "global" prunes the smallest '
+            'weights of the whole model, "layer" the smallest weights of '
+            'each layer, "random" random weights of each layer' = "global",
+    rng: 'numpy.random.Generator, needed if method = "random"' = None,
+):
     """Set a fraction of the weights of a model to zero, in place.
 
     A weight that is already zero stays zero, and counts as pruned: amount 0.5, then amount 0.6,
     leaves 60 % zeros, not 80 %. A computed weight is left as it is, with a warning.
-
-    Parameters
-    ----------
-    model : Module, with weights that are finite
-    amount : float in [0, 1), fraction to prune
-    method : "global", "layer" or "random"; "global" prunes the smallest weights of the whole
-        model, "layer" the smallest weights of each layer, "random" random weights of each layer
-    rng : numpy.random.Generator, needed if method = "random"
 
     Returns
     -------
@@ -247,14 +221,12 @@ def _random_mask_of(weight, amount, rng):
 
 
 @checked
-def apply_masks(model, masks):
-    """Set theta to theta * m for every weight that has a mask, in place.
-
-    Parameters
-    ----------
-    model : Module
-    masks : dict of str to ndarray of bool, the mask m of each weight by its path, as in "0.weight"
-    """
+def apply_masks(
+    model: "Module",
+    masks: 'dict of str to ndarray of bool, the mask m of each weight by its path, as '
+           'in "0.weight"',
+):
+    """Set theta to theta * m for every weight that has a mask, in place."""
     parameters = _parameters(model)
     _check_masks("apply_masks", parameters, masks)
     _set_pruned_to_zero(parameters, masks)
@@ -285,17 +257,15 @@ def _set_pruned_to_zero(parameters, masks):
 
 
 @checked
-def hold(optimizer, model, masks):
+def hold(
+    optimizer: "Optimizer, of the model's parameters",
+    model: "Module",
+    masks: "dict of str to ndarray of bool, as from `prune`",
+):
     """Keep pruned weights at zero: apply the masks now, and after every step of the optimizer.
 
     The optimizer uses this dict of masks, not a copy. If you put new masks into it, as gradual
     pruning does, the next step applies them.
-
-    Parameters
-    ----------
-    optimizer : Optimizer, of the model's parameters
-    model : Module
-    masks : dict of str to ndarray of bool, as from `prune`
     """
     parameters = _parameters(model)    # once, not at every step
 

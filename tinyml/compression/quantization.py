@@ -38,17 +38,16 @@ MAX_BITS = 16    # bits of a code, at most
 # ------------------------------------------------------------ the formula of the notes
 
 @checked
-def notes_codes(theta, *, k):
+def notes_codes(
+    theta: "array_like of float64, any shape, not empty",
+    *,
+    k: "int >= 1, K",
+):
     """The codes q of the notes (10.2.2), and the step Delta.
 
         q_j = round(theta_j / Delta),    Delta = max |theta| / K
 
     The notes say that the codes are 0 ... K - 1; their formula gives -K ... K.
-
-    Parameters
-    ----------
-    theta : array_like of float64, any shape, not empty
-    k : int >= 1, K
 
     Returns
     -------
@@ -64,18 +63,11 @@ def notes_codes(theta, *, k):
 
 
 @checked
-def notes_dequantize(q, delta):
-    """The weights that the codes of the notes stand for: theta_q = Delta q (10.2.2).
-
-    Parameters
-    ----------
-    q : array_like of int, any shape, the codes of `notes_codes`
-    delta : float > 0, the step Delta
-
-    Returns
-    -------
-    ndarray of float64, the shape of q
-    """
+def notes_dequantize(
+    q: "array_like of int, any shape, the codes of `notes_codes`",
+    delta: "float > 0, the step Delta",
+) -> "ndarray of float64, the shape of q":
+    """The weights that the codes of the notes stand for: theta_q = Delta q (10.2.2)."""
     return delta * q    # notes 10.2.2, dequantized
 
 
@@ -91,13 +83,8 @@ class QParams(NamedTuple):
 
 
 @checked
-def code_range(bits, *, symmetric):
+def code_range(bits: "int in 1..16, >= 2 if symmetric", *, symmetric: "bool"):
     """The smallest and the largest code of `bits` bits.
-
-    Parameters
-    ----------
-    bits : int in 1..16, >= 2 if symmetric
-    symmetric : bool
 
     >>> code_range(8, symmetric=True), code_range(8, symmetric=False)
     ((-127, 127), (0, 255))
@@ -109,7 +96,13 @@ def code_range(bits, *, symmetric):
 
 
 @checked
-def choose_qparams(low, high, *, bits, symmetric):
+def choose_qparams(
+    low: "array_like of float64, shape (*axes), a number, or one for each channel",
+    high: "array_like of float64, shape (*axes), with low <= high",
+    *,
+    bits: "int in 1..16, >= 2 if symmetric",
+    symmetric: "bool",
+) -> "QParams : scale of float64 and zero_point of int64, the shape of low":
     """The step S and the code Z of 0 for numbers from low to high (Jacob et al. 2018, section 3).
 
         symmetric:   S = max(|low|, |high|) / quant_max,    Z = 0
@@ -117,17 +110,6 @@ def choose_qparams(low, high, *, bits, symmetric):
 
     The range is first widened to contain 0. Rounding Z moves both ends of an affine range by up to
     S / 2. If low = high = 0, then S = 1.
-
-    Parameters
-    ----------
-    low, high : array_like of float64, shape (*axes), with low <= high; numbers for a single step,
-        or arrays with an entry for each channel
-    bits : int in 1..16, >= 2 if symmetric
-    symmetric : bool
-
-    Returns
-    -------
-    QParams : scale of float64 and zero_point of int64, the shape of low
 
     >>> choose_qparams(-1.0, 3.0, bits=8, symmetric=False).zero_point
     array(64)
@@ -146,15 +128,13 @@ def choose_qparams(low, high, *, bits, symmetric):
 
 
 @checked
-def quantize(x, qparams):
+def quantize(
+    x: "array_like, any shape, to which scale and zero_point broadcast",
+    qparams: "QParams",
+):
     """The code of every number (Jacob et al. 2018, equation 1, solved for q and clipped).
 
         q = clip(round(x / S) + Z, quant_min, quant_max)
-
-    Parameters
-    ----------
-    x : array_like, any shape, to which scale and zero_point broadcast
-    qparams : QParams
 
     Returns
     -------
@@ -169,31 +149,24 @@ def quantize(x, qparams):
 
 
 @checked
-def dequantize(codes, qparams, *, dtype=np.float32):
-    """The numbers that codes stand for: r = S (q - Z) (Jacob et al. 2018, equation 1).
-
-    Parameters
-    ----------
-    codes : ndarray of int, any shape, from `quantize`
-    qparams : QParams
-    dtype : dtype of the result
-
-    Returns
-    -------
-    ndarray of dtype, the shape of codes
-    """
+def dequantize(
+    codes: "ndarray of int, any shape, from `quantize`",
+    qparams: "QParams",
+    *,
+    dtype: "dtype of the result" = np.float32,
+) -> "ndarray of dtype, the shape of codes":
+    """The numbers that codes stand for: r = S (q - Z) (Jacob et al. 2018, equation 1)."""
     shifted = codes.astype(np.int64) - qparams.zero_point
     return (qparams.scale * shifted).astype(dtype)
 
 
 @checked
-def channel_range(x, *, axis=None):
+def channel_range(
+    x: "array_like, not empty",
+    *,
+    axis: "int, or None; an axis of x" = None,
+):
     """The smallest and the largest number of x, or of each slice along an axis.
-
-    Parameters
-    ----------
-    x : array_like, not empty
-    axis : int, or None; an axis of x
 
     Returns
     -------
@@ -266,18 +239,18 @@ def with_scale_as(dtype, qparams):
 
 
 @checked
-def quantize_weights(model, *, bits, symmetric=True, per_channel=True):
+def quantize_weights(
+    model: "Module, with weights that are finite",
+    *,
+    bits: "int in 1..16, >= 2 if symmetric",
+    symmetric: "bool" = True,
+    per_channel: "bool, whether each output channel has its own step, or the "
+                 "whole weight only one" = True,
+):
     """Post-training quantization: a copy of the model with its weights as codes.
 
     The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are. A computed
     weight also stays as it is, with a warning.
-
-    Parameters
-    ----------
-    model : Module, with weights that are finite
-    bits : int in 1..16, >= 2 if symmetric
-    symmetric : bool
-    per_channel : bool, whether each output channel has its own step, or the whole weight only one
     """
     axis = 0 if per_channel else None
 

@@ -57,7 +57,12 @@ from tinyml.train import cross_entropy_of
 
 
 @checked
-def fake_quantize(theta, qparams, *, gradient="inside"):
+def fake_quantize(
+    theta: "Tensor",
+    qparams: "QParams; a scale S that is a Tensor has a gradient too",
+    *,
+    gradient: '"inside" or "identity"' = "inside",
+) -> "Tensor, the shape of theta":
     """Round theta to the nearest value that has a code: `quantize`, `dequantize` and a gradient.
 
         theta_q = S round(clip(theta / S, quant_min - Z, quant_max - Z))
@@ -65,16 +70,6 @@ def fake_quantize(theta, qparams, *, gradient="inside"):
     (Jacob et al. 2018, equation 12; Esser et al. 2020, equations 1 and 2.) In the backward pass
     d theta_q / d theta = 1 where theta is not clipped. Where theta is clipped, the derivative is 0
     with gradient="inside" (as in these papers), and 1 with gradient="identity" (as in the notes).
-
-    Parameters
-    ----------
-    theta : Tensor
-    qparams : QParams; a scale S that is a Tensor has a gradient too
-    gradient : "inside" or "identity"
-
-    Returns
-    -------
-    Tensor, the shape of theta
 
     >>> from tinyml import Tensor
     >>> fake_quantize(Tensor([-9.0, 0.3, 0.8]), QParams(0.5, 0, -3, 3)).data
@@ -89,17 +84,17 @@ def fake_quantize(theta, qparams, *, gradient="inside"):
 
 
 @checked
-def quantized_loss(model, *batch, Q, loss_of=cross_entropy_of):
+def quantized_loss(
+    model: "Module",
+    *batch: "what `loss_of` takes, such as inputs x and classes y",
+    Q: "function (theta) -> Tensor, such as lambda theta: fake_quantize(theta, "
+       "qparams)",
+    loss_of: "function (model, *batch) -> scalar Tensor, as in "
+             "`tinyml.train.fit`" = cross_entropy_of,
+):
     """The loss l(f(x; Q(theta)), y) of a model that computes with Q(theta) (notes 10.2.2).
 
     The model keeps its weights theta, and gets their gradients.
-
-    Parameters
-    ----------
-    model : Module
-    *batch : what `loss_of` takes, such as inputs x and classes y
-    Q : function (theta) -> Tensor, such as lambda theta: fake_quantize(theta, qparams)
-    loss_of : function (model, *batch) -> scalar Tensor, as in `tinyml.train.fit`
     """
     quantized = {theta: Q(theta) for theta in weights(model).values()}
     with replaced(model, quantized):    # the model computes with Q(theta)
@@ -111,18 +106,20 @@ def quantized_loss(model, *batch, Q, loss_of=cross_entropy_of):
 
 @checked
 class FakeQuantizedWeight(ComputedWeight):
-    """Q(theta), where S and Z of each channel follow from the present range of theta.
+    """Q(theta), where S and Z of each channel follow from the present range of theta."""
 
-    Parameters
-    ----------
-    weight : Parameter, theta; channels are its axis 0
-    bits, symmetric : as in `quantization.choose_qparams`
-    share : float in (0, 1], fraction of the range of theta that has codes; the rest is clipped
-    gradient : "identity" or "inside", as in `fake_quantize`; "identity", the rule of the notes,
-        lets a clipped weight go on learning
-    """
-
-    def __init__(self, weight, *, bits, symmetric=True, share=1.0, gradient="identity"):
+    def __init__(
+        self,
+        weight: "Parameter, theta; channels are its axis 0",
+        *,
+        bits: "as in `quantization.choose_qparams`",
+        symmetric: "as in `quantization.choose_qparams`" = True,
+        share: "float in (0, 1], fraction of the range of theta that has codes; "
+               "the rest is clipped" = 1.0,
+        gradient: '"identity" or "inside", as in `fake_quantize`; '
+                  '"identity", the rule of the notes, lets a clipped '
+                  'weight go on learning' = "identity",
+    ):
         self.weight, self.bits, self.symmetric = weight, bits, symmetric
         self.share, self.gradient = share, gradient
 
@@ -157,14 +154,14 @@ class LearnedStepWeight(ComputedWeight):
     If an update changes raw by u, then it changes S by factor * u. Compared with training S
     itself, the change of S is multiplied by factor under Adam, and by factor^2 under SGD (in the
     paper, by factor under SGD).
-
-    Parameters
-    ----------
-    weight : Parameter, theta; channels are its axis 0
-    bits : int in 2..16
     """
 
-    def __init__(self, weight, *, bits):
+    def __init__(
+        self,
+        weight: "Parameter, theta; channels are its axis 0",
+        *,
+        bits: "int in 2..16",
+    ):
         _, self.quant_max = code_range(bits, symmetric=True)
         self.quant_min, self.weight = -self.quant_max - 1, weight
         low, high = channel_range(weight.data, axis=0)
@@ -209,19 +206,19 @@ def codes_of(weight):
 # ------------------------------------------------------------ models
 
 @checked
-def prepare(model, *, bits, method="straight-through", **options):
+def prepare(
+    model: "Module, with weights that are finite",
+    *,
+    bits: "int in 2..16",
+    method: '"straight-through" or "learned step"; the first '
+            'makes each weight a `FakeQuantizedWeight`, the '
+            'second a `LearnedStepWeight`' = "straight-through",
+    **options: "symmetric, share and gradient, for `FakeQuantizedWeight` only",
+):
     """A copy of the model that computes with quantized weights, ready to be trained.
 
     The weights are those of `tinyml.nn.weights`. A computed weight is left as it is, with a
     warning. Build the optimizer from the parameters() of the copy.
-
-    Parameters
-    ----------
-    model : Module, with weights that are finite
-    bits : int in 2..16
-    method : "straight-through" or "learned step"; the first makes each weight a
-        `FakeQuantizedWeight`, the second a `LearnedStepWeight`
-    **options : symmetric, share and gradient, for `FakeQuantizedWeight` only
     """
     kind = FakeQuantizedWeight if method == "straight-through" else LearnedStepWeight
 
@@ -231,14 +228,10 @@ def prepare(model, *, bits, method="straight-through", **options):
 
 
 @checked
-def convert(model):
+def convert(model: "Module, as from `prepare`"):
     """A copy of a prepared model that stores codes, S and Z in place of theta.
 
     The outputs are the same, bit for bit.
-
-    Parameters
-    ----------
-    model : Module, as from `prepare`
     """
     model = copy.deepcopy(model)
     converted = {}

@@ -41,16 +41,11 @@ class Report(NamedTuple):
 
 
 @checked
-def macs(model, x):
+def macs(model: "Module", x: "ndarray, shape (n, ...), n >= 1, a batch for the model"):
     """Multiply-accumulates for one sample: the sum of `Module.macs` over all modules.
 
     If a module of your own multiplies with weights, it must define `Module.macs`; otherwise a
     warning names it.
-
-    Parameters
-    ----------
-    model : Module
-    x : ndarray, shape (n, ...), n >= 1, a batch for the model
     """
     _warn_of_uncounted(model)
     work = []
@@ -77,13 +72,8 @@ def _has_weights(module):
 
 
 @checked
-def file_bytes(model):
-    """The bytes of the file that `save_compressed` writes for a model.
-
-    Parameters
-    ----------
-    model : Module
-    """
+def file_bytes(model: "Module"):
+    """The bytes of the file that `save_compressed` writes for a model."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         save_compressed(model, path)
@@ -91,20 +81,15 @@ def file_bytes(model):
 
 
 @checked
-def clock(calls, *, rounds):
+def clock(
+    calls: "sequence of functions without arguments",
+    *,
+    rounds: "int >= 1",
+) -> "ndarray, shape (len(calls), rounds), in milliseconds":
     """Time some functions: all of them in turn in every round, after a first untimed round.
 
     The time of a call is the smaller of two clocks: the wall time, which includes the time of
     other programs, and the processor time of this program, which adds up all threads.
-
-    Parameters
-    ----------
-    calls : sequence of functions without arguments
-    rounds : int >= 1
-
-    Returns
-    -------
-    ndarray, shape (len(calls), rounds), in milliseconds
     """
     times = np.empty((1 + rounds, len(calls)))
     for row in times:
@@ -117,35 +102,27 @@ def clock(calls, *, rounds):
 
 
 @checked
-def milliseconds(models, x, *, rounds=15):
+def milliseconds(
+    models: "sequence of Module",
+    x: "ndarray, shape (n, ...), n >= 1",
+    *,
+    rounds: "int >= 1" = 15,
+) -> "ndarray, shape (len(models), rounds), in milliseconds":
     """Time some models on a batch with `clock`.
 
     To compare two models, take the median over the rounds of the ratio within a round.
-
-    Parameters
-    ----------
-    models : sequence of Module
-    x : ndarray, shape (n, ...), n >= 1
-    rounds : int >= 1
-
-    Returns
-    -------
-    ndarray, shape (len(models), rounds), in milliseconds
     """
     calls = [partial(predict, model, x, batch_size=len(x)) for model in models]
     return clock(calls, rounds=rounds)
 
 
 @checked
-def compare(models, X, y):
-    """{name: `Report`} of some models, all on the same samples.
-
-    Parameters
-    ----------
-    models : dict of str to Module
-    X : ndarray, shape (n, ...), n >= 1, inputs
-    y : ndarray of int, shape (n,), labels
-    """
+def compare(
+    models: "dict of str to Module",
+    X: "ndarray, shape (n, ...), n >= 1, inputs",
+    y: "ndarray of int, shape (n,), labels",
+):
+    """{name: `Report`} of some models, all on the same samples."""
     one, many = X[:1], np.resize(X, (256, *X.shape[1:]))    # with repeats if X has fewer rows
     ms_1 = np.median(milliseconds(list(models.values()), one), axis=1)
     ms_256 = np.median(milliseconds(list(models.values()), many), axis=1)

@@ -40,12 +40,8 @@ class CSR(NamedTuple):
 
 
 @checked
-def to_csr(matrix):
+def to_csr(matrix: "array_like, shape (m, n)"):
     """The nonzero entries of a matrix, in compressed sparse rows.
-
-    Parameters
-    ----------
-    matrix : array_like, shape (m, n)
 
     Returns
     -------
@@ -61,13 +57,8 @@ def to_csr(matrix):
 
 
 @checked
-def to_dense(csr):
-    """The matrix (m, n) with its zeros filled in.
-
-    Parameters
-    ----------
-    csr : CSR
-    """
+def to_dense(csr: "CSR"):
+    """The matrix (m, n) with its zeros filled in."""
     matrix = np.zeros(csr.shape, csr.values.dtype)
     matrix[rows_of(csr), csr.columns] = csr.values
     return matrix
@@ -79,19 +70,13 @@ def rows_of(csr):
 
 
 @checked
-def matmul(csr, x):
+def matmul(
+    csr: "CSR, shape (m, n), W",
+    x: "ndarray, shape (n,) or (n, k)",
+) -> "ndarray, shape (m,) or (m, k)":
     """The product y = W x, with one multiplication for each nonzero weight (notes 10.2.1).
 
         y_i = sum of value * x[column] over the values of row i
-
-    Parameters
-    ----------
-    csr : CSR, shape (m, n), W
-    x : ndarray, shape (n,) or (n, k)
-
-    Returns
-    -------
-    ndarray, shape (m,) or (m, k)
     """
     values, columns, starts, (m, _) = csr
     y = np.zeros((m, *x.shape[1:]), np.result_type(values, x))
@@ -141,13 +126,8 @@ class SparseLinear(Module):
         return CSR(self.values, self.columns, self.starts, shape)
 
     @checked
-    def forward(self, x):
-        """x W' + b, a Tensor of shape (..., out_features).
-
-        Parameters
-        ----------
-        x : ndarray, shape (..., in_features), may hold NaN
-        """
+    def forward(self, x: "ndarray, shape (..., in_features), may hold NaN"):
+        """x W' + b, a Tensor of shape (..., out_features)."""
         rows = x.reshape(-1, self.in_features)
         y = _fast_matmul(self.csr, rows.T).T
         if self.bias is not None:

@@ -44,59 +44,43 @@ from tinyml.tensor import Tensor, no_grad
 
 
 @checked
-def norm_scores(weight, *, order=2):
+def norm_scores(
+    weight: "array_like, shape (units, ...), a row or filter for each unit",
+    *,
+    order: "int in 1..2" = 2,
+) -> "ndarray, shape (units,)":
     """The length of each unit's weight vector (Li et al. 2017, with order 1).
 
         Theta_k = (sum_j |w_kj|^order)^(1/order)
-
-    Parameters
-    ----------
-    weight : array_like, shape (units, ...), a row or filter for each unit
-    order : int in 1..2
-
-    Returns
-    -------
-    ndarray, shape (units,)
     """
     inputs = tuple(range(1, weight.ndim))
     return np.sum(np.abs(weight) ** order, axis=inputs) ** (1 / order)
 
 
 @checked
-def activation_scores(z):
+def activation_scores(
+    z: "array_like, shape (N, units, ...), not empty, feature maps of N samples",
+) -> "ndarray, shape (units,)":
     """The size of each unit's feature maps (Molchanov et al. 2016, section 2.2).
 
         Theta_k = mean over samples and positions of |z_k|
-
-    Parameters
-    ----------
-    z : array_like, shape (N, units, ...), not empty, feature maps of N samples
-
-    Returns
-    -------
-    ndarray, shape (units,)
     """
     z = _with_positions(z)                   # (N, units, M)
     return np.abs(z).mean(axis=(0, 2))
 
 
 @checked
-def taylor_scores(z, d_z):
+def taylor_scores(
+    z: "array_like, shape (N, units, *positions), not empty, feature maps of N samples",
+    d_z: "array_like, shape (N, units, *positions), dC_n/dz with C_n the cost of "
+         "sample n alone",
+) -> "ndarray, shape (units,)":
     """How much the cost changes without a unit, to first order and divided by M.
 
         Theta_k = 1/N sum_n | 1/M sum_m dC_n/dz_nkm z_nkm |
 
     (Molchanov et al. 2016, equation 8.) Products of opposite sign cancel within a feature map, but
     not between samples.
-
-    Parameters
-    ----------
-    z : array_like, shape (N, units, *positions), not empty, feature maps of N samples
-    d_z : array_like, shape (N, units, *positions), dC_n/dz with C_n the cost of sample n alone
-
-    Returns
-    -------
-    ndarray, shape (units,)
     """
     product = _with_positions(z * d_z)       # (N, units, M)
     change = product.mean(axis=2)            # (N, units)
@@ -109,29 +93,18 @@ def _with_positions(z):
 
 
 @checked
-def normalized(scores):
-    """Theta / ||Theta||_2 (Molchanov et al. 2016, section 2.3); zeros stay zeros.
-
-    Parameters
-    ----------
-    scores : array_like, shape (units,)
-    """
+def normalized(scores: "array_like, shape (units,)"):
+    """Theta / ||Theta||_2 (Molchanov et al. 2016, section 2.3); zeros stay zeros."""
     length = np.linalg.norm(scores)
     return scores / length if length > 0 else scores
 
 
 @checked
-def units_to_keep(scores, k):
+def units_to_keep(
+    scores: "dict of layer to array_like, with a real score for each unit",
+    k: "int >= 0, units to remove, with at least one left in every layer",
+) -> "dict of layer to ndarray of bool, shape (units,), True for the units to keep":
     """Masks that remove the k units of lowest score over all layers; every layer keeps one.
-
-    Parameters
-    ----------
-    scores : dict of layer to array_like, with a real score for each unit
-    k : int >= 0, units to remove, with at least one left in every layer
-
-    Returns
-    -------
-    dict of layer to ndarray of bool, shape (units,), True for the units to keep
 
     >>> units_to_keep({0: [3, 1], 2: [2, 9, 2]}, 2)
     {0: array([ True, False]), 2: array([False,  True,  True])}
@@ -163,16 +136,14 @@ def _real_scores(scores, k):
 # ------------------------------------------------------------ the scores of a model
 
 @checked
-def feature_maps(model, X, y):
+def feature_maps(
+    model: "Sequential, as in `prunable`",
+    X: "array_like, shape (N, ...)",
+    y: "array_like of int, shape (N,), labels",
+):
     """The feature maps of all prunable layers, and the gradients of each sample's cross-entropy.
 
     A copy of the model is run, in evaluation mode.
-
-    Parameters
-    ----------
-    model : Sequential, as in `prunable`
-    X : array_like, shape (N, ...)
-    y : array_like of int, shape (N,), labels
 
     Returns
     -------
@@ -199,12 +170,12 @@ def feature_maps(model, X, y):
 
 @checked
 @no_grad()
-def oracle_scores(model, X, y):
+def oracle_scores(
+    model: "as in `feature_maps`",
+    X: "as in `feature_maps`",
+    y: "as in `feature_maps`",
+):
     """|C(z_k = 0) - C| for every prunable unit, with one forward pass for each.
-
-    Parameters
-    ----------
-    model, X, y : as in `feature_maps`
 
     Returns
     -------
@@ -230,13 +201,14 @@ def _cost_without(model, X, y, units, k):
 
 
 @checked
-def unit_scores(model, X, y, *, criterion):
+def unit_scores(
+    model: "as in `feature_maps`",
+    X: "as in `feature_maps`",
+    y: "as in `feature_maps`",
+    *,
+    criterion: '"norm", "activation", "taylor" or "oracle"',
+):
     """The normalised scores of all prunable units.
-
-    Parameters
-    ----------
-    model, X, y : as in `feature_maps`
-    criterion : "norm", "activation", "taylor" or "oracle"
 
     Returns
     -------
@@ -258,17 +230,16 @@ def unit_scores(model, X, y, *, criterion):
 # ------------------------------------------------------------ removal
 
 @checked
-def mask_units(model, keep):
+def mask_units(
+    model: "Sequential, as in `prunable`",
+    keep: "dict of int to array_like of bool, with a bool for each unit, at least one "
+          "of them True",
+):
     """A copy of the model, of the same shapes, in which z_k = 0 for the units that are not kept.
 
     Their weights, biases and batch norm entries are 0, and their filters in a depthwise
     convolution. If a module stands at several positions, it
     is copied first, so that the other positions do not change.
-
-    Parameters
-    ----------
-    model : Sequential, as in `prunable`
-    keep : dict of int to array_like of bool, with a bool for each unit, at least one of them True
     """
     masked = copy.deepcopy(model)
     for layer, (units, kept) in checked_masks("mask_units", model, keep).items():
@@ -280,9 +251,10 @@ def mask_units(model, keep):
 
 
 @checked
-def remove_units(model, keep):
+def remove_units(model: "as in `mask_units`", keep: "as in `mask_units`"):
     """A smaller model without the units that are not kept: it computes what `mask_units` computes.
 
+<<<<<<< HEAD
     The layer, its batch norm and a depthwise convolution behind it lose rows. The next layer loses
     the columns of these units; after a Flatten a unit has H W columns. If a module stands at
     several positions, it is copied first, so that the other positions do not change.
@@ -290,6 +262,11 @@ def remove_units(model, keep):
     Parameters
     ----------
     model, keep : as in `mask_units`
+=======
+    The layer and its batch norm lose rows. The next layer loses the columns of these units; after
+    a Flatten a unit has H W columns. If a module stands at several positions, it is copied first,
+    so that the other positions do not change.
+>>>>>>> 54c0ace (contract: requirements stand beside the parameters, as annotations)
     """
     small = copy.deepcopy(model)
     for layer, (units, kept) in checked_masks("remove_units", model, keep).items():

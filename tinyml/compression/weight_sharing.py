@@ -30,7 +30,13 @@ from tinyml.tensor import primitive
 
 
 @checked
-def initial_centroids(values, k, *, init="linear", rng=None):
+def initial_centroids(
+    values: "array_like of float64, any shape, not empty",
+    k: "int >= 1, number of centroids",
+    *,
+    init: '"linear", "density" or "random"' = "linear",
+    rng: 'numpy.random.Generator, needed if init = "random"' = None,
+) -> "ndarray, shape (k,), in ascending order; entries may be equal":
     """Where k-means starts: three rules of Han et al. 2016, section 3.2.
 
         "linear"    k points at equal distances from the smallest to the largest value
@@ -38,17 +44,6 @@ def initial_centroids(values, k, *, init="linear", rng=None):
         "random"    k of the values, drawn without replacement
 
     Large weights are few but matter most, and only "linear" is sure to start near them.
-
-    Parameters
-    ----------
-    values : array_like of float64, any shape, not empty
-    k : int >= 1, number of centroids
-    init : "linear", "density" or "random"
-    rng : numpy.random.Generator, needed if init = "random"
-
-    Returns
-    -------
-    ndarray, shape (k,), in ascending order; entries may be equal
     """
     if init == "linear":
         return np.linspace(values.min(), values.max(), k)
@@ -61,21 +56,16 @@ def initial_centroids(values, k, *, init="linear", rng=None):
 
 
 @checked
-def assign(values, centroids):
+def assign(
+    values: "array_like, any shape",
+    centroids: "array_like of float64, shape (k,), k >= 1, increasing; entries may be "
+               "equal",
+) -> "ndarray of int, the shape of values, in 0..k-1":
     """The code of each value: the index of its nearest centroid.
 
         a_i = argmin_j |w_i - c_j|
 
     If two centroids are equally near, the smaller one is taken.
-
-    Parameters
-    ----------
-    values : array_like, any shape
-    centroids : array_like of float64, shape (k,), k >= 1, increasing; entries may be equal
-
-    Returns
-    -------
-    ndarray of int, the shape of values, in 0..k-1
 
     >>> assign([-3, 0.4, 0.6, 9], [-1, 0, 1])
     array([0, 1, 2, 2])
@@ -85,18 +75,20 @@ def assign(values, centroids):
 
 
 @checked
-def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
+def kmeans(
+    values: "as in `initial_centroids`",
+    k: "as in `initial_centroids`",
+    *,
+    init: "as in `initial_centroids`" = "linear",
+    rng: "as in `initial_centroids`" = None,
+    max_iter: "int >= 1" = 300,
+):
     """k-means of numbers (Lloyd 1982): alternate between codes and centroids.
 
         a_i = argmin_j |w_i - c_j|,      c_j = mean of the w_i with a_i = j
 
     Neither step raises the sum of squares. The algorithm ends when no code changes any more, or
     after max_iter moves of the centroids.
-
-    Parameters
-    ----------
-    values, k, init, rng : as in `initial_centroids`
-    max_iter : int >= 1
 
     Returns
     -------
@@ -119,19 +111,12 @@ def kmeans(values, k, *, init="linear", rng=None, max_iter=300):
 
 
 @checked
-def means(values, codes, centroids):
-    """The mean of the values with each code; a centroid without values stays where it is.
-
-    Parameters
-    ----------
-    values : array_like of float64, shape (n,)
-    codes : array_like of int, shape (n,), in 0..k-1
-    centroids : array_like of float64, shape (k,)
-
-    Returns
-    -------
-    ndarray, shape (k,)
-    """
+def means(
+    values: "array_like of float64, shape (n,)",
+    codes: "array_like of int, shape (n,), in 0..k-1",
+    centroids: "array_like of float64, shape (k,)",
+) -> "ndarray, shape (k,)":
+    """The mean of the values with each code; a centroid without values stays where it is."""
     k = len(centroids)
     counts = np.bincount(codes, minlength=k)
     totals = np.bincount(codes, weights=values, minlength=k)
@@ -186,30 +171,31 @@ def lookup(codebook, *, codes):
 
 @checked
 class SharedWeight(ComputedWeight):
-    """Takes the place of a weight: looks up each of its codes in a codebook of few values.
+    """Takes the place of a weight: looks up each of its codes in a codebook of few values."""
 
-    Parameters
-    ----------
-    codebook : Parameter, shape (k,), the shared values, which an optimizer trains
-    codes : ndarray of int, any shape, in 0..k; the shape of the weight; uint8 saves memory
-    """
-
-    def __init__(self, codebook, codes):
+    def __init__(
+        self,
+        codebook: "Parameter, shape (k,), the shared values, which an optimizer trains",
+        codes: "ndarray of int, any shape, in 0..k; the shape of the weight; uint8 "
+               "saves memory",
+    ):
         self.codebook, self.codes = codebook, codes
 
     @classmethod
     @checked
-    def from_weight(cls, weight, *, k, init="linear", rng=None):
+    def from_weight(
+        cls,
+        weight: "Parameter, with finite entries",
+        *,
+        k: "int in 1..65535; if the weight has at most k distinct entries, these are "
+           "the codebook",
+        init: "as in `initial_centroids`" = "linear",
+        rng: "as in `initial_centroids`" = None,
+    ):
         """Share k values among the nonzero entries of a weight, by k-means; zeros stay exactly 0.
 
         The codebook is in ascending order, has the dtype of the weight, and is frozen if the
         weight is.
-
-        Parameters
-        ----------
-        weight : Parameter, with finite entries
-        k : int in 1..65535; if the weight has at most k distinct entries, these are the codebook
-        init, rng : as in `initial_centroids`
         """
         w = weight.data
         if not np.isfinite(w).all():
@@ -232,18 +218,18 @@ class SharedWeight(ComputedWeight):
 
 
 @checked
-def share_weights(model, *, bits, init="linear", rng=None):
+def share_weights(
+    model: "Module",
+    *,
+    bits: "int in 1..15",
+    init: "as in `initial_centroids`" = "linear",
+    rng: "as in `initial_centroids`" = None,
+):
     """Replace every weight of a model by a `SharedWeight` of at most 2^bits values besides 0.
 
     The model is changed in place, and returned. Build a new optimizer from its parameters(), which
     are the codebooks, the biases and the norms. A weight that two layers share stays shared. A
     computed weight is left as it is, with a warning.
-
-    Parameters
-    ----------
-    model : Module
-    bits : int in 1..15
-    init, rng : as in `initial_centroids`
     """
     def shared(weight):
         return SharedWeight.from_weight(weight, k=2 ** bits, init=init, rng=rng)
@@ -251,7 +237,13 @@ def share_weights(model, *, bits, init="linear", rng=None):
 
 
 @checked
-def share_biases(model, *, bits, init="linear", rng=None):
+def share_biases(
+    model: "Module",
+    *,
+    bits: "int in 1..15",
+    init: "as in `initial_centroids`" = "linear",
+    rng: "as in `initial_centroids`" = None,
+):
     """Round biases and norms: each parameter gets 2^bits values, each entry the nearest of them.
 
     The 2^bits values are found by k-means for this parameter alone. A parameter with at most
@@ -260,12 +252,6 @@ def share_biases(model, *, bits, init="linear", rng=None):
     bytes in the file.
 
     The model is changed in place, and returned.
-
-    Parameters
-    ----------
-    model : Module
-    bits : int in 1..15
-    init, rng : as in `initial_centroids`
     """
     not_rounded = {id(weight) for weight in weights(model).values()}
     for computed in computed_weights(model).values():

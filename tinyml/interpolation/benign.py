@@ -36,7 +36,12 @@ from tinyml.interpolation.min_norm import svd
 
 
 @checked
-def flat_tail(n_features, *, n_strong, tail):
+def flat_tail(
+    n_features: "int >= 2, p",
+    *,
+    n_strong: "int in 1..p-1",
+    tail: "float in (0, p - n_strong], so that no eigenvalue of the tail is above 1",
+) -> "ndarray of float64, shape (p,), decreasing":
     """A spectrum of n_strong eigenvalues 1, and p - n_strong equal ones that sum to `tail`.
 
     For fixed n_strong and tail, overfitting is benign as n and p / n grow: k* = n_strong, and
@@ -46,16 +51,6 @@ def flat_tail(n_features, *, n_strong, tail):
     (Similar to Bartlett et al. 2020, Theorem 6, part 2, where the strong eigenvalues decay
     exponentially.)
 
-    Parameters
-    ----------
-    n_features : int >= 2, p
-    n_strong : int in 1..p-1
-    tail : float in (0, p - n_strong], so that no eigenvalue of the tail is above 1
-
-    Returns
-    -------
-    ndarray of float64, shape (p,), decreasing
-
     >>> flat_tail(6, n_strong=2, tail=1)
     array([1.  , 1.  , 0.25, 0.25, 0.25, 0.25])
     """
@@ -64,23 +59,20 @@ def flat_tail(n_features, *, n_strong, tail):
 
 
 @checked
-def power_law(n_features, *, alpha):
+def power_law(n_features: "int >= 1, p", *, alpha: "float >= 0"):
     """The spectrum lambda_i = i^-alpha, i = 1 ... p: isotropic for alpha = 0.
 
     If alpha > 1 and p is much larger than n, the tail after lambda_k sums to about
     k lambda_k / (alpha - 1). So r_k is of order k, k* is of order n, and the variance does not
     fall as n grows.
-
-    Parameters
-    ----------
-    n_features : int >= 1, p
-    alpha : float >= 0
     """
     return np.arange(1.0, n_features + 1) ** -alpha
 
 
 @checked
-def effective_ranks(eigenvalues):
+def effective_ranks(
+    eigenvalues: "array_like of float64, shape (p,), > 0, decreasing",
+) -> "r, R : ndarray, shape (p,), for k = 0 ... p - 1":
     """Two ways to count the directions in the tail lambda_{k+1}, lambda_{k+2}, ..., for every k.
 
         r_k = sum_{i>k} lambda_i / lambda_{k+1}
@@ -88,14 +80,6 @@ def effective_ranks(eigenvalues):
 
     (Bartlett et al. 2020, Definition 3.) If the tail is flat, both are its length p - k. In
     general 1 <= r_k <= R_k <= min(r_k^2, p - k).
-
-    Parameters
-    ----------
-    eigenvalues : array_like of float64, shape (p,), > 0, decreasing
-
-    Returns
-    -------
-    r, R : ndarray, shape (p,), for k = 0 ... p - 1
 
     >>> r, R = effective_ranks([4, 2, 2])
     >>> r, R.round(2)
@@ -107,17 +91,16 @@ def effective_ranks(eigenvalues):
 
 
 @checked
-def k_star(eigenvalues, n_samples, *, b=1):
+def k_star(
+    eigenvalues: "as in `effective_ranks`",
+    n_samples: "int >= 1, n",
+    *,
+    b: "float > 0" = 1,
+):
     """The first k with r_k >= b n: the tail after it is long enough to absorb the noise.
 
     It is infinity if there is none. (Bartlett et al. 2020, Theorem 4, for some constant b > 1 that
     they do not state. The default b = 1 is chosen here for simple numbers.)
-
-    Parameters
-    ----------
-    eigenvalues : as in `effective_ranks`
-    n_samples : int >= 1, n
-    b : float > 0
 
     >>> k_star([4, 2, 2, 2], 3), k_star([4, 2, 2, 2], 4)
     (1, inf)
@@ -128,17 +111,18 @@ def k_star(eigenvalues, n_samples, *, b=1):
 
 
 @checked
-def variance_order(eigenvalues, n_samples, *, b=1):
+def variance_order(
+    eigenvalues: "as in `k_star`",
+    n_samples: "as in `k_star`",
+    *,
+    b: "as in `k_star`" = 1,
+):
     """The variance in theory, up to a constant factor, for noise of variance 1: k*/n + n/R_k*.
 
     k*/n is the price of k* coefficients that are fitted to n samples. n/R_k* is the part of the
     noise that reaches predictions through the tail. (Bartlett et al. 2020, Theorem 4, with a
     factor that does not depend on the problem. If k* is of order n or above, the theorem says only
     that the variance does not vanish. If k* is infinite, the value returned is infinite.)
-
-    Parameters
-    ----------
-    eigenvalues, n_samples, b : as in `k_star`
     """
     k = k_star(eigenvalues, n_samples, b=b)
     if k == np.inf:
@@ -148,7 +132,13 @@ def variance_order(eigenvalues, n_samples, *, b=1):
 
 
 @checked
-def bias2_order(eigenvalues, beta, n_samples, *, b=1):
+def bias2_order(
+    eigenvalues: "as in `k_star`",
+    beta: "array_like, shape (p,), the truth, in the order of the eigenvalues",
+    n_samples: "as in `k_star`",
+    *,
+    b: "as in `k_star`" = 1,
+):
     """The squared bias in theory, up to a constant factor: the tail is lost, the head is shrunk.
 
         lost   = sum_{j>k*} lambda_j beta_j^2
@@ -159,11 +149,6 @@ def bias2_order(eigenvalues, beta, n_samples, *, b=1):
     beta. If the signs of the entries of beta are random, the mean squared bias is of this order.
     If k* is of order n or above, the theory says nothing. If k* is infinite, the value returned is
     infinite.)
-
-    Parameters
-    ----------
-    eigenvalues, n_samples, b : as in `k_star`
-    beta : array_like, shape (p,), the truth, in the order of the eigenvalues
 
     >>> bias2_order([4, 1, 1, 1], [3, 0, 0, 1], 3)    # k* = 1: 1 is lost, 1 * 9/4 shrunk
     3.25
@@ -178,7 +163,14 @@ def bias2_order(eigenvalues, beta, n_samples, *, b=1):
 
 
 @checked
-def conditional_risk(X, beta, *, eigenvalues, sigma2):
+def conditional_risk(
+    X: "array_like, shape (n, p)",
+    beta: "array_like, shape (p,), the truth",
+    *,
+    eigenvalues: "array_like, shape (p,), >= 0, the variances of the features, in any "
+                 "order",
+    sigma2: "float >= 0, variance of the noise",
+) -> "bias2, variance : ndarray, shape (p,)":
     """The excess risk of X^+ y given X: for each feature, its part of squared bias and variance.
 
         bias2_j    = lambda_j ((I - X^+ X) beta)_j^2
@@ -186,17 +178,6 @@ def conditional_risk(X, beta, *, eigenvalues, sigma2):
 
     The sum of both over all j is E (x'X^+ y - x'beta)^2, exactly and for every X. E is over eps
     and a new x of mean 0 and covariance diag(eigenvalues) (Bartlett et al. 2020, Lemma 7).
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p)
-    beta : array_like, shape (p,), the truth
-    eigenvalues : array_like, shape (p,), >= 0, the variances of the features, in any order
-    sigma2 : float >= 0, variance of the noise
-
-    Returns
-    -------
-    bias2, variance : ndarray, shape (p,)
 
     >>> conditional_risk([[2, 0]], [3, 3], eigenvalues=[4, 1], sigma2=1)
     (array([0., 9.]), array([1., 0.]))

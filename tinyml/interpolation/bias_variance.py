@@ -36,7 +36,12 @@ class BiasVariance(NamedTuple):
 
 
 @checked
-def bias_variance(predictions, target):
+def bias_variance(
+    predictions: "array_like of float64, shape (R, n_test, *k), not empty; "
+                 "predictions[r] holds f_r(x), the fit to training set r; *k is the "
+                 "shape of one output, empty for one number",
+    target: "array_like of float64, shape (n_test, *k), the true f*(x), without noise",
+):
     """Split the mean squared error of R predictors into squared bias and variance.
 
         bias^2   = mean over x of ||mean_r f_r(x) - f*(x)||^2
@@ -46,12 +51,6 @@ def bias_variance(predictions, target):
     both is exactly the mean of ||f_r(x) - f*(x)||^2, because the variance divides by R and not by
     R - 1. On average bias^2 is too large by (true variance) / R, and the variance is too small by
     the same amount.
-
-    Parameters
-    ----------
-    predictions : array_like of float64, shape (R, n_test, *k), not empty; predictions[r] holds
-        f_r(x), the fit to training set r; *k is the shape of one output, empty for one number
-    target : array_like of float64, shape (n_test, *k), the true f*(x), without noise
 
     Returns
     -------
@@ -68,17 +67,17 @@ def bias_variance(predictions, target):
 
 
 @checked
-def expected_risk(predictions, target, *, sigma2):
+def expected_risk(
+    predictions: "as in `bias_variance`",
+    target: "as in `bias_variance`",
+    *,
+    sigma2: "float >= 0, variance of the noise; for several outputs, the sum of their "
+            "noise variances",
+):
     """The expected squared error on new, noisy data: bias^2 + variance + sigma^2.
 
     The noise of the new data is independent of the predictions, so it adds its own variance. No
     model can be better than sigma^2.
-
-    Parameters
-    ----------
-    predictions, target : as in `bias_variance`
-    sigma2 : float >= 0, variance of the noise; for several outputs, the sum of their noise
-        variances
 
     >>> expected_risk([[1, 2], [3, 2]], [2, 4], sigma2=0.25)
     2.75

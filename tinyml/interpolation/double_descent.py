@@ -29,16 +29,16 @@ from tinyml.contract import checked
 
 
 @checked
-def min_norm_bias2(n_samples, n_features, *, signal):
+def min_norm_bias2(
+    n_samples: "array_like of int, any shape, >= 0, n",
+    n_features: "array_like of int, any shape, >= 0, p",
+    *,
+    signal: "array_like, any shape, >= 0, ||beta||^2",
+):
     """The squared bias of X^+ y: signal * (1 - n/p) for p > n, and 0 for p <= n.
 
     For p > n, X^+ X projects onto a uniformly random subspace of dimension n, so on average
     ||(I - X^+ X) beta||^2 is (p - n) / p of ||beta||^2. The formula is exact for every n and p.
-
-    Parameters
-    ----------
-    n_samples, n_features : array_like of int, any shape, >= 0, n and p
-    signal : array_like, any shape, >= 0, ||beta||^2
     """
     n, p = n_samples, n_features
     # signal * max(0, 1 - n/p), and 0 instead of 0/0 for p = 0
@@ -46,7 +46,12 @@ def min_norm_bias2(n_samples, n_features, *, signal):
 
 
 @checked
-def min_norm_variance(n_samples, n_features, *, sigma2):
+def min_norm_variance(
+    n_samples: "array_like of int, any shape, >= 0, n",
+    n_features: "array_like of int, any shape, >= 0, p",
+    *,
+    sigma2: "array_like, any shape, >= 0, variance of the noise",
+):
     """The variance of X^+ y: sigma2 * E ||X^+||_F^2, infinite for |p - n| <= 1.
 
         sigma2 * p / (n - p - 1)   for p < n - 1,        sigma2 * n / (p - n - 1)   for p > n + 1
@@ -54,11 +59,6 @@ def min_norm_variance(n_samples, n_features, *, sigma2):
     ||X^+||_F^2 is the trace of (X'X)^-1 for p < n, of (XX')^-1 for p > n; the mean of these
     (inverse Wishart) matrices is known. The formula is exact for every n and p. If sigma2, n or p
     is 0, the variance is 0, even for |p - n| <= 1.
-
-    Parameters
-    ----------
-    n_samples, n_features : array_like of int, any shape, >= 0, n and p
-    sigma2 : array_like, any shape, >= 0, variance of the noise
     """
     n, p = n_samples, n_features
     rank = np.minimum(n, p)
@@ -66,13 +66,14 @@ def min_norm_variance(n_samples, n_features, *, sigma2):
 
 
 @checked
-def min_norm_risk(n_samples, n_features, *, signal, sigma2):
+def min_norm_risk(
+    n_samples: "as in `min_norm_bias2`",
+    n_features: "as in `min_norm_bias2`",
+    *,
+    signal: "as in `min_norm_bias2`",
+    sigma2: "as in `min_norm_variance`",
+):
     """The excess risk E ||X^+ y - beta||^2 for Gaussian features: squared bias plus variance.
-
-    Parameters
-    ----------
-    n_samples, n_features, signal : as in `min_norm_bias2`
-    sigma2 : as in `min_norm_variance`
 
     >>> min_norm_risk(10, [5, 10, 20], signal=1, sigma2=1)
     array([1.25      ,        inf, 1.61111111])
@@ -83,7 +84,14 @@ def min_norm_risk(n_samples, n_features, *, signal, sigma2):
 
 
 @checked
-def subset_risk(n_samples, n_features, *, signal_in, signal_out, sigma2):
+def subset_risk(
+    n_samples: "as in `min_norm_bias2`",
+    n_features: "as in `min_norm_bias2`",
+    *,
+    signal_in: "array_like, any shape, >= 0, ||beta||^2 of the features inside",
+    signal_out: "array_like, any shape, >= 0, ||beta||^2 of those outside",
+    sigma2: "as in `min_norm_variance`",
+):
     """The excess risk of X^+ y when the model sees only p of the features that make up y.
 
     The features that the model does not see are independent of the others, so they act as
@@ -95,19 +103,18 @@ def subset_risk(n_samples, n_features, *, signal_in, signal_out, sigma2):
     sigma2.) Every added feature moves signal from outside to inside, so the second descent can go
     *below* the first minimum. If p of D features are chosen at random, signal_in is on average p/D
     of ||beta||^2.
-
-    Parameters
-    ----------
-    n_samples, n_features : as in `min_norm_bias2`
-    signal_in, signal_out : array_like, any shape, >= 0, ||beta||^2 of features inside and outside
-    sigma2 : as in `min_norm_variance`
     """
     inside = min_norm_risk(n_samples, n_features, signal=signal_in, sigma2=sigma2 + signal_out)
     return signal_out + inside
 
 
 @checked
-def asymptotic_risk(gamma, *, signal, sigma2):
+def asymptotic_risk(
+    gamma: "array_like, any shape, > 0",
+    *,
+    signal: "array_like, any shape, >= 0, ||beta||^2",
+    sigma2: "array_like, any shape, >= 0, the variance of the noise",
+):
     """The limit of `min_norm_risk` as n and p grow, with p / n -> gamma (Hastie et al. 2022).
 
         gamma < 1:  sigma2 * gamma / (1 - gamma)
@@ -116,11 +123,6 @@ def asymptotic_risk(gamma, *, signal, sigma2):
     At gamma = 1 the limit is infinite, or 0 if sigma2 = 0. The risk of X^+ y has the same limit
     for features that are not Gaussian: it is enough that they are independent and identically
     distributed, with mean 0, variance 1 and a finite moment of some order above 4.
-
-    Parameters
-    ----------
-    gamma : array_like, any shape, > 0
-    signal, sigma2 : array_like, any shape, >= 0, ||beta||^2 and the variance of the noise
     """
     bias2 = signal * np.maximum(gamma - 1, 0) / gamma
     variance = _ratio(sigma2 * np.minimum(gamma, 1), np.abs(gamma - 1))
@@ -128,16 +130,16 @@ def asymptotic_risk(gamma, *, signal, sigma2):
 
 
 @checked
-def asymptotic_minimum(*, signal, sigma2):
+def asymptotic_minimum(
+    *,
+    signal: "as in `asymptotic_risk`",
+    sigma2: "as in `asymptotic_risk`",
+):
     """The gamma >= 1 with the least `asymptotic_risk`: sqrt(SNR) / (sqrt(SNR) - 1).
 
     SNR = signal / sigma2. For SNR <= 1 the second descent never ends: the risk falls towards
     `signal`, and the answer is infinity (Hastie et al. 2022, isotropic features). Without noise
     the risk falls to 0 as gamma -> 1, and the answer is 1.
-
-    Parameters
-    ----------
-    signal, sigma2 : as in `asymptotic_risk`
     """
     r, sigma = np.sqrt(signal), np.sqrt(sigma2)
     is_finite = r > sigma
@@ -146,24 +148,28 @@ def asymptotic_minimum(*, signal, sigma2):
 
 
 @checked
-def optimal_lam(gamma, *, signal, sigma2):
+def optimal_lam(
+    gamma: "array_like, any shape, > 0",
+    *,
+    signal: "array_like, any shape, > 0, ||beta||^2",
+    sigma2: "array_like, any shape, >= 0, variance of the noise",
+):
     """The penalty of `ridge` with the least excess risk: lam* = sigma2 * gamma / signal.
 
     With gamma = p / n this is n lam* = sigma2 / (signal / p): the variance of the noise divided by
     that of a coefficient. If the direction of beta is uniformly random, lam* has the smallest risk
     on average over beta, for every X and every n (Hastie et al. 2022; Dobriban and Wager 2018).
-
-    Parameters
-    ----------
-    gamma : array_like, any shape, > 0
-    signal : array_like, any shape, > 0, ||beta||^2
-    sigma2 : array_like, any shape, >= 0, variance of the noise
     """
     return sigma2 * gamma / signal
 
 
 @checked
-def optimal_ridge_risk(gamma, *, signal, sigma2):
+def optimal_ridge_risk(
+    gamma: "as in `optimal_lam`",
+    *,
+    signal: "as in `optimal_lam`",
+    sigma2: "as in `optimal_lam`",
+):
     """The limit of the excess risk of `ridge` at lam*, as n and p grow with p / n -> gamma.
 
         sigma2 * gamma * m(-lam*),     m(-l) = (sqrt(b^2 + 4 gamma l) - b) / (2 gamma l)
@@ -172,10 +178,6 @@ def optimal_ridge_risk(gamma, *, signal, sigma2):
     m(-l) is the limit of 1/p trace (X'X/n + l I)^-1, the Stieltjes transform of the
     Marchenko-Pastur law (Dobriban and Wager 2018). The code uses sigma2 / lam* = signal / gamma,
     so that lam* may be 0. The risk grows with gamma from 0 to `signal`: there is no peak.
-
-    Parameters
-    ----------
-    gamma, signal, sigma2 : as in `optimal_lam`
     """
     lam = optimal_lam(gamma, signal=signal, sigma2=sigma2)
     b = 1 - gamma + lam

@@ -35,37 +35,40 @@ from tinyml.interpolation.min_norm import ridge_filter, svd
 
 
 @checked
-def matching_lam(t, *, lr, n_samples):
+def matching_lam(
+    t: "array_like, any shape, > 0, steps; t = 0 would be an infinite penalty",
+    *,
+    lr: "float > 0",
+    n_samples: "int >= 1",
+):
     """The penalty of the ridge fit that matches descent stopped at step t: lam = 1 / (n lr t).
 
     The two filters then agree to first order in s^2 (Ali, Kolter and Tibshirani 2019; their loss
     has a factor 1/n, so their time variable equals our n lr t).
-
-    Parameters
-    ----------
-    t : array_like, any shape, > 0, steps; t = 0 would be an infinite penalty
-    lr : float > 0
-    n_samples : int >= 1
     """
     return 1 / (n_samples * lr * t)
 
 
 @checked
-def degrees_of_freedom(f):
+def degrees_of_freedom(
+    f: "array_like, shape (..., rank), from `ridge_filter` or `descent_filter`",
+):
     """The number of parameters that a filtered fit effectively uses: sum f, the trace of H.
 
     H = U diag(f) U' turns y into the fitted values H y. The number is p for least squares (f = 1)
     with p <= n independent columns, and falls to 0 as the filter does.
-
-    Parameters
-    ----------
-    f : array_like, shape (..., rank), from `ridge_filter` or `descent_filter`
     """
     return f.sum(axis=-1)
 
 
 @checked
-def filter_risk(X, beta, f, *, sigma2):
+def filter_risk(
+    X: "array_like, shape (n, p)",
+    beta: "array_like, shape (p,), the truth",
+    f: "array_like, shape (..., rank), with one entry for each s in `svd(X)`",
+    *,
+    sigma2: "float >= 0, variance of the noise",
+) -> "ndarray, shape (...), or float":
     """The excess risk of a filtered fit, given X: E ||V diag(f / s) U'y - beta||^2.
 
         bias^2   = sum_i (1 - f_i)^2 (v_i'beta)^2 + ||(I - V V') beta||^2
@@ -73,17 +76,6 @@ def filter_risk(X, beta, f, *, sigma2):
 
     The model is y = X beta + eps with independent eps_i of variance sigma2. The risk is the
     squared error on new x ~ N(0, I), without the noise of their y.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p)
-    beta : array_like, shape (p,), the truth
-    f : array_like, shape (..., rank), with one entry for each s in `svd(X)`
-    sigma2 : float >= 0, variance of the noise
-
-    Returns
-    -------
-    ndarray, shape (...), or float
     """
     _, s, Vh = svd(X)
     if f.shape[-1] != len(s):
@@ -97,7 +89,9 @@ def filter_risk(X, beta, f, *, sigma2):
 
 
 @checked
-def risk_ratio_bound(t):
+def risk_ratio_bound(
+    t: "float >= 1, or inf; inf for gradient flow, descent in infinitely small steps",
+):
     """An upper bound on risk(descent at step t) / risk(matching ridge): C_t^2.
 
         C_t = max over 0 < u <= t of f_descent / f_ridge,     u = lr t s^2
@@ -108,10 +102,6 @@ def risk_ratio_bound(t):
     Tibshirani 2019 give 1.6862, slightly too large). The bound is reached if beta = 0 and every s
     gives the u of the maximum. It is computed to eight digits for t up to 10^7.
 
-    Parameters
-    ----------
-    t : float >= 1, or inf; inf for gradient flow, descent in infinitely small steps
-
     >>> [round(risk_ratio_bound(t), 4) for t in (1, 2, 100, np.inf)]
     [4.0, 2.4414, 1.6968, 1.6859]
     """
@@ -121,7 +111,7 @@ def risk_ratio_bound(t):
 
 
 @checked
-def tuned_risk_ratio_bound(t):
+def tuned_risk_ratio_bound(t: "as in `risk_ratio_bound`"):
     """A smaller bound, on the ratio of the mean risks, for a random beta and the best penalty.
 
         max over 0 < u <= t of risk(f_descent) / risk(f_ridge),     risk(f) = (1 - f)^2 + f^2 / u
@@ -131,10 +121,6 @@ def tuned_risk_ratio_bound(t):
     filter f has the risk v * risk(f), and no filter has a smaller risk than that of ridge. For
     t = 1 the bound is 2; as t grows, it falls to 1.2146... (Ali, Kolter and Tibshirani 2019 give
     1.2147, rounded up).
-
-    Parameters
-    ----------
-    t : as in `risk_ratio_bound`
     """
     u, f_descent, f_ridge = _matching_filters(t)
     risk_descent = (1 - f_descent) ** 2 + f_descent ** 2 / u
@@ -143,7 +129,11 @@ def tuned_risk_ratio_bound(t):
 
 
 @checked
-def leave_one_out(X, y, lam):
+def leave_one_out(
+    X: "array_like, shape (n, p)",
+    y: "array_like, shape (n,) or (n, k)",
+    lam: "array_like, any shape, > 0",
+) -> "ndarray, shape (*lam.shape, n) or (*lam.shape, n, k)":
     """The error of ridge on each sample when it is fitted to the other n - 1, all from one SVD.
 
         y_i - x_i'beta_{-i} = (y_i - (H y)_i) / (1 - H_ii),     H = U diag(f) U'
@@ -153,16 +143,6 @@ def leave_one_out(X, y, lam):
     exact, because leaving out a sample changes X'X + n lam I by a matrix of rank one. If p >= n
     and n lam is tiny compared with s_max^2, 1 - H_ii loses digits.
 
-    Parameters
-    ----------
-    X : array_like, shape (n, p)
-    y : array_like, shape (n,) or (n, k)
-    lam : array_like, any shape, > 0
-
-    Returns
-    -------
-    ndarray, shape (*lam.shape, n) or (*lam.shape, n, k)
-
     >>> leave_one_out([[1], [1]], [0, 2], 0.5)    # beta_{-i} = y_j / 2, y_j the other sample
     array([-1.,  2.])
     """
@@ -171,22 +151,17 @@ def leave_one_out(X, y, lam):
 
 
 @checked
-def generalized_cross_validation(X, y, lam):
+def generalized_cross_validation(
+    X: "array_like, shape (n, p), n >= 1",
+    y: "as in `leave_one_out`",
+    lam: "as in `leave_one_out`",
+) -> "ndarray, shape lam.shape or (*lam.shape, k), or float":
     """The mean square of `leave_one_out`, with every leverage H_ii replaced by their mean.
 
         GCV(lam) = (1/n) ||y - H y||^2 / (1 - df / n)^2,     df / n = mean of H_ii
 
     (Golub, Heath and Wahba 1979.) Unlike leave-one-out, GCV does not change if X and y are
     replaced by QX and Qy, for any orthogonal Q. df is `degrees_of_freedom`.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p), n >= 1
-    y, lam : as in `leave_one_out`
-
-    Returns
-    -------
-    ndarray, shape lam.shape or (*lam.shape, k), or float
     """
     fitted, leverage = _hat(X, y, lam)
     samples = lam.ndim    # the axis of the samples comes after those of lam

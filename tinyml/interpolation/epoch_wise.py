@@ -32,7 +32,15 @@ from tinyml.interpolation.min_norm import descent_filter, linear_model, svd
 
 
 @checked
-def make_two_scales(n_samples, *, n_fast, n_slow, slow_scale, sigma2, rng):
+def make_two_scales(
+    n_samples: "int >= 1",
+    *,
+    n_fast: "int >= 1",
+    n_slow: "int >= 1",
+    slow_scale: "float in (0, 1]",
+    sigma2: "float >= 0, variance of the noise",
+    rng: "numpy.random.Generator",
+):
     """A linear model with two groups of features that matter equally, but are not equally large.
 
         y = X beta + eps,   x_ij from N(0, scales_j^2),   eps_i from N(0, sigma2)
@@ -40,13 +48,6 @@ def make_two_scales(n_samples, *, n_fast, n_slow, slow_scale, sigma2, rng):
     The first n_fast scales are 1 (large, learned fast), the others slow_scale (small, learned
     slowly). In each group the vector with the entries scales_j beta_j has length 1 and a random
     direction. So each group contributes variance 1 to y (Heckel and Yilmaz 2021).
-
-    Parameters
-    ----------
-    n_samples, n_fast, n_slow : int >= 1
-    slow_scale : float in (0, 1]
-    sigma2 : float >= 0, variance of the noise
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -66,7 +67,14 @@ def make_two_scales(n_samples, *, n_fast, n_slow, slow_scale, sigma2, rng):
 
 
 @checked
-def descent(X, y, t, *, lr):
+def descent(
+    X: "array_like of float64, shape (n, p)",
+    y: "array_like of float64, shape (n,)",
+    t: "array_like of int, any shape, >= 0, steps",
+    *,
+    lr: "array_like of float64, shape () or (p,), > 0; one rate for all features, or "
+        "one for each; s_max^2 of X D must be below 2",
+) -> "ndarray, shape (*t.shape, p)":
     """Gradient descent on 1/2 ||X beta - y||^2 after t steps from zero, for many t at once.
 
         beta_{t+1} = beta_t - lr * X'(X beta_t - y),        beta_t = D V diag(f / s) U'y
@@ -74,18 +82,6 @@ def descent(X, y, t, *, lr):
     With a learning rate for each feature this is gradient descent with learning rate 1 for the
     matrix X D and the unknown D^-1 beta. Here D = diag(sqrt(lr)), X D = U diag(s) V' and
     f = 1 - (1 - s^2)^t, with only the s > 0.
-
-    Parameters
-    ----------
-    X : array_like of float64, shape (n, p)
-    y : array_like of float64, shape (n,)
-    t : array_like of int, any shape, >= 0, steps
-    lr : array_like of float64, shape () or (p,), > 0; one rate for all features, or one for each;
-        s_max^2 of X D must be below 2
-
-    Returns
-    -------
-    ndarray, shape (*t.shape, p)
 
     >>> descent([[2, 0], [0, 1]], [4, 4], [0, 1, 2, 1000], lr=0.25)
     array([[0.  , 0.  ],
@@ -99,44 +95,41 @@ def descent(X, y, t, *, lr):
 
 
 @checked
-def training_risk(X, y, beta_t):
-    """The mean squared error on the training data: R_train(t) = 1/n ||X beta_t - y||^2.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p), n >= 1
-    y : array_like, shape (n,)
-    beta_t : array_like, shape (..., p), estimates as from `descent`; each of them gets a risk
-    """
+def training_risk(
+    X: "array_like, shape (n, p), n >= 1",
+    y: "array_like, shape (n,)",
+    beta_t: "array_like, shape (..., p), estimates as from `descent`; each of them "
+            "gets a risk",
+):
+    """The mean squared error on the training data: R_train(t) = 1/n ||X beta_t - y||^2."""
     # a row of beta_t is one estimate, so beta_t @ X.T holds X beta_t
     return np.mean((beta_t @ X.T - y) ** 2, axis=-1)    # notes 10.1.3, training risk
 
 
 @checked
-def excess_risk(beta_t, beta, *, scales):
+def excess_risk(
+    beta_t: "array_like, shape (..., p), estimates; each of them gets a risk",
+    beta: "array_like, shape (p,), the truth",
+    *,
+    scales: "array_like, shape (p,), standard deviations of the features",
+):
     """The squared error on new x ~ N(0, diag(scales^2)), without the noise of their y.
 
         E (x'beta_t - x'beta)^2 = sum_j scales_j^2 (beta_t - beta)_j^2
-
-    Parameters
-    ----------
-    beta_t : array_like, shape (..., p), estimates; each of them gets a risk
-    beta : array_like, shape (p,), the truth
-    scales : array_like, shape (p,), standard deviations of the features
     """
     error = scales * (beta_t - beta)
     return np.sum(error ** 2, axis=-1)
 
 
 @checked
-def population_risk(beta_t, beta, *, scales, sigma2):
-    """The expected squared error on new data: R_test(t) = E (x'beta_t - x'beta)^2 + sigma2.
-
-    Parameters
-    ----------
-    beta_t, beta, scales : as in `excess_risk`
-    sigma2 : float >= 0, variance of the noise in the new y
-    """
+def population_risk(
+    beta_t: "as in `excess_risk`",
+    beta: "as in `excess_risk`",
+    *,
+    scales: "as in `excess_risk`",
+    sigma2: "float >= 0, variance of the noise in the new y",
+):
+    """The expected squared error on new data: R_test(t) = E (x'beta_t - x'beta)^2 + sigma2."""
     return excess_risk(beta_t, beta, scales=scales) + sigma2    # notes 10.1.3, test risk
 
 
@@ -148,18 +141,19 @@ class TurningPoints(NamedTuple):
 
 
 @checked
-def turning_points(train, test, *, tolerance=0.0):
+def turning_points(
+    train: "array_like, shape (T,), T >= 1, R_train after each epoch",
+    test: "array_like, shape (T,), T >= 1, R_test after each epoch",
+    *,
+    tolerance: "float >= 0, what counts as zero; use 0 if the risk is an error "
+               "rate" = 0.0,
+):
     """When the training data are first interpolated, and where the test risk is lowest up to then.
 
         t_int = the first t with R_train(t) <= tolerance
         t_min = the t <= t_int at which R_test(t) is smallest (over all t if t_int is None)
 
     t is the position in the curve: train[0] is the risk after the first epoch.
-
-    Parameters
-    ----------
-    train, test : array_like, shape (T,), T >= 1, the risks R_train and R_test after each epoch
-    tolerance : float >= 0, what counts as zero; use 0 if the risk is an error rate
 
     >>> turning_points([0.5, 0.2, 0.1, 0.0, 0.0], [0.6, 0.3, 0.5, 0.7, 0.2])
     TurningPoints(t_min=1, t_int=3)
@@ -189,7 +183,10 @@ class SecondFall(NamedTuple):
 
 
 @checked
-def second_fall(curve):
+def second_fall(
+    curve: "array_like of float64, shape (T,), T >= 20, such as the test error after "
+           "every epoch",
+):
     """Whether and where a noisy curve rises and then falls, by more than its noise.
 
     That it fell before is not tested: the first fall can be too short for a block. The highest
@@ -205,10 +202,6 @@ def second_fall(curve):
        jitter = median |bend| / (0.6745 sqrt(6)). One high peak hardly changes a median.
     4. `seen` is true if rise and fall are both larger than 6 times the jitter. Of curves of pure
        independent noise, about one in 200 passes.
-
-    Parameters
-    ----------
-    curve : array_like of float64, shape (T,), T >= 20, such as the test error after every epoch
 
     >>> t = np.arange(100)
     >>> found = second_fall(0.3 + np.exp(-t / 5) + 0.2 * np.exp(-((t - 50) / 15) ** 2))
@@ -233,7 +226,14 @@ def second_fall(curve):
 
 
 @checked
-def descent_bias2(X, beta, t, *, lr, scales):
+def descent_bias2(
+    X: "as in `descent`",
+    beta: "array_like, shape (p,), the truth",
+    t: "as in `descent`",
+    *,
+    lr: "as in `descent`",
+    scales: "array_like, shape (p,), standard deviations of the features",
+) -> "ndarray, shape (*t.shape, p)":
     """The squared bias of each feature after t steps, given X; their sum is the squared bias.
 
         scales_j^2 (E beta_t - beta)_j^2,        E beta_t = D V diag(f) V' D^-1 beta
@@ -241,16 +241,6 @@ def descent_bias2(X, beta, t, *, lr, scales):
     The expectation is over the noise; D, V and f are those of `descent`. The squared bias of a
     large feature can *grow* with t, because that feature also fits the signal of small features
     that are not learned yet.
-
-    Parameters
-    ----------
-    X, t, lr : as in `descent`
-    beta : array_like, shape (p,), the truth
-    scales : array_like, shape (p,), standard deviations of the features
-
-    Returns
-    -------
-    ndarray, shape (*t.shape, p)
     """
     root_lr, _, _, Vh, f = _directions("descent_bias2", X, t, lr)
     truth = Vh @ (beta / root_lr)            # V'D^-1 beta, (rank,)
@@ -259,22 +249,19 @@ def descent_bias2(X, beta, t, *, lr, scales):
 
 
 @checked
-def descent_variance(X, t, *, lr, scales, sigma2):
+def descent_variance(
+    X: "as in `descent`",
+    t: "as in `descent`",
+    *,
+    lr: "as in `descent`",
+    scales: "array_like, shape (p,), standard deviations of the features",
+    sigma2: "float >= 0, variance of the noise",
+) -> "ndarray, shape (*t.shape, p)":
     """The variance of each feature after t steps, given X; their sum is the variance.
 
         scales_j^2 (Cov beta_t)_jj = sigma2 scales_j^2 lr_j sum_i V_ji^2 (f_i / s_i)^2
 
     with V, s and f as in `descent`.
-
-    Parameters
-    ----------
-    X, t, lr : as in `descent`
-    scales : array_like, shape (p,), standard deviations of the features
-    sigma2 : float >= 0, variance of the noise
-
-    Returns
-    -------
-    ndarray, shape (*t.shape, p)
     """
     root_lr, _, s, Vh, f = _directions("descent_variance", X, t, lr)
     # sum_i V_ji^2 (f_i / s_i)^2, (*t.shape, p)
@@ -283,16 +270,18 @@ def descent_variance(X, t, *, lr, scales, sigma2):
 
 
 @checked
-def descent_risk(X, beta, t, *, lr, scales, sigma2):
+def descent_risk(
+    X: "as in `descent`",
+    beta: "as in `descent_bias2`",
+    t: "as in `descent`",
+    *,
+    lr: "as in `descent`",
+    scales: "as in `descent_bias2`",
+    sigma2: "as in `descent_variance`",
+):
     """The expected excess risk after t steps, given X.
 
     It is the squared bias plus the variance, summed over the features.
-
-    Parameters
-    ----------
-    X, t, lr : as in `descent`
-    beta, scales : as in `descent_bias2`
-    sigma2 : as in `descent_variance`
     """
     bias2 = descent_bias2(X, beta, t, lr=lr, scales=scales)
     variance = descent_variance(X, t, lr=lr, scales=scales, sigma2=sigma2)
@@ -300,18 +289,17 @@ def descent_risk(X, beta, t, *, lr, scales, sigma2):
 
 
 @checked
-def equal_speed_rates(X, *, scales):
+def equal_speed_rates(
+    X: "array_like of float64, shape (n, p), not zero",
+    *,
+    scales: "array_like, shape (p,), > 0",
+):
     """A learning rate for each feature, so that all are learned at one speed: c / scales_j^2.
 
     With these rates, descent on X is descent with the one learning rate c on the normalised
     features Z = X / scales, and c = 1 / s_max(Z)^2 is the largest constant with which no direction
     overshoots. (Heckel and Yilmaz 2021 choose the rates so that all features have their best time
     together.)
-
-    Parameters
-    ----------
-    X : array_like of float64, shape (n, p), not zero
-    scales : array_like, shape (p,), > 0
     """
     s_max = np.linalg.norm(X / scales, 2)
     return (1 / (scales * s_max)) ** 2

@@ -42,7 +42,10 @@ class Split(NamedTuple):
 
 
 @checked
-def best_split(X, Y):
+def best_split(
+    X: "array_like, shape (n, p), the rows in the node",
+    Y: "array_like of float64, shape (n,) or (n, k), their targets",
+):
     """The cut that lowers the squared loss of one node most, over all features and thresholds.
 
         gain = n / (n_L n_R) ||s_L||^2,     s_L = sum over the left rows of (y_i - mean y)
@@ -50,11 +53,6 @@ def best_split(X, Y):
     where n_L of the n rows go left and n_R go right. A threshold lies midway between two
     neighbouring values of its feature. Among equal gains (see `TIE`) the first feature is taken,
     and of its thresholds the lowest.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p), the rows in the node
-    Y : array_like of float64, shape (n,) or (n, k), their targets
 
     Returns
     -------
@@ -104,13 +102,6 @@ class RegressionTree:
     Nodes are numbered in the order of their creation: a tree with b leaves has 2b - 1 nodes, and
     the nodes of a smaller tree are the first ones of a larger tree.
 
-    Parameters
-    ----------
-    max_leaf_nodes : int >= 1, or None; None for a fully grown tree
-    max_features : int >= 1, or None; each node draws so many of the features that are not constant
-        in it, and takes the best cut along one of them; None for all features
-    rng : numpy.random.Generator, or None if max_features = None
-
     Attributes
     ----------
     left : ndarray of int, shape (n_nodes,), the left child, 0 for a leaf; the right child is
@@ -127,21 +118,26 @@ class RegressionTree:
     array([5., 8., 8.])
     """
 
-    def __init__(self, *, max_leaf_nodes=None, max_features=None, rng=None):
+    def __init__(
+        self, *,
+        max_leaf_nodes: "int >= 1, or None; None for a fully grown tree" = None,
+        max_features: "int >= 1, or None; each node draws so many of the "
+                      "features that are not constant in it, and takes the "
+                      "best cut along one of them; None for all features" = None,
+        rng: "numpy.random.Generator, or None if max_features = None" = None,
+    ):
         self.grown_to = np.inf if max_leaf_nodes is None else max_leaf_nodes
         self.max_features = max_features
         self.rng = rng
         self.n_features = None
 
     @checked
-    def fit(self, X, Y):
-        """Grow the tree, and return it.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, p), n >= 1, p >= max_features
-        Y : array_like of float64, shape (n,) or (n, k)
-        """
+    def fit(
+        self,
+        X: "array_like, shape (n, p), n >= 1, p >= max_features",
+        Y: "array_like of float64, shape (n,) or (n, k)",
+    ):
+        """Grow the tree, and return it."""
         nodes, values = [], []
         to_cut = []    # a heap of the leaves that can be cut, the largest gain first
 
@@ -177,18 +173,14 @@ class RegressionTree:
         return split._replace(feature=int(features[split.feature]))
 
     @checked
-    def predict(self, X, *, max_leaf_nodes=None):
-        """The mean target of the leaf that each row falls into.
-
-        Parameters
-        ----------
-        X : array_like, shape (m, n_features)
-        max_leaf_nodes : int in 1..grown_to, or None; predict as a tree of at most so many leaves
-
-        Returns
-        -------
-        ndarray, shape (m,) or (m, k)
-        """
+    def predict(
+        self,
+        X: "array_like, shape (m, n_features)",
+        *,
+        max_leaf_nodes: "int in 1..grown_to, or None; predict as a tree of at "
+                        "most so many leaves" = None,
+    ) -> "ndarray, shape (m,) or (m, k)":
+        """The mean target of the leaf that each row falls into."""
         _check_fitted("RegressionTree.predict", self)
         left = self.left
         if max_leaf_nodes is not None:
@@ -219,20 +211,22 @@ class RandomForest:
     leaves out about 1/e of the rows, so trees grown on such samples, and their mean, do not
     interpolate.
 
-    Parameters
-    ----------
-    n_trees : int >= 1
-    max_leaf_nodes, max_features : as in `RegressionTree`
-    bootstrap : bool, grow each tree on n rows drawn with replacement, instead of on all n
-    rng : numpy.random.Generator
-
     Attributes
     ----------
     trees : list of RegressionTree, after `fit`; the first m of them are a forest of m trees
     n_features : int or None, p, known after `fit`
     """
 
-    def __init__(self, n_trees, *, max_leaf_nodes=None, max_features=None, bootstrap=False, rng):
+    def __init__(
+        self,
+        n_trees: "int >= 1",
+        *,
+        max_leaf_nodes: "as in `RegressionTree`" = None,
+        max_features: "as in `RegressionTree`" = None,
+        bootstrap: "bool, grow each tree on n rows drawn with replacement, "
+                   "instead of on all n" = False,
+        rng: "numpy.random.Generator",
+    ):
         self.n_trees = n_trees
         self.max_leaf_nodes = max_leaf_nodes
         self.max_features = max_features
@@ -241,13 +235,8 @@ class RandomForest:
         self.n_features = None
 
     @checked
-    def fit(self, X, Y):
-        """Grow all trees, and return the forest.
-
-        Parameters
-        ----------
-        X, Y : as in `RegressionTree.fit`
-        """
+    def fit(self, X: "as in `RegressionTree.fit`", Y: "as in `RegressionTree.fit`"):
+        """Grow all trees, and return the forest."""
         n, self.n_features = X.shape
         self.trees = []
         for _ in range(self.n_trees):
@@ -258,13 +247,8 @@ class RandomForest:
         return self
 
     @checked
-    def predict(self, X):
-        """The mean of the trees' predictions.
-
-        Parameters
-        ----------
-        X : array_like, shape (m, n_features)
-        """
+    def predict(self, X: "array_like, shape (m, n_features)"):
+        """The mean of the trees' predictions."""
         _check_fitted("RandomForest.predict", self)
         total = sum(tree.predict(X) for tree in self.trees)
         return total / self.n_trees

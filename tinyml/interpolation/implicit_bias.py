@@ -36,7 +36,17 @@ from tinyml.tensor import Tensor
 
 
 @checked
-def iterates(X, y, make_optimizer, batches, *, beta0=None, schedule=None):
+def iterates(
+    X: "array_like, shape (n, p)",
+    y: "array_like, shape (n,) or (n, k)",
+    make_optimizer: "function of a list of one parameter to an Optimizer",
+    batches: "an iterable; each item selects rows: an int, an array of ints or a slice",
+    *,
+    beta0: "array_like, shape (p,) or (p, k), or None; the start, None for zero" = None,
+    schedule: "function of t to a factor of the learning rate, or None; see "
+              "`optim.LambdaLR`. At a constant learning rate Adam keeps "
+              "jumping away from its fit; let the factor fall to 0" = None,
+) -> "ndarray, shape (n_batches + 1, p) or (n_batches + 1, p, k) : beta_0, beta_1, ...":
     """beta_0, beta_1, ... of an optimizer from `tinyml.optim`, one step for each batch of rows.
 
         loss = 1/2 sum over i in the batch of (x_i'beta - y_i)^2
@@ -45,20 +55,6 @@ def iterates(X, y, make_optimizer, batches, *, beta0=None, schedule=None):
 
         iterates(X, y, lambda params: SGD(params, lr=0.1), [slice(None)] * 100)
         iterates(X, y, lambda params: SGD(params, lr=0.1), rng.integers(len(X), size=100))
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p)
-    y : array_like, shape (n,) or (n, k)
-    make_optimizer : function of a list of one parameter to an Optimizer
-    batches : an iterable; each item selects rows: an int, an array of ints or a slice
-    beta0 : array_like, shape (p,) or (p, k), or None; the start, None for zero
-    schedule : function of t to a factor of the learning rate, or None; see `optim.LambdaLR`. At a
-        constant learning rate Adam keeps jumping away from its fit; let the factor fall to 0
-
-    Returns
-    -------
-    ndarray, shape (n_batches + 1, p) or (n_batches + 1, p, k) : beta_0, beta_1, ...
     """
     beta = Tensor(_start(X, y, beta0), requires_grad=True)
     optimizer = make_optimizer([beta])
@@ -86,7 +82,7 @@ class Tuned(NamedTuple):
 
 
 @checked
-def tuned_descent(X):
+def tuned_descent(X: "array_like of float64, shape (n, p), not zero"):
     """The learning rate of gradient descent with the best guarantee, as `Tuned`.
 
         lr = 2 / (s_max^2 + s_min^2),      factor = (s_max^2 - s_min^2) / (s_max^2 + s_min^2)
@@ -95,10 +91,6 @@ def tuned_descent(X):
     A step on 1/2 ||X beta - y||^2 multiplies the error along singular vector i by 1 - lr s_i^2.
     With this lr the largest of these numbers is `factor`, and the smallest -`factor` (Polyak 1964;
     s_min is the smallest s > 0).
-
-    Parameters
-    ----------
-    X : array_like of float64, shape (n, p), not zero
     """
     s_max, s_min = _extremes(X)
     total = s_max ** 2 + s_min ** 2
@@ -107,7 +99,7 @@ def tuned_descent(X):
 
 
 @checked
-def tuned_heavy_ball(X):
+def tuned_heavy_ball(X: "array_like of float64, shape (n, p), not zero"):
     """The best settings of the heavy ball, as `Tuned`.
 
     Each step is momentum * (the last step) - lr * gradient.
@@ -118,10 +110,6 @@ def tuned_heavy_ball(X):
 
     (Polyak 1964.) The heavy ball takes about kappa = s_max / s_min steps where `tuned_descent`
     takes kappa^2. The error may grow at first.
-
-    Parameters
-    ----------
-    X : array_like of float64, shape (n, p), not zero
     """
     s_max, s_min = _extremes(X)
     factor = (s_max - s_min) / (s_max + s_min)
@@ -129,7 +117,13 @@ def tuned_heavy_ball(X):
 
 
 @checked
-def kaczmarz(X, y, rows, *, beta0=None):
+def kaczmarz(
+    X: "array_like, shape (n, p)",
+    y: "array_like, shape (n,) or (n, k)",
+    rows: "array_like of int, shape (n_steps,), in 0..n-1",
+    *,
+    beta0: "array_like, shape (p,) or (p, k), or None; the start, None for zero" = None,
+) -> "ndarray, shape (n_steps + 1, p) or (n_steps + 1, p, k) : beta_0, beta_1, ...":
     """All iterates of SGD on single rows, where row i has the learning rate 1 / ||x_i||^2.
 
         beta_{t+1} = beta_t + ((y_i - x_i'beta_t) / ||x_i||^2) x_i,      i = rows[t]
@@ -138,17 +132,6 @@ def kaczmarz(X, y, rows, *, beta0=None):
     has a solution, and every row is used infinitely often, beta_t converges to
     X^+ y + (I - X^+ X) beta_0. A row of zeros changes nothing. If the equations of the other rows
     have no common solution, there is no limit.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p)
-    y : array_like, shape (n,) or (n, k)
-    rows : array_like of int, shape (n_steps,), in 0..n-1
-    beta0 : array_like, shape (p,) or (p, k), or None; the start, None for zero
-
-    Returns
-    -------
-    ndarray, shape (n_steps + 1, p) or (n_steps + 1, p, k) : beta_0, beta_1, ...
 
     >>> kaczmarz([[1, 0], [1, 1]], [1, 3], [0, 1])
     array([[0., 0.],
@@ -167,21 +150,17 @@ def kaczmarz(X, y, rows, *, beta0=None):
 
 
 @checked
-def row_probabilities(X):
+def row_probabilities(X: "array_like, shape (n, p), not zero"):
     """How often `kaczmarz` should take each row: ||x_i||^2 / ||X||_F^2.
 
     (Strohmer and Vershynin 2009.)
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p), not zero
     """
     squares = np.sum(X ** 2, axis=1)
     return squares / squares.sum()
 
 
 @checked
-def kaczmarz_factor(X):
+def kaczmarz_factor(X: "array_like of float64, shape (n, p), not zero"):
     """A bound on the factor by which `kaczmarz` reduces the mean squared distance from X^+ y.
 
         factor = 1 - s_min^2 / ||X||_F^2
@@ -190,32 +169,22 @@ def kaczmarz_factor(X):
     for rows drawn by `row_probabilities`, a solvable X beta = y and a start in the row space
     (Strohmer and Vershynin 2009, Theorem 2). n steps of `kaczmarz` cost as much as one step of
     gradient descent.
-
-    Parameters
-    ----------
-    X : array_like of float64, shape (n, p), not zero
     """
     _, s_min = _extremes(X)
     return float(1 - s_min ** 2 / np.sum(X ** 2))
 
 
 @checked
-def sign_fit(X, y):
+def sign_fit(
+    X: "array_like, shape (n, p)",
+    y: "array_like, shape (n,), not zero, with X sign(X'y) a positive multiple of y",
+) -> "ndarray, shape (p,)":
     """The perfect fit of Adam from zero, if X sign(X'y) = c y for some c > 0: sign(X'y) / c.
 
     On such data the gradient at a multiple of sign(X'y) is a multiple of X'y, so Adam moves all
     coordinates with (X'y)_j != 0 equally far in every step, up to its eps (Wilson et al. 2017,
     Lemma 3.1, also for AdaGrad and RMSProp). If X has a single row, not zero, the condition always
     holds. Then `sign_fit` is the perfect fit with the smallest maximal |beta_j|.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p)
-    y : array_like, shape (n,), not zero, with X sign(X'y) a positive multiple of y
-
-    Returns
-    -------
-    ndarray, shape (p,)
 
     >>> sign_fit([[1, -2, 0]], [6])
     array([ 2., -2.,  0.])
@@ -230,7 +199,9 @@ def sign_fit(X, y):
 
 
 @checked
-def make_rare_features(labels):
+def make_rare_features(
+    labels: "array_like, shape (n,), with entries 1 or -1; the training samples first",
+) -> "ndarray, shape (n, 3 + 5 n)":
     """Samples on which X^+ y learns to generalise, and Adam does not (Wilson et al. 2017, 3.3).
 
         column 0 of X                 the label itself
@@ -245,14 +216,6 @@ def make_rare_features(labels):
     Then X sign(X'y) = 4 y. On a new sample, whose rare features have weight 0, `sign_fit` outputs
     (label + 2) / 4 > 0: Adam predicts 1 for everything. If both labels occur, X^+ y predicts the
     right sign on all new samples.
-
-    Parameters
-    ----------
-    labels : array_like, shape (n,), with entries 1 or -1; the training samples first
-
-    Returns
-    -------
-    ndarray, shape (n, 3 + 5 n)
     """
     if not np.isin(labels, (-1, 1)).all():
         raise ValueError(f"make_rare_features: labels must be 1 or -1, got {np.unique(labels)}")

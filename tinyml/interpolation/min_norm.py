@@ -26,32 +26,27 @@ from tinyml.tensor import Tensor
 
 
 @checked
-def linear_model(X, beta, *, sigma, rng):
+def linear_model(
+    X: "array_like, shape (n, p)",
+    beta: "array_like, shape (p,)",
+    *,
+    sigma: "float >= 0, standard deviation of the noise",
+    rng: "numpy.random.Generator",
+):
     """Draw targets from y = X beta + eps, where eps has the normal distribution N(0, sigma^2 I).
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p)
-    beta : array_like, shape (p,)
-    sigma : float >= 0, standard deviation of the noise
-    rng : numpy.random.Generator
     """
     eps = sigma * rng.standard_normal(len(X))
     return X @ beta + eps    # notes 10.1.2, linear model
 
 
 @checked
-def svd(X):
+def svd(X: "array_like, shape (n, p), of any rank; n = 0 or p = 0 is allowed"):
     """X = U diag(s) Vh, without the singular values that are zero up to rounding.
 
     Vh is V', and V V' is the orthogonal projection onto the row space of X. A singular value
     counts as zero if s <= max(n, p) eps s_max, with the machine precision eps of the dtype: the
     rounding of X can change it by about that much. It also counts as zero if 1 / s
     could overflow (s <= tiny, the smallest normal number).
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p), of any rank; n = 0 or p = 0 is allowed
 
     Returns
     -------
@@ -71,16 +66,14 @@ def svd(X):
 
 
 @checked
-def row_space_part(X, beta):
+def row_space_part(
+    X: "array_like, shape (n, p), of any rank",
+    beta: "array_like, shape (p,) or (p, k)",
+):
     """The part of beta that X can see: X^+ X beta = V V'beta.
 
     This part is the shortest vector with the same X beta. For the rest, r = beta - V V'beta,
     X r = 0.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p), of any rank
-    beta : array_like, shape (p,) or (p, k)
 
     >>> row_space_part([[1, 1]], [3, 1]).round(6)
     array([2., 2.])
@@ -90,22 +83,23 @@ def row_space_part(X, beta):
 
 
 @checked
-def ordinary_least_squares(X, y):
+def ordinary_least_squares(
+    X: "array_like, shape (n, p), of rank p",
+    y: "array_like, shape (n,) or (n, k)",
+):
     """The only minimiser of ||X beta - y|| if the columns of X are independent: (X'X)^-1 X'y.
 
     This beta solves the normal equations X'X beta = X'y. The condition number of X'X is the square
     of that of X, so about twice as many digits are lost as with `least_squares`.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p), of rank p
-    y : array_like, shape (n,) or (n, k)
     """
     return np.linalg.inv(X.T @ X) @ X.T @ y    # notes 10.1.2, ordinary least squares
 
 
 @checked
-def least_squares(X, y):
+def least_squares(
+    X: "array_like, shape (n, p)",
+    y: "array_like, shape (n,) or (n, k)",
+) -> "ndarray, shape (p,) or (p, k)":
     """The beta that minimises ||X beta - y||, and among several the shortest.
 
         p < n, overdetermined:      (X'X)^-1 X'y, no interpolation
@@ -113,15 +107,6 @@ def least_squares(X, y):
         p > n, overparameterised:   X^+ y, the shortest of infinitely many interpolants
 
     The table needs rank min(n, p). If the rank is lower, X^+ y is the answer in every regime.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p)
-    y : array_like, shape (n,) or (n, k)
-
-    Returns
-    -------
-    ndarray, shape (p,) or (p, k)
 
     >>> least_squares([[1], [1]], [0, 2]), least_squares([[1, 1]], [2])
     (array([1.]), array([1., 1.]))
@@ -138,19 +123,13 @@ def least_squares(X, y):
 
 
 @checked
-def min_norm(X, y):
+def min_norm(
+    X: "array_like, shape (n, p), of any rank; n = 0 or p = 0 is allowed",
+    y: "array_like, shape (n,) or (n, k)",
+) -> "ndarray, shape (p,) or (p, k); zeros for n = 0":
     """X^+ y: of all beta that minimise ||X beta - y||, the shortest.
 
         X^+ y = V diag(1 / s) U'y,     X = U diag(s) V' as in `svd`
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p), of any rank; n = 0 or p = 0 is allowed
-    y : array_like, shape (n,) or (n, k)
-
-    Returns
-    -------
-    ndarray, shape (p,) or (p, k); zeros for n = 0
     """
     U, s, Vh = svd(X)
     # V diag(1 / s): column i of V is divided by s_i
@@ -158,20 +137,15 @@ def min_norm(X, y):
 
 
 @checked
-def ridge(X, y, *, lam):
+def ridge(
+    X: "array_like, shape (n, p); n = 0 or p = 0 is allowed",
+    y: "array_like, shape (n,) or (n, k)",
+    *,
+    lam: "float >= 0; for 0 the limit X^+ y",
+) -> "ndarray, shape (p,) or (p, k); zeros for n = 0":
     """The beta that minimises (1/n) ||X beta - y||^2 + lam ||beta||^2.
 
         beta = (X'X + n lam I)^-1 X'y = V diag(f / s) U'y,     f = s^2 / (s^2 + n lam)
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p); n = 0 or p = 0 is allowed
-    y : array_like, shape (n,) or (n, k)
-    lam : float >= 0; for 0 the limit X^+ y
-
-    Returns
-    -------
-    ndarray, shape (p,) or (p, k); zeros for n = 0
     """
     U, s, Vh = svd(X)
     f = ridge_filter(s, lam, n_samples=len(X))
@@ -179,22 +153,17 @@ def ridge(X, y, *, lam):
 
 
 @checked
-def descent_filter(s, t, *, lr):
+def descent_filter(
+    s: "array_like, shape (rank,), >= 0, singular values",
+    t: "array_like of int, any shape, >= 0, numbers of steps",
+    *,
+    lr: "float > 0, with lr s^2 < 2 for all s",
+) -> "ndarray, shape (*t.shape, rank), of the dtype of s":
     """The fraction of each singular direction that t steps of descent from zero have learned.
 
         f = 1 - (1 - lr s^2)^t
 
     Every step multiplies the fraction that is still missing by 1 - lr s^2.
-
-    Parameters
-    ----------
-    s : array_like, shape (rank,), >= 0, singular values
-    t : array_like of int, any shape, >= 0, numbers of steps
-    lr : float > 0, with lr s^2 < 2 for all s
-
-    Returns
-    -------
-    ndarray, shape (*t.shape, rank), of the dtype of s
 
     >>> descent_filter([2, 1, 0], [0, 1, 2], lr=0.25)
     array([[0.    , 0.    , 0.    ],
@@ -207,18 +176,13 @@ def descent_filter(s, t, *, lr):
 
 
 @checked
-def ridge_filter(s, lam, *, n_samples):
+def ridge_filter(
+    s: "array_like, shape (rank,), > 0, singular values",
+    lam: "array_like, any shape, >= 0, the penalty of `ridge`",
+    *,
+    n_samples: "int >= 0, n",
+) -> "ndarray, shape (*lam.shape, rank), of the dtype of s":
     """The factor by which ridge shrinks each singular direction: f = s^2 / (s^2 + n lam).
-
-    Parameters
-    ----------
-    s : array_like, shape (rank,), > 0, singular values
-    lam : array_like, any shape, >= 0, the penalty of `ridge`
-    n_samples : int >= 0, n
-
-    Returns
-    -------
-    ndarray, shape (*lam.shape, rank), of the dtype of s
 
     >>> ridge_filter([2, 1], [0, 0.5], n_samples=2)
     array([[1. , 1. ],
@@ -229,7 +193,14 @@ def ridge_filter(s, lam, *, n_samples):
 
 
 @checked
-def gradient_descent(X, y, *, lr, n_steps, beta0=None):
+def gradient_descent(
+    X: "array_like, shape (n, p)",
+    y: "array_like, shape (n,) or (n, k)",
+    *,
+    lr: "float > 0, with lr < 2 / s_max^2",
+    n_steps: "int >= 1",
+    beta0: "array_like, shape (p,) or (p, k), or None; the start, None for zero" = None,
+):
     """All iterates of gradient descent on 1/2 ||X beta - y||^2, by automatic differentiation.
 
         beta_{t+1} = beta_t - lr X'(X beta_t - y)  ->  X^+ y + (I - X^+ X) beta_0
@@ -237,14 +208,6 @@ def gradient_descent(X, y, *, lr, n_steps, beta0=None):
     The arrow is the limit for t -> infinity. Descent converges from every start if and only if
     lr < 2 / s_max^2. The gradient lies in the row space of X, so the part of beta_0 outside the
     row space never changes. From zero the limit is X^+ y.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, p)
-    y : array_like, shape (n,) or (n, k)
-    lr : float > 0, with lr < 2 / s_max^2
-    n_steps : int >= 1
-    beta0 : array_like, shape (p,) or (p, k), or None; the start, None for zero
 
     Returns
     -------
@@ -261,17 +224,20 @@ def gradient_descent(X, y, *, lr, n_steps, beta0=None):
 
 
 @checked
-def gradient_descent_closed_form(X, y, *, lr, n_steps, beta0=None):
+def gradient_descent_closed_form(
+    X: "as in `gradient_descent`",
+    y: "as in `gradient_descent`",
+    *,
+    lr: "as in `gradient_descent`",
+    n_steps: "as in `gradient_descent`",
+    beta0: "as in `gradient_descent`" = None,
+):
     """What `gradient_descent` returns, without a loop.
 
         beta_t = beta_0 + V diag(f) (diag(1 / s) U'y - V'beta_0),     f = 1 - (1 - lr s^2)^t
 
     So if lr <= 1 / s_max^2, after t steps the distance to the limit is at most (1 - lr s_min^2)^t
     times the distance at the start, with s_min the smallest s > 0.
-
-    Parameters
-    ----------
-    X, y, lr, n_steps, beta0 : as in `gradient_descent`
     """
     U, s, Vh = svd(X)
     _check_step("gradient_descent_closed_form", lr, s)

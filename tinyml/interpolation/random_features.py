@@ -31,16 +31,16 @@ from tinyml.interpolation.min_norm import min_norm
 
 
 @checked
-def sample_waves(n_inputs, *, n_features, bandwidth, rng):
+def sample_waves(
+    n_inputs: "int >= 1, d",
+    *,
+    n_features: "int >= 1, N",
+    bandwidth: "float > 0, the distance ||x - z|| at which the kernel is exp(-1/2)",
+    rng: "numpy.random.Generator",
+):
     """Draw the waves of N random Fourier features; training and test data share one draw.
 
     The first waves of a draw, ``frequencies[:, :m], phases[:m]``, are themselves a draw.
-
-    Parameters
-    ----------
-    n_inputs, n_features : int >= 1, d and N
-    bandwidth : float > 0, the distance ||x - z|| at which the kernel is exp(-1/2)
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -53,18 +53,12 @@ def sample_waves(n_inputs, *, n_features, bandwidth, rng):
 
 
 @checked
-def fourier_features(X, frequencies, phases):
+def fourier_features(
+    X: "array_like, shape (n, d)",
+    frequencies: "array_like, shape (d, N), N >= 1, the v_j in columns",
+    phases: "array_like, shape (N,), the b_j",
+) -> "ndarray, shape (n, N)":
     """phi_j(x) = sqrt(2 / N) cos(v_j . x + b_j) for every row x of X (Rahimi and Recht 2007).
-
-    Parameters
-    ----------
-    X : array_like, shape (n, d)
-    frequencies : array_like, shape (d, N), N >= 1, the v_j in columns
-    phases : array_like, shape (N,), the b_j
-
-    Returns
-    -------
-    ndarray, shape (n, N)
 
     >>> fourier_features([[0]], [[1, 2]], [0, np.pi])
     array([[ 1., -1.]])
@@ -74,15 +68,11 @@ def fourier_features(X, frequencies, phases):
 
 
 @checked
-def median_distance(X):
+def median_distance(X: "array_like of float64, shape (n, d), n >= 2"):
     """The median of the distances ||x_i - x_j|| over all pairs i < j: a scale for the bandwidth.
 
     With a bandwidth far below this median, k(x, z) is about 0 for most pairs of rows. With one far
     above, k(x, z) is about 1 for most pairs.
-
-    Parameters
-    ----------
-    X : array_like of float64, shape (n, d), n >= 2
 
     >>> median_distance([[0, 0], [3, 4], [0, 4]])    # 5, 4, 3
     4.0
@@ -93,15 +83,13 @@ def median_distance(X):
 
 
 @checked
-def gaussian_kernel(X, Z, *, bandwidth):
-    """k(x, z) = exp(-||x - z||^2 / (2 bandwidth^2)) for every row x of X and z of Z.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, d)
-    Z : array_like, shape (m, d)
-    bandwidth : float > 0
-    """
+def gaussian_kernel(
+    X: "array_like, shape (n, d)",
+    Z: "array_like, shape (m, d)",
+    *,
+    bandwidth: "float > 0",
+):
+    """k(x, z) = exp(-||x - z||^2 / (2 bandwidth^2)) for every row x of X and z of Z."""
     kernel = np.empty((len(X), len(Z)), np.result_type(X, Z))
     # subtract first: ||x||^2 - 2 x'z + ||z||^2 loses digits if x and z are close
     for x, row in zip(X, kernel):
@@ -111,7 +99,11 @@ def gaussian_kernel(X, Z, *, bandwidth):
 
 
 @checked
-def nested_min_norm(X, y, sizes):
+def nested_min_norm(
+    X: "array_like, shape (n, P)",
+    y: "array_like, shape (n,) or (n, k)",
+    sizes: "array_like of int, shape (m,), m >= 1, increasing, in 1..P",
+) -> "iterator of ndarray, shape (p,) or (p, k), one for each p in sizes":
     """X[:, :p]^+ y for every p in `sizes`, without an SVD for each.
 
         p <= n:  X[:, :p]^+ y = (R^-1)[:p, :p] (Q'y)[:p],    X[:, :n] = Q R
@@ -122,16 +114,6 @@ def nested_min_norm(X, y, sizes):
     K_p is K of the previous size plus the products of the new columns, and is inverted. If
     X[:, :p] is ill-conditioned, `min_norm` is called instead. (An SVD for every p would be
     simpler, but takes about eight times as long for n = 1,000 and 20 sizes from 20 to 20,000.)
-
-    Parameters
-    ----------
-    X : array_like, shape (n, P)
-    y : array_like, shape (n,) or (n, k)
-    sizes : array_like of int, shape (m,), m >= 1, increasing, in 1..P
-
-    Returns
-    -------
-    iterator of ndarray, shape (p,) or (p, k), one for each p in sizes
     """
     n, dtype = len(X), np.result_type(X, y)
     X, y = X.astype(dtype, copy=False), y.astype(dtype, copy=False)
@@ -202,24 +184,20 @@ class Curves(NamedTuple):
 
 
 @checked
-def fourier_sweep(X, Y, X_test, Y_test, sizes, *, bandwidth, rng):
+def fourier_sweep(
+    X: "array_like of float64, shape (n, d), n >= 1",
+    Y: "array_like of float64, shape (n, k), k >= 1, one-hot for k classes, or one "
+       "output",
+    X_test: "array_like of float64, shape (m, d), m >= 1",
+    Y_test: "array_like of float64, shape (m, k)",
+    sizes: "array_like of int, shape (w,), w >= 1, increasing, >= 1, the widths N",
+    *,
+    bandwidth: "float > 0",
+    rng: "numpy.random.Generator",
+) -> "Curves : test_error (NaN for one output), test_loss, train_loss and norm":
     """Fit minimum-norm least squares on N random Fourier features for every N, and measure it.
 
     The waves are drawn once: the model of width N uses the first N of them.
-
-    Parameters
-    ----------
-    X : array_like of float64, shape (n, d), n >= 1
-    Y : array_like of float64, shape (n, k), k >= 1, one-hot for k classes, or one output
-    X_test : array_like of float64, shape (m, d), m >= 1
-    Y_test : array_like of float64, shape (m, k)
-    sizes : array_like of int, shape (w,), w >= 1, increasing, >= 1, the widths N
-    bandwidth : float > 0
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    Curves : test_error (NaN for one output), test_loss, train_loss and norm
     """
     P = int(sizes[-1])
     waves = sample_waves(X.shape[1], n_features=P, bandwidth=bandwidth, rng=rng)

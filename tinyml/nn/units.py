@@ -41,21 +41,16 @@ class Units(NamedTuple):
 
 
 @checked
-def prunable(model):
+def prunable(
+    model: "Sequential, with Linear, Conv1d and Conv2d layers; between two of them at "
+           "most one batch norm, then activations with f(0) = 0, pooling, Dropout, "
+           "Flatten. A depthwise convolution, perhaps with a batch norm and "
+           "activations of its own, belongs to the units in front of it, one filter "
+           "to each; other convolutions must have groups=1",
+) -> "dict of int to Units, by the position of the layer":
     """Find the units of every layer but the last, whose units are the classes.
 
     The same module may stand at several positions, which count separately.
-
-    Parameters
-    ----------
-    model : Sequential, with Linear, Conv1d and Conv2d layers; between two of them at most one
-        batch norm, then activations with f(0) = 0, pooling, Dropout, Flatten. A depthwise
-        convolution, perhaps with a batch norm and activations of its own, belongs to the units in
-        front of it, one filter to each; other convolutions must have groups=1
-
-    Returns
-    -------
-    dict of int to Units, by the position of the layer
     """
     if not is_chain(model):
         raise TypeError("prunable: model must apply its layers one by one, got a "

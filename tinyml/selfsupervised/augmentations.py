@@ -25,17 +25,8 @@ from tinyml.contract import checked
 
 
 @checked
-def compose(*views):
-    """Chain views: ``compose(f, g)(x, rng)`` is ``g(f(x, rng), rng)``.
-
-    Parameters
-    ----------
-    *views : function (x, rng) -> x
-
-    Returns
-    -------
-    function (x, rng) -> x
-    """
+def compose(*views: "function (x, rng) -> x") -> "function (x, rng) -> x":
+    """Chain views: ``compose(f, g)(x, rng)`` is ``g(f(x, rng), rng)``."""
     def view(x, rng):
         for f in views:
             x = f(x, rng)
@@ -44,7 +35,12 @@ def compose(*views):
 
 
 @checked
-def affine(x, matrix, shift=(0, 0)):
+def affine(
+    x: "array_like, shape (N, H, W) or (N, D), with D = H W and H = W",
+    matrix: "array_like of float64, shape (N, 2, 2) or (2, 2), A, with an inverse",
+    shift: "array_like of float64, shape (N, 2) or (2,), t in pixels, down "
+           "and to the right" = (0, 0),
+) -> "ndarray, with the shape and dtype of x":
     """Move the pixels of images by q = c + A (p - c) + t, with bilinear interpolation.
 
     The new image at q is the old image at p = c + A^-1 (q - c - t): the weighted mean of the four
@@ -53,16 +49,6 @@ def affine(x, matrix, shift=(0, 0)):
         x(p) = sum_ij x_ij max(0, 1 - |r - i|) max(0, 1 - |s - j|),      x_ij = 0 outside the image
 
     The centre is c = ((H - 1) / 2, (W - 1) / 2).
-
-    Parameters
-    ----------
-    x : array_like, shape (N, H, W) or (N, D), with D = H W and H = W
-    matrix : array_like of float64, shape (N, 2, 2) or (2, 2), A, with an inverse
-    shift : array_like of float64, shape (N, 2) or (2,), t in pixels, down and to the right
-
-    Returns
-    -------
-    ndarray, with the shape and dtype of x
 
     >>> affine([[[1, 2], [3, 4]]], np.eye(2), (0, 1))    # one column to the right
     array([[[0., 1.],
@@ -112,20 +98,19 @@ def _mix(a, b, fraction):
 
 
 @checked
-def random_affine(*, rotate=0.0, scale=0.0, shear=0.0, shift=0.0):
+def random_affine(
+    *,
+    rotate: "float >= 0, in radians" = 0.0,
+    scale: "float in [0, 1)" = 0.0,
+    shear: "float >= 0, in columns per row" = 0.0,
+    shift: "float >= 0, in pixels" = 0.0,
+):
     """A view that moves each image by its own random affine map.
 
         A = R(a) [[1, 0], [k, 1]] s,      R(a) a rotation by the angle a, counter-clockwise
         a ~ U(-rotate, rotate),   k ~ U(-shear, shear),   s ~ U(1 - scale, 1 + scale)
 
     The shift t is uniform in [-shift, shift]^2.
-
-    Parameters
-    ----------
-    rotate : float >= 0, in radians
-    scale : float in [0, 1)
-    shear : float >= 0, in columns per row
-    shift : float >= 0, in pixels
     """
     def move(images, rng):
         n = len(images)
@@ -140,13 +125,8 @@ def random_affine(*, rotate=0.0, scale=0.0, shear=0.0, shift=0.0):
 
 
 @checked
-def add_noise(std):
-    """A view that adds normal noise to each pixel, and clips the result to [0, 1].
-
-    Parameters
-    ----------
-    std : float >= 0, standard deviation of the noise
-    """
+def add_noise(std: "float >= 0, standard deviation of the noise"):
+    """A view that adds normal noise to each pixel, and clips the result to [0, 1]."""
     def noisy(images, rng):
         noise = rng.standard_normal(images.shape, dtype=images.dtype)
         return (images + std * noise).clip(0, 1)
@@ -154,13 +134,8 @@ def add_noise(std):
 
 
 @checked
-def erase(size):
-    """A view that sets a random square of each image to 0 (Zhong et al. 2020).
-
-    Parameters
-    ----------
-    size : int >= 0, side of the square in pixels
-    """
+def erase(size: "int >= 0, side of the square in pixels"):
+    """A view that sets a random square of each image to 0 (Zhong et al. 2020)."""
     def erased(images, rng):
         n, h, w = images.shape
         if size > min(h, w):

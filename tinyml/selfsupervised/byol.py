@@ -30,20 +30,15 @@ from tinyml.train import fit
 
 
 @checked
-def byol_loss(prediction, target):
+def byol_loss(
+    prediction: "Tensor, shape (B, D), B and D >= 1; rows p_i",
+    target: "Tensor, shape (B, D), B and D >= 1; rows z_i",
+) -> "Tensor, a scalar in [0, 4]":
     """The mean squared distance between the directions of predictions and targets.
 
         L = 1/B sum_i || p_i/||p_i|| - z_i/||z_i|| ||^2 = 2 - 2/B sum_i cos(p_i, z_i)
 
     (Grill et al. 2020, equation 2.) To stop the gradient of the target, pass it as an array.
-
-    Parameters
-    ----------
-    prediction, target : Tensor, shape (B, D), B and D >= 1; rows p_i and z_i
-
-    Returns
-    -------
-    Tensor, a scalar in [0, 4]
 
     >>> byol_loss(Tensor([[2.0, 0.0], [0.0, 3.0]]), Tensor([[1.0, 0.0], [0.0, -1.0]])).item()
     2.0
@@ -52,22 +47,17 @@ def byol_loss(prediction, target):
 
 
 @checked
-def target_momentum(step, n_steps, *, base=0.996):
+def target_momentum(
+    step: "int >= 0, k; beyond K, tau stays 1",
+    n_steps: "int >= 1, K",
+    *,
+    base: "float in [0, 1], tau_base" = 0.996,
+) -> "float in [base, 1]":
     """The momentum tau at step k: it rises from tau_base to 1, so that the target slows down.
 
         tau = 1 - (1 - tau_base) (cos(pi k / K) + 1) / 2
 
     (Grill et al. 2020, section 3.3.)
-
-    Parameters
-    ----------
-    step : int >= 0, k; beyond K, tau stays 1
-    n_steps : int >= 1, K
-    base : float in [0, 1], tau_base
-
-    Returns
-    -------
-    float in [base, 1]
 
     >>> [round(target_momentum(k, 100), 4) for k in (0, 50, 100)]
     [0.996, 0.998, 1.0]
@@ -77,21 +67,13 @@ def target_momentum(step, n_steps, *, base=0.996):
 
 
 @checked
-def spread(embeddings):
+def spread(embeddings: "array_like of float64, shape (n, D), n and D >= 1") -> "float":
     """How far embeddings are from collapse: the mean standard deviation of their coordinates.
 
         spread = mean over d of  std over i of  u_id,      u_i = z_i / ||z_i||
 
     (Chen and He 2021, section 4.1.) The spread is 0 if all directions are equal. If they are
     spread evenly over the sphere, it has its largest value, 1/sqrt(D).
-
-    Parameters
-    ----------
-    embeddings : array_like of float64, shape (n, D), n and D >= 1
-
-    Returns
-    -------
-    float
 
     >>> round(spread([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), 4)
     0.7071
@@ -102,18 +84,19 @@ def spread(embeddings):
 
 @checked
 class BYOL:
-    """The online network, its predictor, and the target, a slow copy of the online network.
+    """The online network, its predictor, and the target, a slow copy of the online network."""
 
-    Parameters
-    ----------
-    online : Module, from (n, ...) to projections (n, D): encoder and projection head
-    predictor : Module, from (n, D) to (n, D)
-    n_steps : int >= 1, steps of the whole training, for `target_momentum`
-    base : float in [0, 1], tau at the first step; the paper's 0.996 is for about 3 * 10^5 steps,
-        shorter trainings need a smaller value
-    """
-
-    def __init__(self, online, predictor, *, n_steps, base=0.996):
+    def __init__(
+        self,
+        online: "Module, from (n, ...) to projections (n, D): encoder and projection "
+                "head",
+        predictor: "Module, from (n, D) to (n, D)",
+        *,
+        n_steps: "int >= 1, steps of the whole training, for `target_momentum`",
+        base: "float in [0, 1], tau at the first step; the paper's 0.996 is "
+              "for about 3 * 10^5 steps, shorter trainings need a smaller "
+              "value" = 0.996,
+    ):
         self.model = Sequential(online, predictor)    # what the optimizer trains
         self.target = momentum_copy(online)
         self.n_steps, self.base, self.step = n_steps, base, 0
@@ -146,21 +129,16 @@ class BYOL:
 
 
 @checked
-def train_byol(byol, X, *, view, rng, **options):
-    """Train a BYOL on images without labels; each step draws two new views of each image.
-
-    Parameters
-    ----------
-    byol : BYOL
-    X : ndarray, shape (n, ...), n >= 1, images without labels
-    view : function (x, rng) -> x, a random view of each image; see `augmentations`
-    rng : numpy.random.Generator, draws the order of the images and the views
-    **options : further arguments of `tinyml.train.fit`, such as an optimizer of byol.model
-
-    Returns
-    -------
-    list of dict, the history of fit; byol.model is in evaluation mode afterwards
-    """
+def train_byol(
+    byol: "BYOL",
+    X: "ndarray, shape (n, ...), n >= 1, images without labels",
+    *,
+    view: "function (x, rng) -> x, a random view of each image; see `augmentations`",
+    rng: "numpy.random.Generator, draws the order of the images and the views",
+    **options: "further arguments of `tinyml.train.fit`, such as an optimizer of "
+               "byol.model",
+) -> "list of dict, the history of fit; byol.model is in evaluation mode afterwards":
+    """Train a BYOL on images without labels; each step draws two new views of each image."""
     def loss_of(model, x):    # model is byol.model
         return byol.loss(view(x, rng), view(x, rng))
 

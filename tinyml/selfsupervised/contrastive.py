@@ -27,19 +27,13 @@ from tinyml.contract import checked
 
 
 @checked
-def similarities(a, b):
+def similarities(
+    a: "Tensor, shape (m, D)",
+    b: "Tensor, shape (n, D)",
+) -> "Tensor, shape (m, n), in [-1, 1]; a zero vector has similarity 0 with everything":
     """The cosine similarity of every row of a with every row of b.
 
         s_ij = a_i.b_j / (||a_i|| ||b_j||)
-
-    Parameters
-    ----------
-    a : Tensor, shape (m, D)
-    b : Tensor, shape (n, D)
-
-    Returns
-    -------
-    Tensor, shape (m, n), in [-1, 1]; a zero vector has similarity 0 with everything
 
     >>> similarities([[3.0, 4.0]], [[3.0, 4.0], [0.0, 2.0]])
     Tensor([[1. , 0.8]], shape=(1, 2), dtype=float64, op=matmul)
@@ -48,7 +42,12 @@ def similarities(a, b):
 
 
 @checked
-def nt_xent(z1, z2, *, temperature):
+def nt_xent(
+    z1: "Tensor, shape (B, D), B and D >= 1; row i is one view of image i",
+    z2: "Tensor, shape (B, D), the second views",
+    *,
+    temperature: "float in [1e-4, 10000], T",
+) -> "Tensor, a scalar >= 0; ln(2B - 1) if all embeddings are equal":
     """NT-Xent: for each view, find the second view of its image among the other 2B - 1 views.
 
         L = 1/(2B) sum_i -ln( e^(s_ip / T) / sum_(k != i) e^(s_ik / T) ),      p = (i + B) mod 2B
@@ -57,15 +56,6 @@ def nt_xent(z1, z2, *, temperature):
     then the rows of z2, counted from 0; s_ik is the cosine similarity of views i and k. The sum
     over k includes the other view of the same image (the *positive*), k = p. So L is a
     cross-entropy: row i has the logits s_ik / T and the label p.
-
-    Parameters
-    ----------
-    z1, z2 : Tensor, shape (B, D), B and D >= 1; row i of both are two views of one image
-    temperature : float in [1e-4, 10000], T
-
-    Returns
-    -------
-    Tensor, a scalar >= 0; ln(2B - 1) if all embeddings are equal
 
     >>> same = [[1.0, 0.0], [1.0, 0.0]]
     >>> round(nt_xent(same, same, temperature=0.5).item(), 4)
@@ -81,7 +71,13 @@ def nt_xent(z1, z2, *, temperature):
 
 
 @checked
-def info_nce(query, positive, negatives=None, *, temperature):
+def info_nce(
+    query: "Tensor, shape (B, D), B and D >= 1",
+    positive: "Tensor, shape (B, D), row i belongs to query i",
+    negatives: "Tensor, shape (K, D), or None; the same for all queries" = None,
+    *,
+    temperature: "float in [1e-4, 10000], T",
+):
     """InfoNCE: for each query, find its key (the *positive*) among other keys (the *negatives*).
 
         L = 1/B sum_i -ln( e^(s_i0 / T) / sum_(k >= 0) e^(s_ik / T) )
@@ -90,12 +86,6 @@ def info_nce(query, positive, negatives=None, *, temperature):
     similarity s_i0 with its positive, and s_ik with negative k = 1, 2, .... Without `negatives`,
     the negatives of query i are the other B - 1 rows of `positive`. Unlike in `nt_xent`, no query
     is a negative.
-
-    Parameters
-    ----------
-    query, positive : Tensor, shape (B, D), B and D >= 1; row i of positive belongs to query i
-    negatives : Tensor, shape (K, D), or None; the same for all queries
-    temperature : float in [1e-4, 10000], T
 
     Returns
     -------
@@ -117,19 +107,14 @@ def info_nce(query, positive, negatives=None, *, temperature):
 
 
 @checked
-def alignment(z1, z2):
+def alignment(
+    z1: "as in `nt_xent`",
+    z2: "as in `nt_xent`",
+) -> "Tensor, a scalar in [0, 4]":
     """How far apart the views of one image are: the mean of ||u_i - v_i||^2 over i.
 
     (Wang and Isola 2020, equation 2, alpha = 2.) u and v are the directions of z1 and z2. The mean
     is 0 if the views coincide, and on average 2 for independent random directions.
-
-    Parameters
-    ----------
-    z1, z2 : as in `nt_xent`
-
-    Returns
-    -------
-    Tensor, a scalar in [0, 4]
 
     >>> alignment([[1.0, 0.0]], [[0.0, 3.0]]).item()
     2.0
@@ -139,21 +124,15 @@ def alignment(z1, z2):
 
 
 @checked
-def uniformity(z):
+def uniformity(
+    z: "Tensor, shape (N, D), N >= 2, D >= 1",
+) -> "Tensor, a scalar in [-8, 0]":
     """How evenly vectors fill the sphere: ln of the mean over i != j of e^(-2 ||u_i - u_j||^2).
 
     (Wang and Isola 2020, equation 3, t = 2.) u_i = z_i / ||z_i||. The value is 0 if all directions
     are equal. For a fixed number of vectors: the more evenly they are spread, the lower the value.
     As the number of evenly spread vectors grows, it tends to -1.575 for D = 2. For large D this
     limit is about -4 + 8/D.
-
-    Parameters
-    ----------
-    z : Tensor, shape (N, D), N >= 2, D >= 1
-
-    Returns
-    -------
-    Tensor, a scalar in [-8, 0]
 
     >>> uniformity([[1.0, 0.0], [-5.0, 0.0]]).item()
     -8.0

@@ -40,17 +40,17 @@ class Classifier(Module):
         logits = g(f(raw / maximum))
 
     Called on raw images, array_like of shape (n, H, W), it returns logits, shape (n, C).
-
-    Parameters
-    ----------
-    encoder : Module, f, from (n, H W), float32 in [0, 1], to features (n, d)
-    head : Module, g, from (n, d) to logits (n, C)
-    labels : sequence of int or str, not empty, the names of the C classes
-    shape : array_like of int, shape (2,), >= 1, H and W
-    maximum : float > 0, the largest raw value of a pixel; the smallest is 0
     """
 
-    def __init__(self, encoder, head, *, labels, shape, maximum):
+    def __init__(
+        self,
+        encoder: "Module, f, from (n, H W), float32 in [0, 1], to features (n, d)",
+        head: "Module, g, from (n, d) to logits (n, C)",
+        *,
+        labels: "sequence of int or str, not empty, the names of the C classes",
+        shape: "array_like of int, shape (2,), >= 1, H and W",
+        maximum: "float > 0, the largest raw value of a pixel; the smallest is 0",
+    ):
         self.encoder, self.head = encoder, head
         self.labels, self.shape, self.maximum = list(labels), tuple(shape.tolist()), maximum
 
@@ -94,13 +94,12 @@ class Classifier(Module):
 # ------------------------------------------------------------ the command line
 
 @checked
-def classify_file(model, path):
+def classify_file(
+    model: "Classifier",
+    path: "path-like, a PGM or PNG file of H x W pixels; white becomes the model's "
+          "maximum",
+):
     """The most probable label of a picture, and all probabilities.
-
-    Parameters
-    ----------
-    model : Classifier
-    path : path-like, a PGM or PNG file of H x W pixels; white becomes the model's maximum
 
     Returns
     -------
@@ -114,18 +113,11 @@ def classify_file(model, path):
 
 
 @checked
-def load_classifier(path, classes=()):
-    """Read a Classifier from a file of `save_model` or of `save_compressed`.
-
-    Parameters
-    ----------
-    path : path-like, with a Classifier in the file
-    classes : iterable of Module subclasses of your own that the model has
-
-    Returns
-    -------
-    Classifier
-    """
+def load_classifier(
+    path: "path-like, with a Classifier in the file",
+    classes: "iterable of Module subclasses of your own that the model has" = (),
+) -> "Classifier":
+    """Read a Classifier from a file of `save_model` or of `save_compressed`."""
     storage = import_module("tinyml.compression.coding.storage")    # loaded only if it is needed
     with open(path, "rb") as file:
         is_compressed = file.read(len(storage.MAGIC)) == storage.MAGIC
@@ -139,17 +131,10 @@ def load_classifier(path, classes=()):
 
 
 @checked
-def find_class(name):
-    """The class called "module:Name".
-
-    Parameters
-    ----------
-    name : str, a module to import, a colon, and a Module subclass in it
-
-    Returns
-    -------
-    type
-    """
+def find_class(
+    name: "str, a module to import, a colon, and a Module subclass in it",
+) -> "type":
+    """The class called "module:Name"."""
     module, _, attribute = name.partition(":")
     try:
         found = getattr(import_module(module), attribute)

@@ -38,13 +38,9 @@ class UnitLength(Module):
 
     ReLU features are all >= 0. Seen from the origin, they all point in similar directions; seen
     from their mean they do not. So for ReLU features choose c = their mean. That needs no labels.
-
-    Parameters
-    ----------
-    center : array_like, shape (d,) or (), c
     """
 
-    def __init__(self, center=0.0):
+    def __init__(self, center: "array_like, shape (d,) or (), c" = 0.0):
         self.center = Tensor(center)
 
     def forward(self, x):
@@ -52,20 +48,14 @@ class UnitLength(Module):
 
 
 @checked
-def extract_features(encoder, X, *, unit_length=False, batch_size=1024):
-    """The features z_i = f(x_i), with the encoder frozen (notes 10.3, phase 2, step 1).
-
-    Parameters
-    ----------
-    encoder : Module, from (n, ...) to (n, d), or to more axes, which are flattened
-    X : ndarray, shape (n, ...), n >= 1
-    unit_length : bool, divide every z_i by its length
-    batch_size : int >= 1, rows at a time
-
-    Returns
-    -------
-    ndarray, shape (n, d), in the dtype of the encoder
-    """
+def extract_features(
+    encoder: "Module, from (n, ...) to (n, d), or to more axes, which are flattened",
+    X: "ndarray, shape (n, ...), n >= 1",
+    *,
+    unit_length: "bool, divide every z_i by its length" = False,
+    batch_size: "int >= 1, rows at a time" = 1024,
+) -> "ndarray, shape (n, d), in the dtype of the encoder":
+    """The features z_i = f(x_i), with the encoder frozen (notes 10.3, phase 2, step 1)."""
     # z_i = f(x_i), with f frozen
     z = predict(encoder, X, batch_size=batch_size)    # notes 10.3, features
     z = z.reshape(len(z), -1)
@@ -78,25 +68,22 @@ def extract_features(encoder, X, *, unit_length=False, batch_size=1024):
 # ------------------------------------------------------------ a linear probe
 
 @checked
-def linear_probe(features, labels, *, l2=1e-4, tolerance=1e-6, max_iter=10_000):
+def linear_probe(
+    features: "array_like, shape (n, d), n >= 1, d >= 1; rows of norm about 1 work "
+              "best",
+    labels: "array_like of int, shape (n,), >= 0, with each class 0..C-1 at least once",
+    *,
+    l2: "float > 0, weight of the penalty; scikit-learn's parameter C is 1 / "
+        "(n l2)" = 1e-4,
+    tolerance: "float > 0, the norm of the gradient at which to stop" = 1e-6,
+    max_iter: "int >= 1, steps of `tinyml.lbfgs.minimize`" = 10_000,
+) -> "Linear, d to C, in the dtype of the features":
     """The best linear head on frozen features: multinomial logistic regression.
 
         minimise over W, b:   1/n sum_i -ln softmax(W z_i + b)_(y_i)  +  l2/2 ||W||_F^2
 
     (MATH5836 week 10, section 10.3, phase 2, step 2.) b is unique up to a constant, chosen here
     such that sum_c b_c = 0.
-
-    Parameters
-    ----------
-    features : array_like, shape (n, d), n >= 1, d >= 1; rows of norm about 1 work best
-    labels : array_like of int, shape (n,), >= 0, with each class 0..C-1 at least once
-    l2 : float > 0, weight of the penalty; scikit-learn's parameter C is 1 / (n l2)
-    tolerance : float > 0, the norm of the gradient at which to stop
-    max_iter : int >= 1, steps of `tinyml.lbfgs.minimize`
-
-    Returns
-    -------
-    Linear, d to C, in the dtype of the features
 
     >>> head = linear_probe([[-1.0], [1.0]], [0, 1], l2=0.1)
     >>> predict(head, np.array([[-3.0], [2.0]])).argmax(axis=1)
@@ -136,20 +123,16 @@ def _zero_head(d, n_classes):
 # ------------------------------------------------------------ neighbours
 
 @checked
-def knn(features, labels, queries, *, k=1, metric="cosine"):
+def knn(
+    features: "array_like of float64, shape (n, d), n >= 1, d >= 1",
+    labels: "array_like of int, shape (n,), >= 0",
+    queries: "array_like of float64, shape (m, d)",
+    *,
+    k: "int in 1..n" = 1,
+    metric: '"cosine" or "euclidean"; the distance is 1 - cos(a, b), or '
+            '||a - b||_2' = "cosine",
+) -> "ndarray of int, shape (m,); a tie goes to the tied class with the nearest neighbour":
     """The most frequent label among the k nearest labelled features of every query.
-
-    Parameters
-    ----------
-    features : array_like of float64, shape (n, d), n >= 1, d >= 1
-    labels : array_like of int, shape (n,), >= 0
-    queries : array_like of float64, shape (m, d)
-    k : int in 1..n
-    metric : "cosine" or "euclidean"; the distance is 1 - cos(a, b), or ||a - b||_2
-
-    Returns
-    -------
-    ndarray of int, shape (m,); a tie goes to the tied class with the nearest neighbour
 
     >>> knn([[0.0], [1.0], [5.0]], [0, 0, 1], [[0.6], [4.0]], metric="euclidean")
     array([0, 1])
@@ -190,29 +173,25 @@ def _cosine_distances(queries, features):
 # ------------------------------------------------------------ fine-tuning
 
 @checked
-def fine_tune(encoder, head, X, y, *, encoder_lr, head_lr, epochs, batch_size, rng, **options):
+def fine_tune(
+    encoder: "Module, from (n, ...) to (n, d)",
+    head: "Module, from (n, d) to logits (n, C)",
+    X: "ndarray, shape (n, ...), n >= 1",
+    y: "array_like of int, shape (n,), >= 0, classes 0..C-1",
+    *,
+    encoder_lr: "float >= 0, learning rate of the encoder at the first step",
+    head_lr: "float >= 0, learning rate of the head at the first step",
+    epochs: "int >= 0",
+    batch_size: "int >= 1",
+    rng: "numpy.random.Generator",
+    **options: "further arguments of `tinyml.train.fit`, such as loss_of and metrics",
+) -> "Sequential(encoder, head), the trained copies, in evaluation mode":
     """Train copies of an encoder and a head together, with Adam at two learning rates.
 
         minimise over theta, phi:   1/n sum_i loss(g_phi(f_theta(x_i)), y_i)
 
     Both rates fall to 0 along a cosine. Start with the head of `linear_probe` and a small
     encoder_lr, which keeps most of what the encoder has learned.
-
-    Parameters
-    ----------
-    encoder : Module, from (n, ...) to (n, d)
-    head : Module, from (n, d) to logits (n, C)
-    X : ndarray, shape (n, ...), n >= 1
-    y : array_like of int, shape (n,), >= 0, classes 0..C-1
-    encoder_lr, head_lr : float >= 0, the learning rates of the first step
-    epochs : int >= 0
-    batch_size : int >= 1
-    rng : numpy.random.Generator
-    **options : further arguments of `tinyml.train.fit`, such as loss_of and metrics
-
-    Returns
-    -------
-    Sequential(encoder, head), the trained copies, in evaluation mode
     """
     model = copy.deepcopy(Sequential(encoder, head))
     optimizer = Adam([{"params": model[0].parameters(), "lr": encoder_lr},

@@ -15,18 +15,13 @@ from tinyml.contract import checked
 
 
 @checked
-def draw_labels(y, per_class, *, rng):
+def draw_labels(
+    y: "array_like of int >= 0, shape (n,), n >= 1, the classes",
+    per_class: "int >= 1, with at least this many samples in each class",
+    *,
+    rng: "numpy.random.Generator",
+) -> "ndarray of int, the rows drawn, in random order":
     """Draw samples to be labelled: `per_class` of every class, without replacement.
-
-    Parameters
-    ----------
-    y : array_like of int >= 0, shape (n,), n >= 1, the classes
-    per_class : int >= 1, with at least this many samples in each class
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of int, the rows drawn, in random order
 
     >>> y = np.array([0, 1, 0, 1, 0])
     >>> rows = draw_labels(y, 2, rng=np.random.default_rng(0))
@@ -42,19 +37,15 @@ def draw_labels(y, per_class, *, rng):
 
 
 @checked
-def draw_fraction(y, fraction, *, rng):
+def draw_fraction(
+    y: "as in `draw_labels`",
+    fraction: "float in (0, 1]",
+    *,
+    rng: "as in `draw_labels`",
+) -> "ndarray of int, the rows drawn, in random order":
     """Draw samples to be labelled: a fraction of every class, but at least one sample.
 
     Of the n_c samples of class c, max(1, round(fraction n_c)) are drawn.
-
-    Parameters
-    ----------
-    y, rng : as in `draw_labels`
-    fraction : float in (0, 1]
-
-    Returns
-    -------
-    ndarray of int, the rows drawn, in random order
     """
     classes, sizes = np.unique(y, return_counts=True)
     n_drawn = {label: max(1, round(fraction * size)) for label, size in zip(classes, sizes)}
@@ -72,22 +63,16 @@ def _draw(y, n_drawn, rng):
 
 
 @checked
-def label_efficiency(score, y, fractions, *, draws, rng):
-    """The scores of a method with some fractions of the labels, on many random draws of labels.
-
-    Parameters
-    ----------
-    score : function (rows, rng) -> float, the score on held-out data after training with the
-        labels of these rows
-    y : as in `draw_labels`
-    fractions : array_like of float64, shape (k,), > 0, <= 1, as in `draw_fraction`
-    draws : int >= 1
-    rng : numpy.random.Generator; with the same seed, all methods get the same draws
-
-    Returns
-    -------
-    ndarray, shape (draws, k)
-    """
+def label_efficiency(
+    score: "function (rows, rng) -> float, the score on held-out data after training "
+           "with the labels of these rows",
+    y: "as in `draw_labels`",
+    fractions: "array_like of float64, shape (k,), > 0, <= 1, as in `draw_fraction`",
+    *,
+    draws: "int >= 1",
+    rng: "numpy.random.Generator; with the same seed, all methods get the same draws",
+) -> "ndarray, shape (draws, k)":
+    """The scores of a method with some fractions of the labels, on many random draws of labels."""
     seeds = rng.integers(2 ** 63, size=(draws, len(fractions)))
     scores = np.empty(seeds.shape)
     for (draw, i), seed in np.ndenumerate(seeds):
@@ -98,18 +83,12 @@ def label_efficiency(score, y, fractions, *, draws, rng):
 
 
 @checked
-def labels_needed(n_labels, scores, target):
+def labels_needed(
+    n_labels: "array_like of float64, shape (k,), k >= 1, > 0, increasing",
+    scores: "array_like of float64, shape (k,)",
+    target: "float",
+) -> "float; n_labels[0] if the first score reaches the target, infinity if none does":
     """The number of labels with which a curve of scores, linear in log n, first reaches a target.
-
-    Parameters
-    ----------
-    n_labels : array_like of float64, shape (k,), k >= 1, > 0, increasing
-    scores : array_like of float64, shape (k,)
-    target : float
-
-    Returns
-    -------
-    float; n_labels[0] if the first score reaches the target, infinity if none does
 
     >>> round(labels_needed([10, 100, 1000], [0.5, 0.7, 0.9], 0.8))
     316

@@ -17,20 +17,15 @@ from tinyml.contract import checked
 
 
 @checked
-def make_grammar(vocab_size, *, n_successors, rng):
+def make_grammar(
+    vocab_size: "int >= 1, V",
+    *,
+    n_successors: "int in 1..V",
+    rng: "numpy.random.Generator",
+) -> "ndarray of float64, shape (V, V) : A; A(v, w) is the probability that w follows v":
     """The transition matrix A of a random Markov chain over tokens.
 
     After each token only `n_successors` tokens are possible, with random probabilities.
-
-    Parameters
-    ----------
-    vocab_size : int >= 1, V
-    n_successors : int in 1..V
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of float64, shape (V, V) : A; A(v, w) is the probability that w follows v
     """
     shape = vocab_size, vocab_size
     allowed = rng.random(shape).argsort(axis=1) < n_successors
@@ -39,19 +34,14 @@ def make_grammar(vocab_size, *, n_successors, rng):
 
 
 @checked
-def sample_sequences(transition, n, length, *, rng):
-    """Sequences of the language: x_1 is uniform, then P(x_t = w | x_(t-1) = v) = A(v, w).
-
-    Parameters
-    ----------
-    transition : array_like of float64, shape (V, V), V >= 1, >= 0, rows sum to 1; A
-    n, length : int >= 1, number of sequences, and of tokens in each
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of int64, shape (n, length)
-    """
+def sample_sequences(
+    transition: "array_like of float64, shape (V, V), V >= 1, >= 0, rows sum to 1; A",
+    n: "int >= 1, number of sequences",
+    length: "int >= 1, tokens in each sequence",
+    *,
+    rng: "numpy.random.Generator",
+) -> "ndarray of int64, shape (n, length)":
+    """Sequences of the language: x_1 is uniform, then P(x_t = w | x_(t-1) = v) = A(v, w)."""
     cumulative = transition.cumsum(axis=1)
     cumulative[:, -1] = 1    # exactly, in spite of rounding
     x = np.empty((n, length), np.int64)
@@ -63,7 +53,14 @@ def sample_sequences(transition, n, length, *, rng):
 
 
 @checked
-def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
+def posterior(
+    corrupted: "array_like of int, shape (N, T), >= 0, with tokens in 0..V-1 and at "
+               "most k masks",
+    transition: "array_like of float64, shape (V, V), V >= 1, >= 0, rows sum to 1; A",
+    *,
+    mask_id: "int >= V, the id of [MASK]",
+    mask_ratio: "float in [0, 1], as given to `mask_tokens`" = 0.15,
+) -> "ndarray of float64, shape (N, T, V), one-hot where a token cannot have been chosen":
     """P(x_t = v | x~, t is chosen), exactly, for a corrupted sequence x~ from `mask_tokens`.
 
     k = int(T mask_ratio) positions are chosen. Some of them show [MASK], and the other u show a
@@ -85,17 +82,6 @@ def posterior(corrupted, transition, *, mask_id, mask_ratio=0.15):
 
         plain_t(v) sum_j l_t(v, j) r_t(v, j)          at a [MASK],
         counted_t(v) sum_j l_t(v, j) r_t(v, j+1)      elsewhere.
-
-    Parameters
-    ----------
-    corrupted : array_like of int, shape (N, T), >= 0, with tokens in 0..V-1 and at most k masks
-    transition : array_like of float64, shape (V, V), V >= 1, >= 0, rows sum to 1; A
-    mask_id : int >= V, the id of [MASK]
-    mask_ratio : float in [0, 1], as given to `mask_tokens`
-
-    Returns
-    -------
-    ndarray of float64, shape (N, T, V), one-hot where a token cannot have been chosen
     """
     V = len(transition)
     masked, u = _check_corrupted(corrupted, V, mask_id, mask_ratio)

@@ -56,21 +56,15 @@ def karate_club():
 
 
 @checked
-def auc(positive, negative):
+def auc(
+    positive: "array_like, shape (n,), n >= 1, scores",
+    negative: "array_like, shape (m,), m >= 1, scores",
+) -> "float in [0, 1]":
     """The area under the ROC curve: how often a positive scores above a negative.
 
         AUC = P(score of a positive > score of a negative) + 1/2 P(they are equal)
 
     (Hanley and McNeil 1982.) Guessing gives 1/2.
-
-    Parameters
-    ----------
-    positive : array_like, shape (n,), n >= 1, scores
-    negative : array_like, shape (m,), m >= 1, scores
-
-    Returns
-    -------
-    float in [0, 1]
 
     >>> auc([3, 2], [1, 2])
     0.875
@@ -81,21 +75,16 @@ def auc(positive, negative):
 
 
 @checked
-def propagation(edges, n_nodes):
+def propagation(
+    edges: "array_like of int, shape (m, 2), in 0..n-1, with each edge once and no "
+           "loops",
+    n_nodes: "int >= 1, n",
+) -> "ndarray of float32, shape (n, n)":
     """The matrix of a graph convolution (Kipf and Welling 2017, equation 2).
 
         P = D^(-1/2) (A + I) D^(-1/2),      D_ii = 1 + number of neighbours of i
 
     Row i of P E is a weighted sum of the vectors of node i and of its neighbours.
-
-    Parameters
-    ----------
-    edges : array_like of int, shape (m, 2), in 0..n-1, with each edge once and no loops
-    n_nodes : int >= 1, n
-
-    Returns
-    -------
-    ndarray of float32, shape (n, n)
     """
     A = adjacency(edges, n_nodes) + np.eye(n_nodes)
     d = A.sum(axis=1)
@@ -104,36 +93,26 @@ def propagation(edges, n_nodes):
 
 
 @checked
-def common_neighbours(edges, n_nodes, pairs):
-    """A score without training: the number of neighbours that i and j share, (A^2)_ij.
-
-    Parameters
-    ----------
-    edges, n_nodes : as in `propagation`
-    pairs : array_like of int, shape (k, 2), in 0..n-1
-
-    Returns
-    -------
-    ndarray of int64, shape (k,)
-    """
+def common_neighbours(
+    edges: "as in `propagation`",
+    n_nodes: "as in `propagation`",
+    pairs: "array_like of int, shape (k, 2), in 0..n-1",
+) -> "ndarray of int64, shape (k,)":
+    """A score without training: the number of neighbours that i and j share, (A^2)_ij."""
     A = adjacency(edges, n_nodes).astype(int)
     i, j = pairs.T
     return (A @ A)[i, j]
 
 
 @checked
-def preferential_attachment(edges, n_nodes, pairs):
+def preferential_attachment(
+    edges: "as in `common_neighbours`",
+    n_nodes: "as in `common_neighbours`",
+    pairs: "as in `common_neighbours`",
+) -> "ndarray of int64, shape (k,)":
     """A score without training: d_i d_j, with d_i the number of neighbours of i.
 
     (Barabasi and Albert 1999.)
-
-    Parameters
-    ----------
-    edges, n_nodes, pairs : as in `common_neighbours`
-
-    Returns
-    -------
-    ndarray of int64, shape (k,)
     """
     d = adjacency(edges, n_nodes).sum(axis=1)
     i, j = pairs.T
@@ -147,15 +126,16 @@ class EdgePredictor(Module):
         Z = P E,      logit_ij = z_i . z_j + b_i + b_j + c
 
     P is the matrix of `propagation` for the visible edges.
-
-    Parameters
-    ----------
-    n_nodes, dim : int >= 1, nodes, and the length of their vectors
-    messages : bool, whether there is a convolution; without it Z = E
-    rng : numpy.random.Generator
     """
 
-    def __init__(self, n_nodes, dim, *, messages=True, rng):
+    def __init__(
+        self,
+        n_nodes: "int >= 1, number of nodes",
+        dim: "int >= 1, length of their vectors",
+        *,
+        messages: "bool, whether there is a convolution; without it Z = E" = True,
+        rng: "numpy.random.Generator",
+    ):
         self.n_nodes, self.messages = n_nodes, messages
         vectors = rng.standard_normal((n_nodes, dim), dtype=np.float32)
         self.embedding = Parameter(np.float32(0.3) * vectors)    # small: logits start near 0
@@ -169,37 +149,30 @@ class EdgePredictor(Module):
         return Tensor(propagation(edges, self.n_nodes)) @ self.embedding
 
     @checked
-    def forward(self, edges, pairs):
-        """The logit of each pair, shape (k,).
-
-        Parameters
-        ----------
-        edges : array_like of int, shape (m, 2), the visible edges
-        pairs : array_like of int, shape (k, 2), in 0..n_nodes-1
-        """
+    def forward(
+        self,
+        edges: "array_like of int, shape (m, 2), the visible edges",
+        pairs: "array_like of int, shape (k, 2), in 0..n_nodes-1",
+    ):
+        """The logit of each pair, shape (k,)."""
         i, j = pairs.T
         Z = self.encode(edges)
         return (Z[i] * Z[j]).sum(axis=1) + self.bias[i] + self.bias[j] + self.offset
 
 
 @checked
-def masked_edge_loss(model, edges, *, mask_ratio, rng):
+def masked_edge_loss(
+    model: "Module, an `EdgePredictor`",
+    edges: "array_like of int, shape (m, 2), all edges for the training",
+    *,
+    mask_ratio: "float in [0, 1], with at least one hidden edge",
+    rng: "numpy.random.Generator",
+) -> "Tensor, a scalar":
     """Hide k edges, draw k pairs without an edge, and let the model distinguish the two.
 
         L = 1/2k (sum over hidden edges of -ln s(logit) + sum over non-edges of -ln(1 - s(logit)))
 
     with s the sigmoid: the binary cross-entropy. The model sees the visible edges only.
-
-    Parameters
-    ----------
-    model : Module, an `EdgePredictor`
-    edges : array_like of int, shape (m, 2), all edges for the training
-    mask_ratio : float in [0, 1], with at least one hidden edge
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    Tensor, a scalar
     """
     visible, hidden, non_edges = mask_edges(edges, model.n_nodes, mask_ratio=mask_ratio, rng=rng)
     if not len(hidden):

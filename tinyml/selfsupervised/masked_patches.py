@@ -27,19 +27,14 @@ from tinyml.selfsupervised.masking import mask_patches, masked_loss
 
 
 @checked
-def patchify(images, patch_size):
+def patchify(
+    images: "ndarray, shape (N, H, W), may hold NaN, with H and W multiples of "
+            "patch_size",
+    patch_size: "int >= 1, p",
+) -> "ndarray, shape (N, L, p^2) with L = (H / p) (W / p), in the dtype of images":
     """Cut images into square patches, row by row; each patch holds its pixels row by row.
 
         patches[n, i (W / p) + j, a p + b] = images[n, i p + a, j p + b]
-
-    Parameters
-    ----------
-    images : ndarray, shape (N, H, W), may hold NaN, with H and W multiples of patch_size
-    patch_size : int >= 1, p
-
-    Returns
-    -------
-    ndarray, shape (N, L, p^2) with L = (H / p) (W / p), in the dtype of images
 
     >>> patchify(np.arange(8).reshape(1, 2, 4), 2)
     array([[[0, 1, 4, 5],
@@ -56,18 +51,12 @@ def patchify(images, patch_size):
 
 
 @checked
-def unpatchify(patches, size):
-    """Put patches together into images: the inverse of `patchify`.
-
-    Parameters
-    ----------
-    patches : ndarray, shape (N, L, P), may hold NaN; L patches of P = p^2 pixels in each image
-    size : (int, int), H and W of the images
-
-    Returns
-    -------
-    ndarray, shape (N, H, W)
-    """
+def unpatchify(
+    patches: "ndarray, shape (N, L, P), may hold NaN; L patches of P = p^2 pixels in "
+             "each image",
+    size: "(int, int), H and W of the images",
+) -> "ndarray, shape (N, H, W)":
+    """Put patches together into images: the inverse of `patchify`."""
     (N, L, P), (H, W) = patches.shape, size
     p = max(math.isqrt(P), 1)
     if p * p != P or H % p or W % p or H * W != L * P:
@@ -77,21 +66,16 @@ def unpatchify(patches, size):
 
 
 @checked
-def normalize_patches(patches, *, eps=1e-6):
+def normalize_patches(
+    patches: "array_like, shape (..., P), P >= 1",
+    *,
+    eps: "float > 0" = 1e-6,
+) -> "ndarray, shape (..., P)":
     """Give each patch mean 0 and variance 1 (He et al. 2022, "Reconstruction target").
 
         (x - mean x) / sqrt(var x + eps),      mean and var over the P pixels of the patch
 
     The result has the pattern of a patch, without its brightness and contrast.
-
-    Parameters
-    ----------
-    patches : array_like, shape (..., P), P >= 1
-    eps : float > 0
-
-    Returns
-    -------
-    ndarray, shape (..., P)
     """
     mean = patches.mean(axis=-1, keepdims=True)
     var = patches.var(axis=-1, keepdims=True)
@@ -111,18 +95,20 @@ class MaskedAutoencoder(Module):
     patches, e and e_dec, and the mask token are learned, and start from N(0, 1): if position
     vectors start smaller, the model learns to use them only late. (In the paper they are fixed
     sines and cosines.)
-
-    Parameters
-    ----------
-    n_patches, patch_dim : int >= 1, L and P
-    d_model, num_layers : int >= 1, width and blocks of the encoder
-    decoder_dim, decoder_layers : int >= 1, width and blocks of the decoder
-    nhead : int >= 1, attention heads, a divisor of both widths
-    rng : numpy.random.Generator
     """
 
-    def __init__(self, n_patches, patch_dim, *, d_model, num_layers, decoder_dim, decoder_layers,
-                 nhead, rng):
+    def __init__(
+        self,
+        n_patches: "int >= 1, L",
+        patch_dim: "int >= 1, P",
+        *,
+        d_model: "int >= 1, width of the encoder",
+        num_layers: "int >= 1, its blocks",
+        decoder_dim: "int >= 1, width of the decoder",
+        decoder_layers: "int >= 1, its blocks",
+        nhead: "int >= 1, attention heads, a divisor of both widths",
+        rng: "numpy.random.Generator",
+    ):
         self.n_patches, self.patch_dim = n_patches, patch_dim
         self.embed = Linear(patch_dim, d_model, rng=rng)
         self.position = _normal((n_patches, d_model), rng)
@@ -136,14 +122,13 @@ class MaskedAutoencoder(Module):
         self.head = Linear(decoder_dim, patch_dim, rng=rng)
 
     @checked
-    def encode(self, patches, ids_keep=None):
-        """The encodings z, shape (N, n_keep, d_model), of the visible patches.
-
-        Parameters
-        ----------
-        patches : Tensor, shape (N, n_patches, patch_dim)
-        ids_keep : ndarray of int, shape (N, n_keep), or None; the visible patches, None for all
-        """
+    def encode(
+        self,
+        patches: "Tensor, shape (N, n_patches, patch_dim)",
+        ids_keep: "ndarray of int, shape (N, n_keep), or None; the visible "
+                  "patches, None for all" = None,
+    ):
+        """The encodings z, shape (N, n_keep, d_model), of the visible patches."""
         h = self.embed(patches) + self.position
         if ids_keep is not None:
             h = _pick(h, ids_keep)
@@ -173,15 +158,14 @@ def _pick(x, ids):
 
 
 @checked
-def reconstruct(model, patches, *, mask_ratio=0.75, rng):
+def reconstruct(
+    model: "MaskedAutoencoder",
+    patches: "array_like, shape (N, L, P)",
+    *,
+    mask_ratio: "float in [0, 1), so that at least one patch stays visible" = 0.75,
+    rng: "numpy.random.Generator",
+):
     """Hide patches of each image, and let the model restore them.
-
-    Parameters
-    ----------
-    model : MaskedAutoencoder
-    patches : array_like, shape (N, L, P)
-    mask_ratio : float in [0, 1), so that at least one patch stays visible
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -198,21 +182,18 @@ def reconstruct(model, patches, *, mask_ratio=0.75, rng):
 
 
 @checked
-def masked_patch_loss(model, patches, *, mask_ratio=0.75, normalize=False, rng):
+def masked_patch_loss(
+    model: "as in `reconstruct`",
+    patches: "as in `reconstruct`",
+    *,
+    mask_ratio: "float in [0, 1), with at least one hidden patch" = 0.75,
+    normalize: "bool; if True, the targets are the normalized patches "
+               "(`normalize_patches`), not the pixels themselves" = False,
+    rng: "as in `reconstruct`",
+) -> "Tensor, a scalar":
     """The mean squared error of the hidden patches (He et al. 2022, section 3).
 
         loss = 1 / (|M| P) sum over i in M of ||x^_i - x_i||^2
-
-    Parameters
-    ----------
-    model, patches, rng : as in `reconstruct`
-    mask_ratio : float in [0, 1), with at least one hidden patch
-    normalize : bool; if True, the targets are the normalized patches (`normalize_patches`), not
-        the pixels themselves
-
-    Returns
-    -------
-    Tensor, a scalar
     """
     x_hat, mask = reconstruct(model, patches, mask_ratio=mask_ratio, rng=rng)
     target = normalize_patches(patches) if normalize else patches

@@ -31,18 +31,18 @@ class TokenTransformer(Module):
 
     E looks up a vector for each token, and P has a vector for each position; both are learned.
     Tokens (B, n), with n <= T tokens in a sequence, give logits (B, n, V). [MASK] is the token V.
-
-    Parameters
-    ----------
-    vocab_size : int >= 1, V
-    length : int >= 1, T, the longest sequence
-    d_model : int >= 1, width: the length of the vectors h_t and z_t
-    nhead : int >= 1, number of attention heads, a divisor of d_model
-    num_layers : int >= 1, number of blocks, K
-    rng : numpy.random.Generator
     """
 
-    def __init__(self, vocab_size, length, *, d_model, nhead, num_layers, rng):
+    def __init__(
+        self,
+        vocab_size: "int >= 1, V",
+        length: "int >= 1, T, the longest sequence",
+        *,
+        d_model: "int >= 1, width: the length of the vectors h_t and z_t",
+        nhead: "int >= 1, number of attention heads, a divisor of d_model",
+        num_layers: "int >= 1, number of blocks, K",
+        rng: "numpy.random.Generator",
+    ):
         self.length = length
         self.embedding = Embedding(vocab_size + 1, d_model, rng=rng)
         self.position = Parameter(rng.standard_normal((length, d_model), dtype=np.float32))
@@ -51,13 +51,8 @@ class TokenTransformer(Module):
         self.head = Linear(d_model, vocab_size, rng=rng)
 
     @checked
-    def encode(self, tokens):
-        """The representations z, shape (B, n, d_model), of tokens (B, n).
-
-        Parameters
-        ----------
-        tokens : array_like of int, shape (B, n), n <= length
-        """
+    def encode(self, tokens: "array_like of int, shape (B, n), n <= length"):
+        """The representations z, shape (B, n, d_model), of tokens (B, n)."""
         h = self.embedding(tokens) + self.position[:tokens.shape[1]]
         return self.norm(self.blocks(h))
 
@@ -70,39 +65,31 @@ class TokenTransformer(Module):
 
 
 @checked
-def transformer_blocks(d_model, nhead, num_layers, rng):
-    """Blocks of attention, each with a hidden layer of 4 d_model units and no dropout.
-
-    Parameters
-    ----------
-    d_model, nhead, num_layers, rng : as in `TokenTransformer`
-
-    Returns
-    -------
-    Sequential, from (B, n, d_model) to the same shape
-    """
+def transformer_blocks(
+    d_model: "as in `TokenTransformer`",
+    nhead: "as in `TokenTransformer`",
+    num_layers: "as in `TokenTransformer`",
+    rng: "as in `TokenTransformer`",
+) -> "Sequential, from (B, n, d_model) to the same shape":
+    """Blocks of attention, each with a hidden layer of 4 d_model units and no dropout."""
     blocks = [Block(d_model, nhead, 4 * d_model, dropout=0.0, norm_first=True, rng=rng)
               for _ in range(num_layers)]
     return Sequential(*blocks)
 
 
 @checked
-def masked_token_loss(model, tokens, *, vocab_size, mask_ratio=0.15, rng):
+def masked_token_loss(
+    model: "Module, from tokens (B, n) to logits (B, n, V), where [MASK] is the token "
+           "V",
+    tokens: "array_like of int, shape (B, n), in 0..V-1",
+    *,
+    vocab_size: "int >= 1, V",
+    mask_ratio: "float in [0, 1], with at least one chosen token" = 0.15,
+    rng: "numpy.random.Generator",
+) -> "Tensor, a scalar":
     """BERT's loss: corrupt tokens, predict the chosen ones, and take the mean cross-entropy.
 
         L = 1/|M| sum over t in M of  -ln softmax(model(x~)_t)_(x_t)
-
-    Parameters
-    ----------
-    model : Module, from tokens (B, n) to logits (B, n, V), where [MASK] is the token V
-    tokens : array_like of int, shape (B, n), in 0..V-1
-    vocab_size : int >= 1, V
-    mask_ratio : float in [0, 1], with at least one chosen token
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    Tensor, a scalar
     """
     corrupted, chosen = mask_tokens(tokens, vocab_size=vocab_size, mask_id=vocab_size,
                                     mask_ratio=mask_ratio, rng=rng)

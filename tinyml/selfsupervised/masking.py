@@ -25,17 +25,17 @@ from tinyml.contract import checked
 
 
 @checked
-def mask_input(x, *, mask_ratio, mask_value, rng):
+def mask_input(
+    x: "ndarray, shape (n, ...), may hold NaN",
+    *,
+    mask_ratio: "float in [0, 1]",
+    mask_value: "a number, or an array with the shape of one x_i, that the dtype of x "
+                "can hold",
+    rng: "numpy.random.Generator",
+):
     """Hide k = int(n mask_ratio) random elements of x (MATH5836, section 10.3.1, steps 1 and 2).
 
         x~_i = mask_value if i in M else x_i,      M a random k-subset of {0, ..., n - 1}
-
-    Parameters
-    ----------
-    x : ndarray, shape (n, ...), may hold NaN
-    mask_ratio : float in [0, 1]
-    mask_value : a number, or an array with the shape of one x_i, that the dtype of x can hold
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -67,7 +67,14 @@ def _check_holds(x, mask_value):
 
 
 @checked
-def mask_tokens(tokens, *, vocab_size, mask_id, mask_ratio=0.15, rng):
+def mask_tokens(
+    tokens: "array_like of int, shape (..., T), in 0..V-1",
+    *,
+    vocab_size: "int >= 1, V",
+    mask_id: "int >= V, the id of [MASK]",
+    mask_ratio: "float in [0, 1]" = 0.15,
+    rng: "numpy.random.Generator",
+):
     """BERT's corruption of sequences of tokens (Devlin et al. 2019, section 3.1, "Masked LM").
 
     In each sequence int(T mask_ratio) positions are chosen at random. A chosen token
@@ -78,14 +85,6 @@ def mask_tokens(tokens, *, vocab_size, mask_id, mask_ratio=0.15, rng):
 
     The model must predict the true token at every chosen position. It sees where [MASK] stands,
     but not which of the other positions are chosen: any token there may be a wrong one.
-
-    Parameters
-    ----------
-    tokens : array_like of int, shape (..., T), in 0..V-1
-    vocab_size : int >= 1, V
-    mask_id : int >= V, the id of [MASK]
-    mask_ratio : float in [0, 1]
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -107,7 +106,13 @@ def _random_orders(shape, rng):
 
 
 @checked
-def mask_patches(n_images, n_patches, *, mask_ratio, rng):
+def mask_patches(
+    n_images: "int >= 1, N",
+    n_patches: "int >= 1, L",
+    *,
+    mask_ratio: "float in [0, 1]",
+    rng: "numpy.random.Generator",
+):
     """Choose which patches of each image stay visible, at random (He et al. 2022, section 3).
 
     The L patches of an image are shuffled. The first patches, ids_keep, go to the encoder. The
@@ -117,12 +122,6 @@ def mask_patches(n_images, n_patches, *, mask_ratio, rng):
 
     The decoder needs ids_restore, which inverts the shuffle: patch l of image i is at position
     ids_restore[i, l] of order[i].
-
-    Parameters
-    ----------
-    n_images, n_patches : int >= 1, N and L
-    mask_ratio : float in [0, 1]
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -138,7 +137,13 @@ def mask_patches(n_images, n_patches, *, mask_ratio, rng):
 
 
 @checked
-def mask_spans(x, *, mask_ratio, span_length, rng):
+def mask_spans(
+    x: "ndarray, shape (..., T), may hold NaN, time last",
+    *,
+    mask_ratio: "float in [0, 1]",
+    span_length: "int >= 1",
+    rng: "numpy.random.Generator",
+):
     """Set k = int(T mask_ratio) of the T readings of each series to zero, in spans of neighbours.
 
     A single hidden reading is easily guessed from its neighbours, but a span is not. The k
@@ -146,13 +151,6 @@ def mask_spans(x, *, mask_ratio, span_length, rng):
     series the spans and the T - k visible readings are then shuffled. So spans may touch, but
     they do not overlap.
     (MATH5836 week 10, remark 10.3.2: "zero-out sensor readings".)
-
-    Parameters
-    ----------
-    x : ndarray, shape (..., T), may hold NaN, time last
-    mask_ratio : float in [0, 1]
-    span_length : int >= 1
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -175,18 +173,18 @@ def mask_spans(x, *, mask_ratio, span_length, rng):
 
 
 @checked
-def mask_edges(edges, n_nodes, *, mask_ratio, rng):
+def mask_edges(
+    edges: "array_like of int, shape (m, 2), in 0..n-1, with each pair once and no "
+           "loops",
+    n_nodes: "int >= 1, n",
+    *,
+    mask_ratio: "float in [0, 1]; the graph must have at least k pairs without an edge",
+    rng: "numpy.random.Generator",
+):
     """Hide k = int(m mask_ratio) of the m edges of a graph, and draw k pairs without an edge.
 
     A model sees the visible edges, and must distinguish the hidden edges from the pairs without an
     edge (Kipf and Welling 2016, section 2; MATH5836 week 10, section 10.3.1: "edge prediction").
-
-    Parameters
-    ----------
-    edges : array_like of int, shape (m, 2), in 0..n-1, with each pair once and no loops
-    n_nodes : int >= 1, n
-    mask_ratio : float in [0, 1]; the graph must have at least k pairs without an edge
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -206,17 +204,11 @@ def mask_edges(edges, n_nodes, *, mask_ratio, rng):
 
 
 @checked
-def adjacency(edges, n_nodes):
-    """The adjacency matrix of an undirected graph: A_ij = A_ji = True for every edge (i, j).
-
-    Parameters
-    ----------
-    edges, n_nodes : as in `mask_edges`
-
-    Returns
-    -------
-    ndarray of bool, shape (n, n)
-    """
+def adjacency(
+    edges: "as in `mask_edges`",
+    n_nodes: "as in `mask_edges`",
+) -> "ndarray of bool, shape (n, n)":
+    """The adjacency matrix of an undirected graph: A_ij = A_ji = True for every edge (i, j)."""
     i, j = edges.T
     A = np.zeros((n_nodes, n_nodes), bool)
     A[i, j] = A[j, i] = True
@@ -228,24 +220,21 @@ def adjacency(edges, n_nodes):
 
 
 @checked
-def masked_loss(prediction, target, mask, *, loss_fn):
+def masked_loss(
+    prediction: "Tensor, x^; its first axes are those of mask; logits for tokens",
+    target: "ndarray, may hold NaN; x, the uncorrupted input; its first axes are "
+            "those of mask",
+    mask: "ndarray of bool, any shape, True at the hidden positions, with at least "
+          "one of them",
+    *,
+    loss_fn: "function of predictions and targets, a loss",
+) -> "Tensor, a scalar":
     """The loss at the hidden positions only (MATH5836 week 10, section 10.3.1, step 5).
 
         L = loss_fn(x^_M, x_M),      so  dL/dx^_i = 0  for  i not in M
 
     Use `cross_entropy` for tokens, `mse_loss` for pixels and sensors. The notes write a sum over
     M; both of these take the mean over M, and `mse_loss` also over the entries of each element.
-
-    Parameters
-    ----------
-    prediction : Tensor, x^; its first axes are those of mask; logits for tokens
-    target : ndarray, may hold NaN; x, the uncorrupted input; its first axes are those of mask
-    mask : ndarray of bool, any shape, True at the hidden positions, with at least one of them
-    loss_fn : function of predictions and targets, a loss
-
-    Returns
-    -------
-    Tensor, a scalar
     """
     if not prediction.shape[:mask.ndim] == target.shape[:mask.ndim] == mask.shape:
         raise ValueError("masked_loss: mask must have the first axes of prediction "

@@ -32,17 +32,10 @@ from tinyml.train import fit
 # ------------------------------------------------------------ the slow copy
 
 @checked
-def momentum_copy(model):
-    """A copy of a model that gets no gradients: only `update_momentum` changes the copy.
-
-    Parameters
-    ----------
-    model : Module
-
-    Returns
-    -------
-    Module, of the same class; its parameters have requires_grad=False
-    """
+def momentum_copy(
+    model: "Module",
+) -> "Module, of the same class; its parameters have requires_grad=False":
+    """A copy of a model that gets no gradients: only `update_momentum` changes the copy."""
     slow = copy.deepcopy(model)
     for parameter in slow.parameters():
         parameter.requires_grad = False
@@ -50,7 +43,12 @@ def momentum_copy(model):
 
 
 @checked
-def update_momentum(slow, fast, *, momentum):
+def update_momentum(
+    slow: "Module, whose arrays are replaced",
+    fast: "Module, with arrays of the same names and shapes; see `momentum_copy`",
+    *,
+    momentum: "float in [0, 1], m; 0 copies the fast model, 1 freezes the slow one",
+):
     """Let a slow model follow a fast model, in parameters and in buffers.
 
         theta_slow <- m theta_slow + (1 - m) theta_fast
@@ -58,12 +56,6 @@ def update_momentum(slow, fast, *, momentum):
     (He et al. 2020, equation 2.) The fast model of s updates ago has weight (1 - m) m^s, so the
     slow model is roughly the mean of the last 1 / (1 - m) fast models. Integers and booleans are
     copied.
-
-    Parameters
-    ----------
-    slow : Module, whose arrays are replaced
-    fast : Module, with arrays of the same names and shapes; see `momentum_copy`
-    momentum : float in [0, 1], m; 0 copies the fast model, 1 freezes the slow one
     """
     theta_slow, theta_fast = slow.state_dict(), fast.state_dict()
     _check_same_shapes(theta_slow, theta_fast)
@@ -87,14 +79,9 @@ def _check_same_shapes(slow, fast):
 
 @checked
 class KeyQueue:
-    """The newest K keys and the numbers of their images, in a ring buffer.
+    """The newest K keys and the numbers of their images, in a ring buffer."""
 
-    Parameters
-    ----------
-    size : int >= 1, K
-    """
-
-    def __init__(self, size):
+    def __init__(self, size: "int >= 1, K"):
         self.size = size
         self.ring = None              # the keys, (K, D), from the first push on, when D is known
         self.ids = np.zeros(size, int)    # the number of the image of each key
@@ -105,14 +92,12 @@ class KeyQueue:
         return self.filled
 
     @checked
-    def push(self, keys, ids):
-        """Put keys into the next slots, one by one; after the last slot comes slot 0 again.
-
-        Parameters
-        ----------
-        keys : ndarray, shape (B, D), with the D of earlier keys
-        ids : array_like of int, shape (B,), the number of the image of each key
-        """
+    def push(
+        self,
+        keys: "ndarray, shape (B, D), with the D of earlier keys",
+        ids: "array_like of int, shape (B,), the number of the image of each key",
+    ):
+        """Put keys into the next slots, one by one; after the last slot comes slot 0 again."""
         if self.ring is None:
             self.ring = np.zeros((self.size, keys.shape[1]), keys.dtype)
         if keys.shape[1] != self.ring.shape[1]:
@@ -125,12 +110,8 @@ class KeyQueue:
         self.filled = min(self.filled + len(keys), self.size)
 
     @checked
-    def keys(self, *, without=()):
+    def keys(self, *, without: "sequence of int, the numbers of these images" = ()):
         """A copy of the keys, slot by slot, without the keys of some images.
-
-        Parameters
-        ----------
-        without : sequence of int, the numbers of these images
 
         Returns
         -------
@@ -146,17 +127,17 @@ class KeyQueue:
 
 @checked
 class MoCo:
-    """The query encoder, the key encoder and the queue of keys.
+    """The query encoder, the key encoder and the queue of keys."""
 
-    Parameters
-    ----------
-    query : Module, from (n, ...) to embeddings (n, D): encoder and projection head
-    queue_size : int >= 1, K
-    momentum : float in [0, 1], m
-    temperature : float in [1e-4, 10000], T
-    """
-
-    def __init__(self, query, *, queue_size, momentum, temperature):
+    def __init__(
+        self,
+        query: "Module, from (n, ...) to embeddings (n, D): encoder and projection "
+               "head",
+        *,
+        queue_size: "int >= 1, K",
+        momentum: "float in [0, 1], m",
+        temperature: "float in [1e-4, 10000], T",
+    ):
         self.query, self.key = query, momentum_copy(query)
         self.queue = KeyQueue(queue_size)
         self.momentum, self.temperature = momentum, temperature
@@ -192,21 +173,16 @@ class MoCo:
 
 
 @checked
-def train_moco(moco, X, *, view, rng, **options):
-    """Train a MoCo on images without labels; each step draws two new views of each image.
-
-    Parameters
-    ----------
-    moco : MoCo
-    X : ndarray, shape (n, ...), n >= 1, images without labels
-    view : function (x, rng) -> x, a random view of each image; see `augmentations`
-    rng : numpy.random.Generator, draws the order of the images and the views
-    **options : further arguments of `tinyml.train.fit`, such as an optimizer of moco.query
-
-    Returns
-    -------
-    list of dict, the history of fit; moco.query is in evaluation mode afterwards
-    """
+def train_moco(
+    moco: "MoCo",
+    X: "ndarray, shape (n, ...), n >= 1, images without labels",
+    *,
+    view: "function (x, rng) -> x, a random view of each image; see `augmentations`",
+    rng: "numpy.random.Generator, draws the order of the images and the views",
+    **options: "further arguments of `tinyml.train.fit`, such as an optimizer of "
+               "moco.query",
+) -> "list of dict, the history of fit; moco.query is in evaluation mode afterwards":
+    """Train a MoCo on images without labels; each step draws two new views of each image."""
     def loss_of(query, x, ids):    # query is moco.query
         return moco.loss(view(x, rng), view(x, rng), ids)
 

@@ -38,7 +38,13 @@ ACTIVITIES = {
 
 
 @checked
-def make_activities(n_samples, *, length=128, sigma=0.5, rng):
+def make_activities(
+    n_samples: "int >= 1",
+    *,
+    length: "int >= 2, T" = 128,
+    sigma: "float >= 0, standard deviation of the noise" = 0.5,
+    rng: "numpy.random.Generator",
+):
     """Three sensors on a moving body that does one of six `ACTIVITIES`.
 
         x_c(t) = a_c motion_c(t) + drift_c(t) + sigma eps_c(t)
@@ -54,13 +60,6 @@ def make_activities(n_samples, *, length=128, sigma=0.5, rng):
     Because theta_0 is uniform, every class has mean 0 at every sensor and time. So a linear
     function of x can hardly distinguish the classes. A single sensor cannot distinguish the two
     turns, nor walk from climb.
-
-    Parameters
-    ----------
-    n_samples : int >= 1
-    length : int >= 2, T
-    sigma : float >= 0, standard deviation of the noise
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -98,13 +97,8 @@ def _shock(theta):
 # ------------------------------------------------------------ views
 
 @checked
-def jitter(*, strength):
-    """A view with noise on every value: x + strength eps, eps ~ N(0, 1) (Um et al. 2017).
-
-    Parameters
-    ----------
-    strength : float >= 0, standard deviation of the noise
-    """
+def jitter(*, strength: "float >= 0, standard deviation of the noise"):
+    """A view with noise on every value: x + strength eps, eps ~ N(0, 1) (Um et al. 2017)."""
     def jittered(x, rng):
         eps = rng.standard_normal(x.shape, np.float32)
         return x + strength * eps
@@ -112,14 +106,10 @@ def jitter(*, strength):
 
 
 @checked
-def scale(*, strength):
+def scale(*, strength: "float >= 0, standard deviation of the factor"):
     """A view that multiplies each sensor of each series by its own factor ~ N(1, strength^2).
 
     With a strength near 1 or above, signals often change their sign (Um et al. 2017).
-
-    Parameters
-    ----------
-    strength : float >= 0, standard deviation of the factor
     """
     def scaled(x, rng):
         n, n_sensors, _ = x.shape
@@ -129,15 +119,15 @@ def scale(*, strength):
 
 
 @checked
-def permute(*, segments):
+def permute(
+    *,
+    segments: "int >= 1, the largest number of pieces; series must be at least that "
+              "long",
+):
     """A view that cuts time into m ~ U{1, ..., segments} pieces and shuffles them.
 
     All sensors of a series are cut alike, so frequencies, and phases between sensors, stay the
     same within a piece (Eldele et al. 2021, section 3.1).
-
-    Parameters
-    ----------
-    segments : int >= 1, the largest number of pieces; series must be at least that long
 
     >>> permute(segments=3)(np.arange(8.0)[None, None], np.random.default_rng(0))
     array([[[5., 6., 7., 0., 1., 2., 3., 4.]]])
@@ -171,12 +161,8 @@ def _pieces(n, length, segments, rng):
 
 
 @checked
-def crop(*, size):
+def crop(*, size: "int >= 1; series must be at least that long"):
     """A view of a random window, (N, C, size), the same for all sensors of a series.
-
-    Parameters
-    ----------
-    size : int >= 1; series must be at least that long
 
     >>> crop(size=3)(np.arange(8.0)[None, None], np.random.default_rng(0))
     array([[[5., 6., 7.]]])
@@ -189,17 +175,17 @@ def crop(*, size):
 
 
 @checked
-def resized_crop(*, smallest):
+def resized_crop(
+    *,
+    smallest: "float in (0, 1], length of the smallest window, as a fraction of the "
+              "series",
+):
     """A view of a random window, stretched to the length of x, so that speeds change.
 
         y(j) = x(a + s j),  j = 0 ... T-1,     s ~ U(smallest, 1),   a ~ U(0, (1 - s)(T - 1))
 
     The window starts at time a and has the length s of the series, the same for all its sensors;
     x is interpolated linearly.
-
-    Parameters
-    ----------
-    smallest : float in (0, 1], length of the smallest window, as a fraction of the series
 
     >>> resized_crop(smallest=0.5)(np.arange(5.0)[None, None], np.random.default_rng(0)).round(2)
     array([[[0.34, 1.03, 1.71, 2.39, 3.07]]])
@@ -225,12 +211,11 @@ def _interpolate(x, times):
 
 
 @checked
-def zero(*, fraction):
+def zero(
+    *,
+    fraction: "float in [0, 1]; the span has round(fraction T) of the T readings",
+):
     """A view in which each sensor of each series is 0 for a random span of time.
-
-    Parameters
-    ----------
-    fraction : float in [0, 1]; the span has round(fraction T) of the T readings
 
     >>> zero(fraction=0.5)(np.ones((1, 2, 6)), np.random.default_rng(0))
     array([[[1., 1., 1., 0., 0., 0.],

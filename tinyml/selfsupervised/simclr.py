@@ -25,23 +25,19 @@ from tinyml.train import fit
 
 
 @checked
-def train_simclr(encoder, head, X, *, view, temperature, rng, **options):
-    """Minimise NT-Xent between two views of each image (Chen et al. 2020, algorithm 1).
-
-    Parameters
-    ----------
-    encoder : Module, f, from images to features h (B, d); the part that is kept after training
-    head : Module, g, from features to embeddings z (B, D)
-    X : ndarray, shape (n, ...), n >= 1, images without labels
-    view : function (x, rng) -> x, a random view of each image; see `augmentations`
-    temperature : float in [1e-4, 10000], T
-    rng : numpy.random.Generator, draws the order of the images and the views
-    **options : further arguments of `tinyml.train.fit`, such as an optimizer of encoder and head
-
-    Returns
-    -------
-    list of dict, the history of fit; encoder and head are in evaluation mode afterwards
-    """
+def train_simclr(
+    encoder: "Module, f, from images to features h (B, d); the part that is kept "
+             "after training",
+    head: "Module, g, from features to embeddings z (B, D)",
+    X: "ndarray, shape (n, ...), n >= 1, images without labels",
+    *,
+    view: "function (x, rng) -> x, a random view of each image; see `augmentations`",
+    temperature: "float in [1e-4, 10000], T",
+    rng: "numpy.random.Generator, draws the order of the images and the views",
+    **options: "further arguments of `tinyml.train.fit`, such as an optimizer of "
+               "encoder and head",
+) -> "list of dict, the history of fit; encoder and head are in evaluation mode afterwards":
+    """Minimise NT-Xent between two views of each image (Chen et al. 2020, algorithm 1)."""
     def loss_of(model, x):
         x1, x2 = view(x, rng), view(x, rng)    # notes 10.3.2, two views
         z1, z2 = model(Tensor(x1)), model(Tensor(x2))
@@ -53,18 +49,12 @@ def train_simclr(encoder, head, X, *, view, temperature, rng, **options):
 # ------------------------------------------------------------ encoders and heads: ordinary models
 
 @checked
-def mlp_encoder(*sizes, rng):
+def mlp_encoder(
+    *sizes: "int >= 1, the number of units of each layer; the size of the input "
+            "first, that of the output last",
+    rng: "numpy.random.Generator",
+) -> "Sequential; because of the last ReLU, h >= 0":
     """An encoder of linear layers, each followed by a ReLU: x (N, sizes[0]) to h (N, sizes[-1]).
-
-    Parameters
-    ----------
-    *sizes : int >= 1, the number of units of each layer; the size of the input first, that of the
-        output last
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    Sequential; because of the last ReLU, h >= 0
     """
     layers = []
     for n_in, n_out in zip(sizes, sizes[1:]):
@@ -73,38 +63,28 @@ def mlp_encoder(*sizes, rng):
 
 
 @checked
-def projection_head(*sizes, rng):
+def projection_head(
+    *sizes: "as in `mlp_encoder`",
+    rng: "as in `mlp_encoder`",
+) -> "Sequential":
     """The head g: linear layers with ReLU between them, h (N, sizes[0]) to z (N, sizes[-1]).
 
     Three sizes give the head of the paper, z = W2 relu(W1 h) (Chen et al. 2020, section 2.1).
-
-    Parameters
-    ----------
-    *sizes, rng : as in `mlp_encoder`
-
-    Returns
-    -------
-    Sequential
     """
     return mlp_encoder(*sizes, rng=rng)[:-1]    # without the last ReLU
 
 
 @checked
-def cnn_encoder(side, channels, features, *, rng):
-    """An encoder of 3 x 3 convolutions and a linear layer, each followed by a ReLU.
-
-    Parameters
-    ----------
-    side : int >= 1, height and width of the images; X is (N, side * side) or (N, side, side)
-    channels : sequence of int, not empty, output channels of each convolution; all convolutions
-        but the first halve the side (rounded up)
-    features : int >= 1, the length of h
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    Sequential, to h (N, features)
-    """
+def cnn_encoder(
+    side: "int >= 1, height and width of the images; X is (N, side * side) or (N, "
+          "side, side)",
+    channels: "sequence of int, not empty, output channels of each convolution; all "
+              "convolutions but the first halve the side (rounded up)",
+    features: "int >= 1, the length of h",
+    *,
+    rng: "numpy.random.Generator",
+) -> "Sequential, to h (N, features)":
+    """An encoder of 3 x 3 convolutions and a linear layer, each followed by a ReLU."""
     layers = [Images(side)]
     n_in, stride = 1, 1
     for n_out in channels:
@@ -116,14 +96,9 @@ def cnn_encoder(side, channels, features, *, rng):
 
 @checked
 class Images(Module):
-    """Images of one channel, (N, 1, side, side), from (N, side * side) or (N, side, side).
+    """Images of one channel, (N, 1, side, side), from (N, side * side) or (N, side, side)."""
 
-    Parameters
-    ----------
-    side : int >= 1
-    """
-
-    def __init__(self, side):
+    def __init__(self, side: "int >= 1"):
         self.side = side
 
     def forward(self, x):
@@ -133,18 +108,16 @@ class Images(Module):
 # ------------------------------------------------------------ a look at the features
 
 @checked
-def principal_components(z, n_components):
+def principal_components(
+    z: "array_like, shape (n, d), n and d >= 1",
+    n_components: "int in 1..min(n, d), k",
+):
     """The best linear projection to k dimensions: along the directions of largest variance.
 
         z - mean = U S V',    coordinates = (z - mean) V_k = U_k S_k
 
     No projection to k dimensions has a smaller squared error (Eckart and Young 1936). The sign of
     a direction is arbitrary; here its entry of largest magnitude is positive.
-
-    Parameters
-    ----------
-    z : array_like, shape (n, d), n and d >= 1
-    n_components : int in 1..min(n, d), k
 
     Returns
     -------

@@ -42,15 +42,15 @@ class SeriesEncoder(nn.Module):
     """Three convolutions over time, with strides of 2: from x (B, C, T) to z (B, n, D).
 
     n = ceil(T / 8). The receptive field of z_t is the 33 times around 8 t.
-
-    Parameters
-    ----------
-    in_channels : int >= 1, C sensors
-    dim : int >= 1, D
-    rng : numpy.random.Generator
     """
 
-    def __init__(self, in_channels, dim=64, *, rng):
+    def __init__(
+        self,
+        in_channels: "int >= 1, C sensors",
+        dim: "int >= 1, D" = 64,
+        *,
+        rng: "numpy.random.Generator",
+    ):
         self.blocks = nn.Sequential(
             nn.Conv1d(in_channels, 32, 9, stride=2, padding=4, rng=rng),
             nn.BatchNorm1d(32),
@@ -79,15 +79,15 @@ class Context(nn.Module):
 
     A learned token is put in front of z_1 ... z_t. They pass one transformer block, without
     positions; c_t is the output at this token (Eldele et al. 2021, section 3.2).
-
-    Parameters
-    ----------
-    dim : int >= 1, D, a multiple of nhead
-    nhead : int >= 1
-    rng : numpy.random.Generator
     """
 
-    def __init__(self, dim, nhead=4, *, rng):
+    def __init__(
+        self,
+        dim: "int >= 1, D, a multiple of nhead",
+        nhead: "int >= 1" = 4,
+        *,
+        rng: "numpy.random.Generator",
+    ):
         self.block = nn.TransformerEncoderLayer(dim, nhead, 2 * dim, dropout=0.0, norm_first=True,
                                                 rng=rng)
         # small: the token is part of every c_t, and a large common part makes all cosines large
@@ -103,16 +103,16 @@ class TSTCC(nn.Module):
     """An encoder, and the networks that only its pretext tasks need.
 
     Called with pairs of views, shape (B, 2, C, T), it returns the encodings of both, (B, n, D).
-
-    Parameters
-    ----------
-    encoder : Module, from x (B, C, T) to z (B, n, D)
-    dim : int >= 1, D, a multiple of 4
-    steps : int >= 1, K, how far to predict
-    rng : numpy.random.Generator
     """
 
-    def __init__(self, encoder, dim, *, steps, rng):
+    def __init__(
+        self,
+        encoder: "Module, from x (B, C, T) to z (B, n, D)",
+        dim: "int >= 1, D, a multiple of 4",
+        *,
+        steps: "int >= 1, K, how far to predict",
+        rng: "numpy.random.Generator",
+    ):
         self.encoder = encoder
         self.steps = steps
         self.context = Context(dim, rng=rng)
@@ -133,7 +133,12 @@ class TSTCC(nn.Module):
 # ------------------------------------------------------------ losses
 
 @checked
-def temporal_contrast(predicted, future, *, temperature):
+def temporal_contrast(
+    predicted: "Tensor, shape (B, K, D), B, K and D >= 1",
+    future: "Tensor, shape (B, K, D), B, K and D >= 1",
+    *,
+    temperature: "float in [1e-4, 1e4], tau",
+) -> "Tensor, a scalar >= 0; ln B if all similarities are equal":
     """InfoNCE of predictions and futures, the mean over K steps.
 
         L_TC = 1/K sum_k 1/B sum_i -ln( e^(s_iik / tau) / sum_j e^(s_ijk / tau) ),
@@ -141,15 +146,6 @@ def temporal_contrast(predicted, future, *, temperature):
 
     (Eldele et al. 2021, equations 1 and 2.) p_ik = W_k c_t is predicted from series i, and z_jk is
     z_(t+k) of series j in the other view. The negatives are other series at the same step k.
-
-    Parameters
-    ----------
-    predicted, future : Tensor, shape (B, K, D), B, K and D >= 1
-    temperature : float in [1e-4, 1e4], tau
-
-    Returns
-    -------
-    Tensor, a scalar >= 0; ln B if all similarities are equal
     """
     K = predicted.shape[1]
     losses = [info_nce(predicted[:, k], future[:, k], temperature=temperature) for k in range(K)]
@@ -165,7 +161,14 @@ class Losses(NamedTuple):
 
 
 @checked
-def contrast(model, z_weak, z_strong, *, t, temperature):
+def contrast(
+    model: "TSTCC",
+    z_weak: "Tensor, shape (B, n, D), n encodings in time, of the weak views",
+    z_strong: "Tensor, shape (B, n, D), those of the strong views",
+    *,
+    t: "int >= 1, the length of the past, with t + K <= n for the K steps of the model",
+    temperature: "float in [1e-4, 1e4]",
+) -> "Losses":
     """The losses of a batch of encodings, of which z_1 ... z_t are the past.
 
         c = context(z_1 ... z_t)                                      of each view
@@ -174,17 +177,6 @@ def contrast(model, z_weak, z_strong, *, t, temperature):
         L_CC = nt_xent(project(c_weak), project(c_strong))
 
     (Eldele et al. 2021, sections 3.2 and 3.3.)
-
-    Parameters
-    ----------
-    model : TSTCC
-    z_weak, z_strong : Tensor, shape (B, n, D), n encodings in time
-    t : int >= 1, the length of the past, with t + K <= n for the K steps of the model
-    temperature : float in [1e-4, 1e4]
-
-    Returns
-    -------
-    Losses
     """
     n, K = z_weak.shape[1], model.steps
     if t > n - K:
@@ -205,24 +197,24 @@ def contrast(model, z_weak, z_strong, *, t, temperature):
 # ------------------------------------------------------------ training
 
 @checked
-def pretrain(model, X, *, weak, strong, rng, lambda1=1.0, lambda2=0.7, temperature=0.2,
-             callbacks=(), **options):
+def pretrain(
+    model: "TSTCC",
+    X: "ndarray, shape (n, C, T), n >= 1",
+    *,
+    weak: "function (x, rng) -> x, such as those of `tinyml.selfsupervised.series`",
+    strong: "function (x, rng) -> x, for the other view",
+    rng: "numpy.random.Generator, for the order, the views and t",
+    lambda1: "float >= 0, weight of temporal contrasting" = 1.0,
+    lambda2: "float >= 0, weight of contextual contrasting" = 0.7,
+    temperature: "float in [1e-4, 1e4], of all losses" = 0.2,
+    callbacks: "functions (model, row), as in `tinyml.train.fit`" = (),
+    **options: "further arguments of fit, such as an optimizer of the model",
+):
     """Train a TSTCC on series without labels (Eldele et al. 2021, section 3.3).
 
         L = lambda1 (L_TC^w + L_TC^s) + lambda2 L_CC
 
     Each batch gets two new views, and a new length of the past, t ~ U{1, ..., n - K}.
-
-    Parameters
-    ----------
-    model : TSTCC
-    X : ndarray, shape (n, C, T), n >= 1
-    weak, strong : function (x, rng) -> x, such as those of `tinyml.selfsupervised.series`
-    rng : numpy.random.Generator, for the order, the views and t
-    lambda1, lambda2 : float >= 0, the weights of temporal and of contextual contrasting
-    temperature : float in [1e-4, 1e4], of all losses
-    callbacks : functions (model, row), as in `tinyml.train.fit`
-    **options : further arguments of fit, such as an optimizer of the model
 
     Returns
     -------

@@ -114,18 +114,13 @@ def _split(low, high, p):
 # ------------------------------------------------------------ the codes of a pruned matrix
 
 @checked
-def encode_matrix(codes, *, k, lag):
+def encode_matrix(
+    codes: "ndarray of int, shape (m, n), in 0..k, where 0 is a pruned weight",
+    *,
+    k: "int in 1..65536, largest code",
+    lag: "int >= 1, distance of the second neighbour in a row; see `best_lag`",
+) -> "bytes; empty if all codes are 0":
     """The codes of a pruned matrix as bytes, each predicted by `code_matrix`.
-
-    Parameters
-    ----------
-    codes : ndarray of int, shape (m, n), in 0..k, where 0 is a pruned weight
-    k : int in 1..65536, largest code
-    lag : int >= 1, distance of the second neighbour in a row; see `best_lag`
-
-    Returns
-    -------
-    bytes; empty if all codes are 0
 
     >>> codes = np.tile([0, 0, 3, 0], (50, 5))    # 1,000 codes
     >>> len(encode_matrix(codes, k=3, lag=1))
@@ -137,21 +132,17 @@ def encode_matrix(codes, *, k, lag):
 
 
 @checked
-def decode_matrix(data, shape, *, k, lag, at_most=math.inf):
+def decode_matrix(
+    data: "bytes",
+    shape: "sequence of int, m and n",
+    *,
+    k: "as in `encode_matrix`",
+    lag: "as in `encode_matrix`",
+    at_most: "float, or inf; the number of decisions allowed" = math.inf,
+) -> "ndarray of int64, shape (m, n)":
     """The codes that `encode_matrix` was given, from the same k and lag.
 
     Damaged data gives other codes, or ValueError; only a checksum finds all damage.
-
-    Parameters
-    ----------
-    data : bytes
-    shape : sequence of int, m and n
-    k, lag : as in `encode_matrix`
-    at_most : float, or inf; the number of decisions allowed
-
-    Returns
-    -------
-    ndarray of int64, shape (m, n)
     """
     decoder = Decoder(data, at_most)
     unknown = np.zeros(shape, np.int64)
@@ -244,22 +235,16 @@ def _decide(coder, bit, counts):
 
 
 @checked
-def best_lag(codes, widest=1024):
+def best_lag(
+    codes: "ndarray, shape (m, n), where 0 is a pruned weight",
+    widest: "int >= 1, largest lag that is tried" = 1024,
+) -> "int in 1..max(1, n - 1), at least 2 if n > 2, because distance 1 is used anyway":
     """The distance in a row at which kept entries most often stand together.
 
     If the inputs of a unit are the pixels of an image, this finds the width of the image: the
     distance to the pixel above. Let N be the number of pairs of kept entries at distance lag.
     Column c keeps n_c of its m entries. If columns were independent, N would be about
     E = sum_c n_c n_(c - lag) / m. The lag with the largest (N - E) / sqrt(E) is chosen.
-
-    Parameters
-    ----------
-    codes : ndarray, shape (m, n), where 0 is a pruned weight
-    widest : int >= 1, largest lag that is tried
-
-    Returns
-    -------
-    int in 1..max(1, n - 1), at least 2 if n > 2, because distance 1 is used anyway
     """
     kept = codes != 0
     m, n = kept.shape

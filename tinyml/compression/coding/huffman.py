@@ -34,16 +34,10 @@ MAX_LENGTH = 56    # bits of a codeword
 
 
 @checked
-def entropy(counts):
+def entropy(
+    counts: "array_like of int, shape (K,), >= 0, number of times each symbol occurs",
+) -> "float in [0, log2 K]; 0 if all counts are 0":
     """The entropy H = -sum p_i log2 p_i with p_i = counts_i / sum(counts), in bits per symbol.
-
-    Parameters
-    ----------
-    counts : array_like of int, shape (K,), >= 0, number of times each symbol occurs
-
-    Returns
-    -------
-    float in [0, log2 K]; 0 if all counts are 0
 
     >>> entropy([2, 1, 1, 0])
     1.5
@@ -53,15 +47,13 @@ def entropy(counts):
 
 
 @checked
-def huffman_lengths(counts):
+def huffman_lengths(
+    counts: "array_like of int, shape (K,), >= 0, with codewords of at most 56 bits",
+):
     """The codeword lengths of an optimal code (Huffman 1952).
 
     Merge the two least frequent symbols until one is left. The length of a symbol is the
     number of merges that it was part of.
-
-    Parameters
-    ----------
-    counts : array_like of int, shape (K,), >= 0, with codewords of at most 56 bits
 
     Returns
     -------
@@ -88,21 +80,16 @@ def huffman_lengths(counts):
 
 
 @checked
-def canonical_codes(lengths):
+def canonical_codes(
+    lengths: "array_like of int, shape (K,), in -1..56, with sum of 2^-l = 1; -1 for "
+             "unused symbols",
+) -> "list of str : the codeword of each symbol, or None if it is unused":
     """The codewords that belong to given lengths, so that only the lengths need to be stored.
 
     Read a codeword b1 b2 b3 ... of length l as the binary fraction 0.b1b2b3..., and let it
     stand for the interval of length 2^-l that begins there. In the order of lengths, then of
     symbols, these intervals fill [0, 1) from left to right: a codeword is the sum of 2^-l
     over all codewords before it, written with l digits.
-
-    Parameters
-    ----------
-    lengths : array_like of int, shape (K,), in -1..56, with sum of 2^-l = 1; -1 for unused symbols
-
-    Returns
-    -------
-    list of str : the codeword of each symbol, or None if it is unused
 
     >>> canonical_codes([1, 3, 2, 3])
     ['0', '110', '10', '111']
@@ -120,13 +107,11 @@ def canonical_codes(lengths):
 
 
 @checked
-def encode(symbols, lengths):
+def encode(
+    symbols: "array_like of int, any shape, in 0..K-1, with a codeword each",
+    lengths: "array_like of int, shape (K,), from `huffman_lengths`",
+):
     """The codewords of the symbols as bytes, one after the other; zeros fill the last byte.
-
-    Parameters
-    ----------
-    symbols : array_like of int, any shape, in 0..K-1, with a codeword each
-    lengths : array_like of int, shape (K,), from `huffman_lengths`
 
     >>> encode([0, 0, 2, 1], huffman_lengths([2, 1, 1])).hex()    # 0 0 11 10
     '38'
@@ -138,19 +123,12 @@ def encode(symbols, lengths):
 
 
 @checked
-def decode(data, lengths, count):
-    """The first `count` symbols of what `encode` wrote: read bits until they are a codeword.
-
-    Parameters
-    ----------
-    data : bytes; anything after the last codeword is ignored
-    lengths : array_like of int, shape (K,), the same as in `encode`
-    count : int >= 0, number of symbols
-
-    Returns
-    -------
-    ndarray of int64, shape (count,)
-    """
+def decode(
+    data: "bytes; anything after the last codeword is ignored",
+    lengths: "array_like of int, shape (K,), the same as in `encode`",
+    count: "int >= 0, number of symbols",
+) -> "ndarray of int64, shape (count,)":
+    """The first `count` symbols of what `encode` wrote: read bits until they are a codeword."""
     codewords = canonical_codes(lengths)
     symbol_of = {word: i for i, word in enumerate(codewords) if word is not None}
     if "" in symbol_of:    # a single symbol, which takes no bits
@@ -182,16 +160,12 @@ def _check_kraft(function, lengths):
 # ------------------------------------------------------------ the table of lengths in a file
 
 @checked
-def pack_lengths(lengths):
+def pack_lengths(lengths: "array_like of int, shape (K,), in -1..56"):
     """A table of codeword lengths in few bytes.
 
     Neighbouring symbols are about equally frequent, so their lengths differ by little.
     Each difference d = l_i - l_(i-1), with 0 before the first length, is written as z ones
     and a zero, z = 2 d - 1 for d > 0 and -2 d otherwise: 0 as 0, 1 as 10, -1 as 110.
-
-    Parameters
-    ----------
-    lengths : array_like of int, shape (K,), in -1..56
 
     >>> pack_lengths([1, 2, 2]).hex()    # 10 10 0
     'a0'
@@ -202,13 +176,11 @@ def pack_lengths(lengths):
 
 
 @checked
-def unpack_lengths(data, n):
+def unpack_lengths(
+    data: "bytes; anything after the table is ignored",
+    n: "int >= 0, size of the alphabet",
+):
     """The first n lengths that `pack_lengths` wrote, and the number of bytes read.
-
-    Parameters
-    ----------
-    data : bytes; anything after the table is ignored
-    n : int >= 0, size of the alphabet
 
     Returns
     -------

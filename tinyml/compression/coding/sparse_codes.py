@@ -35,7 +35,11 @@ CODINGS = "Huffman", "gaps along rows", "gaps along columns", "arithmetic"
 
 
 @checked
-def relative_indices(positions, bits):
+def relative_indices(
+    positions: "array_like of int, shape (n,), >= 0, increasing, with no position "
+               "twice",
+    bits: "int in 1..16, of each symbol",
+) -> "ndarray of int64, shape (n + number of fillers,), in 0..2^bits - 1":
     """Positions as gaps of a fixed number of bits.
 
         gap_i = p_i - p_(i-1) - 1,     p_(-1) = -1
@@ -43,15 +47,6 @@ def relative_indices(positions, bits):
     The largest symbol, 2^bits - 1, is a filler: it only skips that many entries. So a long
     gap is some fillers and a remainder. (In figure 2 of Han et al. 2016 a filler stops at
     an entry, where a weight of 0 is stored.)
-
-    Parameters
-    ----------
-    positions : array_like of int, shape (n,), >= 0, increasing, with no position twice
-    bits : int in 1..16, of each symbol
-
-    Returns
-    -------
-    ndarray of int64, shape (n + number of fillers,), in 0..2^bits - 1
 
     >>> relative_indices([1, 2, 12], bits=3)    # 9 entries between 2 and 12: 7 + 2
     array([1, 0, 7, 2])
@@ -68,31 +63,22 @@ def relative_indices(positions, bits):
 
 
 @checked
-def absolute_indices(symbols, bits):
-    """The positions that `relative_indices` was given.
-
-    Parameters
-    ----------
-    symbols : array_like of int, shape (n,), in 0..2^bits-1
-    bits : int in 1..16, of each symbol
-
-    Returns
-    -------
-    ndarray of int64, at most n
-    """
+def absolute_indices(
+    symbols: "array_like of int, shape (n,), in 0..2^bits-1",
+    bits: "int in 1..16, of each symbol",
+) -> "ndarray of int64, at most n":
+    """The positions that `relative_indices` was given."""
     ends_gap = symbols != 2 ** bits - 1    # not a filler
     moves = symbols + ends_gap             # past the zeros, and onto the entry behind them
     return (moves.cumsum() - 1)[ends_gap]
 
 
 @checked
-def all_codings(codes, k):
+def all_codings(
+    codes: "ndarray of int, shape (m, n), in 0..k",
+    k: "int in 1..65536, largest code",
+):
     """A matrix of codes in every coding that suits it.
-
-    Parameters
-    ----------
-    codes : ndarray of int, shape (m, n), in 0..k
-    k : int in 1..65536, largest code
 
     Returns
     -------

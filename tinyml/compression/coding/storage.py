@@ -54,15 +54,12 @@ class Part(NamedTuple):
 
 
 @checked
-def save_compressed(model, path):
-    """Write a model to a file, each array in its shortest coding.
-
-    Parameters
-    ----------
-    model : Module, with plain values as settings and arrays of Booleans, integers or real numbers
-        of up to 64 bits
-    path : path-like; the file is replaced as a whole
-    """
+def save_compressed(
+    model: "Module, with plain values as settings and arrays of Booleans, integers or "
+           "real numbers of up to 64 bits",
+    path: "path-like; the file is replaced as a whole",
+):
+    """Write a model to a file, each array in its shortest coding."""
     skeleton, arrays = describe(model)
     text = json.dumps(skeleton, separators=(",", ":")).encode()
     packed = deflate(text, DICTIONARY)
@@ -77,15 +74,14 @@ def save_compressed(model, path):
 
 
 @checked
-def load_compressed(path, classes=()):
+def load_compressed(
+    path: "path-like",
+    classes: "the classes of your own that the model contains, as in "
+             "`tinyml.nn.load_model`" = (),
+):
     """Read a model back that computes what the saved one computed, bit for bit.
 
     A file that is damaged or of a newer version, or an unknown class, raises ValueError.
-
-    Parameters
-    ----------
-    path : path-like
-    classes : the classes of your own that the model contains, as in `tinyml.nn.load_model`
     """
     skeleton, arrays, _ = _read("load_compressed", path)
     model = rebuild(skeleton, arrays, classes)
@@ -96,12 +92,8 @@ def load_compressed(path, classes=()):
 
 
 @checked
-def contents(path):
+def contents(path: "path-like"):
     """What the bytes of a file of `save_compressed` are for.
-
-    Parameters
-    ----------
-    path : path-like
 
     Returns
     -------

@@ -150,7 +150,8 @@ def put(tree, part, number=1):
 
 
 def document(node, reference):
-    """Give a definition the docstring of the library's, which `contract.checked` enforces."""
+    """Give a definition the docstring and the contract of the library's."""
+    node.args = copy.deepcopy(reference.args)
     node.body = node.body[body_start(node):] or [ast.Pass()]
     node.body[:0] = copy.deepcopy(reference.body[:body_start(reference)])
 

@@ -253,9 +253,9 @@ def _import_line(statement):
 def _helpers(exercise, origins):
     """Comments: what the imported names of the library are, and what else may be imported."""
     reference, lines = source(exercise.module), []
-    prose = ast.get_docstring(reference.node(exercise.path)) or ""
+    types = _types(reference.node(exercise.path))
     for name in sorted(reference.names - set(origins) - {exercise.path[0]}):
-        is_type = re.search(rf"^\w+ : {name}\b|^{name} :", prose, re.MULTILINE)
+        is_type = re.search(rf"^(\w+ : )?{name}\b", types, re.MULTILINE)
         if is_type and name[0].isupper() and not name.isupper():
             origins = {**origins, name: f"{exercise.module}.{name}"}
     for name, origin in origins.items():
@@ -266,6 +266,14 @@ def _helpers(exercise, origins):
         more = f"{PYTHON} -m pydoc {first}"
         lines = ["# From the library:", *lines, f"#   (more:  {more})"]
     return lines + _comment(f"- You may also import {', '.join(FREE[:-1])} and {FREE[-1]}.")
+
+
+def _types(node):
+    """What a function says of the types of its arguments and its result, a line each."""
+    arguments = [n for n in ast.walk(node.args) if isinstance(n, ast.arg)]
+    said = [n.annotation for n in arguments] + [node.returns]
+    texts = [n.value for n in said if isinstance(n, ast.Constant)]
+    return "\n".join([*texts, ast.get_docstring(node) or ""])
 
 
 def described(origin, alias):

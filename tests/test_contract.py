@@ -5,6 +5,7 @@ import inspect
 import math
 import pkgutil
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -449,3 +450,12 @@ def test_every_parameter_has_its_line(name):
     contract = CONTRACTS[name]
     for parameter in contract.names:
         assert parameter == "self" or parameter in contract.lines, parameter
+
+
+def test_a_requirement_is_written_once():
+    """The docstring of a function with a contract does not tell the parameters again."""
+    for path in Path(tinyml.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [getattr(decorator, "id", "") for decorator in getattr(node, "decorator_list", ())]
+            if "checked" in names:
+                assert "Parameters\n" not in (ast.get_docstring(node) or ""), f"{path}: {node.name}"

@@ -158,7 +158,7 @@ def factorize_linear(
 
 @checked
 def factorize_conv(
-    layer: "Conv2d",
+    layer: "Conv2d, with groups=1",
     rank: 'int >= 1, with at most min(C kh, O kw), or min(O, C kh kw) for "channel"',
     *,
     method: '"separable" or "channel"' = "separable",
@@ -169,15 +169,6 @@ def factorize_conv(
         "channel"      kh x kw, C -> r, then 1 x 1, r -> O:    W[o,c,i,j] ~ sum_q U[o,q] V[q,c,i,j]
 
     q counts the r channels between the layers (Tai et al. 2016, equation 4; Denton et al. 2014).
-<<<<<<< HEAD
-
-    Parameters
-    ----------
-    layer : Conv2d, with groups=1
-    rank : int >= 1, with at most min(C kh, O kw), or min(O, C kh kw) for "channel"
-    method : "separable" or "channel"
-=======
->>>>>>> 54c0ace (contract: requirements stand beside the parameters, as annotations)
     """
     W = layer.weight.data
     n_out, C, kh, kw = W.shape
@@ -201,21 +192,13 @@ def factorize_conv(
 
 
 @checked
-def factorize_conv1d(layer: "Conv1d", rank: "int >= 1, with at most min(O, C k)"):
+def factorize_conv1d(layer: "Conv1d, with groups=1", rank: "int >= 1, with at most min(O, C k)"):
     """A Sequential of two Conv1d layers in place of one: kernel k, C -> r, then kernel 1, r -> O.
 
         W[o,c,i] ~ sum_q U[o,q] V[q,c,i]
 
     If a series is taken as an image of width 1, with kernel k x 1, both methods of
     `factorize_conv` give these two layers.
-<<<<<<< HEAD
-
-    Parameters
-    ----------
-    layer : Conv1d, with groups=1
-    rank : int >= 1, with at most min(O, C k)
-=======
->>>>>>> 54c0ace (contract: requirements stand beside the parameters, as annotations)
     """
     _check_one_group("factorize_conv1d", layer)
     # the rows of as_matrix are inputs: the factor that truncated_svd calls U belongs to the

@@ -238,8 +238,8 @@ def mask_units(
     """A copy of the model, of the same shapes, in which z_k = 0 for the units that are not kept.
 
     Their weights, biases and batch norm entries are 0, and their filters in a depthwise
-    convolution. If a module stands at several positions, it
-    is copied first, so that the other positions do not change.
+    convolution. If a module stands at several positions, it is copied first, so that the other
+    positions do not change.
     """
     masked = copy.deepcopy(model)
     for layer, (units, kept) in checked_masks("mask_units", model, keep).items():
@@ -254,19 +254,9 @@ def mask_units(
 def remove_units(model: "as in `mask_units`", keep: "as in `mask_units`"):
     """A smaller model without the units that are not kept: it computes what `mask_units` computes.
 
-<<<<<<< HEAD
     The layer, its batch norm and a depthwise convolution behind it lose rows. The next layer loses
     the columns of these units; after a Flatten a unit has H W columns. If a module stands at
     several positions, it is copied first, so that the other positions do not change.
-
-    Parameters
-    ----------
-    model, keep : as in `mask_units`
-=======
-    The layer and its batch norm lose rows. The next layer loses the columns of these units; after
-    a Flatten a unit has H W columns. If a module stands at several positions, it is copied first,
-    so that the other positions do not change.
->>>>>>> 54c0ace (contract: requirements stand beside the parameters, as annotations)
     """
     small = copy.deepcopy(model)
     for layer, (units, kept) in checked_masks("remove_units", model, keep).items():

@@ -106,14 +106,14 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
             "test_settings_shrink_with_the_arrays"),
         hints=("Copy the model. For each layer that loses units: which arrays have an entry for "
                "each of them?",
-               "keep_entries(small, place, mask, axis=0) keeps rows: of the layer, and of its "
-               "norm if units.norm is not None. axis=1 keeps columns, of the reader. "
+               "keep_entries(small, place, mask, axis=0) keeps rows: of the layer, and of the "
+               "modules at units.rows. axis=1 keeps columns, of the reader. "
                "entry_mask(kept, model[layer], n) is the mask of units as a mask of n entries: "
                "behind a Flatten a unit has several.",
                'small = copy.deepcopy(model); for layer, (units, kept) in '
                'checked_masks("remove_units", model, keep).items(): keep_entries(small, layer, '
-               'kept, axis=0), keep_entries(small, units.norm, ...), keep_entries(small, '
-               'units.reader, entry_mask(...), axis=1); return small'),
+               'kept, axis=0); for place in units.rows: keep_entries(small, place, ...); '
+               'keep_entries(small, units.reader, entry_mask(...), axis=1); return small'),
         also=('checked_masks("remove_units", model, keep) checks keep, and gives {layer: '
               '(units, kept)}.',),
         mistakes=(
@@ -124,8 +124,7 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
             Mistake("copy.deepcopy(model)", "model",
                     "The model itself must stay as it is: shrink a copy that shares no "
                     "arrays with it."),
-            Mistake("        if units.norm is not None:\n",
-                    "        if False:\n",
+            Mistake("for place in units.rows:", "for place in ():",
                     "The batch norm behind a layer has an entry for each unit as well, and "
                     "must lose the same ones."),
             Mistake("    return small", "    return small.eval()",
@@ -136,7 +135,7 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
             Mistake("keep_entries(small, layer, kept, axis=0)",
                     "keep_entries(small, layer, ~kept, axis=0)",
                     "keep is True for the units that stay: these are the rows to keep."),
-            Mistake("entry_mask(kept, model[layer], features)", "kept",
+            Mistake("entry_mask(kept, model[layer], n)", "kept",
                     "A batch norm behind a Flatten has H W entries for each unit, not one."),
             Mistake("        keep_entries(small, units.reader, entry_mask(kept, model[layer], "
                     "columns), axis=1)\n",

@@ -51,7 +51,7 @@ def picture(out, name, alt):
     if not (out / f"{name}.png").exists():
         return ""
     width, height = struct.unpack(">II", (out / f"{name}.png").read_bytes()[16:24])
-    return (f'<img src="{name}.png" width="{width}" height="{height}" loading="lazy" '
+    return (f'<img src="{name}.png" width="{width}" height="{height}" decoding="async" '
             f'alt="{html.escape(alt)}">')
 
 

@@ -192,7 +192,7 @@ def brightness(colour):
 @pytest.mark.parametrize("dark", [False, True])
 def test_letters_stand_out_from_the_paper(dark):
     css = (ROOT / "demos" / "book" / "templates" / "book.css").read_text()
-    light, night = css.split("@media (prefers-color-scheme: dark)", 1)
+    light, night = css.split("@media screen and (prefers-color-scheme: dark)", 1)
     theme = colours(light) | (colours(night.split("* {")[0]) if dark else {})
     for ink in ("ink", "quiet", "link", "good", "bad", "key", "string", "number", "comment", "built"):
         for paper in ("paper", "card", "code", "mark"):
@@ -253,6 +253,14 @@ def test_a_motion_is_one_light_file_that_needs_no_network(tmp_path):
     assert len(text) < 2_000_000 and "http" not in text and 'class="fa' not in text
     assert f"motion-{name}.png" in page.all("img", "src") and (tmp_path / f"motion-{name}.png").is_file()
     assert all(attributes.get("aria-label") for tag, attributes in page.tags if tag == "button")
+    assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
+
+
+def test_a_contract_that_refers_to_another_links_to_it():
+    source = module("tinyml/interpolation/double_descent.py")
+    line = next(n for n, text in enumerate(source.lines, 1) if "as in `min_norm_bias2`" in text)
+    shown = highlight.coloured(source.text, highlight.linker(source, lambda target: f"{target[0]}#{target[1]}"))[line - 1]
+    assert f'`<a href="{source.path}#min_norm_bias2">min_norm_bias2</a>`' in shown
 
 
 def test_every_motion_belongs_to_a_page():

@@ -4,6 +4,7 @@ import builtins
 import html
 import io
 import keyword
+import re
 import token
 import tokenize
 
@@ -55,6 +56,8 @@ def coloured(text, link=lambda line, before, name: None):
         elif begin[0] <= len(plain):
             mark = "s" if kind in F_STRING else KINDS.get(kind, "")
             copy(lines, plain, begin, end, mark)
+            if kind == token.STRING and begin[0] == end[0]:
+                lines[begin[0] - 1].append(references(lines[begin[0] - 1].pop(), begin[0], link))
         before, at = [*before, string][-2:], end
     return ["".join(parts) for parts in lines]
 
@@ -67,6 +70,15 @@ def copy(lines, plain, begin, end, mark=""):
         piece = html.escape(plain[row - 1][left:right], quote=False)
         if piece:
             lines[row - 1].append(f'<span class="{mark}">{piece}</span>' if mark else piece)
+
+
+def references(text, line, link):
+    """A string in which names in backticks are links, as in "as in `gradient_descent`"."""
+    def linked(match):
+        alias, _, name = match[1].rpartition(".")
+        address = link(line, alias, name)
+        return f'`<a href="{address}">{match[1]}</a>`' if address else match[0]
+    return re.sub(r"`([\w.]+)`", linked, text)
 
 
 def word(name, alias, address):

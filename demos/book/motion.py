@@ -69,17 +69,18 @@ def write_motion(out, name, rng):
     write(out / f"motion-{name}.png", image.getvalue())
     animation = FuncAnimation(figure, draw, frames=n_frames, interval=200)
     with plt.rc_context({"savefig.dpi": 72, "savefig.bbox": "standard"}):
-        player = without_network(animation.to_jshtml(default_mode="once"))
+        player = without_network(animation.to_jshtml(default_mode="once"), motion.title)
     plt.close(figure)
     main = template("motion").substitute(name=name, page=motion.page, title=html.escape(motion.title),
                                          says=html.escape(motion.says), player=player)
     write(out / f"motion-{name}.html", whole(motion.title, main).encode())
 
 
-def without_network(player):
-    """Matplotlib's player without its fonts from elsewhere: symbols in their place, and named buttons."""
+def without_network(player, title):
+    """Matplotlib's player with symbols in place of fonts from elsewhere; buttons and picture have names."""
     player = re.sub(r'<link rel="stylesheet"\s+href="[^"]*">', "", player)
     for words, symbol in SYMBOLS.items():
         player = player.replace(f'<i class="fa {words}"></i>', symbol)
     player = re.sub(r'<button title="([^"]*)"', r'<button type="button" title="\1" aria-label="\1"', player)
+    player = player.replace('<img id="_anim_img', f'<img alt="{html.escape(title)}" id="_anim_img')
     return player.replace('<input id="_anim_slider', '<input aria-label="Frame" id="_anim_slider')

@@ -7,6 +7,7 @@ import keyword
 import re
 import token
 import tokenize
+from functools import lru_cache
 
 from book.library import find
 
@@ -64,6 +65,8 @@ def coloured(text, link=lambda line, before, name: None):
 
 def copy(lines, plain, begin, end, mark=""):
     """Append the text between two positions to its lines, in a span of class `mark`."""
+    if begin == end:
+        return
     for row in range(begin[0], min(end[0], len(plain)) + 1):
         left = begin[1] if row == begin[0] else 0
         right = end[1] if row == end[0] else len(plain[row - 1])
@@ -92,7 +95,7 @@ def word(name, alias, address):
 
 def linker(module, address):
     """The ``link`` of `coloured` for a module; ``address((path, name))`` gives the address or None."""
-    local = list(local_names(module.tree))
+    local = local_names(module.tree)
 
     def link(line, alias, name):
         if alias in module.scope and module.scope[alias][1] == "":    # F.softmax: a module before the dot
@@ -112,13 +115,16 @@ def is_head(module, name, line):
     return block is not None and block.first <= line <= block.last and f" {name.split('.')[-1]}" in module.lines[line - 1]
 
 
+@lru_cache(maxsize=None)
 def local_names(tree):
     """For each function: its lines, and the names that are arguments or variables there."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            names = {a.arg for a in ast.walk(node) if isinstance(a, ast.arg)}
-            names |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-            yield range(node.lineno, node.end_lineno + 1), names
+    found = []
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        nodes = list(ast.walk(function))
+        names = {n.arg for n in nodes if isinstance(n, ast.arg)}
+        names |= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        found.append((range(function.lineno, function.end_lineno + 1), names))
+    return found
 
 
 def without_docstring(block):

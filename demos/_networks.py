@@ -24,6 +24,23 @@ def as_images(X):
     return X.reshape(-1, 1, side, side)
 
 
+def in_two_inks(images, rng):
+    """Gray images (N, 1, H, W) in red ink, with another one of them over each in blue: (N, 3, H, W).
+
+        pixel = paper (1 - gray (1 - red)) (1 - other gray (1 - blue))
+
+    as inks on paper mix. Paper and inks vary a little from image to image.
+    """
+    gray = images / images.max()
+    other = gray[rng.permutation(len(gray))]
+
+    def colors(*least, width=0.2):
+        return (least + width * rng.random((len(gray), 3)))[:, :, None, None]
+
+    paper, red, blue = colors(0.7, 0.7, 0.7, width=0.3), colors(0.8, 0.1, 0.1), colors(0.1, 0.1, 0.8)
+    return (paper * (1 - gray * (1 - red)) * (1 - other * (1 - blue))).astype(np.float32)
+
+
 def dense_network(n_inputs, rng, hidden=(128, 64)):
     """A network with ReLUs from n_inputs pixels to 10 classes."""
     sizes = n_inputs, *hidden, 10
@@ -31,13 +48,13 @@ def dense_network(n_inputs, rng, hidden=(128, 64)):
     return Sequential(*layers[:-1])
 
 
-def first_filters(side, channels, rng):
+def first_filters(side, channels, rng, colors=1):
     """A convolution that sees every pixel, and whose maps have 7 or 8 pixels a side for any image.
 
     The filters are 3 x 3 on images of 8 x 8, and larger on larger images, where they move further.
     """
     stride = side // 7
-    return Conv2d(1, channels, stride + 2, stride=stride, padding=1, rng=rng)
+    return Conv2d(colors, channels, stride + 2, stride=stride, padding=1, rng=rng)
 
 
 def conv_network(n_inputs, rng, filters, units):

@@ -16,6 +16,7 @@ from tinyml.compression import (
     distillation,
     factorize,
     integer_model,
+    metrics,
     quantization,
     quantization_aware,
     report,
@@ -123,6 +124,7 @@ METHODS = {
     "store_bits": lambda m: outputs(binary.store_bits(binary.binarize_weights(m, method="scaled sign"))),
     "share_weights": lambda m: outputs(weight_sharing.share_weights(copy.deepcopy(m), bits=2)),
     "factorize": lambda m: outputs(factorize.factorize(m, share=0.6, X=PIXELS)),
+    "sensitivities": lambda m: metrics.sensitivities(m, X, Y),
     "from_float": lambda m: outputs(integer_model.IntegerModel.from_float(m, PIXELS)),
     "shift_bias": lambda m: outputs(distillation.shift_bias(m, 0, 1.0)),
     "mask_units": lambda m: outputs(structured.mask_units(m, all_but_one(m))),
@@ -210,7 +212,7 @@ RUNS = {
     "extract_features": lambda m: downstream.extract_features(m, X),
 }
 MAKE_COPIES = {"mask_units", "remove_units", "fold_batch_norm", "quantize_weights",
-               "quantize_repaired", "prepare", "binarize_weights", "make_circulant", "factorize", "share_for_accuracy", "shift_bias"}
+               "quantize_repaired", "prepare", "binarize_weights", "make_circulant", "factorize", "sensitivities", "share_for_accuracy", "shift_bias"}
 
 
 def _taught(teacher):

@@ -44,6 +44,18 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
     "compression/binary.py": Equation(
         "w ~ alpha sign(w), alpha = mean of |w|",
         r"w \approx \alpha\,\mathrm{sign}(w),\quad \alpha = \dfrac{1}{n}\sum_i |w_i|"),
+    "compression/monochromatic.py": Equation(
+        "W_f ~ u_k v_f', v_f = W_f' u_k",
+        r"W_f \approx u_{k(f)}\,v_f^{\mathsf{T}}, \quad v_f = W_f^{\mathsf{T}} u_{k(f)}"),
+    "compression/channel_blocks.py": Equation(
+        "y[outputs_h] = sum_g block_hg(x[inputs_g])",
+        r"y_{O_h} = \sum_g B_{hg}(x_{C_g})"),
+    "compression/biclustering.py": Equation(
+        "W[o,c,i,j] ~ sum_qp B[o,q] K[q,p,i,j] A[c,p]",
+        r"W_{ocij} \approx \sum_{q,p} B_{oq}\,K_{qpij}\,A_{cp}"),
+    "compression/metrics.py": Equation(
+        "min ||diag(a) (W - W~) diag(b)||_F",
+        r"\min_{\mathrm{rank}\,\tilde W = r}\ \Vert \mathrm{diag}(a)\,(W - \tilde W)\,\mathrm{diag}(b) \Vert_F"),
     "compression/circulant.py": Equation(
         "C x = F^-1(F r * F x)", r"C x = F^{-1}(F r \odot F x)"),
     "compression/weight_sharing.py": Equation(

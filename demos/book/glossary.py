@@ -58,6 +58,8 @@ TERMS = {
     "observer": ("watches activations, and says their range", "tinyml/compression/observers.py"),
     "clipping": ("a range smaller than the data's, which makes steps finer", "tinyml/compression/clipping.py"),
     "low rank": ("a matrix as the product of two thin ones", "tinyml/compression/low_rank.py:truncated_svd"),
+    "monochromatic filter": ("sees the image in one colour: its weights are a colour times a gray filter", "tinyml/compression/monochromatic.py"),
+    "bi-clustering": ("groups of filters and groups of channels, whose pairs are blocks", "tinyml/compression/biclustering.py:bicluster"),
     "circulant matrix": ("each column is the one before, shifted down with wrap-around", "tinyml/compression/circulant.py:circulant"),
     "distillation": ("a small network learns from a large one's outputs", "tinyml/compression/distillation.py:distillation_loss"),
     "codebook": ("the few values that all weights of a layer share", "tinyml/compression/weight_sharing.py:kmeans"),

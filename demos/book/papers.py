@@ -9,6 +9,7 @@ CITATION = re.compile(r"((?:van den )?\b[A-Z][a-z][\w-]*(?:(?:,| and)? (?:[A-Z][
 
 CLAIMS = {    # first author and year: what the paper says that is used here
     "Ali 2019": "Gradient flow stopped at time t has nearly the risk of ridge with lambda = 1/t; never more than 1.69 times it.",
+    "Arthur 2007": "Centers drawn in proportion to the squared distance give a start of k-means that is never far from the best.",
     "Bagnall 2018": "A common archive, and a text format, for series of several sensors.",
     "Banner 2019": "With the clipping that minimises the squared error, bias correction and bits by range, 4 bits are enough after training.",
     "Bartlett 2020": "The minimum-norm fit of pure noise is harmless if the small eigenvalues of the covariance are many and even.",
@@ -64,10 +65,12 @@ CLAIMS = {    # first author and year: what the paper says that is used here
     "Saad 2003": "Compressed sparse rows, and their product.",
     "Schwartz 1964": "Canonical codes: lengths alone say the whole code.",
     "Simard 2003": "Distorted copies are the cheapest training data for digits.",
+    "Srebro 2003": "With a weight for each entry, the nearest matrix of low rank has no closed form; with products of row and column weights it has.",
     "Strohmer 2009": "Kaczmarz with rows drawn by their norms converges exponentially, to the minimum-norm solution.",
     "Tai 2016": "The best separable filters have a closed form, by one SVD.",
     "Tsigler 2023": "The bias of minimum-norm fits, and ridge with a negative penalty.",
     "Um 2017": "Jitter, scaling, permutation and cropping as views of sensor data.",
+    "Tucker 1966": "A table with three sides has factors for each of them, and a core in which they meet.",
     "van den Oord 2018": "Identifying the positive among N samples bounds mutual information by log N minus the loss.",
     "Vaswani 2017": "Attention with sine positions replaces recurrence.",
     "Wang 2020": "The contrastive loss pulls positives together and spreads all features evenly over the sphere.",

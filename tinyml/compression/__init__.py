@@ -13,6 +13,10 @@
     integer_model       a whole network of integer layers
     low_rank            two thin layers in place of one
     factorize           the same for a whole network
+    monochromatic       each filter of the first layer sees one of a few colours
+    channel_blocks      groups of outputs from groups of inputs
+    biclustering        blocks of similar filters and channels, of low rank on both sides
+    metrics             errors weighted by the data, or by the gradients of mistakes
     circulant           n numbers for a matrix of n x n, multiplied by Fourier transforms
     distillation        a student learns from a teacher's soft targets
     weight_sharing      a few values for all weights of a layer, and training of these values

@@ -153,7 +153,7 @@ def factorize_linear(
     W = layer.weight.data                                              # (m, n)
     U, V = truncated_svd(W, rank, second_moment=second_moment)         # (m, r), (n, r)
     _warn_unless_cheaper("factorize_linear", rank, len(U), len(V))
-    return Sequential(_linear(layer, V.T, bias=False), _linear(layer, U))
+    return Sequential(linear_like(layer, V.T, bias=False), linear_like(layer, U))
 
 
 @checked
@@ -179,14 +179,14 @@ def factorize_conv(
         V, H = truncated_svd(as_matrix(layer), rank)         # (C kh, r), (O kw, r)
         vertical = V.T.reshape(rank, C, kh, 1)
         horizontal = H.reshape(n_out, 1, kw, rank).transpose(0, 3, 1, 2)
-        first = _conv(layer, vertical, (sh, 1), down, bias=False)
-        second = _conv(layer, horizontal, (1, sw), across)
+        first = conv_like(layer, vertical, (sh, 1), down, bias=False)
+        second = conv_like(layer, horizontal, (1, sw), across)
         _warn_unless_cheaper("factorize_conv", rank, len(V), len(H))
     else:
         U, V = truncated_svd(W.reshape(n_out, -1), rank)    # (O, r), (C kh kw, r)
         filters = V.T.reshape(rank, C, kh, kw)
-        first = _conv(layer, filters, (sh, sw), padding, bias=False)
-        second = _conv(layer, U[:, :, None, None], (1, 1), (0, 0))
+        first = conv_like(layer, filters, (sh, sw), padding, bias=False)
+        second = conv_like(layer, U[:, :, None, None], (1, 1), (0, 0))
         _warn_unless_cheaper("factorize_conv", rank, len(U), len(V))
     return Sequential(first, second)
 
@@ -200,14 +200,14 @@ def factorize_conv1d(layer: "Conv1d, with groups=1", rank: "int >= 1, with at mo
     If a series is taken as an image of width 1, with kernel k x 1, both methods of
     `factorize_conv` give these two layers.
     """
-    _check_one_group("factorize_conv1d", layer)
+    check_one_group("factorize_conv1d", layer)
     # the rows of as_matrix are inputs: the factor that truncated_svd calls U belongs to the
     # first layer, and is V here
     V, U = truncated_svd(as_matrix(layer), rank)    # (C k, r), (O, r)
     _warn_unless_cheaper("factorize_conv1d", rank, len(V), len(U))
     filters = V.T.reshape(rank, layer.in_channels, -1)
-    first = _conv(layer, filters, layer.stride, layer.padding, bias=False)
-    return Sequential(first, _conv(layer, U[:, :, None], 1, 0))
+    first = conv_like(layer, filters, layer.stride, layer.padding, bias=False)
+    return Sequential(first, conv_like(layer, U[:, :, None], 1, 0))
 
 
 def as_matrix(layer):
@@ -230,7 +230,7 @@ def _settings(function, layer):
 
     Both halves keep its dilation, which says nothing along an axis of one pixel.
     """
-    _check_one_group(function, layer)
+    check_one_group(function, layer)
     stride = check_pair(function, "stride", layer.stride, 1)
     if isinstance(layer.padding, str):
         return stride, layer.padding, layer.padding, layer.padding
@@ -238,20 +238,21 @@ def _settings(function, layer):
     return stride, (ph, pw), (ph, 0), (0, pw)
 
 
-def _check_one_group(function, layer):
+def check_one_group(function, layer):
+    """Refuse a convolution in groups."""
     if layer.groups > 1:
         raise ValueError(f"{function}: layer must have groups=1, got groups={layer.groups}; its "
                          "filters read few channels already")
 
 
-def _linear(layer, weight, bias=True):
+def linear_like(layer, weight, bias=True):
     """A layer of the same class with this weight (out, in), and the layer's bias."""
     linear = _with_weight(layer, weight, bias)
     linear.out_features, linear.in_features = weight.shape
     return linear
 
 
-def _conv(layer, weight, stride, padding, bias=True):
+def conv_like(layer, weight, stride, padding, bias=True):
     """A convolution of the same class with this weight (O, C, ...), and the layer's bias."""
     conv = _with_weight(layer, weight, bias)
     conv.out_channels, conv.in_channels, *kernel = weight.shape

@@ -4,8 +4,10 @@ from functools import cache
 
 from tinyml.exercises.catalogue import (
     binary,
+    blocks,
     circulant,
     coding,
+    colors,
     contrastive,
     distillation,
     double_descent,
@@ -30,8 +32,8 @@ CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER,
             double_descent.CHAPTER, min_norm.CHAPTER, risk.CHAPTER, epoch_wise.CHAPTER,
             pruning.CHAPTER, structure.CHAPTER, quantization.CHAPTER, binary.CHAPTER,
             integers.CHAPTER, sharing.CHAPTER, coding.CHAPTER, low_rank.CHAPTER,
-            circulant.CHAPTER, distillation.CHAPTER, masking.CHAPTER, contrastive.CHAPTER,
-            momentum.CHAPTER, transfer.CHAPTER)
+            colors.CHAPTER, blocks.CHAPTER, circulant.CHAPTER, distillation.CHAPTER,
+            masking.CHAPTER, contrastive.CHAPTER, momentum.CHAPTER, transfer.CHAPTER)
 
 
 @cache

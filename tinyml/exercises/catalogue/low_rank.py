@@ -138,12 +138,12 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
                "r) and V (C kh kw, r), filters V (r, C, kh, kw), then U (O, r, 1, 1).",
                'if method == "separable": V, H = truncated_svd(as_matrix(layer), rank); '
                'vertical = V.T.reshape(rank, C, kh, 1); horizontal = H.reshape(n_out, 1, kw, '
-               'rank).transpose(0, 3, 1, 2); first = _conv(layer, vertical, (sh, 1), down, '
-               'bias=False); second = _conv(layer, horizontal, ...); the same for channel with '
+               'rank).transpose(0, 3, 1, 2); first = conv_like(layer, vertical, (sh, 1), down, '
+               'bias=False); second = conv_like(layer, horizontal, ...); the same for channel with '
                'U[:, :, None, None]; return Sequential(first, second)'),
         also=('(sh, sw), padding, down, across = _settings("factorize_conv", layer) are the '
               "stride of the layer, its padding, and those of its vertical and horizontal half.",
-              "_conv(layer, weight, stride, padding, bias=False) is a convolution of the "
+              "conv_like(layer, weight, stride, padding, bias=False) is a convolution of the "
               "layer's class.",
               '_warn_unless_cheaper("factorize_conv", rank, m, n) warns where the factors of '
               'the matrix (m, n) save nothing.'),

@@ -1,0 +1,247 @@
+"""Bi-clustering: blocks of similar filters and similar channels, each block of low rank.
+
+Problem: cut as one matrix, a layer needs a rank for all its filters at once. But some filters are
+alike, and so are some channels.
+
+Idea: k-means puts the O filters W[o, :, :, :] of a convolution into H groups, and its C input
+channels W[:, c, :, :] into G groups. Each pair of groups is a block, and filters that are alike
+need few directions. A block W (O_h, C_g, kh, kw) is approximated on both sides:
+
+    W[o,c,i,j] ~ sum_qp B[o,q] K[q,p,i,j] A[c,p]
+
+where the columns of A (C_g, K1) and B (O_h, K2) are the first left singular vectors of the block
+as a matrix with a row for each channel, or for each filter, and K = B'WA is the core. As layers:
+
+    1 x 1, C_g -> K1,   then kh x kw, K1 -> K2,   then 1 x 1, K2 -> O_h
+    multiplications:  K1 C_g for each pixel of the input, kh kw K1 K2 + K2 O_h of the output
+
+The parts of all blocks are added up. A and B have orthogonal columns of length 1, so
+
+    ||W - W~||^2 = ||W||^2 - ||K||^2
+
+The paper makes the groups of equal size, which its GPU code needs; here they are as k-means finds
+them. For the second cut it takes the singular vectors of what the first has left, a small
+difference. Its other form of a block, a sum of outer products, is not here.
+
+Sources: MATH5836 week 10, section 10.2.3; Denton, Zaremba, Bruna, LeCun and Fergus 2014,
+Exploiting linear structure within convolutional networks for efficient evaluation, section 3.4;
+Tucker 1966, Some mathematical notes on three-mode factor analysis, for cuts on several sides.
+"""
+import math
+
+import numpy as np
+
+from tinyml.check import check_pair
+from tinyml.compression.channel_blocks import ChannelBlocks, members
+from tinyml.compression.low_rank import (
+    break_even,
+    check_one_group,
+    conv_like,
+    factorize_linear,
+    linear_like,
+)
+from tinyml.compression.weight_sharing import kmeans_of_rows
+from tinyml.contract import checked
+from tinyml.nn import Parameter, Sequential
+
+
+@checked
+def bicluster(
+    filters: "array_like of float64, shape (O, C, kh, kw), O >= 1, C >= 1, W",
+    n_inputs: "int >= 1, G, most groups of channels",
+    n_outputs: "int >= 1, H, most groups of filters",
+    *,
+    rng: "numpy.random.Generator",
+):
+    """Groups of input channels and groups of filters, each by k-means.
+
+    Channel c is described by all weights W[:, c] that read it, filter o by all its weights W[o].
+
+    Returns
+    -------
+    inputs : ndarray of int, shape (C,), the group of each channel
+    outputs : ndarray of int, shape (O,), the group of each filter
+    """
+    n_filters, n_channels = filters.shape[:2]
+    of_channel = filters.swapaxes(0, 1).reshape(n_channels, -1)
+    of_filter = filters.reshape(n_filters, -1)
+    inputs, _ = kmeans_of_rows(of_channel, n_inputs, rng=rng)
+    outputs, _ = kmeans_of_rows(of_filter, n_outputs, rng=rng)
+    return inputs, outputs
+
+
+@checked
+def two_sided_svd(filters: "array_like, shape (O, C, kh, kw), O >= 1, C >= 1, W"):
+    """Orthogonal matrices A and B for both sides of filters, and the core K of W in them.
+
+        W[o,c,i,j] = sum_qp B[o,q] K[q,p,i,j] A[c,p]
+        K[q,p,i,j] = sum_oc B[o,q] W[o,c,i,j] A[c,p]
+
+    A are the left singular vectors of W as a matrix (C, O kh kw), B those of (O, C kh kw). To cut
+    it to ranks K1 and K2, keep A[:, :K1], B[:, :K2] and K[:K2, :K1].
+
+    Returns
+    -------
+    A : ndarray, shape (C, min(C, O kh kw))
+    B : ndarray, shape (O, min(O, C kh kw))
+    K : ndarray, shape (columns of B, columns of A, kh, kw)
+    """
+    n_filters, n_channels = filters.shape[:2]
+    by_channel = filters.swapaxes(0, 1).reshape(n_channels, -1)    # (C, O kh kw)
+    by_filter = filters.reshape(n_filters, -1)                     # (O, C kh kw)
+    A, _, _ = np.linalg.svd(by_channel, full_matrices=False)
+    B, _, _ = np.linalg.svd(by_filter, full_matrices=False)
+    K = np.einsum("oq,ocij,cp->qpij", B, filters, A)
+    return A, B, K
+
+
+@checked
+def energy_kept(
+    core: "array_like of float64, shape (m, n, kh, kw), K",
+) -> "ndarray, shape (m, n)":
+    """What every pair of ranks keeps of a block: the squares of the core that are left, added up.
+
+        energy[K2 - 1, K1 - 1] = sum over q < K2, p < K1, i, j of K[q,p,i,j]^2
+    """
+    squares = (core ** 2).sum(axis=(2, 3))
+    return squares.cumsum(axis=0).cumsum(axis=1)
+
+
+# ------------------------------------------------------------ work
+
+@checked
+def block_work(
+    in_rank: "int >= 1, K1",
+    out_rank: "int >= 1, K2",
+    n_channels: "int >= 1, C_g",
+    n_filters: "int >= 1, O_h",
+    *,
+    area: "int >= 1, kh kw",
+    stride: "int >= 1, s, the stride down times the stride across" = 1,
+):
+    """Multiplications of one block for each pixel of the output, up to borders.
+
+        s K1 C_g + kh kw K1 K2 + K2 O_h
+
+    The input has s pixels for each of the output. A rank as large as its side saves nothing: then
+    the block has no 1 x 1 convolution there.
+    """
+    K1, K2, first, last = n_channels, n_filters, 0, 0
+    if in_rank < n_channels:
+        K1 = min(in_rank, n_filters * area)    # the SVD of (C_g, O_h kh kw) has no more
+        first = stride * K1 * n_channels
+    if out_rank < n_filters:
+        K2 = min(out_rank, n_channels * area)
+        last = K2 * n_filters
+    return first + area * K1 * K2 + last
+
+
+@checked
+def ranks_for_work(
+    layer: "Conv2d",
+    inputs: "ndarray of int, the group of each channel",
+    outputs: "ndarray of int, the group of each filter",
+    *,
+    share: "float > 0, the fraction of the multiplications of the layer that the "
+           "blocks may take",
+) -> "(K1, K2), two int; (1, 1) if no pair takes so little":
+    """The ranks K1 and K2, the same for all blocks, that keep the most within a share of the work.
+    """
+    W = layer.weight.data.astype(np.float64)
+    area = math.prod(W.shape[2:])
+    stride = math.prod(check_pair("ranks_for_work", "stride", layer.stride, 1))
+    groups = [(o, c) for o in members(outputs) for c in members(inputs)]
+    kept = [energy_kept(two_sided_svd(W[np.ix_(o, c)])[2]) for o, c in groups]
+    most = share * W.size    # W.size multiplications for each pixel of the output
+    best, largest = (1, 1), -1.0
+    for K1 in range(1, max(len(c) for _, c in groups) + 1):
+        for K2 in range(1, max(len(o) for o, _ in groups) + 1):
+            work = sum(block_work(K1, K2, len(c), len(o), area=area, stride=stride)
+                       for o, c in groups)
+            energy = sum(e[min(K2, e.shape[0]) - 1, min(K1, e.shape[1]) - 1] for e in kept)
+            if work <= most * (1 + 1e-12) and energy > largest:
+                best, largest = (K1, K2), energy
+    return best
+
+
+# ------------------------------------------------------------ layers
+
+@checked
+def bicluster_conv(
+    layer: "Conv2d, with groups=1",
+    inputs: "ndarray of int, the group of each channel, from `bicluster`",
+    outputs: "ndarray of int, the group of each filter",
+    *,
+    in_rank: "int >= 1, K1; a smaller block is cut less",
+    out_rank: "int >= 1, K2",
+) -> "ChannelBlocks":
+    """Blocks of three small convolutions in place of a Conv2d."""
+    check_one_group("bicluster_conv", layer)
+    _check_codes("bicluster_conv", "inputs", inputs, layer.in_channels)
+    _check_codes("bicluster_conv", "outputs", outputs, layer.out_channels)
+    of_inputs, of_outputs = members(inputs), members(outputs)
+    blocks = [[_block(layer, channels, group, in_rank, out_rank, bias=g == 0)
+               for g, channels in enumerate(of_inputs)] for group in of_outputs]
+    return ChannelBlocks(of_inputs, of_outputs, blocks)
+
+
+@checked
+def bicluster_linear(
+    layer: "Linear",
+    inputs: "ndarray of int, the group of each input",
+    outputs: "ndarray of int, the group of each unit",
+    *,
+    rank: "int >= 1",
+) -> "ChannelBlocks":
+    """Blocks of two thin layers in place of a Linear: each block cut by an SVD of its own.
+
+    A block stays whole if two layers would not be cheaper. For the groups, give `bicluster` the
+    weights as filters of one pixel, weight[:, :, None, None].
+    """
+    _check_codes("bicluster_linear", "inputs", inputs, layer.in_features)
+    _check_codes("bicluster_linear", "outputs", outputs, layer.out_features)
+    of_inputs, of_outputs = members(inputs), members(outputs)
+    blocks = []
+    for group in of_outputs:
+        row = [linear_like(layer, layer.weight.data[np.ix_(group, units)], bias=False)
+               for units in of_inputs]
+        row[0].bias = _bias_of(layer, group)
+        blocks.append([factorize_linear(block, rank) if rank < break_even(*block.weight.shape)
+                       else block for block in row])
+    return ChannelBlocks(of_inputs, of_outputs, blocks)
+
+
+def _check_codes(function, name, codes, n):
+    """Refuse codes that leave an item without a group, or a group without items."""
+    must = f"{function}: {name} must give a group to each of {n} items, got codes"
+    if codes.shape != (n,):
+        raise ValueError(f"{must} of shape {codes.shape}")
+    missing = sorted(set(range(codes.max() + 1)) - set(codes.tolist()))
+    if missing:
+        raise ValueError(f"{must} 0 to {codes.max()} without {missing[0]}")
+
+
+def _bias_of(layer, group):
+    """The bias of some outputs of a layer; None if it has none."""
+    if layer.bias is None:
+        return None
+    return Parameter(layer.bias.data[group], layer.bias.requires_grad)
+
+
+def _block(layer, channels, group, in_rank, out_rank, bias):
+    """Up to three convolutions for the weights W[group, channels]; with the bias, or without."""
+    W = layer.weight.data[np.ix_(group, channels)]
+    A, B, K = two_sided_svd(W)
+    A, B, K = A[:, :in_rank], B[:, :out_rank], K[:out_rank, :in_rank]
+    convs = []
+    if in_rank < len(channels):
+        convs.append(conv_like(layer, A.T[:, :, None, None], 1, 0, bias=False))
+    else:    # of full rank: A stays in the core
+        K = np.einsum("qpij,cp->qcij", K, A)
+    if out_rank >= len(group):
+        K = np.einsum("oq,qpij->opij", B, K)
+    convs.append(conv_like(layer, K, layer.stride, layer.padding, bias=False))
+    if out_rank < len(group):
+        convs.append(conv_like(layer, B[:, :, None, None], 1, 0, bias=False))
+    convs[-1].bias = _bias_of(layer, group) if bias else None
+    return Sequential(*convs)

@@ -1,0 +1,297 @@
+"""Blocks and measures (10.2.3): groups of filters, low rank on both sides, and weighted errors."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
+
+CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter", (
+    Exercise(
+        name="bicluster",
+        target="tinyml.compression.biclustering:bicluster",
+        level=2, minutes=15,
+        after=("kmeans_of_rows",),
+        task="Group the input channels and the filters of a convolution, each by k-means",
+        tests=laws_of(
+            "biclustering",
+            "test_channels_and_filters_that_are_alike_are_in_one_group",
+            "test_groups_with_equal_means_are_told_apart",
+            "test_there_are_no_more_groups_than_asked_for"),
+        hints=("kmeans_of_rows wants a row for each item. Which weights belong to a filter, and "
+               "which to an input channel?",
+               "Filter o: W[o] as a row of C kh kw numbers. Channel c: W[:, c] as a row of O kh "
+               "kw numbers. So swap the first two axes before reshaping.",
+               "of_channel = filters.swapaxes(0, 1).reshape(n_channels, -1); inputs, _ = "
+               "kmeans_of_rows(of_channel, n_inputs, rng=rng); then the same for the rows of "
+               "filters.reshape(...); return inputs, ..."),
+        also=("First the channels, then the filters: so both draw the same numbers from rng.",),
+        mistakes=(
+            Mistake("filters.swapaxes(0, 1).reshape(n_channels, -1)",
+                    "filters.reshape(n_channels, -1)",
+                    "To reshape does not move axes: swap filters and channels first."),
+            Mistake("filters.swapaxes(0, 1).reshape(n_channels, -1)",
+                    "filters.mean(axis=0).reshape(n_channels, -1)",
+                    "The mean over the filters hides how they differ: a channel is described by "
+                    "all weights that read it."),
+            Mistake("filters.reshape(n_filters, -1)",
+                    "filters.mean(axis=1).reshape(n_filters, -1)",
+                    "The mean over the channels hides how they differ: take all weights of a "
+                    "filter."),
+            Mistake("filters.reshape(n_filters, -1)", "filters.mean(axis=(2, 3))",
+                    "The positions of the kernel count: do not take their mean."),
+            Mistake("filters.reshape(n_filters, -1)", "np.abs(filters.reshape(n_filters, -1))",
+                    "Filters of opposite sign are not alike."),
+            Mistake("of_channel, n_inputs", "of_channel, n_outputs",
+                    "n_inputs is the number of groups of channels."),
+            Mistake("of_filter, n_outputs", "of_filter, n_inputs",
+                    "n_outputs is the number of groups of filters."),
+            Mistake("return inputs, outputs", "return outputs, inputs",
+                    "First the groups of the channels, then those of the filters."),
+            Mistake("inputs, _ = kmeans_of_rows(of_channel, n_inputs, rng=rng)",
+                    "inputs = np.arange(n_channels) % n_inputs",
+                    "Channels that stand side by side, or at equal distances, need not be alike: "
+                    "use k-means."))),
+    Exercise(
+        name="two_sided_svd",
+        target="tinyml.compression.biclustering:two_sided_svd",
+        level=3, minutes=25,
+        after=("truncated_svd",),
+        task="Find the directions of the channels and of the filters, and the core in them",
+        tests=laws_of(
+            "biclustering",
+            "test_the_error_is_the_energy_that_the_core_loses_and_at_most_both_tails",
+            "test_no_other_core_is_nearer_and_filters_of_these_ranks_are_found",
+            "test_one_group_on_both_sides_is_the_svd_of_all_channels"),
+        hints=("An SVD of the filters as a matrix with a row for each channel gives the directions "
+               "of the channels; and a row for each filter those of the filters.",
+               "A: left singular vectors of (C, O kh kw), for which the first two axes are "
+               "swapped. B: those of (O, C kh kw). The core is the projection K[q,p,i,j] = sum_oc "
+               "B[o,q] W[o,c,i,j] A[c,p].",
+               "by_channel = filters.swapaxes(0, 1).reshape(n_channels, -1); A, _, _ = "
+               "np.linalg.svd(by_channel, full_matrices=False); B the same from "
+               'filters.reshape(n_filters, -1); K = np.einsum("oq,ocij,cp->...", B, filters, A)'),
+        mistakes=(
+            Mistake("filters.swapaxes(0, 1).reshape(n_channels, -1)",
+                    "filters.reshape(n_channels, -1)",
+                    "To reshape does not move axes: swap filters and channels first."),
+            Mistake("filters.swapaxes(0, 1).reshape(n_channels, -1)",
+                    "filters.mean(axis=(2, 3)).T",
+                    "The mean over the positions loses directions: keep all O kh kw columns."),
+            Mistake("filters.swapaxes(0, 1).reshape(n_channels, -1)", "filters[:, :, 0, 0].T",
+                    "All positions of the kernel count, not the first one only."),
+            Mistake("filters.reshape(n_filters, -1)", "filters.mean(axis=(2, 3))",
+                    "The mean over the positions loses directions: keep all C kh kw columns."),
+            Mistake("A, _, _ = np.linalg.svd(by_channel, full_matrices=False)",
+                    "A, s, _ = np.linalg.svd(by_channel, full_matrices=False)\n    A = A * s",
+                    "The columns of A have length 1; the singular values are in the core."),
+            Mistake("B, _, _ = np.linalg.svd(by_filter, full_matrices=False)",
+                    "B, s, _ = np.linalg.svd(by_filter, full_matrices=False)\n    B = B * s",
+                    "The columns of B have length 1; the singular values are in the core."),
+            Mistake("return A, B, K", "return A[:, ::-1], B[:, ::-1], K[::-1, ::-1]",
+                    "Largest singular values first: a cut keeps the first columns."),
+            Mistake("return A, B, K", "return A, B, np.abs(K)",
+                    "The core has both signs."),
+            Mistake("return A, B, K", "return A, B, K / np.linalg.norm(K)",
+                    "The core has the size of the weights: do not scale it."),
+            Mistake("return A, B, K", "return A, B, K.mean(axis=(2, 3), keepdims=True) + 0 * K",
+                    "The core has a number for each position of the kernel."))),
+    Exercise(
+        name="energy_kept",
+        target="tinyml.compression.biclustering:energy_kept",
+        level=2, minutes=10,
+        after=("two_sided_svd",),
+        task="Compute what every pair of ranks keeps of a block, all at once",
+        tests=laws_of(
+            "biclustering",
+            "test_the_error_is_the_energy_that_the_core_loses_and_at_most_both_tails",
+            "test_the_ranks_for_a_share_keep_the_most"),
+        hints=("Ranks K1 and K2 keep the upper left corner of the core. How are the sums of all "
+               "corners found at once?",
+               "The squares, added up over i and j, have shape (m, n). Sums of all upper left "
+               "corners are cumulative sums, first down, then across.",
+               "squares = (core ** 2).sum(axis=(2, 3)); return squares.cumsum(axis=0)...."),
+        mistakes=(
+            Mistake("core ** 2", "np.abs(core)",
+                    "Energy is the sum of the squares."),
+            Mistake("core ** 2", "core",
+                    "Energy is the sum of the squares."),
+            Mistake(".cumsum(axis=0).cumsum(axis=1)", ".cumsum(axis=0)",
+                    "A corner has several columns: add up across, too."),
+            Mistake(".cumsum(axis=0).cumsum(axis=1)", ".cumsum(axis=1)",
+                    "A corner has several rows: add up downwards, too."),
+            Mistake("return squares.cumsum(axis=0).cumsum(axis=1)", "return squares",
+                    "Ranks keep everything up to them: sums, not single entries."),
+            Mistake(".cumsum(axis=0).cumsum(axis=1)", ".cumsum().reshape(squares.shape)",
+                    "A cumulative sum over the flattened array goes through whole rows: a corner "
+                    "has only their first columns."),
+            Mistake("return squares.cumsum(axis=0).cumsum(axis=1)",
+                    "return squares[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]",
+                    "That is the lower right corner: ranks keep the first directions."),
+            Mistake(".sum(axis=(2, 3))", ".mean(axis=(2, 3))",
+                    "All positions of the kernel add up: a sum, not a mean."),
+            Mistake("return squares.cumsum(axis=0).cumsum(axis=1)",
+                    "return np.sqrt(squares.cumsum(axis=0).cumsum(axis=1))",
+                    "Energy is the sum of squares, not its root."),
+            Mistake("return squares.cumsum(axis=0).cumsum(axis=1)",
+                    "return squares.cumsum(axis=0).cumsum(axis=1) / squares.sum()",
+                    "The energy itself, not its share: blocks are compared by their sizes."))),
+    Exercise(
+        name="block_work",
+        target="tinyml.compression.biclustering:block_work",
+        level=2, minutes=15,
+        task="Count the multiplications of a block of three convolutions",
+        tests=laws_of(
+            "biclustering",
+            "test_the_work_is_that_of_the_formula"),
+        hints=("One term for each of the three convolutions. Which of them runs over the pixels of "
+               "the input, and which may be missing?",
+               "s K1 C_g if K1 < C_g, else nothing and K1 = C_g; kh kw K1 K2; K2 O_h if K2 < O_h, "
+               "else nothing and K2 = O_h. An SVD of a matrix (m, n) has at most n singular "
+               "vectors on the left.",
+               "K1, K2, first, last = n_channels, n_filters, 0, 0; if in_rank < n_channels: K1 = "
+               "min(in_rank, n_filters * area); first = ...; the same for out_rank, with "
+               "n_channels * area and last; return first + area * K1 * K2 + last"),
+        also=("A rank counts as at most the number of columns of the matrix: n_filters * area for "
+              "the channels, n_channels * area for the filters.",),
+        mistakes=(
+            Mistake("stride * K1 * n_channels", "K1 * n_channels",
+                    "The first convolution runs over the input, which has s times as many pixels."),
+            Mistake("last = K2 * n_filters", "last = stride * K2 * n_filters",
+                    "The last convolution runs over the output: no factor s."),
+            Mistake("area * K1 * K2", "K1 * K2",
+                    "The middle convolution has kh kw weights for each pair of channels."),
+            Mistake("area * K1 * K2", "stride * area * K1 * K2",
+                    "The middle convolution is counted for each pixel of its output: no factor s."),
+            Mistake("area * K1 * K2", "area * in_rank * out_rank",
+                    "Ranks beyond the sides of the block do not exist: use K1 and K2."),
+            Mistake("in_rank < n_channels", "in_rank <= n_channels",
+                    "At full rank there is no first convolution."),
+            Mistake("out_rank < n_filters", "out_rank <= n_filters",
+                    "At full rank there is no last convolution."),
+            Mistake("min(in_rank, n_filters * area)", "in_rank",
+                    "The matrix (C_g, O_h kh kw) has no more singular vectors than columns."),
+            Mistake("min(out_rank, n_channels * area)", "out_rank",
+                    "The matrix (O_h, C_g kh kw) has no more singular vectors than columns."),
+            Mistake("return first + area * K1 * K2 + last", "return area * K1 * K2",
+                    "The two 1 x 1 convolutions multiply, too."))),
+    Exercise(
+        name="row_and_column_scales",
+        target="tinyml.compression.metrics:row_and_column_scales",
+        level=2, minutes=15,
+        after=("truncated_svd",),
+        task="Replace a matrix of weights by the nearest product of row and column weights",
+        tests=laws_of(
+            "metrics",
+            "test_the_scales_are_the_nearest_product",
+            "test_scales_can_be_divided_by"),
+        hints=("A product a b' is a matrix of rank one. Which one is the nearest?",
+               "U, V = truncated_svd(alpha, 1) gives columns of one sign, perhaps negative: take "
+               "absolute values. Then raise each number to LEAST times the largest of its vector.",
+               "U, V = truncated_svd(alpha, 1); a, b = np.abs(U[:, 0]), np.abs(V[:, 0]); if a.max() "
+               "== 0: ones; return np.maximum(a, LEAST * a.max()), np.maximum(b, ...)"),
+        also=("If alpha is 0, both are ones.", "LEAST is given."),
+        mistakes=(
+            Mistake("truncated_svd(alpha, 1)", "truncated_svd(alpha ** 2, 1)",
+                    "The product is nearest to alpha, not to its squares."),
+            Mistake("truncated_svd(alpha, 1)", "truncated_svd(np.sqrt(alpha), 1)",
+                    "The product is nearest to alpha, not to its roots."),
+            Mistake("a, b = np.abs(U[:, 0]), np.abs(V[:, 0])",
+                    "a, b = alpha.mean(axis=1), alpha.mean(axis=0)",
+                    "Means of rows and columns do not multiply to alpha: take the first singular "
+                    "vectors."),
+            Mistake("a, b = np.abs(U[:, 0]), np.abs(V[:, 0])",
+                    "a, b = alpha.max(axis=1), alpha.max(axis=0)",
+                    "The largest entries do not multiply to alpha: take the first singular "
+                    "vectors."),
+            Mistake("np.abs(U[:, 0]), np.abs(V[:, 0])", "-U[:, 0], -V[:, 0]",
+                    "The signs of singular vectors are arbitrary: take absolute values."),
+            Mistake("return np.maximum(a, LEAST * a.max()), np.maximum(b, LEAST * b.max())",
+                    "return a, b",
+                    "A zero cannot be divided by: raise small numbers to LEAST of the largest."),
+            Mistake("return np.maximum(a, LEAST * a.max()), np.maximum(b, LEAST * b.max())",
+                    "return np.maximum(a, LEAST), np.maximum(b, LEAST)",
+                    "What is small depends on the size of the vector: LEAST times its largest."),
+            Mistake("return np.maximum(a, LEAST * a.max()), np.maximum(b, LEAST * b.max())",
+                    "return a + LEAST * a.max(), b + LEAST * b.max()",
+                    "Only small numbers are raised: the others stay as they are."),
+            Mistake("return np.maximum(a, LEAST * a.max()), np.maximum(b, LEAST * b.max())",
+                    "return a / a.max(), b / b.max()",
+                    "The product is near alpha only if it has its size."))),
+    Exercise(
+        name="weighted_svd",
+        target="tinyml.compression.metrics:weighted_svd",
+        level=2, minutes=15,
+        after=("row_and_column_scales",),
+        task="Find the matrix of rank r with the least error, weighted by rows and columns",
+        tests=laws_of(
+            "metrics",
+            "test_no_matrix_of_that_rank_has_a_smaller_weighted_error",
+            "test_equal_weights_give_the_plain_svd"),
+        hints=("Change the variables so that the weighted error becomes a plain one.",
+               "diag(a) (W - U V') diag(b) is diag(a) W diag(b) minus (diag(a) U) (diag(b) V)': cut "
+               "the scaled matrix, then divide the rows of each factor by its scales.",
+               "scaled = rows[:, None] * weight * columns; U, V = truncated_svd(scaled, rank); "
+               "return U / rows[:, None], V / ..."),
+        mistakes=(
+            Mistake("U / rows[:, None], V / columns[:, None]", "U, V",
+                    "That is near the scaled matrix: divide by the scales again."),
+            Mistake("U / rows[:, None], V / columns[:, None]", "U / rows[:, None], V",
+                    "The columns of W are the rows of V: divide V by the column scales."),
+            Mistake("U / rows[:, None], V / columns[:, None]", "U, V / columns[:, None]",
+                    "The rows of W are the rows of U: divide U by the row scales."),
+            Mistake("U / rows[:, None], V / columns[:, None]",
+                    "U * rows[:, None], V * columns[:, None]",
+                    "To change back, divide by the scales."),
+            Mistake("rows[:, None] * weight * columns", "rows[:, None] * weight",
+                    "Columns have weights too."),
+            Mistake("rows[:, None] * weight * columns", "weight * columns",
+                    "Rows have weights too."),
+            Mistake("rows[:, None] * weight * columns", "weight",
+                    "The error is weighted: scale the matrix before the SVD."),
+            Mistake("rows[:, None] * weight * columns", "rows[:, None] ** 2 * weight * columns ** 2",
+                    "The norm squares by itself: scale by a and b, not by their squares."),
+            Mistake("return U / rows[:, None], V / columns[:, None]",
+                    "return truncated_svd(weight, rank)",
+                    "That is the plain SVD, best for equal weights only."),
+            Mistake("rows[:, None] * weight * columns", "weight / rows[:, None] / columns",
+                    "What has a large weight must become large before the cut: multiply."))),
+    Exercise(
+        name="sensitivities",
+        target="tinyml.compression.metrics:sensitivities",
+        level=3, minutes=30,
+        task="Measure how fast the most likely mistakes of a network change with each weight",
+        tests=laws_of(
+            "metrics",
+            "test_the_sensitivity_of_a_linear_model_has_a_closed_form",
+            "test_sensitivities_of_samples_add_up_in_squares_and_leave_the_model"),
+        hints=("Squares are added up over samples, so each sample needs a backward pass of its "
+               "own: one for each of its most likely wrong labels.",
+               "For sample n and wrong label l: zero the gradients, F.cross_entropy(model(x), "
+               "[l]).backward(), and add weight.grad ** 2. In the end take the root.",
+               "for x, label in zip(X, y): from_largest = np.argsort(-predict(model, x[None])[0]); "
+               "for wrong in from_largest[from_largest != label][:n_mistakes]: "
+               "model.zero_grad(); F.cross_entropy(model(as_input(x[None])), "
+               "np.array([wrong])).backward(); squares[path] += ...; then np.sqrt of each"),
+        also=("Work on a copy of the model, in evaluation mode: its gradients and its mode stay.",
+              "weights(model) is a dict of path to weight; as_input(x) is the input for a model."),
+        mistakes=(
+            Mistake("from_largest[from_largest != label][:n_mistakes]",
+                    "from_largest[:n_mistakes]",
+                    "The right label is no mistake: leave it out."),
+            Mistake("np.argsort(-outputs)", "np.argsort(outputs)",
+                    "The most likely mistakes have the largest outputs."),
+            Mistake("np.array([wrong])", "np.array([label])",
+                    "The gradient is that for the wrong label: the direction of the mistake."),
+            Mistake("weight.grad ** 2", "np.abs(weight.grad)",
+                    "alpha is the root of a sum of squares."),
+            Mistake("weight.grad ** 2", "weight.grad",
+                    "Square the gradients before you add them up: else they cancel."),
+            Mistake("np.sqrt(of_weight)", "of_weight",
+                    "alpha is the root of the sum of squares."),
+            Mistake("np.sqrt(of_weight)", "np.sqrt(of_weight / len(X))",
+                    "A sum over the samples, not a mean."),
+            Mistake("model.zero_grad()", "pass",
+                    "backward() adds to the gradients that are there: zero them for each label."),
+            Mistake("squares[path] += weight.grad ** 2", "squares[path] = weight.grad ** 2",
+                    "Add up over all samples and labels: yours keeps the last."),
+            Mistake("[:n_mistakes]", "[:1]",
+                    "n_mistakes wrong labels for each sample."),
+            Mistake("copy.deepcopy(model).eval()", "copy.deepcopy(model)",
+                    "In evaluation mode, or dropout changes the gradients at random."))),
+))

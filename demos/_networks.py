@@ -1,4 +1,4 @@
-"""What demos of compression share: images of any set, networks for them, errors of weights."""
+"""What demos of compression share: images of any set, networks for them, errors of weights, ranks of units."""
 from typing import NamedTuple
 
 import numpy as np
@@ -96,3 +96,15 @@ def relative_error(model, small):
     """Squared error of the weights of `small` over the sum of their squares."""
     W, Q = (np.concatenate([w.ravel() for w in arrays(m)]) for m in (model, small))
     return np.sum((W - Q) ** 2) / np.sum(W ** 2)
+
+
+def ranks(scores):
+    """The rank of each unit of a network, of a dict of scores by layer; ties share the mean of theirs."""
+    values = np.concatenate(list(scores.values()))
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (count.cumsum() - (count - 1) / 2)[place]
+
+
+def rank_correlation(scores, others):
+    """Spearman's: the correlation of the ranks of all units."""
+    return np.corrcoef(ranks(scores), ranks(others))[0, 1]

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _networks import as_images, conv_network, load_images
+from _networks import as_images, conv_network, load_images, rank_correlation
 from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, band, start
 
 from tinyml.compression.report import compare, macs, milliseconds
@@ -88,18 +88,7 @@ scores = [{criterion: scored(net.model, net, criterion) for criterion in CRITERI
 
 
 # %% Compare their order with the oracle's: the correlation of ranks
-def ranks(scores):
-    """The rank of each unit of a network; ties share the mean of theirs."""
-    values = np.concatenate(list(scores.values()))
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    return (count.cumsum() - (count - 1) / 2)[place]
-
-
-def rank_correlation(scores, criterion):
-    return np.corrcoef(ranks(scores["oracle"]), ranks(scores[criterion]))[0, 1]
-
-
-agreement = {criterion: np.array([rank_correlation(of, criterion) for of in scores])
+agreement = {criterion: np.array([rank_correlation(of["oracle"], of[criterion]) for of in scores])
              for criterion in CRITERIA}
 for criterion, values in agreement.items():
     demo.record(f"{criterion}: rank correlation with the oracle", values.mean())

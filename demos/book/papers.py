@@ -2,7 +2,10 @@
 import html
 import re
 
+from common import show
+
 from book.library import module
+from book.pages import seen
 from book.prose import inline
 
 CITATION = re.compile(r"((?:van den )?\b[A-Z][a-z][\w-]*(?:(?:,| and)? (?:[A-Z][\w-]*|et al\.?)|,)*) ((?:18|19|20)\d\d)\b")
@@ -103,18 +106,28 @@ def papers(book):
     return dict(sorted(found.items(), key=lambda item: item[0].removeprefix("van den ")))
 
 
+def beside(book, key):
+    """The numbers of the paper beside those measured here, by the demo `papers`."""
+    numbers = book.results.get("papers", {}).get("numbers", [])
+    return [f"{number['name'].partition(': ')[2]}: {show(number['value'])} {number['unit']}"
+            for number in numbers if number["name"].startswith(f"{key}: ") and number["unit"]]
+
+
 def papers_page(book):
-    """The page of papers, as the content of <main>."""
+    """The page of papers, as the content of <main>; the demo `papers` stands on it too."""
     rows = []
     for key, (citation, paths) in papers(book).items():
         where = ", ".join(f'<a href="{book.address((path, ""))}">{module(path).stem}</a>' for path in paths)
         stems = dict.fromkeys(stem for path in paths for stem in book.page_of[path].demos)
         measured = [book.results[stem]["finding"] for stem in stems
                     if "finding" in book.results.get(stem, {})]
-        seen = "".join(f"<li>{html.escape(finding)}</li>" for finding in measured[:2])
+        seen_here = "".join(f"<li>{html.escape(words)}</li>" for words in beside(book, key) or measured[:2])
         rows.append(f'<tr id="{key.replace(" ", "-")}"><td><b>{html.escape(citation)}</b><br>{inline(CLAIMS.get(key, ""))}</td>'
-                    f'<td>{where}</td><td>{f"<ul>{seen}</ul>" if seen else ""}</td></tr>')
+                    f'<td>{where}</td><td>{f"<ul>{seen_here}</ul>" if seen_here else ""}</td></tr>')
+    demo = "".join(f'<section aria-labelledby="see"><h2 id="see">See</h2>\n{seen(book, page)}</section>'
+                   for page in book.pages if page.slug == "papers")
     return ('<h1>Papers</h1><p class="lead">Each paper that a module is built on, what it claims, where it is '
-            'here, and what the demos of that page measured in this run.</p><div class="wide"><table class="papers">'
+            'here, and what was measured here, beside the paper\'s own number where it has one that can be '
+            'compared.</p><div class="wide"><table class="papers">'
             "<thead><tr><th>Paper and claim</th><th>Here</th><th>Measured here</th></tr></thead><tbody>"
-            + "\n".join(rows) + "</tbody></table></div>")
+            + "\n".join(rows) + "</tbody></table></div>" + demo)

@@ -1,0 +1,82 @@
+"""Convolutional networks that `papers` makes small: trained, cut in two ways, and timed."""
+from typing import NamedTuple
+
+import numpy as np
+from _networks import as_images, conv_network
+
+from tinyml.compression.factorize import factorize
+from tinyml.compression.low_rank import factorize_conv, rank_for_budget
+from tinyml.compression.report import macs, milliseconds
+from tinyml.nn import Sequential
+from tinyml.optim import Adam, LambdaLR, cosine_decay
+from tinyml.train import accuracy, fit, predict
+
+LAYER = 2    # the position of the second convolution, which does most of the work
+POINT = 0.01
+
+
+class Net(NamedTuple):
+    model: Sequential
+    train: tuple     # X, y
+    held: tuple
+    test: tuple
+    rng: np.random.Generator
+
+
+def tune(model, data, epochs, rng, lr=1e-3):
+    """Train in place, at a rate on a cosine to 0; returns the model."""
+    n_steps = epochs * -(-len(data[0]) // 64)
+    optimizer = Adam(model.parameters(), lr=lr)
+    fit(model, *data, optimizer=optimizer, epochs=epochs, batch_size=64, rng=rng,
+        schedule=LambdaLR(optimizer, lambda t: cosine_decay(t, n_steps)))
+    return model
+
+
+def trained_net(train, test, *, n, n_held, epochs, sizes, rng):
+    """A network of so many filters, filters and units; the last n_held images are held out."""
+    X, y = as_images(train[0]), train[1]
+    n, first_held = min(n, len(X) - n_held), len(X) - n_held
+    data, held = (X[:n], y[:n]), (X[first_held:], y[first_held:])
+    *filters, units = sizes
+    model = tune(conv_network(train[0].shape[1], rng, filters, units), data, epochs, rng, lr=2e-3)
+    return Net(model, data, held, (as_images(test[0]), test[1]), rng)
+
+
+def points_lost(nets, shrink):
+    """Points of test accuracy that shrink(net) costs, mean over the networks."""
+    return 100 * np.mean([accuracy(net.model, *net.test) - accuracy(shrink(net), *net.test)
+                          for net in nets])
+
+
+def channel_pair(net, share):
+    """Denton's: the second convolution in two layers, fewer filters and then 1 x 1 ones."""
+    n_out, *kernel = net.model[LAYER].weight.shape
+    rank = rank_for_budget(n_out, np.prod(kernel).item(), share=share)
+    pair = factorize_conv(net.model[LAYER], rank, method="channel")
+    return Sequential(*net.model[:LAYER], pair, *net.model[LAYER + 1:])
+
+
+def separable_pairs(net, share):
+    """Tai's: a column and a row for each filter, two layers for each dense one, then an epoch."""
+    return tune(factorize(net.model, share=share), net.train, 1, net.rng)
+
+
+def within_a_point(net, smaller, shares):
+    """The smaller network with the least share that costs at most a point of held-out accuracy."""
+    enough = accuracy(net.model, *net.held) - POINT
+    tried = (smaller(net, share) for share in shares)
+    return next((model for model in tried if accuracy(model, *net.held) >= enough), net.model)
+
+
+def speed_up(nets, smaller, shares, *, of_layer=False, rounds=20):
+    """Times faster, times fewer multiplications, points lost: means over the networks."""
+    found = []
+    for net in nets:
+        new, batch = within_a_point(net, smaller, shares), net.test[0][:256]
+        lost = points_lost([net], lambda _, new=new: new)
+        before, after = net.model, new
+        if of_layer:
+            batch, before, after = predict(net.model[:LAYER], batch), before[LAYER], after[LAYER]
+        ms = milliseconds([before, after], batch, rounds=rounds)
+        found.append([np.median(ms[0] / ms[1]), macs(before, batch) / macs(after, batch), lost])
+    return np.mean(found, axis=0).tolist()

@@ -1,0 +1,202 @@
+"""What the papers of the notes report, and the table that puts what is measured beside it."""
+import json
+import time
+from functools import partial
+from typing import NamedTuple
+
+from common import BLUE, GREEN, VERMILLION, show
+
+
+class Reported(NamedTuple):
+    value: str    # as the paper has it
+    data: str     # the network and the data
+    where: str    # the table, figure or section of the paper
+
+
+MNIST = "MNIST"
+BIRDS = "VGG-16, Birds-200"
+CIFAR = "ResNet18, CIFAR-10"
+RESNET = "ResNet-50, ImageNet"
+SUBSET = "MNIST, n = 10,000"
+BANNER = "the authors' repository, cnn-quantization"
+NOWHERE = Reported("", "", "")
+
+REPORTED = {    # by paper, as the page of papers names it, and quantity
+    "Belkin 2019": {
+        "random features: N / n at the largest test error": Reported("1", SUBSET, "figure 2"),
+        "... test error, widest / best with N < n": Reported("below 1", SUBSET, "figure 2"),
+        "forest: loss, full trees / best smaller one": Reported("below 1", SUBSET, "figure 4")},
+    "Nakkiran 2020": {
+        "wrong labels: test error, peak / widest": Reported("above 1", CIFAR, "figure 1"),
+        "... peak / best narrower network": Reported("above 1", CIFAR, "figure 1"),
+        "... widest network: peak over epochs / end": Reported("above 1", CIFAR, "figure 1"),
+        "... on MNIST: peak / best narrower network": Reported("above 1", CIFAR, "figure 1")},
+    "Hastie 2022": {
+        "simulated risk: largest distance from the curve, %":
+            Reported("points on it", "Gaussian, n = 200", "figure 2")},
+    "Molchanov 2016": {
+        "rank correlation with the oracle: Taylor": Reported("0.73", BIRDS, "table 1"),
+        "... mean activation": Reported("0.64", BIRDS, "table 1"),
+        "... weight norm": Reported("0.33", BIRDS, "table 1")},
+    "Jacob 2018": {
+        "integers only: points of accuracy lost": Reported("1.5", RESNET, "table 4.1")},
+    "Banner 2019": {
+        "4 bits, rounded: points lost": Reported("13.9", RESNET, BANNER),
+        "... with the three repairs": Reported("2.8", RESNET, BANNER),
+        "2 bits, rounded: points lost": NOWHERE,
+        "... 2 bits, with the three repairs": NOWHERE},
+    "Denton 2014": {
+        "a convolution within 1 point: times faster": Reported("2", "ImageNet", "abstract"),
+        "... times fewer multiplications": NOWHERE,
+        "... points of test accuracy lost": Reported("below 1", "ImageNet", "abstract")},
+    "Tai 2016": {
+        "a network within 1 point: times faster": Reported("2", "VGG-16, ImageNet", "abstract"),
+        "... times fewer multiplications": NOWHERE,
+        "... points of test accuracy lost": NOWHERE},
+    "Han 2016": {
+        "LeNet-300-100: times smaller": Reported("40", MNIST, "table 1"),
+        "... test error in %, dense": Reported("1.64", MNIST, "table 1"),
+        "... test error in %, compressed": Reported("1.58", MNIST, "table 1")},
+    "Han 2016, at full size": {
+        "LeNet-300-100: times smaller": Reported("40", MNIST, "table 1"),
+        "LeNet-300-100: points lost": Reported("-0.06", MNIST, "table 1"),
+        "LeNet-5: times smaller": Reported("39", MNIST, "table 1"),
+        "LeNet-5: points lost": Reported("-0.06", MNIST, "table 1")},
+    "Hinton 2015": {
+        "errors per 10,000: teacher": Reported("67", MNIST, "section 3"),
+        "... student, by labels alone": Reported("146", MNIST, "section 3"),
+        "... student, by its teacher at T = 20": Reported("74", MNIST, "section 3"),
+        "... student that never saw a 3": Reported("206", MNIST, "section 3"),
+        "... of which on threes": Reported("133", MNIST, "section 3"),
+        "... with the bias of 3 raised": Reported("109", MNIST, "section 3"),
+        "... of which on threes, bias raised": Reported("14", MNIST, "section 3")},
+    "Devlin 2019": {
+        "masked tokens: accuracy / best possible":
+            Reported("GLUE 80.5", "text, 3.3 billion words", "abstract")},
+    "He 2020": {"linear probe, accuracy in %": Reported("60.6", RESNET, "table 1")},
+    "Chen 2020": {"linear probe, accuracy in %": Reported("69.3", RESNET, "table 6")},
+    "Grill 2020": {"linear probe, accuracy in %": Reported("74.3", RESNET, "table 1")},
+    "Eldele 2021": {
+        "linear probe, accuracy in %": Reported("90.4", "human activity, 9 sensors", "table 2")},
+}
+
+TEN_LABELS = "ImageNet cannot be compared: here a probe has ten labels of small digits in all."
+REMARKS = {    # what can be compared, and what cannot
+    "Belkin 2019": "The same models on the same images; the bandwidth is a rule.",
+    "Nakkiran 2020": "Other networks on other images: the shape of the curves can be compared.",
+    "Hastie 2022": "Everything can be compared: the data is drawn from a formula.",
+    "Han 2016": "The same network on the same images; the retraining is not the same.",
+    "Molchanov 2016": "Other networks on other images: the order of the criteria can be compared.",
+    "Jacob 2018": "The paper trains with the rounding; here the ranges are set after training.",
+    "Banner 2019": "The paper rounds activations too; here it is the weights, of an easier task.",
+    "Denton 2014": "The share of the work can be compared; the time depends on the machine.",
+    "Tai 2016": "The paper trains pairs from the start; here they are cut, then trained an epoch.",
+    "Hinton 2015": "The same experiment; the paper also limits the weights of the teacher.",
+    "Devlin 2019": "GLUE cannot be compared: here a known grammar says how good a guess can be.",
+    "He 2020": TEN_LABELS,
+    "Chen 2020": TEN_LABELS,
+    "Grill 2020": TEN_LABELS,
+    "Eldele 2021": "The sensors cannot be compared: here a program draws series.",
+}
+
+
+class Line(NamedTuple):
+    """A line of the table: what a paper reports, and what was measured here."""
+
+    paper: str
+    what: str
+    reported: Reported
+    here: float       # None if it was not measured
+    data: str
+    seeds: str
+    minutes: float
+    command: str
+
+
+WHY = "Other images and networks have other numbers."
+VERDICTS = {None: ("not judged", "0.5"), True: ("yes", GREEN), False: ("no", VERMILLION)}
+COLUMNS = {"paper": 0, "quantity": 0.105, "paper's number": 0.375, "on": 0.455, "here": 0.575,
+           "on ": 0.635, "seeds": 0.83, "minutes": 0.875, "same direction?": 0.925}
+
+
+def elsewhere(folder, stem, name, *, quick):
+    """A number or finding whose text has `name`, from what another demo wrote, or None."""
+    path = folder / f"{stem}.json"
+    if not path.exists():
+        return None
+    result = json.loads(path.read_text(encoding="utf-8"))
+    if result["quick"] != quick:
+        return None
+    found = {number["name"]: number["value"] for number in result["numbers"]}
+    found |= {claim["text"]: claim["measured"] for claim in result["claims"]}
+    return next((value for text, value in found.items() if name in text), None)
+
+
+class Table:
+    """What was measured, line by line, and whether it has the direction of the paper."""
+
+    def __init__(self, demo, *, at_length):
+        """`at_length`: "1" if all experiments are run at full size, or one paper, or ""."""
+        self.demo, self.at_length = demo, at_length
+        self.lines, self.verdicts = [], {}
+
+    def is_long(self, paper):
+        """Whether the experiment of a paper is run at its full size."""
+        return bool(self.at_length) and (self.at_length == "1" or self.at_length in paper)
+
+    def measure(self, paper, experiment, *, data, seeds=None, command=None):
+        """Run an experiment; record its numbers, and what is needed to check them; return them."""
+        wall, processor = time.perf_counter(), time.process_time()
+        here = experiment()
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+        minutes = min(wall, processor) / 60    # on a free processor
+        seeds = [self.demo.seed] if seeds is None else seeds
+        words = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+        at_length = f'TINYML_LONG="{paper}" ' * self.is_long(paper)
+        asked = " --quick" * self.demo.quick + f" --seed {self.demo.seed}" * bool(self.demo.seed)
+        command = command or f"{at_length}python demos/papers.py{asked}"
+        for (what, reported), value in zip(REPORTED[paper].items(), here, strict=True):
+            self.lines.append(Line(paper, what, reported, value, data, words, minutes, command))
+            number, *source = reported
+            source = f"(paper: {number}; {', '.join(filter(None, source))})" if number else ""
+            self.demo.record(f"{paper}: {what}", "not run" if value is None else value, source)
+        self.demo.record(f"{paper}: measured on", f"{data}; seed {words}; {minutes:.1f} minutes")
+        self.demo.record(f"{paper}: command", command)
+        self.demo.record(f"{paper}: what can be compared", REMARKS[base_name(paper)])
+        return here
+
+    def judge(self, paper, text, value, *, quick=False, why=WHY, **bound):
+        """A finding: is the paper's direction seen here? Quick runs state few of them."""
+        if quick or not self.demo.quick:
+            self.demo.finding(f"{paper}: {text}", value, why=why, **bound)
+            self.verdicts[paper] = self.verdicts.get(paper, True) and self.demo.claims[-1]["holds"]
+
+    def draw(self, ax):
+        """The table as a picture: a row for every line."""
+        ax.set(xlim=(0, 1), ylim=(len(self.lines) + 0.6, -0.5))
+        ax.axis("off")
+        write = partial(ax.text, va="center", size=9.5)
+        for words, x in COLUMNS.items():
+            write(x, 0, words.strip(), weight="bold")
+        before = None
+        for y, line in enumerate(self.lines, 1):
+            here = "not run" if line.here is None else show(float(f"{line.here:.3g}"))
+            write(COLUMNS["quantity"], y, line.what)
+            write(COLUMNS["paper's number"], y, line.reported.value, weight="bold")
+            write(COLUMNS["here"], y, here, weight="bold")
+            if line.paper != before:
+                ax.axhline(y - 0.5, color="0.85", lw=1)
+                verdict = self.verdicts.get(base_name(line.paper))
+                said, shade = VERDICTS[verdict]
+                write(COLUMNS["paper"], y, line.paper, color=BLUE)
+                write(COLUMNS["on"], y, line.reported.data)
+                write(COLUMNS["on "], y, line.data)
+                write(COLUMNS["seeds"], y, line.seeds)
+                write(COLUMNS["minutes"], y, f"{line.minutes:.1f}" * (line.minutes > 0.05))
+                write(COLUMNS["same direction?"], y, said, color=shade)
+            before = line.paper
+
+
+def base_name(paper):
+    """The name without what follows a comma, as in "Han 2016, at full size"."""
+    return paper.partition(",")[0]

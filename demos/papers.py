@@ -1,0 +1,325 @@
+"""Are the numbers of the papers found here too, on the same data where it can be had?
+
+MATH5836 week 10 builds on sixteen papers. For ten of them a small experiment asks what the paper
+asks, and its number stands beside the paper's: random features and forests (Belkin et al. 2019),
+wrong labels (Nakkiran et al. 2020), risk curves (Hastie et al. 2022), Deep Compression (Han et al.
+2016), pruning by Taylor's score (Molchanov et al. 2016), integers (Jacob et al. 2018), four bits
+(Banner et al. 2019), low rank (Denton et al. 2014; Tai et al. 2016), distillation (Hinton et al.
+2015). Five others need ImageNet, or all of Wikipedia; and one is a survey (Cheng et al. 2017).
+
+You will see a table: the paper, what it reports and on which data, what was measured here and on
+which data. With the numbers of this demo stands all that is needed to check a line: seeds,
+minutes, the command, and in a sentence what can be compared. The images are those of MNIST if
+`tinyml.data.mnist` finds them (TINYML_DATA), and else the digits of the package. An experiment
+uses at most 10,000 of them; TINYML_LONG=1 runs all at the size of the papers, in some hours, and
+TINYML_LONG="Hinton 2015" that of one paper. With --quick no number can be compared.
+
+Predict first: which numbers depend on the size of a network, and which only on the method?
+"""
+# %% Constants
+import copy
+import os
+from functools import partial
+
+import matplotlib.pyplot as plt
+import numpy as np
+from _cut import channel_pair, points_lost, separable_pairs, speed_up, trained_net, tune
+from _networks import dense_network, rank_correlation
+from _papers import Table, elsewhere
+from _teacher import Sizes, hinton
+from _widths import over_widths
+from common import start
+
+from tinyml.compression.clipping import quantize_repaired
+from tinyml.compression.deep_compression import deep_compress
+from tinyml.compression.integer_model import IntegerModel
+from tinyml.compression.report import file_bytes
+from tinyml.compression.structured import unit_scores
+from tinyml.data import digits, make_linear, mnist, one_hot, train_test_split
+from tinyml.interpolation.double_descent import asymptotic_risk
+from tinyml.interpolation.forest import RandomForest
+from tinyml.interpolation.min_norm import min_norm
+from tinyml.interpolation.random_features import fourier_sweep, median_distance
+from tinyml.train import accuracy
+
+demo = start(__file__, __doc__)
+
+
+def mnist_is_here():
+    try:
+        return len(mnist(split="test")) > 0
+    except FileNotFoundError:
+        return False
+
+
+WHOLE = not demo.quick and mnist_is_here()
+NAME = "MNIST" if WHOLE else "digits"
+MOST = 400 if demo.quick else 10_000          # training images, unless a line is a long one
+SEEDS = range(demo.seed, demo.seed + (1 if demo.quick else 3))    # of lines that are quick to run
+
+# %% Images: training, held-out and test images, in an order of the seed
+if WHOLE:
+    (X, y), (X_test, y_test) = mnist(), mnist(split="test")
+    order = demo.rng.permutation(len(X))
+    X, y = X[order], y[order]
+else:
+    X, X_test, y, y_test = train_test_split(*digits(), test_size=0.3, rng=demo.rng)
+
+
+def images(n):
+    return X[:n], y[:n]
+
+
+def described(n):
+    return f"quick: {n:,} {NAME}" if demo.quick else f"{NAME}, {n:,} images"
+
+
+# %% The table: every experiment is a function, and returns its numbers in the order of `REPORTED`
+table = Table(demo, at_length=os.environ.get("TINYML_LONG", "") if WHOLE else "")
+measure, judge, long = table.measure, table.judge, table.is_long
+
+
+# %% Belkin et al. 2019: random features of n images, N / n from 0.05 to 10, or to 2 at full size
+N_FEATURES = 120 if demo.quick else 10_000 if long("Belkin 2019") else 1000
+TEST = X_test[:2000], y_test[:2000]
+
+
+def belkin_features():
+    widths = [0.05, 0.1, 0.2, 0.4, 0.7, 0.9, 1, 1.1, 1.3, 2] + [10] * (N_FEATURES < 10_000)
+    rows, labels = images(N_FEATURES)
+    curves = fourier_sweep(rows, one_hot(labels, 10), TEST[0], one_hot(TEST[1], 10),
+                           [round(width * len(rows)) for width in widths], rng=demo.rng,
+                           bandwidth=2 / 3 * median_distance(rows[:1000]))
+    error, fits = curves.test_error, np.array(widths) >= 1
+    demo.record("random features: N / n", widths)
+    demo.record("random features: test error", error)
+    demo.claim("random features: for N >= n all training images are fitted (loss)",
+               curves.train_loss[fits].max(), at_most=1e-9)
+    return widths[error.argmax()], error[-1] / error[~fits].min()
+
+
+# %% ... and one tree with more leaves, then more full trees: here n = 10^4 as in the paper
+def belkin_forest():
+    (rows, labels), test = images(MOST), one_hot(TEST[1], 10)
+    forest = RandomForest(4 if demo.quick else 20, max_features=round(X.shape[1] ** 0.5),
+                          rng=demo.rng).fit(rows, one_hot(labels, 10))
+
+    def loss(output):
+        return np.sum((output - test) ** 2, axis=1).mean()
+
+    tree, *_ = forest.trees
+    leaves = np.unique(np.geomspace(2, tree.n_leaves, 12).round().astype(int))[:-1]
+    smaller = [loss(tree.predict(TEST[0], max_leaf_nodes=b)) for b in leaves.tolist()]
+    return loss(forest.predict(TEST[0])) / min(smaller)
+
+
+peak, fall, forest = measure("Belkin 2019", lambda: (*belkin_features(), belkin_forest()),
+                             data=f"{described(N_FEATURES)}; forest {min(MOST, len(X)):,}")
+belkin = partial(judge, "Belkin 2019", quick=True)
+belkin("the test error is largest at N = n (N / n)", peak, within=(0.9, 1.1))
+belkin("past N = n it falls below the best before (ratio)", fall, below=1)
+belkin("full trees are better than the best smaller tree (ratio)", forest, below=1)
+
+# %% Nakkiran et al. 2020: networks of many widths, a fifth of the labels wrong, trained to the end
+WIDTHS = (8, 32, 256) if demo.quick else (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+EPOCHS = 40 if demo.quick else 300
+
+
+def nakkiran():
+    A, B, a, b = train_test_split(*digits(), test_size=797 / 1797, rng=demo.rng)
+    found = over_widths((A, a), (B, b), WIDTHS, epochs=EPOCHS, seeds=SEEDS)
+    demo.record("wrong labels: widths", WIDTHS)
+    demo.record("wrong labels: test error at the end", found.end)
+    if not WHOLE:
+        return found.fall, found.rise, found.late, None
+    other = over_widths(images(1000), TEST, WIDTHS[:6], epochs=EPOCHS, seeds=SEEDS[:1])
+    demo.record("wrong labels: test error at the end, MNIST", other.end)
+    return found.fall, found.rise, found.late, other.rise
+
+
+fall, rise, *_ = measure("Nakkiran 2020", nakkiran, seeds=SEEDS,
+                         data=f"{'quick: ' * demo.quick}digits, 1,000 images")
+nakkiran_says = partial(judge, "Nakkiran 2020", above=1, why="Where a few units fit all labels "
+                        "already, as with many pixels, there is no first minimum.")
+nakkiran_says("past a peak, wider networks are better (error at the peak / of the widest)", fall)
+nakkiran_says("the peak is above some narrower network (ratio of the errors)", rise)
+
+# %% Hastie et al. 2022: the risk of the minimum-norm fit beside its limit, n = 200
+N, SIGNAL = 200, 5.0
+GAMMAS = np.array([0.2, 0.5, 0.8, 1.25, 2, 4, 8])[:5 if demo.quick else 7]    # p / n
+
+
+def risk_of_fit(p, rng):
+    beta = np.full(p, np.sqrt(SIGNAL / p))
+    data, target, _ = make_linear(N, p, sigma=1, beta=beta, rng=rng)
+    return np.sum((min_norm(data, target) - beta) ** 2)
+
+
+def hastie():
+    draws = range(3 if demo.quick else 40)
+    risks = [np.mean([risk_of_fit(p, demo.rng) for _ in draws])
+             for p in (GAMMAS * N).round().astype(int).tolist()]
+    limit = asymptotic_risk(GAMMAS, signal=SIGNAL, sigma2=1.0)
+    return [100 * np.abs(risks / limit - 1).max()]
+
+
+far, = measure("Hastie 2022", hastie, data=f"Gaussian, n = {N}")
+judge("Hastie 2022", "simulated risks lie on the curve (largest distance, %)", far, at_most=15,
+      why="Few draws near p = n have a wide spread.")
+
+# %% Networks for all that follows on compression: the same convolutional ones, several seeds
+LARGE = any(map(long, ("Molchanov 2016", "Jacob 2018", "Banner 2019", "Denton 2014", "Tai 2016")))
+SMALL = dict(n=len(X) if LARGE else MOST, n_held=5000 if WHOLE else 200, epochs=4 if WHOLE else 15,
+             sizes=(8, 16, 16) if demo.quick else (32, 64, 64))
+nets = [trained_net((X, y), (X_test, y_test), rng=np.random.default_rng(seed), **SMALL)
+        for seed in demo.progress(SEEDS, "networks")]
+TRAINED_ON = described(len(nets[0].train[0]))
+demo.record("accuracy of the convolutional networks",
+            [accuracy(net.model, *net.test) for net in nets])
+on_nets = dict(data=TRAINED_ON, seeds=SEEDS)
+
+# %% Molchanov et al. 2016: ranks of all filters, beside those of the oracle
+CRITERIA = "taylor", "activation", "norm"
+
+
+def molchanov():
+    found = []
+    for net in nets:
+        few = net.train[0][:256], net.train[1][:256]
+        of = {name: unit_scores(net.model, *few, criterion=name) for name in ("oracle", *CRITERIA)}
+        for scores in of.values():
+            scores.pop(max(scores))    # the hidden layer: the paper ranks filters
+        found.append([rank_correlation(of["oracle"], of[name]) for name in CRITERIA])
+    return np.mean(found, axis=0).tolist()
+
+
+taylor, _, norm = measure("Molchanov 2016", molchanov, **on_nets)
+judge("Molchanov 2016", "Taylor's score is nearer to the oracle than the norm (lead)",
+      taylor - norm, above=0)
+
+
+# %% Jacob et al. 2018: weights, activations and sums in integers
+def jacob():
+    return [points_lost(nets, lambda net: IntegerModel.from_float(net.model, net.train[0][:200]))]
+
+
+points, = measure("Jacob 2018", jacob, **on_nets)
+judge("Jacob 2018", "integers cost at most two points", points, at_most=2)
+
+# %% Banner et al. 2019: weights of few bits, rounded; or clipped, restored and with bits by range
+REPAIRS = dict(density="laplace", corrected=True, allocated=True)
+
+
+def banner():
+    settings = [dict(bits=bits) | repairs for bits in (4, 2) for repairs in ({}, REPAIRS)]
+    return [points_lost(nets, lambda net, how=how: quantize_repaired(net.model, **how))
+            for how in settings]
+
+
+_, repaired, plain_2, repaired_2 = measure("Banner 2019", banner, **on_nets)
+judge("Banner 2019", "4 bits with the repairs cost a few points at most", repaired, at_most=3)
+judge("Banner 2019", "at 2 bits the repairs help (points)", plain_2 - repaired_2, above=0)
+
+# %% Denton et al. 2014, Tai et al. 2016: the least work that costs a point of held-out accuracy
+SHARES = (0.2, 0.5) if demo.quick else (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)
+
+
+
+def denton():
+    return speed_up(nets, channel_pair, SHARES, of_layer=True)
+
+
+def tai():
+    return speed_up(nets, separable_pairs, SHARES)
+
+
+for paper, experiment in (("Denton 2014", denton), ("Tai 2016", tai)):
+    _, fewer, _ = measure(paper, experiment, **on_nets)
+    judge(paper, "within a point of accuracy: times fewer multiplications", fewer, at_least=1.5)
+
+
+# %% Han et al. 2016: pruned, shared, coded; beside the dense network trained as long
+def other(stem, name, folder=""):
+    """A number of another demo, from its results in the same folder, or None."""
+    return elsewhere(demo.out / folder, stem, name, quick=demo.quick)
+
+
+def han():
+    rng, data = np.random.default_rng(demo.seed), images(MOST)
+    keep, epochs = (0.2, (8, 4, 2)) if demo.quick else (0.08, (10, 20, 5))
+    dense = tune(dense_network(X.shape[1], rng, hidden=(300, 100)), data, epochs[0], rng)
+    small, _ = deep_compress(dense, *data, keep=keep, bits=4, epochs=epochs[1:], batch_size=64,
+                             rng=rng)
+    fair = tune(copy.deepcopy(dense), data, sum(epochs[1:]), rng)
+    n_bytes = 4 * sum(p.size for p in dense.parameters())
+    errors = [100 * (1 - accuracy(model, X_test, y_test)) for model in (fair, small)]
+    return n_bytes / file_bytes(small), *errors
+
+
+factor, dense_error, small_error = measure("Han 2016", han, data=described(min(MOST, len(X))))
+judge("Han 2016", "LeNet-300-100 becomes many times smaller", factor, at_least=40)
+judge("Han 2016", "without loss (points of error added)", small_error - dense_error, at_most=0.5)
+
+# %% ... and its two networks on all images, as `demos/deep_compression_mnist.py` has measured them
+def han_at_full_size():
+    texts = ("the file is smaller than the parameters by a factor of",
+             "beside the dense network trained as long it loses at most (points)")
+    return [other("deep_compression_mnist", f"{network}: {text}", "mnist")
+            for network in ("LeNet-300-100", "LeNet-5") for text in texts]
+
+
+measure("Han 2016, at full size", han_at_full_size, data="MNIST, 60,000 images",
+        command="TINYML_LONG=1 python demos/deep_compression_mnist.py --data mnist")
+
+# %% Hinton et al. 2015: a teacher, its student, and a student that never saw a 3
+n_taught = len(X) if long("Hinton 2015") else min(MOST, len(X))
+if long("Hinton 2015"):
+    sizes = Sizes()
+elif WHOLE:
+    sizes = Sizes(teacher=400, student=200, teacher_epochs=25, batch_size=100)
+else:
+    sizes = Sizes(teacher=300, student=100, teacher_epochs=80, jitter=1, batch_size=50)
+if demo.quick:
+    sizes = sizes._replace(teacher_epochs=6, student_epochs=6)
+
+
+def hinton_errors():
+    found = hinton(images(n_taught), (X_test, y_test), sizes=sizes, rng=demo.rng)
+    demo.record("errors of the student that never saw a 3, its bias raised by counting",
+                found.counted, f"of {found.n_test:,}")
+    errors = [found.teacher, found.labels, found.distilled, found.omitted, found.omitted_of_it,
+              found.shifted, found.shifted_of_it]
+    return (10_000 / found.n_test * np.array(errors)).tolist()
+
+
+teacher, by_labels, distilled, omitted, _, shifted, _ = measure(
+    "Hinton 2015", hinton_errors,
+    data=f"{described(n_taught)}, {sizes.teacher} and {sizes.student} units")
+hinton_says = partial(judge, "Hinton 2015")
+hinton_says("the teacher makes fewer errors than the student by labels (ratio)",
+            teacher / by_labels, below=1)
+hinton_says("the student by its teacher makes fewer errors than by labels (ratio)",
+            distilled / by_labels, below=1)
+hinton_says("a raised bias saves much of the class never seen (errors, ratio)",
+            shifted / omitted, below=0.75)
+
+# %% Devlin, He, Chen, Grill, Eldele: what the demos beside have measured, in their own terms
+OTHERS = {    # demo, finding or number there, its mean, factor
+    "Devlin 2019": ("masked_tokens", "reaches most of the best possible accuracy", np.mean, 1),
+    "He 2020": ("moco", "ten labels are enough for most images", np.mean, 100),
+    "Chen 2020": ("simclr", "SimCLR features is right on most unseen images", np.mean, 100),
+    "Grill 2020": ("byol", "BYOL: accuracy with ten labels", np.mean, 100),
+    "Eldele 2021": ("ts_tcc", "TS-TCC: median accuracy", np.min, 1)}    # with one label per class
+for paper, (stem, name, mean, factor) in OTHERS.items():
+    value = other(stem, name)
+    value = None if value is None else factor * mean(value)
+    measure(paper, lambda value=value: [value], data=f"demos/{stem}.py",
+            command=f"python demos/{stem}.py{' --quick' * demo.quick}")
+
+# %% Figure: the table
+figure, ax = plt.subplots(figsize=(17, 0.27 * len(table.lines) + 1.2))
+seen = sum(table.verdicts.values())
+figure.suptitle(f"{seen} of {len(table.verdicts)} papers: their direction is seen on {NAME} too"
+                + " (quick: no number can be compared)" * demo.quick)
+table.draw(ax)
+demo.finish(figure)

@@ -257,8 +257,7 @@ def han():
 
 
 factor, dense_error, small_error = measure("Han 2016", han, data=described(min(MOST, len(X))))
-judge("Han 2016", "LeNet-300-100 becomes many times smaller", factor, at_least=40)
-judge("Han 2016", "without loss (points of error added)", small_error - dense_error, at_most=0.5)
+
 
 # %% ... and its two networks on all images, as `demos/deep_compression_mnist.py` has measured them
 def han_at_full_size():
@@ -268,8 +267,13 @@ def han_at_full_size():
             for network in ("LeNet-300-100", "LeNet-5") for text in texts]
 
 
-measure("Han 2016, at full size", han_at_full_size, data="MNIST, 60,000 images",
-        command="TINYML_LONG=1 python demos/deep_compression_mnist.py --data mnist")
+at_full_size = measure("Han 2016, at full size", han_at_full_size, data="MNIST, 60,000 images",
+                       command="TINYML_LONG=1 python demos/deep_compression_mnist.py --data mnist")
+smaller, lost, *_ = at_full_size
+if smaller is None:
+    smaller, lost = factor, small_error - dense_error
+judge("Han 2016", "LeNet-300-100 becomes many times smaller", smaller, at_least=40)
+judge("Han 2016", "without loss, or nearly (points)", lost, at_most=0.5)
 
 # %% Hinton et al. 2015: a teacher, its student, and a student that never saw a 3
 n_taught = len(X) if long("Hinton 2015") else min(MOST, len(X))

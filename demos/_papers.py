@@ -48,7 +48,10 @@ REPORTED = {    # by paper, as the page of papers names it, and quantity
     "Denton 2014": {
         "a convolution within 1 point: times faster": Reported("2", "ImageNet", "abstract"),
         "... times fewer multiplications": NOWHERE,
-        "... points of test accuracy lost": Reported("below 1", "ImageNet", "abstract")},
+        "... points of test accuracy lost": Reported("below 1", "ImageNet", "abstract"),
+        "... in bi-clusters: times faster": Reported("2", "ImageNet", "abstract"),
+        "... in bi-clusters: times fewer multiplications": NOWHERE,
+        "... in bi-clusters: points lost": Reported("below 1", "ImageNet", "abstract")},
     "Tai 2016": {
         "a network within 1 point: times faster": Reported("2", "VGG-16, ImageNet", "abstract"),
         "... times fewer multiplications": NOWHERE,
@@ -100,6 +103,9 @@ REMARKS = {    # what can be compared, and what cannot
 }
 
 
+NOT_COMPARABLE = "Devlin 2019", "He 2020", "Chen 2020", "Grill 2020", "Eldele 2021"
+
+
 class Line(NamedTuple):
     """A line of the table: what a paper reports, and what was measured here."""
 
@@ -114,7 +120,7 @@ class Line(NamedTuple):
 
 
 WHY = "Other images and networks have other numbers."
-VERDICTS = {None: ("not judged", "0.5"), True: ("yes", GREEN), False: ("no", VERMILLION)}
+VERDICTS = {None: ("", "0.5"), True: ("yes", GREEN), False: ("no", VERMILLION)}
 COLUMNS = {"paper": 0, "quantity": 0.105, "paper's number": 0.375, "on": 0.455, "here": 0.575,
            "on ": 0.635, "seeds": 0.83, "minutes": 0.875, "same direction?": 0.925}
 
@@ -165,11 +171,12 @@ class Table:
         self.demo.record(f"{paper}: what can be compared", REMARKS[base_name(paper)])
         return here
 
-    def judge(self, paper, text, value, *, quick=False, why=WHY, **bound):
-        """A finding: is the paper's direction seen here? Quick runs state few of them."""
+    def judge(self, paper, line, text, value, *, quick=False, why=WHY, **bound):
+        """A finding on a line of a paper: is its direction seen here? Quick runs judge few."""
         if quick or not self.demo.quick:
             self.demo.finding(f"{paper}: {text}", value, why=why, **bound)
-            self.verdicts[paper] = self.verdicts.get(paper, True) and self.demo.claims[-1]["holds"]
+            what = list(REPORTED[paper])[line]
+            self.verdicts[paper, what] = self.demo.claims[-1]["holds"]
 
     def draw(self, ax):
         """The table as a picture: a row for every line."""
@@ -184,16 +191,17 @@ class Table:
             write(COLUMNS["quantity"], y, line.what)
             write(COLUMNS["paper's number"], y, line.reported.value, weight="bold")
             write(COLUMNS["here"], y, here, weight="bold")
+            said, color = VERDICTS[self.verdicts.get((line.paper, line.what))]
+            if line.paper in NOT_COMPARABLE:
+                said = "cannot be compared"
+            write(COLUMNS["same direction?"], y, said, color=color)
             if line.paper != before:
                 ax.axhline(y - 0.5, color="0.85", lw=1)
-                verdict = self.verdicts.get(base_name(line.paper))
-                said, shade = VERDICTS[verdict]
                 write(COLUMNS["paper"], y, line.paper, color=BLUE)
                 write(COLUMNS["on"], y, line.reported.data)
                 write(COLUMNS["on "], y, line.data)
                 write(COLUMNS["seeds"], y, line.seeds)
                 write(COLUMNS["minutes"], y, f"{line.minutes:.1f}" * (line.minutes > 0.05))
-                write(COLUMNS["same direction?"], y, said, color=shade)
             before = line.paper
 
 

@@ -20,15 +20,13 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from _cut import in_blocks
 from _networks import as_images, first_filters, load_images, n_pooled
 from common import BLUE, GREEN, ORANGE, PURPLE, start
 from panels import curve, reference
 
 from tinyml.compression.biclustering import (
-    bicluster,
-    bicluster_conv,
     energy_kept,
-    ranks_for_work,
     two_sided_svd,
 )
 from tinyml.compression.low_rank import factorize_conv, rank_for_budget
@@ -81,12 +79,6 @@ def with_layer(model, layer):
 
 
 # %% Four ways to take a share of the work
-def in_blocks(layer, share, n_groups, rng):
-    inputs, outputs = bicluster(layer.weight.data, n_groups, n_groups, rng=rng)
-    K1, K2 = ranks_for_work(layer, inputs, outputs, share=share)
-    return bicluster_conv(layer, inputs, outputs, in_rank=K1, out_rank=K2)
-
-
 def channel_rank(layer, share):
     return rank_for_budget(len(layer.weight), layer.weight[0].size, share=share)
 

@@ -203,7 +203,7 @@ def test_optimal_ridge_has_no_peak(signal, noise, gamma):
 
 @given(signal=positive, noise=positive, gamma=ratios)
 def test_optimal_ridge_solves_the_marchenko_pastur_equation(signal, noise, gamma):
-    """m (1 - gamma + lam + gamma lam m) = 1 for m = m(-lam*) = risk / (noise gamma)."""
+    """m (1 - gamma + lam + gamma lam m) = 1 for m = m(lam*) = risk / (noise gamma)."""
     lam = optimal_lam(gamma, signal=signal, sigma2=noise)
     m = optimal_ridge_risk(gamma, signal=signal, sigma2=noise) / (noise * gamma)
     cancellation = 10 * EPS * (1 + gamma + lam) ** 2 / (gamma * lam)    # in root - b, or in the sum

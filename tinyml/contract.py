@@ -19,6 +19,7 @@ executed (`tinyml.grammar` reads it). For example:
     target: "array_like, shape (n,), or None if alpha = 1"
     lr: "as in `gradient_descent`"
 
+What begins with "with", as in "float > 0, with lr < 2 / s_max^2", is checked by the body.
 An argument that is only "needed if" another has some value may otherwise be None.
 A method may also refer to attributes of its object that are a number or a tuple of sizes:
 

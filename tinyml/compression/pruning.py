@@ -144,12 +144,12 @@ def pruned_loss(
 
     The model keeps its weights theta. The gradient of a pruned weight is 0.
     """
-    theta = _parameters(model)
-    _check_masks("pruned_loss", theta, masks)
+    parameters = _parameters(model)
+    _check_masks("pruned_loss", parameters, masks)
     pruned = {}
     for path, m in masks.items():
-        w = theta[path]
-        pruned[w] = w * m
+        theta = parameters[path]
+        pruned[theta] = theta * m
     with replaced(model, pruned):        # the model computes with theta * m
         # L(theta * m)
         return loss_of(model, *batch)    # notes 10.2.1, pruned loss

@@ -81,7 +81,7 @@ def matmul(
     values, columns, starts, (m, _) = csr
     y = np.zeros((m, *x.shape[1:]), np.result_type(values, x))
     for i in range(m):
-        row = slice(starts[i], starts[i + 1])
+        row = slice(starts[i], starts[i + 1])    # where the nonzero weights of row i stand
         y[i] = values[row] @ x[columns[row]]    # notes 10.2.1, sparse forward
     return y
 

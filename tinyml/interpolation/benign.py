@@ -15,12 +15,12 @@ Let k* be the first k with r_k >= b n, with a constant b (1 by default). The fir
 are fitted almost as by least squares: the tail only adds a small ridge penalty to them. The tail
 absorbs the noise. The variance is, up to a constant factor,
 
-    sigma2 (k*/n + n/R_k*)
+    sigma2 (k*/n + n/R_{k*})
 
-Overfitting is benign if k*/n, n/R_k* and r_0/n all tend to 0. The first two mean that the noise
-does no harm, the third that the signal is found. Isotropic features with p much larger than n
-absorb the noise, but miss the signal. With fast decay of the eigenvalues the signal is found, but
-nothing absorbs the noise.
+Overfitting is benign if k*/n, n/R_{k*} and r_0/n all tend to 0 as n grows. The first two mean that
+the noise does no harm, the third that the signal is found. If all eigenvalues are equal and p is
+much larger than n, the noise is absorbed, but the signal is missed. If the eigenvalues decay fast,
+the signal is found, but nothing absorbs the noise.
 
 The model is y = X beta + eps, with rows of X of mean 0 and covariance diag(eigenvalues), and eps
 of variance sigma2. Risks are excess risks, without the noise of the new y.
@@ -42,14 +42,14 @@ def flat_tail(
     n_strong: "int in 1..p-1",
     tail: "float in (0, p - n_strong], so that no eigenvalue of the tail is above 1",
 ) -> "ndarray of float64, shape (p,), decreasing":
-    """A spectrum of n_strong eigenvalues 1, and p - n_strong equal ones that sum to `tail`.
+    """A spectrum of n_strong eigenvalues of 1, and a tail of p - n_strong equal eigenvalues.
 
-    For fixed n_strong and tail, overfitting is benign as n and p / n grow: k* = n_strong, and
+    The eigenvalues of the tail sum to `tail`. If n_strong + tail < n <= p - n_strong,
 
-        k*/n + n/R_k* = n_strong / n + n / (p - n_strong),        r_0 = n_strong + tail
+        k* = n_strong,     n/R_{k*} = n / (p - n_strong),     r_0 = n_strong + tail
 
-    (Similar to Bartlett et al. 2020, Theorem 6, part 2, where the strong eigenvalues decay
-    exponentially.)
+    So for fixed n_strong and tail, overfitting is benign as n and p / n grow. (Similar to Bartlett
+    et al. 2020, Theorem 6, part 2, where the strong eigenvalues decay exponentially.)
 
     >>> flat_tail(6, n_strong=2, tail=1)
     array([1.  , 1.  , 0.25, 0.25, 0.25, 0.25])
@@ -85,8 +85,9 @@ def effective_ranks(
     >>> r, R.round(2)
     (array([2., 2., 1.]), array([2.67, 2.  , 1.  ]))
     """
-    tails = np.cumsum(eigenvalues[::-1])[::-1]           # sum_{i>k} lambda_i, (p,)
-    squares = np.cumsum(eigenvalues[::-1] ** 2)[::-1]    # sum_{i>k} lambda_i^2, (p,)
+    # entry k of each array: sum_{i>k} lambda_i, sum_{i>k} lambda_i^2, and lambda_{k+1}
+    tails = np.cumsum(eigenvalues[::-1])[::-1]
+    squares = np.cumsum(eigenvalues[::-1] ** 2)[::-1]
     return tails / eigenvalues, tails ** 2 / squares
 
 
@@ -117,12 +118,12 @@ def variance_order(
     *,
     b: "as in `k_star`" = 1,
 ):
-    """The variance in theory, up to a constant factor, for noise of variance 1: k*/n + n/R_k*.
+    """The variance in theory, up to a constant factor, for noise of variance 1: k*/n + n/R_{k*}.
 
-    k*/n is the price of k* coefficients that are fitted to n samples. n/R_k* is the part of the
-    noise that reaches predictions through the tail. (Bartlett et al. 2020, Theorem 4, with a
-    factor that does not depend on the problem. If k* is of order n or above, the theorem says only
-    that the variance does not vanish. If k* is infinite, the value returned is infinite.)
+    k*/n is the price of k* coefficients that are fitted to n samples. n/R_{k*} is the part of the
+    noise that reaches predictions through the tail (Bartlett et al. 2020, Theorem 4). If k* is of
+    order n or above, the theorem says only that the variance does not vanish. If k* is infinite,
+    so is the value returned.
     """
     k = k_star(eigenvalues, n_samples, b=b)
     if k == np.inf:
@@ -139,18 +140,17 @@ def bias2_order(
     *,
     b: "as in `k_star`" = 1,
 ):
-    """The squared bias in theory, up to a constant factor: the tail is lost, the head is shrunk.
+    """The squared bias in theory, up to a constant factor: the sum lost + shrunk.
 
         lost   = sum_{j>k*} lambda_j beta_j^2
         shrunk = (T / n)^2 sum_{j<=k*} beta_j^2 / lambda_j,     T = sum_{i>k*} lambda_i
 
-    The head is the first k* directions. The tail shrinks the head like a ridge penalty n lam = T.
-    (Tsigler and Bartlett 2023, with their ridge penalty set to 0. It is an upper bound for every
-    beta. If the signs of the entries of beta are random, the mean squared bias is of this order.
-    If k* is of order n or above, the theory says nothing. If k* is infinite, the value returned is
-    infinite.)
+    The coefficients of the tail are lost. The first k* are shrunk as by a ridge penalty n lam = T.
+    This is an upper bound for every beta, and the mean squared bias if the signs of the entries of
+    beta are random (Tsigler and Bartlett 2023, without ridge). If k* is of order n or above, the
+    theory says nothing. If k* is infinite, so is the value returned.
 
-    >>> bias2_order([4, 1, 1, 1], [3, 0, 0, 1], 3)    # k* = 1: 1 is lost, 1 * 9/4 shrunk
+    >>> bias2_order([4, 1, 1, 1], [3, 0, 0, 1], 3)    # k* = 1, T = 3: lost 1, shrunk 9/4
     3.25
     """
     k = k_star(eigenvalues, n_samples, b=b)
@@ -176,8 +176,9 @@ def conditional_risk(
         bias2_j    = lambda_j ((I - X^+ X) beta)_j^2
         variance_j = sigma2 lambda_j (X^+ X^+')_jj
 
-    The sum of both over all j is E (x'X^+ y - x'beta)^2, exactly and for every X. E is over eps
-    and a new x of mean 0 and covariance diag(eigenvalues) (Bartlett et al. 2020, Lemma 7).
+    where X^+' is the transpose of X^+. The sum of both over all j is E (x'X^+ y - x'beta)^2,
+    exactly and for every X. E is over eps and a new x of mean 0 and covariance diag(eigenvalues)
+    (Bartlett et al. 2020, Lemma 7).
 
     >>> conditional_risk([[2, 0]], [3, 3], eigenvalues=[4, 1], sigma2=1)
     (array([0., 9.]), array([1., 0.]))

@@ -7,7 +7,7 @@ Idea: train on many training sets from one distribution. Compare the mean of the
 ... f_R with the truth f*, and look at their scatter around that mean:
 
     E (f(x) - y)^2  =  (E f(x) - f*(x))^2  +  Var f(x)  +  sigma^2,      y = f*(x) + noise
-                       bias^2                 variance      noise
+                       bias^2                 variance      variance of the noise
 
 At a fixed x, E and Var are over training sets, and E on the left also over the noise of the new y.
 
@@ -15,8 +15,8 @@ More complex models have less bias and more variance, so the risk has the U shap
 textbooks. This holds up to the interpolation threshold, where a model first fits all training
 data exactly. Beyond it the variance falls again: the second descent.
 
-The decorator `checked` reads the section Parameters of a docstring, checks the arguments against
-it, and makes arrays of those that are array_like (`tinyml.contract`).
+In all lessons, the annotation of a parameter says what the argument must be. The decorator
+`checked` enforces it, and turns what is array_like into an array (`tinyml.contract`).
 
 Sources: Geman, Bienenstock and Doursat 1992, Neural networks and the bias/variance dilemma;
 MATH5836 week 10, section 10.1.1.
@@ -37,9 +37,9 @@ class BiasVariance(NamedTuple):
 
 @checked
 def bias_variance(
-    predictions: "array_like of float64, shape (R, n_test, *k), not empty; "
-                 "predictions[r] holds f_r(x), the fit to training set r; *k is the "
-                 "shape of one output, empty for one number",
+    predictions: "array_like of float64, shape (R, n_test, *k), not empty; f_r(x) for each of "
+                 "R training sets and n_test points x; *k are the axes of an output, none "
+                 "if it is one number",
     target: "array_like of float64, shape (n_test, *k), the true f*(x), without noise",
 ):
     """Split the mean squared error of R predictors into squared bias and variance.
@@ -77,7 +77,7 @@ def expected_risk(
     """The expected squared error on new, noisy data: bias^2 + variance + sigma^2.
 
     The noise of the new data is independent of the predictions, so it adds its own variance. No
-    model can be better than sigma^2.
+    model has a risk below sigma^2.
 
     >>> expected_risk([[1, 2], [3, 2]], [2, 4], sigma2=0.25)
     2.75

@@ -3,7 +3,9 @@
 Problem: y = X beta + noise with n samples and p features. How does the error on new data depend
 on p?
 
-Idea: with Gaussian features x ~ N(0, I) the risk of the fit X^+ y can be computed exactly:
+Idea: for Gaussian features x ~ N(0, I) the squared error of a fit b on a new x is, on average,
+E (x'b - x'beta)^2 = ||b - beta||^2. Let signal = ||beta||^2, and sigma2 the variance of the noise.
+For b = X^+ y the mean over training sets is exactly
 
     E ||X^+ y - beta||^2 = signal * max(0, 1 - n/p)  +  sigma2 * min(n, p) / (|n - p| - 1)
                            squared bias: the part      variance: sigma2 * E ||X^+||_F^2
@@ -14,9 +16,8 @@ The variance is infinite for |n - p| <= 1. Near p = n the smallest singular valu
 0, and X^+ amplifies the noise. With more features X^+ becomes smaller again: the second descent.
 The right amount of ridge removes the peak.
 
-Here signal = ||beta||^2, sigma2 is the variance of the noise, and every risk is the *excess* risk,
-without the noise of the new y: add sigma2 for the test error. All arguments broadcast; a result
-is an array, or a float if they are numbers.
+Every risk is the *excess* risk, without the noise of the new y: add sigma2 for the test error.
+All arguments broadcast; a result is an array, or a float if they are numbers.
 
 Sources: Hastie, Montanari, Rosset and Tibshirani 2022, Surprises in high-dimensional ridgeless
 least squares interpolation (the limits); Belkin, Hsu and Xu 2020, Two models of double descent
@@ -30,8 +31,8 @@ from tinyml.contract import checked
 
 @checked
 def min_norm_bias2(
-    n_samples: "array_like of int, any shape, >= 0, n",
-    n_features: "array_like of int, any shape, >= 0, p",
+    n_samples: "array_like of int, any shape, >= 0; n in the formula",
+    n_features: "array_like of int, any shape, >= 0; p in the formula",
     *,
     signal: "array_like, any shape, >= 0, ||beta||^2",
 ):
@@ -47,8 +48,8 @@ def min_norm_bias2(
 
 @checked
 def min_norm_variance(
-    n_samples: "array_like of int, any shape, >= 0, n",
-    n_features: "array_like of int, any shape, >= 0, p",
+    n_samples: "array_like of int, any shape, >= 0; n in the formula",
+    n_features: "array_like of int, any shape, >= 0; p in the formula",
     *,
     sigma2: "array_like, any shape, >= 0, variance of the noise",
 ):
@@ -56,7 +57,7 @@ def min_norm_variance(
 
         sigma2 * p / (n - p - 1)   for p < n - 1,        sigma2 * n / (p - n - 1)   for p > n + 1
 
-    ||X^+||_F^2 is the trace of (X'X)^-1 for p < n, of (XX')^-1 for p > n; the mean of these
+    ||X^+||_F^2 is the trace of (X'X)^-1 for p < n, and of (XX')^-1 for p > n. The mean of these
     (inverse Wishart) matrices is known. The formula is exact for every n and p. If sigma2, n or p
     is 0, the variance is 0, even for |p - n| <= 1.
     """
@@ -88,8 +89,8 @@ def subset_risk(
     n_samples: "as in `min_norm_bias2`",
     n_features: "as in `min_norm_bias2`",
     *,
-    signal_in: "array_like, any shape, >= 0, ||beta||^2 of the features inside",
-    signal_out: "array_like, any shape, >= 0, ||beta||^2 of those outside",
+    signal_in: "array_like, any shape, >= 0, ||beta||^2 of the features that the model sees",
+    signal_out: "array_like, any shape, >= 0, ||beta||^2 of the others",
     sigma2: "as in `min_norm_variance`",
 ):
     """The excess risk of X^+ y when the model sees only p of the features that make up y.
@@ -100,12 +101,13 @@ def subset_risk(
         signal_out + min_norm_risk(n, p, signal=signal_in, sigma2=sigma2 + signal_out)
 
     (Belkin, Hsu and Xu 2020; their formula also counts the noise of the new y, so it is larger by
-    sigma2.) Every added feature moves signal from outside to inside, so the second descent can go
-    *below* the first minimum. If p of D features are chosen at random, signal_in is on average p/D
-    of ||beta||^2.
+    sigma2.) Every added feature moves signal from signal_out to signal_in, so the second descent
+    can go *below* the first minimum. If p of D features are chosen at random, signal_in is on
+    average p/D of ||beta||^2.
     """
-    inside = min_norm_risk(n_samples, n_features, signal=signal_in, sigma2=sigma2 + signal_out)
-    return signal_out + inside
+    all_noise = sigma2 + signal_out
+    fit = min_norm_risk(n_samples, n_features, signal=signal_in, sigma2=all_noise)
+    return signal_out + fit
 
 
 @checked
@@ -113,7 +115,7 @@ def asymptotic_risk(
     gamma: "array_like, any shape, > 0",
     *,
     signal: "array_like, any shape, >= 0, ||beta||^2",
-    sigma2: "array_like, any shape, >= 0, the variance of the noise",
+    sigma2: "array_like, any shape, >= 0, variance of the noise",
 ):
     """The limit of `min_norm_risk` as n and p grow, with p / n -> gamma (Hastie et al. 2022).
 
@@ -135,16 +137,16 @@ def asymptotic_minimum(
     signal: "as in `asymptotic_risk`",
     sigma2: "as in `asymptotic_risk`",
 ):
-    """The gamma >= 1 with the least `asymptotic_risk`: sqrt(SNR) / (sqrt(SNR) - 1).
+    """The gamma >= 1 with the least `asymptotic_risk`: r / (r - sigma), where r = ||beta||.
 
-    SNR = signal / sigma2. For SNR <= 1 the second descent never ends: the risk falls towards
-    `signal`, and the answer is infinity (Hastie et al. 2022, isotropic features). Without noise
-    the risk falls to 0 as gamma -> 1, and the answer is 1.
+    For r <= sigma the second descent never ends: the risk falls towards `signal`, and the answer
+    is infinity (Hastie et al. 2022, isotropic features). Without noise the risk falls to 0 as
+    gamma -> 1, and the answer is 1.
     """
     r, sigma = np.sqrt(signal), np.sqrt(sigma2)
-    is_finite = r > sigma
-    gamma = r / np.where(is_finite, r - sigma, 1)
-    return np.where(is_finite, gamma, np.inf)[()]    # [()]: a 0-d array becomes a number
+    never_ends = r <= sigma
+    difference = np.where(never_ends, 1, r - sigma)    # never 0
+    return np.where(never_ends, np.inf, r / difference)[()]    # [()]: a 0-d array becomes a number
 
 
 @checked
@@ -156,9 +158,10 @@ def optimal_lam(
 ):
     """The penalty of `ridge` with the least excess risk: lam* = sigma2 * gamma / signal.
 
-    With gamma = p / n this is n lam* = sigma2 / (signal / p): the variance of the noise divided by
-    that of a coefficient. If the direction of beta is uniformly random, lam* has the smallest risk
-    on average over beta, for every X and every n (Hastie et al. 2022; Dobriban and Wager 2018).
+    If the direction of beta is uniformly random, lam* has the smallest risk on average over beta,
+    for every X and every n (Hastie et al. 2022; Dobriban and Wager 2018). Then a coefficient has
+    the variance signal / p. With gamma = p / n, n lam* = sigma2 / (signal / p) is the variance of
+    the noise divided by that of a coefficient.
     """
     return sigma2 * gamma / signal
 
@@ -172,12 +175,13 @@ def optimal_ridge_risk(
 ):
     """The limit of the excess risk of `ridge` at lam*, as n and p grow with p / n -> gamma.
 
-        sigma2 * gamma * m(-lam*),     m(-l) = (sqrt(b^2 + 4 gamma l) - b) / (2 gamma l)
-                                       b = 1 - gamma + l
+        sigma2 * gamma * m(lam*),     m(l) = (sqrt(b^2 + 4 gamma l) - b) / (2 gamma l)
+                                      b = 1 - gamma + l
 
-    m(-l) is the limit of 1/p trace (X'X/n + l I)^-1, the Stieltjes transform of the
-    Marchenko-Pastur law (Dobriban and Wager 2018). The code uses sigma2 / lam* = signal / gamma,
-    so that lam* may be 0. The risk grows with gamma from 0 to `signal`: there is no peak.
+    m(l) is the limit of 1/p trace (X'X/n + l I)^-1 (the Stieltjes transform of the
+    Marchenko-Pastur law at -l; Dobriban and Wager 2018). The code replaces sigma2 / lam* by
+    signal / gamma, so that lam* may be 0. The risk grows with gamma from 0 to `signal`: there is
+    no peak.
     """
     lam = optimal_lam(gamma, signal=signal, sigma2=sigma2)
     b = 1 - gamma + lam

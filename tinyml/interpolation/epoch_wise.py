@@ -1,23 +1,24 @@
 """Epoch-wise double descent, exactly: the risk of gradient descent at every step, without a loop.
 
 Problem: train longer, and the test error falls, rises, and falls again, while the training loss
-falls all the way. How can a time be too long, and a longer one right?
+falls all the way. Why does more training first hurt, and then help?
 
 Idea: features of different scale are learned at different speeds, so gradient descent first fits
 the large features, then the small ones. While the large features are fitted, what the small ones
 contribute to y acts as noise, and the large ones overfit it. Once the small features are learned,
 that noise is gone.
 
-For y = X beta + eps the error of beta_t, the estimate after t steps, has a closed form. lr holds a
-learning rate for each feature. Let D = diag(sqrt(lr)) and X D = U diag(s) V'. After t steps the
-fraction f_i = 1 - (1 - s_i^2)^t of direction i is learned, most of it by t = 1 / s_i^2:
+For y = X beta + eps the error of beta_t, the estimate after t steps from 0, has a closed form. Let
+X = U diag(s) V'. With the learning rate lr, after t steps the fraction f_i = 1 - (1 - lr s_i^2)^t
+of direction i is learned, most of it by t = 1 / (lr s_i^2):
 
-    beta_t - beta  =  D (V diag(f) V' - I) D^-1 beta  +  D V diag(f / s) U' eps
-                      the bias                          random, with mean 0: its covariance
-                                                        gives the variance
+    beta_t - beta  =  (V diag(f) V' - I) beta  +  V diag(f / s) U' eps
+                      the bias                    random, with mean 0: its covariance
+                                                  gives the variance
 
-With learning rates lr_j proportional to 1 / scales_j^2, where scales_j is the standard deviation
-of feature j, all features are learned at about the same speed. The error then has one minimum.
+If each feature j has a learning rate of its own, proportional to 1 / scales_j^2, where scales_j is
+its standard deviation, all features are learned at about the same speed. Then little or nothing is
+left of the second descent.
 
 Sources: Heckel and Yilmaz 2021, Early stopping in deep networks: double descent and how to
 eliminate it; Nakkiran, Kaplun, Bansal, Yang, Barak and Sutskever 2020, Deep double descent;
@@ -70,18 +71,18 @@ def make_two_scales(
 def descent(
     X: "array_like of float64, shape (n, p)",
     y: "array_like of float64, shape (n,)",
-    t: "array_like of int, any shape, >= 0, steps",
+    t: "array_like of int, any shape, >= 0, numbers of steps",
     *,
-    lr: "array_like of float64, shape () or (p,), > 0; one rate for all features, or "
-        "one for each; s_max^2 of X D must be below 2",
+    lr: "array_like of float64, shape () or (p,), > 0, with s^2 < 2 for all s; one "
+        "rate for all features, or one for each",
 ) -> "ndarray, shape (*t.shape, p)":
     """Gradient descent on 1/2 ||X beta - y||^2 after t steps from zero, for many t at once.
 
-        beta_{t+1} = beta_t - lr * X'(X beta_t - y),        beta_t = D V diag(f / s) U'y
+        beta_{t+1} = beta_t - lr * X'(X beta_t - y)
+        beta_t     = D V diag(f / s) U'y,     f = 1 - (1 - s^2)^t
 
-    With a learning rate for each feature this is gradient descent with learning rate 1 for the
-    matrix X D and the unknown D^-1 beta. Here D = diag(sqrt(lr)), X D = U diag(s) V' and
-    f = 1 - (1 - s^2)^t, with only the s > 0.
+    Here D = diag(sqrt(lr)) and X D = U diag(s) V', where only the s > 0 are kept. For the unknown
+    D^-1 beta and the matrix X D this is gradient descent with learning rate 1.
 
     >>> descent([[2, 0], [0, 1]], [4, 4], [0, 1, 2, 1000], lr=0.25)
     array([[0.  , 0.  ],
@@ -90,25 +91,35 @@ def descent(
            [2.  , 4.  ]])
     """
     root_lr, U, s, Vh, f = _directions("descent", X, t, lr)
-    fit = f / s * (U.T @ y)    # one coordinate for each singular direction, (*t.shape, rank)
-    return fit @ Vh * root_lr
+    fit = f / s * (U.T @ y)      # diag(f / s) U'y, (*t.shape, rank)
+    return fit @ Vh * root_lr    # D V fit, where the last axis of fit is the vector
+
+
+def _directions(function, X, t, lr):
+    """sqrt(lr), the diagonal of D, (p,); U, s, Vh of X D; the filters f, (*t.shape, rank)."""
+    root_lr = np.sqrt(np.broadcast_to(lr, X.shape[1]))
+    U, s, Vh = svd(X * root_lr)
+    largest = s.max(initial=0) ** 2
+    if largest >= 2:
+        raise ValueError(f"{function}: lr must keep s_max^2 of X sqrt(lr) below 2, got "
+                         f"{largest:.6g}; from there on, gradient descent does not converge")
+    return root_lr, U, s, Vh, descent_filter(s, t, lr=1)
 
 
 @checked
 def training_risk(
     X: "array_like, shape (n, p), n >= 1",
     y: "array_like, shape (n,)",
-    beta_t: "array_like, shape (..., p), estimates as from `descent`; each of them "
-            "gets a risk",
+    beta_t: "array_like, shape (..., p), one estimate or more, as from `descent`",
 ):
     """The mean squared error on the training data: R_train(t) = 1/n ||X beta_t - y||^2."""
-    # a row of beta_t is one estimate, so beta_t @ X.T holds X beta_t
+    # each row of beta_t is one estimate, so each row of beta_t @ X.T is X beta_t
     return np.mean((beta_t @ X.T - y) ** 2, axis=-1)    # notes 10.1.3, training risk
 
 
 @checked
 def excess_risk(
-    beta_t: "array_like, shape (..., p), estimates; each of them gets a risk",
+    beta_t: "array_like, shape (..., p), one estimate or more",
     beta: "array_like, shape (p,), the truth",
     *,
     scales: "array_like, shape (p,), standard deviations of the features",
@@ -130,6 +141,7 @@ def population_risk(
     sigma2: "float >= 0, variance of the noise in the new y",
 ):
     """The expected squared error on new data: R_test(t) = E (x'beta_t - x'beta)^2 + sigma2."""
+    # E (x'beta_t - x'beta)^2 is the excess risk
     return excess_risk(beta_t, beta, scales=scales) + sigma2    # notes 10.1.3, test risk
 
 
@@ -142,8 +154,8 @@ class TurningPoints(NamedTuple):
 
 @checked
 def turning_points(
-    train: "array_like, shape (T,), T >= 1, R_train after each epoch",
-    test: "array_like, shape (T,), T >= 1, R_test after each epoch",
+    train: "array_like, shape (T,), T >= 1, R_train(t) for t = 0 ... T - 1",
+    test: "array_like, shape (T,), T >= 1, R_test(t) for the same t",
     *,
     tolerance: "float >= 0, what counts as zero; use 0 if the risk is an error "
                "rate" = 0.0,
@@ -153,7 +165,7 @@ def turning_points(
         t_int = the first t with R_train(t) <= tolerance
         t_min = the t <= t_int at which R_test(t) is smallest (over all t if t_int is None)
 
-    t is the position in the curve: train[0] is the risk after the first epoch.
+    t is an index into both curves. If they begin after the first epoch, t = 0 is that epoch.
 
     >>> turning_points([0.5, 0.2, 0.1, 0.0, 0.0], [0.6, 0.3, 0.5, 0.7, 0.2])
     TurningPoints(t_min=1, t_int=3)
@@ -166,9 +178,8 @@ def turning_points(
     return TurningPoints(t_min, t_int)
 
 
-BLOCKS = 20    # parts of a curve
-# rise and fall count above 6 times the jitter (the noise left in the smoothed curve)
-TIMES_JITTER = 6
+BLOCKS = 20         # of a curve, each of which is replaced by its mean
+TIMES_JITTER = 6    # a rise or fall must be larger than this times the noise of these means
 
 
 class SecondFall(NamedTuple):
@@ -189,13 +200,13 @@ def second_fall(
 ):
     """Whether and where a noisy curve rises and then falls, by more than its noise.
 
-    That it fell before is not tested: the first fall can be too short for a block. The highest
-    point of a noisy curve says little: it may be one bad epoch, even the last.
+    The highest point of a noisy curve says little: it may be one bad epoch, even the last. A first
+    fall, before the rise, is not required: it can be shorter than a block.
 
     1. Smooth: cut the curve into 20 blocks, and take their means b_1 ... b_20.
     2. The rise to block k is b_k - min(b_1 ... b_k), the fall from it is b_k - b_20. The peak is
-       the block at which the smaller of the two is largest, but not the first block, nor one of
-       the last three: a peak needs a curve after it.
+       the block at which the smaller of the two is largest. The first block and the last three
+       are left out: a peak needs a curve on both sides.
     3. Jitter, the standard deviation of the noise in the b_k, is estimated from the bends
        b_{k-1} - 2 b_k + b_{k+1}. A smooth trend adds little to them, so their standard deviation
        is about sqrt(6) jitter. The median of |normal noise| is 0.6745 standard deviations; so
@@ -209,8 +220,8 @@ def second_fall(
     (22, 52, 0.19, True)
     """
     edges = np.linspace(0, len(curve), BLOCKS + 1).round().astype(int)
-    starts, ends = edges[:-1], edges[1:]
-    b = np.add.reduceat(curve, starts) / (ends - starts)    # (BLOCKS,)
+    blocks = np.split(curve, edges[1:-1])
+    b = np.array([block.mean() for block in blocks])
     rise = b - np.minimum.accumulate(b)
     fall = b - b[-1]
     smaller = np.minimum(rise, fall)
@@ -218,8 +229,8 @@ def second_fall(
     low = b[:peak + 1].argmin()
     bends = b[:-2] - 2 * b[1:-1] + b[2:]
     jitter = np.median(np.abs(bends)) / (0.6745 * np.sqrt(6))
-    jitter = max(jitter, 1e-12 * np.abs(b).max())    # the rounding of the means
-    middle = (starts + ends) // 2
+    jitter = max(jitter, 1e-12 * np.abs(b).max())    # the means are rounded, so it is never 0
+    middle = (edges[:-1] + edges[1:]) // 2
     return SecondFall(low=int(middle[low]), peak=int(middle[peak]), rise=float(rise[peak]),
                       fall=float(fall[peak]), jitter=float(jitter),
                       seen=bool(smaller[peak] > TIMES_JITTER * jitter))
@@ -236,7 +247,7 @@ def descent_bias2(
 ) -> "ndarray, shape (*t.shape, p)":
     """The squared bias of each feature after t steps, given X; their sum is the squared bias.
 
-        scales_j^2 (E beta_t - beta)_j^2,        E beta_t = D V diag(f) V' D^-1 beta
+        scales_j^2 (E beta_t - beta)_j^2,     E beta_t = D V diag(f) V' D^-1 beta
 
     The expectation is over the noise; D, V and f are those of `descent`. The squared bias of a
     large feature can *grow* with t, because that feature also fits the signal of small features
@@ -303,14 +314,3 @@ def equal_speed_rates(
     """
     s_max = np.linalg.norm(X / scales, 2)
     return (1 / (scales * s_max)) ** 2
-
-
-def _directions(function, X, t, lr):
-    """sqrt(lr), the diagonal of D, (p,); U, s, Vh of X D; the filters f, (*t.shape, rank)."""
-    root_lr = np.sqrt(np.broadcast_to(lr, X.shape[1]))
-    U, s, Vh = svd(X * root_lr)
-    largest = s.max(initial=0) ** 2
-    if largest >= 2:
-        raise ValueError(f"{function}: lr must keep s_max^2 of X sqrt(lr) below 2, got "
-                         f"{largest:.6g}; from there on, gradient descent does not converge")
-    return root_lr, U, s, Vh, descent_filter(s, t, lr=1)

@@ -11,10 +11,11 @@ m_L and m_R. The squared loss sum_i ||y_i - m||^2 falls by
     gain = (n_L n_R / n) ||m_L - m_R||^2 = n / (n_L n_R) ||s_L||^2,    s_L = sum_left (y_i - m)
 
 So one sort and one cumulative sum evaluate all cuts along a feature. The leaf with the largest
-gain is cut next, and no cut depends on later ones. So **the tree with b leaves is the beginning of
-all larger trees**, and one grown tree holds the predictions for every number of leaves. A fully
-grown tree interpolates: this is the threshold. A forest is the mean of many trees with random
-cuts. With more trees the forest goes past the threshold: it still interpolates, and is smoother.
+gain is cut next, and no cut depends on later ones. So **the tree with b leaves is part of every
+larger one**, and one grown tree holds the predictions for every number of leaves. A fully grown
+tree interpolates: this is the threshold. A forest is the mean of many trees, each of which may cut
+only along features drawn at random. With more trees the forest goes past the threshold: it still
+interpolates, and is smoother.
 
 Sources: Breiman, Friedman, Olshen and Stone 1984, Classification and regression trees; Breiman
 2001, Random forests; Belkin, Hsu, Ma and Mandal 2019, Reconciling modern machine-learning practice
@@ -72,10 +73,11 @@ def best_split(
     x = np.take_along_axis(X.T, order, axis=1)
     s_left = Y[order[:, :-1]].cumsum(axis=1)        # (p, n - 1, k), one for every cut
     n_left = np.arange(1, n)
-    gain = n / (n_left * (n - n_left)) * np.vecdot(s_left, s_left)
+    gain = n / (n_left * (n - n_left)) * np.sum(s_left ** 2, axis=2)
     gain[x[:, :-1] == x[:, 1:]] = -np.inf           # no threshold between equal values
+    # the first of the best cuts: along feature j, after the row that is i-th in its order
     j, i = np.argwhere(gain >= gain.max() - TIE * loss)[0]
-    if gain[j, i] < 0:
+    if gain[j, i] < 0:                              # -inf: the rows are all equal
         return None
     return Split(int(j), _between(x[j, i], x[j, i + 1]), float(gain[j, i]))
 
@@ -93,11 +95,12 @@ def _mean(Y):
 
 @checked
 class RegressionTree:
-    """A tree of least squared loss, grown best-first up to a number of leaves.
+    """A tree for the squared loss, grown best-first up to a number of leaves.
 
     It starts as one leaf. The leaf whose best cut has the largest gain is cut next, until there
     are `max_leaf_nodes` leaves, or until in each leaf the targets or the rows are all equal. So
-    the fully grown tree interpolates, except that equal rows get their mean target.
+    the fully grown tree interpolates, except that equal rows get their mean target. Every cut is
+    the best of one step; a tree of as many leaves with a smaller loss may exist.
 
     Nodes are numbered in the order of their creation: a tree with b leaves has 2b - 1 nodes, and
     the nodes of a smaller tree are the first ones of a larger tree.
@@ -121,9 +124,9 @@ class RegressionTree:
     def __init__(
         self, *,
         max_leaf_nodes: "int >= 1, or None; None for a fully grown tree" = None,
-        max_features: "int >= 1, or None; each node draws so many of the "
-                      "features that are not constant in it, and takes the "
-                      "best cut along one of them; None for all features" = None,
+        max_features: "int >= 1, or None; the number of features drawn for a "
+                      "cut, from those that are not constant in the node; None "
+                      "for all of them" = None,
         rng: "numpy.random.Generator, or None if max_features = None" = None,
     ):
         self.grown_to = np.inf if max_leaf_nodes is None else max_leaf_nodes
@@ -145,13 +148,13 @@ class RegressionTree:
             split = self._split(X[rows], Y[rows])
             if split is not None:
                 heapq.heappush(to_cut, (-split.gain, len(nodes), split, rows))
-            nodes.append((0, 0, 0.0, 0.0))
+            nodes.append((0, 0, 0.0, 0.0))    # left, feature, threshold, gain of a leaf
             values.append(_mean(Y[rows]))
 
         add_leaf(np.arange(len(X)))
         while to_cut and len(nodes) < 2 * self.grown_to - 1:
             _, node, split, rows = heapq.heappop(to_cut)
-            nodes[node] = (len(nodes), *split)
+            nodes[node] = (len(nodes), *split)    # the left child is the next node
             goes_left = X[rows, split.feature] <= split.threshold
             add_leaf(rows[goes_left])
             add_leaf(rows[~goes_left])
@@ -167,7 +170,8 @@ class RegressionTree:
         features = np.flatnonzero((X != X[0]).any(axis=0))
         if self.max_features is not None:
             features = self.rng.permutation(features)[:self.max_features]
-        split = unwrap(best_split)(X[:, features], Y)    # `fit` has checked the rows
+        # `fit` has checked the rows, so best_split is called without its contract
+        split = unwrap(best_split)(X[:, features], Y)
         if split is None:
             return None
         return split._replace(feature=int(features[split.feature]))
@@ -177,18 +181,20 @@ class RegressionTree:
         self,
         X: "array_like, shape (m, n_features)",
         *,
-        max_leaf_nodes: "int in 1..grown_to, or None; predict as a tree of at "
-                        "most so many leaves" = None,
+        max_leaf_nodes: "int in 1..grown_to, or None; use at most this many "
+                        "leaves, the first ones; None for the whole tree" = None,
     ) -> "ndarray, shape (m,) or (m, k)":
         """The mean target of the leaf that each row falls into."""
         _check_fitted("RegressionTree.predict", self)
         left = self.left
         if max_leaf_nodes is not None:
-            left = np.where(left < 2 * max_leaf_nodes - 1, left, 0)    # cut later: still a leaf
-        node = np.zeros(len(X), int)
-        rows = np.arange(len(X))
+            # a node whose children were created later is still a leaf
+            left = np.where(left < 2 * max_leaf_nodes - 1, left, 0)
+        node = np.zeros(len(X), int)    # where each row is: all begin at the root
+        rows = np.arange(len(X))        # the rows that are not yet in a leaf
         while rows.size:
-            rows = rows[left[node[rows]] > 0]    # those that are not yet in a leaf
+            in_leaf = left[node[rows]] == 0
+            rows = rows[~in_leaf]
             at = node[rows]
             goes_right = X[rows, self.feature[at]] > self.threshold[at]
             node[rows] = np.where(goes_right, left[at] + 1, left[at])

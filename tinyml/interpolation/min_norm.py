@@ -5,15 +5,16 @@ p = n, and infinitely many for p > n. Which of them do we get?
 
 Idea: the singular value decomposition X = U diag(s) V' splits the problem into independent
 one-dimensional ones, one per singular vector. Here ' is the transpose. The pseudoinverse is
-X^+ = V diag(1 / s) U', with only the s > 0. X^+ y is the shortest of the least-squares solutions,
-the minimum-norm fit. In the basis V it has the coordinates (U'y)_i / s_i. Every estimator of this
-file multiplies them by a filter f:
+X^+ = V diag(1 / s) U', where only the s > 0 are kept. X^+ y is the shortest of the least-squares
+solutions, the minimum-norm fit. In the basis V it has the coordinates (U'y)_i / s_i. Every
+estimator of this file multiplies them by a filter f:
 
     beta = V diag(f / s) U'y,     f = 1                      minimum norm
                                   f = s^2 / (s^2 + n lam)    ridge
-                                  f = 1 - (1 - lr s^2)^t     t steps of gradient descent from 0
+                                  f = 1 - (1 - lr s^2)^t     gradient descent from 0
 
-As lam -> 0 or t -> infinity, f -> 1: ridge and descent both tend to X^+ y.
+where lam is the penalty, lr the learning rate and t the number of steps. As lam -> 0 or
+t -> infinity, f -> 1: ridge and descent both tend to X^+ y.
 
 Sources: MATH5836 week 10, section 10.1.2 (the notes call p < n underdetermined; the usual word
 is overdetermined); Hastie, Montanari, Rosset and Tibshirani 2022, Surprises in high-dimensional
@@ -33,8 +34,7 @@ def linear_model(
     sigma: "float >= 0, standard deviation of the noise",
     rng: "numpy.random.Generator",
 ):
-    """Draw targets from y = X beta + eps, where eps has the normal distribution N(0, sigma^2 I).
-    """
+    """Draw targets y = X beta + eps, with normal noise eps ~ N(0, sigma^2 I)."""
     eps = sigma * rng.standard_normal(len(X))
     return X @ beta + eps    # notes 10.1.2, linear model
 
@@ -45,12 +45,12 @@ def svd(X: "array_like, shape (n, p), of any rank; n = 0 or p = 0 is allowed"):
 
     Vh is V', and V V' is the orthogonal projection onto the row space of X. A singular value
     counts as zero if s <= max(n, p) eps s_max, with the machine precision eps of the dtype: the
-    rounding of X can change it by about that much. It also counts as zero if 1 / s
-    could overflow (s <= tiny, the smallest normal number).
+    rounding of X can change it by about that much. It also counts as zero if it is so small that
+    1 / s could overflow.
 
     Returns
     -------
-    U : ndarray, shape (n, rank)
+    U : ndarray, shape (n, rank); rank is the number of singular values that are kept
     s : ndarray, shape (rank,), decreasing, > 0
     Vh : ndarray, shape (rank, p)
 
@@ -72,8 +72,7 @@ def row_space_part(
 ):
     """The part of beta that X can see: X^+ X beta = V V'beta.
 
-    This part is the shortest vector with the same X beta. For the rest, r = beta - V V'beta,
-    X r = 0.
+    This part is the shortest vector with the same X beta. X maps the rest, beta - V V'beta, to 0.
 
     >>> row_space_part([[1, 1]], [3, 1]).round(6)
     array([2., 2.])
@@ -84,12 +83,13 @@ def row_space_part(
 
 @checked
 def ordinary_least_squares(
-    X: "array_like, shape (n, p), of rank p",
+    X: "array_like, shape (n, p); its p columns must be independent, which is not "
+       "checked",
     y: "array_like, shape (n,) or (n, k)",
 ):
-    """The only minimiser of ||X beta - y|| if the columns of X are independent: (X'X)^-1 X'y.
+    """The only beta that minimises ||X beta - y||, for independent columns: (X'X)^-1 X'y.
 
-    This beta solves the normal equations X'X beta = X'y. The condition number of X'X is the square
+    It solves the normal equations X'X beta = X'y. The condition number of X'X is the square
     of that of X, so about twice as many digits are lost as with `least_squares`.
     """
     return np.linalg.inv(X.T @ X) @ X.T @ y    # notes 10.1.2, ordinary least squares
@@ -100,25 +100,26 @@ def least_squares(
     X: "array_like, shape (n, p)",
     y: "array_like, shape (n,) or (n, k)",
 ) -> "ndarray, shape (p,) or (p, k)":
-    """The beta that minimises ||X beta - y||, and among several the shortest.
+    """The beta that minimises ||X beta - y||; if there are several, the shortest.
 
-        p < n, overdetermined:      (X'X)^-1 X'y, no interpolation
+        p < n, overdetermined:      (X'X)^-1 X'y, which interpolates only if there is no noise
         p = n, the threshold:       X^-1 y, the only interpolant
         p > n, overparameterised:   X^+ y, the shortest of infinitely many interpolants
 
-    The table needs rank min(n, p). If the rank is lower, X^+ y is the answer in every regime.
+    The table holds if X has rank min(n, p). If the rank is lower, the answer is always X^+ y.
 
     >>> least_squares([[1], [1]], [0, 2]), least_squares([[1, 1]], [2])
     (array([1.]), array([1., 1.]))
     """
     n, p = X.shape
-    _, s, _ = svd(X)
-    rank = len(s)
+    rank = len(svd(X)[1])
     if p > n or rank < p:
         return min_norm(X, y)
     if p == n:
+        # X^-1 y
         return np.linalg.solve(X, y)    # notes 10.1.2, interpolation threshold
-    Q, R = np.linalg.qr(X)              # X'X = R'R, so (X'X)^-1 X'y = R^-1 Q'y
+    # p < n: with X = QR and Q'Q = I, (X'X)^-1 X'y = (R'R)^-1 R'Q'y = R^-1 Q'y
+    Q, R = np.linalg.qr(X)
     return np.linalg.solve(R, Q.T @ y)
 
 
@@ -134,6 +135,23 @@ def min_norm(
     U, s, Vh = svd(X)
     # V diag(1 / s): column i of V is divided by s_i
     return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm
+
+
+@checked
+def ridge_filter(
+    s: "array_like, shape (rank,), > 0, singular values",
+    lam: "array_like, any shape, >= 0, the penalty of `ridge`",
+    *,
+    n_samples: "int >= 0, n",
+) -> "ndarray, shape (*lam.shape, rank), of the dtype of s":
+    """The factor by which ridge shrinks each singular direction: f = s^2 / (s^2 + n lam).
+
+    >>> ridge_filter([2, 1], [0, 0.5], n_samples=2)
+    array([[1. , 1. ],
+           [0.8, 0.5]])
+    """
+    lam = lam[..., None].astype(s.dtype)    # (..., 1); the result keeps the dtype of s
+    return s ** 2 / (s ** 2 + n_samples * lam)
 
 
 @checked
@@ -171,25 +189,8 @@ def descent_filter(
            [1.    , 0.4375, 0.    ]])
     """
     _check_step("descent_filter", lr, s)
-    t = t[..., None].astype(s.dtype)    # (..., 1)
+    t = t[..., None].astype(s.dtype)    # (..., 1); the result keeps the dtype of s
     return 1 - (1 - lr * s ** 2) ** t
-
-
-@checked
-def ridge_filter(
-    s: "array_like, shape (rank,), > 0, singular values",
-    lam: "array_like, any shape, >= 0, the penalty of `ridge`",
-    *,
-    n_samples: "int >= 0, n",
-) -> "ndarray, shape (*lam.shape, rank), of the dtype of s":
-    """The factor by which ridge shrinks each singular direction: f = s^2 / (s^2 + n lam).
-
-    >>> ridge_filter([2, 1], [0, 0.5], n_samples=2)
-    array([[1. , 1. ],
-           [0.8, 0.5]])
-    """
-    lam = lam[..., None].astype(s.dtype)    # (..., 1)
-    return s ** 2 / (s ** 2 + n_samples * lam)
 
 
 @checked
@@ -203,11 +204,11 @@ def gradient_descent(
 ):
     """All iterates of gradient descent on 1/2 ||X beta - y||^2, by automatic differentiation.
 
-        beta_{t+1} = beta_t - lr X'(X beta_t - y)  ->  X^+ y + (I - X^+ X) beta_0
+        beta_{t+1} = beta_t - lr X'(X beta_t - y)
+        beta_t -> X^+ y + (I - X^+ X) beta_0    for t -> infinity
 
-    The arrow is the limit for t -> infinity. Descent converges from every start if and only if
-    lr < 2 / s_max^2. The gradient lies in the row space of X, so the part of beta_0 outside the
-    row space never changes. From zero the limit is X^+ y.
+    Descent converges from every start if and only if lr < 2 / s_max^2. The gradient lies in the
+    row space of X, so the part of beta_0 outside it never changes. From zero the limit is X^+ y.
 
     Returns
     -------
@@ -244,7 +245,7 @@ def gradient_descent_closed_form(
     beta0 = _start(X, y, beta0)
     missing = (U / s).T @ y - Vh @ beta0                          # at the start, (rank, ...)
     filters = descent_filter(s, np.arange(n_steps + 1), lr=lr)    # (n_steps + 1, rank)
-    # row i of missing is multiplied by f_i; if y has k columns, missing has k columns too
+    # diag(f) missing, where missing is a vector or has k columns
     return np.stack([beta0 + Vh.T @ (f * missing.T).T for f in filters])
 
 

@@ -64,7 +64,7 @@ def nt_xent(
     B = len(z1)
     z = ops.concatenate([z1, z2])
     s = similarities(z, z)                                  # (2B, 2B)
-    s = ops.where(np.eye(2 * B, dtype=bool), -np.inf, s)    # k != i: a view is nearest to itself
+    s = ops.where(np.eye(2 * B, dtype=bool), -np.inf, s)    # k != i, as e^-inf = 0
     partner = np.roll(np.arange(2 * B), B)
     # mean over i of -ln( e^(s_ip / T) / sum over k != i of e^(s_ik / T) ),  p = partner[i]
     return F.cross_entropy(s / temperature, partner)        # notes (10.1), NT-Xent

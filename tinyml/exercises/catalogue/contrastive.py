@@ -198,8 +198,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             Mistake("return F.cross_entropy(s / temperature, partner)",
                     "return 2 * F.cross_entropy(s / temperature, partner)",
                     "The mean is over all 2B views, and yours divides their sum by B."),
-            Mistake("    s = ops.where(np.eye(2 * B, dtype=bool), -np.inf, s)    # k != i: a view is "
-                    "nearest to itself\n"
+            Mistake("    s = ops.where(np.eye(2 * B, dtype=bool), -np.inf, s)    "
+                    "# k != i, as e^-inf = 0\n"
                     "    partner = np.roll(np.arange(2 * B), B)\n"
                     "    # mean over i of -ln( e^(s_ip / T) / sum over k != i of e^(s_ik / T) ), "
                     " p = partner[i]\n"

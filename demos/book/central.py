@@ -29,7 +29,7 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
         "r_k = sum over i > k of lambda_i / lambda_(k+1), R_k = (sum lambda_i)^2 / sum lambda_i^2",
         r"r_k = \dfrac{\sum_{i > k} \lambda_i}{\lambda_{k+1}}, \quad R_k = \dfrac{(\sum_{i > k} \lambda_i)^2}{\sum_{i > k} \lambda_i^2}"),
     "compression/structured.py": Equation(
-        "Theta_k = |1/M sum_m dC/dz_km z_km|",
+        "Theta_k = |1/M sum_m (dC/dz_km) z_km|",
         r"\Theta_k = \left|\dfrac{1}{M}\sum_m \dfrac{\partial C}{\partial z_{km}}\,z_{km}\right|"),
     "compression/observers.py": Equation(
         "end <- end + rate (new end - end)", r"e \leftarrow e + \rho\,(e_{\mathrm{new}} - e)"),

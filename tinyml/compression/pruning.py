@@ -2,23 +2,22 @@
 
 Problem: a trained network has many more weights than it needs. Which can go, and how many?
 
-Idea: a mask m in {0, 1}^d chooses which of the d weights theta stay:
+Idea: a mask m in {0, 1}^d chooses which of the d weights theta stay. With L the loss, and ||m||_0
+the number of ones in m:
 
     min over theta, m of  L(theta * m)    subject to    ||m||_0 <= k
 
 There are too many masks to try them all. A cheap choice is surprisingly good: keep the k weights
 of largest magnitude, and continue to train these. After every step theta is set back to theta * m;
-otherwise the next gradient, or momentum, would move a pruned weight away from 0. At the same
-accuracy, pruning in rounds, with training between them, reaches a higher sparsity (fraction of
-zeros) than pruning all at once. The first rounds prune many weights, and each later one fewer.
+otherwise the next gradient, or momentum, would move a pruned weight away from 0. It helps to prune
+in rounds, with training between them: more weights can go at the same accuracy. The schedule
+`cubic_sparsity` prunes many weights in the first rounds, and fewer in each later one.
 
-The weights of a model are its parameters with two or more axes, except those of norms
-(`tinyml.nn.weights`). A layer may also compute its weight, from codes for example
-(`ComputedWeight`); then the weight is not pruned.
+The weights of a model are its parameters with two or more axes, except those of batch and layer
+norms (`tinyml.nn.weights`). A `ComputedWeight`, such as a quantized weight, is not pruned.
 
 A mask alone saves neither memory nor time: a zero takes as many bytes, and as many operations, as
-any other number. `coding.storage` makes the file smaller, and `sparse` makes the
-products faster.
+any other number. `coding.storage` makes the file smaller, and `sparse` multiplies faster.
 
 Sources: MATH5836 week 10, section 10.2.1; Han, Pool, Tran and Dally 2015, Learning both
 weights and connections for efficient neural networks; Zhu and Gupta 2017, To prune, or not to
@@ -48,7 +47,7 @@ def magnitude_mask(
     *,
     amount: "float in [0, 1], fraction to prune",
 ) -> "ndarray of bool, the shape of weight, True for the weights to keep":
-    """Keep the k largest of d weights in magnitude, with k = d - round(amount d) (notes 10.2.1).
+    """Keep the k largest of d weights in magnitude, with k = d - round(amount * d) (notes 10.2.1).
 
     >>> magnitude_mask([[3, -1], [-2, 1]], amount=0.5)
     array([[ True, False],
@@ -56,7 +55,7 @@ def magnitude_mask(
     """
     k = weight.size - round(amount * weight.size)
     smallest_first = np.abs(weight).ravel().argsort(kind="stable")
-    largest_first = smallest_first[::-1]
+    largest_first = smallest_first[::-1]    # and the last of equal ones first
     keep = np.zeros(weight.size, bool)
     keep[largest_first[:k]] = True    # notes 10.2.1, budget
     return keep.reshape(weight.shape)
@@ -75,7 +74,7 @@ def global_masks(
            [ True]])]
     """
     arrays = [check_real("global_masks", f"arrays[{i}]", a) for i, a in enumerate(arrays)]
-    flat = np.concatenate([np.zeros(0), *[a.ravel() for a in arrays]])
+    flat = np.concatenate([np.zeros(0), *[a.ravel() for a in arrays]])    # there may be no arrays
     keep = magnitude_mask(flat, amount=amount)
     ends = np.cumsum([a.size for a in arrays])
     parts = np.split(keep, ends[:-1])
@@ -99,7 +98,7 @@ def random_mask(
     amount: "float in [0, 1], fraction to prune",
     rng: "numpy.random.Generator",
 ) -> "ndarray of bool, True for the weights to keep":
-    """The baseline: remove round(amount d) of the d weights, drawn uniformly."""
+    """A baseline for the other masks: prune round(amount * d) of the d weights at random."""
     mask = np.ones(shape, bool)
     n_pruned = round(amount * mask.size)
     pruned = rng.permutation(mask.size)[:n_pruned]
@@ -135,10 +134,8 @@ def cubic_sparsity(
 def pruned_loss(
     model: "Module",
     *batch: "what `loss_of` takes, such as inputs x and classes y",
-    masks: 'dict of str to ndarray of bool, the mask m of each weight by its path, as '
-           'in "0.weight"',
-    loss_of: "function (model, *batch) -> scalar Tensor, as in "
-             "`tinyml.train.fit`" = cross_entropy_of,
+    masks: 'dict of str to ndarray of bool, m for each weight by its path, as in "0.weight"',
+    loss_of: "function (model, *batch) -> scalar Tensor, as in `train.fit`" = cross_entropy_of,
 ):
     """The loss L(theta * m) of a model with the weights theta * m (notes 10.2.1).
 
@@ -151,7 +148,6 @@ def pruned_loss(
         theta = parameters[path]
         pruned[theta] = theta * m
     with replaced(model, pruned):        # the model computes with theta * m
-        # L(theta * m)
         return loss_of(model, *batch)    # notes 10.2.1, pruned loss
 
 
@@ -161,6 +157,7 @@ def prunable_weights(model):
 
 
 def _prunable(function, model):
+    """The same, with the name of the function that the error message begins with."""
     found = weights(model)
     if not found:
         raise ValueError(nothing_to_do(function, model, _computed(model)))
@@ -208,7 +205,7 @@ def prune(
 
 
 def _random_mask_of(weight, amount, rng):
-    """Remove nonzero weights at random until round(amount d) of all d are zero.
+    """Remove nonzero weights at random until round(amount * d) of all d are zero.
 
     None is removed if there are that many zeros already.
     """
@@ -223,8 +220,7 @@ def _random_mask_of(weight, amount, rng):
 @checked
 def apply_masks(
     model: "Module",
-    masks: 'dict of str to ndarray of bool, the mask m of each weight by its path, as '
-           'in "0.weight"',
+    masks: 'dict of str to ndarray of bool, m for each weight by its path, as in "0.weight"',
 ):
     """Set theta to theta * m for every weight that has a mask, in place."""
     parameters = _parameters(model)
@@ -286,4 +282,4 @@ def sparsity(model):
         raise ValueError(nothing_to_do("sparsity", model, {}))
     n = sum(array.size for array in arrays)
     n_nonzero = sum(np.count_nonzero(array) for array in arrays)
-    return 1 - float(n_nonzero / max(n, 1))
+    return 1 - n_nonzero / max(n, 1)    # n = 0 if all weights are empty

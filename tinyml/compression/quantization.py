@@ -3,18 +3,18 @@
 Problem: 32 bits per weight are more than a network needs. Which integers stand for which
 numbers, and how many bits are enough?
 
-Idea: the lecture notes begin with codes q = round(theta / Delta) in 0 ... K - 1, with
-Delta = max |theta| / K (`notes_codes`). But a negative weight gets a negative code, and the
-largest weight gets the code K: these are not in 0 ... K - 1. With b bits there are two repairs, in
-which the code q stands for the number r:
+Idea: the lecture notes begin with K codes, q = round(theta / Delta) in 0 ... K - 1, with
+Delta = max |theta| / K (`notes_codes`). But a negative weight gets a negative code, and the weight
+of largest magnitude gets K or -K: these are not in 0 ... K - 1. Two formulas with b bits repair
+this. The code q stands for the number r:
 
     symmetric    q in -(2^(b-1) - 1) ... 2^(b-1) - 1,      r = S q              for weights
     affine       q in 0 ... 2^b - 1,                       r = S (q - Z)        for any range
 
 S > 0 is the step: the distance between the numbers of two neighbouring codes. The integer Z is the
 code of the number 0, so 0 is represented exactly. (Zeros are common: padding and ReLU make them.)
-Rounding changes a number inside the range by at most S / 2. If each output channel has a step of
-its own, it uses all codes for its own range.
+Rounding changes a number inside the range by at most S / 2. If each output channel (a row or a
+filter of the weight) has its own step, then channels of small weights are rounded more finely.
 
 Sources: MATH5836 week 10, section 10.2.2; Jacob et al. 2018, Quantization and training of
 neural networks for efficient integer-arithmetic-only inference (equation 1, sections 2.1 and
@@ -28,7 +28,7 @@ import numpy as np
 from tinyml.check import check_axis
 from tinyml.contract import checked
 
-# for users: first fold batch norms into the weights before them, then quantize
+# re-exported: before you quantize, fold each batch norm into the weights in front of it
 from tinyml.nn.folding import fold_batch_norm, fold_norm  # noqa: F401
 from tinyml.nn.weights import ComputedWeight, replace_weights
 from tinyml.tensor import Tensor
@@ -57,7 +57,7 @@ def notes_codes(
     >>> notes_codes([-1.0, 0.3, 1.0], k=4)
     (array([-4,  1,  4]), 0.25)
     """
-    delta = float(np.abs(theta).max()) / k or 1.0
+    delta = float(np.abs(theta).max()) / k or 1.0    # 1 in place of 0
     q = np.round(theta / delta)    # notes 10.2.2, codes
     return q.astype(np.int64), delta
 
@@ -84,7 +84,7 @@ class QParams(NamedTuple):
 
 @checked
 def code_range(bits: "int in 1..16, >= 2 if symmetric", *, symmetric: "bool"):
-    """The smallest and the largest code of `bits` bits.
+    """The smallest and the largest code of `bits` bits; if symmetric, -q is a code like q.
 
     >>> code_range(8, symmetric=True), code_range(8, symmetric=False)
     ((-127, 127), (0, 255))
@@ -97,7 +97,7 @@ def code_range(bits: "int in 1..16, >= 2 if symmetric", *, symmetric: "bool"):
 
 @checked
 def choose_qparams(
-    low: "array_like of float64, shape (*axes), a number, or one for each channel",
+    low: "array_like of float64, shape (*axes); a number, or one for each channel",
     high: "array_like of float64, shape (*axes), with low <= high",
     *,
     bits: "int in 1..16, >= 2 if symmetric",
@@ -105,11 +105,12 @@ def choose_qparams(
 ) -> "QParams : scale of float64 and zero_point of int64, the shape of low":
     """The step S and the code Z of 0 for numbers from low to high (Jacob et al. 2018, section 3).
 
+    The range is first widened to contain 0. Then
+
         symmetric:   S = max(|low|, |high|) / quant_max,    Z = 0
         affine:      S = (high - low) / quant_max,          Z = round(-low / S)
 
-    The range is first widened to contain 0. Rounding Z moves both ends of an affine range by up to
-    S / 2. If low = high = 0, then S = 1.
+    Rounding Z moves both ends of an affine range by up to S / 2. If low = high = 0, then S = 1.
 
     >>> choose_qparams(-1.0, 3.0, bits=8, symmetric=False).zero_point
     array(64)
@@ -170,8 +171,7 @@ def channel_range(
 
     Returns
     -------
-    low, high : ndarray with as many axes as x, each of length 1 except `axis`; or, if axis is
-        None, a number
+    low, high : numbers if axis is None; otherwise ndarray that broadcast to x
     """
     if axis is None:
         return x.min(), x.max()
@@ -214,7 +214,7 @@ class DequantizedWeight(ComputedWeight):
         low, high = channel_range(weight.data, axis=axis)
         qparams = choose_qparams(low, high, bits=bits, symmetric=symmetric)
         qparams = with_scale_as(weight.dtype, qparams)
-        # the codes must fit the scale as it is stored; the division itself is in float64
+        # divide by S as it is stored, but in float64, as `dequantize` multiplies
         in_float64 = qparams._replace(scale=qparams.scale.astype(np.float64))
         codes = quantize(weight.data.astype(np.float64), in_float64)
         return cls(codes, qparams, dtype=weight.dtype)
@@ -233,7 +233,7 @@ class DequantizedWeight(ComputedWeight):
 
 
 def with_scale_as(dtype, qparams):
-    """The QParams with their scale in the dtype of the weights; the scale stays > 0."""
+    """The QParams with their scale in the dtype of the weights, where it must not become 0."""
     scale = np.maximum(qparams.scale, np.finfo(dtype).tiny).astype(dtype)
     return qparams._replace(scale=scale)
 

@@ -1,10 +1,10 @@
 """Quantization-aware training: train with the rounding in the forward pass.
 
 Problem: rounding the weights of a trained network to 2 bits ruins it. Training with the rounding
-would help, but its derivative is 0 almost everywhere, so nothing would be learned.
+would help, but the derivative of rounding is 0 almost everywhere: nothing would be learned.
 
 Idea: keep real weights theta, compute with theta_q = Q(theta), and in the backward pass pretend
-that Q is the identity:
+that Q is the identity. With the network f and the loss l:
 
     min over theta of  L = l(f(x; Q(theta)), y)
     dL/dtheta = dL/dtheta_q dQ/dtheta ~ dL/dtheta_q
@@ -13,12 +13,13 @@ This is the *straight-through estimator*, `ops.round_ste`. Small updates of thet
 it is. When theta crosses a rounding border, theta_q jumps to the next value.
 
 The step S can be learned too. Let the codes be quant_min ... quant_max, with Z = 0. With
-straight-through rounding, theta_q = S round(clip(theta / S)) has the derivative with respect to S
-(Esser et al. 2020, equation 3)
+straight-through rounding (Esser et al. 2020, equations 1 to 3)
 
-    round(theta/S) - theta/S    inside the range,
-    quant_min                   below the range,
-    quant_max                   above the range.
+    theta_q = S round(clip(theta / S, quant_min, quant_max))
+
+    d theta_q / dS = round(theta / S) - theta / S    if theta / S is in quant_min ... quant_max,
+                     quant_min                       if it is below,
+                     quant_max                       if it is above.
 
 `prepare` puts a module in the place of each weight of a model. The module holds theta, and its
 forward() returns Q(theta). So a layer that reads its weight gets Q(theta).
@@ -63,13 +64,13 @@ def fake_quantize(
     *,
     gradient: '"inside" or "identity"' = "inside",
 ) -> "Tensor, the shape of theta":
-    """Round theta to the nearest value that has a code: `quantize`, `dequantize` and a gradient.
+    """Round theta to the nearest value that has a code, with a gradient for training.
 
         theta_q = S round(clip(theta / S, quant_min - Z, quant_max - Z))
 
-    (Jacob et al. 2018, equation 12; Esser et al. 2020, equations 1 and 2.) In the backward pass
-    d theta_q / d theta = 1 where theta is not clipped. Where theta is clipped, the derivative is 0
-    with gradient="inside" (as in these papers), and 1 with gradient="identity" (as in the notes).
+    (Jacob et al. 2018, equation 12; Esser et al. 2020, equations 1 and 2.) The derivative
+    d theta_q / d theta is 1 where theta is not clipped. Where theta is clipped, gradient="inside"
+    makes it 0, as in these papers, and gradient="identity" makes it 1, as in the notes.
 
     >>> from tinyml import Tensor
     >>> fake_quantize(Tensor([-9.0, 0.3, 0.8]), QParams(0.5, 0, -3, 3)).data
@@ -87,10 +88,8 @@ def fake_quantize(
 def quantized_loss(
     model: "Module",
     *batch: "what `loss_of` takes, such as inputs x and classes y",
-    Q: "function (theta) -> Tensor, such as lambda theta: fake_quantize(theta, "
-       "qparams)",
-    loss_of: "function (model, *batch) -> scalar Tensor, as in "
-             "`tinyml.train.fit`" = cross_entropy_of,
+    Q: "function (theta) -> Tensor, such as lambda theta: fake_quantize(theta, qparams)",
+    loss_of: "function (model, *batch) -> scalar Tensor, as in `train.fit`" = cross_entropy_of,
 ):
     """The loss l(f(x; Q(theta)), y) of a model that computes with Q(theta) (notes 10.2.2).
 
@@ -98,7 +97,6 @@ def quantized_loss(
     """
     quantized = {theta: Q(theta) for theta in weights(model).values()}
     with replaced(model, quantized):    # the model computes with Q(theta)
-        # l(f(x; Q(theta)), y)
         return loss_of(model, *batch)    # notes 10.2.2, quantization-aware forward
 
 
@@ -110,16 +108,15 @@ class FakeQuantizedWeight(ComputedWeight):
 
     def __init__(
         self,
-        weight: "Parameter, theta; channels are its axis 0",
+        weight: "Parameter, theta, with the channels on axis 0",
         *,
         bits: "as in `quantization.choose_qparams`",
         symmetric: "as in `quantization.choose_qparams`" = True,
         share: "float in (0, 1], fraction of the range of theta that has codes; "
                "the rest is clipped" = 1.0,
-        gradient: '"identity" or "inside", as in `fake_quantize`; '
-                  '"identity", the rule of the notes, lets a clipped '
-                  'weight go on learning' = "identity",
+        gradient: '"identity" or "inside", as in `fake_quantize`' = "identity",
     ):
+        # with "identity", as in the notes, a clipped weight goes on learning
         self.weight, self.bits, self.symmetric = weight, bits, symmetric
         self.share, self.gradient = share, gradient
 
@@ -146,25 +143,24 @@ class LearnedStepWeight(ComputedWeight):
     2.1), and 1 for a channel of zeros.
 
     The gradient of S is a sum over the N weights of its channel, so S would learn too fast. The
-    paper multiplies this gradient (section 2.2) by
+    paper multiplies this gradient by a factor (section 2.2). But Adam ignores the scale of a
+    gradient. So here an optimizer trains `raw` in place of S, with
 
-        factor = 1 / sqrt(N quant_max).
+        S = factor * raw,    factor = 1 / sqrt(N quant_max)
 
-    But Adam ignores the scale of a gradient. So here the parameter is `raw`, and S = factor * raw.
-    If an update changes raw by u, then it changes S by factor * u. Compared with training S
-    itself, the change of S is multiplied by factor under Adam, and by factor^2 under SGD (in the
-    paper, by factor under SGD).
+    Then a step of Adam changes S by factor times as much as if S itself were trained. A step of
+    SGD changes it by factor^2 times as much (in the paper, factor times).
     """
 
     def __init__(
         self,
-        weight: "Parameter, theta; channels are its axis 0",
+        weight: "Parameter, theta, with the channels on axis 0",
         *,
         bits: "int in 2..16",
     ):
         _, self.quant_max = code_range(bits, symmetric=True)
         self.quant_min, self.weight = -self.quant_max - 1, weight
-        low, high = channel_range(weight.data, axis=0)
+        low, _ = channel_range(weight.data, axis=0)
         self.step_shape = low.shape    # (channels, 1, ...)
         mean_abs = np.abs(weight.data).mean(axis=tuple(range(1, weight.ndim)))    # (channels,)
         step = np.where(mean_abs > 0, 2 * mean_abs / math.sqrt(self.quant_max), 1)

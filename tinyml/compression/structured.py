@@ -1,18 +1,18 @@
-"""Structured pruning: whole units and filters are removed, and the arrays of the model shrink.
+"""Structured pruning: whole units are removed, and the arrays of the model shrink.
 
 Problem: single zeros inside a weight matrix do not make a matrix product faster. A smaller matrix
 does. But which units can a network do without?
 
-Idea: unit k of a layer computes the feature map z_k, with M positions m. Without the unit, z_k is
-0, and the cost C changes by C(z_k = 0) - C. The *oracle* computes this change, with one forward
-pass per unit. The first-order Taylor expansion of C in z_k needs only one backward pass for all
-units together:
+Idea: a unit is a row of a Linear, or a filter of a convolution. Unit k computes the feature map
+z_k, with M positions m (pixels or tokens; only one for a vector). Without the unit, z_k is 0, and
+the cost C changes by C(z_k = 0) - C. The *oracle* computes this change, with one forward pass per
+unit. The first-order Taylor expansion of C in z_k needs only one backward pass for all units:
 
-    |C(z_k = 0) - C|  ~  | sum_m dC/dz_km z_km |  =  M Theta_k
-    Theta_k = | 1/M sum_m dC/dz_km z_km |
+    |C(z_k = 0) - C|  ~  | sum_m (dC/dz_km) z_km |  =  M Theta_k
+    Theta_k = | 1/M sum_m (dC/dz_km) z_km |
 
-Theta_k is averaged over samples, and divided by the l2 norm of all scores of its layer, so that
-layers can be compared. The units of lowest Theta are removed: their rows of weight and bias,
+The score Theta_k is computed for each sample, and averaged. To compare layers, the scores of each
+are divided by their l2 norm. The units of lowest score are removed: their rows of weight and bias,
 their entries of a batch norm, and their columns of the next layer. Then training continues, and
 the next few units are removed.
 
@@ -49,21 +49,23 @@ def norm_scores(
     *,
     order: "int in 1..2" = 2,
 ) -> "ndarray, shape (units,)":
-    """The length of each unit's weight vector (Li et al. 2017, with order 1).
+    """The norm of each unit's weight vector (Li et al. 2017, with order 1).
 
         Theta_k = (sum_j |w_kj|^order)^(1/order)
     """
-    inputs = tuple(range(1, weight.ndim))
-    return np.sum(np.abs(weight) ** order, axis=inputs) ** (1 / order)
+    other_axes = tuple(range(1, weight.ndim))
+    return np.sum(np.abs(weight) ** order, axis=other_axes) ** (1 / order)
 
 
 @checked
 def activation_scores(
     z: "array_like, shape (N, units, ...), not empty, feature maps of N samples",
 ) -> "ndarray, shape (units,)":
-    """The size of each unit's feature maps (Molchanov et al. 2016, section 2.2).
+    """The mean magnitude of each unit's feature maps.
 
         Theta_k = mean over samples and positions of |z_k|
+
+    (After a ReLU it is the mean activation of Molchanov et al. 2016, section 2.2.)
     """
     z = _with_positions(z)                   # (N, units, M)
     return np.abs(z).mean(axis=(0, 2))
@@ -77,7 +79,7 @@ def taylor_scores(
 ) -> "ndarray, shape (units,)":
     """How much the cost changes without a unit, to first order and divided by M.
 
-        Theta_k = 1/N sum_n | 1/M sum_m dC_n/dz_nkm z_nkm |
+        Theta_k = 1/N sum_n | 1/M sum_m (dC_n/dz_nkm) z_nkm |
 
     (Molchanov et al. 2016, equation 8.) Products of opposite sign cancel within a feature map, but
     not between samples.
@@ -101,9 +103,9 @@ def normalized(scores: "array_like, shape (units,)"):
 
 @checked
 def units_to_keep(
-    scores: "dict of layer to array_like, with a real score for each unit",
+    scores: "dict of layer position to array_like, with a real score for each unit",
     k: "int >= 0, units to remove, with at least one left in every layer",
-) -> "dict of layer to ndarray of bool, shape (units,), True for the units to keep":
+) -> "dict of layer position to ndarray of bool, shape (units,), True for the units to keep":
     """Masks that remove the k units of lowest score over all layers; every layer keeps one.
 
     >>> units_to_keep({0: [3, 1], 2: [2, 9, 2]}, 2)
@@ -137,7 +139,7 @@ def _real_scores(scores, k):
 
 @checked
 def feature_maps(
-    model: "Sequential, as in `prunable`",
+    model: "Sequential, as in `nn.units.prunable`",
     X: "array_like, shape (N, ...)",
     y: "array_like of int, shape (N,), labels",
 ):
@@ -147,10 +149,10 @@ def feature_maps(
 
     Returns
     -------
-    dict of int to (z, d_z), by position of the layer : the feature maps and dC_n/dz, as in
-        `taylor_scores`, two ndarrays of shape (N, units, M)
+    dict of layer position to (z, d_z) : the arguments of `taylor_scores`, of shape (N, units, M)
     """
-    model = untied(model).eval()
+    model = untied(model).eval()    # no module stands at two positions
+    # the module that puts out z, the last activation of a layer: the position of the layer
     layers = {model[units.output]: layer for layer, units in prunable(model).items()}
     maps, zeros = {}, {}
 
@@ -162,6 +164,7 @@ def feature_maps(
             return z + zeros[layer]
 
     with forward_hook(add_zeros):
+        # in the sum, the z of sample n changes C_n only
         cost = F.cross_entropy(model(Tensor(X)), y, reduction="sum")
     cost.backward()
     return {layer: (by_unit(z, model[layer]), by_unit(zeros[layer].grad, model[layer]))
@@ -179,7 +182,7 @@ def oracle_scores(
 
     Returns
     -------
-    dict of int to ndarray, shape (units,), by position of the layer; C is the mean cross-entropy
+    dict of layer position to ndarray, shape (units,); C is the mean cross-entropy
     """
     model = untied(model).eval()
     cost = F.cross_entropy(model(Tensor(X)), y).item()
@@ -212,7 +215,7 @@ def unit_scores(
 
     Returns
     -------
-    dict of int to ndarray, shape (units,), by position of the layer; give it to `units_to_keep`
+    dict of layer position to ndarray, shape (units,); give it to `units_to_keep`
     """
     if criterion == "norm":
         scores = {layer: norm_scores(model[layer].weight.data) for layer in prunable(model)}
@@ -231,20 +234,18 @@ def unit_scores(
 
 @checked
 def mask_units(
-    model: "Sequential, as in `prunable`",
-    keep: "dict of int to array_like of bool, with a bool for each unit, at least one "
-          "of them True",
+    model: "Sequential, as in `nn.units.prunable`",
+    keep: "dict of layer position to array_like of bool, with one for each unit, not all False",
 ):
     """A copy of the model, of the same shapes, in which z_k = 0 for the units that are not kept.
 
-    Their weights, biases and batch norm entries are 0, and their filters in a depthwise
-    convolution. If a module stands at several positions, it is copied first, so that the other
-    positions do not change.
+    Their weights, biases, batch norm entries and depthwise filters are 0. If a module stands at
+    several positions, it is copied first, so that the other positions do not change.
     """
     masked = copy.deepcopy(model)
     for layer, (units, kept) in checked_masks("mask_units", model, keep).items():
         zero_entries(masked, layer, kept)
-        for place in units.rows:
+        for place in units.rows:    # batch norms and depthwise convolutions
             n = len(model[place].weight.data)
             zero_entries(masked, place, entry_mask(kept, model[layer], n))
     return masked
@@ -255,13 +256,13 @@ def remove_units(model: "as in `mask_units`", keep: "as in `mask_units`"):
     """A smaller model without the units that are not kept: it computes what `mask_units` computes.
 
     The layer, its batch norm and a depthwise convolution behind it lose rows. The next layer loses
-    the columns of these units; after a Flatten a unit has H W columns. If a module stands at
+    the columns of these units, after a Flatten one for each pixel. If a module stands at
     several positions, it is copied first, so that the other positions do not change.
     """
     small = copy.deepcopy(model)
     for layer, (units, kept) in checked_masks("remove_units", model, keep).items():
         keep_entries(small, layer, kept, axis=0)
-        for place in units.rows:
+        for place in units.rows:    # batch norms and depthwise convolutions
             n = len(model[place].weight.data)
             keep_entries(small, place, entry_mask(kept, model[layer], n), axis=0)
         columns = model[units.reader].weight.shape[1]

@@ -12,10 +12,13 @@ the same temperature, and on the labels y:
 
 with z_s the student's logits, CE the cross-entropy, and KL the divergence of two distributions.
 
-For one sample with C classes the gradient of T^2 KL with respect to z_s is T (p_s - p_t). As T
-grows, it tends to (z_s - z_t) / C, if the logits of each sample have mean 0: so T^2 keeps the
-scale of the gradient, and distillation becomes regression on logits. The term with KL needs no
-labels, so unlabelled images can be used too.
+For one sample with C classes, and logits of mean 0, the gradient of T^2 KL with respect to z_s is
+
+    T (p_s - p_t)  ->  (z_s - z_t) / C    as T grows
+
+So T^2 keeps the scale of the gradient. The limit is the gradient of ||z_s - z_t||^2 / (2 C): at a
+large T, distillation is least squares on logits. The term with KL needs no labels, so unlabelled
+images can be used too.
 
 Sources: Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural network (section
 2: the loss; 2.1: large T; 3: a digit that the student never saw, and the correction of its
@@ -29,6 +32,7 @@ from tinyml import functional as F
 from tinyml.contract import checked
 from tinyml.nn import Linear, Parameter
 from tinyml.nn.places import is_chain
+from tinyml.nn.units import own_module
 from tinyml.tensor import primitive
 from tinyml.train import as_input, fit, predict
 
@@ -43,8 +47,8 @@ def soften(
 
         p_c = e^(z_c / T) / sum_j e^(z_j / T)
 
-    (Hinton et al. 2015, equation 1.) A larger T moves all p_c towards 1 / C. A smaller T moves the
-    largest p_c towards 1.
+    (Hinton et al. 2015, equation 1.) As T grows, all p_c tend to 1 / C. As T tends to 0, the p_c
+    of the largest logit tends to 1.
 
     >>> logits = [4.0, 2.0, 0.0]
     >>> soften(logits, temperature=1).round(3), soften(logits, temperature=4).round(3)
@@ -55,10 +59,9 @@ def soften(
 
 @checked
 def distillation_loss(
-    student_logits: "Tensor, shape (*N, C), C >= 1, z_s; *N are one or more axes of "
-                    "samples",
+    student_logits: "Tensor, shape (*N, C), C >= 1, z_s; *N are the axes of the samples",
     teacher_logits: "array_like of float64, shape (*N, C), z_t",
-    target: "ndarray, shape (*N) or (*N, C), or None if alpha = 1; labels, or "
+    target: "ndarray, shape (*N) or (*N, C), or None if alpha = 1; labels or "
             "probabilities" = None,
     *,
     temperature: "float in [1e-4, 10000], T",
@@ -72,7 +75,7 @@ def distillation_loss(
     (Notes 10.2.4; Hinton et al. 2015, section 2.) No gradient flows to the teacher.
     """
     T, C = temperature, student_logits.shape[-1]
-    # in float64, because T^2 would magnify the rounding of float32
+    # float64: at a large T, KL is small, and T^2 would magnify its rounding
     z_s = _cast(student_logits, dtype=np.float64).reshape(-1, C)
     p_t = soften(teacher_logits.reshape(-1, C), temperature=T)
     log_p_s = F.log_softmax(z_s / T)
@@ -91,7 +94,9 @@ def _cast(x, *, dtype):
 
 def _rows(target, logits):
     """All samples on one axis: labels (*N) as (n,), probabilities (*N, C) as (n, C)."""
-    return target.reshape(-1, target.shape[-1]) if target.ndim == logits.ndim else target.ravel()
+    if target.ndim == logits.ndim:    # probabilities
+        return target.reshape(-1, target.shape[-1])
+    return target.ravel()
 
 
 @checked
@@ -133,8 +138,8 @@ def distill(
 
 @checked
 def solve_bias(
-    logits: "array_like of float64, shape (n, C), n >= 1, C >= 2, of samples in which "
-            "the classes are as frequent as in practice",
+    logits: "array_like of float64, shape (n, C), n >= 1, C >= 2; classes must be as "
+            "frequent in these samples as in practice",
     class_index: "int in 0..C-1, c",
     *,
     share: "float in [0, 1], the fraction of samples of class c",
@@ -144,8 +149,8 @@ def solve_bias(
         row i is predicted as c  <=>  b > m_i = max_(j != c) z_ij - z_ic
 
     So b lies half-way between the k-th and the (k+1)-th smallest of the margins m_i, with k =
-    round(share n). For k = 0, b is 1 below the smallest margin. For k = n, b is 1 above the
-    largest.
+    round(share n). (If both are equal, no b gives exactly this share.) For k = 0, b is 1 below the
+    smallest margin. For k = n, b is 1 above the largest.
 
     A student that never saw class c learns from its teacher what c looks like, but its bias for c
     is much too low (Hinton et al. 2015, section 3). If it is known how often c occurs, this b
@@ -172,10 +177,7 @@ def shift_bias(
     """A copy of the model with a number added to one entry of its last bias."""
     shifted = last = copy.deepcopy(model)
     while is_chain(last) and len(last):
-        *_, (name, layer) = last.named_children()
-        # the same layer may stand in several places: change only this one
-        vars(last)[name] = copy.copy(layer)
-        last = vars(last)[name]
+        last = own_module(last, -1)    # a copy: the same layer may stand in several places
     # this also refuses a subclass of Linear with a forward of its own
     if getattr(type(last), "forward", None) is not Linear.forward or last.bias is None:
         raise TypeError("shift_bias: model must end with a Linear layer that has a bias, got one "

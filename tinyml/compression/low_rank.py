@@ -11,12 +11,16 @@ No matrix of rank r is nearer to W: ||W - U V'||_F^2 = s_{r+1}^2 + s_{r+2}^2 + .
 Young 1936). The layer becomes two layers, first V', then U. They cost r (m + n) multiplications,
 which is less if r < m n / (m + n).
 
-Often the error of the outputs W x matters more than that of W. Let X (N, n) hold inputs x as rows.
-Choose R with R R' = X'X / N, the second moment of the inputs. Let U_r be the first r left singular
-vectors of W R. Then of all matrices of rank r, U_r U_r' W has the smallest error of the outputs
-on X.
+Often the error of the outputs W x matters more than that of W. Let X (N, n) hold inputs x as rows,
+and choose R with R R' = X'X / N, the second moment of the inputs. Then
 
-The filters W (O, C, kh, kw) of a convolution become a matrix in one of two ways:
+    mean over the rows x of ||W x - A x||^2  =  ||W R - A R||_F^2
+
+is smallest, among matrices A of rank r, for A = P P' W with the first r left singular vectors P of
+W R: then A R is the singular value decomposition of W R, cut after r terms.
+
+The filters W of a convolution, O filters of C channels and kh x kw pixels, become a matrix in one
+of two ways:
 
     matrix             the two layers
     (C kh, O kw)       kh x 1 filters from C to r channels; then 1 x kw filters from r to O
@@ -48,7 +52,7 @@ def truncated_svd(
 ):
     """The factors U and V of the rank-r matrix U V' nearest to W, scaled so that U'U = V'V.
 
-        minimise ||W - U V'||_F,      or  ||(W - U V') R||_F  with R R' = second_moment
+        minimise ||W - U V'||_F,      or  ||(W - U V') R||_F,  R = root_of_moment(second_moment)
 
     Returns
     -------
@@ -68,21 +72,20 @@ def truncated_svd(
 
 
 def _weighted_svd(W, rank, second_moment):
-    """U and V with U V' = U_r U_r' W, for the first r left singular vectors U_r of W R."""
+    """U and V with U V' = P P' W, for the first r left singular vectors P of W R."""
     left, _, _ = np.linalg.svd(W @ root_of_moment(second_moment), full_matrices=False)
-    U = left[:, :rank]
-    V = W.T @ U                                            # so U V' = U U' W
-    P, s, Qh = np.linalg.svd(V, full_matrices=False)       # V = P diag(s) Qh
-    root = np.sqrt(s)                                      # each factor gets a root of s
-    return ((U @ Qh.T) * root).astype(W.dtype), (P * root).astype(W.dtype)
+    P = left[:, :rank]
+    Q, s, Vh = np.linalg.svd(P.T @ W, full_matrices=False)    # P P' W = (P Q) diag(s) V'
+    root = np.sqrt(s)                                         # each factor gets a root of s
+    return (P @ Q * root).astype(W.dtype), (Vh.T * root).astype(W.dtype)
 
 
 def root_of_moment(second_moment):
-    """R with R R' = second_moment.
+    """R with R R' = second_moment, up to 1e-12 of its largest eigenvalue.
 
-    Eigenvalues below `least`, 1e-12 of the largest, are raised to it. So a direction in which all
-    inputs are 0 still counts a little: rank that the inputs do not need goes to the error of W
-    there.
+    Smaller eigenvalues are raised to that value, `least`. So a direction in which all inputs are 0
+    counts a little: if the inputs span fewer than r directions, the rest of the rank lowers the
+    error of W in the others.
     """
     eigenvalues, Q = np.linalg.eigh(second_moment)
     largest = eigenvalues.max(initial=0)
@@ -118,7 +121,7 @@ def rank_for_energy(
     """
     held = np.cumsum(s ** 2)
     enough = held >= energy * held[-1] * (1 - 1e-12)    # up to rounding
-    return int(enough.argmax()) + 1
+    return int(enough.argmax()) + 1    # argmax: the first True
 
 
 @checked
@@ -139,7 +142,7 @@ def rank_for_budget(
 @checked
 def factorize_linear(
     layer: "Linear",
-    rank: "int >= 1, with at most min(in_features, out_features)",
+    rank: "int >= 1, with rank <= min(in_features, out_features)",
     *,
     second_moment: "array_like, shape (n, n), or None; of the layer's inputs; "
                    "see `truncated_svd`" = None,
@@ -159,7 +162,7 @@ def factorize_linear(
 @checked
 def factorize_conv(
     layer: "Conv2d, with groups=1",
-    rank: 'int >= 1, with at most min(C kh, O kw), or min(O, C kh kw) for "channel"',
+    rank: 'int >= 1, with rank <= min(C kh, O kw), or min(O, C kh kw) for "channel"',
     *,
     method: '"separable" or "channel"' = "separable",
 ):
@@ -172,15 +175,14 @@ def factorize_conv(
     """
     W = layer.weight.data
     n_out, C, kh, kw = W.shape
-    (sh, sw), padding, down, across = _settings("factorize_conv", layer)
+    (sh, sw), padding, vertical_pad, horizontal_pad = _settings("factorize_conv", layer)
     if method == "separable":
-        # the rows of as_matrix are inputs: the factor that truncated_svd calls U belongs to the
-        # first layer, and is V here
+        # inputs are the rows of as_matrix, so the factor V of the first layer comes first
         V, H = truncated_svd(as_matrix(layer), rank)         # (C kh, r), (O kw, r)
         vertical = V.T.reshape(rank, C, kh, 1)
         horizontal = H.reshape(n_out, 1, kw, rank).transpose(0, 3, 1, 2)
-        first = conv_like(layer, vertical, (sh, 1), down, bias=False)
-        second = conv_like(layer, horizontal, (1, sw), across)
+        first = conv_like(layer, vertical, (sh, 1), vertical_pad, bias=False)
+        second = conv_like(layer, horizontal, (1, sw), horizontal_pad)
         _warn_unless_cheaper("factorize_conv", rank, len(V), len(H))
     else:
         U, V = truncated_svd(W.reshape(n_out, -1), rank)    # (O, r), (C kh kw, r)
@@ -192,7 +194,7 @@ def factorize_conv(
 
 
 @checked
-def factorize_conv1d(layer: "Conv1d, with groups=1", rank: "int >= 1, with at most min(O, C k)"):
+def factorize_conv1d(layer: "Conv1d, with groups=1", rank: "int >= 1, with rank <= min(O, C k)"):
     """A Sequential of two Conv1d layers in place of one: kernel k, C -> r, then kernel 1, r -> O.
 
         W[o,c,i] ~ sum_q U[o,q] V[q,c,i]
@@ -201,8 +203,7 @@ def factorize_conv1d(layer: "Conv1d, with groups=1", rank: "int >= 1, with at mo
     `factorize_conv` give these two layers.
     """
     check_one_group("factorize_conv1d", layer)
-    # the rows of as_matrix are inputs: the factor that truncated_svd calls U belongs to the
-    # first layer, and is V here
+    # inputs are the rows of as_matrix, so the factor V of the first layer comes first
     V, U = truncated_svd(as_matrix(layer), rank)    # (C k, r), (O, r)
     _warn_unless_cheaper("factorize_conv1d", rank, len(V), len(U))
     filters = V.T.reshape(rank, layer.in_channels, -1)
@@ -214,8 +215,8 @@ def as_matrix(layer):
     """The matrix of a layer that is approximated by one of low rank.
 
     For a Linear it is W itself, (O, I): the rows are outputs. For a Conv2d and method "separable"
-    it is (C kh, O kw): each row is one input channel at one row of the kernel; these become the
-    first layer. A Conv1d is the case kw = 1, (C k, O).
+    it is (C kh, O kw): each row is one input channel at one row of the kernel; the rows become
+    the first layer. A Conv1d is the case kw = 1, (C k, O).
     """
     W = layer.weight.data
     if W.ndim == 2:
@@ -226,9 +227,9 @@ def as_matrix(layer):
 
 
 def _settings(function, layer):
-    """The stride (sh, sw) of a Conv2d, its padding, and those of its vertical and horizontal half.
+    """The stride (sh, sw) and the padding of a Conv2d; the paddings of the two separable layers.
 
-    Both halves keep its dilation, which says nothing along an axis of one pixel.
+    Both layers keep its dilation, which has no effect along an axis of one pixel.
     """
     check_one_group(function, layer)
     stride = check_pair(function, "stride", layer.stride, 1)
@@ -246,14 +247,14 @@ def check_one_group(function, layer):
 
 
 def linear_like(layer, weight, bias=True):
-    """A layer of the same class with this weight (out, in), and the layer's bias."""
+    """A layer of the same class with this weight (out, in), and its bias or none."""
     linear = _with_weight(layer, weight, bias)
     linear.out_features, linear.in_features = weight.shape
     return linear
 
 
 def conv_like(layer, weight, stride, padding, bias=True):
-    """A convolution of the same class with this weight (O, C, ...), and the layer's bias."""
+    """A convolution of the same class with this weight (O, C, ...), and its bias or none."""
     conv = _with_weight(layer, weight, bias)
     conv.out_channels, conv.in_channels, *kernel = weight.shape
     conv.kernel_size = kernel[0] if isinstance(layer, Conv1d) else tuple(kernel)

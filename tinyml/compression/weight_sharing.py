@@ -1,9 +1,9 @@
 """Weight sharing: a few values for all weights of a layer, and a short code for each weight.
 
-Problem: 32 bits per weight are more than a network needs. A uniform grid of levels, as in
-`quantization`, wastes some of them: there are no weights near these levels.
+Problem: 32 bits per weight are more than a network needs. The uniform grid of `quantization`
+wastes codes: some of its values have no weights nearby.
 
-Idea: choose the levels where the weights are. k-means finds k centroids c and the codes a for
+Idea: choose the values where the weights are. k-means finds k centroids c and the codes a for
 which this is small (Han et al. 2016, equation 2):
 
     sum_i (w_i - c_(a_i))^2,    a_i the code of weight i
@@ -58,8 +58,7 @@ def initial_centroids(
 @checked
 def assign(
     values: "array_like, any shape",
-    centroids: "array_like of float64, shape (k,), k >= 1, increasing; entries may be "
-               "equal",
+    centroids: "array_like of float64, shape (k,), k >= 1, increasing, or equal",
 ) -> "ndarray of int, the shape of values, in 0..k-1":
     """The code of each value: the index of its nearest centroid.
 
@@ -106,7 +105,8 @@ def kmeans(
         errors.append(float(np.sum((values - centroids[codes]) ** 2)))
         if move == max_iter or np.array_equal(codes, previous_codes):
             break
-        centroids, previous_codes = means(values, codes, centroids), codes
+        centroids = means(values, codes, centroids)
+        previous_codes = codes
     return centroids, errors
 
 
@@ -123,14 +123,23 @@ def means(
     return np.where(counts > 0, totals / np.maximum(counts, 1), centroids)
 
 
-def fast_kmeans(values, k, *, init="linear", rng=None, max_iter=300):
-    """The centroids of `kmeans`, much faster for a large layer.
+@checked
+def fast_kmeans(
+    values: "as in `initial_centroids`",
+    k: "as in `initial_centroids`",
+    *,
+    init: "as in `initial_centroids`" = "linear",
+    rng: "as in `initial_centroids`" = None,
+    max_iter: "as in `kmeans`" = 300,
+) -> "ndarray, shape (k,), in ascending order; entries may be equal":
+    """The centroids of `kmeans` up to rounding, and much faster for a large layer.
 
     After sorting, the values of one code are a slice, and their sum is a difference of two prefix
     sums.
     """
-    values = np.sort(np.asarray(values, np.float64), axis=None)
-    centroids, previous_ends = initial_centroids(values, k, init=init, rng=rng), None
+    values = np.sort(values, axis=None)
+    centroids = initial_centroids(values, k, init=init, rng=rng)
+    previous_ends = None
     prefix_sums = np.append(0, values.cumsum())
     for _ in range(max_iter):
         borders = (centroids[:-1] + centroids[1:]) / 2
@@ -254,6 +263,7 @@ def lookup(codebook, *, codes):
         # a histogram of the codes, weighted with the gradients
         sums = np.bincount(codes.ravel(), weights=g.ravel(), minlength=len(with_zero))
         return sums[1:].astype(g.dtype)
+    # what a primitive returns: the value, and a gradient function for each input
     return with_zero[codes], (d_codebook,)
 
 
@@ -275,15 +285,14 @@ class SharedWeight(ComputedWeight):
         cls,
         weight: "Parameter, with finite entries",
         *,
-        k: "int in 1..65535; if the weight has at most k distinct entries, these are "
-           "the codebook",
+        k: "int in 1..65535",
         init: "as in `initial_centroids`" = "linear",
         rng: "as in `initial_centroids`" = None,
     ):
         """Share k values among the nonzero entries of a weight, by k-means; zeros stay exactly 0.
 
         The codebook is in ascending order, has the dtype of the weight, and is frozen if the
-        weight is.
+        weight is. If there are at most k distinct nonzero entries, they are the codebook.
         """
         w = weight.data
         if not np.isfinite(w).all():
@@ -332,18 +341,18 @@ def share_biases(
     init: "as in `initial_centroids`" = "linear",
     rng: "as in `initial_centroids`" = None,
 ):
-    """Round biases and norms: each parameter gets 2^bits values, each entry the nearest of them.
+    """Round the parameters that are not weights: each gets at most 2^bits values besides 0.
 
-    The 2^bits values are found by k-means for this parameter alone. A parameter with at most
-    2^bits distinct values stays as it is, and so does every 0. The results are ordinary
-    parameters, so training would make their values differ again: do this after training, to save
-    bytes in the file.
+    The values are found by k-means for this parameter alone; every entry becomes the nearest one.
+    A parameter with at most 2^bits distinct values stays as it is, and so does every 0. The
+    results are ordinary parameters, so training would make their values differ again: do this
+    after training, to save bytes in the file.
 
     The model is changed in place, and returned.
     """
     not_rounded = {id(weight) for weight in weights(model).values()}
     for computed in computed_weights(model).values():
-        not_rounded |= {id(p) for p in computed.parameters()}    # codebooks
+        not_rounded |= {id(p) for p in computed.parameters()}    # such as codebooks
     for p in model.parameters():
         if id(p) not in not_rounded and len(np.unique(p.data)) > 2 ** bits:
             p.data = SharedWeight.from_weight(p, k=2 ** bits, init=init, rng=rng)().data

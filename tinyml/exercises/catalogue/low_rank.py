@@ -133,22 +133,22 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
         hints=("truncated_svd gives the two thin matrices; each is a set of filters in another "
                "shape. Which half sees rows, which columns?",
                "separable: as_matrix(layer) is (C kh, O kw), so V is (C kh, r) and H (O kw, r); "
-               "filters V (r, C, kh, 1) with stride (sh, 1) and padding `down`, no bias, then "
-               "H (O, r, 1, kw) with (1, sw) and `across`. channel: W.reshape(O, -1) gives U (O, "
+               "filters V (r, C, kh, 1) with stride (sh, 1) and padding `vertical_pad`, no bias, then "
+               "H (O, r, 1, kw) with (1, sw) and `horizontal_pad`. channel: W.reshape(O, -1) gives U (O, "
                "r) and V (C kh kw, r), filters V (r, C, kh, kw), then U (O, r, 1, 1).",
                'if method == "separable": V, H = truncated_svd(as_matrix(layer), rank); '
                'vertical = V.T.reshape(rank, C, kh, 1); horizontal = H.reshape(n_out, 1, kw, '
-               'rank).transpose(0, 3, 1, 2); first = conv_like(layer, vertical, (sh, 1), down, '
+               'rank).transpose(0, 3, 1, 2); first = conv_like(layer, vertical, (sh, 1), vertical_pad, '
                'bias=False); second = conv_like(layer, horizontal, ...); the same for channel with '
                'U[:, :, None, None]; return Sequential(first, second)'),
-        also=('(sh, sw), padding, down, across = _settings("factorize_conv", layer) are the '
-              "stride of the layer, its padding, and those of its vertical and horizontal half.",
+        also=('(sh, sw), padding, vertical_pad, horizontal_pad = _settings("factorize_conv", layer) '
+              "are the stride of the layer, its padding, and those of the two separable layers.",
               "conv_like(layer, weight, stride, padding, bias=False) is a convolution of the "
               "layer's class.",
               '_warn_unless_cheaper("factorize_conv", rank, m, n) warns where the factors of '
               'the matrix (m, n) save nothing.'),
         mistakes=(
-            Mistake("vertical, (sh, 1), down", "vertical, (sh, sw), down",
+            Mistake("vertical, (sh, 1), vertical_pad", "vertical, (sh, sw), vertical_pad",
                     "The vertical half moves by the vertical stride only: its stride is "
                     "(sh, 1)."),
             Mistake('_warn_unless_cheaper("factorize_conv", rank, len(V), len(H))', "pass",
@@ -158,17 +158,17 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
                     "H.reshape(n_out, rank, 1, kw)",
                     "The rows of H count outputs and columns of the kernel: reshape to (O, "
                     "1, kw, r), then move the last axis."),
-            Mistake("(sh, 1), down, bias=False)", "(sh, 1), down)",
+            Mistake("(sh, 1), vertical_pad, bias=False)", "(sh, 1), vertical_pad)",
                     "The bias belongs to the outputs: only the second convolution has it."),
-            Mistake("(1, sw), across)", "(1, sw), padding)",
+            Mistake("(1, sw), horizontal_pad)", "(1, sw), padding)",
                     "The first half has padded above and below already: the second pads "
-                    "left and right, `across`."),
+                    "left and right, `horizontal_pad`."),
             Mistake("filters, (sh, sw), padding", "filters, (1, 1), padding",
                     "The stride is lost: by channels the first convolution takes all of it."),
             Mistake("V.T.reshape(rank, C, kh, 1)", "V.reshape(rank, C, kh, 1)",
                     "Each column of V is a filter: transpose, so that filters come first, "
                     "before you reshape."),
-            Mistake("horizontal, (1, sw), across", "horizontal, (1, 1), across",
+            Mistake("horizontal, (1, sw), horizontal_pad", "horizontal, (1, 1), horizontal_pad",
                     "The second layer has the horizontal stride."),
             Mistake("filters, (sh, sw), padding", "filters, (sh, sw), (0, 0)",
                     "The first layer has the padding of both directions."))),

@@ -111,12 +111,12 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                "one more than there were moves.",
                "values = values.ravel(); for move in range(max_iter + 1): codes = ...; "
                "errors.append(float(...)); if move == max_iter or the codes are the previous ones: "
-               "break; centroids, previous_codes = ..., codes; after the loop return centroids, "
+               "break; centroids = ...; previous_codes = codes; after the loop return centroids, "
                "errors"),
         mistakes=(
-            Mistake("means(values, codes, centroids), codes\n",
+            Mistake("means(values, codes, centroids)\n",
                     "np.bincount(codes, weights=values, minlength=k) / "
-                    "np.maximum(np.bincount(codes, minlength=k), 1), codes\n"
+                    "np.maximum(np.bincount(codes, minlength=k), 1)\n"
                     "        centroids = np.sort(centroids)\n",
                     "A centroid without values stays where it is; yours jumps to 0."),
             Mistake("np.sum((values - centroids[codes]) ** 2)",
@@ -137,17 +137,17 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
             Mistake("range(max_iter + 1)", "range(max_iter)",
                     "After the last move the error is taken once more: errors has an entry "
                     "more than there were moves."),
-            Mistake("means(values, codes, centroids), codes",
-                    "(centroids + means(values, codes, centroids)) / 2, codes",
+            Mistake("means(values, codes, centroids)",
+                    "(centroids + means(values, codes, centroids)) / 2",
                     "A centroid moves all the way to the mean of its values, not half the "
                     "way."),
-            Mistake("means(values, codes, centroids), codes\n",
+            Mistake("means(values, codes, centroids)\n",
                     "np.bincount(codes, weights=values, minlength=k) / np.bincount(codes, "
-                    "minlength=k), codes\n",
+                    "minlength=k)\n",
                     "A centroid without values has no mean, 0 / 0: it stays where it is."),
-            Mistake("means(values, codes, centroids), codes\n",
+            Mistake("means(values, codes, centroids)\n",
                     "np.array([np.median(values[codes == j]) if (codes == j).any() else c for j, "
-                    "c in enumerate(centroids)]), codes\n",
+                    "c in enumerate(centroids)])\n",
                     "k-means moves each centroid to the mean of its values, not to the "
                     "median."),
             Mistake("        errors.append(float(np.sum((values - centroids[codes]) ** 2)))\n",

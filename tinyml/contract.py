@@ -6,13 +6,15 @@ stands beside the parameter, as its annotation, and `checked` enforces it at eve
     def magnitude_mask(weight: "array_like, any shape", *, amount: "float in [0, 1], to prune"):
 
 An annotation is "kind, condition, condition, ..., prose", and everything before the prose is
-executed (`tinyml.grammar` reads it). For example:
+executed (`tinyml.grammar` reads it, and lists the kinds). An annotation that begins with no kind
+is all prose. What the body of the function checks itself begins with "with". For example:
 
     X: "array_like, shape (n, p), n >= 1, the samples"
     y: "array_like, shape (n,) or (n, k)"                    the n of X
     beta0: "array_like, shape (p,) or (p, k), or None"       has k columns if y has
     amount: "float in [0, 1], fraction to prune"
     i: "int in 1..n"
+    n_steps: "int >= 1, K"                                   K is its name in the equations
     method: '"global", "layer" or "random"'
     bits: "int in 1..16, >= 2 if symmetric"
     rng: 'numpy.random.Generator, needed if method = "random"'
@@ -25,13 +27,15 @@ A method may also refer to attributes of its object that are a number or a tuple
 
     images: "array_like, shape (n, *shape), <= maximum"
 
-The body gets values that it can compute with. An `array_like` arrives as an array: float32 stays
-float32, all other numbers become float64; `array_like of float64` and `of int` become float64 and
-int64; an `ndarray` keeps its dtype; `ndarray of int32` must have that dtype; `float` and `int` are
+The body gets values that it can compute with. Lists may be given for all arrays and Tensors. An
+`array_like` arrives as an array: float32 stays float32, all other numbers become float64;
+`array_like of float64` and `of int` become float64 and int64; an `ndarray` keeps its dtype;
+`ndarray of int32` must have that dtype; a `Tensor` arrives as a Tensor; `float` and `int` are
 Python's. Numbers are finite, unless the line says "or inf", or of an array "may hold NaN". A value
 out of range or of another shape raises ValueError, another type TypeError.
 
-`help` shows the annotations as a section `Parameters` of the docstring.
+The annotation after `->` says what is returned, and is not checked. `help` shows the other
+annotations as a section `Parameters` of the docstring.
 """
 import functools
 import importlib

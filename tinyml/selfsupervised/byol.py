@@ -32,13 +32,13 @@ from tinyml.train import fit
 @checked
 def byol_loss(
     prediction: "Tensor, shape (B, D), B and D >= 1; rows p_i",
-    target: "Tensor, shape (B, D), B and D >= 1; rows z_i",
+    target: "Tensor, shape (B, D), B and D >= 1; rows z'_i",
 ) -> "Tensor, a scalar in [0, 4]":
     """The mean squared distance between the directions of predictions and targets.
 
-        L = 1/B sum_i || p_i/||p_i|| - z_i/||z_i|| ||^2 = 2 - 2/B sum_i cos(p_i, z_i)
+        L = 1/B sum_i || p_i/||p_i|| - z'_i/||z'_i|| ||^2 = 2 - 2/B sum_i cos(p_i, z'_i)
 
-    (Grill et al. 2020, equation 2.) To stop the gradient of the target, pass it as an array.
+    (Grill et al. 2020, equation 2.) A target that is an array, not a Tensor, gets no gradient.
 
     >>> byol_loss(Tensor([[2.0, 0.0], [0.0, 3.0]]), Tensor([[1.0, 0.0], [0.0, -1.0]])).item()
     2.0
@@ -84,40 +84,38 @@ def spread(embeddings: "array_like of float64, shape (n, D), n and D >= 1") -> "
 
 @checked
 class BYOL:
-    """The online network, its predictor, and the target, a slow copy of the online network."""
+    """The online network, its predictor, and the target, a slow copy of the online network.
+
+    The paper's base, 0.996, is for about 3 * 10^5 steps. A shorter training needs a smaller one.
+    """
 
     def __init__(
         self,
-        online: "Module, from (n, ...) to projections (n, D): encoder and projection "
-                "head",
+        online: "Module, from (n, ...) to projections (n, D): encoder and projection head",
         predictor: "Module, from (n, D) to (n, D)",
         *,
         n_steps: "int >= 1, steps of the whole training, for `target_momentum`",
-        base: "float in [0, 1], tau at the first step; the paper's 0.996 is "
-              "for about 3 * 10^5 steps, shorter trainings need a smaller "
-              "value" = 0.996,
+        base: "float in [0, 1], tau at the first step" = 0.996,
     ):
         self.model = Sequential(online, predictor)    # what the optimizer trains
         self.target = momentum_copy(online)
         self.n_steps, self.base, self.step = n_steps, base, 0
 
-    def loss(self, x1, x2):
+    @checked
+    def loss(
+        self,
+        x1: "ndarray, shape (B, ...), one view of each image",
+        x2: "ndarray, shape (B, ...), the second views",
+    ) -> "Tensor, a scalar in [0, 8]; no gradient flows to the target":
         """Update the target, then return the loss of one batch in both directions.
 
             xi <- tau xi + (1 - tau) theta,    L = byol_loss(q(z1), z2') + byol_loss(q(z2), z1')
 
-        with z_i = f_theta(x_i) of the online network and z_i' = f_xi(x_i) of the target (Grill et
-        al. 2020, algorithm 1).
-
-        Parameters
-        ----------
-        x1, x2 : ndarray, shape (B, ...), two views of each image
-
-        Returns
-        -------
-        Tensor, a scalar in [0, 8]; no gradient flows to the target
+        z1 = f_theta(x1) comes from the online network, z1' = f_xi(x1) from the target, and z2, z2'
+        likewise from x2 (Grill et al. 2020, algorithm 1). In training, the batch norm of both
+        networks uses the statistics of the batch.
         """
-        online, _ = self.model
+        online = self.model[0]
         tau = target_momentum(self.step, self.n_steps, base=self.base)
         update_momentum(self.target, online, momentum=tau)
         self.target.train(online.training)

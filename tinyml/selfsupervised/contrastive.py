@@ -46,7 +46,7 @@ def nt_xent(
     z1: "Tensor, shape (B, D), B and D >= 1; row i is one view of image i",
     z2: "Tensor, shape (B, D), the second views",
     *,
-    temperature: "float in [1e-4, 10000], T",
+    temperature: "float in [1e-4, 1e4], T",
 ) -> "Tensor, a scalar >= 0; ln(2B - 1) if all embeddings are equal":
     """NT-Xent: for each view, find the second view of its image among the other 2B - 1 views.
 
@@ -76,16 +76,16 @@ def info_nce(
     positive: "Tensor, shape (B, D), row i belongs to query i",
     negatives: "Tensor, shape (K, D), or None; the same for all queries" = None,
     *,
-    temperature: "float in [1e-4, 10000], T",
+    temperature: "float in [1e-4, 1e4], T",
 ):
-    """InfoNCE: for each query, find its key (the *positive*) among other keys (the *negatives*).
+    """InfoNCE: for each query, find its positive among negatives.
 
-        L = 1/B sum_i -ln( e^(s_i0 / T) / sum_(k >= 0) e^(s_ik / T) )
+        L = 1/B sum_i -ln( e^(s_i0 / T) / sum_(k=0..K) e^(s_ik / T) )
 
-    (He et al. 2020, equation 1; van den Oord et al. 2018, equation 4.) Query i has the cosine
-    similarity s_i0 with its positive, and s_ik with negative k = 1, 2, .... Without `negatives`,
-    the negatives of query i are the other B - 1 rows of `positive`. Unlike in `nt_xent`, no query
-    is a negative.
+    (He et al. 2020, equation 1; van den Oord et al. 2018, equation 4.) s_i0 is the cosine
+    similarity of query i and its positive, s_ik that of query i and negative k = 1 ... K. Without
+    `negatives`, the negatives of query i are the other B - 1 rows of `positive`. Unlike in
+    `nt_xent`, no query is a negative.
 
     Returns
     -------
@@ -113,8 +113,8 @@ def alignment(
 ) -> "Tensor, a scalar in [0, 4]":
     """How far apart the views of one image are: the mean of ||u_i - v_i||^2 over i.
 
-    (Wang and Isola 2020, equation 2, alpha = 2.) u and v are the directions of z1 and z2. The mean
-    is 0 if the views coincide, and on average 2 for independent random directions.
+    (Wang and Isola 2020, equation 2, with the exponent alpha = 2.) u_i and v_i are the directions
+    of row i of z1 and z2. The mean is 0 if u = v, and 2 on average for random directions.
 
     >>> alignment([[1.0, 0.0]], [[0.0, 3.0]]).item()
     2.0
@@ -129,10 +129,10 @@ def uniformity(
 ) -> "Tensor, a scalar in [-8, 0]":
     """How evenly vectors fill the sphere: ln of the mean over i != j of e^(-2 ||u_i - u_j||^2).
 
-    (Wang and Isola 2020, equation 3, t = 2.) u_i = z_i / ||z_i||. The value is 0 if all directions
-    are equal. For a fixed number of vectors: the more evenly they are spread, the lower the value.
-    As the number of evenly spread vectors grows, it tends to -1.575 for D = 2. For large D this
-    limit is about -4 + 8/D.
+    (Wang and Isola 2020, equation 3, with the factor t = 2.) u_i = z_i / ||z_i||. The value is 0
+    if all directions are equal. For a fixed number of vectors: the more evenly they are spread,
+    the lower the value. As the number of evenly spread vectors grows, it tends to -1.575 for
+    D = 2. For large D this limit is about -4 + 8/D.
 
     >>> uniformity([[1.0, 0.0], [-5.0, 0.0]]).item()
     -8.0

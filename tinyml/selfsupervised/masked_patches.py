@@ -52,13 +52,12 @@ def patchify(
 
 @checked
 def unpatchify(
-    patches: "ndarray, shape (N, L, P), may hold NaN; L patches of P = p^2 pixels in "
-             "each image",
+    patches: "ndarray, shape (N, L, P), P >= 1, may hold NaN, with P = p^2 pixels in each patch",
     size: "(int, int), H and W of the images",
 ) -> "ndarray, shape (N, H, W)":
     """Put patches together into images: the inverse of `patchify`."""
     (N, L, P), (H, W) = patches.shape, size
-    p = max(math.isqrt(P), 1)
+    p = math.isqrt(P)
     if p * p != P or H % p or W % p or H * W != L * P:
         raise ValueError(f"unpatchify: patches must fill size={size}, got {patches.shape}")
     cells = patches.reshape(N, H // p, W // p, p, p)             # n, i, j, a, b
@@ -71,11 +70,12 @@ def normalize_patches(
     *,
     eps: "float > 0" = 1e-6,
 ) -> "ndarray, shape (..., P)":
-    """Give each patch mean 0 and variance 1 (He et al. 2022, "Reconstruction target").
+    """Give each patch mean 0 and variance near 1 (He et al. 2022, "Reconstruction target").
 
         (x - mean x) / sqrt(var x + eps),      mean and var over the P pixels of the patch
 
-    The result has the pattern of a patch, without its brightness and contrast.
+    The result has the pattern of a patch, without its brightness and contrast. A patch whose
+    pixels are all equal becomes 0.
     """
     mean = patches.mean(axis=-1, keepdims=True)
     var = patches.var(axis=-1, keepdims=True)
@@ -84,17 +84,16 @@ def normalize_patches(
 
 @checked
 class MaskedAutoencoder(Module):
-    """An encoder of visible patches, and a decoder that restores all (He et al. 2022, section 3).
+    """An encoder of visible patches, and a decoder of all patches (He et al. 2022, section 3).
 
         z = norm(encoder(W_enc x_keep + e_keep))
-        u_i = W_dec z_i if patch i is visible, else the mask token
+        u_i = W_dec (the row of z for patch i) if patch i is visible, else the mask token
         x^ = head(norm_dec(decoder(u + e_dec)))
 
-    The patches i are in the order of the image. x_keep are the visible patches, and e_keep are
-    their position vectors. (The formulas leave out the biases.) The position vectors of all
-    patches, e and e_dec, and the mask token are learned, and start from N(0, 1): if position
-    vectors start smaller, the model learns to use them only late. (In the paper they are fixed
-    sines and cosines.)
+    x_keep are the visible patches, and e_keep are their position vectors. u and x^ have one row
+    for each patch, in the order of the image. norm is a LayerNorm. (The formulas leave out the
+    biases.) The mask token and the position vectors e and e_dec of all patches are learned, and
+    start from N(0, 1). (In the paper the position vectors are fixed sines and cosines.)
     """
 
     def __init__(
@@ -103,9 +102,9 @@ class MaskedAutoencoder(Module):
         patch_dim: "int >= 1, P",
         *,
         d_model: "int >= 1, width of the encoder",
-        num_layers: "int >= 1, its blocks",
+        num_layers: "int >= 1, blocks of the encoder",
         decoder_dim: "int >= 1, width of the decoder",
-        decoder_layers: "int >= 1, its blocks",
+        decoder_layers: "int >= 1, blocks of the decoder",
         nhead: "int >= 1, attention heads, a divisor of both widths",
         rng: "numpy.random.Generator",
     ):

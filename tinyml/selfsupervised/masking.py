@@ -26,14 +26,13 @@ from tinyml.contract import checked
 
 @checked
 def mask_input(
-    x: "ndarray, shape (n, ...), may hold NaN",
+    x: "ndarray, shape (n, ...), may hold NaN; its elements are x_0 ... x_(n-1)",
     *,
     mask_ratio: "float in [0, 1]",
-    mask_value: "a number, or an array with the shape of one x_i, that the dtype of x "
-                "can hold",
+    mask_value: "a number or an array of the shape of x_i, with values that fit the dtype of x",
     rng: "numpy.random.Generator",
 ):
-    """Hide k = int(n mask_ratio) random elements of x (MATH5836, section 10.3.1, steps 1 and 2).
+    """Hide k = int(n mask_ratio) of n elements, at random (MATH5836, section 10.3.1, steps 1, 2).
 
         x~_i = mask_value if i in M else x_i,      M a random k-subset of {0, ..., n - 1}
 
@@ -92,10 +91,11 @@ def mask_tokens(
     chosen : ndarray of bool, shape (..., T), True at the chosen positions
     """
     T = tokens.shape[-1]
-    chosen = _random_orders(tokens.shape, rng) < int(T * mask_ratio)    # in each sequence
+    # the numbers 0..T-1 stand at random positions: those below k mark k random positions
+    chosen = _random_orders(tokens.shape, rng) < int(T * mask_ratio)
     fate = rng.random(tokens.shape)
     random_token = rng.integers(0, vocab_size, tokens.shape)
-    cases = [~chosen, fate < 0.8, fate < 0.9]
+    cases = [~chosen, fate < 0.8, fate < 0.9]    # the first case that is true counts
     corrupted = np.select(cases, [tokens, mask_id, random_token], default=tokens)
     return corrupted, chosen
 
@@ -166,7 +166,8 @@ def mask_spans(
     lengths = np.array(spans + visible, np.int64)
     order = _random_orders((*rows, len(lengths)), rng)    # the blocks of each row, shuffled
     is_span = order < len(spans)
-    mask = np.repeat(is_span, lengths[order].ravel()).reshape(x.shape)
+    hidden = np.repeat(is_span, lengths[order].ravel())    # each block becomes its readings
+    mask = hidden.reshape(x.shape)
     x_corrupted = x.copy()
     x_corrupted[mask] = 0
     return x_corrupted, mask
@@ -178,13 +179,14 @@ def mask_edges(
            "loops",
     n_nodes: "int >= 1, n",
     *,
-    mask_ratio: "float in [0, 1]; the graph must have at least k pairs without an edge",
+    mask_ratio: "float in [0, 1], the fraction of the edges to hide",
     rng: "numpy.random.Generator",
 ):
     """Hide k = int(m mask_ratio) of the m edges of a graph, and draw k pairs without an edge.
 
-    A model sees the visible edges, and must distinguish the hidden edges from the pairs without an
-    edge (Kipf and Welling 2016, section 2; MATH5836 week 10, section 10.3.1: "edge prediction").
+    The graph must have at least k pairs without an edge. A model sees the visible edges, and
+    must distinguish the hidden edges from the pairs without an edge (Kipf and Welling 2016,
+    section 2; MATH5836 week 10, section 10.3.1: "edge prediction").
 
     Returns
     -------
@@ -221,11 +223,9 @@ def adjacency(
 
 @checked
 def masked_loss(
-    prediction: "Tensor, x^; its first axes are those of mask; logits for tokens",
-    target: "ndarray, may hold NaN; x, the uncorrupted input; its first axes are "
-            "those of mask",
-    mask: "ndarray of bool, any shape, True at the hidden positions, with at least "
-          "one of them",
+    prediction: "Tensor, x^, with the first axes of mask",
+    target: "ndarray, may hold NaN; x, the uncorrupted input, with the first axes of mask",
+    mask: "ndarray of bool, any shape, with at least one True; True at the hidden positions",
     *,
     loss_fn: "function of predictions and targets, a loss",
 ) -> "Tensor, a scalar":
@@ -233,14 +233,15 @@ def masked_loss(
 
         L = loss_fn(x^_M, x_M),      so  dL/dx^_i = 0  for  i not in M
 
-    Use `cross_entropy` for tokens, `mse_loss` for pixels and sensors. The notes write a sum over
-    M; both of these take the mean over M, and `mse_loss` also over the entries of each element.
+    Use `mse_loss` for pixels and sensors, and `cross_entropy` for tokens, where x^ are logits. The
+    notes write a sum over M; both of these take the mean over M, and `mse_loss` also over the
+    entries of each element.
     """
-    if not prediction.shape[:mask.ndim] == target.shape[:mask.ndim] == mask.shape:
+    first_axes = prediction.shape[:mask.ndim], target.shape[:mask.ndim]
+    if first_axes != (mask.shape, mask.shape):
         raise ValueError("masked_loss: mask must have the first axes of prediction "
                          f"{prediction.shape} and target {target.shape}, got {mask.shape}")
     if not mask.any():
         raise ValueError("masked_loss: mask must hide at least one position, got none; is the "
                          "sequence too short for the mask_ratio?")
-    # x^_M and x_M: mask is True at the positions in M
     return loss_fn(prediction[mask], target[mask])    # notes 10.3.1, masked loss

@@ -9,13 +9,13 @@ with parameters theta_k, follows slowly:
 
     theta_k <- m theta_k + (1 - m) theta_q,       m near 1.
 
-A queue holds the newest K keys, the outputs of the key encoder in many batches. Because theta_k
+A queue holds the newest K keys, the outputs of the key encoder for many batches. Because theta_k
 changes slowly, these keys are nearly the outputs of a single encoder. The loss is InfoNCE. The
 positive of a query is the key of the other view of its image; the negatives are the keys in the
 queue. No gradient flows into the keys.
 
 Here a key is never a negative for a view of its own image (in the paper it may be). With a small
-data set the queue may hold older keys of the images of a batch; these are left out.
+data set the queue may hold older keys of the same images; these are left out.
 
 Sources: MATH5836 week 10, section 10.3.2; He, Fan, Wu, Xie and Girshick 2020, Momentum contrast
 for unsupervised visual representation learning (where m = 0.999, K = 65,536, T = 0.07).
@@ -54,8 +54,7 @@ def update_momentum(
         theta_slow <- m theta_slow + (1 - m) theta_fast
 
     (He et al. 2020, equation 2.) The fast model of s updates ago has weight (1 - m) m^s, so the
-    slow model is roughly the mean of the last 1 / (1 - m) fast models. Integers and booleans are
-    copied.
+    slow model averages roughly the last 1 / (1 - m) fast models. Integers and booleans are copied.
     """
     theta_slow, theta_fast = slow.state_dict(), fast.state_dict()
     _check_same_shapes(theta_slow, theta_fast)
@@ -68,8 +67,10 @@ def update_momentum(
 
 def _check_same_shapes(slow, fast):
     """Raise ValueError if the arrays of two state_dicts differ in names or shapes."""
+    slow_shapes = {name: array.shape for name, array in slow.items()}
+    fast_shapes = {name: array.shape for name, array in fast.items()}
     for name in sorted(slow.keys() | fast.keys()):
-        old, new = (np.shape(state[name]) if name in state else None for state in (slow, fast))
+        old, new = slow_shapes.get(name), fast_shapes.get(name)    # None if there is no such array
         if old != new:
             raise ValueError("update_momentum: slow and fast must have the same names and shapes, "
                              f"got {old} and {new} for {name}")
@@ -79,12 +80,12 @@ def _check_same_shapes(slow, fast):
 
 @checked
 class KeyQueue:
-    """The newest K keys and the numbers of their images, in a ring buffer."""
+    """The newest K keys, in a ring buffer, and for each key the index of its image."""
 
     def __init__(self, size: "int >= 1, K"):
         self.size = size
         self.ring = None              # the keys, (K, D), from the first push on, when D is known
-        self.ids = np.zeros(size, int)    # the number of the image of each key
+        self.ids = np.zeros(size, int)    # for each key the index of its image
         self.next = 0                 # the slot of the next key
         self.filled = 0               # how many slots hold a key
 
@@ -95,14 +96,14 @@ class KeyQueue:
     def push(
         self,
         keys: "ndarray, shape (B, D), with the D of earlier keys",
-        ids: "array_like of int, shape (B,), the number of the image of each key",
+        ids: "array_like of int, shape (B,), for each key the index of its image",
     ):
         """Put keys into the next slots, one by one; after the last slot comes slot 0 again."""
         if self.ring is None:
             self.ring = np.zeros((self.size, keys.shape[1]), keys.dtype)
         if keys.shape[1] != self.ring.shape[1]:
-            raise ValueError(f"push: keys must have D = {self.ring.shape[1]} columns, as earlier "
-                             f"ones, got {keys.shape[1]}")
+            raise ValueError(f"push: keys must have D = {self.ring.shape[1]} columns, like the "
+                             f"earlier keys, got {keys.shape[1]}")
         slots = (self.next + np.arange(len(keys))) % self.size
         self.ring[slots] = keys       # where a slot occurs twice, the later key stays
         self.ids[slots] = ids
@@ -110,8 +111,8 @@ class KeyQueue:
         self.filled = min(self.filled + len(keys), self.size)
 
     @checked
-    def keys(self, *, without: "sequence of int, the numbers of these images" = ()):
-        """A copy of the keys, slot by slot, without the keys of some images.
+    def keys(self, *, without: "sequence of int, the indices of images" = ()):
+        """A copy of the keys, slot by slot, without the keys of these images.
 
         Returns
         -------
@@ -131,18 +132,23 @@ class MoCo:
 
     def __init__(
         self,
-        query: "Module, from (n, ...) to embeddings (n, D): encoder and projection "
-               "head",
+        query: "Module, from (n, ...) to embeddings (n, D): encoder and projection head",
         *,
         queue_size: "int >= 1, K",
         momentum: "float in [0, 1], m",
-        temperature: "float in [1e-4, 10000], T",
+        temperature: "float in [1e-4, 1e4], T",
     ):
         self.query, self.key = query, momentum_copy(query)
         self.queue = KeyQueue(queue_size)
         self.momentum, self.temperature = momentum, temperature
 
-    def loss(self, x_query, x_key, ids):
+    @checked
+    def loss(
+        self,
+        x_query: "ndarray, shape (B, ...), one view of each image",
+        x_key: "ndarray, shape (B, ...), the second views",
+        ids: "ndarray of int, shape (B,), the indices of the images",
+    ) -> "Tensor, a scalar; its gradient reaches the query encoder only":
         """Update the key encoder, return the loss of one batch, and put its keys into the queue.
 
             theta_k <- m theta_k + (1 - m) theta_q
@@ -150,16 +156,8 @@ class MoCo:
             L = info_nce(q, k, keys of other images in the queue)
 
         f_q and f_k are the two encoders (He et al. 2020, algorithm 1). For the first batch the
-        queue is empty, so the loss is 0.
-
-        Parameters
-        ----------
-        x_query, x_key : ndarray, shape (B, ...), two views of each image
-        ids : ndarray of int, shape (B,), the numbers of the images
-
-        Returns
-        -------
-        Tensor, a scalar; its gradient reaches the query encoder only
+        queue is empty, so the loss is 0. In training, the batch norm of both encoders uses the
+        statistics of the batch.
         """
         q = self.query(Tensor(x_query))                                 # (B, D)
         self.key.train(self.query.training)

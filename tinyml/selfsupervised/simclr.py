@@ -32,7 +32,7 @@ def train_simclr(
     X: "ndarray, shape (n, ...), n >= 1, images without labels",
     *,
     view: "function (x, rng) -> x, a random view of each image; see `augmentations`",
-    temperature: "float in [1e-4, 10000], T",
+    temperature: "float in [1e-4, 1e4], T",
     rng: "numpy.random.Generator, draws the order of the images and the views",
     **options: "further arguments of `tinyml.train.fit`, such as an optimizer of "
                "encoder and head",
@@ -54,8 +54,7 @@ def mlp_encoder(
             "first, that of the output last",
     rng: "numpy.random.Generator",
 ) -> "Sequential; because of the last ReLU, h >= 0":
-    """An encoder of linear layers, each followed by a ReLU: x (N, sizes[0]) to h (N, sizes[-1]).
-    """
+    """Linear layers, each followed by a ReLU: from x (N, sizes[0]) to h (N, sizes[-1])."""
     layers = []
     for n_in, n_out in zip(sizes, sizes[1:]):
         layers += [Linear(n_in, n_out, rng=rng), ReLU()]
@@ -76,15 +75,17 @@ def projection_head(
 
 @checked
 def cnn_encoder(
-    side: "int >= 1, height and width of the images; X is (N, side * side) or (N, "
-          "side, side)",
-    channels: "sequence of int, not empty, output channels of each convolution; all "
-              "convolutions but the first halve the side (rounded up)",
+    side: "int >= 1, height and width of the images",
+    channels: "sequence of int, not empty, output channels of each convolution",
     features: "int >= 1, the length of h",
     *,
     rng: "numpy.random.Generator",
 ) -> "Sequential, to h (N, features)":
-    """An encoder of 3 x 3 convolutions and a linear layer, each followed by a ReLU."""
+    """An encoder of 3 x 3 convolutions and a linear layer, each followed by a ReLU.
+
+    It takes images (N, side, side) or (N, side * side). All convolutions but the first have
+    stride 2: they halve the side, rounded up.
+    """
     layers = [Images(side)]
     n_in, stride = 1, 1
     for n_out in channels:
@@ -116,8 +117,8 @@ def principal_components(
 
         z - mean = U S V',    coordinates = (z - mean) V_k = U_k S_k
 
-    No projection to k dimensions has a smaller squared error (Eckart and Young 1936). The sign of
-    a direction is arbitrary; here its entry of largest magnitude is positive.
+    No projection to k dimensions has a smaller squared error (Eckart and Young 1936). Each column
+    of V, a direction, has an arbitrary sign: here its entry of largest magnitude is positive.
 
     Returns
     -------
@@ -130,7 +131,7 @@ def principal_components(
     """
     U, s, Vh = np.linalg.svd(z - z.mean(axis=0), full_matrices=False)
     largest = np.abs(Vh).argmax(axis=1)
-    sign = np.sign(Vh[np.arange(len(Vh)), largest])
+    sign = np.sign(Vh[np.arange(len(Vh)), largest])    # of this entry in each direction
     coordinates = U * (sign * s)
     variance = s ** 2
     share = variance / (variance.sum() or 1)    # zeros if all vectors are equal

@@ -4,7 +4,7 @@ Problem: a time series has a past and a future. How can an encoder f learn from 
 labels?
 
 Idea: take two views of each series: a weak view changes the series a little, a strong view a lot.
-The encoder turns a view x into encodings z = f(x) at n times, and a transformer sums up the past
+The encoder turns a view x into encodings z = f(x) at n times. A transformer summarises the past
 z_1 ... z_t in one vector, the context c_t. Two contrastive tasks:
 
     temporal      W_k c_t of one view should be similar to z_(t+k) of the *other* view, for
@@ -41,7 +41,7 @@ from tinyml.train import fit
 class SeriesEncoder(nn.Module):
     """Three convolutions over time, with strides of 2: from x (B, C, T) to z (B, n, D).
 
-    n = ceil(T / 8). The receptive field of z_t is the 33 times around 8 t.
+    n = ceil(T / 8). Counted from 0, encoding t sees the 33 times of x around 8 t.
     """
 
     def __init__(
@@ -77,8 +77,9 @@ class MeanOverTime(nn.Module):
 class Context(nn.Module):
     """A summary of the past: z_1 ... z_t, shape (B, t, D), to c_t, shape (B, D).
 
-    A learned token is put in front of z_1 ... z_t. They pass one transformer block, without
-    positions; c_t is the output at this token (Eldele et al. 2021, section 3.2).
+    A learned token is put in front of z_1 ... z_t, and all pass one transformer block. c_t is the
+    output at this token (Eldele et al. 2021, section 3.2). Without position vectors, c_t does not
+    depend on the order of z_1 ... z_t.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Context(nn.Module):
 class TSTCC(nn.Module):
     """An encoder, and the networks that only its pretext tasks need.
 
-    Called with pairs of views, shape (B, 2, C, T), it returns the encodings of both, (B, n, D).
+    Called with pairs of views, shape (B, 2, C, T), it returns two encodings, each (B, n, D).
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class TSTCC(nn.Module):
         self.encoder = encoder
         self.steps = steps
         self.context = Context(dim, rng=rng)
-        # c_t (B, D) to W_1 c_t ... W_K c_t (B, K D)
+        # from c_t (B, D) to the predictions W_1 c_t ... W_K c_t in one row, (B, K D)
         self.predict = nn.Linear(dim, steps * dim, bias=False, rng=rng)
         # the head of contextual contrasting
         self.project = nn.Sequential(nn.Linear(dim, dim, rng=rng), nn.ReLU(),
@@ -163,8 +164,8 @@ class Losses(NamedTuple):
 @checked
 def contrast(
     model: "TSTCC",
-    z_weak: "Tensor, shape (B, n, D), n encodings in time, of the weak views",
-    z_strong: "Tensor, shape (B, n, D), those of the strong views",
+    z_weak: "Tensor, shape (B, n, D), encodings of the weak views at n times",
+    z_strong: "Tensor, shape (B, n, D), encodings of the strong views",
     *,
     t: "int >= 1, the length of the past, with t + K <= n for the K steps of the model",
     temperature: "float in [1e-4, 1e4]",
@@ -172,8 +173,8 @@ def contrast(
     """The losses of a batch of encodings, of which z_1 ... z_t are the past.
 
         c = context(z_1 ... z_t)                                      of each view
-        L_TC^w = temporal_contrast(W_k c_weak, z_strong,t+k)
-        L_TC^s = temporal_contrast(W_k c_strong, z_weak,t+k)
+        L_TC^w = temporal_contrast(W_k c_weak, z_(t+k) of the strong view)
+        L_TC^s = temporal_contrast(W_k c_strong, z_(t+k) of the weak view)
         L_CC = nt_xent(project(c_weak), project(c_strong))
 
     (Eldele et al. 2021, sections 3.2 and 3.3.)
@@ -187,7 +188,7 @@ def contrast(
 
     def temporal(c, z):
         future = z[:, t:t + K]                                       # (B, K, D)
-        predicted = model.predict(c).reshape(future.shape)
+        predicted = model.predict(c).reshape(future.shape)           # from (B, K D)
         return temporal_contrast(predicted, future, temperature=temperature)
 
     contextual = nt_xent(model.project(c_weak), model.project(c_strong), temperature=temperature)
@@ -218,15 +219,15 @@ def pretrain(
 
     Returns
     -------
-    list of dict, the history of fit; in addition each row has the means over its epoch,
-        "temporal", of (L_TC^w + L_TC^s) / 2, and "contextual", of L_CC
+    list of dict, the history of fit; each row has two more means over its epoch: "temporal" of
+        (L_TC^w + L_TC^s) / 2, and "contextual" of L_CC
     """
     parts = []    # (temporal, contextual) of each batch
 
     def loss_of(model, x):
         views = np.stack([weak(x, rng), strong(x, rng)], axis=1)
         z_weak, z_strong = model(Tensor(views))
-        last_t = max(z_weak.shape[1] - model.steps, 1)    # contrast refuses shorter series
+        last_t = max(z_weak.shape[1] - model.steps, 1)    # if n <= K, contrast says so
         t = rng.integers(1, last_t + 1)
         losses = contrast(model, z_weak, z_strong, t=t, temperature=temperature)
         temporal = losses.from_weak + losses.from_strong

@@ -71,8 +71,8 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
                "keys.dtype); slots = (self.next + np.arange(len(keys))) % self.size; "
                "self.ring[slots] = keys; self.ids[slots] = ids; self.next = ...; self.filled = "
                "min(..., self.size)"),
-        also=('A ValueError says "push: keys must have D = 3 columns, as earlier ones, got 2" '
-              'if they have not.',
+        also=('A ValueError says "push: keys must have D = 3 columns, like the earlier keys, got '
+              '2" if they have not.',
               "The queue keeps copies, of the dtype of the first keys."),
         mistakes=(
             Mistake("(self.next + len(keys)) % self.size",

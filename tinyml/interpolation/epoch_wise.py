@@ -229,7 +229,7 @@ def second_fall(
     low = b[:peak + 1].argmin()
     bends = b[:-2] - 2 * b[1:-1] + b[2:]
     jitter = np.median(np.abs(bends)) / (0.6745 * np.sqrt(6))
-    jitter = max(jitter, 1e-12 * np.abs(b).max())    # the means are rounded, so it is never 0
+    jitter = max(jitter, 1e-12 * np.abs(b).max())    # at least the rounding error of the means
     middle = (edges[:-1] + edges[1:]) // 2
     return SecondFall(low=int(middle[low]), peak=int(middle[peak]), rise=float(rise[peak]),
                       fall=float(fall[peak]), jitter=float(jitter),

@@ -33,6 +33,7 @@ from book import (  # noqa: E402
 from book.build import write_book  # noqa: E402
 from book.contents import PARTS, pages  # noqa: E402
 from book.library import module  # noqa: E402
+from book.pages import Book  # noqa: E402
 from page import Page, book  # noqa: E402
 
 RESULT = {"question": "What is <asked>?", "finding": "What was & is found", "quick": True, "seed": 3, "seconds": 1.5,
@@ -230,6 +231,16 @@ def test_every_paper_that_a_module_cites_is_explained_once():
              for key, _ in papers.citations(module(path).blocks[0].doc)}
     assert cited <= set(papers.CLAIMS), f"demos/book/papers.py lacks {cited - set(papers.CLAIMS)}"
     assert set(papers.CLAIMS) <= cited, set(papers.CLAIMS) - cited
+
+
+def test_the_page_of_papers_shows_its_demo_and_the_numbers_beside(tmp_path):
+    numbers = [{"name": "Hinton 2015: errors: teacher", "value": 71, "unit": "(paper: 67; section <3>)"},
+               {"name": "Hinton 2015: command", "value": "python", "unit": ""}]
+    results = {"papers": RESULT | {"numbers": numbers}}
+    made = papers.papers_page(Book(pages(["papers"]), equations.tags(), equations.NOTES, results, tmp_path))
+    row = made.partition('id="Hinton-2015"')[2].partition("</tr>")[0]
+    assert "<li>errors: teacher: 71 (paper: 67; section &lt;3&gt;)</li>" in row and "command" not in row
+    assert 'id="demo-papers"' in made and "python demos/papers.py" in made
 
 
 def test_every_letter_and_term_has_a_place():

@@ -19,6 +19,7 @@ Predict first: which numbers depend on the size of a network, and which only on 
 # %% Constants
 import copy
 import os
+import time
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -166,11 +167,13 @@ judge("Hastie 2022", 0, "simulated risks lie on the curve (largest distance, %)"
 LARGE = any(map(long, ("Molchanov 2016", "Jacob 2018", "Banner 2019", "Denton 2014", "Tai 2016")))
 SMALL = dict(n=len(X) if LARGE else MOST, n_held=5000 if WHOLE else 200, epochs=4 if WHOLE else 15,
              sizes=(8, 16, 16) if demo.quick else (32, 64, 64))
+begun = time.process_time()
 nets = [trained_net((X, y), (X_test, y_test), rng=np.random.default_rng(seed), **SMALL)
         for seed in demo.progress(SEEDS, "networks")]
 TRAINED_ON = described(len(nets[0].train[0]))
 demo.record("accuracy of the convolutional networks",
             [accuracy(net.model, *net.test) for net in nets])
+demo.record("minutes of training of these networks", (time.process_time() - begun) / 60)
 on_nets = dict(data=TRAINED_ON, seeds=SEEDS)
 
 # %% Molchanov et al. 2016: ranks of all filters, beside those of the oracle

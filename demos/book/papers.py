@@ -109,8 +109,8 @@ def papers(book):
 def beside(book, key):
     """The numbers of the paper beside those measured here, by the demo `papers`."""
     numbers = book.results.get("papers", {}).get("numbers", [])
-    return [f"{number['name'].partition(': ')[2]}: {show(number['value'])} {number['unit']}"
-            for number in numbers if number["name"].startswith(f"{key}: ") and number["unit"]]
+    return [f"{number['name'].removeprefix(key).lstrip(':, ')}: {show(number['value'])} {number['unit']}"
+            for number in numbers if number["name"].startswith((f"{key}: ", f"{key}, ")) and number["unit"]]
 
 
 def papers_page(book):

@@ -7,7 +7,8 @@ stands beside the parameter, as its annotation, and `checked` enforces it at eve
 
 An annotation is "kind, condition, condition, ..., prose", and everything before the prose is
 executed (`tinyml.grammar` reads it, and lists the kinds). An annotation that begins with no kind
-is all prose. What the body of the function checks itself begins with "with". For example:
+is all prose. What the body of the function checks itself begins with "with", as in
+"float > 0, with lr < 2 / s_max^2". For example:
 
     X: "array_like, shape (n, p), n >= 1, the samples"
     y: "array_like, shape (n,) or (n, k)"                    the n of X
@@ -21,7 +22,6 @@ is all prose. What the body of the function checks itself begins with "with". Fo
     target: "array_like, shape (n,), or None if alpha = 1"
     lr: "as in `gradient_descent`"
 
-What begins with "with", as in "float > 0, with lr < 2 / s_max^2", is checked by the body.
 An argument that is only "needed if" another has some value may otherwise be None.
 A method may also refer to attributes of its object that are a number or a tuple of sizes:
 

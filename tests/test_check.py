@@ -1,5 +1,7 @@
 """The laws of the checks: what is allowed passes, the rest is refused with its name and value."""
+import linecache
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import rngs
 
+import tinyml
+from tinyml import nn
 from tinyml.check import (
     check_count,
     check_labels,
@@ -17,9 +21,49 @@ from tinyml.check import (
     check_rng,
     check_sizes,
 )
+from tinyml.compression.low_rank import factorize_linear
+from tinyml.compression.pruning import prune
+from tinyml.compression.report import macs
+from tinyml.compression.weight_sharing import share_weights
+from tinyml.nn.folding import fold_batch_norm
 
 finite = st.floats(-1e6, 1e6)
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)
+
+
+WARNING = {    # what warns, however deep inside of the package -> the call
+    "fold_batch_norm": lambda: fold_batch_norm(Holder(nn.Sequential(nn.ReLU()), nn.BatchNorm1d(2))),
+    "macs": lambda: macs(Holder(nn.Parameter(np.ones((2, 2)))), np.ones((1, 2), np.float32)),
+    "factorize_linear": lambda: factorize_linear(linear(), 2),
+    "prune": lambda: prune(nn.Sequential(share_weights(linear(), bits=1), linear()), amount=0.5),
+    "share_weights": lambda: share_weights(nn.Sequential(share_weights(linear(), bits=1), linear()), bits=1),
+}
+
+
+class Holder(nn.Module):
+    def __init__(self, *parts):
+        self.parts = list(parts)
+
+    def forward(self, x):
+        return x
+
+
+def linear():
+    return nn.Linear(2, 2, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", WARNING)
+def test_a_warning_points_to_the_line_of_the_reader(name):
+    with pytest.warns(UserWarning, match=f"^{name}: ") as caught:
+        WARNING[name]()
+    assert [w.filename for w in caught] == [__file__]
+    assert linecache.getline(__file__, caught[0].lineno).startswith(f'    "{name}": ')
+
+
+def test_all_warnings_of_the_package_are_given_there():
+    folder = Path(tinyml.__file__).parent
+    assert [path.name for path in sorted(folder.rglob("*.py")) if "warnings.warn(" in path.read_text(encoding="utf-8")
+            and "exercises" not in path.parts] == ["check.py"]
 
 
 def refuses(kind, message):

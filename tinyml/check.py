@@ -4,8 +4,18 @@
 """
 import math
 import numbers
+import sys
+import warnings
 
 import numpy as np
+
+
+def warn(message):
+    """Give a UserWarning that points to the first line outside of the package on the way here."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals["__name__"].startswith("tinyml."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 def check_rng(function, rng):

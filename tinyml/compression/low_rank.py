@@ -33,11 +33,10 @@ to 6).
 """
 import copy
 import math
-import warnings
 
 import numpy as np
 
-from tinyml.check import check_pair
+from tinyml.check import check_pair, warn
 from tinyml.contract import checked
 from tinyml.nn import Conv1d, Parameter, Sequential
 
@@ -272,5 +271,5 @@ def _with_weight(layer, weight, bias):
 def _warn_unless_cheaper(function, rank, m, n):
     """Warn if two factors take as many multiplications as the whole matrix, or more."""
     if rank >= break_even(m, n):
-        warnings.warn(f"{function}: rank must be < m n / (m + n) = {break_even(m, n):g} to save "
-                      f"multiplications, got {rank}", stacklevel=4)
+        warn(f"{function}: rank must be < m n / (m + n) = {break_even(m, n):g} to save "
+             f"multiplications, got {rank}")

@@ -12,7 +12,6 @@ machine slows all of them down alike.
 Sources: MATH5836 week 10, section 10.2 (memory and compute-latency are what compression is for).
 """
 import time
-import warnings
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinyml.check import warn
 from tinyml.compression.coding.storage import save_compressed
 from tinyml.contract import checked
 from tinyml.nn import Embedding, Module, Parameter, forward_hook
@@ -61,8 +61,8 @@ def _warn_of_uncounted(model):
     names = [f"{type(m).__name__} at {path!r}" for path, m in model.named_modules()
              if type(m).macs is Module.macs and _has_weights(m)]
     if names:
-        warnings.warn(f"macs: weights of its own are not counted in {', '.join(names)}; "
-                      "define macs(self, x, y) there", stacklevel=4)
+        warn(f"macs: weights of its own are not counted in {', '.join(names)}; "
+             "define macs(self, x, y) there")
 
 
 def _has_weights(module):

@@ -6,10 +6,10 @@ Quantization and training of neural networks for efficient integer-arithmetic-on
 section 3.2).
 """
 import copy
-import warnings
 
 import numpy as np
 
+from tinyml.check import warn
 from tinyml.nn.layers import Conv1d, Conv2d, Linear
 from tinyml.nn.module import Parameter
 from tinyml.nn.norms import BatchNorm1d, BatchNorm2d
@@ -80,8 +80,8 @@ def fold_batch_norm(model):
                for path, module in modules if not is_chain(module)
                for name, child in module.named_children() if isinstance(child, BatchNorm1d)]
     if outside:
-        warnings.warn(f"fold_batch_norm: left {', '.join(outside)}; write layer and norm into one "
-                      "Sequential", stacklevel=2)
+        warn(f"fold_batch_norm: left {', '.join(outside)}; write layer and norm into one "
+             "Sequential")
     return model.eval()
 
 

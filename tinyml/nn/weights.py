@@ -11,11 +11,9 @@ and where do they stand? The answers are here, once:
 A weight may be *computed*: then a `ComputedWeight` stands in its place, and returns the tensor
 when it is called.
 """
-import sys
-import warnings
 from contextlib import contextmanager
 
-from tinyml.check import check_real
+from tinyml.check import check_real, warn
 from tinyml.nn.module import Module
 from tinyml.nn.norms import BatchNorm1d, LayerNorm
 from tinyml.tensor import Tensor
@@ -195,15 +193,7 @@ def warn_left(function, left):
     """Warn of the weights {path: why} that a function leaves as they are, if there are any."""
     if left:
         named = "; ".join(f"{path} ({why})" for path, why in left.items())
-        warnings.warn(f"{function}: left as they are: {named}", stacklevel=_users_level())
-
-
-def _users_level():
-    """The `stacklevel` at which a warning points to the first line outside of the package."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals["__name__"].startswith("tinyml."):
-        frame, level = frame.f_back, level + 1
-    return level
+        warn(f"{function}: left as they are: {named}")
 
 
 def swap(model, new):

@@ -183,8 +183,11 @@ figure.suptitle(f"With {COLORS[CLAIMED]} colours the first layer has "
                 f"{100 * work[WAYS[0]][CLAIMED]:.0f} % of its work, and the network is right on "
                 f"{100 * hits[WAYS[0]][CLAIMED, 1]:.1f} % (full: {100 * full:.1f} %)")
 curve(share, COLORS, 100 * error, color=BLUE, marker="o", label="shared colours")
-reference(share, 100 * np.mean(own), "a colour for each filter", x=0.4)
-share.set(xlabel="number of colours", ylabel="squared weights lost in %", ylim=(0, None),
+reference(share, 100 * np.mean(own), "")
+share.annotate("a colour for each filter", (COLORS[0], 100 * np.mean(own)), (0, -14),
+               textcoords="offset points", fontsize=10, color="0.3")
+share.set(xlabel="number of colours", ylabel="squared weights lost in %",
+          ylim=(0, 110 * error.max()),
           title=f"{FILTERS} filters in few colours")
 share.set_xticks(COLORS, COLORS)
 

@@ -231,11 +231,11 @@ def test_blocks_are_trained_stored_and_leave_the_model(tmp_path):
     ("bicluster: n_inputs must be int >= 1", lambda: bicluster(np.ones((2, 3, 1, 1)), 0, 1, rng=R)),
     ("two_sided_svd: filters must be array_like, shape (O, C, kh, kw), O >= 1, C >= 1",
      lambda: two_sided_svd(np.ones((0, 3, 1, 1)))),
-    ("bicluster_conv: inputs must give a group to each of 3 items, got codes of shape (2,)",
+    ("blockwise: inputs must give a group to each of 3 items, got codes of shape (2,)",
      lambda: bicluster_conv(nn.Conv2d(3, 2, 1, rng=R), np.zeros(2, int), np.zeros(2, int), in_rank=1, out_rank=1)),
-    ("bicluster_conv: layer must have groups=1, got groups=2",
+    ("blockwise: layer must have groups=1, got groups=2",
      lambda: bicluster_conv(nn.Conv2d(2, 2, 1, groups=2, rng=R), np.zeros(2, int), np.zeros(2, int), in_rank=1, out_rank=1)),
-    ("bicluster_conv: outputs must give a group to each of 2 items, got codes 0 to 2 without 1",
+    ("blockwise: outputs must give a group to each of 2 items, got codes 0 to 2 without 1",
      lambda: bicluster_conv(nn.Conv2d(3, 2, 1, rng=R), np.zeros(3, int), np.array([0, 2]), in_rank=1, out_rank=1))])
 def test_an_error_names_function_argument_requirement_and_value(message, call):
     with pytest.raises(ValueError, match="^" + re.escape(message)):

@@ -53,6 +53,9 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
     "compression/biclustering.py": Equation(
         "W[o,c,i,j] ~ sum_qp B[o,q] K[q,p,i,j] A[c,p]",
         r"W_{ocij} \approx \sum_{q,p} B_{oq}\,K_{qpij}\,A_{cp}"),
+    "compression/outer_products.py": Equation(
+        "W[o,c,i,j] ~ sum_k u_k[o] v_k[c] w_k[i,j]",
+        r"W_{ocij} \approx \sum_k u_k[o]\,v_k[c]\,w_k[i,j]"),
     "compression/metrics.py": Equation(
         "min ||diag(a) (W - W~) diag(b)||_F",
         r"\min_{\mathrm{rank}\,\tilde W = r}\ \Vert \mathrm{diag}(a)\,(W - \tilde W)\,\mathrm{diag}(b) \Vert_F"),

@@ -16,6 +16,7 @@
     monochromatic       each filter of the first layer sees one of a few colours
     channel_blocks      groups of outputs from groups of inputs
     biclustering        blocks of similar filters and channels, of low rank on both sides
+    outer_products      filters as a sum of outputs times channels times a kernel
     metrics             errors weighted by the data, or by the gradients of mistakes
     circulant           n numbers for a matrix of n x n, multiplied by Fourier transforms
     distillation        a student learns from a teacher's soft targets

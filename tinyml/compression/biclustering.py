@@ -21,28 +21,28 @@ The parts of all blocks are added up. A and B have orthogonal columns of length 
 
 The paper makes the groups of equal size, which its GPU code needs; here they are as k-means finds
 them. For the second cut it takes the singular vectors of what the first has left, a small
-difference. Its other form of a block, a sum of outer products, is not here.
+difference. Its other form of a block is in `outer_products`.
 
 Sources: MATH5836 week 10, section 10.2.3; Denton, Zaremba, Bruna, LeCun and Fergus 2014,
 Exploiting linear structure within convolutional networks for efficient evaluation, section 3.4;
 Tucker 1966, Some mathematical notes on three-mode factor analysis, for cuts on several sides.
 """
+import copy
 import math
 
 import numpy as np
 
 from tinyml.check import check_pair
-from tinyml.compression.channel_blocks import ChannelBlocks, members
+from tinyml.compression.channel_blocks import blockwise, members
 from tinyml.compression.low_rank import (
     break_even,
     check_one_group,
     conv_like,
     factorize_linear,
-    linear_like,
 )
 from tinyml.compression.weight_sharing import kmeans_of_rows
 from tinyml.contract import checked
-from tinyml.nn import Parameter, Sequential
+from tinyml.nn import Sequential
 
 
 @checked
@@ -167,6 +167,34 @@ def ranks_for_work(
 # ------------------------------------------------------------ layers
 
 @checked
+def two_sided_conv(
+    layer: "Conv2d, with groups=1",
+    *,
+    in_rank: "int >= 1, K1",
+    out_rank: "int >= 1, K2",
+) -> "Sequential of up to three Conv2d":
+    """1 x 1 from C to K1 channels, kh x kw to K2, 1 x 1 to O, in place of a Conv2d.
+
+    At full rank, of C or of O, there is no 1 x 1 convolution on that side.
+    """
+    check_one_group("two_sided_conv", layer)
+    A, B, K = two_sided_svd(layer.weight.data)
+    A, B, K = A[:, :in_rank], B[:, :out_rank], K[:out_rank, :in_rank]
+    convs = []
+    if in_rank < layer.in_channels:
+        convs.append(conv_like(layer, A.T[:, :, None, None], 1, 0, bias=False))
+    else:
+        K = np.einsum("qpij,cp->qcij", K, A)    # A stays in the core
+    if out_rank >= layer.out_channels:
+        K = np.einsum("oq,qpij->opij", B, K)
+    convs.append(conv_like(layer, K, layer.stride, layer.padding, bias=False))
+    if out_rank < layer.out_channels:
+        convs.append(conv_like(layer, B[:, :, None, None], 1, 0, bias=False))
+    convs[-1].bias = copy.deepcopy(layer.bias)
+    return Sequential(*convs)
+
+
+@checked
 def bicluster_conv(
     layer: "Conv2d, with groups=1",
     inputs: "ndarray of int, the group of each channel, from `bicluster`",
@@ -175,14 +203,10 @@ def bicluster_conv(
     in_rank: "int >= 1, K1; a smaller block is cut less",
     out_rank: "int >= 1, K2",
 ) -> "ChannelBlocks":
-    """Blocks of three small convolutions in place of a Conv2d."""
-    check_one_group("bicluster_conv", layer)
-    _check_codes("bicluster_conv", "inputs", inputs, layer.in_channels)
-    _check_codes("bicluster_conv", "outputs", outputs, layer.out_channels)
-    of_inputs, of_outputs = members(inputs), members(outputs)
-    blocks = [[_block(layer, channels, group, in_rank, out_rank, bias=g == 0)
-               for g, channels in enumerate(of_inputs)] for group in of_outputs]
-    return ChannelBlocks(of_inputs, of_outputs, blocks)
+    """Blocks in place of a Conv2d, each of three small convolutions: see `two_sided_conv`."""
+    def cut(block):
+        return two_sided_conv(block, in_rank=in_rank, out_rank=out_rank)
+    return blockwise(layer, inputs, outputs, cut)
 
 
 @checked
@@ -193,55 +217,12 @@ def bicluster_linear(
     *,
     rank: "int >= 1",
 ) -> "ChannelBlocks":
-    """Blocks of two thin layers in place of a Linear: each block cut by an SVD of its own.
+    """Blocks in place of a Linear, each of two thin layers by an SVD of its own.
 
     A block stays whole if two layers would not be cheaper. For the groups, give `bicluster` the
     weights as filters of one pixel, weight[:, :, None, None].
     """
-    _check_codes("bicluster_linear", "inputs", inputs, layer.in_features)
-    _check_codes("bicluster_linear", "outputs", outputs, layer.out_features)
-    of_inputs, of_outputs = members(inputs), members(outputs)
-    blocks = []
-    for group in of_outputs:
-        row = [linear_like(layer, layer.weight.data[np.ix_(group, units)], bias=False)
-               for units in of_inputs]
-        row[0].bias = _bias_of(layer, group)
-        blocks.append([factorize_linear(block, rank) if rank < break_even(*block.weight.shape)
-                       else block for block in row])
-    return ChannelBlocks(of_inputs, of_outputs, blocks)
-
-
-def _check_codes(function, name, codes, n):
-    """Refuse codes that leave an item without a group, or a group without items."""
-    must = f"{function}: {name} must give a group to each of {n} items, got codes"
-    if codes.shape != (n,):
-        raise ValueError(f"{must} of shape {codes.shape}")
-    missing = sorted(set(range(codes.max() + 1)) - set(codes.tolist()))
-    if missing:
-        raise ValueError(f"{must} 0 to {codes.max()} without {missing[0]}")
-
-
-def _bias_of(layer, group):
-    """The bias of some outputs of a layer; None if it has none."""
-    if layer.bias is None:
-        return None
-    return Parameter(layer.bias.data[group], layer.bias.requires_grad)
-
-
-def _block(layer, channels, group, in_rank, out_rank, bias):
-    """Up to three convolutions for the weights W[group, channels]; with the bias, or without."""
-    W = layer.weight.data[np.ix_(group, channels)]
-    A, B, K = two_sided_svd(W)
-    A, B, K = A[:, :in_rank], B[:, :out_rank], K[:out_rank, :in_rank]
-    convs = []
-    if in_rank < len(channels):
-        convs.append(conv_like(layer, A.T[:, :, None, None], 1, 0, bias=False))
-    else:    # of full rank: A stays in the core
-        K = np.einsum("qpij,cp->qcij", K, A)
-    if out_rank >= len(group):
-        K = np.einsum("oq,qpij->opij", B, K)
-    convs.append(conv_like(layer, K, layer.stride, layer.padding, bias=False))
-    if out_rank < len(group):
-        convs.append(conv_like(layer, B[:, :, None, None], 1, 0, bias=False))
-    convs[-1].bias = _bias_of(layer, group) if bias else None
-    return Sequential(*convs)
+    def cut(block):
+        cheaper = rank < break_even(*block.weight.shape)
+        return factorize_linear(block, rank) if cheaper else block
+    return blockwise(layer, inputs, outputs, cut)

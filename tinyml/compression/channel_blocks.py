@@ -17,7 +17,9 @@ and 3.4, where the groups are of equal size.
 import numpy as np
 
 from tinyml import ops
-from tinyml.nn import Module
+from tinyml.compression.low_rank import check_one_group, conv_like, linear_like
+from tinyml.contract import checked
+from tinyml.nn import Linear, Module, Parameter
 
 
 class ChannelBlocks(Module):
@@ -52,3 +54,48 @@ class ChannelBlocks(Module):
 def members(codes):
     """The indices of each group, for the code of each item: codes 1, 0, 1 are [1] and [0, 2]."""
     return [np.flatnonzero(codes == j) for j in range(codes.max() + 1)]
+
+
+@checked
+def blockwise(
+    layer: "Linear or Conv2d, with groups=1",
+    inputs: "ndarray of int, the group of each input channel",
+    outputs: "ndarray of int, the group of each filter",
+    approximate: "function of a layer, one block, that returns what takes its place",
+) -> "ChannelBlocks":
+    """A layer in blocks, one for each pair of groups, each of them approximated by itself.
+
+    A block is a layer like the whole, with the weights W[outputs_h, inputs_g]. The first block of
+    each group of outputs has their bias.
+    """
+    if not isinstance(layer, Linear):
+        check_one_group("blockwise", layer)
+    n_outputs, n_inputs = layer.weight.shape[:2]
+    _check_codes("inputs", inputs, n_inputs)
+    _check_codes("outputs", outputs, n_outputs)
+    of_inputs, of_outputs = members(inputs), members(outputs)
+    blocks = []
+    for group in of_outputs:
+        row = [_part(layer, group, channels) for channels in of_inputs]
+        if layer.bias is not None:
+            row[0].bias = Parameter(layer.bias.data[group], layer.bias.requires_grad)
+        blocks.append([approximate(block) for block in row])
+    return ChannelBlocks(of_inputs, of_outputs, blocks)
+
+
+def _part(layer, group, channels):
+    """The layer from some channels to some outputs, without bias."""
+    weight = layer.weight.data[np.ix_(group, channels)]
+    if isinstance(layer, Linear):
+        return linear_like(layer, weight, bias=False)
+    return conv_like(layer, weight, layer.stride, layer.padding, bias=False)
+
+
+def _check_codes(name, codes, n):
+    """Refuse codes that leave an item without a group, or a group without items."""
+    must = f"blockwise: {name} must give a group to each of {n} items, got codes"
+    if codes.shape != (n,):
+        raise ValueError(f"{must} of shape {codes.shape}")
+    missing = sorted(set(range(codes.max() + 1)) - set(codes.tolist()))
+    if missing:
+        raise ValueError(f"{must} 0 to {codes.max()} without {missing[0]}")

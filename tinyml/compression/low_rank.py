@@ -252,10 +252,11 @@ def linear_like(layer, weight, bias=True):
     return linear
 
 
-def conv_like(layer, weight, stride, padding, bias=True):
-    """A convolution of the same class with this weight (O, C, ...), and its bias or none."""
+def conv_like(layer, weight, stride, padding, bias=True, groups=1):
+    """A convolution of the same class with this weight (O, C / groups, ...); its bias or none."""
     conv = _with_weight(layer, weight, bias)
-    conv.out_channels, conv.in_channels, *kernel = weight.shape
+    conv.out_channels, in_channels, *kernel = weight.shape
+    conv.in_channels, conv.groups = groups * in_channels, groups
     conv.kernel_size = kernel[0] if isinstance(layer, Conv1d) else tuple(kernel)
     conv.stride, conv.padding = stride, padding
     return conv

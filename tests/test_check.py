@@ -21,6 +21,7 @@ from tinyml.check import (
     check_rng,
     check_sizes,
 )
+from tinyml.compression.compact import separate_conv
 from tinyml.compression.low_rank import factorize_linear
 from tinyml.compression.pruning import prune
 from tinyml.compression.report import macs
@@ -35,6 +36,7 @@ WARNING = {    # what warns, however deep inside of the package -> the call
     "fold_batch_norm": lambda: fold_batch_norm(Holder(nn.Sequential(nn.ReLU()), nn.BatchNorm1d(2))),
     "macs": lambda: macs(Holder(nn.Parameter(np.ones((2, 2)))), np.ones((1, 2), np.float32)),
     "factorize_linear": lambda: factorize_linear(linear(), 2),
+    "separate_conv": lambda: separate_conv(nn.Conv2d(1, 1, 1, rng=np.random.default_rng(0))),
     "prune": lambda: prune(nn.Sequential(share_weights(linear(), bits=1), linear()), amount=0.5),
     "share_weights": lambda: share_weights(nn.Sequential(share_weights(linear(), bits=1), linear()), bits=1),
 }

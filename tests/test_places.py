@@ -1,5 +1,6 @@
 """The laws of places: in an untied copy no module stands twice, and it computes the same."""
 import copy
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from tinyml.compression import (
     binary,
     circulant,
     clipping,
+    compact,
     distillation,
     factorize,
     integer_model,
@@ -123,6 +125,7 @@ METHODS = {
     "binarize_weights": lambda m: outputs(binary.binarize_weights(m, method="ternary")),
     "store_bits": lambda m: outputs(binary.store_bits(binary.binarize_weights(m, method="scaled sign"))),
     "share_weights": lambda m: outputs(weight_sharing.share_weights(copy.deepcopy(m), bits=2)),
+    "make_separable": lambda m: outputs(compact.make_separable(m)),
     "factorize": lambda m: outputs(factorize.factorize(m, share=0.6, X=PIXELS)),
     "sensitivities": lambda m: metrics.sensitivities(m, X, Y),
     "from_float": lambda m: outputs(integer_model.IntegerModel.from_float(m, PIXELS)),
@@ -143,6 +146,7 @@ def of_images(rng):
     """A network of a few layers, drawn with repetition; in half of them two share a weight."""
     few = [nn.Conv2d(2, 2, 3, padding=1, rng=rng) for _ in range(2)]
     few += [nn.BatchNorm2d(2), nn.ReLU(), nn.Tanh(), nn.MaxPool2d(1), nn.Dropout(rng=rng)]
+    few.append(nn.Conv2d(2, 2, 3, padding="same", groups=2, rng=rng))    # one filter for each unit before it
     few[2].running_mean = Tensor(rng.standard_normal(2).astype(np.float32))
     few[rng.integers(2)].weight = few[0].weight
     few += [nn.Sequential(*[few[i] for i in rng.integers(0, 7, 2)]) for _ in range(rng.integers(2))]
@@ -163,7 +167,9 @@ def apart(model):
 def attempt(method, model):
     """What the method returns, or the error that it raises."""
     try:
-        return METHODS[method](model), None
+        with warnings.catch_warnings():    # of the weights that stay, such as those of filters in groups
+            warnings.simplefilter("ignore")
+            return METHODS[method](model), None
     except (TypeError, ValueError) as error:
         return np.zeros(0), str(error)
 

@@ -61,6 +61,9 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
         r"\min_{\mathrm{rank}\,\tilde W = r}\ \Vert \mathrm{diag}(a)\,(W - \tilde W)\,\mathrm{diag}(b) \Vert_F"),
     "compression/circulant.py": Equation(
         "C x = F^-1(F r * F x)", r"C x = F^{-1}(F r \odot F x)"),
+    "compression/compact.py": Equation(
+        "(C K^2 + C O) / (K^2 C O) = 1/O + 1/K^2",
+        r"\dfrac{C K^2 + C\,O}{K^2\,C\,O} = \dfrac{1}{O} + \dfrac{1}{K^2}"),
     "compression/weight_sharing.py": Equation(
         "dL/dc_j = sum over i with a_i = j of dL/dw_i",
         r"\dfrac{\partial L}{\partial c_j} = \sum_{i\,:\,a_i = j} \dfrac{\partial L}{\partial w_i}"),

@@ -19,6 +19,7 @@
     outer_products      filters as a sum of outputs times channels times a kernel
     metrics             errors weighted by the data, or by the gradients of mistakes
     circulant           n numbers for a matrix of n x n, multiplied by Fourier transforms
+    compact             convolutions in two thin steps: depthwise, then pointwise; bottlenecks
     distillation        a student learns from a teacher's soft targets
     weight_sharing      a few values for all weights of a layer, and training of these values
     coding/             entropy coding and a file for a whole model; the notes do not need it

@@ -8,6 +8,7 @@ from tinyml.exercises.catalogue import (
     circulant,
     coding,
     colors,
+    compact,
     contrastive,
     distillation,
     double_descent,
@@ -32,8 +33,9 @@ CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER,
             double_descent.CHAPTER, min_norm.CHAPTER, risk.CHAPTER, epoch_wise.CHAPTER,
             pruning.CHAPTER, structure.CHAPTER, quantization.CHAPTER, binary.CHAPTER,
             integers.CHAPTER, sharing.CHAPTER, coding.CHAPTER, low_rank.CHAPTER,
-            colors.CHAPTER, blocks.CHAPTER, circulant.CHAPTER, distillation.CHAPTER,
-            masking.CHAPTER, contrastive.CHAPTER, momentum.CHAPTER, transfer.CHAPTER)
+            colors.CHAPTER, blocks.CHAPTER, circulant.CHAPTER, compact.CHAPTER,
+            distillation.CHAPTER, masking.CHAPTER, contrastive.CHAPTER, momentum.CHAPTER,
+            transfer.CHAPTER)
 
 
 @cache

@@ -1,0 +1,267 @@
+"""Compact filters: a convolution cut into thin ones, by design instead of after training.
+
+Problem: K x K filters from C channels to O multiply K^2 C O times for each pixel of the output,
+because each filter looks at all channels and at all places of its window at once.
+
+Idea: do one after the other. A *depthwise* convolution has one K x K filter for each channel, and
+mixes no channels. A *pointwise* convolution, 1 x 1, mixes the channels of a single pixel. Together
+they are depthwise-separable, with
+
+    C K^2 + C O    in place of    K^2 C O,      a share of 1/O + 1/K^2
+
+of the multiplications, and of the weights. The two are a full convolution with the filters
+
+    W[o, c] = P[o, c] D[c]        (numbers times K x K filters)
+
+So for each input channel c, the matrix W_c (O, K^2), with a row for each output channel, has rank
+one. And if the W_c of a trained layer have rank one, the layer is depthwise-separable. If not, the
+SVD of each W_c gives the nearest filters of that form (Eckart and Young 1936). With m depthwise
+filters for each channel, the W_c may have rank m.
+
+A *bottleneck* goes to fewer channels first: 1 x 1 from C to w, then K x K, then 1 x 1 from w to O.
+
+Sources: MATH5836 week 10, section 10.2.3 (fewer numbers for a matrix); Howard et al. 2017,
+MobileNets: efficient convolutional neural networks for mobile vision applications (section 3.1);
+He, Zhang, Ren and Sun 2016, Deep residual learning for image recognition (figure 5, the
+bottleneck). SqueezeNet (Iandola et al. 2016) also goes to few channels, and from there straight to
+the outputs.
+"""
+import copy
+
+import numpy as np
+
+from tinyml.check import warn
+from tinyml.compression.low_rank import break_even
+from tinyml.contract import checked
+from tinyml.nn import BatchNorm2d, Conv2d, Parameter, ReLU, Sequential
+from tinyml.nn.users import LAST, users
+from tinyml.nn.weights import all_weights, check_weights, nothing_to_do, swap, warn_left
+
+# ------------------------------------------------------------ what it costs
+
+@checked
+def full_macs(n_in: "int >= 1, C", n_out: "int >= 1, O", kernel: "int >= 1, K"):
+    """Multiply-accumulates of a convolution for each pixel of its output: K^2 C O.
+
+    It is also the number of its weights.
+    """
+    return kernel ** 2 * n_in * n_out
+
+
+@checked
+def separable_macs(n_in: "int >= 1", n_out: "int >= 1", kernel: "int >= 1", *,
+                   multiplier: "int >= 1, m, depthwise filters for each channel" = 1):
+    """The same for a depthwise and a pointwise convolution: m C K^2 + m C O."""
+    depthwise = multiplier * n_in * kernel ** 2
+    pointwise = multiplier * n_in * n_out
+    return depthwise + pointwise
+
+
+@checked
+def separable_share(n_out: "int >= 1", kernel: "int >= 1"):
+    """The fraction of the multiplications of a full convolution that a separable one takes.
+
+        (C K^2 + C O) / (K^2 C O) = 1/O + 1/K^2
+
+    (Howard et al. 2017, section 3.1.)
+
+    >>> separable_share(256, 3)
+    0.1150173611111111
+    """
+    return 1 / n_out + 1 / kernel ** 2
+
+
+@checked
+def bottleneck_macs(n_in: "int >= 1", n_out: "int >= 1", kernel: "int >= 1", *,
+                    width: "int >= 1, w"):
+    """The same for 1 x 1 from C to w, K x K from w to w, 1 x 1 from w to O.
+
+        C w + K^2 w^2 + w O
+    """
+    return n_in * width + kernel ** 2 * width ** 2 + width * n_out
+
+
+# ------------------------------------------------------------ from full filters, and back
+
+@checked
+def separate(
+    weight: "array_like, shape (O, C, kh, kw), not empty, W",
+    *,
+    multiplier: "int in 1..min(O, kh * kw), m, depthwise filters for each channel" = 1,
+):
+    """The depthwise and pointwise filters nearest to W: an SVD for each input channel.
+
+        minimise  sum_ocij (W[o, c, i, j] - sum_q P[o, c, q] D[c, q, i, j])^2,    q = 1..m
+
+    For each channel c, W_c (O, kh kw) is cut after m singular values, and each factor gets a root
+    of them. The error is the sum of the squares of all others.
+
+    Returns
+    -------
+    depthwise : ndarray, shape (C m, 1, kh, kw), the weight of a convolution with groups=C
+    pointwise : ndarray, shape (O, C m, 1, 1)
+    """
+    n_out, C, kh, kw = weight.shape
+    U, s, Vh = np.linalg.svd(channel_matrices(weight), full_matrices=False)
+    root = np.sqrt(s[:, :multiplier])                               # (C, m)
+    P = U[:, :, :multiplier] * root[:, None]                        # (C, O, m)
+    D = Vh[:, :multiplier] * root[:, :, None]                       # (C, m, kh kw)
+    depthwise = D.reshape(C * multiplier, 1, kh, kw)
+    pointwise = P.transpose(1, 0, 2).reshape(n_out, C * multiplier, 1, 1)
+    return depthwise, pointwise
+
+
+@checked
+def compose(
+    depthwise: "array_like, shape (q, 1, kh, kw), m filters for each channel, q = C m",
+    pointwise: "array_like, shape (O, q, 1, 1)",
+    *,
+    n_in: "int >= 1, C, a divisor of q",
+) -> "ndarray, shape (O, C, kh, kw)":
+    """The full filters of a depthwise and a pointwise convolution.
+
+        W[o, c] = sum_q P[o, c, q] D[c, q],    q = 1..m
+    """
+    n_out, q = pointwise.shape[:2]
+    if q % n_in:
+        raise ValueError(f"compose: n_in must divide the {q} depthwise filters, got {n_in}")
+    P = pointwise.reshape(n_out, n_in, q // n_in)
+    D = depthwise.reshape(n_in, q // n_in, *depthwise.shape[2:])
+    return np.einsum("ocq,cqij->ocij", P, D)
+
+
+@checked
+def separable_energy(
+    weight: "array_like, shape (O, C, kh, kw), not empty, not zero",
+    *,
+    multiplier: "int >= 1" = 1,
+):
+    """The fraction of the squared weights that the nearest separable filters keep.
+
+        sum of s_1^2 + ... + s_m^2 of all W_c  /  sum of the squares of all weights
+    """
+    s = np.linalg.svd(channel_matrices(weight), compute_uv=False)    # (C, singular values)
+    return (s[:, :multiplier] ** 2).sum() / (s ** 2).sum()
+
+
+def channel_matrices(weight):
+    """The matrices W_c of filters (O, C, kh, kw): one array of shape (C, O, kh kw)."""
+    n_out, C, kh, kw = weight.shape
+    return weight.transpose(1, 0, 2, 3).reshape(C, n_out, kh * kw)
+
+
+# ------------------------------------------------------------ layers
+
+@checked
+def separable_block(
+    in_channels: "int >= 1",
+    out_channels: "int >= 1",
+    kernel_size: "int >= 1; the images get kernel_size // 2 zeros on each side" = 3,
+    *,
+    stride: "int >= 1, of the depthwise convolution" = 1,
+    rng: "numpy.random.Generator",
+) -> "Sequential of six layers":
+    """The layers of a MobileNet in place of a convolution: depthwise, then pointwise.
+
+    Behind each there is a batch norm and a ReLU (Howard et al. 2017, figure 3).
+    """
+    C, padding = in_channels, kernel_size // 2
+    depthwise = Conv2d(C, C, kernel_size, stride, padding, groups=C, bias=False, rng=rng)
+    pointwise = Conv2d(C, out_channels, 1, bias=False, rng=rng)
+    return Sequential(depthwise, BatchNorm2d(C), ReLU(),
+                      pointwise, BatchNorm2d(out_channels), ReLU())
+
+
+@checked
+def bottleneck_block(
+    in_channels: "int >= 1",
+    out_channels: "int >= 1",
+    kernel_size: "int >= 1" = 3,
+    *,
+    width: "int >= 1",
+    rng: "numpy.random.Generator",
+) -> "Sequential of nine layers":
+    """1 x 1 down to `width` channels, K x K, 1 x 1 up; a batch norm and a ReLU behind each.
+
+    The branch of a ResNet (He et al. 2016, figure 5), without its shortcut.
+    """
+    down = Conv2d(in_channels, width, 1, bias=False, rng=rng)
+    across = Conv2d(width, width, kernel_size, padding="same", bias=False, rng=rng)
+    up = Conv2d(width, out_channels, 1, bias=False, rng=rng)
+    return Sequential(down, BatchNorm2d(width), ReLU(), across, BatchNorm2d(width), ReLU(),
+                      up, BatchNorm2d(out_channels), ReLU())
+
+
+@checked
+def separate_conv(
+    layer: "Conv2d, with groups=1",
+    *,
+    multiplier: "int >= 1, m, at most the smaller side of the W_c" = 1,
+):
+    """A Sequential of two Conv2d in place of one: the nearest filters of `separate`.
+
+    The depthwise convolution has the stride, padding and dilation of the layer, the pointwise one
+    its bias. If the two take as many multiplications as the layer, or more, there is a warning.
+    """
+    if layer.groups > 1:
+        raise ValueError(f"separate_conv: layer must have groups=1, got groups={layer.groups}")
+    W = layer.weight.data
+    if multiplier >= _break_even(layer):
+        warn(f"separate_conv: multiplier must be < {_break_even(layer):g} to save "
+             f"multiplications, got {multiplier}")
+    depthwise, pointwise = separate(W, multiplier=multiplier)
+    n_filters, trained = len(depthwise), layer.weight.requires_grad
+    first, second = copy.copy(layer), copy.copy(layer)
+    first.weight, first.bias = Parameter(depthwise, trained), None
+    first.out_channels, first.groups = n_filters, layer.in_channels
+    second.weight, second.bias = Parameter(pointwise, trained), copy.deepcopy(layer.bias)
+    second.in_channels, second.kernel_size = n_filters, 1
+    second.stride, second.padding, second.dilation = 1, 0, 1
+    return Sequential(first, second)
+
+
+def _break_even(layer):
+    """m C (K^2 + O) < K^2 C O  <=>  m < K^2 O / (K^2 + O), as for a matrix of low rank."""
+    n_out, _, kh, kw = layer.weight.shape
+    return break_even(n_out, kh * kw)
+
+
+TOO_SMALL, ONE_CHANNEL = "no cheaper as two layers", "filters for one channel"
+
+
+@checked
+def make_separable(
+    model: "Module, with a Conv2d of several input channels",
+    *,
+    multiplier: "int >= 1, m" = 1,
+):
+    """A copy of a model with `separate_conv` of each Conv2d, where that is cheaper.
+
+    A Conv2d of one input channel stays, because its filters would all be multiples of one, and so
+    does the last layer. Train the copy further. A warning names the other weights that stay.
+    """
+    check_weights("make_separable", {path: weight for path, _, weight in all_weights(model)})
+    model = copy.deepcopy(model)
+    found, left = {}, {}
+    for path, user in users(model).items():
+        why = user.why or _why_it_stays(user.layer, multiplier)
+        if why:
+            left[path] = why
+        else:
+            found[user.layer] = separate_conv(user.layer, multiplier=multiplier)
+    if not found:
+        raise ValueError(nothing_to_do("make_separable", model, left))
+    warn_left("make_separable", {path: why for path, why in left.items()
+                                 if why not in (LAST, TOO_SMALL, ONE_CHANNEL)})
+    swap(model, found)
+    return model
+
+
+def _why_it_stays(layer, multiplier):
+    if not isinstance(layer, Conv2d):
+        return "no weight of a Conv2d"
+    if layer.groups > 1:
+        return f"filters in {layer.groups} groups"
+    if layer.in_channels == 1:
+        return ONE_CHANNEL
+    return None if multiplier < _break_even(layer) else TOO_SMALL

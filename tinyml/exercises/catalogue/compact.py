@@ -1,0 +1,194 @@
+"""Compact filters (10.2.3): depthwise-separable convolutions, their cost and the nearest ones."""
+from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
+
+CHAPTER = Chapter("compact", "10.2.3 Compact filters: a convolution in two thin steps", (
+    Exercise(
+        name="separable_macs",
+        target="tinyml.compression.compact:separable_macs",
+        level=1, minutes=5,
+        task="Count the multiplications of a depthwise and a pointwise convolution, per pixel",
+        tests=laws_of(
+            "compact",
+            "test_the_share_of_the_multiplications_depends_on_outputs_and_kernel_only",
+            "test_the_formulas_are_the_multiplications_per_pixel_and_the_weights"),
+        hints=("Count the two steps one after the other. How many filters does each have, and how "
+               "many numbers does a filter have?",
+               "Depthwise: m C filters of K x K numbers, each on a single channel. Pointwise: O "
+               "filters of one number for each of the m C channels in between.",
+               "depthwise = multiplier * n_in * ...; pointwise = multiplier * n_in * ...; the sum"),
+        mistakes=(
+            Mistake("kernel ** 2", "kernel",
+                    "A K x K filter has K^2 numbers."),
+            Mistake("depthwise = multiplier * n_in", "depthwise = n_in",
+                    "There are m depthwise filters for each channel."),
+            Mistake("pointwise = multiplier * n_in", "pointwise = n_in",
+                    "The pointwise convolution reads all m C channels in between."),
+            Mistake("depthwise = multiplier * n_in", "depthwise = multiplier * n_out",
+                    "The depthwise filters belong to the inputs: m for each of the C channels."),
+            Mistake("depthwise = multiplier * n_in", "depthwise = multiplier * n_in * n_out",
+                    "A depthwise filter reads a single channel, and is shared by all outputs."),
+            Mistake("pointwise = multiplier * n_in * n_out",
+                    "pointwise = multiplier * n_in * n_out * kernel ** 2",
+                    "A pointwise filter is 1 x 1: K does not count."),
+            Mistake("depthwise + pointwise", "depthwise * pointwise",
+                    "One step follows the other: their multiplications add up."),
+            Mistake("depthwise + pointwise", "pointwise",
+                    "The depthwise step also costs: m C K^2."),
+            Mistake("pointwise = multiplier * n_in * n_out", "pointwise = multiplier * n_out ** 2",
+                    "The pointwise convolution goes from m C channels to O."))),
+    Exercise(
+        name="compose",
+        target="tinyml.compression.compact:compose",
+        level=2, minutes=15, keep=2,
+        task="Write out the full filters of a depthwise and a pointwise convolution",
+        tests=laws_of(
+            "compact",
+            "test_the_composed_filter_is_a_number_times_the_filter_of_its_channel",
+            "test_two_convolutions_compute_the_composed_one_whatever_stride_padding_and_dilation"),
+        hints=("Follow one input channel c to one output o: through which of the depthwise "
+               "filters does it go, and which numbers multiply them?",
+               "W[o, c] = sum_q P[o, c, q] D[c, q]. Reshape pointwise to P (O, C, m) and depthwise "
+               "to D (C, m, kh, kw), m = q // n_in.",
+               "P = pointwise.reshape(n_out, n_in, q // n_in); D = depthwise.reshape(n_in, ..., "
+               "*depthwise.shape[2:]); np.einsum sums their product over q"),
+        also=("The m filters of a channel stand side by side: those of channel c have the numbers "
+              "c m to c m + m - 1.",),
+        mistakes=(
+            Mistake("pointwise.reshape(n_out, n_in, q // n_in)",
+                    "pointwise.reshape(n_out, q // n_in, n_in).swapaxes(1, 2)",
+                    "The m filters of one channel stand side by side: the channel is the slow "
+                    "index, in pointwise too."),
+            Mistake("depthwise.reshape(n_in, q // n_in, *depthwise.shape[2:])",
+                    "depthwise.reshape(q // n_in, n_in, *depthwise.shape[2:]).swapaxes(0, 1)",
+                    "The m filters of one channel stand side by side: the channel is the slow "
+                    "index, in depthwise too."),
+            Mistake("->ocij", "->ocji",
+                    "Your filters are transposed: rows i before columns j."),
+            Mistake('np.einsum("ocq,cqij->ocij", P, D)',
+                    'np.einsum("ocq,cqij->ocij", P, D) / (q // n_in)',
+                    "The output is the sum over the m filters, not their mean."),
+            Mistake('np.einsum("ocq,cqij->ocij", P, D)',
+                    'P.sum(axis=2)[:, :, None, None] * D.sum(axis=1)',
+                    "The sum of products is not the product of the sums: multiply before you sum "
+                    "over q."),
+            Mistake('"ocq,cqij->ocij", P, D', '"ocq,cqij->ocij", P[:, :, :1], D[:, :1]',
+                    "That is the first of m filters only."),
+            Mistake('np.einsum("ocq,cqij->ocij", P, D)',
+                    'np.einsum("ocq,cqij->ocij", P, D)[:, :, ::-1, ::-1]',
+                    "Networks do not flip their filters: W has them as they are."),
+            Mistake('np.einsum("ocq,cqij->ocij", P, D)',
+                    'np.einsum("ocq,cqij->ocij", P, D)[::-1]',
+                    "The outputs keep their order."),
+            Mistake('np.einsum("ocq,cqij->ocij", P, D)',
+                    'np.einsum("ocq,cqij->ocij", np.abs(P), D)',
+                    "The numbers of a pointwise filter may be negative: keep their signs."))),
+    Exercise(
+        name="separate",
+        target="tinyml.compression.compact:separate",
+        level=3, minutes=30,
+        after=("truncated_svd", "compose"),
+        task="Find the depthwise-separable filters nearest to given ones",
+        tests=laws_of(
+            "compact",
+            "test_the_error_is_that_of_the_singular_values_left_out",
+            "test_filters_of_rank_m_in_each_channel_are_separable_exactly",
+            "test_no_other_separable_filters_are_nearer"),
+        hints=("No two input channels share a filter, so each is a problem of its own. Which "
+               "matrix must have low rank?",
+               "channel_matrices(weight) has the W_c (O, kh kw) of all channels; np.linalg.svd "
+               "takes them all at once. The first m columns of U times sqrt(s) are pointwise, the "
+               "first m rows of Vh times sqrt(s) depthwise.",
+               "U, s, Vh = np.linalg.svd(channel_matrices(weight), full_matrices=False); root = "
+               "np.sqrt(s[:, :multiplier]); P = U[:, :, :multiplier] * ...; D = Vh[:, "
+               ":multiplier] * ...; D.reshape(C * multiplier, 1, kh, kw), and P with O first"),
+        also=("channel_matrices(weight) is an array (C, O, kh kw).",
+              "The m filters of a channel stand side by side. Both factors get a root of the "
+              "singular values, so that they have equal norms."),
+        mistakes=(
+            Mistake("root = np.sqrt(s[:, :multiplier])", "root = s[:, :multiplier]",
+                    "Each factor gets a root of the singular values: yours has their squares."),
+            Mistake("P = U[:, :, :multiplier] * root[:, None]", "P = U[:, :, :multiplier]",
+                    "The pointwise factor needs its root of the singular values, too."),
+            Mistake("D = Vh[:, :multiplier] * root[:, :, None]", "D = Vh[:, :multiplier]",
+                    "The depthwise factor needs its root of the singular values, too."),
+            Mistake("P = U[:, :, :multiplier] * root[:, None]                        # (C, O, m)\n"
+                    "    D = Vh[:, :multiplier] * root[:, :, None]",
+                    "P = U[:, :, :multiplier] * root[:, None] ** 2\n    D = Vh[:, :multiplier]",
+                    "The product is right, but one factor has all of the singular values: give "
+                    "each a root."),
+            Mistake("    root = np.sqrt(s[:, :multiplier])",
+                    "    U, s, Vh = U[:, :, ::-1], s[:, ::-1], Vh[:, ::-1]\n"
+                    "    root = np.sqrt(s[:, :multiplier])",
+                    "Keep the largest singular values: NumPy puts them first."),
+            Mistake("P.transpose(1, 0, 2).reshape", "P.reshape",
+                    "P has the channel first; a pointwise filter has the output first: swap them "
+                    "before you reshape."),
+            Mistake("channel_matrices(weight)", "weight.reshape(C, n_out, kh * kw)",
+                    "A reshape does not swap outputs and channels: the rows of W_c are the "
+                    "outputs of one channel."),
+            Mistake("channel_matrices(weight)",
+                    "channel_matrices(weight) - channel_matrices(weight).mean(axis=1, "
+                    "keepdims=True)",
+                    "That is a principal component analysis: nothing adds the mean back."),
+            Mistake("channel_matrices(weight)",
+                    "np.broadcast_to(channel_matrices(weight).mean(axis=0), (C, n_out, kh * kw))",
+                    "Each channel has a matrix of its own, and an SVD of its own."),
+            Mistake("depthwise = D.reshape", "depthwise = D.swapaxes(0, 1).reshape",
+                    "The filters of one channel stand side by side: with groups=C, that is how a "
+                    "convolution reads them."),
+            Mistake("root = np.sqrt(s[:, :multiplier])",
+                    "root = np.sqrt(s[:, :multiplier] / multiplier)",
+                    "The components add up, each with the whole of its singular value."))),
+    Exercise(
+        name="separate_conv",
+        target="tinyml.compression.compact:separate_conv",
+        level=2, minutes=25, keep=3,
+        after=("separate",),
+        task="Make a depthwise and a pointwise convolution of one",
+        tests=laws_of(
+            "compact",
+            "test_two_convolutions_compute_the_composed_one_whatever_stride_padding_and_dilation"),
+        hints=("Copies of the layer keep its settings. Which settings belong to the first step, "
+               "which to the second, and which number of channels is in between?",
+               "Depthwise: weight (C m, 1, kh, kw), groups=C, no bias, the layer's stride, padding "
+               "and dilation. Pointwise: weight (O, C m, 1, 1), the layer's bias, kernel 1, "
+               "stride 1, padding 0, dilation 1.",
+               "first, second = copy.copy(layer), copy.copy(layer); first.weight, first.bias = "
+               "Parameter(depthwise, layer.weight.requires_grad), None; first.groups = "
+               "layer.in_channels; ...; second.stride, second.padding = ...; return "
+               "Sequential(first, second)"),
+        also=("The new weights have the requires_grad of the old one. The bias is a copy.",
+              "Set out_channels and groups of the first, in_channels, kernel_size, stride, padding "
+              "and dilation of the second."),
+        mistakes=(
+            Mistake("second.stride, second.padding, second.dilation = 1, 0, 1",
+                    "second.stride, second.padding, second.dilation = 1, layer.padding, 1",
+                    "The first step has padded already: the second has no padding."),
+            Mistake("second.stride, second.padding, second.dilation = 1, 0, 1",
+                    "second.stride, second.padding, second.dilation = layer.stride, 0, 1",
+                    "The first step has the stride: the second moves by one pixel."),
+            Mistake("return Sequential(first, second)",
+                    "first.stride = 1\n    return Sequential(first, second)",
+                    "The depthwise step has the stride of the layer."),
+            Mistake("return Sequential(first, second)",
+                    "first.padding = 0\n    return Sequential(first, second)",
+                    "The depthwise step has the padding of the layer."),
+            Mistake("return Sequential(first, second)",
+                    "first.dilation = 1\n    return Sequential(first, second)",
+                    "The depthwise step has the dilation of the layer."),
+            Mistake("second.kernel_size = n_filters, 1",
+                    "second.kernel_size = n_filters, layer.kernel_size",
+                    "The pointwise step has the kernel_size 1."),
+            Mistake("Parameter(pointwise, trained), copy.deepcopy(layer.bias)",
+                    "Parameter(pointwise, trained), None",
+                    "The outputs have the bias of the layer."),
+            Mistake("separate(W, multiplier=multiplier)", "separate(W)",
+                    "Each channel gets `multiplier` depthwise filters."),
+            Mistake("first.out_channels, first.groups = n_filters",
+                    "first.out_channels, first.groups = layer.out_channels",
+                    "Between the steps there are C m channels, one for each depthwise filter."),
+            Mistake("layer.in_channels\n", "1\n",
+                    "Depthwise means groups=C: each filter reads one channel."),
+            Mistake("return Sequential(first, second)", "return Sequential(second, first)",
+                    "The depthwise step comes first: its inputs are the channels of the layer."))),
+))

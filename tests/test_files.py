@@ -12,7 +12,7 @@ import pytest
 
 import tinyml
 from tinyml import files
-from tinyml.files import write, writing
+from tinyml.files import check_ratio, write, writing
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes and other names")
 FILES = {"write": lambda path, k: write(path, bytes([k]) * 50_000),
@@ -144,6 +144,14 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
             write(path, b"")
         assert error.value.errno == number
     assert (tmp_path / "loop").is_symlink() and names(tmp_path) == ["loop"]
+
+
+def test_the_bound_of_what_is_unpacked_is_exact():
+    most = 2 ** 24 + 100 * 7
+    check_ratio("f: file", most, 7)
+    message = f"^f: file must hold at most {most:,} bytes in a file of 7, got a promise of {most + 1:,}; store"
+    with pytest.raises(ValueError, match=message):
+        check_ratio("f: file", most + 1, 7)
 
 
 def test_a_missing_folder_is_named(tmp_path):

@@ -136,6 +136,17 @@ def test_a_function_that_ends_nearby_is_checked_as_far_as_it_goes():
     assert gradcheck(lambda p: p.sqrt(), [1e-9, 0.5, 1e3], rng=RNG(0)) is True
 
 
+@given(rngs, st.integers(-6, 4))
+def test_steps_are_at_most_a_tenth_of_an_entry_or_of_1_and_at_least_a_millionth_of_it(rng, order):
+    x, seen = rng.uniform(1, 10) * 10.0 ** order, []
+    wrong = primitive(lambda x: (seen.append(float(x)) or x * x, (lambda g: 3 * g * x,)))
+    with pytest.raises(AssertionError):
+        gradcheck(wrong, x, rng=rng)
+    moves = [abs(s - x) for s in seen if s != x]
+    assert 0.01 <= max(moves) / max(x, 1) <= 0.1 + 1e-12
+    assert abs(min(moves) / (1e-6 * x) - 1) < 1e-9
+
+
 def test_tol_is_the_relative_error_allowed():
     off_by = lambda error: product(lambda A, g: (1 + error) * A.T @ g)
     assert gradcheck(off_by(5e-7), np.ones(3), rng=RNG(0))

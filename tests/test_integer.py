@@ -137,6 +137,13 @@ def test_a_code_is_within_one_of_that_of_the_real_layer(rng):
     assert np.abs(difference).max() <= 1
 
 
+def weighted(rows):
+    """A Linear with these weights."""
+    layer = nn.Linear(len(rows[0]), len(rows), rng=np.random.default_rng(0))
+    layer.weight.data = np.array(rows, np.float32)
+    return layer
+
+
 ERRORS = {
     "IntegerLinear: a unit must have at most 33155 inputs, got 40000": (ValueError, lambda: IntegerLinear(
         nn.Linear(40000, 1, rng=np.random.default_rng(0)), QParams(1.0, 0, 0, 255), QParams(1.0, 0, 0, 255))),
@@ -144,6 +151,8 @@ ERRORS = {
         nn.Linear(34000, 1, rng=np.random.default_rng(0)), QParams(1.0, 255, 0, 255), QParams(1.0, 0, 0, 255))),
     "IntegerLinear: outputs must have a step of at least": (ValueError, lambda: IntegerLinear(
         nn.Linear(4, 1, rng=np.random.default_rng(0)), QParams(1.0, 0, 0, 255), QParams(1e-9, 0, 0, 255))),
+    "IntegerLinear: outputs must have a step of at least S1 S2 = 0.0157, got 0.01": (ValueError, lambda: IntegerLinear(
+        weighted([[2.0], [0.1]]), QParams(1.0, 0, 0, 255), QParams(0.01, 0, 0, 255))),    # one unit is enough
 }
 
 

@@ -8,12 +8,12 @@ You will see the time of a training step on four networks as a multiple of that 
 and in a full run that of PyTorch (eager), JAX (compiled) and autograd, where they happen to be
 installed (demos/_peers.py).
 
-What did not help: switching off the cyclic garbage collector (there are no cycles), arrays aligned to 64 bytes, sums
-over a batch as products with a vector of ones, ReLU by np.where or np.clip (twice the time of np.maximum), and
-picking the cross-entropy's logits by a sum over one-hot rows. What helped is in the code: gradients that nobody needs
-are never computed, no array of the batch's size is made twice, no graph has a cycle, leaves stay off the heap,
-optimizers write into their own memory, and what an operation notices by itself (a shape that does not fit, a label
-that is no class) is not checked before.
+What did not help: switching off the cyclic garbage collector (there are no cycles), arrays aligned to 64 bytes, ReLU
+by np.where or np.clip (twice the time of np.maximum), and picking the cross-entropy's logits by a sum over one-hot
+rows. What helped is in the code: gradients that nobody needs are never computed, no array of the batch's size is made
+twice, no graph has a cycle, leaves stay off the heap, optimizers write into their own memory, sums over rows or
+columns are products with a vector of ones, settings become arrays once, and what an operation notices by itself (a
+shape that does not fit, a label that is no class) is not checked before.
 
 Predict first: a training step costs tinyml some hundred calls of Python functions. On which of the
 networks does that weigh most? And which framework is the fastest on each?

@@ -30,6 +30,7 @@ from tinyml.protocols import Protocols
 from tinyml.scope import mode, scope
 
 _next_serial = itertools.count().__next__
+FEW = 1024    # so many numbers may be added one after the other in float32
 
 
 class Tensor(Operators, Protocols):
@@ -256,19 +257,34 @@ def wide(dtype):
 
 
 def add_up(x, axis, keepdims=False):
-    """x.sum(axis) with few rounding errors, in `wide` of x's dtype.
+    """x.sum(axis) with few rounding errors, in `wide` of x's dtype; x must have these axes.
 
     NumPy adds the rows of a matrix one after the other, so the error grows with their number. More
     than 1024 float32 rows are added in float64. Along the axis that is innermost in memory, as a
-    rule the last, NumPy adds in pairs.
+    rule the last, NumPy adds in pairs. Up to 1024 rows or columns are added by a product with
+    ones: in a third of the time, and with smaller errors.
     """
+    if x.ndim and x.size and x.dtype.char in "fd" and x.flags.c_contiguous:    # as a rule
+        n, kept = x.shape[-1], bool(keepdims)
+        if n <= FEW and axis in (-1, x.ndim - 1, (-1,)):    # the last axis
+            total = x.reshape(x.size // n, n).dot(_ones(n, x.dtype))
+            return total.reshape(x.shape[:-1] + (1,) * kept)
+        k = len(axis) if isinstance(axis, tuple) else 1
+        n = math.prod(x.shape[:k])
+        if n <= FEW and (axis == 0 or axis == tuple(range(k))):    # the first axes
+            total = _ones(n, x.dtype).dot(x.reshape(n, x.size // n))
+            return total.reshape((1,) * k * kept + x.shape[k:])
     dtype = wide(x.dtype)
-    few = x.ndim == 0 or x.flags.c_contiguous and x.size <= 1024 * x.shape[-1]
-    if few or axis is None:    # quick, for most
+    if axis is None or x.ndim == 0:
         return x.sum(axis=axis, keepdims=keepdims, dtype=dtype)
-    many = dtype == np.float32 and _rows_added(x, axis) > 1024
+    many = dtype == np.float32 and _rows_added(x, axis) > FEW
     total = x.sum(axis=axis, keepdims=keepdims, dtype=np.float64 if many else dtype)
     return total.astype(dtype, copy=False)
+
+
+@functools.lru_cache
+def _ones(n, dtype):
+    return np.ones(n, dtype)
 
 
 def _rows_added(x, axis):

@@ -30,8 +30,8 @@ def _count(name, x, axis):
 @primitive
 def sum(x, *, axis=None, keepdims=False):
     """Sum over `axis`."""
-    if x.ndim == 0 and axis is not None:
-        normalize_axis_tuple(axis, 0)    # NumPy would take axis 0
+    if axis is not None:
+        axis = normalize_axis_tuple(axis, x.ndim)
     return (add_up(x, axis, keepdims).astype(x.dtype, copy=False),
             (lambda g: np.broadcast_to(_expand(g, axis, x.ndim, keepdims), x.shape),))
 
@@ -149,7 +149,7 @@ def label_cross_entropy(logits, *, labels, reduction="none"):
                          f"{reduction!r}")
     z = logits - logits.max(axis=-1, keepdims=True)    # so that nothing overflows
     e = np.exp(z)
-    total = e.sum(axis=-1, keepdims=True, dtype=wide(e.dtype))
+    total = add_up(e, -1, True)
     onehot = labels[..., None] == np.arange(z.shape[-1])
     y = np.log(total)[..., 0] - z[onehot].reshape(labels.shape)
     n = y.size if reduction == "mean" else 1

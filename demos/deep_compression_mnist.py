@@ -82,7 +82,7 @@ OTHER_KEEPS = (0.1, 0.02, 0.01, 0.005) if LONG else () if WHOLE or demo.quick el
 def images():
     """X_train, X_test, y_train, y_test."""
     if WHOLE:
-        (X, y), (X_test, y_test) = demo.load(most=None), demo.load(split="test")
+        (X, y), (X_test, y_test) = demo.load(most=None), demo.load(most=None, split="test")
         return X, X_test, y, y_test
     X, y = demo.load()
     side = round(X.shape[1] ** 0.5)

@@ -131,8 +131,8 @@ def test_no_monkey_patching():
         assert not [c for c in calls if isinstance(c.func, ast.Name) and c.func.id in {"setattr", "exec", "eval"}], path
 
 
-HELPERS = {"markov", "byte_stream", "fixed_point", "integer_model", "channel_blocks", "metrics",
-           "outer_products"}    # modules that serve the demo of another one
+HELPERS = {"markov", "byte_stream", "fixed_point", "integer_model", "channel_blocks", "clusters",
+           "metrics", "outer_products"}    # modules that serve the demo of another one
 
 
 def test_the_law_of_the_stem():

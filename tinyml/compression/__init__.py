@@ -15,6 +15,7 @@
     factorize           the same for a whole network
     monochromatic       each filter of the first layer sees one of a few colours
     channel_blocks      groups of outputs from groups of inputs
+    clusters            k-means of vectors, and of anything with a cost and a best center
     biclustering        blocks of similar filters and channels, of low rank on both sides
     outer_products      filters as a sum of outputs times channels times a kernel
     metrics             errors weighted by the data, or by the gradients of mistakes

@@ -31,8 +31,8 @@ import numpy as np
 
 from tinyml.check import check_pair
 from tinyml.compression.channel_blocks import ChannelBlocks, members
+from tinyml.compression.clusters import kmeans_of
 from tinyml.compression.low_rank import check_one_group, conv_like
-from tinyml.compression.weight_sharing import kmeans_of
 from tinyml.contract import checked
 from tinyml.nn import Parameter, Sequential
 

@@ -4,12 +4,12 @@ from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 CHAPTER = Chapter("colors", "10.2.3 Monochromatic filters: each sees one of a few colours", (
     Exercise(
         name="kmeans_of_rows",
-        target="tinyml.compression.weight_sharing:kmeans_of_rows",
+        target="tinyml.compression.clusters:kmeans_of_rows",
         level=2, minutes=15,
         after=("kmeans",),
         task="Run k-means on vectors, given k-means for any cost and any center",
         tests=laws_of(
-            "weight_sharing",
+            "clusters",
             "test_rows_have_the_nearest_mean_and_means_are_those_of_their_rows",
             "test_groups_far_apart_are_found",
             "test_more_starts_are_no_worse_and_equal_rows_share_a_group"),

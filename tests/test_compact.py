@@ -154,7 +154,7 @@ def test_two_convolutions_compute_the_composed_one_whatever_stride_padding_and_d
         with pytest.warns(UserWarning, match="^separate_conv: multiplier must be < .* to save mult"):
             pair = separate_conv(layer, multiplier=m)
     first, second = pair
-    assert (first.groups, first.out_channels, second.in_channels, second.kernel_size) == (C, C * m, C * m, 1)
+    assert (first.groups, first.out_channels, second.in_channels, second.kernel_size) == (C, C * m, C * m, (1, 1))
     assert first.bias is None and (second.bias is None or second.bias is not layer.bias)
     assert not any(p.requires_grad for p in (first.weight, second.weight)) and layer.weight.shape == (O, C, kh, kw)
     whole = copy.copy(layer)

@@ -31,9 +31,9 @@ import copy
 import numpy as np
 
 from tinyml.check import warn
-from tinyml.compression.low_rank import break_even
+from tinyml.compression.low_rank import break_even, check_one_group, conv_like
 from tinyml.contract import checked
-from tinyml.nn import BatchNorm2d, Conv2d, Parameter, ReLU, Sequential
+from tinyml.nn import BatchNorm2d, Conv2d, ReLU, Sequential
 from tinyml.nn.users import LAST, users
 from tinyml.nn.weights import all_weights, check_weights, nothing_to_do, swap, warn_left
 
@@ -203,20 +203,14 @@ def separate_conv(
     The depthwise convolution has the stride, padding and dilation of the layer, the pointwise one
     its bias. If the two take as many multiplications as the layer, or more, there is a warning.
     """
-    if layer.groups > 1:
-        raise ValueError(f"separate_conv: layer must have groups=1, got groups={layer.groups}")
-    W = layer.weight.data
+    check_one_group("separate_conv", layer)
     if multiplier >= _break_even(layer):
         warn(f"separate_conv: multiplier must be < {_break_even(layer):g} to save "
              f"multiplications, got {multiplier}")
-    depthwise, pointwise = separate(W, multiplier=multiplier)
-    n_filters, trained = len(depthwise), layer.weight.requires_grad
-    first, second = copy.copy(layer), copy.copy(layer)
-    first.weight, first.bias = Parameter(depthwise, trained), None
-    first.out_channels, first.groups = n_filters, layer.in_channels
-    second.weight, second.bias = Parameter(pointwise, trained), copy.deepcopy(layer.bias)
-    second.in_channels, second.kernel_size = n_filters, 1
-    second.stride, second.padding, second.dilation = 1, 0, 1
+    depthwise, pointwise = separate(layer.weight.data, multiplier=multiplier)
+    first = conv_like(layer, depthwise, layer.stride, layer.padding, bias=False,
+                      groups=layer.in_channels)
+    second = conv_like(layer, pointwise, 1, 0)
     return Sequential(first, second)
 
 

@@ -142,53 +142,41 @@ CHAPTER = Chapter("compact", "10.2.3 Compact filters: a convolution in two thin 
     Exercise(
         name="separate_conv",
         target="tinyml.compression.compact:separate_conv",
-        level=2, minutes=25, keep=3,
+        level=2, minutes=20, keep=2,
         after=("separate",),
         task="Make a depthwise and a pointwise convolution of one",
         tests=laws_of(
             "compact",
             "test_two_convolutions_compute_the_composed_one_whatever_stride_padding_and_dilation"),
-        hints=("Copies of the layer keep its settings. Which settings belong to the first step, "
-               "which to the second, and which number of channels is in between?",
-               "Depthwise: weight (C m, 1, kh, kw), groups=C, no bias, the layer's stride, padding "
-               "and dilation. Pointwise: weight (O, C m, 1, 1), the layer's bias, kernel 1, "
-               "stride 1, padding 0, dilation 1.",
-               "first, second = copy.copy(layer), copy.copy(layer); first.weight, first.bias = "
-               "Parameter(depthwise, layer.weight.requires_grad), None; first.groups = "
-               "layer.in_channels; ...; second.stride, second.padding = ...; return "
-               "Sequential(first, second)"),
-        also=("The new weights have the requires_grad of the old one. The bias is a copy.",
-              "Set out_channels and groups of the first, in_channels, kernel_size, stride, padding "
-              "and dilation of the second."),
+        hints=("separate gives the two sets of filters. Which settings of the layer belong to the "
+               "first step, which to the second?",
+               "Depthwise: filters (C m, 1, kh, kw), groups=C, no bias, the layer's stride and "
+               "padding. Pointwise: filters (O, C m, 1, 1), the layer's bias, stride 1, padding 0.",
+               "depthwise, pointwise = separate(...); first = conv_like(layer, depthwise, ..., "
+               "bias=False, groups=layer.in_channels); second = conv_like(layer, pointwise, ...); "
+               "return Sequential(first, second)"),
+        also=("conv_like(layer, weight, stride, padding, bias=True, groups=1) is a convolution of "
+              "the layer's class with this weight, and with a copy of its bias or none.",),
         mistakes=(
-            Mistake("second.stride, second.padding, second.dilation = 1, 0, 1",
-                    "second.stride, second.padding, second.dilation = 1, layer.padding, 1",
+            Mistake("pointwise, 1, 0", "pointwise, 1, layer.padding",
                     "The first step has padded already: the second has no padding."),
-            Mistake("second.stride, second.padding, second.dilation = 1, 0, 1",
-                    "second.stride, second.padding, second.dilation = layer.stride, 0, 1",
+            Mistake("pointwise, 1, 0", "pointwise, layer.stride, 0",
                     "The first step has the stride: the second moves by one pixel."),
-            Mistake("return Sequential(first, second)",
-                    "first.stride = 1\n    return Sequential(first, second)",
+            Mistake("depthwise, layer.stride, layer.padding", "depthwise, 1, layer.padding",
                     "The depthwise step has the stride of the layer."),
-            Mistake("return Sequential(first, second)",
-                    "first.padding = 0\n    return Sequential(first, second)",
+            Mistake("depthwise, layer.stride, layer.padding", "depthwise, layer.stride, 0",
                     "The depthwise step has the padding of the layer."),
-            Mistake("return Sequential(first, second)",
-                    "first.dilation = 1\n    return Sequential(first, second)",
-                    "The depthwise step has the dilation of the layer."),
-            Mistake("second.kernel_size = n_filters, 1",
-                    "second.kernel_size = n_filters, layer.kernel_size",
-                    "The pointwise step has the kernel_size 1."),
-            Mistake("Parameter(pointwise, trained), copy.deepcopy(layer.bias)",
-                    "Parameter(pointwise, trained), None",
+            Mistake("pointwise, 1, 0", "pointwise, 1, 0, bias=False",
                     "The outputs have the bias of the layer."),
-            Mistake("separate(W, multiplier=multiplier)", "separate(W)",
+            Mistake("layer.padding, bias=False,", "layer.padding,",
+                    "The bias belongs to the outputs: only the second step has it."),
+            Mistake("separate(layer.weight.data, multiplier=multiplier)",
+                    "separate(layer.weight.data)",
                     "Each channel gets `multiplier` depthwise filters."),
-            Mistake("first.out_channels, first.groups = n_filters",
-                    "first.out_channels, first.groups = layer.out_channels",
-                    "Between the steps there are C m channels, one for each depthwise filter."),
-            Mistake("layer.in_channels\n", "1\n",
-                    "Depthwise means groups=C: each filter reads one channel."),
+            Mistake("groups=layer.in_channels", "groups=len(depthwise)",
+                    "The groups are the C input channels; each has m filters."),
+            Mistake("separate(layer.weight.data,", "separate(layer.weight.data[..., ::-1, ::-1],",
+                    "Networks do not flip their filters: take them as they are."),
             Mistake("return Sequential(first, second)", "return Sequential(second, first)",
                     "The depthwise step comes first: its inputs are the channels of the layer."))),
 ))

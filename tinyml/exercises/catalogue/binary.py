@@ -61,7 +61,7 @@ CHAPTER = Chapter("binary", "10.2.2 Binary weights: signs, scales and bits", (
             Mistake("np.abs(weight) > delta", "np.abs(weight) >= delta",
                     "A weight as large as delta becomes 0: compare with >."),
             Mistake(" / np.where(share > 0, share, 1)", "",
-                    "That is a mean over all weights of the filter: only the large ones count, "
+                    "This is a mean over all weights of the filter: only the large ones count, "
                     "so divide by their share."),
             Mistake("np.where(share > 0, share, 1)", "share",
                     "A filter without large weights divides 0 by 0: its alpha is 0."),
@@ -87,8 +87,9 @@ CHAPTER = Chapter("binary", "10.2.2 Binary weights: signs, scales and bits", (
                "Sort |w| of each filter in decreasing order, a (m, n). The error falls by (a_1 + "
                "... + a_k)^2 / k: take the k with the largest of these, and return a_(k+1), or 0 "
                "if all stay.",
-               "a = -np.sort(-magnitudes, axis=1); gain = a.cumsum(axis=1) ** 2 / k; n_kept = 1 + "
-               "gain.argmax(axis=1); then the entry n_kept of each row of a with a 0 behind it"),
+               "a = -np.sort(-magnitudes, axis=1); gain = a.cumsum(axis=1) ** 2 / k; n_kept = 1 "
+               "+ gain.argmax(axis=1); then append a 0 to each row of a, and take its entry "
+               "n_kept"),
         also=("_one_per_filter(weight) is the shape (m, 1, ...).",
               "Sums are taken in float64."),
         mistakes=(

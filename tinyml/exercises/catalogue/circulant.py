@@ -25,7 +25,7 @@ CHAPTER = Chapter("circulant", "10.2.3 Circulant layers: a matrix from its first
                     "Above the diagonal the column goes on from its other end: (i - j) mod n, "
                     "not |i - j|."),
             Mistake("r[..., (i", "r[(i",
-                    "Of a stack of columns the last axis is the one with the n numbers."),
+                    "In a stack of columns, the last axis holds the n numbers."),
             Mistake("(i[:, None] - i)", "(i[:, None] - i - 1)",
                     "The first column is r itself: yours is shifted by one."))),
     Exercise(
@@ -81,7 +81,7 @@ CHAPTER = Chapter("circulant", "10.2.3 Circulant layers: a matrix from its first
             Mistake("(j + k[:, None])", "(j - k[:, None])",
                     "i - j = k, so i = j + k: yours has the numbers of the first row."),
             Mistake(".mean(axis=-1)", ".sum(axis=-1)",
-                    "Of least squares is the mean of the n entries, not their sum."),
+                    "Least squares asks for the mean of the n entries, not their sum."),
             Mistake(".mean(axis=-1)", ".mean(axis=-2)",
                     "The mean is over the n places of one number r_k, the last axis here."),
             Mistake("weight[..., i, j].mean(axis=-1)", "weight[..., :, 0]",
@@ -129,6 +129,5 @@ CHAPTER = Chapter("circulant", "10.2.3 Circulant layers: a matrix from its first
                     "The gradient is a sum over the rows of x, not a mean."),
             Mistake("np.fft.irfft(D.transpose(1, 2, 0), b)",
                     "np.fft.irfft(D.conj().transpose(1, 2, 0), b)",
-                    "Conjugated, each column runs backwards: only the spectrum of x is "
-                    "conjugated."))),
+                    "Conjugating D turns each column round: conjugate only the spectrum of x."))),
 ))

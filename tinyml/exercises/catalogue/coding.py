@@ -61,7 +61,7 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
                "lengths[merged] += 1; heappush(trees, (sum of the counts, height, merged)), "
                "height 1 + the larger of both, or leave it out; a ValueError if a length is "
                "above MAX_LENGTH"),
-        also=("Which of equal counts are merged first is free.",
+        also=("Equal counts may be merged in any order.",
               "Codewords of more than MAX_LENGTH bits raise ValueError: 'huffman_lengths: "
               "counts must give ...'."),
         mistakes=(
@@ -107,9 +107,9 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
             "test_impossible_codes_are_refused"),
         hints=("Sort the symbols that have a codeword by length, then by symbol. The first "
                "codeword is all zeros; and the next?",
-               "In units of 2^-56, codeword j starts at the sum of 2^(56 - l) over all before "
-               "it. Shift this start right by 56 - l_j, and write the result with l_j binary "
-               "digits. Use Python's integers.",
+               "In units of 2^-56, codeword j starts at the sum of 2^(56 - l) over the codewords "
+               "before it. Shift this start right by 56 - l_j, and write the result with l_j "
+               "binary digits. Use Python's integers.",
                'start = 0; for i in np.argsort(lengths, kind="stable"): skip it if unused; the '
                'codeword is f"{start >> MAX_LENGTH - l:0{l}b}", or "" for l = 0; then start += '
                '1 << MAX_LENGTH - l'),
@@ -125,11 +125,10 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
             Mistake("            digits = start >> MAX_LENGTH - length\n",
                     "            digits = (start + (1 << MAX_LENGTH - length) >> MAX_LENGTH - "
                     "length) % (1 << length)\n",
-                    "A codeword starts at the sum of all sizes before it, without its own: "
-                    "the first one at 0."),
+                    "A codeword starts at the sum of the sizes before it, without its own: the "
+                    "first starts at 0."),
             Mistake(":0{length}b}", ":b}",
-                    "Zeros at the front belong to the codeword: write it with exactly l_j "
-                    "digits."),
+                    "Leading zeros belong to the codeword: write it with exactly l_j digits."),
             Mistake("codewords[i] = ", "codewords[codewords.index(None)] = ",
                     "The codewords belong to the symbols: put each in the place of its "
                     "symbol, not in sorted order."),
@@ -203,13 +202,13 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
             "test_the_longest_codewords_lose_no_bit",
             "test_a_single_symbol_takes_no_bits_and_no_symbol_takes_no_bytes",
             "test_truncated_data_is_refused"),
-        hints=("Read bits until they are a codeword, note its symbol, and start again.",
+        hints=("Read bits until they are a codeword, append its symbol, and start again.",
                'A dict from codewords to symbols says when a codeword is complete. '
                'np.unpackbits, or f"{byte:08b}", gives the bits of a byte. A single symbol has '
                'the codeword "", which takes no bits.',
-               'symbols, word = [], ""; for every bit: word += bit; if word in symbol_of: note '
-               'the symbol, and begin with an empty word; stop after count symbols. A '
-               'ValueError if there are fewer. Return an array of int64'),
+               'symbols, word = [], ""; for every bit: word += bit; if word in symbol_of: append '
+               "the symbol, and begin with an empty word; stop after count symbols. A ValueError "
+               "if there are fewer. Return an array of int64"),
         also=("Data that ends before the last symbol raises ValueError: 'decode: data must hold "
               "...'.",
               "The result has dtype int64."),
@@ -237,6 +236,6 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
                     "The result has dtype int64."),
             Mistake("            symbols.append(symbol_of[word])\n",
                     "            symbols.append(int(word, 2))\n",
-                    "Note the symbol that belongs to the codeword, not the number that its "
-                    "bits make."))),
+                    "Append the symbol that belongs to the codeword, not the number that its "
+                    "bits are."))),
 ))

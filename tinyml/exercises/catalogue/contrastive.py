@@ -24,19 +24,18 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                "_bilinear of that, .astype(images.dtype), in the shape of x"),
         mistakes=(
             Mistake("_inverse(matrix) @ ", "(0 * _inverse(matrix) + matrix) @ ",
-                    "A says where an old pixel goes; to read the old image at a new pixel's "
-                    "origin takes A^-1."),
+                    "A says where an old pixel goes: to find where a new pixel comes from, use "
+                    "A^-1."),
             Mistake("np.array([[(h - 1) / 2], [(w - 1) / 2]])", "np.array([[h / 2], [w / 2]])",
                     "Pixels have the positions 0..h-1, so the centre is (h - 1) / 2."),
             Mistake("np.array([[(h - 1) / 2], [(w - 1) / 2]])",
                     "np.array([[(w - 1) / 2], [(h - 1) / 2]])",
                     "Positions are (row, column): the centre of the rows comes first."),
             Mistake("np.array([[(h - 1) / 2], [(w - 1) / 2]])", "np.zeros((2, 1))",
-                    "The map turns around the centre of the image, yours around its upper "
-                    "left corner."),
+                    "The map rotates around the centre of the image: yours rotates around its "
+                    "upper left corner."),
             Mistake("@ (q - c - t)", "@ (q - c + t)",
-                    "The sign of the shift: what is at q + t now was at q before, so t is "
-                    "subtracted from q."),
+                    "The sign of the shift: what is now at q was at q - t before, so subtract t."),
             Mistake("@ (q - c - t)", "@ (q - c) - t",
                     "The shift comes after A, so A^-1 applies to q - c - t, the shift "
                     "included."),
@@ -45,8 +44,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             Mistake("p.astype(images.dtype))", "p[:, ::-1].astype(images.dtype))",
                     "The first coordinate is the row: _bilinear takes rows, then columns."),
             Mistake("p.astype(images.dtype))", "p.round().astype(images.dtype))",
-                    "This takes the nearest pixel: leave p where it is, between pixels, for "
-                    "the weighted mean."),
+                    "This takes the nearest pixel: do not round p, as _bilinear takes the "
+                    "weighted mean of four pixels."),
             Mistake("p.astype(images.dtype)).reshape(x.shape)",
                     "p.astype(images.dtype)).reshape(images.shape)",
                     "Images that came flat, (N, H W), go back flat: reshape to the shape of "
@@ -71,8 +70,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             Mistake("F.normalize(z1), F.normalize(z2)", "z1, z2",
                     "Lengths must not matter: scale both to unit length first."),
             Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))", "ops.mean((u - v) ** 2)",
-                    "A squared distance is a sum over the D coordinates; only over the rows "
-                    "it is a mean."),
+                    "A squared distance is a sum over the D coordinates: take the mean over the "
+                    "rows only."),
             Mistake("axis=1", "axis=0",
                     "The squares are summed over the D coordinates, axis 1, and the mean is "
                     "over the B pairs."),
@@ -84,7 +83,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "1 - ops.mean(ops.sum(u * v, axis=1))",
                     "||u - v||^2 = 2 - 2 u.v: yours is half of it."),
             Mistake("F.normalize(z1), F.normalize(z2)", "F.normalize(z1), z2",
-                    "Both views count with their directions: normalise z2 too."),
+                    "Only the directions of both views count: normalise z2 too."),
             Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))",
                     "ops.mean(ops.sum(ops.abs(u - v), axis=1))",
                     "The distance is Euclidean: squares, not absolute values."))),
@@ -99,18 +98,18 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             "contrastive",
             "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",
             "test_uniformity_of_the_circle_and_of_the_sphere"),
-        hints=("Of unit vectors ||u - v||^2 = 2 - 2 u.v, and similarities(z, z) holds all u.v.",
+        hints=("For unit vectors ||u - v||^2 = 2 - 2 u.v, and similarities(z, z) holds all u.v.",
                "The squared distances are (N, N). Leave out the diagonal, where i = j, with a "
-               "mask of booleans; then take the exponential of -2 times them, the mean, and the "
-               "logarithm of it.",
+               "mask of booleans; then take the exponential of -2 times the others, the mean, "
+               "and its logarithm.",
                "squared_distance = 2 - 2 * similarities(z, z); i_not_j = ~np.eye(len(z), "
                "dtype=bool); return ops.log(ops.mean(ops.exp(... squared_distance[i_not_j])))"),
         mistakes=(
             Mistake("squared_distance[i_not_j]", "squared_distance",
-                    "A vector is no neighbour of itself: leave out the pairs i = j."),
+                    "The mean is over pairs of different vectors: leave out the pairs i = j."),
             Mistake("2 - 2 * similarities(z, z)", "1 - similarities(z, z) ** 2",
-                    "Of unit vectors ||u - v||^2 = 2 - 2 u.v: yours is the squared sine of "
-                    "the angle."),
+                    "For unit vectors ||u - v||^2 = 2 - 2 u.v: yours is the squared sine of the "
+                    "angle."),
             Mistake("-2 * squared_distance", "-squared_distance",
                     "The exponent is -2 ||u - v||^2: the 2 is missing."),
             Mistake("ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])))",
@@ -127,8 +126,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "The logarithm of the mean is missing."),
             Mistake("ops.exp(-2 * squared_distance[i_not_j])",
                     "ops.exp(2 * squared_distance[i_not_j])",
-                    "The sign in the exponent: near pairs count most, e^(-2 ||u_i - "
-                    "u_j||^2)."),
+                    "The sign of the exponent: near pairs count most, e^(-2 ||u_i - u_j||^2)."),
             Mistake("ops.log(ops.mean", "-ops.log(ops.mean",
                     "The sign: it is the logarithm itself, which is not positive."))),
     Exercise(
@@ -136,7 +134,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
         target="tinyml.selfsupervised.contrastive:nt_xent",
         level=2, minutes=25,
         after=("alignment",),
-        task="Write NT-Xent: find the other view of the same thing among all 2B - 1 others",
+        task="Compute NT-Xent: for each view, classify which of the 2B - 1 others shows the "
+             "same image",
         tests=laws_of(
             "contrastive",
             "test_nt_xent_is_equation_10_1_in_a_slow_loop",
@@ -169,11 +168,11 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "The positive is in the denominator too: the sum runs over all k but i, "
                     "p included."),
             Mistake("np.eye(2 * B, dtype=bool)", "np.kron(np.eye(2), np.ones((B, B))) > 0",
-                    "Views of both batches are negatives: yours leaves out those of the "
-                    "anchor's own batch."),
+                    "Views in both z1 and z2 are negatives: yours leaves out those in the same "
+                    "array as view i."),
             Mistake("np.roll(np.arange(2 * B), B)", "np.arange(2 * B) ^ 1",
-                    "The partner of row i is i + B or i - B: the views come one batch after "
-                    "the other, not in turn."),
+                    "The partner of row i is i + B or i - B: all views of z1 come first, then "
+                    "those of z2."),
             Mistake("similarities(z, z)", "z @ z.T",
                     "The similarities are cosines: divide by the lengths."),
             Mistake("s / temperature", "s * temperature",
@@ -188,11 +187,11 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "logit of each row first."),
             Mistake("return F.cross_entropy(s / temperature, partner)",
                     "return F.cross_entropy((s / temperature)[:B], partner[:B])",
-                    "All 2B views are anchors: yours leaves out those of z2, which look for "
-                    "theirs in z1."),
+                    "The mean is over all 2B views: yours leaves out the views of z2, whose "
+                    "positives are in z1."),
             Mistake("return F.cross_entropy(s / temperature, partner)",
                     "return 2 * B * F.cross_entropy(s / temperature, partner)",
-                    "The loss is a mean over all 2B anchors, not a sum."),
+                    "The loss is a mean over all 2B views, not a sum."),
             Mistake("-np.inf, s)", "0.0, s)",
                     "e^0 is 1, so with 0 on the diagonal k = i still counts: put -inf there."),
             Mistake("return F.cross_entropy(s / temperature, partner)",
@@ -218,8 +217,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
         target="tinyml.selfsupervised.contrastive:info_nce",
         level=2, minutes=20,
         after=("nt_xent",),
-        task="Write InfoNCE: find the key of a query among negatives that are given, or the "
-             "other keys of the batch",
+        task="Compute InfoNCE: for each query, find its key among given negatives, or among "
+             "the keys of the batch",
         tests=laws_of(
             "contrastive",
             "test_info_nce_is_its_formula_in_a_slow_loop",
@@ -228,7 +227,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             "test_nt_xent_is_info_nce_with_all_other_views_as_negatives",
             "test_more_negatives_never_help_and_lengths_and_order_do_not_matter"),
         hints=("A classification again: logits (B, number of keys), and for each query the "
-               "number of its own key.",
+               "column of its own key as the label.",
                "Without negatives the logits are similarities(query, positive), (B, B), and the "
                "label of row i is i. With them: a first column of the similarities of query i "
                "and positive i, then similarities(query, negatives), (B, 1 + K), and all labels "
@@ -241,8 +240,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
               "Nothing overflows at any temperature, though e^(1 / T) would."),
         mistakes=(
             Mistake("np.arange(B)", "np.zeros(B, int)",
-                    "In the batch the key of query i is number i: the labels are 0, 1, 2, "
-                    "..., not all 0."),
+                    "The key of query i is row i: the labels are 0, 1, 2, ..., not all 0."),
             Mistake("[s_positive, similarities(query, negatives)]",
                     "[similarities(query, negatives), s_positive]",
                     "The positive belongs in the column that the labels name: column 0."),
@@ -251,11 +249,11 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             Mistake("s / temperature", "s",
                     "The temperature is missing: divide the similarities by it."),
             Mistake("similarities(query, negatives)", "F.normalize(query) @ negatives.T",
-                    "The negatives are not of unit length: without that their products are "
-                    "no cosines."),
+                    "The negatives need not have length 1: normalise them, or the products are "
+                    "not cosines."),
             Mistake("if negatives is None:", "if negatives is None or not len(negatives):",
-                    "Negatives of K = 0 rows are not None: then there are no negatives, and "
-                    "the loss is 0."),
+                    "An array of 0 negatives is not None: there are no negatives then, and the "
+                    "loss is 0."),
             Mistake("[s_positive, similarities(query, negatives)]",
                     "[similarities(query, positive), similarities(query, negatives)]",
                     "If negatives are given, the other keys of the batch are not among "
@@ -285,6 +283,6 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "    negatives = positive if negatives is None else negatives\n"
                     "    if True:\n"
                     "        s_positive = F.cosine_similarity(query, positive).reshape(B, 1)\n",
-                    "Without negatives the positive of a query is in the sum once: it is "
-                    "one of the rows of positive, and yours adds it again."))),
+                    "Without given negatives, the positive of a query is one of the rows of "
+                    "`positive`, and is in the sum once: yours adds it again."))),
 ))

@@ -47,8 +47,8 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: learning from a teacher"
         target="tinyml.compression.distillation:distillation_loss",
         level=3, minutes=25,
         after=("soften", "cross_entropy"),
-        task="Compute the student's loss on labels and on soft targets, on one scale at every "
-             "temperature",
+        task="Compute the student's loss on labels and on soft targets, with gradients of one "
+             "scale at every temperature",
         tests=laws_of(
             "distillation",
             "test_the_loss_is_the_formula_of_the_notes_in_a_slow_loop",
@@ -80,8 +80,8 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: learning from a teacher"
                     "soften(teacher_logits.reshape(-1, C), temperature=1)",
                     "The teacher too is softened at the temperature T."),
             Mistake("F.log_softmax(z_s / T)", "F.log_softmax(z_s)",
-                    "The student is compared with the teacher at the same temperature: "
-                    "divide its logits by T."),
+                    "Student and teacher are compared at the same temperature: divide the "
+                    "student's logits by T too."),
             Mistake("_cast(student_logits, dtype=np.float64).reshape(-1, C)",
                     "student_logits.reshape(-1, C)",
                     "In float32 the factor T^2 magnifies the rounding: compute in float64."),
@@ -140,8 +140,8 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: learning from a teacher"
                     "A half is rounded to the even number, as Python's round does, not "
                     "always up."),
             Mistake("margins[0] - 2, margins[-1] + 2", "margins[0] - 1, margins[-1] + 1",
-                    "For no row or for every row, b is 1 beyond the margins, and yours is "
-                    "half of that."),
+                    "For no row or for every row, b is 1 beyond the margins: yours is 1/2 beyond "
+                    "them."),
             Mistake("float(bounds[k] + bounds[k + 1]) / 2", "float(bounds[k])",
                     "On a margin itself the row is undecided: go half-way to the next one."),
             Mistake("    return float(bounds[k] + bounds[k + 1]) / 2",

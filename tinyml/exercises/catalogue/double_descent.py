@@ -44,8 +44,8 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "The mean square minus the square of the mean loses all digits where "
                     "both are large: square the distances from the mean."),
             Mistake("(predictions - mean)", "(predictions - target)",
-                    "The variance is the distance from the mean prediction; from the target "
-                    "it is the whole error."),
+                    "The variance is the squared distance from the mean prediction: the squared "
+                    "distance from the target is the whole error."),
             Mistake("np.sum((mean - target) ** 2) / n_test",
                     "np.sum((predictions - target) ** 2) / (R * n_test)",
                     "This is the whole error, bias^2 plus variance: compare the mean "
@@ -86,15 +86,14 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
         hints=("All scalar products of n samples with N frequencies are one matrix product.",
                "sqrt(2 / N) cos(X V + b), with X (n, d), V (d, N) and b (N,) added to every row.",
                "phi = np.cos(X @ frequencies + ...); return (2 / N) ** 0.5 * phi"),
-        also=("float32 arguments give a float32 result: (2 / N) ** 0.5 is a Python number and "
-              "leaves the dtype, the float64 of np.sqrt does not.",),
+        also=("float32 arguments give a float32 result: (2 / N) ** 0.5 is a Python number, "
+              "which keeps the dtype. np.sqrt gives a float64, which does not.",),
         mistakes=(
             Mistake("(2 / N) ** 0.5", "(1 / N) ** 0.5",
                     "The mean of cos^2 is 1/2, so the factor is sqrt(2 / N): then the "
                     "squares of the features sum to about 1."),
             Mistake("(2 / N) ** 0.5", "(2 / N)",
-                    "The factor is the root of 2 / N: products of two features then have 2 "
-                    "/ N."),
+                    "The factor is the root of 2 / N: a product of two features has it twice."),
             Mistake("(2 / N) ** 0.5", "(2 / max(len(frequencies), 1)) ** 0.5",
                     "N is the number of features; you divide by d, the number of inputs."),
             Mistake(" + phases)", ")",
@@ -135,10 +134,10 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
             "test_the_unit_of_the_targets_does_not_matter",
             "test_a_pattern_that_no_single_cut_improves_is_learned",
             "test_where_there_is_nothing_to_cut_there_is_no_split"),
-        hints=("Sort the rows by a feature; then every cut is a prefix of them, and cumulative "
-               "sums weigh all cuts at once.",
-               "With centred targets s_L of the cut after i + 1 rows is a cumulative sum, and "
-               "the gain is n / (n_L n_R) ||s_L||^2. There is no cut between equal values. "
+        hints=("Sort the rows by a feature; then the left side of every cut is a prefix, and "
+               "cumulative sums give the gains of all cuts at once.",
+               "Centre the targets: then s_L of the cut after i + 1 rows is a cumulative sum, "
+               "and the gain is n / (n_L n_R) ||s_L||^2. There is no cut between equal values. "
                "Gains at most TIE * loss below the largest one tie with it; the first of them "
                "wins. _between(low, high) gives the threshold.",
                'n < 2 or p == 0: None. order = X.T.argsort(axis=1, kind="stable"); x = '
@@ -167,20 +166,20 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "The middle of two neighbouring floats rounds to one of them, and a sum "
                     "may overflow: _between takes care of both."),
             Mistake("TIE * loss)", "TIE * np.maximum(gain.max(), 0))",
-                    "How close a tie is depends on the loss of the node, not on the best "
+                    "The tolerance of a tie is a fraction of the node's loss, not of the best "
                     "gain, which may be far smaller."),
             Mistake("gain.max() - TIE * loss", "gain.max()",
-                    "Gains that are equal but for rounding tie: allow for 1e-9 of the loss "
-                    "before the first one wins."),
+                    "Gains that differ only by rounding tie: the first gain that is at most 1e-9 "
+                    "times the loss below the largest wins."),
             Mistake("TIE * loss)", "TIE)",
-                    "How close a tie is depends on the unit of the targets: 1e-9 of the "
-                    "loss, not 1e-9 as it stands."),
+                    "The tolerance of a tie must scale with the targets: 1e-9 times the loss, "
+                    "not 1e-9."),
             Mistake("x = np.take_along_axis(X.T, order, axis=1)", "x = X.T",
                     "Neighbouring values are neighbours after sorting: put the values in "
                     "the same order as the targets."),
             Mistake("if gain[j, i] < 0:", "if gain[j, i] <= 0:",
-                    "A gain of 0 is a cut too, as for XOR, where only the next one pays: "
-                    "None is for rows that are all equal."),
+                    "A cut whose gain is 0 is made too, as for XOR, where only the next cut "
+                    "gains: return None only if all rows are equal."),
             Mistake("np.sum(s_left ** 2, axis=2)", "np.sum(s_left, axis=2) ** 2",
                     "||s_L||^2 is the sum of the squares over the outputs, not the square "
                     "of their sum."),
@@ -208,16 +207,16 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
             "test_a_chain_of_cuts_is_walked_to_its_end",
             "test_neighbouring_numbers_and_the_smallest_are_separated",
             "test_small_and_empty_problems"),
-        hints=("Keep the number of the node where each row is; in every round those that are "
-               "not in a leaf go one down.",
+        hints=("Keep the number of the node where each row is. In every round, the rows that are "
+               "not in a leaf go down one level.",
                "A node is a leaf if left is 0. At node k a row x goes to left[k] if "
                "x[feature[k]] <= threshold[k], else to left[k] + 1. In a tree of b leaves the "
                "nodes from 2 b - 1 on do not exist yet: their parents are leaves.",
                "node = np.zeros(len(X), np.intp); rows = np.arange(len(X)); while rows.size: "
                "keep those with left[node[rows]] > 0; at = node[rows]; node[rows] = left[at] + "
                "(their value > their threshold); in the end self.value[node]"),
-        also=("_check_fitted refuses a tree without nodes; the tests of this exercise do not "
-              "ask for it.",),
+        also=("The library calls _check_fitted, which refuses a tree without nodes; you need "
+              "not.",),
         mistakes=(
             Mistake("> self.threshold[at]", ">= self.threshold[at]",
                     "A row at the threshold goes left: only larger values go right."),
@@ -228,11 +227,11 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
             Mistake("while rows.size:", "if rows.size:",
                     "This walks one level only: go on until all rows are in leaves."),
             Mistake("self.feature[at]]", "self.feature[0]]",
-                    "Every node asks for a feature of its own: take that of the node where "
-                    "the row is, not the root's."),
+                    "Every node has its own feature: take that of the node where the row is, not "
+                    "the root's."),
             Mistake("self.threshold[at]", "self.threshold[0]",
-                    "Every node has a threshold of its own: take that of the node where the "
-                    "row is, not the root's."),
+                    "Every node has its own threshold: take that of the node where the row is, "
+                    "not the root's."),
             Mistake("return self.value[node]", "return node",
                     "The prediction is the leaf's mean target, self.value, not its number."),
             Mistake("np.where(goes_right, left[at] + 1, left[at])",

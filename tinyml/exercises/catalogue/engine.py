@@ -27,16 +27,16 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
                     "The slope is 1 - y^2 with y = tanh(x) the value, not 1 - x^2 with the "
                     "input."),
             Mistake("(4 * t / (1 + t) ** 2)", "(1 - np.tanh(x))",
-                    "The slope is 1 - y^2: y is to be squared."),
+                    "The slope is 1 - y^2: square y."),
             Mistake("(4 * t / (1 + t) ** 2)", "(1 + np.tanh(x) ** 2)",
                     "The sign: tanh flattens out, its slope is 1 - y^2."),
             Mistake("return np.tanh(x)",
                     "return (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))",
-                    "e^x overflows for large x, and infinity / infinity is NaN: np.tanh "
-                    "knows better."),
+                    "e^x overflows for large x, and infinity / infinity is NaN: np.tanh avoids "
+                    "that."),
             Mistake("(d_x,)", "d_x",
-                    "The vjps stand in a tuple, also if there is one only: mind the comma "
-                    "in (lambda g: ...,)."),
+                    "The vjps are a tuple, even if there is only one: mind the comma in (lambda "
+                    "g: ...,)."),
             Mistake("(4 * t / (1 + t) ** 2)", "(1 / np.cosh(x) ** 2)",
                     "cosh x overflows for large x: 1 - y^2 with y = tanh x does not."),
             Mistake("(4 * t / (1 + t) ** 2)", "(1 / (1 + x ** 2))",
@@ -141,9 +141,9 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
             "test_gradients_of_random_graphs"),
         hints=("An entry that was copied gets the sum of the gradients of its copies. Which "
                "axes are copies?",
-               "First the axes that NumPy added in front: there are g.ndim - len(shape), they "
-               "are summed away. Then those where shape has 1 and g has another length, 0 too: "
-               "they are summed with keepdims=True.",
+               "First sum over the g.ndim - len(shape) axes that NumPy added in front. Then sum, "
+               "with keepdims=True, over the axes where shape has 1 and g has another length, "
+               "which may be 0.",
                "g.sum(axis=tuple(range(g.ndim - len(shape)))), then g.sum(axis=those i with "
                "shape[i] == 1, keepdims=True), then raise a ValueError unless g.shape == shape."),
         mistakes=(
@@ -156,8 +156,8 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
             Mistake("tuple(range(added))", "tuple(range(g.ndim - added, g.ndim))",
                     "NumPy adds axes in front, not at the end: sum the first ones."),
             Mistake("g.shape[i] != 1)", "g.shape[i] > 1)",
-                    "NumPy stretches an axis of length 1 to 0 as well: then its sum is 0, "
-                    "and it has length 1 again."),
+                    "NumPy also stretches length 1 to length 0: sum over such an axis too, which "
+                    "gives 0 and length 1."),
             Mistake("    if g.shape != shape:\n"
                     "        raise",
                     "    if False:\n"
@@ -167,13 +167,13 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
                     "    if g.shape != shape:",
                     "        return g\n"
                     "    if g.shape != shape:",
-                    "You undo only the axes added in front. Axes that were stretched from "
-                    "length 1 are summed too."),
+                    "You undo only the axes added in front. Sum over the axes that were "
+                    "stretched from length 1 too."),
             Mistake("    if added > 0:\n"
                     "        g = add_up(g, tuple(range(added)))\n",
                     "",
-                    "You undo only the stretched axes. Those that NumPy added in front are "
-                    "summed too."),
+                    "You undo only the stretched axes. Sum over those that NumPy added in front "
+                    "too."),
             Mistake("add_up(g, tuple(range(added)))", "g.sum(axis=0)",
                     "Several axes may have been added in front: sum over all of them."),
             Mistake("g = add_up(g, stretched, keepdims=True)",
@@ -191,8 +191,8 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
         target="tinyml.tensor:walk",
         level=3, minutes=30,
         after=("unbroadcast",),
-        task="Walk back from an output to all that it was computed from, and hand each tensor "
-             "its complete gradient",
+        task="Walk back from an output to every tensor that it was computed from, and yield "
+             "each with its complete gradient",
         tests=laws_of(
             "tensor",
             "test_gradients_of_random_graphs",
@@ -205,18 +205,18 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
             "test_backward_of_a_leaf_and_from_a_given_gradient",
             "test_only_tensors_that_need_a_gradient_are_recorded",
             "test_two_tensors_follow_numpy_and_each_gradient_its_tensor"),
-        hints=("A tensor's gradient is complete once all its users have been met. Tensors are "
-               "numbered as they are made (tensor.serial), so users always have larger numbers: "
-               "go from the largest to the smallest.",
-               "Keep {tensor: gradient so far} and a heap of (-serial, tensor). Of each tensor "
-               "that comes out, yield it with its gradient; then for each (parent, vjp) in "
-               "tensor.edges add vjp(g) to the parent's. A leaf (no edges) has nothing to hand "
-               "on: it may wait in the dict, and be yielded at the end.",
+        hints=("A tensor's gradient is complete once all tensors computed from it, its users, "
+               "have been met. Tensors are numbered as they are made (tensor.serial), so users "
+               "have larger numbers: go from the largest to the smallest.",
+               "Keep {tensor: gradient so far} and a heap of (-serial, tensor). Pop a tensor, "
+               "and yield it with its gradient; then for each (parent, vjp) in tensor.edges add "
+               "vjp(g) to the gradient of the parent. A leaf (no edges) has nothing to pass on: "
+               "leave it in the dict, and yield it at the end.",
                "while queue: pop; g = grads.pop(tensor); yield tensor, g; for parent, vjp in "
-               "tensor.edges: part = _conform(vjp(g), parent, tensor); tell mode.watcher, "
-               "unless it is None; if parent in grads: np.asarray(grads[parent] + part), for "
-               "the sum of arrays without axes is no array; else: set, and push the parent if "
-               "it has edges. The leaves are left over, in grads, and come last."),
+               "tensor.edges: part = _conform(vjp(g), parent, tensor); tell mode.watcher, unless "
+               "it is None; if parent in grads: np.asarray(grads[parent] + part), because a sum "
+               "of arrays without axes is a number; else: set, and push the parent if it has "
+               "edges. The leaves are left over, in grads, and come last."),
         mistakes=(
             Mistake("np.asarray(grads[parent] + part)", "part",
                     "A tensor with several users gets the sum of their parts; yours keeps "
@@ -226,22 +226,22 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
                     "The order: the newest must come first, so the heap needs the negative "
                     "serial number."),
             Mistake("_, tensor = heappop(queue)", "_, tensor = queue.pop(0)",
-                    "First come, first served lets a tensor go before all its users have "
-                    "passed back: of those that wait, take the one with the largest serial."),
+                    "In this order a tensor may come before all its users have passed back: take "
+                    "the waiting tensor with the largest serial."),
             Mistake("                if parent.edges:    # a leaf has nothing to pass on\n"
                     "                    ",
                     "                if True:\n"
                     "                    ",
-                    "Leaves come last, also one that was made after an operation: they are "
-                    "not in the heap."),
+                    "Leaves come last, even a leaf made after an operation: keep leaves out of "
+                    "the heap."),
             Mistake("_conform(vjp(g), ", "_conform(vjp(gradient), ",
-                    "Each vjp wants the gradient of its own tensor, not the one that the "
-                    "walk began with."),
+                    "Each vjp needs the gradient of its own tensor, not the one that the walk "
+                    "began with."),
             Mistake("grads[parent] = np.asarray(grads[parent] + part)", "grads[parent] += part",
                     "Adding in place writes into an array that others may share (a vjp may "
                     "return its g): write grads[parent] = np.asarray(grads[parent] + part)."),
             Mistake("np.asarray(grads[parent] + part)", "grads[parent] + part",
-                    "The sum of two arrays without axes is a NumPy number, and no array: "
+                    "The sum of two arrays without axes is a NumPy number, not an array: put "
                     "np.asarray(...) around it."),
             Mistake("            if watcher is not None:", "            if False:",
                     "mode.watcher, if there is one, is told of every part: "

@@ -7,7 +7,8 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
         target="tinyml.interpolation.epoch_wise:descent",
         level=2, minutes=15,
         after=("descent_closed_form",),
-        task="Jump to any steps of gradient descent with a learning rate for each feature",
+        task="Compute any steps of gradient descent directly, with a learning rate for each "
+             "feature",
         tests=laws_of(
             "epoch_wise",
             "test_it_is_the_engine_s_descent_at_every_step_and_so_is_its_risk",
@@ -23,7 +24,7 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
               'the SVD of X D, and the fractions learned, (*t.shape, rank).',),
         mistakes=(
             Mistake("@ Vh * root_lr", "@ Vh",
-                    "This is the fit in the coordinates D^-1 beta: multiply by D in the end."),
+                    "This is the fit in the coordinates D^-1 beta: multiply by D at the end."),
             Mistake("@ Vh * root_lr", "@ Vh * root_lr ** 2",
                     "D holds the square roots of the rates, not the rates."),
             Mistake("@ Vh * root_lr", "@ Vh / root_lr",
@@ -72,7 +73,7 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
                     "The bias is the distance from the truth: subtract beta."),
             Mistake("(scales * (expected - beta)) ** 2",
                     "((scales * (expected - beta)) ** 2).sum(axis=-1)",
-                    "The features are not summed yet: the result has an axis of p of them."),
+                    "Do not sum over the features: the last axis of the result has length p."),
             Mistake("beta / root_lr", "beta * root_lr",
                     "In the coordinates of the descent the truth is D^-1 beta: divide by "
                     "root_lr."),
@@ -105,12 +106,12 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
               "rank).",),
         mistakes=(
             Mistake("(f / s) ** 2 @ Vh ** 2", "((f / s) @ Vh) ** 2",
-                    "Variances of independent terms add: square before you sum over the "
+                    "The variances of independent terms add up: square before you sum over the "
                     "directions."),
             Mistake("(scales * root_lr) ** 2", "(scales * root_lr ** 2) ** 2",
                     "The learning rate enters once: lr_j, not lr_j^2."),
             Mistake("(scales * root_lr) ** 2", "scales * root_lr ** 2",
-                    "The scale enters squared: a variance is scales_j^2 times."),
+                    "The scale enters squared: the variance has the factor scales_j^2."),
             Mistake("(scales * root_lr) ** 2", "scales ** 2",
                     "D is missing: the variance of feature j has a factor lr_j."),
             Mistake("return sigma2 *", "return sigma2 ** 2 *",
@@ -122,5 +123,5 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
             Mistake("(f / s) ** 2 @ Vh ** 2", "(f * s) ** 2 @ Vh ** 2",
                     "The noise is divided by the singular values: f / s."),
             Mistake("(f / s) ** 2 @ Vh ** 2", "(f / s) ** 2 @ Vh",
-                    "V enters squared, V_ji^2: variances add."))),
+                    "V enters squared, V_ji^2, because variances add up."))),
 ))

@@ -34,8 +34,8 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "What is subtracted is the mean of g under p, sum p g, not the plain "
                     "sum of g."),
             Mistake("e / add_up(e, axis, True)", "e / e.sum(axis=axis)",
-                    "The sum has lost the axis, so that it meets the wrong entries: "
-                    "keepdims=True, also for the maximum and in the vjp."),
+                    "The sum has lost the axis, so it divides the wrong entries: keepdims=True, "
+                    "also for the maximum and in the vjp."),
             Mistake("e / add_up(e, axis, True)", "e / e.sum()",
                     "The probabilities sum to 1 along the axis, not over the whole array."),
             Mistake("e / add_up(e, axis, True)", "e / e.sum(axis=-1, keepdims=True)",
@@ -44,8 +44,8 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "Every entry of a softmax depends on all inputs: subtract the mean of g "
                     "under p, p (g - sum p g)."),
             Mistake("x.max(axis=axis, keepdims=True)", "x.max()",
-                    "Subtract the maximum of each slice along the axis: far below the "
-                    "largest of all, e^x is 0, and so is the sum."),
+                    "Subtract the maximum of each slice along the axis: in a slice far below the "
+                    "overall maximum, every e^x is 0, and so is the sum."),
             Mistake("p = e / add_up(e, axis, True)", "p = e / e.max(axis=axis, keepdims=True)",
                     "Probabilities sum to 1: divide by the sum, not by the maximum."),
             Mistake("p * (g - add_up(p * g, axis, True))", "p * g - add_up(p * g, axis, True)",
@@ -70,30 +70,29 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
         hints=("Take the largest entry out of the sum: e^x = e^m e^(x - m).",
                "y = m + ln sum e^(x - m) with m = max x along the axis. The gradient of x is g "
                "times the softmax of x.",
-               'Keep the axis (keepdims=True) while you compute, use 0 for m where it is '
-               'infinite, take the logarithm inside np.errstate(divide="ignore"), squeeze at '
-               'the end; the vjp is _expand(g, ...) * e / total, with 1 for a total of 0. Where '
-               'm = inf, only the entries that are inf count: 0 for them, -inf for the others.'),
+               "Keep the axis (keepdims=True) while you compute, use 0 for m where it is "
+               'infinite, take the logarithm inside np.errstate(divide="ignore"), squeeze at the '
+               "end; the vjp is _expand(g, ...) * e / total, with 1 for a total of 0. Where m = "
+               "inf, replace x by 0 at the entries that are inf, and by -inf at the others."),
         mistakes=(
             Mistake("m = x.max(axis=axis, keepdims=True)",
                     "m = np.zeros_like(x.max(axis=axis, keepdims=True))",
-                    "e^x overflows for large x: the maximum has to come out of the sum."),
+                    "e^x overflows for large x: take the maximum out of the sum."),
             Mistake("np.where(infinite, 0, m)", "m",
                     "Where all entries are -inf, x - max x is -inf - (-inf), a NaN: use 0 "
                     "for such a maximum."),
             Mistake("np.isinf(m)", "m == -np.inf",
-                    "An infinite entry is a maximum too, and infinity - infinity is NaN: "
-                    "use 0 for it as well."),
+                    "A maximum of +infinity also gives infinity - infinity, a NaN: use 0 for it "
+                    "too."),
             Mistake("(np.log(total) + m)", "np.log(total)",
-                    "The maximum that was taken out of the sum has to be added again: y = m "
-                    "+ ln sum e^(x - m)."),
+                    "Add the maximum that was taken out of the sum: y = m + ln sum e^(x - m)."),
             Mistake("* (e / np.where(total == 0, 1, total))", "* e",
                     "The gradient is g times softmax(x): divide e by the total."),
             Mistake("np.where(total == 0, 1, total)", "total",
                     "Where all entries are -inf, e and the total are 0, and 0 / 0 is NaN: "
                     "their slope is 0."),
             Mistake("y if keepdims else y.squeeze(axis)", "y",
-                    "Without keepdims the reduced axes must go."),
+                    "Without keepdims the result has no reduced axes: remove them."),
             Mistake("_expand(g, axis, x.ndim, keepdims) * (e", "g * (e",
                     "g has lost the reduced axes: put them back with _expand before it "
                     "meets x."),
@@ -143,8 +142,8 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "The mean has a factor 1 / n in its gradient as well: g / n."),
             Mistake("y = np.log(total)[..., 0] - z[onehot].reshape(labels.shape)",
                     "y = -np.log((e / total)[onehot].reshape(labels.shape))",
-                    "A probability may underflow to 0, and its logarithm is infinite: ln "
-                    "sum e^z - z_y has no such step."),
+                    "A probability may underflow to 0, and its logarithm is infinite: compute ln "
+                    "sum e^z - z_y instead."),
             Mistake("y = np.log(total)[..., 0] - z[onehot].reshape(labels.shape)",
                     "e = np.exp(logits)\n"
                     "    total = e.sum(axis=-1, keepdims=True)\n"
@@ -184,8 +183,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                'return _reduce("cross_entropy", losses, reduction). Otherwise labels = '
                'check_integers("cross_entropy", "target", target); return '
                'ops.label_cross_entropy(logits, labels=..., reduction=...).'),
-        also=("Nothing else: write no checks, and leave out ignore_index, label_smoothing and "
-              "weight.",),
+        also=("Write no other checks, and leave out ignore_index, label_smoothing and weight.",),
         mistakes=(
             Mistake("losses = -ops.sum(", "losses = ops.sum(",
                     "The sign: the logarithm of a probability is negative, the loss is not."),
@@ -196,9 +194,9 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "ln softmax(z) is -inf where softmax underflows to 0: log_softmax "
                     "computes it in one step."),
             Mistake("log_softmax(logits)", "logits",
-                    "The logits are no log-probabilities yet: log_softmax makes them so."),
+                    "Logits are not log-probabilities: apply log_softmax."),
             Mistake("labels=labels, reduction=reduction", 'labels=labels, reduction="mean"',
-                    "The reduction is an argument: for labels you always average."),
+                    "The reduction is an argument: you always take the mean for labels."),
             Mistake("log_softmax(logits), axis=-1)", "log_softmax(logits, 1), axis=1)",
                     "The classes are on the last axis, which is axis 1 only if there are "
                     "two."),
@@ -212,7 +210,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "weights are the target."),
             Mistake("ops.label_cross_entropy(logits, labels",
                     "-ops.label_cross_entropy(logits, labels",
-                    "ops.label_cross_entropy is a loss already: no minus in front."))),
+                    "ops.label_cross_entropy is already a loss: put no minus in front."))),
     Exercise(
         name="normalize",
         target="tinyml.functional.distances:normalize",
@@ -263,8 +261,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "divide by the largest |x| first."),
             Mistake("_length(x, axis, p, keepdims=True)",
                     "(_length(x, axis, p, keepdims=True) + eps)",
-                    "eps is the least that is divided by, max(||x||, eps); it is not added "
-                    "to the length."),
+                    "The divisor is max(||x||, eps): eps is not added to the length."),
             Mistake("_length(x, axis, p, keepdims=True)", "_length(x, None, p, keepdims=True)",
                     "Each vector along the axis has a length of its own: pass the axis to "
                     "the sum."),
@@ -305,7 +302,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                "** 2) ** 0.5; return ops.sum(u * v, axis=axis) / ..."),
         mistakes=(
             Mistake("_scaled(x2, axis, eps)", "_scaled(x1, axis, eps)",
-                    "It is the angle between x1 and x2: your x2 does not count."),
+                    "It is the angle between x1 and x2: you do not use x2."),
             Mistake("ops.sum(u * v, axis=axis)", "ops.mean(u * v, axis=axis)",
                     "A scalar product sums; you take the mean."),
             Mistake("u_dot_v / (_length(u, axis) * _length(v, axis))",
@@ -313,7 +310,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "This is the plain scalar product, which grows with the lengths: divide "
                     "by both."),
             Mistake("ops.sum(u * v, axis=axis)", "ops.sum(u * v, axis=axis, keepdims=True)",
-                    "The result has lost the axis: no keepdims."),
+                    "The result does not have this axis: leave out keepdims."),
             Mistake("_length(u, axis) * _length(v, axis)",
                     "_length(u, axis, 1) * _length(v, axis, 1)",
                     "The length is the Euclidean one, p = 2."),
@@ -331,7 +328,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "The sum is over `axis`, which need not be the last one."),
             Mistake("u_dot_v / (_length(u, axis) * _length(v, axis))",
                     "u_dot_v / _length(u, axis)",
-                    "Both vectors count with their directions: divide by both lengths."),
+                    "Only the directions of both vectors count: divide by both lengths."),
             Mistake("return u_dot_v /", "return 1 - u_dot_v /",
                     "1 - cos is the cosine distance; the similarity is cos itself."),
             Mistake("(_length(u, axis) * _length(v, axis))",

@@ -14,8 +14,8 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
             "test_multipliers_of_an_array_are_those_of_its_entries",
             "test_multiplying_is_within_one_of_the_real_product"),
         hints=("np.frexp splits a number into a fraction in [0.5, 1) and a power of 2.",
-               "M0 = round(2^31 fraction), n = -exponent. Two corners: a fraction that rounds "
-               "up to 2^31 does not fit, so take 2^31 - 1; and M = 1 has exponent 1, so take "
+               "M0 = round(2^31 fraction), n = -exponent. Two special cases: a fraction that "
+               "rounds up to 2^31 does not fit, so take 2^31 - 1; M = 1 has exponent 1, so take "
                "the largest float below 1 instead.",
                "fraction, exponent = np.frexp(np.minimum(multiplier, np.nextafter(1, 0))); M0 = "
                "np.minimum(np.round(...), INT32.max); return M0 and -exponent, both "
@@ -68,13 +68,13 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
                     "-2^31 times -2^31 gives 2^31, which overflows int32: take 2^31 - 1 at "
                     "most."),
             Mistake("(product + 2 ** 30) >> 31", "np.floor(product / 2 ** 31 + 0.5)",
-                    "A quotient is a float64 with 53 bits; numbers close to a half become a "
-                    "half: shift integers."),
+                    "A float64 has only 53 bits, so quotients close to a half become a half: "
+                    "shift integers."),
             Mistake("(product + 2 ** 30) >> 31",
                     "np.sign(product) * (np.abs(product) + 2 ** 30 >> 31)",
                     "Halves go up, for negative products too: no absolute value."),
             Mistake(">> 31", ">> 32",
-                    "The product is doubled: the upper half of 2 a b is a b / 2^31."),
+                    "The product is doubled: the upper 32 bits of 2 a b are a b / 2^31."),
             Mistake("2 ** 30", "2 ** 31",
                     "Half of what the shift divides by, 2^31, is 2^30."),
             Mistake("a.astype(np.int64) * b", "(a * b).astype(np.int64)",
@@ -97,11 +97,10 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
             "test_multiplying_is_within_one_of_the_real_product") + laws_of(
             "integer",
             "test_a_linear_layer_is_bit_for_bit_that_of_whole_numbers"),
-        hints=("Both roundings have functions of their own here: the product with M0, then the "
-               "shift by n.",
-               "rounding_right_shift(rounding_doubling_high_mul(acc, M0), n), plus zero_point "
-               "in int64, where no sum wraps around, clipped, of the dtype that smallest_dtype "
-               "names.",
+        hints=("Two functions of this module round: one multiplies by M0, the other shifts by n.",
+               "rounding_right_shift(rounding_doubling_high_mul(acc, M0), n). Add zero_point in "
+               "int64, where no sum wraps around. Then clip, and cast to the dtype that "
+               "smallest_dtype gives.",
                "product = ...; scaled = rounding_right_shift(product, shift); codes = "
                "np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max); return "
                "codes.astype(...)"),
@@ -120,8 +119,8 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
                     "before you cast."),
             Mistake("rounding_right_shift(product, shift)",
                     "np.round(accumulator * (multiplier / 2 ** 31) / 2.0 ** shift)",
-                    "This rounds once, in floats, and sometimes to another code: first the "
-                    "product, then the shift, each rounded in integers."),
+                    "This rounds once, in floats, and sometimes gives another code: round the "
+                    "product, then the shift, both in integers."),
             Mistake("rounding_doubling_high_mul(accumulator, multiplier)    # M0 acc\n"
                     "    scaled = rounding_right_shift(product, shift)",
                     "rounding_right_shift(accumulator, shift)\n"
@@ -135,8 +134,8 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
                     "Codes are integers of the smallest dtype: no float belongs here."),
             Mistake("np.clip(scaled.astype(np.int64) + zero_point, quant_min, quant_max)",
                     "scaled.astype(np.int64) + zero_point",
-                    "Clip to the range of the codes, which is the ReLU too, or the cast "
-                    "wraps around."),
+                    "Clip to the range of the codes, or the cast wraps around. (The clip is the "
+                    "ReLU too.)"),
             Mistake("scaled.astype(np.int64) + zero_point", "scaled.astype(np.int64) - zero_point",
                     "The zero point of the output is added."),
             Mistake("rounding_right_shift(product, shift)",
@@ -154,8 +153,8 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
             "test_no_other_clip_has_a_smaller_expected_error",
             "test_the_expected_error_is_the_integral_of_the_tails_and_a_step_squared_over_12",
             "test_the_expected_error_is_that_of_real_numbers"),
-        hints=("Two errors add up: what is rounded inside, the same for both densities, and "
-               "what is clipped outside.",
+        hints=("Two errors add up: rounding inside [-alpha, alpha], the same for both densities, "
+               "and clipping outside.",
                "Rounding: alpha^2 / (3 4^M). Clipping: 2 e^-alpha for Laplace; (1 + alpha^2) "
                "erfc(alpha / sqrt(2)) - sqrt(2/pi) alpha e^(-alpha^2 / 2) for the Gaussian.",
                'rounding = alpha ** 2 / (3 * 4 ** bits); if density == "laplace": clipping = 2 '
@@ -209,7 +208,7 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
                "it is negative, the zero lies further right.",
                "Laplace: 1 / (3 4^M) - e^-alpha / alpha. Gaussian: 1 / (3 4^M) + erfc(alpha / "
                "sqrt(2)) - sqrt(2/pi) e^(-alpha^2/2) / alpha. Start with an interval such as "
-               "1e-6 ... 50, and halve it until its length is 1e-12 of its end.",
+               "1e-6 ... 50, and halve it until its length is 1e-12 times its upper end.",
                "low, high = 1e-6, 50.0; while high - low > 1e-12 * high: middle = (low + high) "
                "/ 2; if slope(middle) < 0: low = middle; else: high = middle; return the middle"),
         also=("The answer has nine digits or more, for 1 to 16 bits.",),
@@ -223,7 +222,7 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
                     "Your interval ends before the zero: with 16 bits it lies near 20 for "
                     "Laplace."),
             Mistake("1e-12 * high", "1e-3",
-                    "You stop too early: halve until the digits of a float are used up."),
+                    "You stop too early: halve until the interval is as short as floats allow."),
             Mistake("math.exp(-alpha) / alpha", "math.exp(-alpha)",
                     "The condition for Laplace is alpha e^alpha = 3 4^M: divide e^-alpha by "
                     "alpha."),
@@ -253,7 +252,7 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
                "others = tuple(range(1, weight.ndim)); shift and both deviations with "
                "axis=others, keepdims=True; factor = np.ones_like(std_w); factor[varied] = "
                "std_w[varied] / std_q[varied]; return (quantized + ...) * factor"),
-        also=("A factor counts as 1 where ||W_q - mean(W_q)|| is at most 1e-12 ||W - mean(W)||.",),
+        also=("The factor is 1 where ||W_q - mean(W_q)|| is at most 1e-12 ||W - mean(W)||.",),
         mistakes=(
             Mistake("others = tuple(range(1, W.ndim))", "others = tuple(range(W.ndim))",
                     "Each channel has a mean and a norm of its own: leave axis 0 out."),
@@ -272,7 +271,7 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
                     "A channel whose quantized weights are all equal has no norm to divide "
                     "by: its factor is 1."),
             Mistake("std_w[varied] / std_q[varied]", "std_q[varied] / std_w[varied]",
-                    "The factor is upside down: ||W - mean|| goes over ||W_q - mean||."),
+                    "The factor is upside down: divide ||W - mean|| by ||W_q - mean||."),
             Mistake("shift = mean_w - mean_q", "shift = mean_q - mean_w",
                     "The sign of the shift: add mean(W) - mean(W_q)."),
             Mistake("std_w[varied] / std_q[varied]", "(std_w[varied] / std_q[varied]) ** 2",

@@ -14,7 +14,7 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
             "test_full_rank_is_exact"),
         hints=("np.linalg.svd(W, full_matrices=False) gives u, s and v transposed.",
                "U = (u_1 ... u_r) diag(sqrt(s)), shape (m, r); V = (v_1 ... v_r) diag(sqrt(s)), "
-               "shape (n, r). To multiply columns by numbers is a broadcast.",
+               "shape (n, r). Broadcasting multiplies each column by its number.",
                "U, s, Vh = np.linalg.svd(...); root = np.sqrt(s[:rank]); return U[:, :rank] * "
                "root, Vh[...].T * root"),
         also=("With a second_moment, return _weighted_svd(weight, rank, second_moment), which "
@@ -49,18 +49,20 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
         target="tinyml.compression.low_rank:rank_for_energy",
         level=2, minutes=10,
         after=("truncated_svd",),
-        task="Find the least rank whose singular values hold a share of the sum of all squares",
+        task="Find the smallest rank whose singular values hold a given share of the sum of "
+             "all squares",
         tests=laws_of(
             "low_rank",
             "test_the_rank_for_an_energy_is_the_least",
             "test_energy_is_not_missed_by_a_rounding"),
         hints=("The cumulative sums of the squares rise. Which is the first that is large "
                "enough?",
-               "held = cumulative sums of s^2; the least r with held_r >= energy times the last "
-               "of them. argmax of booleans is the position of the first True.",
+               "held = cumulative sums of s^2. Find the smallest r with held_r >= energy times "
+               "the last of them. argmax of booleans is the position of the first True.",
                "held = np.cumsum(s ** 2); enough = held >= energy * held[-1] * (1 - 1e-12), the "
                "last factor for rounding; return int(...) + 1"),
-        also=("What is missed by 1e-12 of the share or less is rounding, and counts as held.",
+        also=("A rank that misses the share by at most 1e-12 of it is enough: the difference is "
+              "rounding.",
               "For zeros the rank is 1."),
         mistakes=(
             Mistake("s ** 2", "s",
@@ -68,8 +70,8 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
             Mistake("int(enough.argmax()) + 1", "int(enough.argmax())",
                     "argmax counts from 0: the rank is one more."),
             Mistake(" * (1 - 1e-12)", "",
-                    "0.07 of 100 is 7, and a little more in floats: what is missed by 1e-12 "
-                    "of the share counts as held."),
+                    "In floats, 0.07 times 100 is a little more than 7: a rank that misses the "
+                    "share by 1e-12 of it is enough."),
             Mistake("energy * held[-1]", "energy",
                     "The share is of the whole: multiply it by the sum of all squares."),
             Mistake("int(enough.argmax()) + 1", "max(1, round(energy * len(s)))",
@@ -115,8 +117,8 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
                     "The share is of the multiplications m n, and each rank takes m + n of "
                     "them."),
             Mistake("share * break_even(m, n)", "break_even(m, n)",
-                    "At break_even the two factors take all of the multiplications: take "
-                    "the share of it."),
+                    "At break_even the two factors take as many multiplications as the matrix: "
+                    "take the share of it."),
             Mistake("share * break_even(m, n)", "share * m * n",
                     "A rank costs m + n multiplications: divide by it, as break_even does."),
             Mistake("min(max(rank, 1), m, n)", "max(min(rank, m, n), 0)",

@@ -70,15 +70,16 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                     "loss_fn(prediction * mask.reshape(mask.shape + (1,) * (prediction.ndim - "
                     "mask.ndim)), np.where(mask.reshape(mask.shape + (1,) * (target.ndim - "
                     "mask.ndim)), target, 0))",
-                    "The mean is over the hidden positions: multiplied by the mask the "
-                    "visible ones are still there, as zeros, and count in it. Pick the "
-                    "hidden ones by an index."),
+                    "The mean is over the hidden positions: multiplied by the mask, the visible "
+                    "ones become zeros that still count. Pick the hidden ones with an index."),
             Mistake("loss_fn(prediction[mask], target[mask])",
                     "loss_fn(type(prediction)(prediction.data[mask]), target[mask])",
-                    "Index the Tensor itself: a new Tensor made of .data has no gradient."),
+                    "Index the Tensor itself: no gradient flows through a new Tensor made from "
+                    ".data."),
             Mistake("loss_fn(prediction[mask], target[mask])",
                     "loss_fn(prediction[mask], target[mask]) * mask.mean()",
-                    "The mean is over the hidden positions only: no share of all in front."),
+                    "The mean is over the hidden positions only: do not multiply by their share "
+                    "of all positions."),
             Mistake("loss_fn(prediction[mask], target[mask])",
                     "loss_fn(prediction[mask], target[mask]) * mask.sum()",
                     "loss_fn takes the mean already: do not multiply by the number of "
@@ -105,8 +106,8 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                "for each.",
                "_random_orders(tokens.shape, rng) < k is True at k positions of each row. With "
                "fate uniform in [0, 1), of the shape of tokens: below 0.8 the token becomes "
-               "mask_id, from 0.8 to 0.9 a random one of 0..V-1, from 0.9 on it stays. All of "
-               "that only where chosen.",
+               "mask_id, from 0.8 to 0.9 a random one of 0..V-1, from 0.9 on it stays. All this "
+               "only at the chosen positions.",
                "chosen = _random_orders(...) < int(T * mask_ratio); fate = rng.random(...); "
                "random_token = rng.integers(...); np.select takes the first case that is true: "
                "cases = [~chosen, fate < 0.8, fate < 0.9] for [tokens, mask_id, random_token], "
@@ -117,8 +118,8 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                     "Not every chosen token becomes [MASK]: a tenth becomes a random token, "
                     "a tenth stays."),
             Mistake("fate < 0.8, fate < 0.9]", "fate < 0.8, fate < 1]",
-                    "Of the chosen tokens that are not [MASK] only half become a random "
-                    "token: a tenth of all stays."),
+                    "Only half of the chosen tokens that are not [MASK] become a random token: "
+                    "the other half stays as it is."),
             Mistake("fate < 0.8, fate < 0.9]", "fate < 0.8, fate < 0.8]",
                     "A tenth of the chosen tokens must become a random token: yours are "
                     "[MASK] or stay."),
@@ -157,7 +158,8 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
         target="tinyml.selfsupervised.masking:mask_patches",
         level=2, minutes=15,
         after=("mask_input",),
-        task="Shuffle the patches of each image, cut the order in two, and compute how to undo it",
+        task="Shuffle the patches of each image, split the order in two, and compute the "
+             "inverse of the shuffle",
         tests=laws_of(
             "masking",
             "test_ids_restore_undoes_the_shuffle",
@@ -202,7 +204,7 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
         target="tinyml.selfsupervised.masking:mask_spans",
         level=3, minutes=30,
         after=("mask_tokens",),
-        task="Set spans of each series to zero that do not overlap, k readings in all, all "
+        task="Set k readings of each series to zero, in spans that do not overlap, with all "
              "arrangements equally likely",
         tests=laws_of(
             "masking",
@@ -219,19 +221,18 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                "n_full, remainder = divmod(k, span_length); spans = [span_length] * n_full + "
                "[remainder] * (remainder > 0); lengths = np.array(spans + [1] * (T - k), "
                "np.int64); order = _random_orders((*rows, len(lengths)), rng) with *rows, T = "
-               "x.shape; mask = np.repeat(order < ..., "
-               "lengths[order].ravel()).reshape(x.shape); zero the hidden readings of a copy of "
-               "x, return it, and mask"),
+               "x.shape; mask = np.repeat(order < ..., lengths[order].ravel()).reshape(x.shape); "
+               "zero the hidden readings in a copy of x, and return the copy and mask"),
         mistakes=(
             Mistake(" + [remainder] * (remainder > 0)", "",
                     "The last span is shorter, k % span_length readings: without it fewer "
                     "than k are hidden."),
             Mistake("lengths[order].ravel()",
                     "np.tile(lengths, order.size // max(len(lengths), 1))",
-                    "A block's length goes with the block: lengths[order], not lengths in "
-                    "their first order."),
+                    "A block keeps its length when it is shuffled: take lengths[order], not "
+                    "lengths."),
             Mistake("order < len(spans)", "order < k",
-                    "Spans are the first len(spans) blocks: k is the number of hidden "
+                    "The first len(spans) blocks are the spans: k is the number of hidden "
                     "readings, not of spans."),
             Mistake("_random_orders((*rows, len(lengths)), rng)",
                     "np.broadcast_to(_random_orders(len(lengths), rng), (*rows, len(lengths)))",
@@ -272,8 +273,8 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
             "test_numbered_pixels_are_where_a_drawing_shows_them"),
         hints=("No loop is needed: split each of the two axes in two by a reshape, and bring "
                "the axes into another order.",
-               "(N, H/p, p, W/p, p) has the axes n, i, a, j, b of the docstring; wanted is n, "
-               "(i, j), (a, b): a and j change places, then a reshape joins i with j and a with "
+               "(N, H/p, p, W/p, p) has the axes n, i, a, j, b of the docstring. The result "
+               "needs n, (i, j), (a, b): swap a and j, then a reshape joins i with j and a with "
                "b.",
                "N, H, W = images.shape; cells = images.reshape(N, H // p, p, W // p, p), then "
                ".swapaxes(2, 3), then .reshape(N, ...), each number written out (a -1 fails "
@@ -312,8 +313,7 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
             "test_all_sets_of_edges_and_of_non_edges_are_equally_likely",
             "test_too_few_pairs_without_an_edge_are_refused",
             "test_rng_is_the_only_source_of_randomness[mask_edges]"),
-        hints=("Nodes are few: list all pairs without an edge, then draw k of them. Each pair "
-               "once, i < j.",
+        hints=("The graph is small: list all pairs i < j without an edge, then draw k of them.",
                "np.triu(~adjacency(edges, n_nodes), 1) is True at the pairs i < j without an "
                "edge, np.argwhere makes rows (i, j) of them. Raise a ValueError if there are "
                "fewer than k. Draw k edges and k pairs without replacement.",
@@ -325,10 +325,10 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
               "If there are fewer than k pairs without an edge, raise a ValueError."),
         mistakes=(
             Mistake("np.triu(without_edge, 1)", "without_edge",
-                    "Each pair is to be drawn once, with i < j: take the part above the "
-                    "diagonal."),
+                    "A pair must not be drawn twice, as (i, j) and (j, i): take the part above "
+                    "the diagonal."),
             Mistake("np.triu(without_edge, 1)", "np.triu(without_edge)",
-                    "A node is no pair with itself: leave out the diagonal, np.triu(..., 1)."),
+                    "A node and itself are not a pair: leave out the diagonal, np.triu(..., 1)."),
             Mistake("np.triu(without_edge, 1)", "np.triu(np.ones_like(without_edge), 1)",
                     "Non-edges are pairs without an edge, hidden or visible: yours are any "
                     "pairs."),
@@ -351,7 +351,7 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                     "A hidden edge is an edge as well: draw non-edges from the pairs that "
                     "are neither visible nor hidden."),
             Mistake("rng.permutation(len(pairs))[:k]", "np.arange(k)",
-                    "You always take the first pairs: non-edges are to be drawn at random."),
+                    "You always take the first pairs: draw the non-edges at random."),
             Mistake("int(len(edges) * mask_ratio)", "round(len(edges) * mask_ratio)",
                     "int(m mask_ratio) rounds down."))),
     Exercise(
@@ -456,14 +456,13 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
               "1e-300, whichever is larger.",),
         mistakes=(
             Mistake("A.T @ (plain", "A @ (plain",
-                    "The sum is over the token before, sum_v A(v, w) (...)(v), which is A.T "
-                    "@: yours sums over the one after."),
+                    "The sum is over the token before, sum_v A(v, w) (...)(v), which is A.T @ "
+                    "(...): yours sums over the token after."),
             Mistake("one_more[..., 1:] = message[..., :-1]", "one_more[:] = message",
                     "A position that counts moves j on by one: l_t(v, j-1) goes to j."),
             Mistake("one_more[..., 1:] = message[..., :-1]",
                     "one_more[:] = np.roll(message, 1, axis=-1)",
-                    "np.roll brings the largest count round to 0: what would have j = n is "
-                    "dropped."),
+                    "np.roll moves the largest count to j = 0: drop what would have j = n."),
             Mistake("np.maximum(total, 1e-300)", "total",
                     "Where all entries are 0 they stay 0: 0 / 0 is NaN, so do not divide "
                     "there."),
@@ -474,12 +473,12 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                     "message by its sum."),
             Mistake("message.sum(axis=(1, 2), keepdims=True)",
                     "message.sum(axis=1, keepdims=True)",
-                    "One number scales a whole message: a scale for each count j changes "
+                    "Divide a whole message by one number: a number for each count j changes "
                     "their ratios."),
             Mistake("messages[:, t + 1] = message",
                     "messages[:, t + 1] = plain[:, t + 1] * message",
-                    "The message at t + 1 holds what is before it: its own weight enters in "
-                    "the next step."),
+                    "The message at t + 1 holds what comes before t + 1: the weight of t + 1 "
+                    "enters in the next step."),
             Mistake("plain[:, t] * message + counted[:, t] * one_more",
                     "counted[:, t] * message + plain[:, t] * one_more",
                     "plain and counted are exchanged: a counted token raises j by one."),

@@ -17,8 +17,8 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
             "test_many_problems_at_once_are_the_problems_one_by_one",
             "test_without_samples_features_or_values_the_fit_is_zero",
             "test_the_dtype_of_the_data_is_that_of_the_result"),
-        hints=("Which directions of beta change X beta at all? Along the singular vectors of X "
-               "each is a number apart.",
+        hints=("Which directions of beta change X beta? In the basis of the singular vectors of "
+               "X, each of them is a problem in one unknown.",
                "With U, s, Vh = svd(X), of shapes (n, rank), (rank,), (rank, p) and without "
                "zeros in s: X^+ = V diag(1 / s) U', and V is Vh.T.",
                "return (Vh.T / s) @ (...), where ... is U'y, of shape (rank,) or (rank, k)."),
@@ -41,8 +41,8 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                     "    # V diag(1 / s): column i of V is divided by s_i\n"
                     "    return (Vh.T / s) @ (U.T @ y)",
                     "    return np.linalg.solve(X.T @ X, X.T @ y)",
-                    "X'X has an inverse only if the columns of X are independent, and XX' "
-                    "only if its rows are: go by the singular values, which serve every X."),
+                    "X'X has an inverse only if the columns of X are independent, and XX' only "
+                    "if its rows are: use the singular values, which work for every X."),
             Mistake("    U, s, Vh = svd(X)\n"
                     "    # V diag(1 / s): column i of V is divided by s_i\n"
                     "    return (Vh.T / s) @ (U.T @ y)",
@@ -53,10 +53,11 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                     "    # V diag(1 / s): column i of V is divided by s_i\n"
                     "    return (Vh.T / s) @ (U.T @ y)",
                     "    return np.linalg.solve(X.T @ X + 1e-6 * np.eye(X.shape[1]), X.T @ y)",
-                    "A small ridge is not its limit: use the singular value decomposition, "
-                    "which needs none."),
+                    "A small penalty is not the limit of no penalty: use the singular value "
+                    "decomposition."),
             Mistake("(Vh.T / s) @ (U.T @ y)", "(Vh.T / (s + 1e-6)) @ (U.T @ y)",
-                    "The s that are zero are left out already: add nothing to the others."))),
+                    "svd has left out the singular values that are 0: add nothing to the "
+                    "others."))),
     Exercise(
         name="ridge",
         target="tinyml.interpolation.min_norm:ridge",
@@ -93,8 +94,8 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                     "The penalty does not enter: multiply by the filter f as well."),
             Mistake("(Vh.T * (f / s)) @ (U.T @ y)",
                     "np.linalg.solve(X.T @ X + len(X) * lam * np.eye(X.shape[1]), X.T @ y)",
-                    "For lam = 0, or nearly so, X'X + n lam I may have no inverse, and it "
-                    "squares the condition number of X: go by the singular values."),
+                    "For lam = 0, or nearly so, X'X + n lam I may have no inverse, and its "
+                    "condition number is that of X squared: use the singular values."),
             Mistake("(Vh.T * (f / s)) @ (U.T @ y)",
                     "np.linalg.solve(X.T @ X + lam * np.eye(X.shape[1]), X.T @ y)",
                     "The loss is a mean over n samples, so the penalty is n lam; and lam = "
@@ -113,8 +114,8 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
         target="tinyml.interpolation.min_norm:gradient_descent",
         level=2, minutes=15,
         after=("min_norm",),
-        task="Walk down 1/2 ||X beta - y||^2 and return every iterate, with the gradient from "
-             "the engine",
+        task="Minimise 1/2 ||X beta - y||^2 by gradient descent, with gradients from the "
+             "engine, and return every iterate",
         tests=laws_of(
             "min_norm",
             "test_gradient_descent_equals_its_closed_form_at_every_step",
@@ -149,12 +150,12 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
             Mistake("np.stack(iterates)", "np.stack(iterates).astype(np.float64)",
                     "float32 must stay float32: the result has the dtype of X."),
             Mistake("range(n_steps)", "range(n_steps - 1)",
-                    "n_steps steps give n_steps + 1 iterates, with the start; one is "
-                    "missing."),
+                    "n_steps steps give n_steps + 1 iterates, the start included; you have one "
+                    "too few."),
             Mistake("range(n_steps)", "range(n_steps + 1)",
                     "There is one step too many: n_steps steps give n_steps + 1 iterates."),
             Mistake("np.stack(iterates)", "iterates[-1]",
-                    "All iterates are asked for, not the last one only."),
+                    "Return all iterates, not only the last one."),
             Mistake("lr * beta.grad)", "lr / len(iterates) * beta.grad)",
                     "The rate stays the same in all steps."))),
     Exercise(
@@ -178,8 +179,7 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
         also=("_check_step refuses an lr that does not converge: call it first.",),
         mistakes=(
             Mistake("1 - (1 - lr * s ** 2) ** t", "(1 - lr * s ** 2) ** t",
-                    "This is the fraction that is left; asked for is the fraction learned, "
-                    "1 minus that."),
+                    "This is the fraction that is left: return the fraction learned, 1 minus it."),
             Mistake("1 - (1 - lr * s ** 2) ** t", "1 - np.exp(-lr * s ** 2 * t)",
                     "1 - exp(-t lr s^2) is gradient flow, infinitely small steps; a step of "
                     "descent leaves 1 - lr s^2."),
@@ -199,7 +199,7 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
             Mistake("** t", "** np.maximum(t - 1, 0)",
                     "After t steps the power is t: the first step counts."),
             Mistake("1 - (1 - lr * s ** 2) ** t", "(1 - (1 - lr * s ** 2)) ** t",
-                    "The power belongs to what is missing: 1 - (1 - lr s^2)^t."))),
+                    "Raise what is left to the power t: 1 - (1 - lr s^2)^t."))),
     Exercise(
         name="descent_closed_form",
         target="tinyml.interpolation.min_norm:gradient_descent_closed_form",
@@ -212,12 +212,12 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
             "test_iterates_never_leave_the_row_space_through_the_start[gradient_descent_"
             "closed_form]",
             "test_the_dtype_of_the_data_is_that_of_the_result"),
-        hints=("In the coordinates of the singular vectors every direction walks from where it "
-               "starts to its limit, alone.",
+        hints=("In the coordinates of the singular vectors, every direction moves from its start "
+               "to its limit, independently of the others.",
                "U, s, Vh = svd(X). The start is Vh @ beta0, the limit (U / s)' y, both (rank, "
                "...); descent_filter(s, np.arange(n_steps + 1), lr=lr), (n_steps + 1, rank), is "
-               "the fraction of the difference that t steps have learned. What X does not see "
-               "of beta0 stays.",
+               "the fraction of the difference that t steps have learned. The part of beta0 that "
+               "X maps to 0 stays.",
                "missing = (U / s).T @ y - ...; np.stack of beta0 + Vh.T @ (f * missing.T).T for "
                "every row f of the filters"),
         also=("_start(X, y, beta0) gives beta_0 in the right shape and dtype, _check_step "
@@ -226,8 +226,8 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
             Mistake(" - Vh @ beta0", "",
                     "What is missing is the limit minus the start: subtract V'beta_0."),
             Mistake("beta0 + Vh.T", "Vh.T",
-                    "The formula gives what is added to beta_0; what X does not see of "
-                    "beta_0 is kept."),
+                    "The formula gives what is added to beta_0: the part of beta_0 that X maps "
+                    "to 0 stays."),
             Mistake("np.arange(n_steps + 1)", "np.arange(1, n_steps + 2)",
                     "Steps count from 0: the first of the n_steps + 1 rows is beta_0."),
             Mistake("np.arange(n_steps + 1)", "np.arange(n_steps)",
@@ -290,11 +290,12 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
             Mistake(" / squares[i]", " / squares.sum()",
                     "Row i has the rate 1 / ||x_i||^2, with its own length."),
             Mistake("beta + np.multiply", "beta + 2 * np.multiply",
-                    "A full step projects onto the equation; twice that reflects at it."),
+                    "A full step projects onto the equation; a step of twice its length reflects "
+                    "at it."),
             Mistake("path = [beta]", "path = []",
                     "The start beta_0 is the first iterate."),
             Mistake("        path.append(beta)",
                     "        path.append(beta)\n"
                     "    return beta",
-                    "All iterates are asked for, not the last one only."))),
+                    "Return all iterates, not only the last one."))),
 ))

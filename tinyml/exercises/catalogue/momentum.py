@@ -7,7 +7,7 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
         target="tinyml.selfsupervised.moco:update_momentum",
         level=2, minutes=15,
         assigns=("data",),
-        task="Let a slow copy of a model follow it, parameters and buffers",
+        task="Move the parameters and buffers of a slow copy towards those of a model",
         tests=laws_of(
             "moco",
             "test_the_update_is_the_convex_combination_of_parameters_and_buffers",
@@ -17,9 +17,9 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
             "test_models_of_another_structure_are_refused"),
         hints=("slow.state_dict() is a dict of copies of all arrays, parameters and buffers. "
                "Change it, and load it.",
-               'Arrays of floats (dtype.kind is "f") become m old + (1 - m) new, in this form '
-               '(old + (1 - m) (new - old) rounds where m = 0); all others are taken from the '
-               'fast model.',
+               'Arrays of floats (dtype.kind is "f") become m old + (1 - m) new, in this form, '
+               "as old + (1 - m) (new - old) is inexact for m = 0. All other arrays are copied "
+               "from the fast model.",
                'theta_slow, theta_fast = slow.state_dict(), fast.state_dict(); for name in '
                'theta_slow: old, new = ...; theta_slow[name] = ... if old.dtype.kind == "f" '
                'else new; slow.load_state_dict(theta_slow)'),
@@ -28,8 +28,8 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
         mistakes=(
             Mistake("momentum * old + (1 - momentum) * new",
                     "(1 - momentum) * old + momentum * new",
-                    "m is the weight of the old, slow values: yours are exchanged, and the "
-                    "slow model is fast."),
+                    "m is the weight of the old, slow values: you have exchanged the two "
+                    "weights."),
             Mistake("if is_float else new", "if is_float else old",
                     "Integers and booleans are copied from fast: yours keep their old "
                     "values."),
@@ -37,8 +37,7 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
                     "Buffers of floats are averaged as well, like parameters: yours are "
                     "copied."),
             Mistake("(1 - momentum) * new if", "new if",
-                    "The weights m and 1 - m sum to 1: yours let the arrays grow with each "
-                    "step."),
+                    "The weights m and 1 - m sum to 1: in yours the arrays grow with each step."),
             Mistake(" if is_float else new", "",
                     "Integers and booleans cannot be averaged: copy them from fast."),
             Mistake("for name in theta_slow:", "for name, _ in slow.named_parameters():",
@@ -62,8 +61,8 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
             "test_the_queue_holds_the_last_keys_also_of_batches_beyond_it",
             "test_the_queue_keeps_copies",
             "test_keys_of_another_length_are_refused"),
-        hints=("self.next is the slot of the next key. Which slots do B keys get, when slot 0 "
-               "follows the last one?",
+        hints=("self.next is the slot of the next key. Which slots do B keys get, if slot 0 "
+               "follows the last slot?",
                "Key i goes to slot (self.next + i) mod K; if a slot occurs twice, NumPy keeps "
                "the later key. Then self.next moves on by B, mod K, and self.filled grows, up "
                "to K. The first push makes self.ring, (K, D).",
@@ -71,25 +70,24 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
                "keys.dtype); slots = (self.next + np.arange(len(keys))) % self.size; "
                "self.ring[slots] = keys; self.ids[slots] = ids; self.next = ...; self.filled = "
                "min(..., self.size)"),
-        also=('A ValueError says "push: keys must have D = 3 columns, like the earlier keys, got '
-              '2" if they have not.',
+        also=('Keys of another length raise a ValueError, "push: keys must have D = 3 columns, '
+              'like the earlier keys, got 2".',
               "The queue keeps copies, of the dtype of the first keys."),
         mistakes=(
             Mistake("(self.next + len(keys)) % self.size",
                     "(self.next + min(len(keys), self.size)) % self.size",
-                    "If B > K, next goes around as well, as if the keys came one by one: it "
-                    "moves on by B, not by K."),
+                    "If B > K, next moves by B modulo K, as if the keys came one by one: you "
+                    "move it by K."),
             Mistake("min(self.filled + len(keys), self.size)", "min(len(keys), self.size)",
                     "filled grows: the keys of earlier batches are still there."),
             Mistake("(self.next + len(keys)) % self.size", "(self.next + 1) % self.size",
-                    "A batch takes len(keys) slots, not one: the next key goes behind all "
-                    "of them."),
+                    "A batch takes len(keys) slots, not one: the next key goes after all of "
+                    "them."),
             Mistake("self.ring[slots] = keys ", "self.ring[slots[::-1]] = keys[::-1] ",
-                    "Of more than K keys the last stay: yours keep the first."),
+                    "Of more than K keys the last K stay: yours keeps the first ones."),
             Mistake("        self.ids[slots] = ids\n",
                     "",
-                    "The numbers of the images must be kept as well: the ids are never "
-                    "written."),
+                    "Store the indices of the images as well: you never write the ids."),
             Mistake("(self.next + np.arange(len(keys))) % self.size",
                     "np.minimum(self.next + np.arange(len(keys)), self.size - 1)",
                     "After the last slot comes slot 0 again: take the slots mod K."),
@@ -104,8 +102,8 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
         level=2, minutes=20,
         after=("info_nce", "update_momentum", "key_queue"),
         view="queue.keys",
-        task="Take one batch through MoCo: queries, a moved key network, keys, the loss, the "
-             "queue",
+        task="Take one batch through MoCo: queries, the update of the key network, keys, the "
+             "loss, the queue",
         tests=laws_of(
             "moco",
             "test_a_batch_goes_through_the_algorithm_of_the_paper",
@@ -113,12 +111,13 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
             "test_a_frozen_key_encoder_stays_as_it_was",
             "test_without_other_images_there_is_nothing_to_learn",
             "test_query_and_key_see_a_view_each_of_every_image_and_both_networks_are_in_one_mode"),
-        hints=("Four steps in the order of the docstring. Which of them must know nothing of "
-               "this batch?",
-               "update_momentum(self.key, self.query, momentum=self.momentum), the key network "
-               "in the mode of the query network (self.key.train(self.query.training)). Keys "
-               "(B, D) are made without a graph. Negatives are self.queue.keys(without=ids), of "
-               "shape (0, 0) at first: reshape them to (-1, D).",
+        hints=("Follow the order of the docstring. Should the queue hold the keys of this batch "
+               "before the loss, or only after it?",
+               "Put the key network in the mode of the query network, "
+               "self.key.train(self.query.training), and call update_momentum(self.key, "
+               "self.query, momentum=self.momentum). Compute the keys (B, D) without a graph. "
+               "The negatives are self.queue.keys(without=ids), of shape (0, 0) at first: "
+               "reshape them to (-1, D).",
                "q = self.query(Tensor(x_query)); with no_grad(): k = "
                "self.key(Tensor(x_key)).data; negatives = "
                "self.queue.keys(without=ids).reshape(-1, k.shape[1]); loss = info_nce(q, k, "
@@ -131,11 +130,10 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
             Mistake("        negatives = self.queue.keys(without=ids)",
                     "        self.queue.push(k, ids)\n"
                     "        negatives = self.queue.keys(without=ids)",
-                    "The keys join the queue after the loss: yours push out old negatives "
-                    "before they were used."),
+                    "The keys join the queue after the loss: yours push out old negatives before "
+                    "these are used."),
             Mistake("momentum=self.momentum)", "momentum=1 - self.momentum)",
-                    "momentum is the weight of the slow network itself: hand on "
-                    "self.momentum."),
+                    "momentum is the weight of the slow network: pass self.momentum."),
             Mistake("k = self.key(Tensor(x_key)).data", "k = self.query(Tensor(x_key)).data",
                     "Keys come from the slow network self.key, not from the query network."),
             Mistake("        update_momentum(self.key, self.query, momentum=self.momentum)\n"
@@ -145,8 +143,8 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
                     "        with no_grad():\n"
                     "            k = self.key(Tensor(x_key)).data\n"
                     "        update_momentum(self.key, self.query, momentum=self.momentum)\n",
-                    "The key network moves first, then it makes the keys: yours are those "
-                    "of the old one."),
+                    "Update the key network first, then compute the keys: yours come from the "
+                    "old network."),
             Mistake("info_nce(q, k, negatives, ",
                     "info_nce(q, k, negatives if len(negatives) else None, ",
                     "With no negatives in the queue the loss is 0: None takes the other "
@@ -198,8 +196,8 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
                     "distance gives 1: use cosines."),
             Mistake("F.cosine_similarity(prediction, target)",
                     "F.cosine_similarity(prediction.reshape(1, -1), target.reshape(1, -1))",
-                    "Each row has a cosine of its own: yours is one of both arrays as a "
-                    "whole."),
+                    "Each row has its own cosine: yours is a single cosine of the two whole "
+                    "arrays."),
             Mistake("F.cosine_similarity(prediction, target)",
                     "F.cosine_similarity(prediction, target.detach())",
                     "Gradients flow to both: yours stops at the target."),
@@ -217,15 +215,15 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
             "byol",
             "test_tau_rises_from_the_base_to_one_like_half_a_cosine"),
         hints=("At k = 0 the cosine is 1, at k = K it is -1. And beyond K?",
-               "(cos(pi k / K) + 1) / 2 falls from 1 to 0; k / K is cut off at 1, so that tau "
-               "stays 1.",
+               "(cos(pi k / K) + 1) / 2 falls from 1 to 0. Limit k / K to 1, so that tau stays 1 "
+               "beyond step K.",
                "progress = min(step / n_steps, ...); return 1 - (1 - base) * (math.cos(math.pi "
                "* progress) + 1) / 2"),
         mistakes=(
             Mistake("min(step / n_steps, 1)", "step / n_steps",
-                    "Beyond step K tau stays 1: yours comes down again, cut k / K off at 1."),
+                    "Beyond step K tau stays 1: yours falls again, so limit k / K to 1."),
             Mistake("step / n_steps", "step // n_steps",
-                    "// is the whole part, 0 up to the last step: divide with /."),
+                    "// rounds down, to 0 until the last step: divide with /."),
             Mistake("1 - (1 - base) * (", "base + (1 - base) * (",
                     "It rises from base to 1: yours falls from 1 to base."),
             Mistake("(math.cos(math.pi * progress) + 1) / 2", "(1 - progress)",
@@ -234,7 +232,7 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
                     "This is a quarter of a cosine: it is (cos(pi k / K) + 1) / 2, over "
                     "half a turn."),
             Mistake("(math.cos(math.pi * progress) + 1) / 2", "(math.cos(math.pi * progress) + 1)",
-                    "cos + 1 starts from 2: halve it."),
+                    "cos + 1 starts at 2: halve it."),
             Mistake("math.pi * progress", "progress",
                     "The argument of the cosine is pi k / K: pi is missing."),
             Mistake("math.pi * progress", "2 * math.pi * progress",
@@ -259,19 +257,19 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
         mistakes=(
             Mistake("std(axis=0)", "std(axis=1)",
                     "The deviation of a coordinate is over the embeddings, axis 0: yours "
-                    "compares the coordinates of one."),
+                    "compares the coordinates of one embedding."),
             Mistake("std(axis=0)", "std(axis=0, ddof=1)",
-                    "Divide by n, not by n - 1: of one embedding the spread is 0."),
+                    "Divide by n, not by n - 1: the spread of a single embedding is 0."),
             Mistake("F.normalize(embeddings).data", "embeddings",
                     "Lengths must not matter: normalise the rows first."),
             Mistake(".mean())", ".sum())",
                     "It is the mean over the coordinates, not their sum."),
             Mistake("F.normalize(embeddings).data",
                     "embeddings / (embeddings ** 2).sum(axis=1, keepdims=True) ** 0.5",
-                    "A zero vector stays zero: divide by its length and it is 0 / 0, NaN."),
+                    "A zero vector must stay zero: divided by its length it is 0 / 0, a NaN."),
             Mistake(".std(axis=0).mean()", ".var(axis=0).mean() ** 0.5",
-                    "It is a mean of deviations, not the root of a mean of variances: the "
-                    "root comes first."),
+                    "Take the root of each variance first, then the mean: yours is the root of "
+                    "the mean."),
             Mistake("u.std(axis=0).mean()", "u.std()",
                     "Each coordinate has a mean and a deviation of its own, over axis 0: "
                     "yours mixes them."),

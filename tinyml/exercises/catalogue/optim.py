@@ -18,8 +18,8 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
             "test_a_step_rebinds_the_data_and_writes_to_no_array_of_others",
             "test_parameters_do_not_meet",
             "test_shape_and_dtype_stay"),
-        hints=("Follow the three lines of the docstring. Each parameter has a velocity of its "
-               "own, by its number i.",
+        hints=("Follow the three lines of the docstring. Each parameter has its own velocity, "
+               "self.velocity[i].",
                "g + weight_decay p first; then v = momentum v + g, which starts from zeros; "
                "then p - lr v, or with Nesterov p - lr (g + momentum v). Bind p.data to a new "
                "array, never write into the old one or into g.",
@@ -41,16 +41,15 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                     "makes p smaller."),
             Mistake("direction = g + momentum * v if",
                     "direction = g - weight_decay * p.data + momentum * v if",
-                    "The decay belongs to g once and for all: Nesterov's g + momentum v has "
-                    "the g with the decay."),
+                    "Add the decay to g once, at the start: the g of Nesterov's g + momentum v "
+                    "includes it."),
             Mistake("            v += g\n"
                     "            direction = g + momentum * v if nesterov else v\n"
                     "        p.data = p.data - lr * direction",
                     "            v += lr * g\n"
                     "            direction = lr * g + momentum * v if nesterov else v\n"
                     "        p.data = p.data - (direction if momentum else lr * g)",
-                    "v is a sum of gradients without lr: the rate may have changed when v "
-                    "is used again."),
+                    "v sums gradients without lr, because lr may change from step to step."),
             Mistake("if i not in self.velocity:", "if True:",
                     "The velocity must be kept from step to step; yours starts from zero "
                     "every time."),
@@ -58,7 +57,7 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                     "The old array may still be needed by a graph: bind p.data to a new one "
                     "instead of writing into it."),
             Mistake("g + momentum * v if nesterov else v", "v + momentum * g if nesterov else v",
-                    "Nesterov's direction is g + momentum v; g and v are exchanged in yours."),
+                    "Nesterov's direction is g + momentum v: you have exchanged g and v."),
             Mistake("            g = g + weight_decay * p.data\n",
                     "            p.data = (1 - lr * weight_decay) * p.data\n",
                     "The decay comes before the momentum: g + weight_decay p is what the "
@@ -113,18 +112,17 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                     "v averages the squares of the gradient, not the gradient itself: that "
                     "is m."),
             Mistake("(np.sqrt(v_hat) + eps)", "((np.sqrt(v) + eps) / math.sqrt(1 - beta2 ** t))",
-                    "v is corrected before eps is added: sqrt(v^) + eps, not sqrt(v) + eps "
-                    "over the correction."),
+                    "Correct v before you add eps: sqrt(v^) + eps. You divide sqrt(v) + eps by "
+                    "the correction."),
             Mistake("if weight_decay and self.decoupled:", "if weight_decay:",
                     "Without self.decoupled the decay is part of the gradient, g + "
                     "weight_decay p."),
             Mistake("beta1, beta2 = betas", "beta2, beta1 = betas",
-                    "The first of betas is beta1, the memory of m, and the second beta2, "
-                    "that of v."),
+                    "betas holds beta1, which belongs to m, and then beta2, which belongs to v."),
             Mistake("t = self.t.get(i, 0) + 1", "t = 1",
-                    "t counts the steps: it has to grow by one at each."),
+                    "t counts the steps: it grows by one in each."),
             Mistake("data - lr * m_hat", "data + lr * m_hat",
-                    "The sign: Adam too goes against the gradient."),
+                    "The sign: Adam goes against the gradient, as SGD does."),
             Mistake("m_hat = m / (1 - beta1 ** t)\n"
                     "        v_hat = v / (1 - beta2 ** t)",
                     "m_hat, v_hat = m, v",
@@ -174,9 +172,9 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
             "test_clipping_squares_no_float32",
             "test_clipping_refuses_what_has_no_direction"),
         hints=("All gradients form one long vector; it has one norm, and one factor scales it.",
-               "||g|| = sqrt(sum of all squares), in float64. If it is more than max_norm, "
-               "every p.grad becomes p.grad max_norm / ||g||, in its own dtype. Return the norm "
-               "before as a float.",
+               "||g|| = sqrt(sum of all squares), in float64. If it is more than max_norm, every "
+               "p.grad becomes p.grad max_norm / ||g||, in its own dtype. Return the norm before "
+               "clipping, as a float.",
                "with_grad = [p for p in parameters if p.grad is not None], a list as it is "
                "needed twice; norm = math.sqrt(the sum of float(np.vdot(g, g)), g = "
                "p.grad.astype(np.float64)); a ValueError unless it is finite; if norm > "
@@ -197,8 +195,8 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
             Mistake("    return norm", "    return min(norm, max_norm)",
                     "Return the norm before clipping."),
             Mistake("p.grad = np.asarray(p.grad * (max_norm / norm))", "p.grad *= max_norm / norm",
-                    "A gradient of `backward` cannot be written to, it may be shared: bind "
-                    "p.grad to a new array."),
+                    "The arrays of `backward` are read-only, as they may be shared: bind p.grad "
+                    "to a new array."),
             Mistake("np.asarray(p.grad * (max_norm / norm))", "p.grad * (max_norm / norm)",
                     "For a p without axes NumPy's product is a number, not an array: put "
                     "np.asarray(...) around it."),

@@ -25,7 +25,7 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "True marks the weights to keep, which are the large ones; your mask is "
                     "the other way round."),
             Mistake("np.abs(weight) >= threshold", "weight * (np.abs(weight) >= threshold)",
-                    "What is asked for is the mask alone, not the weights times the mask."),
+                    "Return the mask alone, not the weights times the mask."),
             Mistake("np.abs(weight) >= threshold", "weight ** 2 >= threshold",
                     "A square is not the magnitude: compare |theta| itself with the "
                     "threshold."),
@@ -65,8 +65,7 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "You prune the largest and keep the smallest: the first places of the "
                     "sorted order go."),
             Mistake("round(amount * weight.size)", "int(amount * weight.size)",
-                    "The number to prune is rounded to the nearest integer, and int() cuts "
-                    "off."),
+                    "The number to prune is rounded to the nearest integer: int() rounds down."),
             Mistake("round(amount * weight.size)", "int(amount * weight.size + 0.5)",
                     "Halves round to even, as in Python's round, not always up."),
             Mistake('argsort(kind="stable")', "argsort()",
@@ -82,8 +81,7 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "that exactly as many go as asked for."),
             Mistake("largest_first = smallest_first[::-1]",
                     'largest_first = (-np.abs(weight).ravel()).argsort(kind="stable")',
-                    "Of equal magnitudes the earlier ones go first, and in yours the later "
-                    "ones do."),
+                    "Of equal magnitudes the earlier ones go first: you prune the later ones."),
             Mistake("keep.reshape(weight.shape)", "keep",
                     "The mask has the shape of the weight: reshape it at the end."),
             Mistake("round(amount * weight.size)", "int(np.ceil(amount * weight.size))",
@@ -112,8 +110,8 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                "of the sizes, each piece in the shape of its weight.",
                "keep = magnitude_mask(np.concatenate([...]), amount=amount); parts = "
                "np.split(keep, np.cumsum([sizes])[:-1]); a list of part.reshape(a.shape)."),
-        also=('check_real("global_masks", f"arrays[{i}]", a) gives the array of a, or refuses '
-              'it by its place.',
+        also=('check_real("global_masks", f"arrays[{i}]", a) gives a as an array, or raises an '
+              "error that names its place.",
               "arrays may be empty."),
         mistakes=(
             Mistake("    keep = magnitude_mask(",
@@ -128,17 +126,17 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "The magnitudes are compared as they are: do not divide each layer by "
                     "its largest weight first."),
             Mistake("np.cumsum([a.size for a in arrays])", "[a.size for a in arrays]",
-                    "np.split wants the places where to cut, which are the running sums of "
-                    "the sizes."),
+                    "np.split takes the positions of the cuts, which are the running sums of the "
+                    "sizes."),
             Mistake("a.ravel()", 'a.ravel(order="F")',
-                    "Take the weights in reading order, row by row: your mask comes back to "
-                    "other places than it was made for."),
+                    "Take the weights in reading order, row by row: your mask belongs to other "
+                    "places."),
             Mistake("[part.reshape(a.shape) for part, a in zip(parts, arrays)]",
                     "[~part.reshape(a.shape) for part, a in zip(parts, arrays)]",
                     "True marks the weights to keep; yours marks those that go."),
             Mistake("a.ravel() for a in arrays]]", "np.sort(a.ravel()) for a in arrays]]",
-                    "Leave the weights in their order: the mask must come back to the "
-                    "places of the weights."))),
+                    "Leave the weights in their order: entry i of the mask belongs to weight "
+                    "i."))),
     Exercise(
         name="random_mask",
         target="tinyml.compression.pruning:random_mask",
@@ -150,7 +148,8 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
             "test_a_random_mask_has_exactly_the_amount_of_zeros",
             "test_every_subset_is_equally_likely_in_a_random_mask",
             "test_a_random_mask_comes_from_its_rng_alone"),
-        hints=("Draw places, not coins: the number that goes is fixed.",
+        hints=("Draw positions, do not toss a coin for each weight: the number to prune is "
+               "fixed.",
                "The first round(amount d) entries of a random permutation of the d places "
                "become False.",
                "mask = np.ones(shape, bool); mask.ravel()[rng.permutation(mask.size)[:k]] = "
@@ -162,7 +161,7 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "Places drawn with replacement repeat, and too few weights go: use a "
                     "permutation."),
             Mistake("rng.permutation(mask.size)", "np.arange(mask.size)",
-                    "Always the first places go: their order has to come from the rng."),
+                    "You always prune the first places: draw their order from the rng."),
             Mistake("    mask.ravel()[pruned] = False\n",
                     "    mask.ravel()[:n_pruned] = False\n"
                     "    mask = rng.permutation(mask) if mask.ndim else mask\n",
@@ -177,8 +176,7 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
             Mistake("round(amount * mask.size)", "int(amount * mask.size + 0.5)",
                     "Halves round to even, as in Python's round, not always up."),
             Mistake("round(amount * mask.size)", "int(amount * mask.size)",
-                    "The number to prune is rounded to the nearest integer, and int() cuts "
-                    "off."),
+                    "The number to prune is rounded to the nearest integer: int() rounds down."),
             Mistake("    return mask", "    return ~mask",
                     "True marks the weights to keep; yours marks those that go."),
             Mistake("round(amount * mask.size)", "round((1 - amount) * mask.size)",
@@ -186,14 +184,14 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
             Mistake("    pruned = rng.permutation(mask.size)[:n_pruned]\n"
                     "    mask.ravel()[pruned] = False\n",
                     "    mask = rng.random(shape) >= amount\n",
-                    "A coin for each weight prunes the amount on average only: draw exactly "
+                    "A coin for each weight prunes this amount only on average: draw exactly "
                     "round(amount d) places."),
             Mistake("    pruned = rng.permutation(mask.size)[:n_pruned]\n"
                     "    mask.ravel()[pruned] = False\n",
                     "    mask = rng.random(shape) < amount\n",
-                    "A coin for each weight prunes the amount on average only, and True "
-                    "marks the weights to keep: draw exactly round(amount d) places, and "
-                    "make them False."))),
+                    "A coin for each weight prunes this amount only on average, and True marks "
+                    "the weights to keep: draw exactly round(amount d) places, and make them "
+                    "False."))),
     Exercise(
         name="cubic_sparsity",
         target="tinyml.compression.pruning:cubic_sparsity",

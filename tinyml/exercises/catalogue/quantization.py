@@ -6,7 +6,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
         name="notes_codes",
         target="tinyml.compression.quantization:notes_codes",
         level=1, minutes=10,
-        task="Compute the codes of the notes' formula, and its step, as they are written",
+        task="Compute the step and the codes by the formula of the notes, exactly as it is "
+             "written",
         tests=laws_of(
             "quantization",
             "test_the_notes_formula_errs_by_half_a_step_and_leaves_its_codes"),
@@ -29,16 +30,15 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                     "If all weights are 0, so is the step, and 0 / 0 has no code: use 1 "
                     "then."),
             Mistake("float(np.abs(theta).max()) / k", "float(np.abs(theta).max()) / max(k - 1, 1)",
-                    "As the notes write it, Delta = max |theta| / K: that the largest "
-                    "weight then has the code K is what they overlook."),
+                    "The notes write Delta = max |theta| / K, though the largest weight then "
+                    "gets the code K: do as they do."),
             Mistake("np.round(theta / delta)", "np.round(theta * delta)",
                     "A code counts the steps in a weight: divide by Delta."),
             Mistake("np.round(theta / delta)", "np.clip(np.round(theta / delta), 0, k - 1)",
                     "These codes are not clipped: negative weights have negative codes, and "
                     "the largest has K."),
             Mistake("np.abs(theta).max()", "(theta.max() - theta.min())",
-                    "The step is that of the largest magnitude, max |theta| / K, not of the "
-                    "range."),
+                    "The step divides the largest magnitude, max |theta| / K, not the range."),
             Mistake("/ k or 1.0", "/ 2 ** k or 1.0",
                     "K is the number of codes itself, not the number of bits."),
             Mistake("q.astype(np.int64), delta", "q, delta",
@@ -64,7 +64,7 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                "step.",
                "Symmetric: S = max(-low, high) / quant_max and Z = 0. Affine: S = high / "
                "quant_max - low / quant_max, which cannot overflow, and Z = round(-low / S), of "
-               "int64. S is 1 where that is 0. All for arrays of one shape.",
+               "int64. Where that gives 0, S is 1. low and high are arrays of one shape.",
                "quant_min, quant_max = code_range(bits, symmetric=symmetric); low, high = "
                "np.minimum(low, 0), np.maximum(high, 0); step = ...; scale = np.where(step > 0, "
                "step, 1.0); return QParams(scale, np.asarray(..., np.int64), quant_min, "
@@ -76,7 +76,7 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                     "low, high = low + 0.0, high + 0.0",
                     "Zero must have a code: widen the range to hold 0 before anything else."),
             Mistake("np.round(-low / scale)", "-low / scale",
-                    "Z is rounded to the nearest code, and a cast to int64 cuts off."),
+                    "Z is rounded to the nearest code: a cast to int64 cuts off the fraction."),
             Mistake("np.maximum(-low, high) / quant_max", "high / quant_max",
                     "A symmetric range reaches to the larger of |low| and |high|; yours "
                     "clips large negative numbers."),
@@ -88,12 +88,12 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                     "divide by zero, so use 1."),
             Mistake("np.maximum(-low, high) / quant_max",
                     "np.maximum(-low, high) / (quant_max + 1)",
-                    "From 0 to the largest symmetric code it is 2^(b-1) - 1 steps, not "
+                    "From 0 to the largest symmetric code there are 2^(b-1) - 1 steps, not "
                     "2^(b-1)."),
             Mistake("np.maximum(-low, high) / quant_max",
                     "2 * (np.maximum(-low, high) / (2 * quant_max + 1))",
-                    "Symmetric codes are one fewer than 2^b, as -2^(b-1) is left out: from "
-                    "end to end it is 2^b - 2 steps, not 2^b - 1."),
+                    "There are 2^b - 1 symmetric codes, as -2^(b-1) is left out: from end to end "
+                    "there are 2^b - 2 steps, not 2^b - 1."),
             Mistake("0 * scale if symmetric else np.round(-low / scale)", "np.round(-low / scale)",
                     "Symmetric codes lie around 0: there Z is 0."),
             Mistake("np.round(-low / scale)", "np.floor(-low / scale + 0.5)",
@@ -161,7 +161,7 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             Mistake("np.round(x / scale) +", "np.round(x * scale) +",
                     "A code counts steps: divide by the step S."),
             Mistake("np.round(x / scale) +", "np.trunc(x / scale) +",
-                    "Round to the nearest code: a cast to int cuts off."),
+                    "Round to the nearest code: trunc cuts off the fraction."),
             Mistake("q.astype(smallest_dtype(quant_min, quant_max))", "q.astype(np.int64)",
                     "Codes have the smallest dtype that holds them all: smallest_dtype "
                     "gives it."),
@@ -189,8 +189,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
         mistakes=(
             Mistake("others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)",
                     "others = axis",
-                    "You reduce the axis that is to stay: a range for each channel reduces "
-                    "all the other axes."),
+                    "You reduce the axis that must stay: for a range per channel, reduce all "
+                    "other axes."),
             Mistake("x.min(axis=others, keepdims=True), x.max(axis=others, keepdims=True)",
                     "x.min(axis=others), x.max(axis=others)",
                     "The reduced axes stay as 1, so that the ranges broadcast against x: "
@@ -204,8 +204,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                     "The axis is an argument: yours is always the first one."),
             Mistake("x.min(axis=others, keepdims=True), x.max",
                     "-np.abs(x).max(axis=others, keepdims=True), x.max",
-                    "The range begins at the smallest number; symmetric ends are made "
-                    "later, in choose_qparams."),
+                    "The range begins at the smallest number: choose_qparams makes it symmetric "
+                    "later."),
             Mistake("x.min(axis=others, keepdims=True), x.max(axis=others, keepdims=True)",
                     "x.max(axis=others, keepdims=True), x.min(axis=others, keepdims=True)",
                     "The two results are exchanged: the smallest first."),
@@ -224,11 +224,11 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
         tests=laws_of(
             "folding",
             "test_folding_a_batch_norm_changes_nothing_in_evaluation"),
-        hints=("In evaluation a batch norm is y = factor x + constant per channel. So is a "
-               "layer with other weights.",
-               "factor = gamma / sqrt(var + eps). Row o of the weight times factor_o; bias "
-               "factor (b - mean) + beta, b = 0 if the layer has none. Change a copy of the "
-               "layer.",
+        hints=("In evaluation a batch norm is y = factor x + constant per channel. A layer with "
+               "other weights and bias computes the same.",
+               "factor = gamma / sqrt(var + eps). Multiply row o of the weight by factor_o. The "
+               "new bias is factor (b - mean) + beta, with b = 0 if the layer has none. Change a "
+               "copy of the layer.",
                "folded = copy.copy(layer); folded.weight = Parameter((factor * "
                "layer.weight.data.T).T); folded.bias = Parameter(...); return folded"),
         also=("All arrays are in Tensors: norm.weight.data is gamma, norm.bias.data beta, "
@@ -292,7 +292,7 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                     "That is the true slope of rounding, and nothing would be learned: let "
                     "g through unchanged."),
             Mistake("np.round(x)", "np.floor(x)",
-                    "The nearest integer is asked for; floor goes down always."),
+                    "Round to the nearest integer: floor always goes down."),
             Mistake("np.round(x)", "np.floor(x + 0.5)",
                     "Ties go to the even number, as np.round does: 0.5 becomes 0."),
             Mistake("lambda g: g,", "lambda g: np.round(g),",
@@ -304,16 +304,17 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             Mistake("lambda g: g,", "lambda g: g * (np.abs(x) <= 1),",
                     "The gradient passes unchanged, for every x."),
             Mistake("lambda g: g,", "lambda g: g * x,",
-                    "Backward the function counts as the identity, with slope 1, not x."),
+                    "In the backward pass the function counts as the identity, with slope 1, not "
+                    "x."),
             Mistake("lambda g: g,", "lambda g: np.ones_like(x),",
-                    "The vjp returns the gradient g that comes, not ones."))),
+                    "The vjp returns the gradient g that it gets, not ones."))),
     Exercise(
         name="fake_quantize",
         target="tinyml.compression.quantization_aware:fake_quantize",
         level=3, minutes=20,
         after=("round_ste", "quantize"),
-        task="Move numbers to the nearest value that a code stands for, with gradients for them "
-             "and for the step",
+        task="Replace numbers by the nearest value that has a code, with gradients for the "
+             "numbers and for the step",
         tests=laws_of(
             "quantization_aware",
             "test_fake_quantization_is_dequantize_of_quantize",
@@ -334,14 +335,14 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
               "Both bounds are inside: quant_min - Z <= theta / S <= quant_max - Z."),
         mistakes=(
             Mistake('ops.clip if gradient == "inside" else ops.clamp_ste', "ops.clamp_ste",
-                    "Inside means: where theta is clipped a larger theta changes nothing, "
-                    "so no gradient flows."),
+                    'With gradient="inside" no gradient flows where theta is clipped: there a '
+                    "change of theta changes nothing."),
             Mistake('ops.clip if gradient == "inside" else ops.clamp_ste', "ops.clip",
                     'With gradient="identity" the gradient flows where theta is clipped, '
                     'too: ops.clamp_ste.'),
             Mistake("S * ops.round_ste(clipped)", "S * (ops.round_ste(clipped) + Z)",
-                    "The zero point has done its work in the bounds: the value is S (q - "
-                    "Z), and q - Z is what you have rounded."),
+                    "Z enters only the bounds: the value is S (q - Z), and you have rounded q - "
+                    "Z already."),
             Mistake("S * ops.round_ste(clipped)", "ops.round_ste(clipped)",
                     "The result is on the scale of theta again: multiply by the step."),
             Mistake("low=quant_min - Z, high=quant_max - Z", "low=quant_min, high=quant_max",

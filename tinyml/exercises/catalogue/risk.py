@@ -17,8 +17,8 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             "test_the_variance_of_an_array_is_that_of_its_entries",
             "test_without_samples_or_features_there_is_no_variance_next_to_the_threshold_either",
             "test_the_variance_is_the_same_for_x_and_its_transpose"),
-        hints=("Both formulas are one: which size stands in the numerator, and what is the "
-               "denominator but for its sign?",
+        hints=("One formula covers both cases: which of n and p is in the numerator? Up to its "
+               "sign, what is the denominator?",
                "sigma2 min(n, p) / (|n - p| - 1), infinite where that gap is not positive; but "
                "where the numerator is 0, the variance is 0. All arguments are arrays of one "
                "shape: choose with np.where, not with if.",
@@ -36,9 +36,10 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "The numerator is n for p > n only; for p < n it is p."),
             Mistake("np.where(is_finite, ratio, np.inf)[()]",
                     "np.where(is_positive, ratio, np.inf)[()] if top.any() else 0.0",
-                    "Each entry of the arrays decides for itself: np.where, not if."),
+                    "Each entry of the arrays has its own case: use np.where, not if."),
             Mistake("np.inf)[()]", "np.inf)",
-                    "For numbers a number comes back, no array without axes: end with [()]."),
+                    "For numbers the result is a number, not an array without axes: end with "
+                    "[()]."),
             Mistake("np.minimum(n, p)", "np.maximum(n, p)",
                     "The numerator is the smaller of n and p: the rank of X."),
             Mistake("gap > 0\n",
@@ -46,8 +47,8 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "At p = n the gap |n - p| - 1 is -1, and a variance is not negative: it "
                     "is infinite there."),
             Mistake("is_positive | (top == 0)", "is_positive",
-                    "Without noise, samples or features there is no variance, at p = n "
-                    "either: 0 instead of infinity."),
+                    "Without noise, samples or features the variance is 0, even at p = n, and "
+                    "not infinite."),
             Mistake("sigma2 * rank", "sigma2 ** 2 * rank",
                     "sigma2 is the variance already: do not square it."),
             Mistake("np.abs(n - p) - 1)", "np.abs(n - p) + 1)",
@@ -78,11 +79,11 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             Mistake("np.maximum(gamma - 1, 0)", "(gamma - 1)",
                     "For gamma < 1 there is no bias: 1 - 1 / gamma is negative there."),
             Mistake("np.minimum(gamma, 1)", "gamma",
-                    "For gamma > 1 the variance is sigma2 / (gamma - 1), without gamma "
-                    "above."),
+                    "For gamma > 1 the variance is sigma2 / (gamma - 1), without gamma in the "
+                    "numerator."),
             Mistake("np.minimum(gamma, 1)", "1",
-                    "For gamma < 1 the variance is sigma2 gamma / (1 - gamma), with gamma "
-                    "above."),
+                    "For gamma < 1 the variance is sigma2 gamma / (1 - gamma), with gamma in the "
+                    "numerator."),
             Mistake("np.abs(gamma - 1)", "gamma - 1",
                     "For gamma < 1 the denominator is 1 - gamma: the distance from the "
                     "threshold, on either side."),
@@ -103,7 +104,7 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             Mistake("    bias2 = signal",
                     "    gamma = 1 / gamma\n"
                     "    bias2 = signal",
-                    "gamma is p / n, features over samples, and you take it for n / p."))),
+                    "gamma is p / n, features over samples: you use n / p."))),
     Exercise(
         name="optimal_ridge_risk",
         target="tinyml.interpolation.double_descent:optimal_ridge_risk",
@@ -132,8 +133,8 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             Mistake("4 * gamma * lam", "2 * gamma * lam",
                     "Under the root stands b^2 + 4 gamma lam."),
             Mistake("(root - b)", "(root + b)",
-                    "m is the root of its quadratic equation that stays finite, with minus "
-                    "b: (root - b) / (2 gamma lam)."),
+                    "Of the two roots of its quadratic equation, m is the positive one: (root - "
+                    "b) / (2 gamma lam)."),
             Mistake("signal / (2 * gamma)", "sigma2 / (2 * lam)",
                     "Without noise this is 0 / 0: sigma2 / lam* is signal / gamma, so let "
                     "it cancel first."),
@@ -141,8 +142,9 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "    if sigma2 == 0:\n"
                     "        return signal * max(0, 1 - 1 / gamma)\n"
                     "    b = 1 - gamma + lam",
-                    "All arguments are arrays, and each entry decides for itself: no if. "
-                    "Rightly written, the formula gives the limit without noise too."),
+                    "The arguments are arrays, and each entry has its own case: do not use if. "
+                    "Written without a division by the noise, the formula gives the limit "
+                    "without noise too."),
             Mistake("signal / (2 * gamma)", "signal / gamma",
                     "The 2 of 2 gamma lam is missing from the denominator."),
             Mistake("lam = optimal_lam(gamma, signal=signal, sigma2=sigma2)",
@@ -218,14 +220,14 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             "test_without_features_there_are_no_ranks"),
         hints=("All tails of a spectrum at once: which NumPy function gives every partial sum "
                "of an array?",
-               "A tail sum runs from k + 1 to the end: turn the array round, take np.cumsum, "
-               "and turn it back. You need the sums of the eigenvalues and those of their "
+               "A tail sum runs from k + 1 to the end: reverse the array, take np.cumsum, and "
+               "reverse the result. You need the sums of the eigenvalues and those of their "
                "squares.",
                "tails = np.cumsum(eigenvalues[::-1])[::-1]; squares = the same of eigenvalues "
                "** 2; return tails / ..., tails ** 2 / ..."),
         mistakes=(
             Mistake("tails ** 2 / squares", "tails / squares",
-                    "R_k has the square of the sum above: (sum lambda_i)^2."),
+                    "The numerator of R_k is the square of the sum: (sum lambda_i)^2."),
             Mistake("tails ** 2 / squares", "squares / tails ** 2",
                     "R_k is upside down: the squared sum is divided by the sum of the "
                     "squares."),
@@ -238,8 +240,7 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "This sums the head, lambda_1 to lambda_{k+1}; the tail runs from k + 1 "
                     "to the end."),
             Mistake("np.cumsum(eigenvalues[::-1])[::-1]", "np.cumsum(eigenvalues[::-1])",
-                    "The sums run from the end: turn the result round again, so that r_0 "
-                    "comes first."),
+                    "The sums run from the end: reverse the result, so that r_0 comes first."),
             Mistake("np.cumsum(eigenvalues[::-1] ** 2)[::-1]", "tails ** 2",
                     "A sum of squares is not the square of the sum."),
             Mistake("tails = np.cumsum(eigenvalues[::-1])[::-1]\n",
@@ -253,7 +254,8 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "Off by one: r_k divides by lambda_{k+1}, the first eigenvalue of its "
                     "tail."),
             Mistake("tails ** 2 / squares", "tails[0] ** 2 / squares",
-                    "The sum above is that of the tail, too, not of all eigenvalues."),
+                    "The sum in the numerator is over the tail as well, not over all "
+                    "eigenvalues."),
             Mistake("    return tails / eigenvalues, ",
                     "    return (tails - eigenvalues) / eigenvalues, ",
                     "Off by one: the tail after k begins with lambda_{k+1} itself."))),

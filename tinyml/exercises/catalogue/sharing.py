@@ -12,8 +12,8 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
             "test_the_three_starts_lie_among_the_values",
             "test_random_starts_are_any_of_the_values_by_the_rng_alone",
             "test_a_start_that_there_is_not_is_refused"),
-        hints=("NumPy has a function for equal distances, one for quantiles, and the rng one "
-               "for drawing.",
+        hints=("NumPy has one function for equally spaced numbers and one for quantiles; the rng "
+               "has one for drawing.",
                "linear: np.linspace from the smallest to the largest. density: the quantiles (j "
                "+ 1/2) / k. random: k of the values without replacement, sorted.",
                "np.linspace(values.min(), values.max(), k); np.quantile(values, (np.arange(k) + "
@@ -33,8 +33,8 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                     "Quantiles from 0 to 1 give the two outer centroids half as many "
                     "values: take (j + 1/2) / k."),
             Mistake("(np.arange(k) + 0.5) / k", "np.arange(k) / k",
-                    "The middle of each share is wanted, (j + 1/2) / k; yours lean towards "
-                    "the small values."),
+                    "Take the middle of each share, (j + 1/2) / k: yours lean towards the small "
+                    "values."),
             Mistake("replace=False", "replace=True",
                     "Each value is drawn once at most: without replacement."),
             Mistake("np.sort(rng.choice(values.ravel(), k, replace=False))",
@@ -56,12 +56,13 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
         target="tinyml.compression.weight_sharing:assign",
         level=2, minutes=15,
         after=("initial_centroids",),
-        task="Find the nearest centroid of every value, ties go to the smaller one",
+        task="Find the nearest centroid of every value; of two at the same distance, the "
+             "smaller",
         tests=laws_of(
             "weight_sharing",
             "test_the_code_is_the_nearest_centroid_and_of_two_the_smaller"),
-        hints=("Between sorted centroids the borders are the midpoints. Which stretch does a "
-               "value lie in?",
+        hints=("Between sorted centroids the borders are the midpoints. Between which borders "
+               "does a value lie?",
                "borders (k - 1,) = (c_j + c_(j+1)) / 2; np.searchsorted(borders, values) counts "
                "the borders below a value.",
                "borders = (centroids[:-1] + centroids[1:]) / 2; return np.searchsorted(...), "
@@ -74,7 +75,7 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                     "The borders are the midpoints between centroids, not the centroids."),
             Mistake("np.searchsorted(borders, values)",
                     "centroids[np.searchsorted(borders, values)]",
-                    "The codes are asked for, j, not the values of the centroids, c_j."),
+                    "Return the codes j, not the centroids c_j."),
             Mistake("(centroids[:-1] + centroids[1:]) / 2", "(centroids[1:] - centroids[:-1]) / 2",
                     "A midpoint is half the sum of two neighbours, not half the difference."),
             Mistake("np.searchsorted(borders, values)", "np.searchsorted(borders, values) + 1",
@@ -129,13 +130,14 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                     "It ends after the first move that changes no code; yours goes on to "
                     "max_iter."),
             Mistake("errors.append(", "move and errors.append(",
-                    "errors begins with that of the first centroids, before any move."),
+                    "errors begins with the error of the first centroids, before any move."),
             Mistake("np.array_equal(codes, previous_codes):\n",
                     "np.array_equal(codes, previous_codes):\n"
                     "            errors.pop()\n",
-                    "errors ends with that of the last centroids: note it before you stop."),
+                    "errors ends with the error of the last centroids: append it before you "
+                    "stop."),
             Mistake("range(max_iter + 1)", "range(max_iter)",
-                    "After the last move the error is taken once more: errors has an entry "
+                    "The error is measured once more after the last move: errors has one entry "
                     "more than there were moves."),
             Mistake("means(values, codes, centroids)",
                     "(centroids + means(values, codes, centroids)) / 2",
@@ -168,9 +170,9 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
             "test_gradients_are_summed_per_cluster"),
         hints=("One parameter in many places: its gradient is the sum over all of them. A "
                "histogram sums.",
-               "The value is (0, codebook)[codes]. Gradient: np.bincount of the flat codes, "
-               "weighted with the flat g, k + 1 long, without its first entry, in the dtype of "
-               "g.",
+               "The value is (0, codebook)[codes]. The gradient is np.bincount of the flat "
+               "codes, weighted with the flat g, of length k + 1. Drop its first entry, and cast "
+               "to the dtype of g.",
                "with_zero = np.append(codebook.dtype.type(0), codebook); return "
                "with_zero[codes], (lambda g: np.bincount(codes.ravel(), weights=..., "
                "minlength=...)[1:].astype(g.dtype),)"),
@@ -190,7 +192,7 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                     "An assignment with repeated indices keeps the last one only: the "
                     "gradients are to be summed."),
             Mistake("weights=g.ravel(), ", "",
-                    "You count the places of each code; weigh each with its gradient."),
+                    "You count the places of each code: weight each place with its gradient."),
             Mistake("sums = np.bincount(codes.ravel(), weights=g.ravel(), "
                     "minlength=len(with_zero))\n"
                     "        return sums[1:].astype(g.dtype)",

@@ -32,11 +32,11 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
             Mistake("np.abs(change).mean(axis=0)", "np.abs(change).sum(axis=0)",
                     "Take the mean over the samples, 1/N sum_n, not the sum."),
             Mistake("z * d_z", "d_z",
-                    "The change is gradient times value: a unit that writes 0 may go, "
+                    "The change is gradient times value: a unit whose output is 0 may go, "
                     "whatever its gradient."),
             Mistake("np.abs(change).mean(axis=0)", "change.mean(axis=0)",
-                    "Theta is a size. Without the absolute value, samples in which a unit "
-                    "lowers the cost and samples in which it raises the cost cancel."),
+                    "Without the absolute value, samples in which a unit lowers the cost cancel "
+                    "samples in which it raises the cost."),
             Mistake("np.abs(change).mean(axis=0)", "(change ** 2).mean(axis=0)",
                     "Theta is the mean of absolute values, not of squares."),
             Mistake("z * d_z", "z",
@@ -49,7 +49,8 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
         target="tinyml.compression.structured:units_to_keep",
         level=3, minutes=20,
         after=("taylor_scores",),
-        task="Choose the k units of lowest score over all layers, and leave every layer one unit",
+        task="Remove the k units of lowest score over all layers, but leave at least one unit "
+             "in every layer",
         tests=laws_of(
             "structured",
             "test_the_lowest_go_and_every_layer_keeps_a_unit"),
@@ -62,12 +63,13 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                "for _, _, unit, layer in sorted(candidates): if n_removed < k and "
                "keep[layer].sum() > 1: keep[layer][unit] = False; n_removed += 1; at the end "
                "return keep"),
-        also=("Ties go to the first layer in the order of the dict, and in it to the first unit.",
+        also=("Of equal scores, the first layer in the order of the dict goes first, and in it "
+              "the first unit.",
               "Call _real_scores first: it refuses scores that are not real vectors, and a k "
               "that is too large."),
         mistakes=(
             Mistake("keep[layer].sum() > 1", "keep[layer].sum() > 0",
-                    "The last unit of a layer never goes, or the network is cut in two."),
+                    "The last unit of a layer stays: without it the network is cut in two."),
             Mistake("            n_removed += 1\n",
                     "",
                     "Count the removed units: after k of them, stop."),
@@ -77,16 +79,17 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "All layers compete: you empty the first layer before you look at the "
                     "second."),
             Mistake("(score, i, unit, layer) for", "(score, -i, unit, layer) for",
-                    "Ties go to the first layer, and yours go to the last."),
+                    "Of equal scores the first layer's unit goes first: yours takes the last "
+                    "layer's."),
             Mistake("sorted(candidates)",
                     "sorted(candidates, key=lambda one: (one[0], one[1], -one[2]))",
-                    "Ties in a layer go to its first unit, and yours go to its last."),
+                    "Of equal scores in a layer the first unit goes first: yours takes the last."),
             Mistake("(score, i, unit, layer) for", "(score, unit, i, layer) for",
-                    "Ties go to the first layer, with all its units, before the next one; "
+                    "Of equal scores all units of the first layer go before those of the next: "
                     "you sort by the unit first."),
             Mistake("            n_removed += 1\n",
                     "        n_removed += 1\n",
-                    "A unit that may not go does not count: go on until k units are removed."),
+                    "Count only the units that you remove, and go on until there are k."),
             Mistake("n_removed < k", "n_removed <= k",
                     "k units go, and yours removes one more."),
             Mistake("if n_removed < k and keep[layer].sum() > 1:", "if n_removed < k:",
@@ -128,8 +131,8 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "The batch norm behind a layer has an entry for each unit as well, and "
                     "must lose the same ones."),
             Mistake("    return small", "    return small.eval()",
-                    "The smaller model is in the mode of the model; yours is never in "
-                    "training mode."),
+                    "The smaller model keeps the mode of the model: yours is always in "
+                    "evaluation mode."),
             Mistake("entry_mask(kept, model[layer], columns)", "kept",
                     "Behind a Flatten the reader has H W columns for each unit, not one."),
             Mistake("keep_entries(small, layer, kept, axis=0)",
@@ -176,8 +179,7 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
             Mistake("np.nonzero(matrix)", "np.nonzero(matrix > 0)",
                     "Negative entries are nonzero too: they stay."),
             Mistake("columns.astype(smallest)", "columns",
-                    "np.nonzero gives int64: 8 bytes for each column where one is mostly "
-                    "enough."),
+                    "np.nonzero gives int64, 8 bytes for each column: one byte is often enough."),
             Mistake("np.min_scalar_type(max(n - 1, 0))",
                     "np.min_scalar_type(columns.max(initial=0))",
                     "The dtype of the columns follows from n, not from the columns that "
@@ -233,8 +235,8 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
             Mistake(", np.result_type(values, x))", ")",
                     "np.zeros is float64: a float32 product must stay float32."),
             Mistake("np.result_type(values, x))", "values.dtype)",
-                    "If x has more digits than the values, so has the result: its dtype is "
-                    "that of the products."),
+                    "If x is float64 and the values are float32, the result is float64: its "
+                    "dtype is that of the products."),
             Mistake("slice(starts[i], starts[i + 1])", "slice(starts[i], starts[-1])",
                     "The values of row i end where row i + 1 starts."),
             Mistake("slice(starts[i], starts[i + 1])", "slice(starts[i])",

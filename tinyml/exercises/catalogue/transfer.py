@@ -6,8 +6,8 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
         name="linear_probe",
         target="tinyml.selfsupervised.downstream:linear_probe",
         level=2, minutes=25,
-        task="Find the best linear head on frozen features, with an objective of the engine and "
-             "L-BFGS",
+        task="Find the best linear head on frozen features: write the objective with the "
+             "engine, and minimise it with L-BFGS",
         tests=laws_of(
             "downstream",
             "test_at_the_optimum_the_gradient_of_the_engine_is_zero",
@@ -20,14 +20,14 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                "minimum.",
                "A head of zeros in float64, head(z_centred) for the logits (n, C), "
                "F.cross_entropy for the mean of -ln softmax, l2 / 2 times the sum of the squared "
-               "weights. Features that are not centred will do too, but need more steps; with "
-               "centred ones, b moves by -W mean at the end. b has mean 0.",
+               "weights. Centred features need fewer steps; at the end, subtract W mean from b. "
+               "Then subtract from b its mean.",
                "def objective(): return F.cross_entropy(head(z_centred), labels) + ...; "
                "minimize(objective, head.parameters(), tolerance=tolerance, max_iter=max_iter); "
                "then b = head.bias.data - head.weight.data @ mean, head.bias.data = b - "
                "b.mean(), and both p.data = p.data.astype(features.dtype), p.grad = None"),
-        also=("A class 0..C-1 without a row is a ValueError: labels must hold every class "
-              "0..C-1, got none of class 1.",
+        also=("A class of 0..C-1 without a row raises a ValueError: labels must hold every "
+              "class 0..C-1, got none of class 1.",
               "The parameters of the head have no gradient."),
         mistakes=(
             Mistake("l2 / 2 * (head.weight ** 2).sum()", "l2 * (head.weight ** 2).sum()",
@@ -42,8 +42,8 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                     "The loss is the mean over the samples; with the sum, l2 weighs less "
                     "the more rows there are."),
             Mistake("head.bias.data - head.weight.data @ mean", "head.bias.data",
-                    "The head was trained on centred features: for others b must move by -W "
-                    "mean."),
+                    "The head was trained on centred features: for the features themselves, "
+                    "subtract W mean from b."),
             Mistake("head.bias.data - head.weight.data @ mean",
                     "head.bias.data + head.weight.data @ mean",
                     "W (z - mean) + b = W z + (b - W mean): subtract W mean."),
@@ -51,7 +51,7 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                     "The head has the dtype of the features: you round float64 to float32."),
             Mistake("l2 / 2 * (head.weight ** 2).sum()",
                     "l2 / 2 / len(labels) * (head.weight ** 2).sum()",
-                    "The penalty is added to the mean loss as it is: no 1 / n."),
+                    "Add the penalty to the mean loss without a factor 1 / n."),
             Mistake("F.cross_entropy(head(z_centred), labels) + penalty",
                     "F.cross_entropy(head(z_centred), labels)",
                     "The penalty on the weights is missing."))),
@@ -76,8 +76,8 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                "you square: ||b||^2 - 2 a'b loses digits far from the origin. For the cosine "
                "take unit vectors, F.normalize(b).data, since ||u - v||^2 = 2 (1 - cos), and 2 "
                "where a vector is zero. A stable argsort keeps the earlier row first. To break "
-               "ties, count the votes for each voter's class, (m, k), and take the first of the "
-               "largest.",
+               "ties, count the votes for the class of each voter, (m, k), and take the first "
+               "voter with the largest count.",
                "distances[i] = ((queries[i] - features) ** 2).sum(axis=1); nearest = "
                "np.argsort(distances, axis=1, kind='stable')[:, :k]; voters = labels[nearest]; "
                "votes = (voters[:, :, None] == voters[:, None, :]).sum(axis=2); return "
@@ -123,16 +123,16 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
         name="inverse_hessian",
         target="tinyml.lbfgs:inverse_hessian",
         level=3, minutes=40,
-        task="Multiply with L-BFGS's estimate of the inverse Hessian, in two loops and without a "
-             "matrix",
+        task="Multiply a vector by L-BFGS's estimate of the inverse Hessian, in two loops and "
+             "without a matrix",
         tests=laws_of(
             "lbfgs",
             "test_the_estimate_of_the_inverse_hessian_is_the_recursion_of_bfgs_and_keeps_the_"
             "secant",
             "test_the_minimum_of_any_convex_quadratic_is_found"),
-        hints=("Read the recursion from the right: (I - y s'/s'y) acts on g first, that of the "
-               "newest pair before all others; then the scaling; then the factors on the left, "
-               "the oldest pair first.",
+        hints=("Read the recursion from the right: the factors (I - y s'/s'y) act on g first, "
+               "the newest pair's before the others; then the scaling; then the factors on the "
+               "left, the oldest pair first.",
                "Down: alpha = s'g / s'y, g - alpha y, newest first, and keep the alphas. "
                "Middle: times s'y / y'y of the newest pair. Up: g + (alpha - y'g / s'y) s, "
                "oldest first.",
@@ -174,13 +174,13 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
         name="principal_components",
         target="tinyml.selfsupervised.simclr:principal_components",
         level=2, minutes=20,
-        task="Draw vectors in the directions in which they vary most, and say how much of the "
-             "variance is in each",
+        task="Project vectors on the directions in which they vary most, and give the share of "
+             "the variance along each",
         tests=laws_of(
             "simclr",
             "test_principal_components_diagonalise_the_covariance",
             "test_the_picture_does_not_depend_on_where_and_the_sign_is_chosen"),
-        hints=("The singular value decomposition of the centred vectors has all that is needed: "
+        hints=("The singular value decomposition of the centred vectors gives all you need: "
                "directions, lengths, coordinates.",
                "U (n, r), s (r,), Vh (r, d) with full_matrices=False: coordinates U s, a "
                "direction is a row of Vh. Flip column j if the entry of largest magnitude of "
@@ -192,18 +192,18 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
         also=("If all vectors are equal there is no variance: the shares are 0.",),
         mistakes=(
             Mistake("z - z.mean(axis=0)", "z",
-                    "Variation is about the mean: without centring the first direction "
+                    "Variance is measured around the mean: without centring, the first direction "
                     "points to the mean."),
             Mistake("U * (sign * s)", "U * sign",
                     "The columns of U all have length 1: coordinates are U s."),
             Mistake("variance = s ** 2", "variance = s",
                     "A share of the variance: squares, s^2 / sum s^2."),
             Mistake("U * (sign * s)", "U * s",
-                    "The sign of each direction is to be chosen: its entry of largest "
-                    "magnitude is positive."),
+                    "Choose the sign of each direction so that its entry of largest magnitude is "
+                    "positive."),
             Mistake("(variance.sum() or 1)", "variance.sum()",
-                    "If all vectors are equal there is no variance, and 0 / 0 is no share: "
-                    "give 0."),
+                    "If all vectors are equal there is no variance, and 0 / 0 is NaN: the share "
+                    "is 0."),
             Mistake("np.sign(Vh[np.arange(len(Vh)), largest])",
                     "np.sign(U[np.abs(U).argmax(axis=0), np.arange(len(s))])",
                     "The sign is chosen by the direction, a row of Vh, not by the "
@@ -213,8 +213,7 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                     "argmax."),
             Mistake("share[:n_components]",
                     "share[:n_components] / max(share[:n_components].sum(), 1e-300)",
-                    "It is the share of all the variance, not of that in the k directions "
-                    "that are shown."),
+                    "Divide by the whole variance, not by that of the k directions kept."),
             Mistake("np.sign(Vh[np.arange(len(Vh)), largest])", "np.sign(Vh[:, 0])",
                     "The sign is that of the entry of largest magnitude, not of the first "
                     "one."),
@@ -231,11 +230,11 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
             "test_a_permutation_has_any_number_of_pieces_in_any_order",
             "test_every_sample_has_a_draw_of_its_own[permute]",
             "test_a_view_keeps_dtype_and_input_and_follows_its_generator[permute]"),
-        hints=("Give every time the number of the piece that it is in, every piece a random "
-               "key, and sort the times by the key of their piece.",
-               "Mark where pieces start, (n, length) of 0 and 1: in each row m - 1 of "
-               "1..length-1. The cumulative sum numbers the pieces. A stable argsort keeps the "
-               "times of a piece in order.",
+        hints=("Number the pieces, and give every time step the number of its piece. Draw a "
+               "random key for every piece, and sort the time steps by the key of their piece.",
+               "Mark where pieces start, (n, length) of 0 and 1: for m pieces, m - 1 of the "
+               "positions 1..length-1 in each row. The cumulative sum numbers the pieces. A "
+               "stable argsort keeps the times of a piece in order.",
                "n_pieces = rng.integers(1, segments + 1, (n, 1)); cuts = "
                "rng.permuted(np.tile(np.arange(1, length), (n, 1)), axis=1)[:, :segments - 1], "
                "of which the first n_pieces - 1 count: np.put_along_axis(is_start, cuts, "
@@ -253,7 +252,7 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
             Mistake("np.arange(1, segments) < n_pieces", "np.arange(1, segments) <= n_pieces",
                     "m pieces have m - 1 cuts between them; you have one cut too many."),
             Mistake("np.take_along_axis(keys, piece, axis=1)", "rng.random((n, length))",
-                    "A key belongs to a piece, not to a time: you shuffle all times."),
+                    "A key belongs to a piece, not to a time step: you shuffle the time steps."),
             Mistake("rng.random((n, segments))", "np.repeat(rng.random((1, segments)), n, axis=0)",
                     "Each series has its own order; you move the pieces of all in the same "
                     "way."),
@@ -261,24 +260,24 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                     "The times of a piece have equal keys and must keep their order: "
                     "kind='stable'."),
             Mistake("is_start.cumsum(axis=1)", "is_start",
-                    "The piece of a time is the number of starts up to it: take the "
-                    "cumulative sum."),
+                    "A time step's piece is the number of starts up to it: take the cumulative "
+                    "sum."),
             Mistake("np.put_along_axis(is_start, cuts",
                     "np.put_along_axis(is_start, np.sort(cuts, axis=1)",
-                    "The first m - 1 of sorted cuts are the earliest: leave the cuts in "
-                    "random order."))),
+                    "Of sorted cuts you use only the earliest m - 1: leave the cuts in random "
+                    "order."))),
     Exercise(
         name="temporal_contrast",
         target="tinyml.selfsupervised.ts_tcc:temporal_contrast",
         level=1, minutes=10,
         after=("info_nce",),
-        task="Contrast predictions of K future steps with what came, step by step",
+        task="Contrast predictions of K future steps with the encodings at these steps",
         tests=laws_of(
             "ts_tcc",
             "test_temporal_contrast_is_the_sum_of_its_docstring_in_a_slow_loop",
             "test_its_gradient_is_its_slope_and_lengths_do_not_matter",
             "test_at_chance_it_is_the_logarithm_of_the_batch"),
-        hints=("Each step k is an InfoNCE of its own. Who are its queries, who its keys?",
+        hints=("Each step k has its own InfoNCE. Which are the queries, and which the keys?",
                "predicted[:, k] and future[:, k] have shape (B, D): row i of both belongs "
                "together, and the other rows of future[:, k] are the negatives. The mean of K "
                "losses.",
@@ -299,8 +298,8 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
             Mistake("sum(losses) / K",
                     "(sum(losses) + sum(info_nce(future[:, k], predicted[:, k], "
                     "temperature=temperature) for k in range(K))) / (2 * K)",
-                    "Only the predictions are queries; you add the other direction, from "
-                    "futures to predictions."),
+                    "Only the predictions are queries: you add the other direction, from futures "
+                    "to predictions."),
             Mistake("info_nce(predicted[:, k], future[:, k]",
                     "info_nce(predicted[:, k], future[:, 0]",
                     "The prediction of step k is compared with the future at step k, not "

@@ -48,7 +48,7 @@ def find(name):
     """The exercise of that name; raises LookupError with the nearest names if there is none."""
     if name not in exercises():
         words = {word: other for other in exercises() for word in [other, *other.split("_")]}
-        close = [words[word] for word in get_close_matches(name.lower(), words, n=8, cutoff=0.6)]
+        close = [words[word] for word in get_close_matches(name.lower(), words, n=8, cutoff=0.7)]
         near = [other for other in exercises() if name and name.lower() in other] + close
         near = list(dict.fromkeys(near))[:5]
         which = f"did you mean {' or '.join(near)}?" if near else "see all with the command list"

@@ -13,18 +13,19 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
             "test_channels_and_filters_that_are_alike_are_in_one_group",
             "test_groups_with_equal_means_are_told_apart",
             "test_there_are_no_more_groups_than_asked_for"),
-        hints=("kmeans_of_rows wants a row for each item. Which weights belong to a filter, and "
+        hints=("kmeans_of_rows takes a row for each item. Which weights belong to a filter, and "
                "which to an input channel?",
                "Filter o: W[o] as a row of C kh kw numbers. Channel c: W[:, c] as a row of O kh "
                "kw numbers. So swap the first two axes before reshaping.",
                "of_channel = filters.swapaxes(0, 1).reshape(n_channels, -1); inputs, _ = "
                "kmeans_of_rows(of_channel, n_inputs, rng=rng); then the same for the rows of "
                "filters.reshape(...); return inputs, ..."),
-        also=("First the channels, then the filters: so both draw the same numbers from rng.",),
+        also=("Group the channels first, then the filters: then rng draws the same numbers as "
+              "in the library.",),
         mistakes=(
             Mistake("filters.swapaxes(0, 1).reshape(n_channels, -1)",
                     "filters.reshape(n_channels, -1)",
-                    "To reshape does not move axes: swap filters and channels first."),
+                    "A reshape does not move axes: swap filters and channels first."),
             Mistake("filters.swapaxes(0, 1).reshape(n_channels, -1)",
                     "filters.mean(axis=0).reshape(n_channels, -1)",
                     "The mean over the filters hides how they differ: a channel is described by "
@@ -69,7 +70,7 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
         mistakes=(
             Mistake("filters.swapaxes(0, 1).reshape(n_channels, -1)",
                     "filters.reshape(n_channels, -1)",
-                    "To reshape does not move axes: swap filters and channels first."),
+                    "A reshape does not move axes: swap filters and channels first."),
             Mistake("filters.swapaxes(0, 1).reshape(n_channels, -1)",
                     "filters.mean(axis=(2, 3)).T",
                     "The mean over the positions loses directions: keep all O kh kw columns."),
@@ -116,7 +117,8 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
             Mistake(".cumsum(axis=0).cumsum(axis=1)", ".cumsum(axis=1)",
                     "A corner has several rows: add up downwards, too."),
             Mistake("return squares.cumsum(axis=0).cumsum(axis=1)", "return squares",
-                    "Ranks keep everything up to them: sums, not single entries."),
+                    "Ranks K1 and K2 keep all entries up to them: return sums, not single "
+                    "entries."),
             Mistake(".cumsum(axis=0).cumsum(axis=1)", ".cumsum().reshape(squares.shape)",
                     "A cumulative sum over the flattened array goes through whole rows: a corner "
                     "has only their first columns."),
@@ -130,7 +132,7 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
                     "Energy is the sum of squares, not its root."),
             Mistake("return squares.cumsum(axis=0).cumsum(axis=1)",
                     "return squares.cumsum(axis=0).cumsum(axis=1) / squares.sum()",
-                    "The energy itself, not its share: blocks are compared by their sizes."))),
+                    "Return the energy itself, not its share of the whole."))),
     Exercise(
         name="block_work",
         target="tinyml.compression.biclustering:block_work",
@@ -227,8 +229,8 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
             "outer_products",
             "test_each_term_takes_its_square_from_what_is_left",
             "test_three_layers_compute_the_sum_of_terms"),
-        hints=("best_outer_product wants a tensor with three sides: put both sides of the kernel "
-               "into one. What does the second term fit?",
+        hints=("best_outer_product takes a tensor with three axes: merge both axes of the "
+               "kernel. What does the second term fit?",
                "rest = W as (O, C, kh kw); for each term, u, v, w = best_outer_product(rest), then "
                "subtract their product from rest. Stack them as columns of U and V, and the "
                "kernels as (K, kh, kw).",
@@ -237,7 +239,7 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
                "...); append; return the u as columns, the v as columns, the w as kernels"),
         mistakes=(
             Mistake('rest = rest - np.einsum("a,b,c->abc", u, v, w)', "rest = rest + 0",
-                    "Every term fits the same: subtract each from what is left."),
+                    "Every term is fitted to the same tensor: subtract each from what is left."),
             Mistake('rest - np.einsum', 'rest + np.einsum',
                     "What is left is rest minus the term."),
             Mistake('rest = rest - np.einsum("a,b,c->abc", u, v, w)',
@@ -246,7 +248,7 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
             Mistake("rest - np.einsum", "rest - 0.5 * np.einsum",
                     "Subtract the whole term."),
             Mistake("zip(*terms)", "zip(*terms[::-1])",
-                    "The terms in their order: the first is the largest."),
+                    "Return the terms in the order in which they were found."),
             Mistake("terms.append((u, v, w))", "terms.append((u / np.linalg.norm(u), v, w))",
                     "u has the size of its term: do not scale it."),
             Mistake("terms.append((u, v, w))", "terms.append((np.abs(u), np.abs(v), np.abs(w)))",
@@ -332,7 +334,7 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
             Mistake("rows[:, None] * weight * columns", "weight",
                     "The error is weighted: scale the matrix before the SVD."),
             Mistake("rows[:, None] * weight * columns", "rows[:, None] ** 2 * weight * columns ** 2",
-                    "The norm squares by itself: scale by a and b, not by their squares."),
+                    "The norm already squares: scale by a and b, not by their squares."),
             Mistake("return U / rows[:, None], V / columns[:, None]",
                     "return truncated_svd(weight, rank)",
                     "That is the plain SVD, best for equal weights only."),
@@ -347,8 +349,8 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
             "metrics",
             "test_the_sensitivity_of_a_linear_model_has_a_closed_form",
             "test_sensitivities_of_samples_add_up_in_squares_and_leave_the_model"),
-        hints=("Squares are added up over samples, so each sample needs a backward pass of its "
-               "own: one for each of its most likely wrong labels.",
+        hints=("Squares are added up over samples, so each sample needs its own backward passes, "
+               "one for each of its most likely wrong labels.",
                "For sample n and wrong label l: zero the gradients, F.cross_entropy(model(x), "
                "[l]).backward(), and add weight.grad ** 2. In the end take the root.",
                "for x, label in zip(X, y): from_largest = np.argsort(-predict(model, x[None])[0]); "
@@ -360,7 +362,7 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
         mistakes=(
             Mistake("from_largest[from_largest != label][:n_mistakes]",
                     "from_largest[:n_mistakes]",
-                    "The right label is no mistake: leave it out."),
+                    "The right label is not a mistake: leave it out."),
             Mistake("np.argsort(-outputs)", "np.argsort(outputs)",
                     "The most likely mistakes have the largest outputs."),
             Mistake("np.array([wrong])", "np.array([label])",
@@ -368,7 +370,7 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
             Mistake("weight.grad ** 2", "np.abs(weight.grad)",
                     "alpha is the root of a sum of squares."),
             Mistake("weight.grad ** 2", "weight.grad",
-                    "Square the gradients before you add them up: else they cancel."),
+                    "Square the gradients before you add them up: otherwise they cancel."),
             Mistake("np.sqrt(of_weight)", "of_weight",
                     "alpha is the root of the sum of squares."),
             Mistake("np.sqrt(of_weight)", "np.sqrt(of_weight / len(X))",
@@ -380,5 +382,6 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
             Mistake("[:n_mistakes]", "[:1]",
                     "n_mistakes wrong labels for each sample."),
             Mistake("copy.deepcopy(model).eval()", "copy.deepcopy(model)",
-                    "In evaluation mode, or dropout changes the gradients at random."))),
+                    "Put the copy in evaluation mode: otherwise dropout changes the gradients "
+                    "at random."))),
 ))

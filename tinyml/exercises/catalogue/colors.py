@@ -21,7 +21,7 @@ CHAPTER = Chapter("colors", "10.2.3 Monochromatic filters: each sees one of a fe
                "def cost(c): return ((X - c) ** 2).sum(axis=1); def center(group): return "
                "X[group]....; codes, centers = kmeans_of(len(X), k, cost=cost, center=center, "
                "rng=rng, n_starts=n_starts); return codes, np.array(...)"),
-        also=("Give rng and n_starts on to kmeans_of, and draw nothing from rng yourself.",),
+        also=("Pass rng and n_starts on to kmeans_of, and draw nothing from rng yourself.",),
         mistakes=(
             Mistake("((X - c) ** 2).sum(axis=1)", "np.abs(X - c).sum(axis=1)",
                     "The mean is best for squared distances; yours are sums of absolute values."),
@@ -41,7 +41,7 @@ CHAPTER = Chapter("colors", "10.2.3 Monochromatic filters: each sees one of a fe
             Mistake("X[group].mean(axis=0)", "X[group].sum(axis=0) / len(X)",
                     "Divide by the number of rows in the group, not by the number of all rows."),
             Mistake("kmeans_of(len(X), k,", "kmeans_of(len(X), max(k - 1, 1),",
-                    "Ask for k groups: yours are one less."))),
+                    "Ask for k groups: you ask for one fewer."))),
     Exercise(
         name="color_cost",
         target="tinyml.compression.monochromatic:color_cost",
@@ -77,9 +77,9 @@ CHAPTER = Chapter("colors", "10.2.3 Monochromatic filters: each sees one of a fe
             Mistake("gram @ color @ color", "(gram @ color @ color) ** 2",
                     "u' G u is ||W_f' u||^2, a square already."),
             Mistake("gram @ color @ color", "np.diagonal(gram, axis1=1, axis2=2) @ color ** 2",
-                    "The entries of G beside its diagonal count too."),
+                    "The entries of G off its diagonal count too."),
             Mistake("most - kept", "kept - most",
-                    "What a colour loses is the most that could be kept less what is kept."),
+                    "A colour loses the most that could be kept minus what it keeps."),
             Mistake("np.maximum(most - kept, 0)", "np.sqrt(np.maximum(most - kept, 0))",
                     "The cost is a squared error, not its root."))),
     Exercise(
@@ -135,7 +135,7 @@ CHAPTER = Chapter("colors", "10.2.3 Monochromatic filters: each sees one of a fe
                'np.einsum("fc,fcij->...", colors, filters)'),
         mistakes=(
             Mistake('np.einsum("fc,fcij->fij", colors, filters)', "filters.mean(axis=1)",
-                    "The mean of the channels has no colour in it: weigh them with u_f."),
+                    "The mean of the channels does not use the colour: weight them with u_f."),
             Mistake('np.einsum("fc,fcij->fij", colors, filters)', "filters.sum(axis=1)",
                     "Each channel has its weight u_f[c] in the sum."),
             Mistake('np.einsum("fc,fcij->fij", colors, filters)',

@@ -77,13 +77,13 @@ def test_numbers_arrive_as_those_of_python(number):
     ("array_like", [1j]), ("array_like of bool", [1]), ("ndarray of int", [1.5]), ("Tensor", "a")])
 def test_another_type_is_refused(line, bad):
     with refuses(TypeError, f"f: x must be {line}, got "):
-        with_contract(f"x : {line}, prose")(bad)
+        with_contract(f"x : {line}; prose")(bad)
 
 
 def test_objects_of_a_class_and_of_its_subclasses_pass():
     layer = Linear(2, 3, rng=np.random.default_rng(0))
     for line in ("Module", "Linear", "function", "Module, or None"):
-        assert with_contract(f"x : {line}, what it is")(layer)[0] is layer
+        assert with_contract(f"x : {line}; what it is")(layer)[0] is layer
 
 
 def test_none_passes_only_where_the_line_says_so():
@@ -102,10 +102,10 @@ def test_a_range_holds_for_numbers_and_for_every_entry(x, a, b):
     for text, right in holds.items():
         for line, value in ((f"float {text}", x), (f"array_like, shape (n,), {text}", [x])):
             if right:
-                with_contract(f"x : {line}, prose >= 7")(value)
+                with_contract(f"x : {line}; prose >= 7")(value)
             else:
                 with refuses(ValueError, f"f: x must be {line}"):
-                    with_contract(f"x : {line}, prose >= 7")(value)
+                    with_contract(f"x : {line}; prose >= 7")(value)
 
 
 @given(k=st.integers(-3, 8), n=st.integers(0, 5))
@@ -117,7 +117,7 @@ def test_bounds_may_be_sizes_and_other_arguments(k, n):
         else:
             with refuses(ValueError, f"f: y must be {line}"):
                 f(np.ones((n, 2)), k)
-    f = with_contract("x : int >= 0, n", "y : int >= x", "z : int < n")
+    f = with_contract("x : int >= 0; n", "y : int >= x", "z : int < n")
     if n <= k:
         assert f(n, k, n - 1) == (n, k, n - 1)
     else:
@@ -132,8 +132,8 @@ def test_numbers_are_finite_unless_the_line_says_otherwise(line):
     for bad in (np.inf, np.nan):
         value = bad if line.startswith("float") else np.array([bad])
         with refuses(ValueError, "f: x must be finite, got "):
-            with_contract(f"x : {line}, prose")(value)
-        f = with_contract(f"x : {line}, or inf, prose")
+            with_contract(f"x : {line}; prose")(value)
+        f = with_contract(f"x : {line}, or inf; prose")
         if math.isnan(bad):
             with refuses(ValueError, f"f: x must be {line}, or inf"):
                 f(value)
@@ -143,10 +143,10 @@ def test_numbers_are_finite_unless_the_line_says_otherwise(line):
 
 def test_an_array_may_hold_nan_where_the_line_says_so():
     for kind in ("array_like", "ndarray", "ndarray, shape (n,)"):
-        got, _, _ = with_contract(f"x : {kind}, may hold NaN, prose")([np.nan, np.inf])
+        got, _, _ = with_contract(f"x : {kind}, may hold NaN; prose")([np.nan, np.inf])
         assert np.isnan(got[0]) and got[1] == np.inf
         with refuses(ValueError, "f: x must be finite"):
-            with_contract(f"x : {kind}, which may hold NaN")([np.nan])
+            with_contract(f"x : {kind}; may hold NaN")([np.nan])
 
 
 def test_words_for_arrays():
@@ -159,12 +159,12 @@ def test_words_for_arrays():
                       ("array_like, shape (n,), n <= 2", [1, 2, 3]),
                       ("array_like, shape (n, d), n and d >= 1", np.ones((3, 0)))):
         with refuses(ValueError, f"f: x must be {line}"):
-            with_contract(f"x : {line}, prose")(bad)
+            with_contract(f"x : {line}; prose")(bad)
 
 
 @given(least=st.integers(0, 3), x=st.integers(0, 3), switch=st.booleans())
 def test_a_bound_may_depend_on_another_argument(least, x, switch):
-    f = with_contract(f"x : int, >= {least} if y, prose", "y : bool")
+    f = with_contract(f"x : int, >= {least} if y; prose", "y : bool")
     if x >= least or not switch:
         assert f(x, switch)[0] == f(x, y=switch)[0] == x
     else:
@@ -177,7 +177,7 @@ def test_a_bound_may_depend_on_another_argument(least, x, switch):
 def test_none_may_depend_on_another_argument(value):
     equal = ast.literal_eval(value)
     for words, allowed, refused in (("or None if", equal, "b"), ("needed if", "b", equal)):
-        f = with_contract("x : int", "y : prose", f"z : Module, {words} y = {value}, prose")
+        f = with_contract("x : int", "y : prose", f"z : Module, {words} y = {value}; prose")
         module = Module()
         assert f(0, allowed, None)[2] is f(0, allowed)[2] is None
         assert f(0, refused, module)[2] is f(0, z=module, y=allowed)[2] is module
@@ -197,7 +197,7 @@ def test_python_names_a_missing_argument_that_others_depend_on(line):
 @given(x=hnp.arrays(st.sampled_from([np.int32, np.int64, np.uint8, np.float32]), SHAPES, elements=st.just(1)))
 def test_a_dtype_may_be_asked_for(x):
     for name in ("int32", "uint8"):
-        f = with_contract(f"x : ndarray of {name}, prose")
+        f = with_contract(f"x : ndarray of {name}; prose")
         if x.dtype == name:
             assert f(x)[0] is x
         else:
@@ -206,7 +206,7 @@ def test_a_dtype_may_be_asked_for(x):
 
 
 def test_one_of_several_words():
-    f = with_contract('x : "norm", "taylor" or "oracle", the criterion')
+    f = with_contract('x : "norm", "taylor" or "oracle"; the criterion')
     assert f("taylor")[0] == "taylor"
     for bad in ("Norm", 1, None, ["norm"], np.array(["norm"])):
         with refuses(ValueError, 'f: x must be "norm", "taylor" or "oracle", got '):
@@ -217,7 +217,7 @@ def test_one_of_several_words():
 
 @given(shape=SHAPES, other=SHAPES)
 def test_a_letter_is_one_size_in_the_whole_call(shape, other):
-    f = with_contract("x : array_like, shape (n, p)", "y : array_like, shape (n,) or (n, k), the targets")
+    f = with_contract("x : array_like, shape (n, p)", "y : array_like, shape (n,) or (n, k); the targets")
     x, y = np.ones(shape), np.ones(other)
     if len(shape) == 2 and len(other) in (1, 2) and other[0] == shape[0]:
         f(x, y)
@@ -261,9 +261,9 @@ def test_an_axis_of_some_shapes_is_one_of_all_arguments_or_of_none(ndim, other, 
 
 
 def test_a_known_size_may_have_shapes_with_and_without_it():
-    f = with_contract("x : array_like, shape (3,) or (4,)", "y : array_like, shape (3,), or None", "z : int >= 0, k")
+    f = with_contract("x : array_like, shape (3,) or (4,)", "y : array_like, shape (3,), or None", "z : int >= 0; k")
     f(np.ones(4), np.ones(3)), f(np.ones(3), np.ones(3))
-    f = with_contract("x : array_like, shape (n,) or (n, k)", "z : int >= 0, k")
+    f = with_contract("x : array_like, shape (n,) or (n, k)", "z : int >= 0; k")
     f(np.ones(4), z=2), f(np.ones((4, 2)), z=2)
     f = with_contract("x : array_like, shape (*S, 1) or (*S, 2)", "y : array_like, shape (*S)")
     f(np.ones((3, 2)), np.ones(3))
@@ -275,7 +275,7 @@ def test_a_known_size_may_have_shapes_with_and_without_it():
 
 
 def test_an_integer_argument_gives_a_size_also_by_default():
-    def f(x: "array_like, shape (K,)", size: "int >= 1, K" = 3):
+    def f(x: "array_like, shape (K,)", size: "int >= 1; K" = 3):
         return x
     checked(f)(np.ones(3)), checked(f)(np.ones(4), 4)
     with refuses(ValueError, "f: x must be array_like, shape (K,) with K = 3, got shape (4,)"):
@@ -289,7 +289,7 @@ def test_an_integer_argument_gives_a_size_also_by_default():
 def test_a_class_checks_its_constructor():
     @checked
     class Layer:
-        def __init__(self, size: "int >= 1", *more: "int >= 1, as many as you like"):
+        def __init__(self, size: "int >= 1", *more: "int >= 1; as many as you like"):
             self.sizes = (size, *more)
     assert Layer(np.int64(1), 2, 3).sizes == (1, 2, 3)
     with refuses(ValueError, "Layer: size must be int >= 1, got 0"):
@@ -349,14 +349,14 @@ class Refers:
 
 
 def test_help_shows_the_contract_below_the_docstring():
-    def f(x: "int >= 0, how many", *more: "prose alone", y=1) -> "float":
+    def f(x: "int >= 0; how many", *more: "prose alone", y=1) -> "float":
         """Prose.
 
         Returns
         -------
         something
         """
-    section = "Parameters\n----------\nx : int >= 0, how many\n*more : prose alone"
+    section = "Parameters\n----------\nx : int >= 0; how many\n*more : prose alone"
     assert checked(f).__doc__ == f"Prose.\n\n{section}\n\nReturns\n-------\nsomething"
     assert str(inspect.signature(checked(f))) == "(x, *more, y=1) -> 'float'"
     for doc, shown in (("Prose.", f"Prose.\n\n{section}"), (None, None)):
@@ -384,8 +384,9 @@ def test_python_names_missing_and_superfluous_arguments():
 
 
 def test_a_line_that_cannot_be_read_is_an_error_of_its_author():
-    with pytest.raises(ValueError, match="contract: the prose must follow a comma"):
-        with_contract("x : array_like of real numbers, shape (n,)")(1)
+    for line in ("array_like of real numbers, shape (n,)", "array_like, shpe (n,)", "int >= 1, n", "float in [0, 1)."):
+        with pytest.raises(ValueError, match="contract: the prose must follow a semicolon"):
+            with_contract(f"x : {line}")(1)
 
 
 # ------------------------------------------------------------ the contracts of the library
@@ -441,7 +442,7 @@ def test_every_name_in_a_contract_means_something(name):
 def test_no_requirement_hides_in_the_prose(name):
     """What the grammar cannot say, and the body checks, begins with "with"."""
     for parameter, line in CONTRACTS[name].lines.items():
-        prose = re.sub(r", with [^;,]*", "", line.prose)
+        prose = re.sub(r"[;,] with [^;,]*", "", line.prose)
         assert not re.search(r"\bshape \(|\bor None\b|[<>]=? -?\d", prose), (parameter, line.prose)
 
 

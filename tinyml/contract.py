@@ -3,19 +3,19 @@
 A lesson reads better without argument checks, and a requirement should be written once. So it
 stands beside the parameter, as its annotation, and `checked` enforces it at every call:
 
-    def magnitude_mask(weight: "array_like, any shape", *, amount: "float in [0, 1], to prune"):
+    def magnitude_mask(weight: "array_like, any shape", *, amount: "float in [0, 1]"):
 
-An annotation is "kind, condition, condition, ..., prose", and everything before the prose is
+An annotation is "kind, condition, condition, ...; prose", and everything before the semicolon is
 executed (`tinyml.grammar` reads it, and lists the kinds). An annotation that begins with no kind
 is all prose. What the body of the function checks itself begins with "with", as in
-"float > 0, with lr < 2 / s_max^2". For example:
+"float > 0; with lr < 2 / s_max^2". For example:
 
-    X: "array_like, shape (n, p), n >= 1, the samples"
+    X: "array_like, shape (n, p), n >= 1; the samples"
     y: "array_like, shape (n,) or (n, k)"                    the n of X
     beta0: "array_like, shape (p,) or (p, k), or None"       has k columns if y has
-    amount: "float in [0, 1], fraction to prune"
+    amount: "float in [0, 1]; fraction to prune"
     i: "int in 1..n"
-    n_steps: "int >= 1, K"                                   K is its name in the equations
+    n_steps: "int >= 1; K"                                   K is its name in the equations
     method: '"global", "layer" or "random"'
     bits: "int in 1..16, >= 2 if symmetric"
     rng: 'numpy.random.Generator, needed if method = "random"'
@@ -218,7 +218,7 @@ def read_lines(function):
             lines[name] = read_lines(_lookup(function, other[1]))[name]
             continue
         line = lines[name] = Line(text)
-        if line.is_number and not name.startswith("*"):    # "int >= 1, n"
+        if line.is_number and not name.startswith("*"):    # "int >= 1; n"
             line.symbols = [name, *line.symbols[:1]]
     return lines
 

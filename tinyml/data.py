@@ -124,10 +124,10 @@ def _scaled(images, labels):
 
 @checked
 def make_linear(
-    n_samples: "int >= 1, n",
-    n_features: "int >= 1, p",
+    n_samples: "int >= 1; n",
+    n_features: "int >= 1; p",
     *,
-    sigma: "float >= 0, standard deviation of the noise eps",
+    sigma: "float >= 0; standard deviation of the noise eps",
     rng: "numpy.random.Generator",
     beta: "array_like of float64, shape (p,), or None; None for a random "
           "direction of length 1" = None,
@@ -154,7 +154,7 @@ def make_linear(
 def make_moons(
     n_samples: "int >= 1",
     *,
-    noise: "float >= 0, standard deviation of the normal noise on both coordinates",
+    noise: "float >= 0; standard deviation of the normal noise on both coordinates",
     rng: "numpy.random.Generator",
 ):
     """Two half circles of radius 1 that reach into each other, which no line separates.
@@ -181,9 +181,9 @@ def make_spirals(
     n_samples: "int >= 1",
     n_classes: "int >= 1",
     *,
-    noise: "float >= 0, standard deviation of the normal noise on both coordinates",
+    noise: "float >= 0; standard deviation of the normal noise on both coordinates",
     rng: "numpy.random.Generator",
-    turns: "float, how often an arm winds around the origin" = 1.0,
+    turns: "float; how often an arm winds around the origin" = 1.0,
 ):
     """Spiral arms, one per class, from the origin out to radius 1.
 
@@ -292,7 +292,7 @@ def _rows(function, arrays):
 @checked
 def train_test_split(
     *arrays: "one or more arrays of n rows each",
-    test_size: "float in (0, 1), the fraction of the rows to hold out: m = "
+    test_size: "float in (0, 1); the fraction of the rows to hold out: m = "
                "round(test_size n)",
     rng: "numpy.random.Generator",
     stratify: "the class of each row, numbers or words; None for one class" = None,
@@ -332,7 +332,7 @@ def batches(
     batch_size: "int >= 1",
     rng: "numpy.random.Generator, or None; for a new random order, None for the given "
          "order",
-    drop_last: "bool, leave out the last batch if it is smaller" = False,
+    drop_last: "bool; leave out the last batch if it is smaller" = False,
 ) -> "generator of tuples : batch_size rows of every array, copied; each row comes once":
     """One pass over the rows of the arrays, in minibatches.
 

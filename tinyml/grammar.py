@@ -317,7 +317,7 @@ class Line:
     kind : function (value) -> what the body gets
     conditions : list of function (value, sizes); each raises Refused
     shapes : list of list of str, the shapes allowed; none means any
-    symbols : list of str, the names of a number in bounds: its own, and n in "int >= 1, n"
+    symbols : list of str, the names of a number in bounds: its own, and n in "int >= 1; n"
     lacking : list of set of str, for each shape the optional axes that it lacks; such a letter is
         an axis of all arguments or of none: k, if all lines with k are like "shape (n,) or (n, k)"
     optional, infinite, missing : bool, whether None, infinity and NaN are allowed
@@ -346,13 +346,13 @@ class Line:
             end = clause.end()
             clause = self.next_clause(text, end)
         self.text, self.prose = text[:end], text[end:]
-        if self.prose and not self.prose.startswith((", ", "; ")):
-            raise ValueError(f"contract: the prose must follow a comma, got {text!r}; read was "
-                             f"{self.text!r}")
+        if self.prose and not self.prose.startswith("; "):
+            raise ValueError(f"contract: the prose must follow a semicolon, got {text!r}; "
+                             f"read was {self.text!r}")
         is_number = word in ("float", "int")
         if not self.missing and (is_number or word and word.startswith(("array_like", "ndarray"))):
             self.conditions.insert(0, _not_nan if self.infinite else _finite)
-        symbols = re.match(r"[,;] (\w\w?(?:(?:, | and )\w\w?)*)(?=[:;,]|$)", self.prose)
+        symbols = re.match(r"; (\w\w?(?:(?:, | and )\w\w?)*)(?=[:;,]|$)", self.prose)
         self.symbols = re.split(", | and ", symbols[1]) if symbols and is_number else []
         self.is_number = is_number
 

@@ -22,11 +22,11 @@ SMALLEST = 1e-9      # the smallest step size a that is tried
 
 @checked
 def minimize(
-    loss: "function () -> scalar Tensor, of the parameters as they are at the call",
-    params: "list of Tensor, with requires_grad; float64 for many digits. They end at "
+    loss: "function () -> scalar Tensor; of the parameters as they are at the call",
+    params: "list of Tensor; with requires_grad; float64 for many digits. They end at "
             "the minimum",
     *,
-    tolerance: "float > 0, the length of the gradient at which to stop" = 1e-6,
+    tolerance: "float > 0; the length of the gradient at which to stop" = 1e-6,
     max_iter: "int >= 1" = 10_000,
 ):
     """Minimise a smooth and strictly convex function of some parameters.

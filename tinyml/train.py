@@ -18,10 +18,10 @@ def cross_entropy_of(model, x, y):
 def fit(
     model: "Module",
     *arrays: "arrays of numbers, such as inputs X and targets y, all of one length n",
-    optimizer: "Optimizer, over the model's parameters",
-    epochs: "int >= 0, passes over the data",
+    optimizer: "Optimizer; over the model's parameters",
+    epochs: "int >= 0; passes over the data",
     batch_size: "int >= 1; the last batch of a pass may be smaller",
-    rng: "numpy.random.Generator, draws the order of the samples",
+    rng: "numpy.random.Generator; draws the order of the samples",
     loss_of: "function (model, *batch) -> scalar Tensor; a batch "
              "is some rows of each array. The default is "
              "cross-entropy, whose y are classes 0..C-1" = cross_entropy_of,
@@ -31,9 +31,9 @@ def fit(
     callbacks: "functions (model, row), called after every epoch; if one returns "
                "True, training stops after that epoch (the others are still "
                "called)" = (),
-    drop_last: "bool, leave out a last batch that is smaller: batch norm "
+    drop_last: "bool; leave out a last batch that is smaller: batch norm "
                "refuses a single row" = False,
-    label: "str, in front of the progress line" = "fit",
+    label: "str; in front of the progress line" = "fit",
 ):
     """Minimise a loss over shuffled minibatches; the model is in evaluation mode afterwards.
 
@@ -146,7 +146,7 @@ def predict(
     model: "Module; its mode is put back afterwards",
     X: "array of numbers with n rows",
     *,
-    batch_size: "int >= 1, rows at a time, to bound the memory" = 1024,
+    batch_size: "int >= 1; rows at a time, to bound the memory" = 1024,
 ) -> "ndarray, shape (n, ...)":
     """The model's outputs for X, in evaluation mode and without a graph."""
     X, = _check_data("predict", X=X)
@@ -162,7 +162,7 @@ def predict(
 
 @checked
 def accuracy(
-    model: "Module, whose outputs are (n, ..., C), for C classes",
+    model: "Module; whose outputs are (n, ..., C), for C classes",
     X: "array of numbers with n rows",
     y: "array of the labels 0..C-1, (n, ...)",
 ) -> "float in [0, 1]":

@@ -47,9 +47,9 @@ from tinyml.nn import Sequential
 
 @checked
 def bicluster(
-    filters: "array_like of float64, shape (O, C, kh, kw), O >= 1, C >= 1, W",
-    n_inputs: "int >= 1, G, most groups of channels",
-    n_outputs: "int >= 1, H, most groups of filters",
+    filters: "array_like of float64, shape (O, C, kh, kw), O >= 1, C >= 1; W",
+    n_inputs: "int >= 1; G, most groups of channels",
+    n_outputs: "int >= 1; H, most groups of filters",
     *,
     rng: "numpy.random.Generator",
 ):
@@ -71,7 +71,7 @@ def bicluster(
 
 
 @checked
-def two_sided_svd(filters: "array_like, shape (O, C, kh, kw), O >= 1, C >= 1, W"):
+def two_sided_svd(filters: "array_like, shape (O, C, kh, kw), O >= 1, C >= 1; W"):
     """Orthogonal matrices A and B for both sides of filters, and the core K of W in them.
 
         W[o,c,i,j] = sum_qp B[o,q] K[q,p,i,j] A[c,p]
@@ -97,7 +97,7 @@ def two_sided_svd(filters: "array_like, shape (O, C, kh, kw), O >= 1, C >= 1, W"
 
 @checked
 def energy_kept(
-    core: "array_like of float64, shape (m, n, kh, kw), K",
+    core: "array_like of float64, shape (m, n, kh, kw); K",
 ) -> "ndarray, shape (m, n)":
     """What every pair of ranks keeps of a block: the squares of the core that are left, added up.
 
@@ -111,13 +111,13 @@ def energy_kept(
 
 @checked
 def block_work(
-    in_rank: "int >= 1, K1",
-    out_rank: "int >= 1, K2",
-    n_channels: "int >= 1, C_g",
-    n_filters: "int >= 1, O_h",
+    in_rank: "int >= 1; K1",
+    out_rank: "int >= 1; K2",
+    n_channels: "int >= 1; C_g",
+    n_filters: "int >= 1; O_h",
     *,
-    area: "int >= 1, kh kw",
-    stride: "int >= 1, s, the stride down times the stride across" = 1,
+    area: "int >= 1; kh kw",
+    stride: "int >= 1; s, the stride down times the stride across" = 1,
 ):
     """Multiplications of one block for each pixel of the output, up to borders.
 
@@ -139,10 +139,10 @@ def block_work(
 @checked
 def ranks_for_work(
     layer: "Conv2d",
-    inputs: "ndarray of int, the group of each channel",
-    outputs: "ndarray of int, the group of each filter",
+    inputs: "ndarray of int; the group of each channel",
+    outputs: "ndarray of int; the group of each filter",
     *,
-    share: "float > 0, the fraction of the multiplications of the layer that the "
+    share: "float > 0; the fraction of the multiplications of the layer that the "
            "blocks may take",
 ) -> "(K1, K2), two int; (1, 1) if no pair takes so little":
     """The ranks K1 and K2, the same for all blocks, that keep the most within a share of the work.
@@ -168,10 +168,10 @@ def ranks_for_work(
 
 @checked
 def two_sided_conv(
-    layer: "Conv2d, with groups=1",
+    layer: "Conv2d; with groups=1",
     *,
-    in_rank: "int >= 1, K1",
-    out_rank: "int >= 1, K2",
+    in_rank: "int >= 1; K1",
+    out_rank: "int >= 1; K2",
 ) -> "Sequential of up to three Conv2d":
     """1 x 1 from C to K1 channels, kh x kw to K2, 1 x 1 to O, in place of a Conv2d.
 
@@ -196,12 +196,12 @@ def two_sided_conv(
 
 @checked
 def bicluster_conv(
-    layer: "Conv2d, with groups=1",
-    inputs: "ndarray of int, the group of each channel, from `bicluster`",
-    outputs: "ndarray of int, the group of each filter",
+    layer: "Conv2d; with groups=1",
+    inputs: "ndarray of int; the group of each channel, from `bicluster`",
+    outputs: "ndarray of int; the group of each filter",
     *,
-    in_rank: "int >= 1, K1; a smaller block is cut less",
-    out_rank: "int >= 1, K2",
+    in_rank: "int >= 1; K1; a smaller block is cut less",
+    out_rank: "int >= 1; K2",
 ) -> "ChannelBlocks":
     """Blocks in place of a Conv2d, each of three small convolutions: see `two_sided_conv`."""
     def cut(block):
@@ -212,8 +212,8 @@ def bicluster_conv(
 @checked
 def bicluster_linear(
     layer: "Linear",
-    inputs: "ndarray of int, the group of each input",
-    outputs: "ndarray of int, the group of each unit",
+    inputs: "ndarray of int; the group of each input",
+    outputs: "ndarray of int; the group of each unit",
     *,
     rank: "int >= 1",
 ) -> "ChannelBlocks":

@@ -108,7 +108,7 @@ def best_threshold(
 @checked
 def ternarize(
     weight: "array_like, shape (m, n, ...), not empty",
-    delta: "array_like, >= 0, which broadcasts to the shape of weight",
+    delta: "array_like, >= 0; which broadcasts to the shape of weight",
 ):
     """The signs of the large weights, and for each filter the best scale for these signs.
 
@@ -168,9 +168,9 @@ class BinaryWeight(ComputedWeight):
 
     def __init__(
         self,
-        weight: "Parameter, the real weights w; filters are its axis 0",
+        weight: "Parameter; the real weights w; filters are its axis 0",
         *,
-        scaled: "bool, True for alpha = mean |w| (XNOR-Net), False for alpha = "
+        scaled: "bool; True for alpha = mean |w| (XNOR-Net), False for alpha = "
                 "1 (BinaryConnect)" = True,
     ):
         self.weight, self.scaled = weight, scaled
@@ -197,9 +197,9 @@ class TernaryWeight(ComputedWeight):
 
     def __init__(
         self,
-        weight: "Parameter, the real weights w; filters are its axis 0",
+        weight: "Parameter; the real weights w; filters are its axis 0",
         *,
-        best: "bool, True for the delta of `best_threshold`, False for that "
+        best: "bool; True for the delta of `best_threshold`, False for that "
               "of `ternary_threshold`" = False,
     ):
         self.weight, self.best = weight, best
@@ -244,7 +244,7 @@ def pack_codes(
 @checked
 def unpack_codes(
     planes: "ndarray of uint8, shape (k, n_bytes)",
-    shape: "sequence of int, that of the codes",
+    shape: "sequence of int; that of the codes",
 ) -> "ndarray of int8":
     """The codes that `pack_codes` was given."""
     d = int(np.prod(shape))
@@ -276,9 +276,9 @@ def bit_planes(
 
 @checked
 def bit_product(
-    planes: "ndarray of int, shape (bits, N, words), from `bit_planes`",
-    plus: "ndarray of int, shape (m, words), the words of W == 1",
-    minus: "ndarray of int, shape (m, words), the words of W == -1",
+    planes: "ndarray of int, shape (bits, N, words); from `bit_planes`",
+    plus: "ndarray of int, shape (m, words); the words of W == 1",
+    minus: "ndarray of int, shape (m, words); the words of W == -1",
 ) -> "ndarray of int64, shape (N, m)":
     """The product x W' of whole numbers x and codes W in -1..1, from their bits.
 
@@ -314,7 +314,7 @@ METHODS = {    # method: the class that computes the weight, and its setting
 
 @checked
 def binarize_weights(
-    model: "Module, with weights that are finite",
+    model: "Module; with weights that are finite",
     *,
     method: '"sign", "scaled sign", "ternary" or "best ternary"',
 ):
@@ -359,7 +359,7 @@ class BitWeight(ComputedWeight):
 
 
 @checked
-def store_bits(model: "Module, as from `binarize_weights`"):
+def store_bits(model: "Module; as from `binarize_weights`"):
     """A copy of a model from `binarize_weights` that stores bits and alpha in place of w.
 
     The outputs are the same, bit for bit.

@@ -59,9 +59,9 @@ def members(codes):
 @checked
 def blockwise(
     layer: "Linear or Conv2d, with groups=1",
-    inputs: "ndarray of int, the group of each input channel",
-    outputs: "ndarray of int, the group of each filter",
-    approximate: "function of a layer, one block, that returns what takes its place",
+    inputs: "ndarray of int; the group of each input channel",
+    outputs: "ndarray of int; the group of each filter",
+    approximate: "function of a layer; one block, that returns what takes its place",
 ) -> "ChannelBlocks":
     """A layer in blocks, one for each pair of groups, each of them approximated by itself.
 

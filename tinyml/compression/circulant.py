@@ -140,7 +140,7 @@ def _from_spectrum(Y, b):
 
 @checked
 def nearest_circulant(
-    weight: "array_like, shape (..., n, n), n >= 1, a matrix W or several",
+    weight: "array_like, shape (..., n, n), n >= 1; a matrix W or several",
 ) -> "ndarray, shape (..., n)":
     """The first column r of the circulant matrix C with the least ||W - C||_F.
 
@@ -158,9 +158,9 @@ def nearest_circulant(
 
 @checked
 def nearest_blocks(
-    weight: "array_like, shape (m, n), m and n >= 1, W",
+    weight: "array_like, shape (m, n), m and n >= 1; W",
     *,
-    block: "int >= 1, side b of a block",
+    block: "int >= 1; side b of a block",
 ) -> "ndarray, shape (p, q, b), where p = m / b and q = n / b, rounded up":
     """The first columns of the circulant blocks with the least distance from a matrix W.
 
@@ -197,7 +197,7 @@ class CirculantLinear(Module):
         in_features: "int >= 1",
         out_features: "int >= 1",
         *,
-        block: "int >= 1, side of a block; max(in_features, out_features) is a single "
+        block: "int >= 1; side of a block; max(in_features, out_features) is a single "
                "circulant matrix",
         bias: "bool" = True,
         rng: "numpy.random.Generator",
@@ -257,7 +257,7 @@ class CirculantLinear(Module):
 
 @checked
 def make_circulant(
-    model: "Module, with a Linear besides the last",
+    model: "Module; with a Linear besides the last",
     *,
     block: "int >= 1",
 ):

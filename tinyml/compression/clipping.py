@@ -31,9 +31,9 @@ from tinyml.tensor import Tensor
 
 @checked
 def expected_error(
-    alpha: "float > 0, in units of b or sigma",
+    alpha: "float > 0; in units of b or sigma",
     *,
-    bits: "int in 1..16, M",
+    bits: "int in 1..16; M",
     density: '"laplace" or "gaussian"',
 ):
     """The mean squared error of clipping at alpha and rounding to 2^M codes, for a mean of 0.
@@ -110,7 +110,7 @@ def clipped_range(
 @checked
 def correct_bias(
     quantized: "array_like of float64, shape (channels, m, *S), not empty; W_q",
-    weight: "array_like of float64, shape (channels, m, *S), W",
+    weight: "array_like of float64, shape (channels, m, *S); W",
 ) -> "ndarray, shape (channels, m, *S)":
     """Restore mean and norm of each channel of quantized weights (Banner et al. 2019, section 4).
 
@@ -139,11 +139,11 @@ def _shift_and_factor(Q, W):
 
 @checked
 def allocate_bits(
-    ranges: "array_like of float64, shape (n,), n >= 1, >= 0, a_i, half the width of "
+    ranges: "array_like of float64, shape (n,), n >= 1, >= 0; a_i, half the width of "
             "the range of each channel; only their ratios matter, so whole widths "
             "give the same bits",
     *,
-    bits: "int in 1..16, M",
+    bits: "int in 1..16; M",
 ) -> "ndarray of int64, shape (n,), each in 1..16":
     """The bits of each channel, for as many codes in total as with M bits for each channel.
 
@@ -185,12 +185,12 @@ def _spend(M, a, n_codes):
 def channel_codes(
     weight: "array_like of float64, shape (channels, m, ...), not empty",
     *,
-    bits: "int in 1..16, of each channel; if allocated, a channel has 2^bits codes on "
+    bits: "int in 1..16; of each channel; if allocated, a channel has 2^bits codes on "
           "average",
     density: '"laplace" or "gaussian", or None; for `clipped_range`; None for '
              'the full range' = None,
-    corrected: "bool, restore mean and norm (`correct_bias`)" = False,
-    allocated: "bool, `allocate_bits` by the widths of the channels" = False,
+    corrected: "bool; restore mean and norm (`correct_bias`)" = False,
+    allocated: "bool; `allocate_bits` by the widths of the channels" = False,
 ):
     """Codes q of weights, and for each channel two numbers that decode them: W ~ scale q + offset.
 
@@ -260,7 +260,7 @@ class ScaledCodes(ComputedWeight):
 
 @checked
 def quantize_repaired(
-    model: "Module, with weights that are finite",
+    model: "Module; with weights that are finite",
     *,
     bits: "as in `channel_codes`",
     density: "as in `channel_codes`" = None,

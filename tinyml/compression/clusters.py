@@ -21,11 +21,11 @@ from tinyml.contract import checked
 
 @checked
 def kmeans_of(
-    n: "int >= 1, number of items",
-    k: "int >= 1, most groups",
+    n: "int >= 1; number of items",
+    k: "int >= 1; most groups",
     *,
-    cost: "function of a center that returns an ndarray of n costs, none below 0",
-    center: "function of an ndarray of n bool, which are the items of a group; their "
+    cost: "function of a center that returns an ndarray of n costs; none below 0",
+    center: "function of an ndarray of n bool; which are the items of a group; their "
             "best center",
     rng: "numpy.random.Generator",
     n_starts: "int >= 1" = 10,
@@ -80,7 +80,7 @@ def _improved(centers, cost, center, max_iter=100):
 @checked
 def kmeans_of_rows(
     X: "array_like of float64, shape (n, p), n >= 1",
-    k: "int >= 1, most groups",
+    k: "int >= 1; most groups",
     *,
     rng: "as in `kmeans_of`",
     n_starts: "as in `kmeans_of`" = 10,

@@ -40,7 +40,7 @@ from tinyml.nn.weights import all_weights, check_weights, nothing_to_do, swap, w
 # ------------------------------------------------------------ what it costs
 
 @checked
-def full_macs(n_in: "int >= 1, C", n_out: "int >= 1, O", kernel: "int >= 1, K"):
+def full_macs(n_in: "int >= 1; C", n_out: "int >= 1; O", kernel: "int >= 1; K"):
     """Multiply-accumulates of a convolution for each pixel of its output: K^2 C O.
 
     It is also the number of its weights.
@@ -50,7 +50,7 @@ def full_macs(n_in: "int >= 1, C", n_out: "int >= 1, O", kernel: "int >= 1, K"):
 
 @checked
 def separable_macs(n_in: "int >= 1", n_out: "int >= 1", kernel: "int >= 1", *,
-                   multiplier: "int >= 1, m, depthwise filters for each channel" = 1):
+                   multiplier: "int >= 1; m, depthwise filters for each channel" = 1):
     """The same for a depthwise and a pointwise convolution: m C K^2 + m C O."""
     depthwise = multiplier * n_in * kernel ** 2
     pointwise = multiplier * n_in * n_out
@@ -73,7 +73,7 @@ def separable_share(n_out: "int >= 1", kernel: "int >= 1"):
 
 @checked
 def bottleneck_macs(n_in: "int >= 1", n_out: "int >= 1", kernel: "int >= 1", *,
-                    width: "int >= 1, w"):
+                    width: "int >= 1; w"):
     """The same for 1 x 1 from C to w, K x K from w to w, 1 x 1 from w to O.
 
         C w + K^2 w^2 + w O
@@ -85,9 +85,9 @@ def bottleneck_macs(n_in: "int >= 1", n_out: "int >= 1", kernel: "int >= 1", *,
 
 @checked
 def separate(
-    weight: "array_like, shape (O, C, kh, kw), not empty, W",
+    weight: "array_like, shape (O, C, kh, kw), not empty; W",
     *,
-    multiplier: "int in 1..min(O, kh * kw), m, depthwise filters for each channel" = 1,
+    multiplier: "int in 1..min(O, kh * kw); m, depthwise filters for each channel" = 1,
 ):
     """The depthwise and pointwise filters nearest to W: an SVD for each input channel.
 
@@ -113,10 +113,10 @@ def separate(
 
 @checked
 def compose(
-    depthwise: "array_like, shape (q, 1, kh, kw), m filters for each channel, q = C m",
+    depthwise: "array_like, shape (q, 1, kh, kw); m filters for each channel, q = C m",
     pointwise: "array_like, shape (O, q, 1, 1)",
     *,
-    n_in: "int >= 1, C, a divisor of q",
+    n_in: "int >= 1; C, a divisor of q",
 ) -> "ndarray, shape (O, C, kh, kw)":
     """The full filters of a depthwise and a pointwise convolution.
 
@@ -158,7 +158,7 @@ def separable_block(
     out_channels: "int >= 1",
     kernel_size: "int >= 1; the images get kernel_size // 2 zeros on each side" = 3,
     *,
-    stride: "int >= 1, of the depthwise convolution" = 1,
+    stride: "int >= 1; of the depthwise convolution" = 1,
     rng: "numpy.random.Generator",
 ) -> "Sequential of six layers":
     """The layers of a MobileNet in place of a convolution: depthwise, then pointwise.
@@ -194,9 +194,9 @@ def bottleneck_block(
 
 @checked
 def separate_conv(
-    layer: "Conv2d, with groups=1",
+    layer: "Conv2d; with groups=1",
     *,
-    multiplier: "int >= 1, m, at most the smaller side of the W_c" = 1,
+    multiplier: "int >= 1; m, at most the smaller side of the W_c" = 1,
 ):
     """A Sequential of two Conv2d in place of one: the nearest filters of `separate`.
 
@@ -225,9 +225,9 @@ TOO_SMALL, ONE_CHANNEL = "no cheaper as two layers", "filters for one channel"
 
 @checked
 def make_separable(
-    model: "Module, with a Conv2d of several input channels",
+    model: "Module; with a Conv2d of several input channels",
     *,
-    multiplier: "int >= 1, m" = 1,
+    multiplier: "int >= 1; m" = 1,
 ):
     """A copy of a model with `separate_conv` of each Conv2d, where that is cheaper.
 

@@ -52,11 +52,11 @@ PRUNINGS = 100        # the masks change at most this many times
 
 @checked
 def deep_compress(
-    model: "Module, trained, with logits of shape (n, ..., C) and a weight to compress",
+    model: "Module; trained, with logits of shape (n, ..., C) and a weight to compress",
     X: "as in `tune`",
     y: "as in `tune`",
     *,
-    keep: "float in (0, 1], fraction of the weights that stay",
+    keep: "float in (0, 1]; fraction of the weights that stay",
     bits: "int in 1..15; the weights of a layer share at most 2^bits values",
     bias_bits: "int in 1..15; a bias, or another vector, gets at most 2^bias_bits "
                "values" = 4,
@@ -65,8 +65,8 @@ def deep_compress(
     lr: "(float, float), with both > 0; the initial learning rates of "
         "the two" = (2e-3, 3e-4),
     teacher: "Module, or None; for `tune`; None for the model itself" = None,
-    rng: "numpy.random.Generator, draws the order of the samples and the augmentations",
-    weight_decay: "float >= 0, during pruning" = 3e-4,
+    rng: "numpy.random.Generator; draws the order of the samples and the augmentations",
+    weight_decay: "float >= 0; during pruning" = 3e-4,
     **options: "temperature, alpha, batch_size, augment, as in `tune`",
 ):
     """Prune, share and round off a trained model; the model itself stays as it is.
@@ -109,7 +109,7 @@ def prune_gradually(
     X: "as in `tune`",
     y: "as in `tune`",
     *,
-    keep: "float in (0, 1], fraction of the weights that stay",
+    keep: "float in (0, 1]; fraction of the weights that stay",
     epochs: "as in `tune`",
     lr: "as in `tune`" = 2e-3,
     weight_decay: "as in `tune`" = 3e-4,
@@ -165,9 +165,9 @@ def share_and_tune(
 
 @checked
 def round_off(
-    model: "Module, whose training is over",
+    model: "Module; whose training is over",
     *,
-    bias_bits: "int in 1..15, bits of `share_biases`",
+    bias_bits: "int in 1..15; bits of `share_biases`",
 ):
     """Save more bytes in the file: biases get 2^bias_bits values, and numbers 16 bits.
 
@@ -192,19 +192,19 @@ def round_off(
 @checked
 def tune(
     model: "Module",
-    X: "ndarray, shape (n, ...), inputs",
-    y: "ndarray of int, shape (n, ...), labels",
+    X: "ndarray, shape (n, ...); inputs",
+    y: "ndarray of int, shape (n, ...); labels",
     *,
-    teacher: "Module, with logits of the model's shape",
+    teacher: "Module; with logits of the model's shape",
     epochs: "int >= 1",
-    lr: "float > 0, the initial learning rate",
+    lr: "float > 0; the initial learning rate",
     rng: "numpy.random.Generator",
     temperature: "as in `distillation.distillation_loss`" = 2.0,
     alpha: "as in `distillation.distillation_loss`" = 0.9,
     batch_size: "int >= 1" = 128,
     augment: "function (x, rng) -> x, or None; the teacher sees the same batch" = None,
     weight_decay: "float >= 0" = 0.0,
-    projections: "sequence of functions without arguments, called after every "
+    projections: "sequence of functions without arguments; called after every "
                  "step" = (),
 ):
     """Train a model with Adam and `distillation_loss`; lr falls to 0 along a cosine.
@@ -228,8 +228,8 @@ def _n_steps(X, epochs, batch_size):
 
 @checked
 def expected_bits(
-    keep: "array_like, any shape, in [0, 1], k",
-    bits: "float >= 0, b, bits for the value of a kept weight",
+    keep: "array_like, any shape, in [0, 1]; k",
+    bits: "float >= 0; b, bits for the value of a kept weight",
 ) -> "ndarray, the shape of keep, or float":
     """Bits per weight of pruned and shared weights: H(k) for the places plus k b for the values.
 

@@ -41,7 +41,7 @@ from tinyml.train import as_input, fit, predict
 def soften(
     logits: "array_like, shape (..., C), C >= 1",
     *,
-    temperature: "float in [1e-4, 10000], T",
+    temperature: "float in [1e-4, 10000]; T",
 ) -> "ndarray, shape (..., C), of the dtype of logits":
     """The probabilities of logits at a temperature: softmax(z / T) (notes 10.2.4).
 
@@ -59,13 +59,13 @@ def soften(
 
 @checked
 def distillation_loss(
-    student_logits: "Tensor, shape (*N, C), C >= 1, z_s; *N are the axes of the samples",
-    teacher_logits: "array_like of float64, shape (*N, C), z_t",
+    student_logits: "Tensor, shape (*N, C), C >= 1; z_s; *N are the axes of the samples",
+    teacher_logits: "array_like of float64, shape (*N, C); z_t",
     target: "ndarray, shape (*N) or (*N, C), or None if alpha = 1; labels or "
             "probabilities" = None,
     *,
-    temperature: "float in [1e-4, 10000], T",
-    alpha: "float in [0, 1], the weight of the teacher's term",
+    temperature: "float in [1e-4, 10000]; T",
+    alpha: "float in [0, 1]; the weight of the teacher's term",
 ) -> "Tensor, a scalar of the dtype of student_logits":
     """The student's loss on labels and on the teacher's soft targets, mean over the samples.
 
@@ -101,15 +101,15 @@ def _rows(target, logits):
 
 @checked
 def distill(
-    student: "Module, with logits of shape (n, ..., C); trained in place, and in "
+    student: "Module; with logits of shape (n, ..., C); trained in place, and in "
              "evaluation mode afterwards",
-    teacher: "Module, with logits of the same shape",
-    X: "ndarray, shape (n, ...), n >= 1, inputs for both",
+    teacher: "Module; with logits of the same shape",
+    X: "ndarray, shape (n, ...), n >= 1; inputs for both",
     y: "ndarray, shape (n, ...), or None if alpha = 1; labels or probabilities" = None,
     *,
     temperature: "as in `distillation_loss`",
     alpha: "as in `distillation_loss`",
-    rng: "numpy.random.Generator, draws the order of the samples and the augmentations",
+    rng: "numpy.random.Generator; draws the order of the samples and the augmentations",
     augment: "function (x, rng) -> x, or None; changes the inputs of each "
              "batch at random" = None,
     **options: "further arguments of `tinyml.train.fit`, such as optimizer and epochs",
@@ -140,9 +140,9 @@ def distill(
 def solve_bias(
     logits: "array_like of float64, shape (n, C), n >= 1, C >= 2; classes must be as "
             "frequent in these samples as in practice",
-    class_index: "int in 0..C-1, c",
+    class_index: "int in 0..C-1; c",
     *,
-    share: "float in [0, 1], the fraction of samples of class c",
+    share: "float in [0, 1]; the fraction of samples of class c",
 ) -> "float, b":
     """The b to add to the logit of class c, so that c is predicted for a given share of the rows.
 
@@ -169,10 +169,10 @@ def solve_bias(
 
 @checked
 def shift_bias(
-    model: "Module, a Linear with a bias, or a Sequential that ends with one",
-    class_index: "int >= 0, the class; smaller than the number of outputs of that "
+    model: "Module; a Linear with a bias, or a Sequential that ends with one",
+    class_index: "int >= 0; the class; smaller than the number of outputs of that "
                  "layer",
-    by: "float, what to add",
+    by: "float; what to add",
 ):
     """A copy of the model with a number added to one entry of its last bias."""
     shifted = last = copy.deepcopy(model)

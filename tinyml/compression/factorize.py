@@ -38,7 +38,7 @@ from tinyml.train import accuracy, predict
 
 @checked
 def factorize(
-    model: "Module, with a Linear, Conv1d or Conv2d besides the last",
+    model: "Module; with a Linear, Conv1d or Conv2d besides the last",
     *,
     share: "float in (0, 1), or None; the fraction of the multiplications of "
            "each layer to keep" = None,
@@ -154,12 +154,12 @@ def _two_layers(cut):
 
 @checked
 def share_for_accuracy(
-    model: "Module, as in `factorize`",
-    X: "ndarray, shape (N, ...), held-out inputs",
-    y: "ndarray of int, shape (N, ...), their labels",
+    model: "Module; as in `factorize`",
+    X: "ndarray, shape (N, ...); held-out inputs",
+    y: "ndarray of int, shape (N, ...); their labels",
     *,
-    at_least: "float in [0, 1], the accuracy",
-    shares: "sequence of float, with each in (0, 1)",
+    at_least: "float in [0, 1]; the accuracy",
+    shares: "sequence of float; with each in (0, 1)",
     inputs: "ndarray, shape (M, ...), or None; the X of `factorize`" = None,
 ) -> "float, one of the shares; or 1.0, for the whole model, if all shares are too small":
     """The smallest of some shares with which `factorize` still reaches an accuracy.

@@ -19,7 +19,7 @@ INT32 = np.iinfo(np.int32)
 
 
 @checked
-def quantize_multiplier(multiplier: "array_like of float64, in (0, 1], M"):
+def quantize_multiplier(multiplier: "array_like of float64, in (0, 1]; M"):
     """The M0 in [0.5, 1) and the n of M = 2^-n M0 (Jacob et al. 2018, equation 6).
 
     Returns
@@ -67,13 +67,13 @@ def rounding_right_shift(
 
 @checked
 def requantize(
-    accumulator: "ndarray of int32, acc",
-    multiplier: "ndarray of int32, M0 of `quantize_multiplier`",
-    shift: "ndarray of int32, n of `quantize_multiplier`",
+    accumulator: "ndarray of int32; acc",
+    multiplier: "ndarray of int32; M0 of `quantize_multiplier`",
+    shift: "ndarray of int32; n of `quantize_multiplier`",
     *,
-    zero_point: "int, of the output codes",
-    quant_min: "int, the smallest output code",
-    quant_max: "int, the largest output code",
+    zero_point: "int; of the output codes",
+    quant_min: "int; the smallest output code",
+    quant_max: "int; the largest output code",
 ) -> "ndarray of the smallest dtype that holds quant_min ... quant_max":
     """Output codes q3 = clip(Z3 + 2^-n M0 acc, quant_min, quant_max) (equations 5 to 7).
 

@@ -42,9 +42,9 @@ class IntegerLayer(Module):
 
     def __init__(
         self,
-        layer: "Module, with a finite weight: a Linear, Conv1d or Conv2d",
-        inputs: "QParams, of the activations in front of the layer",
-        outputs: "QParams, of the activations behind it",
+        layer: "Module; with a finite weight: a Linear, Conv1d or Conv2d",
+        inputs: "QParams; of the activations in front of the layer",
+        outputs: "QParams; of the activations behind it",
     ):
         S1, S3 = float(inputs.scale), float(outputs.scale)
         smallest_step = SMALLEST_MULTIPLIER * S3 / S1

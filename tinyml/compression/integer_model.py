@@ -77,12 +77,12 @@ class IntegerModel(Module):
     @no_grad()
     def from_float(
         cls,
-        model: "Module, with Linear, Conv1d and Conv2d layers, batch norms behind "
+        model: "Module; with Linear, Conv1d and Conv2d layers, batch norms behind "
                "them, ReLU, max pools, Flatten and Dropout, in a Sequential or in "
                "Sequentials of these; or one layer",
-        X: "array_like, shape (n, ...), not empty, typical inputs",
+        X: "array_like, shape (n, ...), not empty; typical inputs",
         *,
-        observer: "function () -> observer, one of `observers` for "
+        observer: "function () -> observer; one of `observers` for "
                   "each range: a class such as MinMaxObserver, or "
                   "lambda: PercentileObserver(99)" = MinMaxObserver,
     ):

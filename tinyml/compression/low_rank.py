@@ -43,8 +43,8 @@ from tinyml.nn import Conv1d, Parameter, Sequential
 
 @checked
 def truncated_svd(
-    weight: "array_like, shape (m, n), W",
-    rank: "int in 1..min(m, n), r",
+    weight: "array_like, shape (m, n); W",
+    rank: "int in 1..min(m, n); r",
     *,
     second_moment: "array_like of float64, shape (n, n), or None; X'X / N of "
                    "inputs X (N, n)" = None,
@@ -112,7 +112,7 @@ def rank_for_energy(
     s: "array_like of float64, shape (k,), k >= 1, decreasing, >= 0; the singular "
        "values",
     *,
-    energy: "float in (0, 1], the share",
+    energy: "float in (0, 1]; the share",
 ) -> "int in 1..k":
     """The smallest rank that keeps a share of the energy, the sum of squared singular values.
 
@@ -128,7 +128,7 @@ def rank_for_budget(
     m: "int >= 1",
     n: "int >= 1",
     *,
-    share: "float > 0, the fraction of the m n multiplications that the two factors "
+    share: "float > 0; the fraction of the m n multiplications that the two factors "
            "may take",
 ) -> "int in 1..min(m, n)":
     """The largest rank r with r (m + n) <= share m n; but at least 1, and at most min(m, n)."""
@@ -141,7 +141,7 @@ def rank_for_budget(
 @checked
 def factorize_linear(
     layer: "Linear",
-    rank: "int >= 1, with rank <= min(in_features, out_features)",
+    rank: "int >= 1; with rank <= min(in_features, out_features)",
     *,
     second_moment: "array_like, shape (n, n), or None; of the layer's inputs; "
                    "see `truncated_svd`" = None,
@@ -160,8 +160,8 @@ def factorize_linear(
 
 @checked
 def factorize_conv(
-    layer: "Conv2d, with groups=1",
-    rank: 'int >= 1, with rank <= min(C kh, O kw), or min(O, C kh kw) for "channel"',
+    layer: "Conv2d; with groups=1",
+    rank: 'int >= 1; with rank <= min(C kh, O kw), or min(O, C kh kw) for "channel"',
     *,
     method: '"separable" or "channel"' = "separable",
 ):
@@ -193,7 +193,7 @@ def factorize_conv(
 
 
 @checked
-def factorize_conv1d(layer: "Conv1d, with groups=1", rank: "int >= 1, with rank <= min(O, C k)"):
+def factorize_conv1d(layer: "Conv1d; with groups=1", rank: "int >= 1; with rank <= min(O, C k)"):
     """A Sequential of two Conv1d layers in place of one: kernel k, C -> r, then kernel 1, r -> O.
 
         W[o,c,i] ~ sum_q U[o,q] V[q,c,i]

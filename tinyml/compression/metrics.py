@@ -46,9 +46,9 @@ LEAST = 1e-3    # of the largest number: what a row or column of alpha is raised
 
 @checked
 def sensitivities(
-    model: "Module, a classifier",
+    model: "Module; a classifier",
     X: "ndarray, shape (N, ...), N >= 1",
-    y: "ndarray of int, shape (N,), labels",
+    y: "ndarray of int, shape (N,); labels",
     *,
     n_mistakes: "int >= 1" = 1,
 ) -> "dict of path to ndarray, the shape of the weight":
@@ -99,11 +99,11 @@ def row_and_column_scales(
 
 @checked
 def weighted_svd(
-    weight: "array_like of float64, shape (m, n), W",
-    rank: "int in 1..min(m, n), r",
+    weight: "array_like of float64, shape (m, n); W",
+    rank: "int in 1..min(m, n); r",
     *,
-    rows: "array_like of float64, shape (m,), > 0, a",
-    columns: "array_like of float64, shape (n,), > 0, b",
+    rows: "array_like of float64, shape (m,), > 0; a",
+    columns: "array_like of float64, shape (n,), > 0; b",
 ):
     """The factors U and V of the matrix U V' of rank r with the least weighted error.
 
@@ -122,8 +122,8 @@ def weighted_svd(
 @checked
 def patch_second_moment(
     model: "Module",
-    layer: "Conv2d, with groups=1 and a place in the model",
-    X: "ndarray, shape (N, ...), N >= 1, inputs of the model",
+    layer: "Conv2d; with groups=1 and a place in the model",
+    X: "ndarray, shape (N, ...), N >= 1; inputs of the model",
 ):
     """The second moment E x x' of the patches x that a convolution of a model reads.
 
@@ -163,8 +163,8 @@ def _patches(layer, images):
 
 @checked
 def factorize_conv_by(
-    layer: "Conv2d, with groups=1",
-    rank: "int >= 1, with at most min(O, C kh kw)",
+    layer: "Conv2d; with groups=1",
+    rank: "int >= 1; with at most min(O, C kh kw)",
     *,
     second_moment: "array_like of float64, shape (n, n), or None; from "
                    "`patch_second_moment`" = None,

@@ -39,8 +39,8 @@ from tinyml.nn import Parameter, Sequential
 
 @checked
 def color_cost(
-    gram: "array_like of float64, shape (F, C, C), C >= 1, the G_f",
-    color: "array_like of float64, shape (C,), u, with ||u|| = 1",
+    gram: "array_like of float64, shape (F, C, C), C >= 1; the G_f",
+    color: "array_like of float64, shape (C,); u, with ||u|| = 1",
 ) -> "ndarray, shape (F,), none below 0":
     """The squared error that each filter adds, if it has this colour instead of its own best one.
 
@@ -55,7 +55,7 @@ def color_cost(
 
 @checked
 def best_color(
-    gram: "array_like of float64, shape (F, C, C), F >= 1, the G_f = W_f W_f'",
+    gram: "array_like of float64, shape (F, C, C), F >= 1; the G_f = W_f W_f'",
 ) -> "ndarray, shape (C,), of length 1; its sign is arbitrary":
     """The colour with the least total error of some filters.
 
@@ -70,7 +70,7 @@ def best_color(
 @checked
 def shared_colors(
     filters: "array_like of float64, shape (F, C, kh, kw), F >= 1, C >= 1",
-    n_colors: "int >= 1, C'",
+    n_colors: "int >= 1; C'",
     *,
     rng: "as in `kmeans_of`",
     n_starts: "as in `kmeans_of`" = 10,
@@ -97,8 +97,8 @@ def shared_colors(
 
 @checked
 def gray_filters(
-    filters: "array_like, shape (F, C, kh, kw), W",
-    colors: "array_like, shape (F, C), with u_f of length 1",
+    filters: "array_like, shape (F, C, kh, kw); W",
+    colors: "array_like, shape (F, C); with u_f of length 1",
 ) -> "ndarray, shape (F, kh, kw)":
     """The filters v_f that are nearest to W_f in the colour u_f of each.
 
@@ -111,8 +111,8 @@ def gray_filters(
 
 @checked
 def monochromatic_conv(
-    layer: "Conv2d, with groups=1",
-    n_colors: "int >= 1, C'",
+    layer: "Conv2d; with groups=1",
+    n_colors: "int >= 1; C'",
     *,
     rng: "as in `kmeans_of`",
     n_starts: "as in `kmeans_of`" = 10,
@@ -138,7 +138,7 @@ def monochromatic_conv(
 
 
 @checked
-def monochromatic_work(layer: "Conv2d", n_colors: "int >= 1, C'"):
+def monochromatic_work(layer: "Conv2d", n_colors: "int >= 1; C'"):
     """The multiplications of `monochromatic_conv` over those of the layer, up to borders.
 
         (s C' C + F kh kw) / (F C kh kw),    s = the stride down times the stride across

@@ -50,7 +50,7 @@ class MinMaxObserver:
 class MovingAverageObserver(MinMaxObserver):
     """Moving averages of the two ends of each batch (Jacob et al. 2018, section 3.1)."""
 
-    def __init__(self, rate: "float in (0, 1], the weight of the newest batch" = 0.1):
+    def __init__(self, rate: "float in (0, 1]; the weight of the newest batch" = 0.1):
         super().__init__()
         self.rate = rate
 

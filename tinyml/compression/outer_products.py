@@ -28,7 +28,7 @@ from tinyml.nn import Sequential
 
 @checked
 def best_outer_product(
-    tensor: "array_like of float64, shape (m, n, p), not empty, T",
+    tensor: "array_like of float64, shape (m, n, p), not empty; T",
     *,
     n_sweeps: "int >= 1" = 50,
 ):
@@ -64,8 +64,8 @@ def _unit(x):
 
 @checked
 def outer_products(
-    filters: "array_like of float64, shape (O, C, kh, kw), not empty, W",
-    n_terms: "int >= 1, K",
+    filters: "array_like of float64, shape (O, C, kh, kw), not empty; W",
+    n_terms: "int >= 1; K",
     *,
     n_sweeps: "int >= 1" = 50,
 ):
@@ -93,8 +93,8 @@ def outer_products(
 
 @checked
 def outer_product_conv(
-    layer: "Conv2d, with groups=1",
-    n_terms: "int >= 1, K",
+    layer: "Conv2d; with groups=1",
+    n_terms: "int >= 1; K",
 ) -> "Sequential of three Conv2d, the second in K groups":
     """1 x 1 from C to K channels, a kernel for each of them, then 1 x 1 from K to O."""
     check_one_group("outer_product_conv", layer)
@@ -114,12 +114,12 @@ def outer_product_conv(
 
 @checked
 def outer_work(
-    n_terms: "int >= 1, K",
-    n_channels: "int >= 1, C",
-    n_filters: "int >= 1, O",
+    n_terms: "int >= 1; K",
+    n_channels: "int >= 1; C",
+    n_filters: "int >= 1; O",
     *,
-    area: "int >= 1, kh kw",
-    stride: "int >= 1, s, the stride down times the stride across" = 1,
+    area: "int >= 1; kh kw",
+    stride: "int >= 1; s, the stride down times the stride across" = 1,
 ) -> "int":
     """Multiplications of `outer_product_conv` for each pixel of the output, up to borders.
 

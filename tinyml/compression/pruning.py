@@ -45,7 +45,7 @@ from tinyml.train import cross_entropy_of
 def magnitude_mask(
     weight: "array_like, any shape",
     *,
-    amount: "float in [0, 1], fraction to prune",
+    amount: "float in [0, 1]; fraction to prune",
 ) -> "ndarray of bool, the shape of weight, True for the weights to keep":
     """Keep the k largest of d weights in magnitude, with k = d - round(amount * d) (notes 10.2.1).
 
@@ -63,9 +63,9 @@ def magnitude_mask(
 
 @checked
 def global_masks(
-    arrays: "sequence of array_like, any shapes; the weights of each layer",
+    arrays: "sequence of array_like; any shapes; the weights of each layer",
     *,
-    amount: "float in [0, 1], fraction to prune",
+    amount: "float in [0, 1]; fraction to prune",
 ) -> "list of ndarray of bool, True for the weights to keep":
     """Keep the weights of largest magnitude over all layers; a layer of small weights loses more.
 
@@ -85,7 +85,7 @@ def global_masks(
 def threshold_mask(
     weight: "array_like, any shape",
     *,
-    threshold: "float >= 0, tau",
+    threshold: "float >= 0; tau",
 ) -> "ndarray of bool, the shape of weight, True for the weights to keep":
     """m_j = 1 if |theta_j| >= tau, else 0 (notes 10.2.1)."""
     return np.abs(weight) >= threshold    # notes 10.2.1, threshold mask
@@ -95,7 +95,7 @@ def threshold_mask(
 def random_mask(
     shape: "the shape of the mask, an int or a tuple of int",
     *,
-    amount: "float in [0, 1], fraction to prune",
+    amount: "float in [0, 1]; fraction to prune",
     rng: "numpy.random.Generator",
 ) -> "ndarray of bool, True for the weights to keep":
     """A baseline for the other masks: prune round(amount * d) of the d weights at random."""
@@ -110,10 +110,10 @@ def random_mask(
 def cubic_sparsity(
     t: "array_like of float64, any shape; one or many steps",
     *,
-    final: "float in [0, 1], s_f",
+    final: "float in [0, 1]; s_f",
     t_end: "float > t_start",
-    t_start: "float, t_0" = 0.0,
-    initial: "float in [0, 1], s_i" = 0.0,
+    t_start: "float; t_0" = 0.0,
+    initial: "float in [0, 1]; s_i" = 0.0,
 ) -> "ndarray or float, the shape of t":
     """The fraction pruned after step t, which grows fast at first and slowly at the end.
 
@@ -134,8 +134,8 @@ def cubic_sparsity(
 def pruned_loss(
     model: "Module",
     *batch: "what `loss_of` takes, such as inputs x and classes y",
-    masks: 'dict of str to ndarray of bool, m for each weight by its path, as in "0.weight"',
-    loss_of: "function (model, *batch) -> scalar Tensor, as in `train.fit`" = cross_entropy_of,
+    masks: 'dict of str to ndarray of bool; m for each weight by its path, as in "0.weight"',
+    loss_of: "function (model, *batch) -> scalar Tensor; as in `train.fit`" = cross_entropy_of,
 ):
     """The loss L(theta * m) of a model with the weights theta * m (notes 10.2.1).
 
@@ -171,9 +171,9 @@ def _computed(model):
 
 @checked
 def prune(
-    model: "Module, with weights that are finite",
+    model: "Module; with weights that are finite",
     *,
-    amount: "float in [0, 1), fraction to prune",
+    amount: "float in [0, 1); fraction to prune",
     method: '"global", "layer" or "random"; "global" prunes the smallest '
             'weights of the whole model, "layer" the smallest weights of '
             'each layer, "random" random weights of each layer' = "global",
@@ -220,7 +220,7 @@ def _random_mask_of(weight, amount, rng):
 @checked
 def apply_masks(
     model: "Module",
-    masks: 'dict of str to ndarray of bool, m for each weight by its path, as in "0.weight"',
+    masks: 'dict of str to ndarray of bool; m for each weight by its path, as in "0.weight"',
 ):
     """Set theta to theta * m for every weight that has a mask, in place."""
     parameters = _parameters(model)
@@ -254,9 +254,9 @@ def _set_pruned_to_zero(parameters, masks):
 
 @checked
 def hold(
-    optimizer: "Optimizer, of the model's parameters",
+    optimizer: "Optimizer; of the model's parameters",
     model: "Module",
-    masks: "dict of str to ndarray of bool, as from `prune`",
+    masks: "dict of str to ndarray of bool; as from `prune`",
 ):
     """Keep pruned weights at zero: apply the masks now, and after every step of the optimizer.
 

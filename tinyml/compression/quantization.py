@@ -41,7 +41,7 @@ MAX_BITS = 16    # bits of a code, at most
 def notes_codes(
     theta: "array_like of float64, any shape, not empty",
     *,
-    k: "int >= 1, K",
+    k: "int >= 1; K",
 ):
     """The codes q of the notes (10.2.2), and the step Delta.
 
@@ -64,8 +64,8 @@ def notes_codes(
 
 @checked
 def notes_dequantize(
-    q: "array_like of int, any shape, the codes of `notes_codes`",
-    delta: "float > 0, the step Delta",
+    q: "array_like of int, any shape; the codes of `notes_codes`",
+    delta: "float > 0; the step Delta",
 ) -> "ndarray of float64, the shape of q":
     """The weights that the codes of the notes stand for: theta_q = Delta q (10.2.2)."""
     return delta * q    # notes 10.2.2, dequantized
@@ -98,7 +98,7 @@ def code_range(bits: "int in 1..16, >= 2 if symmetric", *, symmetric: "bool"):
 @checked
 def choose_qparams(
     low: "array_like of float64, shape (*axes); a number, or one for each channel",
-    high: "array_like of float64, shape (*axes), with low <= high",
+    high: "array_like of float64, shape (*axes); with low <= high",
     *,
     bits: "int in 1..16, >= 2 if symmetric",
     symmetric: "bool",
@@ -130,7 +130,7 @@ def choose_qparams(
 
 @checked
 def quantize(
-    x: "array_like, any shape, to which scale and zero_point broadcast",
+    x: "array_like, any shape; to which scale and zero_point broadcast",
     qparams: "QParams",
 ):
     """The code of every number (Jacob et al. 2018, equation 1, solved for q and clipped).
@@ -151,7 +151,7 @@ def quantize(
 
 @checked
 def dequantize(
-    codes: "ndarray of int, any shape, from `quantize`",
+    codes: "ndarray of int, any shape; from `quantize`",
     qparams: "QParams",
     *,
     dtype: "dtype of the result" = np.float32,
@@ -240,11 +240,11 @@ def with_scale_as(dtype, qparams):
 
 @checked
 def quantize_weights(
-    model: "Module, with weights that are finite",
+    model: "Module; with weights that are finite",
     *,
     bits: "int in 1..16, >= 2 if symmetric",
     symmetric: "bool" = True,
-    per_channel: "bool, whether each output channel has its own step, or the "
+    per_channel: "bool; whether each output channel has its own step, or the "
                  "whole weight only one" = True,
 ):
     """Post-training quantization: a copy of the model with its weights as codes.

@@ -88,8 +88,8 @@ def fake_quantize(
 def quantized_loss(
     model: "Module",
     *batch: "what `loss_of` takes, such as inputs x and classes y",
-    Q: "function (theta) -> Tensor, such as lambda theta: fake_quantize(theta, qparams)",
-    loss_of: "function (model, *batch) -> scalar Tensor, as in `train.fit`" = cross_entropy_of,
+    Q: "function (theta) -> Tensor; such as lambda theta: fake_quantize(theta, qparams)",
+    loss_of: "function (model, *batch) -> scalar Tensor; as in `train.fit`" = cross_entropy_of,
 ):
     """The loss l(f(x; Q(theta)), y) of a model that computes with Q(theta) (notes 10.2.2).
 
@@ -108,13 +108,13 @@ class FakeQuantizedWeight(ComputedWeight):
 
     def __init__(
         self,
-        weight: "Parameter, theta, with the channels on axis 0",
+        weight: "Parameter; theta, with the channels on axis 0",
         *,
         bits: "as in `quantization.choose_qparams`",
         symmetric: "as in `quantization.choose_qparams`" = True,
-        share: "float in (0, 1], fraction of the range of theta that has codes; "
+        share: "float in (0, 1]; fraction of the range of theta that has codes; "
                "the rest is clipped" = 1.0,
-        gradient: '"identity" or "inside", as in `fake_quantize`' = "identity",
+        gradient: '"identity" or "inside"; as in `fake_quantize`' = "identity",
     ):
         # with "identity", as in the notes, a clipped weight goes on learning
         self.weight, self.bits, self.symmetric = weight, bits, symmetric
@@ -154,7 +154,7 @@ class LearnedStepWeight(ComputedWeight):
 
     def __init__(
         self,
-        weight: "Parameter, theta, with the channels on axis 0",
+        weight: "Parameter; theta, with the channels on axis 0",
         *,
         bits: "int in 2..16",
     ):
@@ -203,7 +203,7 @@ def codes_of(weight):
 
 @checked
 def prepare(
-    model: "Module, with weights that are finite",
+    model: "Module; with weights that are finite",
     *,
     bits: "int in 2..16",
     method: '"straight-through" or "learned step"; the first '
@@ -224,7 +224,7 @@ def prepare(
 
 
 @checked
-def convert(model: "Module, as from `prepare`"):
+def convert(model: "Module; as from `prepare`"):
     """A copy of a prepared model that stores codes, S and Z in place of theta.
 
     The outputs are the same, bit for bit.

@@ -41,7 +41,7 @@ class Report(NamedTuple):
 
 
 @checked
-def macs(model: "Module", x: "ndarray, shape (n, ...), n >= 1, a batch for the model"):
+def macs(model: "Module", x: "ndarray, shape (n, ...), n >= 1; a batch for the model"):
     """Multiply-accumulates for one sample: the sum of `Module.macs` over all modules.
 
     If a module of your own multiplies with weights, it must define `Module.macs`; otherwise a
@@ -119,8 +119,8 @@ def milliseconds(
 @checked
 def compare(
     models: "dict of str to Module",
-    X: "ndarray, shape (n, ...), n >= 1, inputs",
-    y: "ndarray of int, shape (n,), labels",
+    X: "ndarray, shape (n, ...), n >= 1; inputs",
+    y: "ndarray of int, shape (n,); labels",
 ):
     """{name: `Report`} of some models, all on the same samples."""
     one, many = X[:1], np.resize(X, (256, *X.shape[1:]))    # with repeats if X has fewer rows

@@ -71,7 +71,7 @@ def rows_of(csr):
 
 @checked
 def matmul(
-    csr: "CSR, shape (m, n), W",
+    csr: "CSR, shape (m, n); W",
     x: "ndarray, shape (n,) or (n, k)",
 ) -> "ndarray, shape (m,) or (m, k)":
     """The product y = W x, with one multiplication for each nonzero weight (notes 10.2.1).

@@ -45,7 +45,7 @@ from tinyml.tensor import Tensor, no_grad
 
 @checked
 def norm_scores(
-    weight: "array_like, shape (units, ...), a row or filter for each unit",
+    weight: "array_like, shape (units, ...); a row or filter for each unit",
     *,
     order: "int in 1..2" = 2,
 ) -> "ndarray, shape (units,)":
@@ -59,7 +59,7 @@ def norm_scores(
 
 @checked
 def activation_scores(
-    z: "array_like, shape (N, units, ...), not empty, feature maps of N samples",
+    z: "array_like, shape (N, units, ...), not empty; feature maps of N samples",
 ) -> "ndarray, shape (units,)":
     """The mean magnitude of each unit's feature maps.
 
@@ -73,8 +73,8 @@ def activation_scores(
 
 @checked
 def taylor_scores(
-    z: "array_like, shape (N, units, *positions), not empty, feature maps of N samples",
-    d_z: "array_like, shape (N, units, *positions), dC_n/dz with C_n the cost of "
+    z: "array_like, shape (N, units, *positions), not empty; feature maps of N samples",
+    d_z: "array_like, shape (N, units, *positions); dC_n/dz with C_n the cost of "
          "sample n alone",
 ) -> "ndarray, shape (units,)":
     """How much the cost changes without a unit, to first order and divided by M.
@@ -103,8 +103,8 @@ def normalized(scores: "array_like, shape (units,)"):
 
 @checked
 def units_to_keep(
-    scores: "dict of layer position to array_like, with a real score for each unit",
-    k: "int >= 0, units to remove, with at least one left in every layer",
+    scores: "dict of layer position to array_like; with a real score for each unit",
+    k: "int >= 0; units to remove, with at least one left in every layer",
 ) -> "dict of layer position to ndarray of bool, shape (units,), True for the units to keep":
     """Masks that remove the k units of lowest score over all layers; every layer keeps one.
 
@@ -139,9 +139,9 @@ def _real_scores(scores, k):
 
 @checked
 def feature_maps(
-    model: "Sequential, as in `nn.units.prunable`",
+    model: "Sequential; as in `nn.units.prunable`",
     X: "array_like, shape (N, ...)",
-    y: "array_like of int, shape (N,), labels",
+    y: "array_like of int, shape (N,); labels",
 ):
     """The feature maps of all prunable layers, and the gradients of each sample's cross-entropy.
 
@@ -234,8 +234,8 @@ def unit_scores(
 
 @checked
 def mask_units(
-    model: "Sequential, as in `nn.units.prunable`",
-    keep: "dict of layer position to array_like of bool, with one for each unit, not all False",
+    model: "Sequential; as in `nn.units.prunable`",
+    keep: "dict of layer position to array_like of bool; with one for each unit, not all False",
 ):
     """A copy of the model, of the same shapes, in which z_k = 0 for the units that are not kept.
 

@@ -32,7 +32,7 @@ from tinyml.tensor import primitive
 @checked
 def initial_centroids(
     values: "array_like of float64, any shape, not empty",
-    k: "int >= 1, number of centroids",
+    k: "int >= 1; number of centroids",
     *,
     init: '"linear", "density" or "random"' = "linear",
     rng: 'numpy.random.Generator, needed if init = "random"' = None,
@@ -58,7 +58,7 @@ def initial_centroids(
 @checked
 def assign(
     values: "array_like, any shape",
-    centroids: "array_like of float64, shape (k,), k >= 1, increasing, or equal",
+    centroids: "array_like of float64, shape (k,), k >= 1, increasing; or equal",
 ) -> "ndarray of int, the shape of values, in 0..k-1":
     """The code of each value: the index of its nearest centroid.
 
@@ -185,7 +185,7 @@ class SharedWeight(ComputedWeight):
 
     def __init__(
         self,
-        codebook: "Parameter, shape (k,), the shared values, which an optimizer trains",
+        codebook: "Parameter, shape (k,); the shared values, which an optimizer trains",
         codes: "ndarray of int, any shape, in 0..k; the shape of the weight; uint8 "
                "saves memory",
     ):
@@ -195,7 +195,7 @@ class SharedWeight(ComputedWeight):
     @checked
     def from_weight(
         cls,
-        weight: "Parameter, with finite entries",
+        weight: "Parameter; with finite entries",
         *,
         k: "int in 1..65535",
         init: "as in `initial_centroids`" = "linear",

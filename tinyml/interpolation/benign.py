@@ -37,10 +37,10 @@ from tinyml.interpolation.min_norm import svd
 
 @checked
 def flat_tail(
-    n_features: "int >= 2, p",
+    n_features: "int >= 2; p",
     *,
     n_strong: "int in 1..p-1",
-    tail: "float in (0, p - n_strong], so that no eigenvalue of the tail is above 1",
+    tail: "float in (0, p - n_strong]; so that no eigenvalue of the tail is above 1",
 ) -> "ndarray of float64, shape (p,), decreasing":
     """A spectrum of n_strong eigenvalues of 1, and a tail of p - n_strong equal eigenvalues.
 
@@ -59,7 +59,7 @@ def flat_tail(
 
 
 @checked
-def power_law(n_features: "int >= 1, p", *, alpha: "float >= 0"):
+def power_law(n_features: "int >= 1; p", *, alpha: "float >= 0"):
     """The spectrum lambda_i = i^-alpha, i = 1 ... p: isotropic for alpha = 0.
 
     If alpha > 1 and p is much larger than n, the tail after lambda_k sums to about
@@ -94,7 +94,7 @@ def effective_ranks(
 @checked
 def k_star(
     eigenvalues: "as in `effective_ranks`",
-    n_samples: "int >= 1, n",
+    n_samples: "int >= 1; n",
     *,
     b: "float > 0" = 1,
 ):
@@ -135,7 +135,7 @@ def variance_order(
 @checked
 def bias2_order(
     eigenvalues: "as in `k_star`",
-    beta: "array_like, shape (p,), the truth, in the order of the eigenvalues",
+    beta: "array_like, shape (p,); the truth, in the order of the eigenvalues",
     n_samples: "as in `k_star`",
     *,
     b: "as in `k_star`" = 1,
@@ -165,11 +165,11 @@ def bias2_order(
 @checked
 def conditional_risk(
     X: "array_like, shape (n, p)",
-    beta: "array_like, shape (p,), the truth",
+    beta: "array_like, shape (p,); the truth",
     *,
-    eigenvalues: "array_like, shape (p,), >= 0, the variances of the features, in any "
+    eigenvalues: "array_like, shape (p,), >= 0; the variances of the features, in any "
                  "order",
-    sigma2: "float >= 0, variance of the noise",
+    sigma2: "float >= 0; variance of the noise",
 ) -> "bias2, variance : ndarray, shape (p,)":
     """The excess risk of X^+ y given X: for each feature, its part of squared bias and variance.
 

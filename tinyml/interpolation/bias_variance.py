@@ -40,7 +40,7 @@ def bias_variance(
     predictions: "array_like of float64, shape (R, n_test, *k), not empty; f_r(x) for each of "
                  "R training sets and n_test points x; *k are the axes of an output, none "
                  "if it is one number",
-    target: "array_like of float64, shape (n_test, *k), the true f*(x), without noise",
+    target: "array_like of float64, shape (n_test, *k); the true f*(x), without noise",
 ):
     """Split the mean squared error of R predictors into squared bias and variance.
 
@@ -71,7 +71,7 @@ def expected_risk(
     predictions: "as in `bias_variance`",
     target: "as in `bias_variance`",
     *,
-    sigma2: "float >= 0, variance of the noise; for several outputs, the sum of their "
+    sigma2: "float >= 0; variance of the noise; for several outputs, the sum of their "
             "noise variances",
 ):
     """The expected squared error on new, noisy data: bias^2 + variance + sigma^2.

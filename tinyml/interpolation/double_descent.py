@@ -34,7 +34,7 @@ def min_norm_bias2(
     n_samples: "array_like of int, any shape, >= 0; n in the formula",
     n_features: "array_like of int, any shape, >= 0; p in the formula",
     *,
-    signal: "array_like, any shape, >= 0, ||beta||^2",
+    signal: "array_like, any shape, >= 0; ||beta||^2",
 ):
     """The squared bias of X^+ y: signal * (1 - n/p) for p > n, and 0 for p <= n.
 
@@ -51,7 +51,7 @@ def min_norm_variance(
     n_samples: "array_like of int, any shape, >= 0; n in the formula",
     n_features: "array_like of int, any shape, >= 0; p in the formula",
     *,
-    sigma2: "array_like, any shape, >= 0, variance of the noise",
+    sigma2: "array_like, any shape, >= 0; variance of the noise",
 ):
     """The variance of X^+ y: sigma2 * E ||X^+||_F^2, infinite for |p - n| <= 1.
 
@@ -89,8 +89,8 @@ def subset_risk(
     n_samples: "as in `min_norm_bias2`",
     n_features: "as in `min_norm_bias2`",
     *,
-    signal_in: "array_like, any shape, >= 0, ||beta||^2 of the features that the model sees",
-    signal_out: "array_like, any shape, >= 0, ||beta||^2 of the others",
+    signal_in: "array_like, any shape, >= 0; ||beta||^2 of the features that the model sees",
+    signal_out: "array_like, any shape, >= 0; ||beta||^2 of the others",
     sigma2: "as in `min_norm_variance`",
 ):
     """The excess risk of X^+ y when the model sees only p of the features that make up y.
@@ -114,8 +114,8 @@ def subset_risk(
 def asymptotic_risk(
     gamma: "array_like, any shape, > 0",
     *,
-    signal: "array_like, any shape, >= 0, ||beta||^2",
-    sigma2: "array_like, any shape, >= 0, variance of the noise",
+    signal: "array_like, any shape, >= 0; ||beta||^2",
+    sigma2: "array_like, any shape, >= 0; variance of the noise",
 ):
     """The limit of `min_norm_risk` as n and p grow, with p / n -> gamma (Hastie et al. 2022).
 
@@ -153,8 +153,8 @@ def asymptotic_minimum(
 def optimal_lam(
     gamma: "array_like, any shape, > 0",
     *,
-    signal: "array_like, any shape, > 0, ||beta||^2",
-    sigma2: "array_like, any shape, >= 0, variance of the noise",
+    signal: "array_like, any shape, > 0; ||beta||^2",
+    sigma2: "array_like, any shape, >= 0; variance of the noise",
 ):
     """The penalty of `ridge` with the least excess risk: lam* = sigma2 * gamma / signal.
 

@@ -36,7 +36,7 @@ from tinyml.interpolation.min_norm import ridge_filter, svd
 
 @checked
 def matching_lam(
-    t: "array_like, any shape, > 0, steps; t = 0 would be an infinite penalty",
+    t: "array_like, any shape, > 0; steps; t = 0 would be an infinite penalty",
     *,
     lr: "float > 0",
     n_samples: "int >= 1",
@@ -51,7 +51,7 @@ def matching_lam(
 
 @checked
 def degrees_of_freedom(
-    f: "array_like, shape (..., rank), from `ridge_filter` or `descent_filter`",
+    f: "array_like, shape (..., rank); from `ridge_filter` or `descent_filter`",
 ):
     """The number of parameters that a filtered fit effectively uses: sum f.
 
@@ -64,10 +64,10 @@ def degrees_of_freedom(
 @checked
 def filter_risk(
     X: "array_like, shape (n, p)",
-    beta: "array_like, shape (p,), the truth",
-    f: "array_like, shape (..., rank), with one entry for each s in `svd(X)`",
+    beta: "array_like, shape (p,); the truth",
+    f: "array_like, shape (..., rank); with one entry for each s in `svd(X)`",
     *,
-    sigma2: "float >= 0, variance of the noise",
+    sigma2: "float >= 0; variance of the noise",
 ) -> "ndarray, shape (...), or float":
     """The excess risk of a filtered fit, given X: E ||V diag(f / s) U'y - beta||^2.
 

@@ -39,7 +39,7 @@ def make_two_scales(
     n_fast: "int >= 1",
     n_slow: "int >= 1",
     slow_scale: "float in (0, 1]",
-    sigma2: "float >= 0, variance of the noise",
+    sigma2: "float >= 0; variance of the noise",
     rng: "numpy.random.Generator",
 ):
     """A linear model with two groups of features that matter equally, but are not equally large.
@@ -71,9 +71,9 @@ def make_two_scales(
 def descent(
     X: "array_like of float64, shape (n, p)",
     y: "array_like of float64, shape (n,)",
-    t: "array_like of int, any shape, >= 0, numbers of steps",
+    t: "array_like of int, any shape, >= 0; numbers of steps",
     *,
-    lr: "array_like of float64, shape () or (p,), > 0, with s^2 < 2 for all s; one "
+    lr: "array_like of float64, shape () or (p,), > 0; with s^2 < 2 for all s; one "
         "rate for all features, or one for each",
 ) -> "ndarray, shape (*t.shape, p)":
     """Gradient descent on 1/2 ||X beta - y||^2 after t steps from zero, for many t at once.
@@ -110,7 +110,7 @@ def _directions(function, X, t, lr):
 def training_risk(
     X: "array_like, shape (n, p), n >= 1",
     y: "array_like, shape (n,)",
-    beta_t: "array_like, shape (..., p), one estimate or more, as from `descent`",
+    beta_t: "array_like, shape (..., p); one estimate or more, as from `descent`",
 ):
     """The mean squared error on the training data: R_train(t) = 1/n ||X beta_t - y||^2."""
     # each row of beta_t is one estimate, so each row of beta_t @ X.T is X beta_t
@@ -119,10 +119,10 @@ def training_risk(
 
 @checked
 def excess_risk(
-    beta_t: "array_like, shape (..., p), one estimate or more",
-    beta: "array_like, shape (p,), the truth",
+    beta_t: "array_like, shape (..., p); one estimate or more",
+    beta: "array_like, shape (p,); the truth",
     *,
-    scales: "array_like, shape (p,), standard deviations of the features",
+    scales: "array_like, shape (p,); standard deviations of the features",
 ):
     """The squared error on new x ~ N(0, diag(scales^2)), without the noise of their y.
 
@@ -138,7 +138,7 @@ def population_risk(
     beta: "as in `excess_risk`",
     *,
     scales: "as in `excess_risk`",
-    sigma2: "float >= 0, variance of the noise in the new y",
+    sigma2: "float >= 0; variance of the noise in the new y",
 ):
     """The expected squared error on new data: R_test(t) = E (x'beta_t - x'beta)^2 + sigma2."""
     # E (x'beta_t - x'beta)^2 is the excess risk
@@ -154,10 +154,10 @@ class TurningPoints(NamedTuple):
 
 @checked
 def turning_points(
-    train: "array_like, shape (T,), T >= 1, R_train(t) for t = 0 ... T - 1",
-    test: "array_like, shape (T,), T >= 1, R_test(t) for the same t",
+    train: "array_like, shape (T,), T >= 1; R_train(t) for t = 0 ... T - 1",
+    test: "array_like, shape (T,), T >= 1; R_test(t) for the same t",
     *,
-    tolerance: "float >= 0, what counts as zero; use 0 if the risk is an error "
+    tolerance: "float >= 0; what counts as zero; use 0 if the risk is an error "
                "rate" = 0.0,
 ):
     """When the training data are first interpolated, and where the test risk is lowest up to then.
@@ -195,7 +195,7 @@ class SecondFall(NamedTuple):
 
 @checked
 def second_fall(
-    curve: "array_like of float64, shape (T,), T >= 20, such as the test error after "
+    curve: "array_like of float64, shape (T,), T >= 20; such as the test error after "
            "every epoch",
 ):
     """Whether and where a noisy curve rises and then falls, by more than its noise.
@@ -239,11 +239,11 @@ def second_fall(
 @checked
 def descent_bias2(
     X: "as in `descent`",
-    beta: "array_like, shape (p,), the truth",
+    beta: "array_like, shape (p,); the truth",
     t: "as in `descent`",
     *,
     lr: "as in `descent`",
-    scales: "array_like, shape (p,), standard deviations of the features",
+    scales: "array_like, shape (p,); standard deviations of the features",
 ) -> "ndarray, shape (*t.shape, p)":
     """The squared bias of each feature after t steps, given X; their sum is the squared bias.
 
@@ -265,8 +265,8 @@ def descent_variance(
     t: "as in `descent`",
     *,
     lr: "as in `descent`",
-    scales: "array_like, shape (p,), standard deviations of the features",
-    sigma2: "float >= 0, variance of the noise",
+    scales: "array_like, shape (p,); standard deviations of the features",
+    sigma2: "float >= 0; variance of the noise",
 ) -> "ndarray, shape (*t.shape, p)":
     """The variance of each feature after t steps, given X; their sum is the variance.
 

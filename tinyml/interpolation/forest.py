@@ -44,8 +44,8 @@ class Split(NamedTuple):
 
 @checked
 def best_split(
-    X: "array_like, shape (n, p), the rows in the node",
-    Y: "array_like of float64, shape (n,) or (n, k), their targets",
+    X: "array_like, shape (n, p); the rows in the node",
+    Y: "array_like of float64, shape (n,) or (n, k); their targets",
 ):
     """The cut that lowers the squared loss of one node most, over all features and thresholds.
 
@@ -229,7 +229,7 @@ class RandomForest:
         *,
         max_leaf_nodes: "as in `RegressionTree`" = None,
         max_features: "as in `RegressionTree`" = None,
-        bootstrap: "bool, grow each tree on n rows drawn with replacement, "
+        bootstrap: "bool; grow each tree on n rows drawn with replacement, "
                    "instead of on all n" = False,
         rng: "numpy.random.Generator",
     ):

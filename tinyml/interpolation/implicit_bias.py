@@ -177,7 +177,7 @@ def kaczmarz_factor(X: "array_like of float64, shape (n, p), not zero"):
 @checked
 def sign_fit(
     X: "array_like, shape (n, p)",
-    y: "array_like, shape (n,), not zero, with X sign(X'y) a positive multiple of y",
+    y: "array_like, shape (n,), not zero; with X sign(X'y) a positive multiple of y",
 ) -> "ndarray, shape (p,)":
     """The perfect fit of Adam from zero, if X sign(X'y) = c y for some c > 0: sign(X'y) / c.
 
@@ -200,7 +200,7 @@ def sign_fit(
 
 @checked
 def make_rare_features(
-    labels: "array_like, shape (n,), with entries 1 or -1; the training samples first",
+    labels: "array_like, shape (n,); with entries 1 or -1; the training samples first",
 ) -> "ndarray, shape (n, 3 + 5 n)":
     """Samples on which X^+ y learns to generalise, and Adam does not (Wilson et al. 2017, 3.3).
 

@@ -31,7 +31,7 @@ def linear_model(
     X: "array_like, shape (n, p)",
     beta: "array_like, shape (p,)",
     *,
-    sigma: "float >= 0, standard deviation of the noise",
+    sigma: "float >= 0; standard deviation of the noise",
     rng: "numpy.random.Generator",
 ):
     """Draw targets y = X beta + eps, with normal noise eps ~ N(0, sigma^2 I)."""
@@ -40,7 +40,7 @@ def linear_model(
 
 
 @checked
-def svd(X: "array_like, shape (n, p), of any rank; n = 0 or p = 0 is allowed"):
+def svd(X: "array_like, shape (n, p); of any rank; n = 0 or p = 0 is allowed"):
     """X = U diag(s) Vh, without the singular values that are zero up to rounding.
 
     Vh is V', and V V' is the orthogonal projection onto the row space of X. A singular value
@@ -67,7 +67,7 @@ def svd(X: "array_like, shape (n, p), of any rank; n = 0 or p = 0 is allowed"):
 
 @checked
 def row_space_part(
-    X: "array_like, shape (n, p), of any rank",
+    X: "array_like, shape (n, p); of any rank",
     beta: "array_like, shape (p,) or (p, k)",
 ):
     """The part of beta that X can see: X^+ X beta = V V'beta.
@@ -125,7 +125,7 @@ def least_squares(
 
 @checked
 def min_norm(
-    X: "array_like, shape (n, p), of any rank; n = 0 or p = 0 is allowed",
+    X: "array_like, shape (n, p); of any rank; n = 0 or p = 0 is allowed",
     y: "array_like, shape (n,) or (n, k)",
 ) -> "ndarray, shape (p,) or (p, k); zeros for n = 0":
     """X^+ y: of all beta that minimise ||X beta - y||, the shortest.
@@ -139,10 +139,10 @@ def min_norm(
 
 @checked
 def ridge_filter(
-    s: "array_like, shape (rank,), > 0, singular values",
-    lam: "array_like, any shape, >= 0, the penalty of `ridge`",
+    s: "array_like, shape (rank,), > 0; singular values",
+    lam: "array_like, any shape, >= 0; the penalty of `ridge`",
     *,
-    n_samples: "int >= 0, n",
+    n_samples: "int >= 0; n",
 ) -> "ndarray, shape (*lam.shape, rank), of the dtype of s":
     """The factor by which ridge shrinks each singular direction: f = s^2 / (s^2 + n lam).
 
@@ -172,10 +172,10 @@ def ridge(
 
 @checked
 def descent_filter(
-    s: "array_like, shape (rank,), >= 0, singular values",
-    t: "array_like of int, any shape, >= 0, numbers of steps",
+    s: "array_like, shape (rank,), >= 0; singular values",
+    t: "array_like of int, any shape, >= 0; numbers of steps",
     *,
-    lr: "float > 0, with lr s^2 < 2 for all s",
+    lr: "float > 0; with lr s^2 < 2 for all s",
 ) -> "ndarray, shape (*t.shape, rank), of the dtype of s":
     """The fraction of each singular direction that t steps of descent from zero have learned.
 
@@ -198,7 +198,7 @@ def gradient_descent(
     X: "array_like, shape (n, p)",
     y: "array_like, shape (n,) or (n, k)",
     *,
-    lr: "float > 0, with lr < 2 / s_max^2",
+    lr: "float > 0; with lr < 2 / s_max^2",
     n_steps: "int >= 1",
     beta0: "array_like, shape (p,) or (p, k), or None; the start, None for zero" = None,
 ):

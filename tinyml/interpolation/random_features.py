@@ -32,10 +32,10 @@ from tinyml.interpolation.min_norm import min_norm
 
 @checked
 def sample_waves(
-    n_inputs: "int >= 1, d",
+    n_inputs: "int >= 1; d",
     *,
-    n_features: "int >= 1, N",
-    bandwidth: "float > 0, the distance ||x - z|| at which the kernel is exp(-1/2)",
+    n_features: "int >= 1; N",
+    bandwidth: "float > 0; the distance ||x - z|| at which the kernel is exp(-1/2)",
     rng: "numpy.random.Generator",
 ):
     """Draw the waves of N random Fourier features; training and test data share one draw.
@@ -55,8 +55,8 @@ def sample_waves(
 @checked
 def fourier_features(
     X: "array_like, shape (n, d)",
-    frequencies: "array_like, shape (d, N), N >= 1, the v_j in columns",
-    phases: "array_like, shape (N,), the b_j",
+    frequencies: "array_like, shape (d, N), N >= 1; the v_j in columns",
+    phases: "array_like, shape (N,); the b_j",
 ) -> "ndarray, shape (n, N)":
     """phi_j(x) = sqrt(2 / N) cos(v_j . x + b_j) for every row x of X (Rahimi and Recht 2007).
 
@@ -186,11 +186,11 @@ class Curves(NamedTuple):
 @checked
 def fourier_sweep(
     X: "array_like of float64, shape (n, d), n >= 1",
-    Y: "array_like of float64, shape (n, k), k >= 1, one-hot for k classes, or one "
+    Y: "array_like of float64, shape (n, k), k >= 1; one-hot for k classes, or one "
        "output",
     X_test: "array_like of float64, shape (m, d), m >= 1",
     Y_test: "array_like of float64, shape (m, k)",
-    sizes: "array_like of int, shape (w,), w >= 1, increasing, >= 1, the widths N",
+    sizes: "array_like of int, shape (w,), w >= 1, increasing, >= 1; the widths N",
     *,
     bandwidth: "float > 0",
     rng: "numpy.random.Generator",

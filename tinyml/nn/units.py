@@ -42,7 +42,7 @@ class Units(NamedTuple):
 
 @checked
 def prunable(
-    model: "Sequential, with Linear, Conv1d and Conv2d layers; between two of them at "
+    model: "Sequential; with Linear, Conv1d and Conv2d layers; between two of them at "
            "most one batch norm, then activations with f(0) = 0, pooling, Dropout, "
            "Flatten. A depthwise convolution, perhaps with a batch norm and "
            "activations of its own, belongs to the units in front of it, one filter "

@@ -36,9 +36,9 @@ def compose(*views: "function (x, rng) -> x") -> "function (x, rng) -> x":
 
 @checked
 def affine(
-    x: "array_like, shape (N, H, W) or (N, D), with D = H W and H = W",
-    matrix: "array_like of float64, shape (N, 2, 2) or (2, 2), A, with an inverse",
-    shift: "array_like of float64, shape (N, 2) or (2,), t in pixels, down "
+    x: "array_like, shape (N, H, W) or (N, D); with D = H W and H = W",
+    matrix: "array_like of float64, shape (N, 2, 2) or (2, 2); A, with an inverse",
+    shift: "array_like of float64, shape (N, 2) or (2,); t in pixels, down "
            "and to the right" = (0, 0),
 ) -> "ndarray, with the shape and dtype of x":
     """Move the pixels of images by q = c + A (p - c) + t, with bilinear interpolation.
@@ -100,10 +100,10 @@ def _mix(a, b, fraction):
 @checked
 def random_affine(
     *,
-    rotate: "float >= 0, in radians" = 0.0,
+    rotate: "float >= 0; in radians" = 0.0,
     scale: "float in [0, 1)" = 0.0,
-    shear: "float >= 0, in columns per row" = 0.0,
-    shift: "float >= 0, in pixels" = 0.0,
+    shear: "float >= 0; in columns per row" = 0.0,
+    shift: "float >= 0; in pixels" = 0.0,
 ):
     """A view that moves each image by its own random affine map.
 
@@ -125,7 +125,7 @@ def random_affine(
 
 
 @checked
-def add_noise(std: "float >= 0, standard deviation of the noise"):
+def add_noise(std: "float >= 0; standard deviation of the noise"):
     """A view that adds normal noise to each pixel, and clips the result to [0, 1]."""
     def noisy(images, rng):
         noise = rng.standard_normal(images.shape, dtype=images.dtype)
@@ -134,7 +134,7 @@ def add_noise(std: "float >= 0, standard deviation of the noise"):
 
 
 @checked
-def erase(size: "int >= 0, side of the square in pixels"):
+def erase(size: "int >= 0; side of the square in pixels"):
     """A view that sets a random square of each image to 0 (Zhong et al. 2020)."""
     def erased(images, rng):
         n, h, w = images.shape

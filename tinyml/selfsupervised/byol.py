@@ -48,10 +48,10 @@ def byol_loss(
 
 @checked
 def target_momentum(
-    step: "int >= 0, k; beyond K, tau stays 1",
-    n_steps: "int >= 1, K",
+    step: "int >= 0; k; beyond K, tau stays 1",
+    n_steps: "int >= 1; K",
     *,
-    base: "float in [0, 1], tau_base" = 0.996,
+    base: "float in [0, 1]; tau_base" = 0.996,
 ) -> "float in [base, 1]":
     """The momentum tau at step k: it rises from tau_base to 1, so that the target slows down.
 
@@ -91,11 +91,11 @@ class BYOL:
 
     def __init__(
         self,
-        online: "Module, from (n, ...) to projections (n, D): encoder and projection head",
-        predictor: "Module, from (n, D) to (n, D)",
+        online: "Module; from (n, ...) to projections (n, D): encoder and projection head",
+        predictor: "Module; from (n, D) to (n, D)",
         *,
-        n_steps: "int >= 1, steps of the whole training, for `target_momentum`",
-        base: "float in [0, 1], tau at the first step" = 0.996,
+        n_steps: "int >= 1; steps of the whole training, for `target_momentum`",
+        base: "float in [0, 1]; tau at the first step" = 0.996,
     ):
         self.model = Sequential(online, predictor)    # what the optimizer trains
         self.target = momentum_copy(online)
@@ -104,8 +104,8 @@ class BYOL:
     @checked
     def loss(
         self,
-        x1: "ndarray, shape (B, ...), one view of each image",
-        x2: "ndarray, shape (B, ...), the second views",
+        x1: "ndarray, shape (B, ...); one view of each image",
+        x2: "ndarray, shape (B, ...); the second views",
     ) -> "Tensor, a scalar in [0, 8]; no gradient flows to the target":
         """Update the target, then return the loss of one batch in both directions.
 
@@ -129,10 +129,10 @@ class BYOL:
 @checked
 def train_byol(
     byol: "BYOL",
-    X: "ndarray, shape (n, ...), n >= 1, images without labels",
+    X: "ndarray, shape (n, ...), n >= 1; images without labels",
     *,
-    view: "function (x, rng) -> x, a random view of each image; see `augmentations`",
-    rng: "numpy.random.Generator, draws the order of the images and the views",
+    view: "function (x, rng) -> x; a random view of each image; see `augmentations`",
+    rng: "numpy.random.Generator; draws the order of the images and the views",
     **options: "further arguments of `tinyml.train.fit`, such as an optimizer of "
                "byol.model",
 ) -> "list of dict, the history of fit; byol.model is in evaluation mode afterwards":

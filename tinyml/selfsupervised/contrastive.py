@@ -44,9 +44,9 @@ def similarities(
 @checked
 def nt_xent(
     z1: "Tensor, shape (B, D), B and D >= 1; row i is one view of image i",
-    z2: "Tensor, shape (B, D), the second views",
+    z2: "Tensor, shape (B, D); the second views",
     *,
-    temperature: "float in [1e-4, 1e4], T",
+    temperature: "float in [1e-4, 1e4]; T",
 ) -> "Tensor, a scalar >= 0; ln(2B - 1) if all embeddings are equal":
     """NT-Xent: for each view, find the second view of its image among the other 2B - 1 views.
 
@@ -73,10 +73,10 @@ def nt_xent(
 @checked
 def info_nce(
     query: "Tensor, shape (B, D), B and D >= 1",
-    positive: "Tensor, shape (B, D), row i belongs to query i",
+    positive: "Tensor, shape (B, D); row i belongs to query i",
     negatives: "Tensor, shape (K, D), or None; the same for all queries" = None,
     *,
-    temperature: "float in [1e-4, 1e4], T",
+    temperature: "float in [1e-4, 1e4]; T",
 ):
     """InfoNCE: for each query, find its positive among negatives.
 

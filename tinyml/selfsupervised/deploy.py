@@ -44,12 +44,12 @@ class Classifier(Module):
 
     def __init__(
         self,
-        encoder: "Module, f, from (n, H W), float32 in [0, 1], to features (n, d)",
-        head: "Module, g, from (n, d) to logits (n, C)",
+        encoder: "Module; f, from (n, H W), float32 in [0, 1], to features (n, d)",
+        head: "Module; g, from (n, d) to logits (n, C)",
         *,
-        labels: "sequence of int or str, not empty, the names of the C classes",
-        shape: "array_like of int, shape (2,), >= 1, H and W",
-        maximum: "float > 0, the largest raw value of a pixel; the smallest is 0",
+        labels: "sequence of int or str, not empty; the names of the C classes",
+        shape: "array_like of int, shape (2,), >= 1; H and W",
+        maximum: "float > 0; the largest raw value of a pixel; the smallest is 0",
     ):
         self.encoder, self.head = encoder, head
         self.labels, self.shape, self.maximum = list(labels), tuple(shape.tolist()), maximum
@@ -96,7 +96,7 @@ class Classifier(Module):
 @checked
 def classify_file(
     model: "Classifier",
-    path: "path-like, a PGM or PNG file of H x W pixels; white becomes the model's "
+    path: "path-like; a PGM or PNG file of H x W pixels; white becomes the model's "
           "maximum",
 ):
     """The most probable label of a picture, and all probabilities.
@@ -114,7 +114,7 @@ def classify_file(
 
 @checked
 def load_classifier(
-    path: "path-like, with a Classifier in the file",
+    path: "path-like; with a Classifier in the file",
     classes: "iterable of Module subclasses of your own that the model has" = (),
 ) -> "Classifier":
     """Read a Classifier from a file of `save_model` or of `save_compressed`."""
@@ -132,7 +132,7 @@ def load_classifier(
 
 @checked
 def find_class(
-    name: "str, a module to import, a colon, and a Module subclass in it",
+    name: "str; a module to import, a colon, and a Module subclass in it",
 ) -> "type":
     """The class called "module:Name"."""
     module, _, attribute = name.partition(":")

@@ -40,7 +40,7 @@ class UnitLength(Module):
     from their mean they do not. So for ReLU features choose c = their mean. That needs no labels.
     """
 
-    def __init__(self, center: "array_like, shape (d,) or (), c" = 0.0):
+    def __init__(self, center: "array_like, shape (d,) or (); c" = 0.0):
         self.center = Tensor(center)
 
     def forward(self, x):
@@ -49,11 +49,11 @@ class UnitLength(Module):
 
 @checked
 def extract_features(
-    encoder: "Module, from (n, ...) to (n, d), or to more axes, which are flattened",
+    encoder: "Module; from (n, ...) to (n, d), or to more axes, which are flattened",
     X: "ndarray, shape (n, ...), n >= 1",
     *,
-    unit_length: "bool, divide every z_i by its length" = False,
-    batch_size: "int >= 1, rows at a time" = 1024,
+    unit_length: "bool; divide every z_i by its length" = False,
+    batch_size: "int >= 1; rows at a time" = 1024,
 ) -> "ndarray, shape (n, d), in the dtype of the encoder":
     """The features z_i = f(x_i), with the encoder frozen (notes 10.3, phase 2, step 1)."""
     # z_i = f(x_i), with f frozen
@@ -71,12 +71,12 @@ def extract_features(
 def linear_probe(
     features: "array_like, shape (n, d), n >= 1, d >= 1; rows of norm about 1 work "
               "best",
-    labels: "array_like of int, shape (n,), >= 0, with each class 0..C-1 at least once",
+    labels: "array_like of int, shape (n,), >= 0; with each class 0..C-1 at least once",
     *,
-    l2: "float > 0, weight of the penalty; scikit-learn's parameter C is 1 / "
+    l2: "float > 0; weight of the penalty; scikit-learn's parameter C is 1 / "
         "(n l2)" = 1e-4,
-    tolerance: "float > 0, the norm of the gradient at which to stop" = 1e-6,
-    max_iter: "int >= 1, steps of `tinyml.lbfgs.minimize`" = 10_000,
+    tolerance: "float > 0; the norm of the gradient at which to stop" = 1e-6,
+    max_iter: "int >= 1; steps of `tinyml.lbfgs.minimize`" = 10_000,
 ) -> "Linear, d to C, in the dtype of the features":
     """The best linear head on frozen features: multinomial logistic regression.
 
@@ -174,13 +174,13 @@ def _cosine_distances(queries, features):
 
 @checked
 def fine_tune(
-    encoder: "Module, from (n, ...) to (n, d)",
-    head: "Module, from (n, d) to logits (n, C)",
+    encoder: "Module; from (n, ...) to (n, d)",
+    head: "Module; from (n, d) to logits (n, C)",
     X: "ndarray, shape (n, ...), n >= 1",
-    y: "array_like of int, shape (n,), >= 0, classes 0..C-1",
+    y: "array_like of int, shape (n,), >= 0; classes 0..C-1",
     *,
-    encoder_lr: "float >= 0, learning rate of the encoder at the first step",
-    head_lr: "float >= 0, learning rate of the head at the first step",
+    encoder_lr: "float >= 0; learning rate of the encoder at the first step",
+    head_lr: "float >= 0; learning rate of the head at the first step",
     epochs: "int >= 0",
     batch_size: "int >= 1",
     rng: "numpy.random.Generator",

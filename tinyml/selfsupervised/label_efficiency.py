@@ -16,8 +16,8 @@ from tinyml.contract import checked
 
 @checked
 def draw_labels(
-    y: "array_like of int >= 0, shape (n,), n >= 1, the classes",
-    per_class: "int >= 1, with at least this many samples in each class",
+    y: "array_like of int >= 0, shape (n,), n >= 1; the classes",
+    per_class: "int >= 1; with at least this many samples in each class",
     *,
     rng: "numpy.random.Generator",
 ) -> "ndarray of int, the rows drawn, in random order":
@@ -64,10 +64,10 @@ def _draw(y, n_drawn, rng):
 
 @checked
 def label_efficiency(
-    score: "function (rows, rng) -> float, the score on held-out data after training "
+    score: "function (rows, rng) -> float; the score on held-out data after training "
            "with the labels of these rows",
     y: "as in `draw_labels`",
-    fractions: "array_like of float64, shape (k,), > 0, <= 1, as in `draw_fraction`",
+    fractions: "array_like of float64, shape (k,), > 0, <= 1; as in `draw_fraction`",
     *,
     draws: "int >= 1",
     rng: "numpy.random.Generator; with the same seed, all methods get the same draws",

@@ -18,7 +18,7 @@ from tinyml.contract import checked
 
 @checked
 def make_grammar(
-    vocab_size: "int >= 1, V",
+    vocab_size: "int >= 1; V",
     *,
     n_successors: "int in 1..V",
     rng: "numpy.random.Generator",
@@ -36,8 +36,8 @@ def make_grammar(
 @checked
 def sample_sequences(
     transition: "array_like of float64, shape (V, V), V >= 1, >= 0, rows sum to 1; A",
-    n: "int >= 1, number of sequences",
-    length: "int >= 1, tokens in each sequence",
+    n: "int >= 1; number of sequences",
+    length: "int >= 1; tokens in each sequence",
     *,
     rng: "numpy.random.Generator",
 ) -> "ndarray of int64, shape (n, length)":
@@ -54,12 +54,12 @@ def sample_sequences(
 
 @checked
 def posterior(
-    corrupted: "array_like of int, shape (N, T), >= 0, with tokens in 0..V-1 and at "
+    corrupted: "array_like of int, shape (N, T), >= 0; with tokens in 0..V-1 and at "
                "most k masks",
     transition: "array_like of float64, shape (V, V), V >= 1, >= 0, rows sum to 1; A",
     *,
-    mask_id: "int >= V, the id of [MASK]",
-    mask_ratio: "float in [0, 1], as given to `mask_tokens`" = 0.15,
+    mask_id: "int >= V; the id of [MASK]",
+    mask_ratio: "float in [0, 1]; as given to `mask_tokens`" = 0.15,
 ) -> "ndarray of float64, shape (N, T, V), one-hot where a token cannot have been chosen":
     """P(x_t = v | x~, t is chosen), exactly, for a corrupted sequence x~ from `mask_tokens`.
 

@@ -57,8 +57,8 @@ def karate_club():
 
 @checked
 def auc(
-    positive: "array_like, shape (n,), n >= 1, scores",
-    negative: "array_like, shape (m,), m >= 1, scores",
+    positive: "array_like, shape (n,), n >= 1; scores",
+    negative: "array_like, shape (m,), m >= 1; scores",
 ) -> "float in [0, 1]":
     """The area under the ROC curve: how often a positive scores above a negative.
 
@@ -76,9 +76,9 @@ def auc(
 
 @checked
 def propagation(
-    edges: "array_like of int, shape (m, 2), in 0..n-1, with each edge once and no "
+    edges: "array_like of int, shape (m, 2), in 0..n-1; with each edge once and no "
            "loops",
-    n_nodes: "int >= 1, n",
+    n_nodes: "int >= 1; n",
 ) -> "ndarray of float32, shape (n, n)":
     """The matrix of a graph convolution (Kipf and Welling 2017, equation 2).
 
@@ -130,10 +130,10 @@ class EdgePredictor(Module):
 
     def __init__(
         self,
-        n_nodes: "int >= 1, number of nodes",
-        dim: "int >= 1, length of their vectors",
+        n_nodes: "int >= 1; number of nodes",
+        dim: "int >= 1; length of their vectors",
         *,
-        messages: "bool, whether there is a convolution; without it Z = E" = True,
+        messages: "bool; whether there is a convolution; without it Z = E" = True,
         rng: "numpy.random.Generator",
     ):
         self.n_nodes, self.messages = n_nodes, messages
@@ -151,7 +151,7 @@ class EdgePredictor(Module):
     @checked
     def forward(
         self,
-        edges: "array_like of int, shape (m, 2), the visible edges",
+        edges: "array_like of int, shape (m, 2); the visible edges",
         pairs: "array_like of int, shape (k, 2), in 0..n_nodes-1",
     ):
         """The logit of each pair, shape (k,)."""
@@ -162,10 +162,10 @@ class EdgePredictor(Module):
 
 @checked
 def masked_edge_loss(
-    model: "Module, an `EdgePredictor`",
-    edges: "array_like of int, shape (m, 2), all edges for the training",
+    model: "Module; an `EdgePredictor`",
+    edges: "array_like of int, shape (m, 2); all edges for the training",
     *,
-    mask_ratio: "float in [0, 1], with at least one hidden edge",
+    mask_ratio: "float in [0, 1]; with at least one hidden edge",
     rng: "numpy.random.Generator",
 ) -> "Tensor, a scalar":
     """Hide k edges, draw k pairs without an edge, and let the model distinguish the two.

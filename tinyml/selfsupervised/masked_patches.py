@@ -28,9 +28,9 @@ from tinyml.selfsupervised.masking import mask_patches, masked_loss
 
 @checked
 def patchify(
-    images: "ndarray, shape (N, H, W), may hold NaN, with H and W multiples of "
+    images: "ndarray, shape (N, H, W), may hold NaN; with H and W multiples of "
             "patch_size",
-    patch_size: "int >= 1, p",
+    patch_size: "int >= 1; p",
 ) -> "ndarray, shape (N, L, p^2) with L = (H / p) (W / p), in the dtype of images":
     """Cut images into square patches, row by row; each patch holds its pixels row by row.
 
@@ -52,7 +52,7 @@ def patchify(
 
 @checked
 def unpatchify(
-    patches: "ndarray, shape (N, L, P), P >= 1, may hold NaN, with P = p^2 pixels in each patch",
+    patches: "ndarray, shape (N, L, P), P >= 1, may hold NaN; with P = p^2 pixels in each patch",
     size: "(int, int), H and W of the images",
 ) -> "ndarray, shape (N, H, W)":
     """Put patches together into images: the inverse of `patchify`."""
@@ -98,14 +98,14 @@ class MaskedAutoencoder(Module):
 
     def __init__(
         self,
-        n_patches: "int >= 1, L",
-        patch_dim: "int >= 1, P",
+        n_patches: "int >= 1; L",
+        patch_dim: "int >= 1; P",
         *,
-        d_model: "int >= 1, width of the encoder",
-        num_layers: "int >= 1, blocks of the encoder",
-        decoder_dim: "int >= 1, width of the decoder",
-        decoder_layers: "int >= 1, blocks of the decoder",
-        nhead: "int >= 1, attention heads, a divisor of both widths",
+        d_model: "int >= 1; width of the encoder",
+        num_layers: "int >= 1; blocks of the encoder",
+        decoder_dim: "int >= 1; width of the decoder",
+        decoder_layers: "int >= 1; blocks of the decoder",
+        nhead: "int >= 1; attention heads, a divisor of both widths",
         rng: "numpy.random.Generator",
     ):
         self.n_patches, self.patch_dim = n_patches, patch_dim
@@ -161,7 +161,7 @@ def reconstruct(
     model: "MaskedAutoencoder",
     patches: "array_like, shape (N, L, P)",
     *,
-    mask_ratio: "float in [0, 1), so that at least one patch stays visible" = 0.75,
+    mask_ratio: "float in [0, 1); so that at least one patch stays visible" = 0.75,
     rng: "numpy.random.Generator",
 ):
     """Hide patches of each image, and let the model restore them.
@@ -185,7 +185,7 @@ def masked_patch_loss(
     model: "as in `reconstruct`",
     patches: "as in `reconstruct`",
     *,
-    mask_ratio: "float in [0, 1), with at least one hidden patch" = 0.75,
+    mask_ratio: "float in [0, 1); with at least one hidden patch" = 0.75,
     normalize: "bool; if True, the targets are the normalized patches "
                "(`normalize_patches`), not the pixels themselves" = False,
     rng: "as in `reconstruct`",

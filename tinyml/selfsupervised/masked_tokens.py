@@ -35,12 +35,12 @@ class TokenTransformer(Module):
 
     def __init__(
         self,
-        vocab_size: "int >= 1, V",
-        length: "int >= 1, T, the longest sequence",
+        vocab_size: "int >= 1; V",
+        length: "int >= 1; T, the longest sequence",
         *,
-        d_model: "int >= 1, width: the length of the vectors h_t and z_t",
-        nhead: "int >= 1, number of attention heads, a divisor of d_model",
-        num_layers: "int >= 1, number of blocks, K",
+        d_model: "int >= 1; width: the length of the vectors h_t and z_t",
+        nhead: "int >= 1; number of attention heads, a divisor of d_model",
+        num_layers: "int >= 1; number of blocks, K",
         rng: "numpy.random.Generator",
     ):
         self.length = length
@@ -79,12 +79,12 @@ def transformer_blocks(
 
 @checked
 def masked_token_loss(
-    model: "Module, from tokens (B, n) to logits (B, n, V), where [MASK] is the token "
+    model: "Module; from tokens (B, n) to logits (B, n, V), where [MASK] is the token "
            "V",
     tokens: "array_like of int, shape (B, n), in 0..V-1",
     *,
-    vocab_size: "int >= 1, V",
-    mask_ratio: "float in [0, 1], with at least one chosen token" = 0.15,
+    vocab_size: "int >= 1; V",
+    mask_ratio: "float in [0, 1]; with at least one chosen token" = 0.15,
     rng: "numpy.random.Generator",
 ) -> "Tensor, a scalar":
     """BERT's loss: corrupt tokens, predict the chosen ones, and take the mean cross-entropy.

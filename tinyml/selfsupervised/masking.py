@@ -69,8 +69,8 @@ def _check_holds(x, mask_value):
 def mask_tokens(
     tokens: "array_like of int, shape (..., T), in 0..V-1",
     *,
-    vocab_size: "int >= 1, V",
-    mask_id: "int >= V, the id of [MASK]",
+    vocab_size: "int >= 1; V",
+    mask_id: "int >= V; the id of [MASK]",
     mask_ratio: "float in [0, 1]" = 0.15,
     rng: "numpy.random.Generator",
 ):
@@ -107,8 +107,8 @@ def _random_orders(shape, rng):
 
 @checked
 def mask_patches(
-    n_images: "int >= 1, N",
-    n_patches: "int >= 1, L",
+    n_images: "int >= 1; N",
+    n_patches: "int >= 1; L",
     *,
     mask_ratio: "float in [0, 1]",
     rng: "numpy.random.Generator",
@@ -138,7 +138,7 @@ def mask_patches(
 
 @checked
 def mask_spans(
-    x: "ndarray, shape (..., T), may hold NaN, time last",
+    x: "ndarray, shape (..., T), may hold NaN; time last",
     *,
     mask_ratio: "float in [0, 1]",
     span_length: "int >= 1",
@@ -175,11 +175,11 @@ def mask_spans(
 
 @checked
 def mask_edges(
-    edges: "array_like of int, shape (m, 2), in 0..n-1, with each pair once and no "
+    edges: "array_like of int, shape (m, 2), in 0..n-1; with each pair once and no "
            "loops",
-    n_nodes: "int >= 1, n",
+    n_nodes: "int >= 1; n",
     *,
-    mask_ratio: "float in [0, 1], the fraction of the edges to hide",
+    mask_ratio: "float in [0, 1]; the fraction of the edges to hide",
     rng: "numpy.random.Generator",
 ):
     """Hide k = int(m mask_ratio) of the m edges of a graph, and draw k pairs without an edge.
@@ -223,11 +223,11 @@ def adjacency(
 
 @checked
 def masked_loss(
-    prediction: "Tensor, x^, with the first axes of mask",
+    prediction: "Tensor; x^, with the first axes of mask",
     target: "ndarray, may hold NaN; x, the uncorrupted input, with the first axes of mask",
-    mask: "ndarray of bool, any shape, with at least one True; True at the hidden positions",
+    mask: "ndarray of bool, any shape; with at least one True; True at the hidden positions",
     *,
-    loss_fn: "function of predictions and targets, a loss",
+    loss_fn: "function of predictions and targets; a loss",
 ) -> "Tensor, a scalar":
     """The loss at the hidden positions only (MATH5836 week 10, section 10.3.1, step 5).
 

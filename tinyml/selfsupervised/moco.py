@@ -44,10 +44,10 @@ def momentum_copy(
 
 @checked
 def update_momentum(
-    slow: "Module, whose arrays are replaced",
-    fast: "Module, with arrays of the same names and shapes; see `momentum_copy`",
+    slow: "Module; whose arrays are replaced",
+    fast: "Module; with arrays of the same names and shapes; see `momentum_copy`",
     *,
-    momentum: "float in [0, 1], m; 0 copies the fast model, 1 freezes the slow one",
+    momentum: "float in [0, 1]; m; 0 copies the fast model, 1 freezes the slow one",
 ):
     """Let a slow model follow a fast model, in parameters and in buffers.
 
@@ -82,7 +82,7 @@ def _check_same_shapes(slow, fast):
 class KeyQueue:
     """The newest K keys, in a ring buffer, and for each key the index of its image."""
 
-    def __init__(self, size: "int >= 1, K"):
+    def __init__(self, size: "int >= 1; K"):
         self.size = size
         self.ring = None              # the keys, (K, D), from the first push on, when D is known
         self.ids = np.zeros(size, int)    # for each key the index of its image
@@ -95,8 +95,8 @@ class KeyQueue:
     @checked
     def push(
         self,
-        keys: "ndarray, shape (B, D), with the D of earlier keys",
-        ids: "array_like of int, shape (B,), for each key the index of its image",
+        keys: "ndarray, shape (B, D); with the D of earlier keys",
+        ids: "array_like of int, shape (B,); for each key the index of its image",
     ):
         """Put keys into the next slots, one by one; after the last slot comes slot 0 again."""
         if self.ring is None:
@@ -111,7 +111,7 @@ class KeyQueue:
         self.filled = min(self.filled + len(keys), self.size)
 
     @checked
-    def keys(self, *, without: "sequence of int, the indices of images" = ()):
+    def keys(self, *, without: "sequence of int; the indices of images" = ()):
         """A copy of the keys, slot by slot, without the keys of these images.
 
         Returns
@@ -132,11 +132,11 @@ class MoCo:
 
     def __init__(
         self,
-        query: "Module, from (n, ...) to embeddings (n, D): encoder and projection head",
+        query: "Module; from (n, ...) to embeddings (n, D): encoder and projection head",
         *,
-        queue_size: "int >= 1, K",
-        momentum: "float in [0, 1], m",
-        temperature: "float in [1e-4, 1e4], T",
+        queue_size: "int >= 1; K",
+        momentum: "float in [0, 1]; m",
+        temperature: "float in [1e-4, 1e4]; T",
     ):
         self.query, self.key = query, momentum_copy(query)
         self.queue = KeyQueue(queue_size)
@@ -145,9 +145,9 @@ class MoCo:
     @checked
     def loss(
         self,
-        x_query: "ndarray, shape (B, ...), one view of each image",
-        x_key: "ndarray, shape (B, ...), the second views",
-        ids: "ndarray of int, shape (B,), the indices of the images",
+        x_query: "ndarray, shape (B, ...); one view of each image",
+        x_key: "ndarray, shape (B, ...); the second views",
+        ids: "ndarray of int, shape (B,); the indices of the images",
     ) -> "Tensor, a scalar; its gradient reaches the query encoder only":
         """Update the key encoder, return the loss of one batch, and put its keys into the queue.
 
@@ -173,10 +173,10 @@ class MoCo:
 @checked
 def train_moco(
     moco: "MoCo",
-    X: "ndarray, shape (n, ...), n >= 1, images without labels",
+    X: "ndarray, shape (n, ...), n >= 1; images without labels",
     *,
-    view: "function (x, rng) -> x, a random view of each image; see `augmentations`",
-    rng: "numpy.random.Generator, draws the order of the images and the views",
+    view: "function (x, rng) -> x; a random view of each image; see `augmentations`",
+    rng: "numpy.random.Generator; draws the order of the images and the views",
     **options: "further arguments of `tinyml.train.fit`, such as an optimizer of "
                "moco.query",
 ) -> "list of dict, the history of fit; moco.query is in evaluation mode afterwards":

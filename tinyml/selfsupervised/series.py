@@ -41,8 +41,8 @@ ACTIVITIES = {
 def make_activities(
     n_samples: "int >= 1",
     *,
-    length: "int >= 2, T" = 128,
-    sigma: "float >= 0, standard deviation of the noise" = 0.5,
+    length: "int >= 2; T" = 128,
+    sigma: "float >= 0; standard deviation of the noise" = 0.5,
     rng: "numpy.random.Generator",
 ):
     """Three sensors on a moving body that does one of six `ACTIVITIES`.
@@ -97,7 +97,7 @@ def _shock(theta):
 # ------------------------------------------------------------ views
 
 @checked
-def jitter(*, strength: "float >= 0, standard deviation of the noise"):
+def jitter(*, strength: "float >= 0; standard deviation of the noise"):
     """A view with noise on every value: x + strength eps, eps ~ N(0, 1) (Um et al. 2017)."""
     def jittered(x, rng):
         eps = rng.standard_normal(x.shape, np.float32)
@@ -106,7 +106,7 @@ def jitter(*, strength: "float >= 0, standard deviation of the noise"):
 
 
 @checked
-def scale(*, strength: "float >= 0, standard deviation of the factor"):
+def scale(*, strength: "float >= 0; standard deviation of the factor"):
     """A view that multiplies each sensor of each series by its own factor ~ N(1, strength^2).
 
     With a strength near 1 or above, signals often change their sign (Um et al. 2017).
@@ -121,7 +121,7 @@ def scale(*, strength: "float >= 0, standard deviation of the factor"):
 @checked
 def permute(
     *,
-    segments: "int >= 1, the largest number of pieces; series must be at least that "
+    segments: "int >= 1; the largest number of pieces; series must be at least that "
               "long",
 ):
     """A view that cuts time into m ~ U{1, ..., segments} pieces and shuffles them.
@@ -177,7 +177,7 @@ def crop(*, size: "int >= 1; series must be at least that long"):
 @checked
 def resized_crop(
     *,
-    smallest: "float in (0, 1], length of the smallest window, as a fraction of the "
+    smallest: "float in (0, 1]; length of the smallest window, as a fraction of the "
               "series",
 ):
     """A view of a random window, stretched to the length of x, so that speeds change.

@@ -26,14 +26,14 @@ from tinyml.train import fit
 
 @checked
 def train_simclr(
-    encoder: "Module, f, from images to features h (B, d); the part that is kept "
+    encoder: "Module; f, from images to features h (B, d); the part that is kept "
              "after training",
-    head: "Module, g, from features to embeddings z (B, D)",
-    X: "ndarray, shape (n, ...), n >= 1, images without labels",
+    head: "Module; g, from features to embeddings z (B, D)",
+    X: "ndarray, shape (n, ...), n >= 1; images without labels",
     *,
-    view: "function (x, rng) -> x, a random view of each image; see `augmentations`",
-    temperature: "float in [1e-4, 1e4], T",
-    rng: "numpy.random.Generator, draws the order of the images and the views",
+    view: "function (x, rng) -> x; a random view of each image; see `augmentations`",
+    temperature: "float in [1e-4, 1e4]; T",
+    rng: "numpy.random.Generator; draws the order of the images and the views",
     **options: "further arguments of `tinyml.train.fit`, such as an optimizer of "
                "encoder and head",
 ) -> "list of dict, the history of fit; encoder and head are in evaluation mode afterwards":
@@ -50,7 +50,7 @@ def train_simclr(
 
 @checked
 def mlp_encoder(
-    *sizes: "int >= 1, the number of units of each layer; the size of the input "
+    *sizes: "int >= 1; the number of units of each layer; the size of the input "
             "first, that of the output last",
     rng: "numpy.random.Generator",
 ) -> "Sequential; because of the last ReLU, h >= 0":
@@ -75,9 +75,9 @@ def projection_head(
 
 @checked
 def cnn_encoder(
-    side: "int >= 1, height and width of the images",
-    channels: "sequence of int, not empty, output channels of each convolution",
-    features: "int >= 1, the length of h",
+    side: "int >= 1; height and width of the images",
+    channels: "sequence of int, not empty; output channels of each convolution",
+    features: "int >= 1; the length of h",
     *,
     rng: "numpy.random.Generator",
 ) -> "Sequential, to h (N, features)":
@@ -111,7 +111,7 @@ class Images(Module):
 @checked
 def principal_components(
     z: "array_like, shape (n, d), n and d >= 1",
-    n_components: "int in 1..min(n, d), k",
+    n_components: "int in 1..min(n, d); k",
 ):
     """The best linear projection to k dimensions: along the directions of largest variance.
 

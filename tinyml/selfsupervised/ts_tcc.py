@@ -46,8 +46,8 @@ class SeriesEncoder(nn.Module):
 
     def __init__(
         self,
-        in_channels: "int >= 1, C sensors",
-        dim: "int >= 1, D" = 64,
+        in_channels: "int >= 1; C sensors",
+        dim: "int >= 1; D" = 64,
         *,
         rng: "numpy.random.Generator",
     ):
@@ -84,7 +84,7 @@ class Context(nn.Module):
 
     def __init__(
         self,
-        dim: "int >= 1, D, a multiple of nhead",
+        dim: "int >= 1; D, a multiple of nhead",
         nhead: "int >= 1" = 4,
         *,
         rng: "numpy.random.Generator",
@@ -108,10 +108,10 @@ class TSTCC(nn.Module):
 
     def __init__(
         self,
-        encoder: "Module, from x (B, C, T) to z (B, n, D)",
-        dim: "int >= 1, D, a multiple of 4",
+        encoder: "Module; from x (B, C, T) to z (B, n, D)",
+        dim: "int >= 1; D, a multiple of 4",
         *,
-        steps: "int >= 1, K, how far to predict",
+        steps: "int >= 1; K, how far to predict",
         rng: "numpy.random.Generator",
     ):
         self.encoder = encoder
@@ -138,7 +138,7 @@ def temporal_contrast(
     predicted: "Tensor, shape (B, K, D), B, K and D >= 1",
     future: "Tensor, shape (B, K, D), B, K and D >= 1",
     *,
-    temperature: "float in [1e-4, 1e4], tau",
+    temperature: "float in [1e-4, 1e4]; tau",
 ) -> "Tensor, a scalar >= 0; ln B if all similarities are equal":
     """InfoNCE of predictions and futures, the mean over K steps.
 
@@ -164,10 +164,10 @@ class Losses(NamedTuple):
 @checked
 def contrast(
     model: "TSTCC",
-    z_weak: "Tensor, shape (B, n, D), encodings of the weak views at n times",
-    z_strong: "Tensor, shape (B, n, D), encodings of the strong views",
+    z_weak: "Tensor, shape (B, n, D); encodings of the weak views at n times",
+    z_strong: "Tensor, shape (B, n, D); encodings of the strong views",
     *,
-    t: "int >= 1, the length of the past, with t + K <= n for the K steps of the model",
+    t: "int >= 1; the length of the past, with t + K <= n for the K steps of the model",
     temperature: "float in [1e-4, 1e4]",
 ) -> "Losses":
     """The losses of a batch of encodings, of which z_1 ... z_t are the past.
@@ -202,12 +202,12 @@ def pretrain(
     model: "TSTCC",
     X: "ndarray, shape (n, C, T), n >= 1",
     *,
-    weak: "function (x, rng) -> x, such as those of `tinyml.selfsupervised.series`",
-    strong: "function (x, rng) -> x, for the other view",
-    rng: "numpy.random.Generator, for the order, the views and t",
-    lambda1: "float >= 0, weight of temporal contrasting" = 1.0,
-    lambda2: "float >= 0, weight of contextual contrasting" = 0.7,
-    temperature: "float in [1e-4, 1e4], of all losses" = 0.2,
+    weak: "function (x, rng) -> x; such as those of `tinyml.selfsupervised.series`",
+    strong: "function (x, rng) -> x; for the other view",
+    rng: "numpy.random.Generator; for the order, the views and t",
+    lambda1: "float >= 0; weight of temporal contrasting" = 1.0,
+    lambda2: "float >= 0; weight of contextual contrasting" = 0.7,
+    temperature: "float in [1e-4, 1e4]; of all losses" = 0.2,
     callbacks: "functions (model, row), as in `tinyml.train.fit`" = (),
     **options: "further arguments of fit, such as an optimizer of the model",
 ):

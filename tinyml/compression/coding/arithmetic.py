@@ -115,10 +115,10 @@ def _split(low, high, p):
 
 @checked
 def encode_matrix(
-    codes: "ndarray of int, shape (m, n), in 0..k, where 0 is a pruned weight",
+    codes: "ndarray of int, shape (m, n), in 0..k; where 0 is a pruned weight",
     *,
-    k: "int in 1..65536, largest code",
-    lag: "int >= 1, distance of the second neighbour in a row; see `best_lag`",
+    k: "int in 1..65536; largest code",
+    lag: "int >= 1; distance of the second neighbour in a row; see `best_lag`",
 ) -> "bytes; empty if all codes are 0":
     """The codes of a pruned matrix as bytes, each predicted by `code_matrix`.
 
@@ -134,7 +134,7 @@ def encode_matrix(
 @checked
 def decode_matrix(
     data: "bytes",
-    shape: "sequence of int, m and n",
+    shape: "sequence of int; m and n",
     *,
     k: "as in `encode_matrix`",
     lag: "as in `encode_matrix`",
@@ -236,8 +236,8 @@ def _decide(coder, bit, counts):
 
 @checked
 def best_lag(
-    codes: "ndarray, shape (m, n), where 0 is a pruned weight",
-    widest: "int >= 1, largest lag that is tried" = 1024,
+    codes: "ndarray, shape (m, n); where 0 is a pruned weight",
+    widest: "int >= 1; largest lag that is tried" = 1024,
 ) -> "int in 1..max(1, n - 1), at least 2 if n > 2, because distance 1 is used anyway":
     """The distance in a row at which kept entries most often stand together.
 

@@ -35,7 +35,7 @@ MAX_LENGTH = 56    # bits of a codeword
 
 @checked
 def entropy(
-    counts: "array_like of int, shape (K,), >= 0, number of times each symbol occurs",
+    counts: "array_like of int, shape (K,), >= 0; number of times each symbol occurs",
 ) -> "float in [0, log2 K]; 0 if all counts are 0":
     """The entropy H = -sum p_i log2 p_i with p_i = counts_i / sum(counts), in bits per symbol.
 
@@ -48,7 +48,7 @@ def entropy(
 
 @checked
 def huffman_lengths(
-    counts: "array_like of int, shape (K,), >= 0, with codewords of at most 56 bits",
+    counts: "array_like of int, shape (K,), >= 0; with codewords of at most 56 bits",
 ):
     """The codeword lengths of an optimal code (Huffman 1952).
 
@@ -81,7 +81,7 @@ def huffman_lengths(
 
 @checked
 def canonical_codes(
-    lengths: "array_like of int, shape (K,), in -1..56, with sum of 2^-l = 1; -1 for "
+    lengths: "array_like of int, shape (K,), in -1..56; with sum of 2^-l = 1; -1 for "
              "unused symbols",
 ) -> "list of str : the codeword of each symbol, or None if it is unused":
     """The codewords that belong to given lengths, so that only the lengths need to be stored.
@@ -108,8 +108,8 @@ def canonical_codes(
 
 @checked
 def encode(
-    symbols: "array_like of int, any shape, in 0..K-1, with a codeword each",
-    lengths: "array_like of int, shape (K,), from `huffman_lengths`",
+    symbols: "array_like of int, any shape, in 0..K-1; with a codeword each",
+    lengths: "array_like of int, shape (K,); from `huffman_lengths`",
 ):
     """The codewords of the symbols as bytes, one after the other; zeros fill the last byte.
 
@@ -125,8 +125,8 @@ def encode(
 @checked
 def decode(
     data: "bytes; anything after the last codeword is ignored",
-    lengths: "array_like of int, shape (K,), the same as in `encode`",
-    count: "int >= 0, number of symbols",
+    lengths: "array_like of int, shape (K,); the same as in `encode`",
+    count: "int >= 0; number of symbols",
 ) -> "ndarray of int64, shape (count,)":
     """The first `count` symbols of what `encode` wrote: read bits until they are a codeword."""
     codewords = canonical_codes(lengths)
@@ -178,7 +178,7 @@ def pack_lengths(lengths: "array_like of int, shape (K,), in -1..56"):
 @checked
 def unpack_lengths(
     data: "bytes; anything after the table is ignored",
-    n: "int >= 0, size of the alphabet",
+    n: "int >= 0; size of the alphabet",
 ):
     """The first n lengths that `pack_lengths` wrote, and the number of bytes read.
 

@@ -36,9 +36,9 @@ CODINGS = "Huffman", "gaps along rows", "gaps along columns", "arithmetic"
 
 @checked
 def relative_indices(
-    positions: "array_like of int, shape (n,), >= 0, increasing, with no position "
+    positions: "array_like of int, shape (n,), >= 0, increasing; with no position "
                "twice",
-    bits: "int in 1..16, of each symbol",
+    bits: "int in 1..16; of each symbol",
 ) -> "ndarray of int64, shape (n + number of fillers,), in 0..2^bits - 1":
     """Positions as gaps of a fixed number of bits.
 
@@ -65,7 +65,7 @@ def relative_indices(
 @checked
 def absolute_indices(
     symbols: "array_like of int, shape (n,), in 0..2^bits-1",
-    bits: "int in 1..16, of each symbol",
+    bits: "int in 1..16; of each symbol",
 ) -> "ndarray of int64, at most n":
     """The positions that `relative_indices` was given."""
     ends_gap = symbols != 2 ** bits - 1    # not a filler
@@ -76,7 +76,7 @@ def absolute_indices(
 @checked
 def all_codings(
     codes: "ndarray of int, shape (m, n), in 0..k",
-    k: "int in 1..65536, largest code",
+    k: "int in 1..65536; largest code",
 ):
     """A matrix of codes in every coding that suits it.
 

@@ -55,7 +55,7 @@ class Part(NamedTuple):
 
 @checked
 def save_compressed(
-    model: "Module, with plain values as settings and arrays of Booleans, integers or "
+    model: "Module; with plain values as settings and arrays of Booleans, integers or "
            "real numbers of up to 64 bits",
     path: "path-like; the file is replaced as a whole",
 ):

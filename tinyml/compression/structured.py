@@ -194,7 +194,7 @@ def oracle_scores(
 
 
 def _cost_without(model, X, y, units, k):
-    """The mean cross-entropy with z_k = 0."""
+    """The mean cross-entropy with z_k = 0; `units` says which module puts out z."""
     def remove(module, x, z):
         if module is model[units.output]:
             return without_unit(z, model[units.layer], k)
@@ -246,7 +246,7 @@ def mask_units(
     for layer, (units, kept) in checked_masks("mask_units", model, keep).items():
         zero_entries(masked, layer, kept)
         for place in units.rows:    # batch norms and depthwise convolutions
-            n = len(model[place].weight.data)
+            n = len(model[place].weight.data)    # after a Flatten, several for each unit
             zero_entries(masked, place, entry_mask(kept, model[layer], n))
     return masked
 
@@ -263,7 +263,7 @@ def remove_units(model: "as in `mask_units`", keep: "as in `mask_units`"):
     for layer, (units, kept) in checked_masks("remove_units", model, keep).items():
         keep_entries(small, layer, kept, axis=0)
         for place in units.rows:    # batch norms and depthwise convolutions
-            n = len(model[place].weight.data)
+            n = len(model[place].weight.data)    # after a Flatten, several for each unit
             keep_entries(small, place, entry_mask(kept, model[layer], n), axis=0)
         columns = model[units.reader].weight.shape[1]
         keep_entries(small, units.reader, entry_mask(kept, model[layer], columns), axis=1)

@@ -6,11 +6,11 @@ the target, says about another view. Mapping all images to one point would be a 
 trained, and then again with one part removed at a time.
 
 You will see the spread of the embeddings during training, which is 0 if all images are mapped to one point and
-1/sqrt(D) on the whole sphere; the loss, which is lowest where nothing is learned; and the accuracy of a linear
+1/sqrt(D) on the whole sphere; the loss, which is lowest where the embeddings collapse; and the accuracy of a linear
 probe with ten labels.
 
-With --data the images are others. That BYOL keeps its embeddings apart carries over. Clothes have views that differ by
-noise alone (demos/simclr.py), so there a collapse has little to gain and comes slowly, and the features teach little.
+With --data the images are others. That BYOL keeps its embeddings apart carries over. The views of clothes differ by
+noise alone (demos/simclr.py): there a collapse lowers the loss little and comes slowly, and features gain little.
 
 Predict first: which of these is necessary: the predictor, the stop-gradient, a target that is slow, the batch
 normalisation in the heads? And which loss will be the lowest?
@@ -98,22 +98,22 @@ largest = max(final[name].max() for name in collapsed)
 demo.claim("the spread of embeddings of length 1 is at most 1/sqrt(D) (largest ratio)",
            max(map(np.max, curves.spreads.values())), at_most=1 + 1e-5)
 for name in healthy:
-    demo.finding(f"{name}: the spread stays near 1/sqrt(D) (least ratio)", final[name].min(), at_least=0.6,
-                 why="The fewer ways there are in which images differ, the fewer of the D directions are needed.")
+    demo.finding(f"{name}: the spread stays near 1/sqrt(D) (smallest ratio)", final[name].min(), at_least=0.6,
+                 why="If images differ in few ways, their embeddings need few of the D directions.")
 for name in collapsed:
-    demo.finding(f"{name}: the spread falls far below that (largest ratio)", final[name].max(), at_most=0.35,
-                 why="A collapse takes time, and more of it where views differ by noise alone or steps are small.")
+    demo.finding(f"{name}: the spread falls far below 1/sqrt(D) (largest ratio)", final[name].max(), at_most=0.35,
+                 why="A collapse takes time: more where views differ by noise alone or steps are small.")
 
-# %% The loss does not show it: what has collapsed has the lowest loss
+# %% The loss does not show a collapse: the variants that collapse have the lowest loss
 last = at_end(curves.losses)
 for name, values in last.items():
     demo.record(f"{name}: loss after the last epoch", values, "per split")
 highest = max(last[name].max() for name in collapsed)
-demo.finding("the loss of what has collapsed is lower than BYOL's (largest ratio)",
+demo.finding("the variants that collapse have a lower loss than BYOL (largest ratio)",
              highest / last["BYOL"].min(), below=0.5,
              why="Views that differ by noise alone are easy to predict, so BYOL's own loss is low too.")
 
-# %% Ten labels show it
+# %% A probe with ten labels shows it
 for name, values in curves.accuracies.items():
     demo.record(f"{name}: accuracy with ten labels", values, "per split")
 lead = np.mean(curves.accuracies["BYOL"]) - np.mean(curves.accuracies["no stop-gradient"])
@@ -129,7 +129,7 @@ figure.suptitle(f"{demo.data}: BYOL keeps {100 * final['BYOL'].min():.0f} % of t
                 f"{' or '.join(collapsed)} at most {100 * largest:.0f} % is left")
 draw_spreads(left, curves.spreads, DASHES, "What keeps embeddings apart")
 draw_curves(middle, curves.losses, DASHES, yscale="log", ylabel="loss, both directions (0 to 8)",
-            title="What has collapsed has the lowest loss" if highest < last["BYOL"].min()
+            title="The variants that collapse have the lowest loss" if highest < last["BYOL"].min()
             else "A low loss need not be a collapse")
 draw_accuracies(right, curves.accuracies)
 demo.finish(figure)

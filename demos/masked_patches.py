@@ -1,18 +1,18 @@
 """Can three quarters of an image be restored from the rest, and what are the features worth?
 
-MATH5836 week 10, section 10.3.1; He, Chen, Xie, Li, Dollar and Girshick 2022 (MAE). Images are cut
-into 4 x 4 patches, and 12 of the 16 are hidden. An encoder sees the other four. A
-decoder gets its encodings, and a mask token for each hidden patch. No label is used. Then the
-decoder is thrown away, the encoder sees whole images, and a linear probe learns the classes from
-few labels.
+MATH5836 week 10, section 10.3.1; He, Chen, Xie, Li, Dollar and Girshick 2022 (MAE). An image is cut
+into 16 patches, and 12 of them are hidden. An encoder sees the other four. A decoder gets their
+encodings, and a mask token for each hidden patch. No label is used. Then the decoder is thrown
+away, the encoder sees whole images, and a linear probe learns the classes from few labels.
 
 You will see test images: the visible patches, what the autoencoder restores, and the mean of the
 most similar training images; the error on hidden pixels beside simpler guesses; and the accuracy
 of the probe on features, on raw pixels and on the features of an untrained encoder.
 
-The mean of similar training images, which takes no training, restores as well: what the training
-gives are features. With --data the images are others. On clothes the features beat pixels by less,
-and only with the fewest labels: outline and brightness tell the class, and pixels show both.
+The mean of similar training images restores hidden patches as well, without any training: what
+training gives is features. With --data the images are others. On clothes the features beat pixels
+by less, and only with the fewest labels: outline and brightness tell the class, and pixels show
+both.
 
 Predict first: will the restored images be sharp or blurred, and where? With one label for each
 class, how many test images does the probe classify correctly from pixels, and from features?
@@ -126,9 +126,9 @@ def hidden_error(guess):
 errors = {name: hidden_error(guess) for name, guess in guesses.items()}
 for name, error in errors.items():
     demo.record(f"error on hidden pixels: {name}", error, "mean square, ink in 0..1")
-demo.finding("the autoencoder restores hidden patches better than the mean patch (fraction of its error)",
+demo.finding("the autoencoder restores hidden patches better than the mean patch does (fraction of its error)",
              errors["autoencoder"] / errors["mean patch"], at_most=LEFT,
-             why="The more pixels a patch has, the more of it is detail that nothing else tells.")
+             why="Large patches hold more detail, and the visible patches do not determine it.")
 if not demo.quick:
     demo.finding("the autoencoder restores better than any linear guess (fraction of its error)",
                  errors["autoencoder"] / errors["linear guess"], below=1,
@@ -154,8 +154,8 @@ accuracies = {"masked autoencoder": probe(trained), "raw pixels": probe((X_train
               "untrained encoder": probe(untrained)}
 for name, values in accuracies.items():
     demo.record(f"probe on {name}", values.mean(axis=0),
-                "labels per digit: " + " ".join(map(str, PER_CLASS)))
-ten = {name: values[:, 0].mean() for name, values in accuracies.items()}    # one label per digit
+                "labels per class: " + " ".join(map(str, PER_CLASS)))
+ten = {name: values[:, 0].mean() for name, values in accuracies.items()}    # one label per class
 if not demo.quick:
     demo.finding("with ten labels the autoencoder's features beat raw pixels (mean lead)",
                  ten["masked autoencoder"] - ten["raw pixels"], at_least=0.01,
@@ -178,7 +178,7 @@ LITTLE = ("Where the mean over patches is mostly brightness, it tells the class 
 demo.finding("training improves the mean of the encodings (gain with ten labels)", gain, above=0,
              why=LITTLE)
 if not demo.quick:
-    demo.finding("training improves it by ten points or more (gain with ten labels)", gain,
+    demo.finding("training improves this mean by ten points or more (gain with ten labels)", gain,
                  at_least=0.1, why=LITTLE)
 
 

@@ -7,9 +7,9 @@ Two things are changed, one at a time: how slow the copy is, and whether there a
 You will see the spread of the embeddings during training, which is 0 if all images are mapped to one point and
 1/sqrt(D) on the whole sphere; the loss beside chance, ln(1 + K); and the accuracy of a linear probe with ten labels.
 
-With --data the images are others. That embeddings collapse without negatives or with m = 0 carries over. How far a
-probe beats one on pixels does not: of clothes hardly any move keeps the class, so the views teach little. The learning
-rate and the views follow rules (demos/_pretraining.py), as a rate that suits 64 pixels is too high for 784.
+With --data the images are others. That embeddings collapse without negatives or with m = 0 carries over. The lead of
+a probe over one on pixels does not: hardly any move keeps the class of a photo of clothes, so its views teach little.
+Rules choose the learning rate and the views (demos/_pretraining.py): a rate that suits 64 pixels is too high for 784.
 
 Predict first: with m = 0 the query encoder itself makes the keys, always up to date. Is that better or worse than
 a copy that lags a hundred steps behind? Which encoder is optimal if there are no negatives?
@@ -71,12 +71,12 @@ for name, values in final.items():
 demo.record(f"{BEST}: loss after the last epoch", at_end(curves.losses)[BEST], "nats, per split")
 demo.claim("the spread of embeddings of length 1 is at most 1/sqrt(D) (largest ratio)",
            max(map(np.max, curves.spreads.values())), at_most=1 + 1e-5)
-demo.finding(f"with negatives and {BEST} the spread stays near 1/sqrt(D) (least ratio)",
+demo.finding(f"with negatives and {BEST} the spread stays near 1/sqrt(D) (smallest ratio)",
              final[BEST].min(), at_least=0.7,
              why="If many images are nearly equal, so are their embeddings.")
 demo.finding("with m = 0 the embeddings collapse (largest ratio)", final["m = 0"].max(), at_most=0.2,
              why="If training takes small steps, the keys in the queue are nearly up to date even with m = 0.")
-demo.finding("without negatives they collapse, slow copy or not (largest ratio)",
+demo.finding("without negatives they collapse in spite of the slow copy (largest ratio)",
              final["no negatives"].max(), at_most=0.2,
              why="Nothing keeps them apart, but in so few steps they may not meet.")
 
@@ -84,13 +84,13 @@ demo.finding("without negatives they collapse, slow copy or not (largest ratio)"
 means = {name: np.mean(values) for name, values in curves.accuracies.items()}
 for name, values in curves.accuracies.items():
     demo.record(f"{name}: accuracy with ten labels", values, "per split")
-demo.finding(f"with negatives and {BEST}, ten labels are enough for most images (mean accuracy)",
+demo.finding(f"with negatives and {BEST}, ten labels are enough to classify most images (mean accuracy)",
              means[BEST], at_least=0.6 if demo.quick else 0.65,
-             why="Whatever the method, one image tells little of a class whose images differ much.")
+             why="Whatever the method, one image tells little about a class whose images differ much.")
 if not demo.quick:
     lead = np.subtract(curves.accuracies[BEST], curves.accuracies["pixels"])
-    demo.finding(f"with negatives and {BEST}, a probe beats one on pixels (least lead)", lead.min(), above=0,
-                 why="Where no move keeps the class, views differ by noise alone: to ignore that helps little.")
+    demo.finding(f"with negatives and {BEST}, a probe beats one on pixels (smallest lead)", lead.min(), above=0,
+                 why="Where no move keeps the class, views differ by noise alone, and ignoring noise helps little.")
 demo.finding(f"{BEST} gives a better encoder than m = 0 (mean lead)", means[BEST] - means["m = 0"], at_least=0.05,
              why="An encoder whose embeddings collapse may keep some of what the random weights kept.")
 

@@ -1,16 +1,16 @@
 """How much can ten labels teach a model that has seen a thousand images without labels?
 
 MATH5836 week 10, section 10.3.2; Chen et al. 2020. An encoder is trained on seven tenths of the images, without
-labels: of 512 views in a batch, it has to find the two that were made of one image. Then a linear probe learns
-from a few labels, at first one for each class, on the features h of the frozen encoder. All numbers are measured
-on the remaining images, which take no part in training.
+labels: for each of the 512 views in a batch, it must find the other view of the same image. Then a linear probe
+learns from a few labels, at first one for each class, on the features h of the frozen encoder. All numbers are
+measured on the remaining images, which take no part in training.
 
 You will see the test images on the two principal components of their features; the test accuracy against the
 number of labels, on pixels, on an untrained encoder and on the trained one; and the loss beside chance, ln(2B - 1).
 
-With --data the images are others. The moves in the views are those that keep the class, by a rule: a turned digit is
-the same digit. Hardly any move keeps the class of a photo of clothes, so its views differ by noise, which teaches
-little; and to ignore details is wrong where a shirt and a coat differ by a detail. There, pixels are as good.
+With --data the images are others. A rule (demos/_pretraining.py) chooses the moves that keep the class: a turned
+digit is the same digit. Hardly any move keeps the class of a photo of clothes. So its views differ by noise, which
+teaches little, and features that ignore details cannot tell a shirt from a coat. There, pixels are as good.
 
 Predict first: with one label for each class, how many of a hundred new images does a linear probe on pixels get
 right? And one on features that were learned without labels? The loss will end near 5, a little below ln 511 = 6.2:
@@ -75,7 +75,7 @@ demo.claim("the loss is above ln(2B - 1) - 2/T, as two cosines differ by 2 at mo
            at_first - CHANCE + 2 / TEMPERATURE, above=0)
 demo.finding("before training the loss is that of chance, ln(2B - 1) (distance, nats)",
              abs(at_first - CHANCE), at_most=0.1,
-             why="Where views differ by noise alone, two of one image are alike before any training.")
+             why="Where views differ by noise alone, the two views of an image are alike before any training.")
 
 # %% Train without labels
 quality = {"alignment": lambda model: alignment(*embeddings(model, X_train[:BATCH])).item(),
@@ -125,17 +125,17 @@ ours, ten_labels = means["SimCLR"], {name: values[0] for name, values in means.i
 ENOUGH, LEAD = (0.7, 0.1) if demo.quick else (0.83, 0.2)
 for name, values in means.items():
     demo.record(f"accuracy: {name}", values, "labels: " + " ".join(map(str, n_labels)))
-FEW_MOVES = ("Moves that keep the class teach what to ignore; of clothes hardly any does, so the views differ by "
-             "noise, and to ignore noise is worth little.")
-demo.finding(f"a probe on SimCLR features is right on most unseen images, ten labels (mean of {DRAWS} draws)",
+FEW_MOVES = ("Moves that keep the class teach what to ignore. For clothes hardly any move does, so the views differ "
+             "by noise, and ignoring noise helps little.")
+demo.finding(f"with ten labels, a probe on SimCLR features is right on most unseen images (mean of {DRAWS} draws)",
              ten_labels["SimCLR"], at_least=ENOUGH,
-             why="Whatever the method, one image tells little of a class whose images differ much.")
-demo.finding("a probe on SimCLR features beats one on pixels, ten labels (lead)",
+             why="Whatever the method, one image tells little about a class whose images differ much.")
+demo.finding("with ten labels, a probe on SimCLR features beats one on pixels (lead)",
              ours[0] - ten_labels["pixels"], at_least=LEAD, why=FEW_MOVES)
-demo.finding("a probe on SimCLR features beats one on an untrained encoder, ten labels (lead)",
+demo.finding("with ten labels, a probe on SimCLR features beats one on an untrained encoder (lead)",
              ours[0] - ten_labels["untrained encoder"], at_least=LEAD, why=FEW_MOVES)
 if not demo.quick:
-    demo.finding("SimCLR features beat pixels for any number of labels (least lead)",
+    demo.finding("SimCLR features beat pixels for any number of labels (smallest lead)",
                  (ours - means["pixels"]).min(), above=0,
                  why="With many labels a probe can use details, which features that ignore views have lost.")
 

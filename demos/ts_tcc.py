@@ -12,9 +12,9 @@ each of the two tasks alone, the same network untrained, cross spectra, power sp
 and the nearest labelled series, by Euclidean distance and by dynamic time warping (DTW).
 
 With --data the series are real. Walking, running and badminton (`basic-motions`) are told apart by
-how the sensors move together, as the made activities are. `gunpoint` has one sensor, and to draw a
-gun or point a finger is one slow movement: whatever the views, the tasks are solved by what is
-typical of a series, not of its class, and the network is no better than an untrained one.
+how the sensors move together, as the made activities are. `gunpoint` has one sensor, and drawing a
+gun and pointing a finger are both one slow movement. The tasks are solved by what is typical of a
+single series, not of its class, so the network is no better than an untrained one.
 
 Predict first: the strong view is shuffled, so its future does not follow the past of the weak
 view. What is left to predict? Which of the two tasks matters more when labels are few, and
@@ -49,7 +49,7 @@ from tinyml.train import accuracy
 
 demo = start(__file__, __doc__, data=("made", "gunpoint", "basic-motions"))
 N, N_TEST = (384, 240) if demo.quick else (1200, 600)    # made series without labels, and to test
-N_STEPS, BATCH = (36, 32) if demo.quick else (266, 64)   # of pre-training; at most so many series
+N_STEPS, BATCH = (36, 32) if demo.quick else (266, 64)   # of pre-training; series per batch, at most
 DIM, STEPS, LR = 64, 4, 3e-3                             # D, K, the learning rate of Adam
 DRAWS = 4 if demo.quick else 12                          # of labels
 PER_CLASS = (1, 5) if demo.quick else (1, 2, 5, 10, 50)  # labels
@@ -86,7 +86,7 @@ X, y, X_test, y_test, CLASSES = (made() if demo.data == "made" else
 N, N_TEST = len(X), len(X_test)
 PER_CLASS = [n for n in PER_CLASS if n <= np.bincount(y).min()]
 
-# A batch holds at most a third of the series: negatives that change from step to step.
+# A batch holds at most a third of the series, so that the negatives change from step to step.
 BATCH = min(BATCH, N // 3)
 EPOCHS = round(N_STEPS / np.ceil(N / BATCH))
 CHANCE = {"temporal": np.log(BATCH), "contextual": np.log(2 * BATCH - 1)}    # of the two losses
@@ -123,9 +123,9 @@ demo.claim("no loss is negative (smallest)",
            min(values.min() for curves in losses.values() for values in curves.values()), at_least=0)
 demo.finding("both losses fall below chance (smaller distance, nats)", min(below.values()),
              at_least=0.3 if demo.quick else 1,
-             why="A batch of few series, of few classes, holds many that are alike and cannot be told apart.")
-demo.finding("each loss ends lower if it is trained on (smaller gain, nats)", min(gained.values()),
-             above=0, why="Where one task needs all that the other does, it is learned as well by the other.")
+             why="A batch from few classes holds many series that are alike and cannot be told apart.")
+demo.finding("each loss ends lower if the network is trained on it (smaller gain, nats)", min(gained.values()),
+             above=0, why="Where both tasks need the same features, training on one lowers the loss of the other.")
 
 
 # %% Experiment 2: features of a whole series, learned and hand-made
@@ -233,29 +233,29 @@ ours, five = medians["TS-TCC"], PER_CLASS.index(5)
 for name, row in medians.items():
     demo.record(f"{name}: median accuracy", 100 * row,
                 "% with " + ", ".join(map(str, PER_CLASS)) + " labels per class")
-SAME = ("How high and how long a hand is held tells slow movements apart, but not their class; and where "
-        "motions differ in strength, as rest and running do, random filters tell them already.")
+SAME = ("How high and how long a hand is held tells slow movements apart, but not their classes. Where "
+        "motions differ in strength, as rest and running do, random filters are enough.")
 SPECTRA = "Where frequencies alone tell the class, an expert's spectra need no training."
-demo.finding("one label per class: better than the same network untrained (lead)",
+demo.finding("with one label per class, TS-TCC is better than the same network untrained (lead)",
              ours[0] - medians["untrained network"][0], at_least=LEAD, why=SAME)
-demo.finding("one label per class: better than cross spectra (lead)",
+demo.finding("with one label per class, TS-TCC is better than cross spectra (lead)",
              ours[0] - medians["cross spectra"][0], at_least=LEAD, why=SPECTRA)
-demo.finding("one label per class: better than power spectra with five (lead)",
+demo.finding("TS-TCC with one label per class is better than power spectra with five (lead)",
              ours[0] - medians["power spectra"][five], at_least=0.1, why=SPECTRA)
-demo.finding("one label per class: better than the nearest series by DTW (lead)",
+demo.finding("with one label per class, TS-TCC is better than the nearest series by DTW (lead)",
              ours[0] - medians["nearest, DTW"][0], at_least=LEAD / 2,
-             why="Series that begin together and differ by a shape are just what DTW compares.")
-demo.finding("one label per class: raw values are near chance (accuracy above it)",
+             why="DTW compares shapes well if all series begin at the same time.")
+demo.finding("with one label per class, raw values are near chance (accuracy above it)",
              medians["raw values"][0] - 1 / len(CLASSES), at_most=0.09,
              why="Series that all begin with the movement have a mean for each class, unlike those "
                  "that begin at a random time.")
 
 # %% Which task helps where? That depends on the seed.
 if not demo.quick:
-    demo.finding("one label per class: better than cross spectra with five (lead)",
+    demo.finding("TS-TCC with one label per class is better than cross spectra with five (lead)",
                  ours[0] - medians["cross spectra"][five], above=0, why=SPECTRA)
-    for words, k, other in (("one label per class: the temporal task helps", 0, "contextual"),
-                            ("the most labels: the contextual task helps", -1, "temporal")):
+    for words, k, other in (("with one label per class, the temporal task helps", 0, "contextual"),
+                            ("with the most labels, the contextual task helps", -1, "temporal")):
         demo.record(f"{words} (lead over the other alone)", ours[k] - medians[f"{other} task alone"][k])
 
 # %% Figure: a series (a turn to the left) and its views
@@ -295,7 +295,7 @@ right.set(xlabel="epoch", ylabel="loss", title=f"Losses and chance, B = {BATCH}"
           xticks=epochs[::max(1, EPOCHS // 5)])
 right.legend(loc="lower left", fontsize=9)
 scores(bottom, PER_CLASS, curves, xlabel="labels per class", ylim=(0, 100),
-       title=f"Linear probes and neighbours: median of {DRAWS} draws of labels, and 80 % of them")
+       title=f"Linear probes and neighbours: median of {DRAWS} draws of labels, band: 80 % of them")
 bottom.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 reference(bottom, 100 / len(CLASSES), "chance", x=0.94)
 demo.finish(figure)

@@ -146,30 +146,37 @@ _TAIL32 = _even_and_odd([
     [1, 1.6723518914437718, 1.199236285306042, 0.4673938746775086, 0.10119427724217753,
      0.010219138367148294]], np.float32)
 _BLOCK = 2 ** 18    # bytes at a time, which stay in the processor's cache
+_FAR = 40           # farther out the tail is 0 in every dtype
 
 
-def _normal_tail(a):
-    """Phi(-a) and e^(-a^2 / 2) for every entry of a vector a in [0, 40], block by block."""
-    table = _TAIL64 if a.dtype == np.float64 else _TAIL32
-    flat = a.ravel()
-    tail, bell = np.empty_like(flat), np.empty_like(flat)
-    n = min(flat.size, _BLOCK // a.itemsize)
-    all_powers = np.ones((table.shape[1], n), a.dtype)
-    for start in range(0, flat.size, max(n, 1)):
+def _exact_gelu(x):
+    """x Phi(x), Phi(-|x|) and e^(-x^2 / 2) for every entry of a vector, block by block."""
+    table = _TAIL64 if x.dtype == np.float64 else _TAIL32
+    values = np.empty((3, x.size), x.dtype)
+    n = min(x.size, _BLOCK // x.itemsize)
+    zeros, work = np.zeros(n, x.dtype), np.empty((5, n), x.dtype)
+    far = zeros + _FAR    # NumPy compares an array with an array faster than with a number
+    all_powers = np.ones((table.shape[1], n), x.dtype)
+    for start in range(0, x.size, max(n, 1)):
         block = slice(start, start + n)
-        a, e = flat[block], bell[block]
-        powers = all_powers[:, :a.size]    # 1, a^2, a^4 ...
-        np.multiply(a, a, out=powers[1])
+        y, tail, bell = values[:, block]
+        m = y.size
+        powers, a, sums = all_powers[:, :m], work[0, :m], work[1:, :m]
+        np.abs(x[block], out=a)
+        np.minimum(a, far[:m], out=a)
+        np.multiply(a, a, out=powers[1])    # 1, a^2, a^4 ...
         for k in range(2, len(powers)):
             np.multiply(powers[k - 1], powers[1], out=powers[k])
-        p, q, p_odd, q_odd = table @ powers
-        p += np.multiply(p_odd, a, out=p_odd)    # P(a) = E(a^2) + a O(a^2), and so Q
-        q += np.multiply(q_odd, a, out=q_odd)
-        np.multiply(powers[1], -0.5, out=e)
-        np.exp(e, out=e)
-        p *= e
-        np.divide(p, q, out=tail[block])
-    return tail, bell
+        np.matmul(table, powers, out=sums)
+        sums[2:] *= a
+        p, q = np.add(sums[:2], sums[2:], out=sums[:2])    # P(a) = E(a^2) + a O(a^2), and so Q
+        np.multiply(powers[1], -0.5, out=bell)
+        np.exp(bell, out=bell)
+        p *= bell
+        np.divide(p, q, out=tail)
+        np.maximum(x[block], zeros[:m], out=y)
+        y -= np.multiply(a, tail, out=a)    # x Phi(x) = max(x, 0) - |x| Phi(-|x|)
+    return values
 
 
 @primitive
@@ -185,25 +192,25 @@ def gelu(x, *, approximate="none"):
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f'gelu: approximate must be "none" or "tanh", got {approximate!r}')
-    z = np.clip(x, -40, 40)    # farther out the tail is 0 in every dtype
-    a = np.abs(z, dtype=wide(x.dtype))
     if approximate == "none":
-        tail, bell = (part.reshape(x.shape) for part in _normal_tail(a.ravel()))
+        x_wide = x.astype(wide(x.dtype), copy=False)
+        y, tail, bell = _exact_gelu(x_wide.ravel()).reshape(3, *x.shape)
 
         def density():    # Phi'(x)
             return bell * (1 / math.sqrt(2 * math.pi))
     else:
         c, cubic = math.sqrt(2 / math.pi), 0.044715
+        a = np.abs(np.clip(x, -_FAR, _FAR), dtype=wide(x.dtype))
         t = np.exp(a * (-2 * c - 2 * c * cubic * (a * a)))
         tail = t / (1 + t)    # (1 - tanh u) / 2 with t = e^-2u
+        y = np.maximum(x, np.zeros(x.shape[-1:], x.dtype))
+        y -= a * tail
 
         def density():
             return (2 * c + 6 * c * cubic * (a * a)) * (tail * (1 - tail))
 
     def d_x(g):    # Phi(x) + x Phi'(x)
-        return g * (np.abs((x > 0) - tail) + z * density())
-    y = np.maximum(x, np.zeros(x.shape[-1:], x.dtype))
-    y -= a * tail
+        return g * (np.abs((x > 0) - tail) + np.clip(x, -_FAR, _FAR) * density())
     return y.astype(x.dtype, copy=False), (d_x,)
 
 

@@ -700,9 +700,9 @@ ERRORS = {    # message -> (kind of error, call)
     """cross_entropy: reduction must be "mean", "sum" or "none", got [1, 1, 1]""":
         (ValueError, lambda: F.cross_entropy(Z, [0, 1], [1, 1, 1])),
     "binary_cross_entropy_with_logits: target must be in [0, 1], got 2.0":
-        (ValueError, lambda: F.binary_cross_entropy_with_logits(Z, np.full((2, 3), 2))),
+        (ValueError, lambda: F.binary_cross_entropy_with_logits(Z, [[0, 1, 1], [0, 2, 0]])),    # one is enough
     "binary_cross_entropy_with_logits: target must be in [0, 1], got -0.5":
-        (ValueError, lambda: F.binary_cross_entropy_with_logits(Z, Tensor(np.full((2, 3), -0.5)))),
+        (ValueError, lambda: F.binary_cross_entropy_with_logits(Z, Tensor([[0.0, 1.0, 0.0], [0.0, 1.0, -0.5]]))),
     "normalize: p must be > 0, got -1":
         (ValueError, lambda: F.normalize(Z, p=-1)),
     "normalize: eps must be > 0, got 0":

@@ -134,6 +134,9 @@ def test_a_function_that_ends_nearby_is_checked_as_far_as_it_goes():
         return p.log() * p
     assert gradcheck(f, [1e-9, 0.5, 1e3], rng=RNG(0)) is True
     assert gradcheck(lambda p: p.sqrt(), [1e-9, 0.5, 1e3], rng=RNG(0)) is True
+    wrong = primitive(lambda p: (np.sqrt(p), (lambda g: g / np.sqrt(p),)))
+    with np.errstate(invalid="ignore"), pytest.raises(AssertionError, match="most wrong at entry"):
+        gradcheck(wrong, [1e-9, 0.5, 1e3], rng=RNG(0))
 
 
 @given(rngs, st.integers(-6, 4))

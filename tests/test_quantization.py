@@ -217,6 +217,8 @@ def test_a_shared_weight_stays_shared_and_a_computed_one_is_left_alone():
 # ------------------------------------------------------------ errors
 
 ERRORS = {
+    "choose_qparams: low must be <= high, got [0. 1.] and [2. 0.]":    # one channel is enough
+        lambda: choose_qparams([0.0, 1.0], [2.0, 0.0], bits=8, symmetric=False),
     "choose_qparams: low must be <= high, got 1.0 and 0.0":
         lambda: choose_qparams(1, 0, bits=8, symmetric=True),
     "choose_qparams: high must be array_like of float64, shape (*axes) with *axes = (1,), got shape (2,)":

@@ -290,8 +290,8 @@ ERRORS = {
     "prepare: bits must be int in 2..16, got 33": lambda: prepare(nn.ReLU(), bits=33),
     "FakeQuantizedWeight: bits must be int in 1..16, >= 2 if symmetric":
         lambda: FakeQuantizedWeight(W, bits=1),
-    "LearnedStepWeight: the steps must stay > 0, got -": lambda: with_steps(-1),
-    "LearnedStepWeight: the steps must stay > 0, got 0": lambda: with_steps(0),
+    "LearnedStepWeight: the steps must stay > 0, got -": lambda: with_steps([1, -1]),    # one is enough
+    "LearnedStepWeight: the steps must stay > 0, got 0": lambda: with_steps([1, 0]),
     "prepare: model must have a weight, a parameter with two or more axes, got ReLU without":
         lambda: prepare(nn.ReLU(), bits=2),
     "convert: model must come from prepare": lambda: convert(mlp(np.random.default_rng(0))),

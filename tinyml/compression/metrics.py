@@ -16,9 +16,9 @@ covariance of the d_n; its diagonal is enough:
 
     sum_p (alpha_p (W_p - W~_p))^2,    alpha_p = sqrt(sum_n d_n(p)^2)
 
-To minimise, change the variables: approximate W M^(1/2), or alpha * W, and change back. But
-dividing entry by entry by alpha, as the paper writes it, makes full rank of rank r again. It keeps
-the rank if alpha = a b', with a number for each row and each column:
+To minimise, change the variables: approximate W M^(1/2), or alpha * W, and change back. But if
+the result is divided by alpha entry by entry, as the paper writes it, its rank is full again. The
+rank stays r if alpha = a b', with a number for each row and one for each column:
 
     ||diag(a) (W - W~) diag(b)||_F   is least for   W~ = diag(1/a) [diag(a) W diag(b)]_r diag(1/b)
 

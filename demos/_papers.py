@@ -188,13 +188,13 @@ class Table:
         before = None
         for y, line in enumerate(self.lines, 1):
             here = "not run" if line.here is None else show(float(f"{line.here:.3g}"))
-            write(COLUMNS["quantity"], y, line.what)
-            write(COLUMNS["paper's number"], y, line.reported.value, weight="bold")
-            write(COLUMNS["here"], y, here, weight="bold")
+            apart = line.paper in NOT_COMPARABLE
+            number = dict(color="0.5") if apart else dict(weight="bold")
             said, color = VERDICTS[self.verdicts.get((line.paper, line.what))]
-            if line.paper in NOT_COMPARABLE:
-                said = "cannot be compared"
-            write(COLUMNS["same direction?"], y, said, color=color)
+            write(COLUMNS["quantity"], y, line.what)
+            write(COLUMNS["paper's number"], y, line.reported.value, **number)
+            write(COLUMNS["here"], y, here, **number)
+            write(COLUMNS["same direction?"], y, "not comparable" if apart else said, color=color)
             if line.paper != before:
                 ax.axhline(y - 0.5, color="0.85", lw=1)
                 write(COLUMNS["paper"], y, line.paper, color=BLUE)

@@ -70,9 +70,9 @@ def biclustered(net, share):
     return Sequential(*net.model[:LAYER], blocks, *net.model[LAYER + 1:])
 
 
-def separable_pairs(net, share):
-    """Tai's: a column and a row for each filter, two layers for each dense one, then an epoch."""
-    return tune(factorize(net.model, share=share), net.train, 1, net.rng)
+def separable_pairs(net, share, epochs):
+    """Tai's: a column and a row for each filter, two layers for each dense one; then trained."""
+    return tune(factorize(net.model, share=share), net.train, epochs, net.rng)
 
 
 def within_a_point(net, smaller, shares):

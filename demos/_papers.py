@@ -93,7 +93,7 @@ REMARKS = {    # what can be compared, and what cannot
     "Jacob 2018": "The paper trains with the rounding; here the ranges are set after training.",
     "Banner 2019": "The paper rounds activations too; here it is the weights, of an easier task.",
     "Denton 2014": "The share of the work can be compared; the time depends on the machine.",
-    "Tai 2016": "The paper trains pairs from the start; here they are cut, then trained an epoch.",
+    "Tai 2016": "The paper trains pairs from the start; here they are cut, then trained briefly.",
     "Hinton 2015": "The same experiment; the paper also limits the weights of the teacher.",
     "Devlin 2019": "GLUE cannot be compared: here a known grammar says how good a guess can be.",
     "He 2020": TEN_LABELS,

@@ -63,6 +63,7 @@ def mnist_is_here():
 WHOLE = not demo.quick and mnist_is_here()
 NAME = "MNIST" if WHOLE else "digits"
 MOST = 400 if demo.quick else 10_000          # training images, unless a line is a long one
+PASSES = 1 if WHOLE or demo.quick else 8      # of fewer images more epochs: about as many steps
 SEEDS = range(demo.seed, demo.seed + (1 if demo.quick else 3))    # of lines that are quick to run
 
 # %% Images: training, held-out and test images, in an order of the seed
@@ -165,7 +166,8 @@ judge("Hastie 2022", 0, "simulated risks lie on the curve (largest distance, %)"
 
 # %% Networks for all that follows on compression: the same convolutional ones, several seeds
 LARGE = any(map(long, ("Molchanov 2016", "Jacob 2018", "Banner 2019", "Denton 2014", "Tai 2016")))
-SMALL = dict(n=len(X) if LARGE else MOST, n_held=5000 if WHOLE else 200, epochs=4 if WHOLE else 15,
+SMALL = dict(n=len(X) if LARGE else MOST, n_held=5000 if WHOLE else 200,
+             epochs=15 if demo.quick else 4 * PASSES,
              sizes=(8, 16, 16) if demo.quick else (32, 64, 64))
 begun = time.process_time()
 nets = [trained_net((X, y), (X_test, y_test), rng=np.random.default_rng(seed), **SMALL)
@@ -229,7 +231,7 @@ def denton():
 
 
 def tai():
-    return speed_up(nets, separable_pairs, SHARES)
+    return speed_up(nets, partial(separable_pairs, epochs=PASSES), SHARES)
 
 
 _, in_pair, _, _, in_clusters, _ = measure("Denton 2014", denton, **on_nets)
@@ -248,7 +250,7 @@ def other(stem, name, folder=""):
 
 def han():
     rng, data = np.random.default_rng(demo.seed), images(MOST)
-    keep, epochs = (0.2, (8, 4, 2)) if demo.quick else (0.08, (10, 20, 5))
+    keep, *epochs = (0.2, 8, 4, 2) if demo.quick else (0.08, 10 * PASSES, 20 * PASSES, 5 * PASSES)
     dense = tune(dense_network(X.shape[1], rng, hidden=(300, 100)), data, epochs[0], rng)
     small, _ = deep_compress(dense, *data, keep=keep, bits=4, epochs=epochs[1:], batch_size=64,
                              rng=rng)
@@ -286,12 +288,10 @@ for line, (what, bound) in enumerate(BOUNDS):
 n_taught = len(X) if long("Hinton 2015") else min(MOST, len(X))
 if long("Hinton 2015"):
     sizes = Sizes()
-elif WHOLE:
-    sizes = Sizes(teacher=400, student=200, teacher_epochs=25, batch_size=100)
 else:
-    sizes = Sizes(teacher=300, student=100, teacher_epochs=80, jitter=1, batch_size=50)
-if demo.quick:
-    sizes = sizes._replace(teacher_epochs=6, student_epochs=6)
+    sizes = Sizes(teacher=400, student=200, teacher_epochs=6 if demo.quick else 25 * PASSES,
+                  student_epochs=6 if demo.quick else 20 * PASSES, jitter=2 if WHOLE else 1,
+                  batch_size=50 if demo.quick else 100)
 
 
 def hinton_errors():

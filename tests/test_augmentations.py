@@ -181,10 +181,10 @@ X, RNG = np.ones((2, 3, 3)), np.random.default_rng(0)
     (lambda: affine(np.ones((2, 0)), np.eye(2)), r"got \(2, 0\)"),
     (lambda: affine(X[:, :0], np.eye(2)), r"got \(2, 0, 3\)"),
     (lambda: affine(X, np.zeros((2, 2))), "affine: matrix must have an inverse, got determinant 0"),
-    (lambda: random_affine()(X, 0), "random_affine: rng must be a numpy.random.Generator, got 0"),
-    (lambda: random_affine()(X[0, 0], RNG), "random_affine: x must have shape"),
+    (lambda: random_affine()(X, 0), "random_affine: rng must be numpy.random.Generator, got 0"),
+    (lambda: random_affine()(X[0, 0], RNG), r"random_affine: x must be array_like, shape \(N, H, W\) or \(N, D\), got shape"),
     (lambda: add_noise(0.1)(X, None), "add_noise: rng must be"),
-    (lambda: add_noise(0.1)([1, 2], RNG), "add_noise: x must have shape"),
+    (lambda: add_noise(0.1)([1, 2], RNG), r"add_noise: x must be array_like, shape \(N, H, W\) or \(N, D\), got shape"),
     (lambda: erase(4)(X, RNG), "erase: size must be at most the side 3, got 4"),
     (lambda: erase(1)(X, None), "erase: rng must be"),
 ])

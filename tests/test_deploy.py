@@ -90,11 +90,10 @@ def test_the_largest_raw_value_becomes_one_and_the_rows_follow_one_another(rng, 
 
 
 @pytest.mark.parametrize("call, error", [
-    (lambda m: m.probabilities(np.zeros((8, 8))),
-     r"raw must have shape \(n, 8, 8\), got \(8, 8\); write image\[None\]"),
-    (lambda m: m.probabilities(np.zeros((1, 28, 28))), r"raw must have shape \(n, 8, 8\), got \(1, 28, 28\)"),
-    (lambda m: m.probabilities(np.full((1, 8, 8), 255)), "raw must be <= 16, got 255"),
-    (lambda m: m.probabilities(np.full((1, 8, 8), -1)), "raw must be >= 0, got -1"),
+    (lambda m: m.probabilities(np.zeros((8, 8))), r"raw must be .* with \*shape = \(8, 8\).*, got shape \(8, 8\)"),
+    (lambda m: m.probabilities(np.zeros((1, 28, 28))), r"with \*shape = \(8, 8\).*, got shape \(1, 28, 28\)"),
+    (lambda m: m.probabilities(np.full((1, 8, 8), 255)), "raw must be .* maximum = 16.*, got 255"),
+    (lambda m: m.probabilities(np.full((1, 8, 8), -1)), "raw must be .* >= 0.*, got -1"),
     (lambda m: m.probabilities(np.full((1, 8, 8), np.nan)), "raw must be finite"),
     (lambda m: classifier(np.random.default_rng(0), outputs=3).probabilities(np.zeros((1, 8, 8))),
      "head must have 10 outputs, as labels, got 3"),
@@ -111,7 +110,7 @@ def test_other_input_is_refused(call, error):
 
 
 def test_an_image_of_words_is_refused():
-    with pytest.raises(TypeError, match="Classifier: raw must hold real numbers"):
+    with pytest.raises(TypeError, match="must hold numbers, got ndarray of dtype <U3"):
         classifier(np.random.default_rng(0)).probabilities(np.full((1, 8, 8), "ink"))
 
 
@@ -157,7 +156,7 @@ def test_the_command_line_labels_every_picture_and_says_what_is_wrong(tmp_path, 
     paths = [str(tmp_path / name) for name in ("m.npz", "0.pgm", "1.pgm", "9.pgm")]
     main(paths[:3])
     assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()] == paths[1:3]
-    for arguments, error in ((paths[:1], "2"), ([paths[0], paths[3]], r"shape \(n, 8, 8\), got \(1, 9, 8\)"),
+    for arguments, error in ((paths[:1], "2"), ([paths[0], paths[3]], r"\*shape = \(8, 8\).*, got shape \(1, 9, 8\)"),
                              ([paths[1], paths[1]], "load: path must name"), ([paths[0], "none"], "none")):
         with pytest.raises(SystemExit, match=error):
             main(arguments)

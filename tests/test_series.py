@@ -206,9 +206,9 @@ ERRORS = {
         (ValueError, lambda: crop(size=5)(X, RNG)),
     "resized_crop: x must have shape (N, C, T) with T >= 1, got (2, 3, 0)":
         (ValueError, lambda: resized_crop(smallest=0.5)(X[:, :, :0], RNG)),
-    "jitter: x must have 3 axes, got shape (3, 4)": (ValueError, lambda: jitter(strength=1)(X[0], RNG)),
+    "jitter: x must be array_like, shape (N, C, T), got shape (3, 4)": (ValueError, lambda: jitter(strength=1)(X[0], RNG)),
     "scale: x must be finite, got 24 NaN": (ValueError, lambda: scale(strength=1)(X + np.nan, RNG)),
-    "zero: rng must be a numpy.random.Generator, got 3": (TypeError, lambda: zero(fraction=0)(X, 3)),
+    "zero: rng must be numpy.random.Generator, got 3": (TypeError, lambda: zero(fraction=0)(X, 3)),
 }
 
 

@@ -20,7 +20,6 @@ import math
 
 import numpy as np
 
-from tinyml.check import check_real, check_rng
 from tinyml.contract import checked
 
 
@@ -156,16 +155,15 @@ def _random_interval(n, side, size, rng):
 
 def _view(name, change):
     """The view that applies change(images, rng) to images (N, H, W), or to flat images."""
-    def view(x, rng):
-        check_rng(name, rng)
+    def view(x: "array_like, shape (N, H, W) or (N, D); D = H H", rng: "numpy.random.Generator"):
         images = _as_images(name, x)
-        return change(images, rng).reshape(np.shape(x))
-    return view
+        return change(images, rng).reshape(x.shape)
+    view.__qualname__ = name    # for errors
+    return checked(view)
 
 
 def _as_images(function, x):
-    """x as floats of shape (N, H, W)."""
-    x = check_real(function, "x", x)
+    """x, flat or not, as (N, H, W)."""
     side = math.isqrt(x.shape[1]) if x.ndim == 2 else 0
     if side and side * side == x.shape[1]:
         return x.reshape(-1, side, side)

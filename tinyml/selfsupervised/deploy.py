@@ -19,13 +19,13 @@ your own, name each of them: `--classes my_module:MyEncoder`.
 Source: MATH5836 week 10, section 10.3, phase 2, step 3.
 """
 import argparse
+import math
 import sys
 from importlib import import_module
 
 import numpy as np
 
 from tinyml import functional as F
-from tinyml.check import check_real
 from tinyml.contract import checked
 from tinyml.nn import Module, load_model
 from tinyml.pictures import read_image
@@ -62,21 +62,14 @@ class Classifier(Module):
             raise ValueError(f"Classifier: head must have {expected} outputs, as labels, got {n}")
         return logits
 
-    def scale(self, raw):
+    @checked
+    def scale(self, raw: "array_like, shape (n, *shape), >= 0, <= maximum"):
         """raw / maximum as in training: float32, shape (n, H W)."""
-        raw = raw.data if isinstance(raw, Tensor) else raw
-        raw = check_real("Classifier", "raw", raw, at_least=0)
-        h, w = self.shape
-        if raw.ndim != 3 or raw.shape[1:] != (h, w):
-            raise ValueError(f"Classifier: raw must have shape (n, {h}, {w}), got {raw.shape}; "
-                             "write image[None] for a single image")
-        if raw.max(initial=0) > self.maximum:
-            raise ValueError(f"Classifier: raw must be <= {self.maximum:g}, got {raw.max():g}")
-        return (raw / self.maximum).astype(np.float32).reshape(len(raw), h * w)
+        flat = raw.reshape(len(raw), math.prod(self.shape))
+        return (flat / self.maximum).astype(np.float32)
 
     def probabilities(self, raw):
         """The probabilities of the classes, ndarray, shape (n, C), in evaluation mode."""
-        raw = check_real("Classifier", "raw", raw)
         p = F.softmax(Tensor(predict(self, raw))).data
         if np.isnan(p).any():    # the argmax of NaN would be the first class
             raise ValueError("Classifier: logits must be finite, got NaN; did training diverge?")

@@ -20,7 +20,6 @@ learning via temporal and contextual contrasting, section 3.1 (weak and strong v
 """
 import numpy as np
 
-from tinyml.check import check_real, check_rng
 from tinyml.contract import checked
 from tinyml.ucr import load_ucr  # noqa: F401, re-exported
 
@@ -233,11 +232,10 @@ def zero(
 
 def _view(name, change, min_length=0):
     """The view that applies change(x, rng) to series (N, C, T), T >= min_length, in x's dtype."""
-    def view(x, rng):
-        check_rng(name, rng)
-        x = check_real(name, "x", x, ndim=3)
+    def view(x: "array_like, shape (N, C, T)", rng: "numpy.random.Generator"):
         if x.shape[2] < min_length:
             raise ValueError(f"{name}: x must have shape (N, C, T) with T >= {min_length}, got "
                              f"{x.shape}")
         return change(x, rng).astype(x.dtype, copy=False)
-    return view
+    view.__qualname__ = name    # for errors
+    return checked(view)

@@ -714,6 +714,27 @@ def test_refusals_say_what_was_wanted_and_what_came(call, error, message):
         call()
 
 
+@given(rngs, st.integers(2, 4), st.booleans())
+def test_one_filter_for_each_channel_is_a_convolution_of_each_channel_alone(rng, c, has_bias):
+    (kh, kw), stride, dilation = rng.integers(1, 4, 2), int(rng.integers(1, 3)), int(rng.integers(1, 3))
+    padding = "same" if stride == 1 and rng.integers(2) else int(rng.integers(3))
+    x, w = (Tensor(rng.standard_normal(shape), requires_grad=True) for shape in ((3, c, 7, 8), (c, 1, kh, kw)))
+    b = Tensor(rng.standard_normal(c), requires_grad=True) if has_bias else None
+    options = dict(stride=stride, padding=padding, dilation=dilation)
+    y = ops.conv2d(x, w, b, groups=c, **options)
+    g = rng.standard_normal(y.shape)
+    y.backward(g)
+    for i in range(c):
+        x_i, w_i = Tensor(x.data[:, i:i + 1], requires_grad=True), Tensor(w.data[i:i + 1], requires_grad=True)
+        b_i = Tensor(b.data[i:i + 1], requires_grad=True) if has_bias else None
+        y_i = ops.conv2d(x_i, w_i, b_i, **options)
+        y_i.backward(g[:, i:i + 1])
+        pairs = [(y.data[:, i:i + 1], y_i.data), (x.grad[:, i:i + 1], x_i.grad), (w.grad[i:i + 1], w_i.grad)]
+        pairs += [(b.grad[i:i + 1], b_i.grad)] if has_bias else []
+        for found, expected in pairs:
+            np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 def test_of_an_odd_number_of_zeros_the_odd_one_is_at_the_end():
     """A filter of 2 pixels reads each pixel and the next one, as in PyTorch."""
     x, second = np.arange(1.0, 7).reshape(1, 1, 2, 3), np.array([[[[0.0, 1.0]]]])

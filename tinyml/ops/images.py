@@ -135,7 +135,8 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
         return g.transpose(1, 2, 3, 0).reshape(groups, n_out // groups, n_sums)
 
     def d_x(g):
-        d_columns = filters.swapaxes(1, 2) @ rows(g)
+        product = np.multiply if n_out == groups else np.matmul    # of a column and a row: faster
+        d_columns = product(filters.swapaxes(1, 2), rows(g))
         return where.add_back(d_columns.reshape(shape))
 
     def d_weight(g):

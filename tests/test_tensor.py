@@ -580,6 +580,21 @@ def test_what_the_phrasebook_says_to_write_is_what_numpy_computes(name, rng):
     assert result.requires_grad
 
 
+OF_PYTORCH = """
+    numpy to cpu cuda get_device is_cuda new_zeros new_ones new_full new_tensor float int type is_floating_point
+    type_as contiguous is_contiguous stride clone requires_grad_ grad_fn is_leaf detach_ retain_grad register_hook
+    zero_grad zero_ fill_ copy_ normal_ uniform_ dim ndimension numel nelement view_as reshape_as unflatten
+    unsqueeze permute movedim swapdims t H mH adjoint expand expand_as chunk unbind tensor_split split_with_sizes
+    repeat_interleave narrow index_select gather take_along_dim masked_select masked_fill masked_scatter scatter
+    index_fill sub mul div neg rsqrt mm bmm mv addmm baddbmm dist lerp xlogy logit clamp clamp_min clamp_max norm
+    logsumexp topk eq ne lt le gt ge softmax log_softmax gelu erf
+"""
+
+
+def test_the_phrasebook_has_names_of_numpy_and_these_of_pytorch():
+    assert {name for name in WRITE if not hasattr(np, name) and not hasattr(np.ndarray, name)} == set(OF_PYTORCH.split())
+
+
 @pytest.mark.parametrize("name", sorted(name for name in dir(np.ndarray) if not name.startswith("_")))
 def test_a_method_of_an_array_is_one_of_a_tensor_or_its_error_says_what_to_write(name):
     if not hasattr(Tensor, name):

@@ -103,7 +103,7 @@ def test_a_loss_that_is_not_finite_is_an_error():
 
 
 def test_params_must_be_leaves():
-    for params in ([], [np.zeros(2)], [Tensor(np.zeros(2))]):
+    for params in ([], [np.zeros(2)], [Tensor(np.zeros(2))], [*leaves(np.ones(1)), Tensor(np.zeros(2))]):    # one is enough
         with pytest.raises(ValueError, match="^minimize: params must be one or more tensors"):
             minimize(lambda: Tensor(0.0), params)
 

@@ -82,9 +82,8 @@ def _weighted_svd(W, rank, second_moment):
 def root_of_moment(second_moment):
     """R with R R' = second_moment, up to 1e-12 of its largest eigenvalue.
 
-    Smaller eigenvalues are raised to that value, `least`. So a direction in which all inputs are 0
-    counts a little: if the inputs span fewer than r directions, the rest of the rank lowers the
-    error of W in the others.
+    Smaller eigenvalues are raised to that value, `least`, so that directions without inputs count
+    a little. If the inputs span fewer than r directions, W is then also approximated in others.
     """
     eigenvalues, Q = np.linalg.eigh(second_moment)
     largest = eigenvalues.max(initial=0)
@@ -176,7 +175,7 @@ def factorize_conv(
     n_out, C, kh, kw = W.shape
     (sh, sw), padding, vertical_pad, horizontal_pad = _settings("factorize_conv", layer)
     if method == "separable":
-        # inputs are the rows of as_matrix, so the factor V of the first layer comes first
+        # the rows of as_matrix are inputs, so its left factor is the first layer
         V, H = truncated_svd(as_matrix(layer), rank)         # (C kh, r), (O kw, r)
         vertical = V.T.reshape(rank, C, kh, 1)
         horizontal = H.reshape(n_out, 1, kw, rank).transpose(0, 3, 1, 2)
@@ -202,7 +201,7 @@ def factorize_conv1d(layer: "Conv1d; with groups=1", rank: "int >= 1; with rank 
     `factorize_conv` give these two layers.
     """
     check_one_group("factorize_conv1d", layer)
-    # inputs are the rows of as_matrix, so the factor V of the first layer comes first
+    # the rows of as_matrix are inputs, so its left factor is the first layer
     V, U = truncated_svd(as_matrix(layer), rank)    # (C k, r), (O, r)
     _warn_unless_cheaper("factorize_conv1d", rank, len(V), len(U))
     filters = V.T.reshape(rank, layer.in_channels, -1)

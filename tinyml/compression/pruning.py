@@ -55,7 +55,7 @@ def magnitude_mask(
     """
     k = weight.size - round(amount * weight.size)
     smallest_first = np.abs(weight).ravel().argsort(kind="stable")
-    largest_first = smallest_first[::-1]    # and the last of equal ones first
+    largest_first = smallest_first[::-1]    # of equal weights, the last comes first
     keep = np.zeros(weight.size, bool)
     keep[largest_first[:k]] = True    # notes 10.2.1, budget
     return keep.reshape(weight.shape)
@@ -157,7 +157,7 @@ def prunable_weights(model):
 
 
 def _prunable(function, model):
-    """The same, with the name of the function that the error message begins with."""
+    """As `prunable_weights`, with the name of the function for the error message."""
     found = weights(model)
     if not found:
         raise ValueError(nothing_to_do(function, model, _computed(model)))

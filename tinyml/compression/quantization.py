@@ -214,7 +214,7 @@ class DequantizedWeight(ComputedWeight):
         low, high = channel_range(weight.data, axis=axis)
         qparams = choose_qparams(low, high, bits=bits, symmetric=symmetric)
         qparams = with_scale_as(weight.dtype, qparams)
-        # divide by S as it is stored, but in float64, as `dequantize` multiplies
+        # `dequantize` multiplies by the stored S in float64, so divide by the same number
         in_float64 = qparams._replace(scale=qparams.scale.astype(np.float64))
         codes = quantize(weight.data.astype(np.float64), in_float64)
         return cls(codes, qparams, dtype=weight.dtype)
@@ -233,7 +233,7 @@ class DequantizedWeight(ComputedWeight):
 
 
 def with_scale_as(dtype, qparams):
-    """The QParams with their scale in the dtype of the weights, where it must not become 0."""
+    """The QParams with S in the dtype of the weights; an S that would become 0 is made tiny."""
     scale = np.maximum(qparams.scale, np.finfo(dtype).tiny).astype(dtype)
     return qparams._replace(scale=scale)
 

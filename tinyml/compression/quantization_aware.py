@@ -159,7 +159,8 @@ class LearnedStepWeight(ComputedWeight):
         bits: "int in 2..16",
     ):
         _, self.quant_max = code_range(bits, symmetric=True)
-        self.quant_min, self.weight = -self.quant_max - 1, weight
+        self.quant_min = -self.quant_max - 1
+        self.weight = weight
         low, _ = channel_range(weight.data, axis=0)
         self.step_shape = low.shape    # (channels, 1, ...)
         mean_abs = np.abs(weight.data).mean(axis=tuple(range(1, weight.ndim)))    # (channels,)

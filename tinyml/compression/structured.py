@@ -112,10 +112,10 @@ def units_to_keep(
     {0: array([ True, False]), 2: array([False,  True,  True])}
     """
     scores = _real_scores(scores, k)
-    keep = {layer: np.ones(len(of_layer), bool) for layer, of_layer in scores.items()}
+    keep = {layer: np.ones(len(layer_scores), bool) for layer, layer_scores in scores.items()}
     candidates = []
-    for i, (layer, of_layer) in enumerate(scores.items()):
-        candidates += [(score, i, unit, layer) for unit, score in enumerate(of_layer)]
+    for i, (layer, layer_scores) in enumerate(scores.items()):
+        candidates += [(score, i, unit, layer) for unit, score in enumerate(layer_scores)]
     n_removed = 0
     for _, _, unit, layer in sorted(candidates):    # ties: by layer, then by unit
         if n_removed < k and keep[layer].sum() > 1:
@@ -126,8 +126,8 @@ def units_to_keep(
 
 def _real_scores(scores, k):
     """The scores as arrays of real numbers; ValueError if k units are too many."""
-    scores = {layer: check_real("units_to_keep", "scores", of_layer, ndim=1)
-              for layer, of_layer in scores.items()}
+    scores = {layer: check_real("units_to_keep", "scores", layer_scores, ndim=1)
+              for layer, layer_scores in scores.items()}
     most = sum(max(len(s) - 1, 0) for s in scores.values())
     if k > most:
         raise ValueError(f"units_to_keep: k must be at most {most}, so that every layer keeps a "
@@ -152,7 +152,7 @@ def feature_maps(
     dict of layer position to (z, d_z) : the arguments of `taylor_scores`, of shape (N, units, M)
     """
     model = untied(model).eval()    # no module stands at two positions
-    # the module that puts out z, the last activation of a layer: the position of the layer
+    # from the module whose output is z to the position of the layer that computes z
     layers = {model[units.output]: layer for layer, units in prunable(model).items()}
     maps, zeros = {}, {}
 
@@ -164,7 +164,7 @@ def feature_maps(
             return z + zeros[layer]
 
     with forward_hook(add_zeros):
-        # in the sum, the z of sample n changes C_n only
+        # z of sample n changes only C_n, so the gradient of the sum holds dC_n/dz
         cost = F.cross_entropy(model(Tensor(X)), y, reduction="sum")
     cost.backward()
     return {layer: (by_unit(z, model[layer]), by_unit(zeros[layer].grad, model[layer]))
@@ -246,8 +246,8 @@ def mask_units(
     for layer, (units, kept) in checked_masks("mask_units", model, keep).items():
         zero_entries(masked, layer, kept)
         for place in units.rows:    # batch norms and depthwise convolutions
-            n = len(model[place].weight.data)    # after a Flatten, several for each unit
-            zero_entries(masked, place, entry_mask(kept, model[layer], n))
+            n_entries = len(model[place].weight.data)    # after a Flatten, several for each unit
+            zero_entries(masked, place, entry_mask(kept, model[layer], n_entries))
     return masked
 
 
@@ -263,8 +263,8 @@ def remove_units(model: "as in `mask_units`", keep: "as in `mask_units`"):
     for layer, (units, kept) in checked_masks("remove_units", model, keep).items():
         keep_entries(small, layer, kept, axis=0)
         for place in units.rows:    # batch norms and depthwise convolutions
-            n = len(model[place].weight.data)    # after a Flatten, several for each unit
-            keep_entries(small, place, entry_mask(kept, model[layer], n), axis=0)
+            n_entries = len(model[place].weight.data)    # after a Flatten, several for each unit
+            keep_entries(small, place, entry_mask(kept, model[layer], n_entries), axis=0)
         columns = model[units.reader].weight.shape[1]
         keep_entries(small, units.reader, entry_mask(kept, model[layer], columns), axis=1)
     return small

@@ -58,7 +58,7 @@ def initial_centroids(
 @checked
 def assign(
     values: "array_like, any shape",
-    centroids: "array_like of float64, shape (k,), k >= 1, increasing; or equal",
+    centroids: "array_like of float64, shape (k,), k >= 1, increasing; entries may be equal",
 ) -> "ndarray of int, the shape of values, in 0..k-1":
     """The code of each value: the index of its nearest centroid.
 

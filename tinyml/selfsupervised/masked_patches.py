@@ -134,7 +134,10 @@ class MaskedAutoencoder(Module):
         return self.norm(self.encoder(h))
 
     def decode(self, z, ids_restore):
-        """All patches x^, (N, L, P), from encodings z (N, n_keep, d_model) of the visible ones."""
+        """All patches x^, (N, L, P), from encodings z (N, n_keep, d_model) of the visible ones.
+
+        ids_restore, (N, L), as from `masking.mask_patches`, puts the patches in image order.
+        """
         N, L = ids_restore.shape
         visible = self.decoder_embed(z)                             # (N, n_keep, decoder_dim)
         hidden = ops.broadcast_to(self.mask_token, shape=(N, L - z.shape[1], self.mask_token.size))

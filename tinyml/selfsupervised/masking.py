@@ -91,7 +91,7 @@ def mask_tokens(
     chosen : ndarray of bool, shape (..., T), True at the chosen positions
     """
     T = tokens.shape[-1]
-    # the numbers 0..T-1 stand at random positions: those below k mark k random positions
+    # the numbers 0..T-1 in random order: those below int(T mask_ratio) are at random positions
     chosen = _random_orders(tokens.shape, rng) < int(T * mask_ratio)
     fate = rng.random(tokens.shape)
     random_token = rng.integers(0, vocab_size, tokens.shape)
@@ -223,8 +223,8 @@ def adjacency(
 
 @checked
 def masked_loss(
-    prediction: "Tensor; x^, with the first axes of mask",
-    target: "ndarray, may hold NaN; x, the uncorrupted input, with the first axes of mask",
+    prediction: "Tensor; x^; its shape begins with that of mask",
+    target: "ndarray, may hold NaN; x, the uncorrupted input; its shape begins with that of mask",
     mask: "ndarray of bool, any shape; with at least one True; True at the hidden positions",
     *,
     loss_fn: "function of predictions and targets; a loss",

@@ -164,7 +164,8 @@ class MoCo:
         update_momentum(self.key, self.query, momentum=self.momentum)
         with no_grad():
             k = self.key(Tensor(x_key)).data                            # (B, D)
-        negatives = self.queue.keys(without=ids).reshape(-1, k.shape[1])
+        negatives = self.queue.keys(without=ids)
+        negatives = negatives.reshape(-1, k.shape[1])    # an empty queue gives (0, 0)
         loss = info_nce(q, k, negatives, temperature=self.temperature)
         self.queue.push(k, ids)
         return loss

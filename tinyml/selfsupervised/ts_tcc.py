@@ -219,8 +219,8 @@ def pretrain(
 
     Returns
     -------
-    list of dict, the history of fit; each row has two more means over its epoch: "temporal" of
-        (L_TC^w + L_TC^s) / 2, and "contextual" of L_CC
+    list of dict, the history of fit; each row also has the means over its epoch of
+        (L_TC^w + L_TC^s) / 2, named "temporal", and of L_CC, named "contextual"
     """
     parts = []    # (temporal, contextual) of each batch
 

@@ -138,7 +138,7 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
             Mistake("keep_entries(small, layer, kept, axis=0)",
                     "keep_entries(small, layer, ~kept, axis=0)",
                     "keep is True for the units that stay: these are the rows to keep."),
-            Mistake("entry_mask(kept, model[layer], n)", "kept",
+            Mistake("entry_mask(kept, model[layer], n_entries)", "kept",
                     "A batch norm behind a Flatten has H W entries for each unit, not one."),
             Mistake("        keep_entries(small, units.reader, entry_mask(kept, model[layer], "
                     "columns), axis=1)\n",

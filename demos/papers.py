@@ -306,7 +306,8 @@ def hinton_errors():
 teacher, by_labels, distilled, _, on_it, _, on_it_shifted = measure(
     "Hinton 2015", hinton_errors,
     data=f"{described(n_taught)}, {sizes.teacher} and {sizes.student} units")
-hinton_says = partial(judge, "Hinton 2015")
+hinton_says = partial(judge, "Hinton 2015", why="If small images do not stay what they are when "
+                      "they are moved, the teacher is no better, and has less to teach.")
 hinton_says(0, "the teacher makes fewer errors than the student by labels (ratio)",
             teacher / by_labels, below=1)
 hinton_says(2, "the student by its teacher makes fewer errors than by labels (ratio)",

@@ -102,8 +102,9 @@ def break_even(m: "int >= 1", n: "int >= 1"):
 
         r (m + n) < m n  <=>  r < m n / (m + n)
     """
-    # two factors of rank r cost r (m + n), one matrix costs m n; they are equal for this r
-    return m * n / (m + n)    # notes 10.2.3, cost
+    cost_of_matrix = m * n
+    cost_per_rank = m + n    # two factors of rank r cost r (m + n)
+    return cost_of_matrix / cost_per_rank    # notes 10.2.3, cost
 
 
 @checked

@@ -179,9 +179,9 @@ def optimal_ridge_risk(
                                       b = 1 - gamma + l
 
     m(l) is the limit of 1/p trace (X'X/n + l I)^-1 (the Stieltjes transform of the
-    Marchenko-Pastur law at -l; Dobriban and Wager 2018). The code replaces sigma2 / lam* by
-    signal / gamma, so that lam* may be 0. The risk grows with gamma from 0 to `signal`: there is
-    no peak.
+    Marchenko-Pastur law at -l; Dobriban and Wager 2018). With m(lam*) put in, the risk contains
+    sigma2 / lam*. The code writes it as signal / gamma, so lam* may be 0. The risk grows with
+    gamma from 0 to `signal`: there is no peak.
     """
     lam = optimal_lam(gamma, signal=signal, sigma2=sigma2)
     b = 1 - gamma + lam

@@ -99,8 +99,8 @@ def risk_ratio_bound(
     The bound holds for every X, beta and noise, if lr <= 1 / s_max^2. The variance of descent is
     at most C_t^2 times that of ridge. The bias of descent is no larger than that of ridge, because
     (1 - u/t)^t <= 1 / (1 + u). C_1^2 is 4; as t grows, C_t^2 falls to 1.6859... (Ali, Kolter and
-    Tibshirani 2019 prove 1.6862.) No smaller bound holds for all: with beta = 0, and with every s
-    at the u of the maximum, the ratio is C_t^2.
+    Tibshirani 2019 prove 1.6862.) No smaller bound holds for all: if beta = 0, and lr t s^2 is the
+    maximising u for every s, the ratio is C_t^2.
 
     >>> [round(risk_ratio_bound(t), 4) for t in (1, 2, 100, np.inf)]
     [4.0, 2.4414, 1.6968, 1.6859]

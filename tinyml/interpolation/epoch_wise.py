@@ -73,8 +73,8 @@ def descent(
     y: "array_like of float64, shape (n,)",
     t: "array_like of int, any shape, >= 0; numbers of steps",
     *,
-    lr: "array_like of float64, shape () or (p,), > 0; with s^2 < 2 for all s; one "
-        "rate for all features, or one for each",
+    lr: "array_like of float64, shape () or (p,), > 0; with s^2 < 2 for all singular "
+        "values s of X diag(sqrt(lr)); one rate for all features, or one for each",
 ) -> "ndarray, shape (*t.shape, p)":
     """Gradient descent on 1/2 ||X beta - y||^2 after t steps from zero, for many t at once.
 

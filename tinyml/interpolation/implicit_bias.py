@@ -39,7 +39,7 @@ from tinyml.tensor import Tensor
 def iterates(
     X: "array_like, shape (n, p)",
     y: "array_like, shape (n,) or (n, k)",
-    make_optimizer: "function of a list of one parameter to an Optimizer",
+    make_optimizer: "function (params) -> Optimizer; params is the list [beta]",
     batches: "an iterable; each item selects rows: an int, an array of ints or a slice",
     *,
     beta0: "array_like, shape (p,) or (p, k), or None; the start, None for zero" = None,
@@ -130,8 +130,8 @@ def kaczmarz(
 
     Each step solves one equation exactly: it projects beta_t onto {x_i'beta = y_i}. If X beta = y
     has a solution, and every row is used infinitely often, beta_t converges to
-    X^+ y + (I - X^+ X) beta_0. A row of zeros changes nothing. If the equations of the other rows
-    have no common solution, there is no limit.
+    X^+ y + (I - X^+ X) beta_0. A row of zeros is skipped. If the equations of the nonzero rows
+    have no common solution, beta_t has no limit.
 
     >>> kaczmarz([[1, 0], [1, 1]], [1, 3], [0, 1])
     array([[0., 0.],

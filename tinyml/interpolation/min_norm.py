@@ -243,7 +243,7 @@ def gradient_descent_closed_form(
     U, s, Vh = svd(X)
     _check_step("gradient_descent_closed_form", lr, s)
     beta0 = _start(X, y, beta0)
-    missing = (U / s).T @ y - Vh @ beta0                          # at the start, (rank, ...)
+    missing = (U / s).T @ y - Vh @ beta0                          # at t = 0, (rank, ...)
     filters = descent_filter(s, np.arange(n_steps + 1), lr=lr)    # (n_steps + 1, rank)
     # diag(f) missing, where missing is a vector or has k columns
     return np.stack([beta0 + Vh.T @ (f * missing.T).T for f in filters])

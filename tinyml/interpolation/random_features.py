@@ -15,7 +15,7 @@ over these draws is the Gaussian kernel:
     E phi(x) . phi(z) = k(x, z) = exp(-||x - z||^2 / (2 bandwidth^2))
 
 With N waves, phi(x) . phi(z) differs from its mean by O(1 / sqrt N). So the fit has a limit as
-N -> infinity: f(x) = k(x, X) k(X, X)^-1 y, the interpolant of smallest norm in the kernel's space.
+N -> infinity, the kernel interpolant f(x) = k(x, X) k(X, X)^-1 y, where X holds the n samples.
 As N grows past n, the test error leaves its peak at N = n, and the fit approaches this limit.
 
 Sources: Rahimi and Recht 2007, Random features for large-scale kernel machines (the features);
@@ -137,9 +137,9 @@ def nested_min_norm(
 
 
 def _triangular(A, y):
-    """R^-1, R and Q'y of A = Q R, without forming Q: the R factor of [A y] contains Q'y."""
+    """R^-1, R and Q'y of A = Q R, without forming Q: the R factor of [A y] begins with [R Q'y]."""
     m = min(A.shape)
-    joint = np.linalg.qr(np.column_stack([A, y]), mode="r")    # Q'[A y]
+    joint = np.linalg.qr(np.column_stack([A, y]), mode="r")    # first m rows: [R Q'y]
     R, Qy = joint[:m, :m], joint[:m, A.shape[1]:]
     return _inverse(R), R, Qy.reshape(m, *y.shape[1:])
 

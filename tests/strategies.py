@@ -376,6 +376,26 @@ def optional(function):
     return {p.name for p in parameters if p.default is not p.empty or p.name == "rng"}
 
 
+def defaults(function):
+    """The defaults of a function's arguments, by name."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def all_refused(name, option, call, setting):
+    """Whatever is bad is refused by the names of function and option."""
+    for value in setting.bad:
+        with pytest.raises((ValueError, TypeError), match=rf"^{name}: .*{option}"):
+            pytest.fail(f"{option}={value!r} was accepted: {call(**{option: value})}")
+
+
+def some_change(option, call, setting):
+    """Whether some good value changes the result; none changes its float32, NumPy numbers included."""
+    results = [call(**{option: value}) for value in setting.good]
+    assert all(array.dtype == np.float32 for arrays in results for array in arrays)
+    return any(differ(y, call()) for y in results)
+
+
 def differ(a, b):
     """Whether two results, arrays or tuples of them, differ in shape or in an entry."""
     a, b = (x if isinstance(x, tuple) else (x,) for x in (a, b))

@@ -181,17 +181,22 @@ raise ValueError("late")
 }
 
 
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory):
-    """A folder with the harness and the scratch demos, where ``python demos`` was run."""
-    folder = tmp_path_factory.mktemp("a clone")
+def clone(folder, bodies):
+    """A folder with the harness, and demos of its own."""
     (folder / "demos").mkdir()
     for stem in HARNESS:
         shutil.copy(DEMOS / f"{stem}.py", folder / "demos")
     shutil.copytree(DEMOS / "book", folder / "demos" / "book")
-    for stem, body in SCRATCH.items():
+    for stem, body in bodies.items():
         text = HEAD.format(question=f"What does <{stem}> do?") + body
         (folder / "demos" / f"{stem}.py").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    """A folder with the harness and the scratch demos, where ``python demos`` was run."""
+    folder = clone(tmp_path_factory.mktemp("a clone"), SCRATCH)
     out = folder / "out"
     out.mkdir()
     earlier = {"question": "?", "quick": True, "seed": 0, "seconds": 1, "numbers": [],
@@ -352,14 +357,7 @@ demo.finish(figure)
 @pytest.fixture(scope="module")
 def on_data(tmp_path_factory):
     """A folder with the harness and these demos, and what ``python demos``, also with --data, said."""
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "demos").mkdir()
-    for stem in HARNESS:
-        shutil.copy(DEMOS / f"{stem}.py", folder / "demos")
-    shutil.copytree(DEMOS / "book", folder / "demos" / "book")
-    for stem, body in ON_DATA.items():
-        text = HEAD.format(question=f"What does {stem} do?") + body
-        (folder / "demos" / f"{stem}.py").write_text(text, encoding="utf-8")
+    folder = clone(tmp_path_factory.mktemp("data"), ON_DATA)
     run = python("demos", "--quick", "--out", "out", cwd=folder)
     assert run.returncode == 0, run.stdout + run.stderr
     return folder

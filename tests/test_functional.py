@@ -746,6 +746,9 @@ ERRORS = {    # message -> (kind of error, call)
     "scaled_dot_product_attention: query must have shape (..., T, d), key (..., S, d) and "
     "value (..., S, d_v), got (1, 2, 4), (2, 3) and (2, 3)":
         (ValueError, lambda: attend(X3, Z, Z)),
+    "scaled_dot_product_attention: query must have shape (..., T, d), key (..., S, d) and "
+    "value (..., S, d_v), got (1, 2, 0), (1, 2, 0) and (1, 2, 4)":
+        (ValueError, lambda: attend(X3[..., :0], X3[..., :0], X3)),
     "scaled_dot_product_attention: attn_mask must let every position see at least one, got":
         (ValueError, lambda: attend(X3, X3, X3, np.tri(2, k=-1, dtype=bool))),
     "scaled_dot_product_attention: attn_mask must let every position see at least one up to "

@@ -208,13 +208,13 @@ def scratch(tmp_path_factory):
 
 def test_all_demos_run_and_failures_are_counted(scratch):
     folder, run = scratch
-    assert run.returncode == 1 and run.stderr == ""
+    assert run.returncode == 1 and run.stderr == "", run.stdout + run.stderr
     *_, counts, page = run.stdout.splitlines()
     assert (counts, Path(page)) == ("2 passed, 6 failed", (folder / "out" / "index.html").resolve())
     lines = {line.split()[1]: line for line in run.stdout.splitlines() if line[:6].endswith("/8 ")}
     assert set(lines) == set(SCRATCH)
     assert [stem for stem in lines if "passed" in lines[stem]] == ["good", "machine"]
-    assert "2 of 2 laws hold  " in lines["good"] and "1 of 2 laws hold" in lines["failing"]
+    assert "2 of 2 laws hold  " in lines["good"] and "1 of 2 laws hold" in lines["failing"], run.stdout
     assert "1 of 1 laws hold, 1 of 2 findings held" in lines["machine"]
     for words in ("one is two (expected at least 2, measured 1)", "ValueError: boom <b>",
                   "did not hold here: a step takes no time (expected at most 0, measured 1)",

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 import tinyml
+from tinyml import checkpoint, nn
 from tinyml import functional as F
-from tinyml import nn
+from tinyml.compression.coding import codings, sparse_codes, storage
 from tinyml.compression.low_rank import rank_for_energy, truncated_svd
 from tinyml.interpolation.implicit_bias import sign_fit
+from tinyml.nn import npz, saving
 from tinyml.selfsupervised.augmentations import affine
 from tinyml.selfsupervised.markov import sample_sequences
 from tinyml.selfsupervised.masked_edges import EdgePredictor
@@ -57,6 +59,22 @@ DEFAULTS = {    # those of functional and nn are in the tables of their own test
     "TernaryWeight": dict(best=False),
     "CirculantLinear": dict(bias=True),
     "milliseconds": dict(rounds=15),
+    "block_work": dict(stride=1),
+    "kmeans_of": dict(n_starts=10),
+    "kmeans_of_rows": dict(n_starts=10),
+    "separable_macs": dict(multiplier=1),
+    "separate": dict(multiplier=1),
+    "separable_energy": dict(multiplier=1),
+    "separable_block": dict(kernel_size=3, stride=1),
+    "bottleneck_block": dict(kernel_size=3),
+    "separate_conv": dict(multiplier=1),
+    "make_separable": dict(multiplier=1),
+    "sensitivities": dict(n_mistakes=1),
+    "shared_colors": dict(n_starts=10),
+    "monochromatic_conv": dict(n_starts=10),
+    "best_outer_product": dict(n_sweeps=50),
+    "outer_products": dict(n_sweeps=50),
+    "outer_work": dict(stride=1),
     "norm_scores": dict(order=2),
     "initial_centroids": dict(init="linear"),
     "kmeans": dict(init="linear", max_iter=300),
@@ -155,6 +173,16 @@ def test_defaults_are_those_of_the_table():
     core = {name for names in tinyml.CORE.values() for name in names}
     assert found.keys() & core <= DEFAULTS.keys()
     assert {name: found.get(name) for name in DEFAULTS} == DEFAULTS
+
+
+def test_what_stands_in_files_keeps_its_name():
+    """Else no file of an earlier version could be read."""
+    assert (npz.MANIFEST, saving.SKELETON, checkpoint.SEED) == ("__manifest__", "__skeleton__", "seed")
+    assert (storage.MAGIC, storage.VERSION) == (b"tmz", 1)
+    assert codings.NAMES == ("|b1", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8", "<f2", "<f4", "<f8")
+    assert codings.ARRAYS == ("numbers", "codebook", "mask")
+    assert codings.NUMBERS == ("raw", "half", "deflate", "consecutive")
+    assert sparse_codes.CODINGS == ("Huffman", "gaps along rows", "gaps along columns", "arithmetic")
 
 
 # ------------------------------------------------------------ tolerances

@@ -175,7 +175,33 @@ def test_everybody_can_read_it(read):
             assert tag != "img" or "alt" in attributes
             assert tag != "svg" or attributes.get("aria-label")
             assert tag != "nav" or attributes.get("aria-label")
+            assert tag != "table" or attributes.get("aria-label") or attributes.get("aria-labelledby") in page.ids
         assert page.all("html", "lang") == ["en"] and page.all("main", "id") == ["main"]
+
+
+def test_the_tab_key_passes_over_the_numbers_of_lines(read):
+    for name, page in read.items():
+        for tag, attributes in page.tags:
+            if tag == "a" and re.search(r"-L\d+$", attributes.get("id", "")):
+                assert attributes["tabindex"] == "-1", (name, attributes)
+        skipped_to, = [attributes for tag, attributes in page.tags if tag == "main"]
+        assert skipped_to["tabindex"] == "-1"    # so that the skip link moves the focus
+
+
+def test_every_tagged_line_leads_to_its_row_of_the_equations(read):
+    page_of = {path: page.slug for page in pages() for path in page.modules}
+    for tag in equations.tags():
+        row = glossary.slug(tag.key)
+        assert row in read["equations"].ids
+        assert f"equations.html#{row}" in read[page_of[tag.path]].all("a", "href"), tag
+
+
+def test_a_module_that_a_docstring_names_is_a_link_unless_an_argument_has_that_name():
+    book = Book(pages(), equations.tags(), equations.NOTES, {}, ROOT)
+    pruning, nn = module("tinyml/compression/pruning.py"), module("tinyml/nn/module.py")
+    assert book.known(pruning, None, "sparse") == "sparse.html#sparse"
+    assert book.known(pruning, None, "coding.storage") == "storage.html#storage"
+    assert book.known(nn, None, "state") is None    # load_state_dict(state)
 
 
 def colours(theme):

@@ -3,7 +3,7 @@ from common import write
 
 from book.contents import pages
 from book.equations import NOTES, split, tags
-from book.glossary import entries, glossary_page
+from book.glossary import entries, glossary_page, slug
 from book.landing import landing_page
 from book.motion import MOTIONS
 from book.pages import TEMPLATES, Book, stem_page, whole
@@ -33,7 +33,7 @@ def write_book(out, sources, data=None):
 def files(book):
     """The name and text of every file of the book."""
     made = {f"{page.slug}.html": stem_page(book, page) for page in book.pages}
-    made["index.html"] = whole("The gallery", landing_page(book))
+    made["index.html"] = whole("Contents", landing_page(book))
     made["equations.html"] = whole("Equations", equations_page(book))
     made["glossary.html"] = whole("Glossary", glossary_page(book))
     made["papers.html"] = whole("Papers", papers_page(book))
@@ -52,10 +52,11 @@ def equations_page(book):
             section, name = split(key)
             tag = where[key]
             page = f"{book.page_of[tag.path].slug}.html"
-            rows.append(f'<tr><td>{section}</td><td><a href="{page}">{name}</a></td>'
+            rows.append(f'<tr id="{slug(key)}"><td>{section}</td><th scope="row"><a href="{page}">{name}</a></th>'
                         f'<td class="shown">{svg(equation.tex, equation.plain)}</td>'
                         f'<td><a href="{book.line(tag.path, tag.line)}">{tag.name}</a></td></tr>')
     return ('<h1>Equations</h1><p class="lead">Every statement of the lecture notes is one line of the library. '
-            'The last column leads to it.</p><div class="wide"><table class="equations"><thead><tr><th>Notes</th>'
-            "<th>Statement</th><th>Equation</th><th>The line</th></tr></thead><tbody>" + "\n".join(rows)
+            'The last column leads to it.</p><div class="wide">'
+            '<table class="equations" aria-label="Equations of the lecture notes">'
+            "<thead><tr><th>Notes</th><th>Statement</th><th>Equation</th><th>The line</th></tr></thead><tbody>" + "\n".join(rows)
             + "</tbody></table></div>")

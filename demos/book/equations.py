@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 
 from book.contents import ROOT
+from book.glossary import slug
 
 
 class Equation(NamedTuple):
@@ -149,6 +150,14 @@ def split(key):
     """Section and name of a key: ("10.1.2", "minimum norm"). A numbered equation gets a section."""
     section, name = key.removeprefix("notes ").split(", ", 1)
     return NUMBERED.get(section, section), name
+
+
+def tagged(lines):
+    """The lines of a module as HTML; the tag of an equation leads to its row on the page of equations."""
+    def linked(match):
+        key = f"notes {match[1]}"
+        return f'<span class="c"># <a href="equations.html#{slug(key)}">notes</a> {match[1]}<' if key in NOTES else match[0]
+    return [re.sub(r'<span class="c"># notes ([^<]+)<', linked, line) for line in lines]
 
 
 def with_index(text):

@@ -38,7 +38,7 @@ TERMS = {
     "bias and variance": ("how far the mean fit is from the truth, and how far fits differ", "tinyml/interpolation/bias_variance.py:bias_variance"),
     "double descent": ("the test error falls, rises to a peak at the interpolation threshold, and falls again", "tinyml/interpolation/double_descent.py"),
     "interpolation threshold": ("as many parameters as samples: the first perfect fit", "tinyml/interpolation/min_norm.py:least_squares"),
-    "minimum-norm fit": ("the shortest of all least-squares fits, X^+ y", "tinyml/interpolation/min_norm.py:min_norm"),
+    "minimum-norm fit": ("of all perfect fits, or else of all least-squares fits, the shortest: X^+ y", "tinyml/interpolation/min_norm.py:min_norm"),
     "pseudoinverse": ("X^+ = V diag(1 / s) U', over the singular values that are not zero", "tinyml/interpolation/min_norm.py:min_norm"),
     "ridge": ("least squares with a penalty on the squared norm", "tinyml/interpolation/min_norm.py:ridge"),
     "implicit bias": ("which of many solutions an optimizer finds", "tinyml/interpolation/implicit_bias.py"),
@@ -55,9 +55,11 @@ TERMS = {
     "fake quantization": ("round to the grid, but keep floats, so that training sees the rounding", "tinyml/compression/quantization_aware.py"),
     "binary weight": ("a sign, with a scale for each filter", "tinyml/compression/binary.py:binarize"),
     "ternary weight": ("a sign or 0, with a scale for each filter", "tinyml/compression/binary.py:ternarize"),
+    "zero point": ("the integer code of the number 0, so that 0 is represented exactly", "tinyml/compression/quantization.py:choose_qparams"),
     "observer": ("watches activations, and says their range", "tinyml/compression/observers.py"),
     "clipping": ("a range smaller than the data's, which makes steps finer", "tinyml/compression/clipping.py"),
     "low rank": ("a matrix as the product of two thin ones", "tinyml/compression/low_rank.py:truncated_svd"),
+    "break-even rank": ("from this rank on, a low-rank layer costs no less than the whole one", "tinyml/compression/low_rank.py:break_even"),
     "monochromatic filter": ("sees the image in one colour: its weights are a colour times a gray filter", "tinyml/compression/monochromatic.py"),
     "bi-clustering": ("groups of filters and groups of channels, whose pairs are blocks", "tinyml/compression/biclustering.py:bicluster"),
     "circulant matrix": ("each column is the one before, shifted down with wrap-around", "tinyml/compression/circulant.py:circulant"),
@@ -70,6 +72,7 @@ TERMS = {
     "entropy": ("the fewest bits a symbol needs on average", "tinyml/compression/coding/huffman.py"),
     "pretext task": ("a task made from the data itself, without labels", "tinyml/selfsupervised/masking.py"),
     "masking": ("hide a part of the input, predict it from the rest", "tinyml/selfsupervised/masking.py:mask_input"),
+    "80/10/10": ("a chosen token becomes [MASK], becomes a random token, or stays as it is", "tinyml/selfsupervised/masking.py:mask_tokens"),
     "view": ("a random change of an input that keeps its meaning", "tinyml/selfsupervised/augmentations.py"),
     "positive pair": ("two views of one input", "tinyml/selfsupervised/contrastive.py:nt_xent"),
     "negative": ("a view of another input", "tinyml/selfsupervised/contrastive.py:nt_xent"),
@@ -107,7 +110,7 @@ def glossary_page(book):
         rows = sorted(rows, key=lambda row: row[0].lower()) if table is TERMS else rows
         items = "\n".join(f'<tr id="{slug(term)}"><th scope="row"><a href="{address}">{html.escape(term)}</a></th>'
                           f"<td>{html.escape(meaning)}</td></tr>" for term, meaning, address in rows)
-        parts.append(f"<h2>{heading}</h2><table>{items}</table>")
+        parts.append(f'<h2>{heading}</h2><table aria-label="{heading}">{items}</table>')
     return "\n".join(parts)
 
 

@@ -18,8 +18,11 @@ F_STRING = {getattr(token, name, None) for name in ("FSTRING_START", "FSTRING_MI
 
 
 def code(lines, numbers, *, stem, indent=0):
-    """The numbered lines as one <pre>; each has the anchor <stem>-L<number>."""
-    rows = [f'<a id="{stem}-L{n}" href="#{stem}-L{n}">{n}</a>{lines[n - 1].removeprefix(" " * indent)}'
+    """The numbered lines as one <pre>; each has the anchor <stem>-L<number>.
+
+    The numbers are no stops of the Tab key: a page has hundreds of them.
+    """
+    rows = [f'<a id="{stem}-L{n}" href="#{stem}-L{n}" tabindex="-1">{n}</a>{lines[n - 1].removeprefix(" " * indent)}'
             for n in trimmed(lines, numbers)]
     return '<pre class="code" tabindex="0"><code>' + "\n".join(rows) + "</code></pre>" if rows else ""
 

@@ -45,9 +45,10 @@ def path(book):
             name = html.escape(LINK.search(file)[1].removesuffix(".py"))
             rows.append(f'<tr><td>{minutes} min</td><td><a href="{book.address((target, ""))}">{name}</a></td>'
                         f"<td>{inline(words)}</td></tr>")
+    head = "<thead><tr><th>Time</th><th>File</th><th>What to look for</th></tr></thead>"
     return ('<section><h2 id="path">Two hours through the core</h2><details open><summary>Fifteen files in the '
-            f"order of the notes</summary><div class=\"wide\"><table>{''.join(rows)}</table></div></details></section>"
-            if rows else "")
+            'order of the notes</summary><div class="wide"><table aria-labelledby="path">'
+            f"{head}<tbody>{''.join(rows)}</tbody></table></div></details></section>" if rows else "")
 
 
 def part(book, key):

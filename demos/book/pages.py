@@ -5,8 +5,8 @@ from string import Template
 
 from book.central import CENTRAL
 from book.contents import PARTS, ROOT
-from book.equations import split
-from book.highlight import code, coloured, linker, listing, without_docstring
+from book.equations import split, tagged
+from book.highlight import code, coloured, linker, listing, local_names, without_docstring
 from book.laws import laws
 from book.library import module
 from book.prose import inline, prose
@@ -68,9 +68,13 @@ class Book:
         name = text.removeprefix("tinyml.").rstrip("()")
         if name in source.definitions:
             return self.address((source.path, name), page)
-        for path in self.page_of:
-            if path in (f"tinyml/{name.replace('.', '/')}.py", f"tinyml/{name.replace('.', '/')}/__init__.py"):
-                return self.address((path, ""), page)
+        folders = ["tinyml"]
+        if not any(name in names for _, names in local_names(source.tree)):    # not an argument of this name
+            folders.append(source.path.rpartition("/")[0])
+        for folder in folders:
+            for path in (f"{folder}/{name.replace('.', '/')}.py", f"{folder}/{name.replace('.', '/')}/__init__.py"):
+                if path in self.page_of and path != source.path:
+                    return self.address((path, ""), page)
         last = name.rpartition(".")[2]
         stems = [path for path in self.page_of if module(path).stem == last]
         if len(stems) == 1 and "_" in last:
@@ -139,12 +143,6 @@ def read(book, page):
             heading = f"<h3>{html.escape(title)}</h3>" if title else ""
             parts.append(f'<div class="block"{named}><div class="prose">{heading}{text}</div>{shown}</div>')
     return "\n".join(parts)
-
-
-def tagged(lines):
-    """The lines of a module; the tag of an equation leads to the page of equations."""
-    mark = '<span class="c"># notes '
-    return [line.replace(mark, '<span class="c"># <a href="equations.html">notes</a> ') for line in lines]
 
 
 def seen(book, page):

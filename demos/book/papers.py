@@ -131,6 +131,6 @@ def papers_page(book):
                    for page in book.pages if page.slug == "papers")
     return ('<h1>Papers</h1><p class="lead">Each paper that a module is built on, what it claims, where it is '
             'here, and what was measured here, beside the paper\'s own number where it has one that can be '
-            'compared.</p><div class="wide"><table class="papers">'
+            'compared.</p><div class="wide"><table class="papers" aria-label="Papers">'
             "<thead><tr><th>Paper and claim</th><th>Here</th><th>Measured here</th></tr></thead><tbody>"
             + "\n".join(rows) + "</tbody></table></div>" + demo)

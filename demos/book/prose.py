@@ -34,7 +34,8 @@ def paragraphs(text, link):
                 parts.append(f"<p>{inline(' '.join(lines), link)}</p>")
             else:
                 shown = html.escape(dedent(lines), quote=False)
-                parts.append(f'<pre class="{kind}" tabindex="0">{shown}</pre>')
+                scrolls = ' tabindex="0"' if kind == "example" else ""    # equations and errors wrap
+                parts.append(f'<pre class="{kind}"{scrolls}>{shown}</pre>')
     return "\n".join(join_equations(parts))
 
 

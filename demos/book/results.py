@@ -83,5 +83,5 @@ def numbers(result):
     rows = [f'<tr><th scope="row">{html.escape(number["name"])}</th>'
             f'<td>{html.escape(show(number["value"]) + " " + number["unit"])}</td></tr>'
             for number in result["numbers"]]
-    return ("<details><summary>All numbers</summary>\n<table>\n" + "\n".join(rows)
+    return ('<details><summary>All numbers</summary>\n<table aria-label="All numbers">\n' + "\n".join(rows)
             + "\n</table></details>" if rows else "")

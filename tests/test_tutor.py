@@ -87,9 +87,10 @@ def explained(monkeypatch, answer, calls, failing=None, error=None):
     return tutor.explain(find("threshold_mask"), watcher, 0, tutor.agree)
 
 
-@pytest.mark.parametrize("n_other, named", [(0, True), (4, True), (6, False), (20, False)])
-def test_a_mistake_is_named_if_most_inputs_that_show_it_agree(n_other, named, monkeypatch):
-    """Of 20 inputs on which the answer is wrong, some are wrong in another way."""
+@pytest.mark.parametrize("n_other, head", [
+    (0, "It looks like this"), (4, "Most likely"), (6, "One of the mistakes"), (11, None), (20, None)])
+def test_a_mistake_is_named_if_most_inputs_that_show_it_agree(n_other, head, monkeypatch):
+    """Of 20 inputs on which the answer is wrong, some are wrong in another way; the example is not one of them."""
     calls = weights(20)
     others = {id(call) for call in calls[:n_other]}
 
@@ -98,9 +99,39 @@ def test_a_mistake_is_named_if_most_inputs_that_show_it_agree(n_other, named, mo
         return abs(weight) < -1 if id(call) in others else weight >= threshold
 
     told = explained(monkeypatch, answer, calls)
-    assert (told["diagnosis"] == 0) == named
-    if named:
+    assert (told["diagnosis"] == 0) == bool(head)
+    if head:
         assert told["share"] == pytest.approx(1 - n_other / 20)
+        assert report._diagnosis(SimpleNamespace(tutor=told), find("threshold_mask"))[1].startswith(f"  {head}")
+        elsewhere = [f"weight = {literal(call.args[0])}" for call in calls[:n_other]]
+        assert told["example"]["input"][0] not in elsewhere
+
+
+def test_of_two_mistakes_in_an_answer_one_is_named():
+    """Both of the catalogue, but no single one of it gives what they give together."""
+    both = answer_text(find("units_to_keep")).replace("(score, i, unit, layer) for", "(score, layer, unit, layer) for")
+    both = both.replace("            n_removed += 1\n", "        n_removed += 1\n")
+    verdict = check("units_to_keep", both, seed=SEED)
+    named = find("units_to_keep").mistakes[verdict.tutor["diagnosis"]].why
+    assert "first in the dict" in named or "Count only" in named
+
+
+def test_strings_are_shown_in_quotes(monkeypatch):
+    """The codeword of a single symbol is empty."""
+    monkeypatch.setitem(guard.functions, "canonical_codes", lambda lengths: ["0"])
+    monkeypatch.setattr(guard, "records", [guard.Call((np.array([0]),), {})])
+    told = tutor.explain(find("canonical_codes"), SimpleNamespace(failing=[], errors={}), 0, tutor.agree)
+    assert (told["example"]["expected"], told["example"]["got"]) == ("''", "'0'")
+    assert text((1.0, (np.sum, lambda g: g))).endswith("a function))") and "0x" not in text(lambda g: g)
+
+
+def test_a_refused_input_is_shown_last(monkeypatch):
+    """A wrong value says more than an error that is missing."""
+    calls = [guard.Call((np.ones(2), (3,)), {}), guard.Call((np.ones((2, 2)), (2,)), {})]
+    monkeypatch.setitem(guard.functions, "unbroadcast", lambda g, shape: g)
+    monkeypatch.setattr(guard, "records", calls)
+    told = tutor.explain(find("unbroadcast"), SimpleNamespace(failing=[], errors={}), 0, tutor.agree)
+    assert "raises" not in told["example"]["expected"]
 
 
 def test_a_mistake_of_which_the_answer_shows_nothing_is_not_named(monkeypatch):

@@ -94,8 +94,9 @@ class Adam(Optimizer):
     def update(self, i, p, g, lr, betas, eps, weight_decay):
         """Bind p.data to a new array; t, m and v are self.t[i], self.m[i] and self.v[i].
 
-        Neither g nor the old p.data is changed. Each parameter counts its own steps t = 1, 2, ...,
-        and m and v start from zeros. With `decoupled`, p = (1 - lr weight_decay) p comes first,
+        self.t, self.m and self.v are dicts, empty before the first step. Neither g nor the old
+        p.data is changed. Each parameter counts its own steps t = 1, 2, ..., and m and v start
+        from zeros. With `decoupled`, p = (1 - lr weight_decay) p comes first,
         and g stays as it is.
         """
         beta1, beta2 = betas

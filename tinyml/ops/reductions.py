@@ -18,7 +18,7 @@ def _expand(g, axis, ndim, keepdims):
 
 
 def _count(name, x, axis):
-    """How many entries are reduced to one; zero is refused."""
+    """How many entries are reduced to one, or a ValueError if there are none."""
     axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim)
     n = math.prod(x.shape[i] for i in axes)
     if n == 0:

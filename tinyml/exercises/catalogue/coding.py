@@ -117,6 +117,9 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
               'call it first.',
               "The codewords are str, and None for unused symbols."),
         mistakes=(
+            Mistake(' if length else ""', "",
+                    "A single symbol has the length 0 and the empty codeword, '': a format with 0 "
+                    "digits still writes one."),
             Mistake('np.argsort(lengths, kind="stable").tolist()', "range(len(lengths))",
                     "Shorter codewords come first: sort by length, then by symbol."),
             Mistake('np.argsort(lengths, kind="stable")',

@@ -103,7 +103,7 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
                "sum_over_directions"),
         also=("root_lr, _, s, Vh, f = _directions(\"descent_variance\", X, t, lr) gives the "
               "diagonal of D, the singular values, V', and the fractions learned, (*t.shape, "
-              "rank).",),
+              "rank). So lr_j is root_lr[j] ** 2.",),
         mistakes=(
             Mistake("(f / s) ** 2 @ Vh ** 2", "((f / s) @ Vh) ** 2",
                     "The variances of independent terms add up: square before you sum over the "

@@ -23,6 +23,8 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                "p (g - sum p g).",
                "e = np.exp(x - x.max(axis=axis, keepdims=True)); p = e / its sum; return p, "
                "(lambda g: p * (g - (p * g).sum(axis=axis, keepdims=True)),)"),
+        also=("axis may also be None, for all entries, or a tuple. Call _count first: it refuses an "
+              "axis without entries.",),
         mistakes=(
             Mistake("np.exp(x - x.max(axis=axis, keepdims=True))", "np.exp(x)",
                     "e^x overflows for large x: subtract the maximum first, it changes no "
@@ -74,7 +76,13 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                'infinite, take the logarithm inside np.errstate(divide="ignore"), squeeze at the '
                "end; the vjp is _expand(g, ...) * e / total, with 1 for a total of 0. Where m = "
                "inf, replace x by 0 at the entries that are inf, and by -inf at the others."),
+        also=("axis may be None, for all entries, an int or a tuple. Call _count first: it refuses an "
+              "axis without entries.",),
         mistakes=(
+            Mistake("m = x.max(axis=axis, keepdims=True)",
+                    "m = x.max(keepdims=True)",
+                    "Subtract the maximum of each slice along the axis: in a slice far below the "
+                    "overall maximum, every e^x is 0, and ln 0 is -inf."),
             Mistake("m = x.max(axis=axis, keepdims=True)",
                     "m = np.zeros_like(x.max(axis=axis, keepdims=True))",
                     "e^x overflows for large x: take the maximum out of the sum."),

@@ -97,6 +97,8 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                "- lr * m_hat / (np.sqrt(v_hat) + eps), where first is p.data, or p.data * (1 - "
                "lr * weight_decay) with self.decoupled, and beta1, beta2 = betas."),
         mistakes=(
+            Mistake("(np.sqrt(v_hat) + eps)", "np.sqrt(v_hat + eps)",
+                    "eps is added to the root, sqrt(v^) + eps, not to v^ under it."),
             Mistake("v_hat = v / (1 - beta2 ** t)", "v_hat = v",
                     "v starts from zero and is too small at first: divide by 1 - beta2^t."),
             Mistake("m_hat = m / (1 - beta1 ** t)", "m_hat = m",

@@ -72,6 +72,8 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
         also=("S = 1 wherever the formula gives 0. S must not overflow, even if high - low does.",
               "Z rounds halves to even."),
         mistakes=(
+            Mistake("np.round(-low / scale)", "np.round(-low / step)",
+                    "Replace a step of 0 by 1 before Z divides by it."),
             Mistake("low, high = np.minimum(low, 0), np.maximum(high, 0)",
                     "low, high = low + 0.0, high + 0.0",
                     "Zero must have a code: widen the range to hold 0 before anything else."),

@@ -48,6 +48,7 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
         name="units_to_keep",
         target="tinyml.compression.structured:units_to_keep",
         level=3, minutes=20,
+        examples=200,
         after=("taylor_scores",),
         task="Remove the k units of lowest score over all layers, but leave at least one unit "
              "in every layer",
@@ -68,6 +69,9 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
               "Call _real_scores first: it refuses scores that are not real vectors, and a k "
               "that is too large."),
         mistakes=(
+            Mistake("(score, i, unit, layer) for", "(score, layer, unit, layer) for",
+                    "Of equal scores the layer that comes first in the dict goes first, not the one "
+                    "with the smaller position."),
             Mistake("keep[layer].sum() > 1", "keep[layer].sum() > 0",
                     "The last unit of a layer stays: without it the network is cut in two."),
             Mistake("            n_removed += 1\n",
@@ -91,10 +95,7 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "        n_removed += 1\n",
                     "Count only the units that you remove, and go on until there are k."),
             Mistake("n_removed < k", "n_removed <= k",
-                    "k units go, and yours removes one more."),
-            Mistake("if n_removed < k and keep[layer].sum() > 1:", "if n_removed < k:",
-                    "Every layer keeps at least one unit: skip a unit that is the last one "
-                    "of its layer."))),
+                    "k units go, and yours removes one more."))),
     Exercise(
         name="remove_units",
         target="tinyml.compression.structured:remove_units",
@@ -164,7 +165,7 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                "columns], columns.astype(...), starts, (m, n))"),
         also=("The values stand in reading order, row by row.",
               "The dtype of columns follows from n alone: np.min_scalar_type of the largest "
-              "column, n - 1."),
+              "column, n - 1. starts is int32."),
         mistakes=(
             Mistake("np.bincount(rows, minlength=m)", "np.resize(np.bincount(rows), m)",
                     "Rows of zeros at the end have a start too: count with minlength=m."),

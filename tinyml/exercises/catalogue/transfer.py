@@ -84,8 +84,14 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                "voters[np.arange(len(voters)), votes.argmax(axis=1)]"),
         also=("Of features at the same distance, the earlier row is nearer.",
               "By cosines, a zero vector has the distance 1 to all others.",
-              "Distances stay exact far from the origin."),
+              "Distances stay exact far from the origin, and cosines at small angles: 1 - cos is 0 for "
+              "an angle of 1e-9, but ||u - v||^2 / 2 of the unit vectors is not."),
         mistakes=(
+            Mistake("distances = _squared_distances(F.normalize(queries).data, "
+                    "F.normalize(features).data)",
+                    "distances = 2 - 2 * F.normalize(queries).data @ F.normalize(features).data.T",
+                    "1 - cos is rounded to 0 at small angles: ||u - v||^2 of the unit vectors keeps "
+                    "its digits."),
             Mistake("np.argsort(distances,", "np.argsort(-distances,",
                     "The nearest have the smallest distance; you take the farthest features."),
             Mistake('_cosine_distances if metric == "cosine" else _squared_distances',

@@ -99,6 +99,8 @@ def flatten(what, value, args=None, depth=0):
                 for pair in flatten(f"{what}[{key!r}]", item, None, depth + 1)]
     if isinstance(value, bytes):
         value = np.frombuffer(value, np.uint8)
+    if isinstance(value, str):
+        value = repr(value)    # '' is to be seen, and 'None' is not None
     if isinstance(value, (np.ndarray, np.generic, int, float, bool, complex, str)):
         return [(what or "result", _numbers(value))]
     ours = type(value).__module__.startswith("tinyml")

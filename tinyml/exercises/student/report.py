@@ -9,6 +9,7 @@ import textwrap
 
 from tinyml.exercises.exercise import LEVELS
 from tinyml.exercises.student.stub import PYTHON, RUN, answer_text, body_start
+from tinyml.exercises.student.tutor import NAMED
 from tinyml.exercises.walls.screen import Refused, piece, read
 
 WELCOME = f"""Write pieces of tinyml again; its own tests tell whether you are right.
@@ -26,8 +27,9 @@ LEVELS_EXPLAINED = ("The level of an exercise says what is missing, and is its n
                     + ", ".join(f"{level} {what}" for level, what in LEVELS.items()) + ".")
 WIDTH = 100    # of prose, where no terminal says another
 RED, GREEN, BOLD, PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
+HEADS = "It looks like this", "Most likely", "One of the mistakes, most likely"
 COLOURS = [(r"\bSOLVED\b|\[x\]|^\+ .*", GREEN), (r"\bNOT YET\b|\[!\]|^- .*", RED),
-           (r"^  (It looks like this|Most likely):", BOLD), (r"^    expected ", GREEN),
+           (rf"^  ({'|'.join(HEADS)}):", BOLD), (r"^    expected ", GREEN),
            (r"^    got ", RED)]
 
 
@@ -122,8 +124,8 @@ def _diagnosis(verdict, exercise):
     number = verdict.tutor.get("diagnosis")
     if number is None:
         return []
-    sure = verdict.tutor.get("share") == 1
-    head = "It looks like this" if sure else "Most likely"
+    share = verdict.tutor.get("share")
+    head = HEADS[0 if share == 1 else 1 if share >= NAMED else 2]
     return ["", *textwrap.wrap(f"{head}: {exercise.mistakes[number].why}", WIDTH,
                                initial_indent="  ", subsequent_indent="    ")]
 

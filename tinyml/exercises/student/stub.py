@@ -297,7 +297,7 @@ def described(origin, alias):
     except LookupError:    # a constant: its value says it
         return [f"# - {line}" for line in _assignment(reference, name)]
     words = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
-    sentence = re.split(r"(?<=[.!?;]) |:$", words)[0].rstrip(".;:")
+    sentence = re.split(r"(?<=[.!?;])(?<!\.\.) |:$", words)[0].rstrip(".;:")
     return _comment(f"- {alias}{_arguments(node)}: {sentence}".rstrip(": "))
 
 

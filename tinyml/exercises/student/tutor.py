@@ -37,8 +37,10 @@ from tinyml.exercises.walls import guard
 SECONDS = 3.0        # of computing, for all replays of one check
 PROBES = 10          # calls on which every mistake is tried; on the others, those that fit so far
 NAMED = 0.75         # a mistake is named if it gives the student's result on this share of calls
+PARTLY = 0.5, 5      # or, as one of several, on this share of the calls that it changes, and so many
 WORDS = 500          # letters of an error, of a line of it, or of what the answer prints
 CLEAR = 100          # times the tolerance: a difference that is certainly not rounding
+LOOKS = 100          # counter-examples among which one is looked for that shows the mistake
 SMALL = 12           # entries of the arguments of a small input
 
 
@@ -59,7 +61,8 @@ def explain(exercise, watcher, seed, same, more=()):
         wrong = [case for case in seen if not same(case[1], case[2])]
         forbidden = [case for case in wrong if not failing or any(case[0] is c for c in failing)]
         number, share = diagnose(exercise, seen, begun)
-    example = _example(exercise, _instructive(exercise, forbidden)) if forbidden else None
+    chosen = _instructive(exercise, forbidden, number) if forbidden else None
+    example = _example(exercise, chosen) if forbidden else None
     example = example or _warned(exercise, watcher, failing)
     always = bool(seen) and all(_raises(mine) and not _raises(other) for _, mine, other in seen)
     return {"seed": seed, "differ": len(wrong), "replayed": len(seen), "raises": always,
@@ -112,12 +115,15 @@ def diagnose(exercise, seen, begun):
     Only calls count on which the answer or the mistake differs from the library. The mistake must
     give the student's result on `NAMED` of them. Errors alone are no evidence: some of the equal
     results must be values.
+
+    An answer may hold two mistakes. If none explains it alone, the best is taken of those that
+    show wherever they can, and give the student's result as often as `PARTLY` says.
     """
     differing = [case for case in seen if not agree(case[1], case[2])]
     if not differing:
         return None, 0.0
     probes = differing[::max(1, len(differing) // PROBES)][:PROBES]
-    fitting = []
+    fitting, partly = [], []
     for number, mistake in enumerate(exercise.mistakes):
         if time.process_time() - begun > SECONDS:
             break
@@ -125,14 +131,18 @@ def diagnose(exercise, seen, begun):
         if wrong is None:
             continue
         few = _agreement(exercise, wrong, probes, begun)
-        if few.share < 0.5:
+        if few.share < 0.5 and fitting or not few.n_equal:
             continue
         every = _agreement(exercise, wrong, seen, begun)
-        if every.share >= NAMED and every.n_equal > every.n_errors:
+        if every.n_equal <= every.n_errors:
+            continue
+        if few.share >= 0.5 and every.share >= NAMED:
             fitting.append((-every.share, -every.n_equal, number))
-    if not fitting:
+        elif every.is_part:
+            partly.append((-every.share, -every.n_equal, number))
+    if not fitting + partly:
         return None, 0.0
-    share, _, number = min(fitting)
+    share, _, number = min(fitting or partly)
     return number, -share
 
 
@@ -142,10 +152,20 @@ class _Agreement:
     n_relevant: int = 0
     n_equal: int = 0
     n_errors: int = 0    # of the equal ones
+    n_mistaken: int = 0    # the mistake differs from the library
+    n_hidden: int = 0      # of these, the answer does not
 
     @property
     def share(self):
         return self.n_equal / self.n_relevant if self.n_relevant else 0.0
+
+    @property
+    def is_part(self):
+        """Whether the mistake may be one of several in the answer."""
+        share, least = PARTLY
+        n_values = self.n_equal - self.n_errors
+        return (not self.n_hidden and n_values >= least
+                and self.n_equal >= share * self.n_mistaken)
 
 
 def _agreement(exercise, wrong, cases, begun):
@@ -156,6 +176,8 @@ def _agreement(exercise, wrong, cases, begun):
         theirs = outcome(exercise, wrong, call)
         mistaken, differs = not agree(theirs, reference), not agree(mine, reference)
         found.n_relevant += mistaken or differs
+        found.n_mistaken += mistaken
+        found.n_hidden += mistaken and not differs
         if mistaken and differs and _same_fault(mine, theirs, reference):
             found.n_equal += 1
             found.n_errors += _raises(mine)
@@ -201,13 +223,21 @@ def _code(exercise, mistake):
 
 # ------------------------------------------------------------ the example
 
-def _instructive(exercise, wrong):
+def _instructive(exercise, cases, number):
     """The most instructive of some counter-examples: an ordinary one, as small as possible.
 
     Ordinary is a first call on an object, with a few entries that are neither huge nor tiny, whose
-    result differs by more than rounding.
+    result is a value and differs by more than rounding. If a mistake is named, the example shows
+    it, unless none of the first `LOOKS` does.
     """
-    return min(wrong, key=lambda case: _oddity(exercise, case))
+    cases = sorted(cases, key=lambda case: _oddity(exercise, case))
+    wrong = None if number is None else _load(exercise, exercise.mistakes[number])
+    if wrong is None:
+        return cases[0]
+    with _quiet():
+        shows = (case for case in cases[:LOOKS]
+                 if _same_fault(case[1], outcome(exercise, wrong, case[0]), case[2]))
+        return next(shows, cases[0])
 
 
 def _oddity(exercise, case):
@@ -219,7 +249,8 @@ def _oddity(exercise, case):
     size = sum(array.size for array in arrays)
     empty = any(array.size == 0 for array in arrays)
     rounding = agree(mine, reference, CLEAR)
-    return rounding, len(call.earlier), size > SMALL, empty, any(odd), size
+    ordinary = not rounding and not _raises(reference)
+    return not ordinary, len(call.earlier), size > SMALL, empty, any(odd), size
 
 
 def _example(exercise, case):

@@ -1,4 +1,6 @@
 """Values in words: as Python that gives the value again, or shortly, to be compared."""
+from types import FunctionType
+
 import numpy as np
 
 REBUILT = 40         # entries of an array that is written out in full as Python
@@ -67,6 +69,8 @@ def text(value, digits=DIGITS):
     if hasattr(value, "__dict__") and not callable(value):
         own = [f"{key}={item!r}" for key, item in vars(value).items() if isinstance(item, PLAIN)]
         return f"{type(value).__name__}({', '.join(own)})"
+    if isinstance(value, FunctionType):
+        return "a function"
     words = repr(value)
     return words if len(words) < LETTERS else f"{words[:LETTERS]} ..."
 

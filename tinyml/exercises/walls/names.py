@@ -16,8 +16,8 @@ import numpy as np
 from tinyml.exercises.student.stub import ROOT, bound, imported, source
 
 BUILTINS = set("""
-    abs all any bool bytes complex dict divmod enumerate filter float frozenset hasattr int isinstance
-    issubclass iter len list map max min next pow print range repr reversed round set slice sorted str
+    abs all any bin bool bytes chr complex dict divmod enumerate filter float format frozenset hasattr hex int isinstance
+    issubclass iter len list map max min next oct ord pow print range repr reversed round set slice sorted str
     sum super tuple type zip True False None NotImplemented Ellipsis ArithmeticError AssertionError
     AttributeError Exception FloatingPointError IndexError KeyError LookupError NotImplementedError
     OverflowError RuntimeError StopIteration TypeError ValueError ZeroDivisionError""".split())

@@ -70,6 +70,7 @@ def pytest_runtestloop(session):
 def work(session, shares, todo, there):
     """In a process of its own: run one share after another, and send the reports of each."""
     config, reports = session.config, []
+    signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell ignores it for what runs in the background
     capture = config.pluginmanager.getplugin("capturemanager")
     capture.stop_global_capturing()     # into the files of the parent,
     capture.start_global_capturing()    # into its own

@@ -48,7 +48,7 @@ def quick(monkeypatch):
         tests = [{"id": "a", "outcome": "passed", "message": ""},
                  {"id": "b", "outcome": "passed" if solved else "failed", "message": "no"}]
         return Verdict(name, "solved" if solved else "failed", "" if solved else "1 of 2 tests fail", file, seed,
-                       tests, 1, {} if solved else {"diagnosis": 0})
+                       tests, 1, {} if solved else {"diagnosis": 0, "share": 1.0})
 
     monkeypatch.setattr(grading, "check", check)
     caches = grading._checked, grading._free
@@ -101,6 +101,7 @@ def tree(folder):
     "ann/tanh.py", "ann/Tanh.py", "ann/tanh-1.py", "ann/tanh (1).py", "ann/tanh(2).PY", "ann/hw/deep/tanh.py",
     "ann/tanh - Copy.py", "ann.tanh.py", "ann_12345_67890_tanh.py", "ann_12345_67890_tanh-2.py",
     "ann_LATE_12345_67890_tanh.py", "ann_12345_assignsubmission_file_/tanh.py",
+    "ann_12345_assignsubmission_file/tanh.py",
     "ann_12345_assignsubmission_file_tanh.py", "HW 3_ann_attempt_2026-11-30-12-00-00_tanh.py"])
 def test_an_answer_is_found_under_the_names_that_platforms_give(path, folder):
     write(folder / path, GOOD)
@@ -507,6 +508,32 @@ def test_times_of_submission_are_a_table_of_the_teacher(file, folder, quick):
     assert "eve" in (folder.parent / "out" / "unused.csv").read_text(encoding="utf-8")
 
 
+def test_names_in_the_table_of_times_are_those_of_the_grades(file, folder, quick):
+    """A name that nobody has is listed, and so is whom Canvas marks as late and the table does not have."""
+    first, second = ("a=b", "a?b") if os.name == "nt" else ("a\tb", "a b")    # two names that look the same
+    put(folder, **{f"{first}__tanh.py": GOOD, f"{second}__tanh.py": GOOD, "eve_LATE_1_2_tanh.py": GOOD})
+    out, homework = folder.parent / "out", read_homework(file)
+    shown = [row["student"] for row in grade(folder, out, homework=homework)]
+    assert len(set(shown)) == 3
+    write(folder / "submitted.csv", "student,submitted\n" + "".join(
+        f"{name},2026-12-02 12:00+11:00\n" for name in [shown[1], "nobody"]))
+    rows = grade(folder, out, homework=homework)
+    assert [row["score"] for row in rows] == [2, 1.8, 2] and not any(row["note"] for row in rows)
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("students/*/results.json")]
+    assert sorted(result["score"] for result in results) == [1.8, 2, 2], "written again with the points that are left"
+    unused = (out / "unused.csv").read_text(encoding="utf-8")
+    assert "nobody: grades.csv has no student" in unused
+    assert "eve_1: Canvas marks it as late" in unused and unused.count("Canvas") == 1
+    with open(out / "answers.csv", encoding="utf-8") as answers:
+        assert {row["student"] for row in csv.DictReader(answers)} == set(shown)
+
+
+def test_an_empty_file_is_not_written_yet(folder, quick):
+    put(folder, **{"ann__tanh.py": "\n", "bob__tanh.py": GOOD})
+    assert scores(folder) == {"ann": 0, "bob": 1} and quick == [("tanh", GOOD)]
+    assert "ann,tanh,unwritten" in (folder.parent / "out" / "answers.csv").read_text(encoding="utf-8")
+
+
 def test_a_part_of_the_laws_gives_a_part_of_the_points_and_free_laws_give_none(folder, quick):
     """Of the laws "a" and "b" a wrong answer keeps "a", and so does the one that returns None."""
     put(folder, **{"ann__tanh.py": BAD})
@@ -553,7 +580,9 @@ def test_the_way_of_a_teacher(file, tmp_path, capsys, monkeypatch):
     assert sorted(p.name for p in (tmp_path / "hw3").iterdir()) == ["README.txt", "mul.py", "tanh.py"]
     sheet = (tmp_path / "hw3" / "README.txt").read_text(encoding="utf-8")
     assert "Due 2026-12-01 23:59" in sheet and "10 %" in sheet and "check tanh --dir hw3" in sheet
-    assert (tmp_path / "hw3" / "tanh.py").read_text(encoding="utf-8") == stub_text(find("tanh"))
+    stub = (tmp_path / "hw3" / "tanh.py").read_text(encoding="utf-8")
+    assert "    python -m tinyml.exercises check tanh --dir hw3\n" in stub and sys.executable not in stub
+    assert stub.splitlines()[-1] == stub_text(find("tanh")).splitlines()[-1]
     for student in ("ann", "bob"):
         shutil.copytree("hw3", tmp_path / "class" / student)
     write(tmp_path / "class" / "ann" / "tanh.py", answer_text(find("tanh")))
@@ -568,7 +597,9 @@ def test_the_way_of_a_teacher(file, tmp_path, capsys, monkeypatch):
     assert result["score"] == 2 and [t["status"] for t in result["tests"]] == ["passed", "failed"]
     result = json.loads((tmp_path / "grades/students/bob/results.json").read_text(encoding="utf-8"))
     assert 0 < result["score"] < 2 and find("tanh").mistakes[0].why.split(",")[0] in result["tests"][0]["output"]
-    for text in strings(result):    # nothing of the teacher's machine
+    feedback = (tmp_path / "grades/students/bob/feedback.txt").read_text(encoding="utf-8")
+    assert feedback.startswith("Homework 3") and all(test["output"] in feedback for test in result["tests"])
+    for text in [*strings(result), feedback]:    # nothing of the teacher's machine
         assert not any(place in text for place in (str(tmp_path), sys.executable, str(ROOT)))
     assert main(["grade", "class", "--homework", "hw3.ini", "--exercises", "tanh"]) == 2
     assert main(["grade", "nowhere"]) == 2 and "folder of submissions" in capsys.readouterr().err

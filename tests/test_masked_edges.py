@@ -55,7 +55,7 @@ def test_the_area_is_that_of_mann_and_whitney(rng, n, m):
     assert_allclose(auc(positive, negative), area, atol=1e-12)
     assert_allclose(auc(negative, positive), 1 - area, atol=1e-12)
     assert_allclose(auc(np.exp(positive), np.exp(negative)), area, atol=1e-12)    # only order counts
-    assert type(auc(positive, negative)) is float
+    assert isinstance(auc(positive, negative), float)    # NumPy's float64 is one
 
 
 # ------------------------------------------------------------ messages along edges

@@ -348,7 +348,7 @@ def test_clipping_shortens_the_gradient_and_keeps_its_direction(rng, bound, dtyp
         g.setflags(write=False)
     flat = np.concatenate([g.ravel() for g in before]).astype(np.float64)
     norm = optim.clip_grad_norm_(iter(parameters), bound)
-    assert type(norm) is float and norm == pytest.approx(np.linalg.norm(flat), rel=1e-12)
+    assert isinstance(norm, float) and norm == pytest.approx(np.linalg.norm(flat), rel=1e-12)
     after = np.concatenate([p.grad.ravel() for p in parameters[:2]])
     tiny = 4 * float(np.finfo(dtype).eps)
     assert_allclose(after, flat * min(1, bound / norm), rtol=tiny)

@@ -28,8 +28,11 @@ def options():
     for word, (function, arguments) in COMMANDS.items():
         listed = {} if word == "gate" else {"help": function.__doc__}    # that one is for authors
         command = commands.add_parser(word, description=function.__doc__, **listed)
-        command.add_argument("--dir", metavar="DIR",
-                             help="your folder (default: ./tinyml-exercises)")
+        if word in {"grade", "gradescope"}:    # which have no folder of one's own
+            command.set_defaults(dir=None)
+        else:
+            default = "named as FILE" if word == "homework" else "./tinyml-exercises"
+            command.add_argument("--dir", metavar="DIR", help=f"your folder (default: {default})")
         command.add_argument("--json", action="store_true", help="print data for machines")
         for names, settings in arguments:
             command.add_argument(*names, **settings)
@@ -222,7 +225,8 @@ COMMANDS = {
     "homework": (do_homework, [
         (["file"], {"metavar": "FILE", "help": "such as hw3.ini; its keys: course/homework.py"})]),
     "grade": (do_grade, [
-        (["folder"], {"metavar": "FOLDER", "help": "of what was handed in, or a zip of it"}),
+        (["folder"], {"metavar": "FOLDER", "help": "of what was handed in, or a zip of it; submitted.csv in it "
+                                             "says when (see course/__init__.py)"}),
         (["--out"], {"default": "grades", "metavar": "DIR",
                      "help": "for the results (default: grades)"}),
         (["--homework"], {"metavar": "FILE", "help": "what counts (default: all exercises)"}),

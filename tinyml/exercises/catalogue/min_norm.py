@@ -77,7 +77,8 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                "lam, n_samples=n).",
                "U, s, Vh = svd(X); f = ridge_filter(s, lam, n_samples=len(X)); return (Vh.T * "
                "...) @ (U.T @ y)"),
-        also=("lam = 0 and dependent columns are allowed: X'X + n lam I may have no inverse.",),
+        also=("lam = 0 and dependent columns are allowed: X'X + n lam I may have no inverse.",
+              "float32 data gives a float32 result."),
         mistakes=(
             Mistake("n_samples=len(X)", "n_samples=1",
                     "The objective is the mean over n samples, so the penalty in X'X + n "

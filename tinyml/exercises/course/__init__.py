@@ -6,19 +6,27 @@
 
 A homework is an INI file; `course.homework` lists its keys. `grade` reads what a class handed in:
 a folder or zip for each student, or the bulk download of Canvas, Moodle or Blackboard. It may be
-interrupted; the same command goes on. Who is late it knows from a table submitted.csv in that
-folder (student,submitted, with names as in grades.csv), and in Gradescope by itself; times of files
-say nothing, since downloads change them. In the folder of results are
+interrupted; the same command goes on. Who is late is in a table submitted.csv that you put into
+that folder, with names as in grades.csv; without it everybody is on time, and whom Canvas marks as
+late is listed. (Gradescope knows the times by itself. Times of files say nothing, since downloads
+change them.)
 
-    students/<name>/results.json    in Gradescope's format
+    student,submitted
+    doe_12345,2026-12-02 09:30+11:00
+
+Grade once, write the table, and grade again: only the points change. In the folder of results are
+
+    students/<name>/feedback.txt    what to send to the student
+    students/<name>/results.json    the same in Gradescope's format
     grades.csv, grades.txt          a row for each student
     answers.csv                     a row for each student and exercise
     class.txt, class.png            what the class got wrong (the picture needs Matplotlib)
     unused.csv                      files that were seen and not used, and why
 
-An answer costs one to two seconds of computing, whoever it is from: 200 students and 20 exercises
-need some 40 minutes on two cores, half of that on four (`--jobs`). On more machines, give
-`course.grade.grade` an executor of `concurrent.futures` kind; what it passes on is plain data.
+An answer costs about two seconds of computing, a wrong one up to four, an endless loop eleven:
+200 students and 20 exercises need about an hour on two cores, half of that on four (`--jobs`). On
+more machines, give `course.grade.grade` an executor of `concurrent.futures` kind; what it passes
+on is plain data.
 
 What this protects against. An answer is read before it runs, and refused if it names what no
 answer needs; it runs in a process of its own, with limits, and cannot forge the report. That

@@ -26,8 +26,9 @@ SYSTEM = {"__MACOSX", "__pycache__", ".DS_Store", ".git", "Thumbs.db", "desktop.
 LINK = "a link; links are not followed"
 PLATFORMS = [    # names in bulk downloads: Canvas, Moodle, Blackboard
     r"(?P<name>.+?)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<file>.+)",
-    r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_[a-z]+_(?P<file>.*)",
+    r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_[a-z]+(?:_(?P<file>.*))?",
     r".*?_?(?P<name>[^_]+)_attempt_(?P<attempt>[\d-]+)_(?P<file>.+)"]
+LATE = re.compile(r".+_LATE_\d+_\d+_.+", re.DOTALL)    # by Canvas
 # Marks of a second copy, of which the newer one has the higher number: tanh-1, tanh (1), tanh - Copy
 COPY = re.compile(r"[ _]*(?:\((?P<browser>\d{1,4})\)|-(?P<canvas>\d{1,4})|(?P<word>-? ?copy))$", re.I)
 
@@ -63,12 +64,14 @@ class Submission:
     unused : list of (path, why)
     faults : list of str, what could not be read
     attempts : dict, exercise -> int, if the student's folder has the notes of `check`
+    marked_late : bool, whether Canvas wrote LATE into the name of a file
     """
     student: str
     answers: dict = field(default_factory=dict)
     unused: list = field(default_factory=list)
     faults: list = field(default_factory=list)
     attempts: dict = field(default_factory=dict)
+    marked_late: bool = False
 
     def texts(self):
         """{exercise: (text, "") or (None, why there is none)}."""
@@ -111,6 +114,7 @@ def collect(folder, names, out=None):
             unused += [(item.path, item.fault or "whose is it?") for item in islice(items, FILES)]
             continue
         submission = found.setdefault(student, Submission(student))
+        submission.marked_late |= LATE.fullmatch(entry) is not None
         _sort_in(submission, items, inner, names)
     return [found[student] for student in sorted(found)], unused
 
@@ -166,7 +170,7 @@ def owner(entry, names, is_folder):
         if match:
             parts = match.groupdict()
             number = f"_{parts['id']}" if "id" in parts else ""
-            return parts["name"] + number, parts["file"]
+            return parts["name"] + number, parts["file"] or ""
     if is_folder:
         return entry or None, ""
     student, _, rest = entry.removesuffix(".py").rpartition(".")

@@ -7,7 +7,7 @@ from tinyml.exercises.course.grade import grade as grade_class
 from tinyml.exercises.course.grade import grade_one
 from tinyml.exercises.course.homework import of_names, read_homework
 from tinyml.exercises.student.report import clean
-from tinyml.exercises.student.stub import RUN
+from tinyml.exercises.student.stub import PYTHON, RUN, stub_text
 from tinyml.exercises.student.workspace import Workspace
 from tinyml.files import write
 
@@ -25,10 +25,12 @@ def grade(arguments, say):
                            metadata=arguments.metadata)
         say(result, f"{result['score']} of {homework.max_score}: {arguments.out}/results.json")
         return 0
-    quiet = arguments.json
+    quiet, jobs = arguments.json, arguments.jobs or os.cpu_count() or 1
+    if not quiet:
+        say(None, f"grading, {jobs} at a time; students are listed as they are done")
     try:
         rows = grade_class(arguments.folder, arguments.out, homework=homework, seed=arguments.seed,
-                           jobs=arguments.jobs or os.cpu_count() or 1,
+                           jobs=jobs,
                            report=(lambda line: None) if quiet else lambda line: say(None, line))
     except KeyboardInterrupt:
         if not quiet:
@@ -36,9 +38,11 @@ def grade(arguments, say):
         raise
     out = Path(arguments.out)
     unused = _written(out / "unused.csv").splitlines()[1:]
-    lines = [f"written to {out}: grades.csv, answers.csv, class.txt, and students/ with a "
-             "results.json for each"]
-    lines += [f"seen and not used, {len(unused)} files (all are in unused.csv), such as"] * bool(unused)
+    picture = "class.png, " if (out / "class.png").exists() else ""
+    lines = [f"written to {out}: grades.csv, answers.csv, class.txt, {picture}and students/ with "
+             "feedback.txt and results.json for each"]
+    more = f" (the first {SHOWN}; all are in unused.csv)" if len(unused) > SHOWN else ""
+    lines += [f"seen and not used{more}"] * bool(unused)
     lines += [f"    {clean(line)}" for line in unused[:SHOWN]]
     say(rows, "\n".join(["", _written(out / "class.txt"), *lines]))
     return 0
@@ -58,7 +62,7 @@ def homework(arguments, say):
     folder = Path(arguments.dir or Path(arguments.file).stem)
     arguments.dir = folder
     space = Workspace(folder)
-    written = [e.name for e in task.exercises if space.start(e.name)]
+    written = [e.name for e in task.exercises if space.start(e.name, _stub(e, folder))]
     write(folder / "README.txt", _sheet(task, folder).encode())
     kept = len(task.exercises) - len(written)
     was = f" ({kept} were there already, and are as they were)" if kept else ""
@@ -67,20 +71,29 @@ def homework(arguments, say):
     return 0
 
 
+def _stub(exercise, folder):
+    """The file of an exercise with commands for any machine, and this folder."""
+    command = f"check {exercise.name}"
+    text = stub_text(exercise).replace(f"{RUN} {command}", f"{RUN} {command} --dir {folder.name}")
+    return text.replace(f" {PYTHON} -m ", " python -m ")
+
+
 def _sheet(task, folder):
     """What a student reads first."""
     lines = [task.title, "=" * len(task.title), ""]
     if task.due:
-        lines += [f"Due {task.due:%Y-%m-%d %H:%M %z}."]
+        lines += [f"Due {task.due:%Y-%m-%d %H:%M} ({task.due.tzname()})."]
         lines += [f"Each day late costs {task.late_percent:g} %."] * bool(task.late_percent)
         lines += [f"Nothing counts after {task.late_days} days."] * (task.late_days is not None)
         lines += [""]
     for exercise in task.exercises:
         points = task.points[exercise.name]
-        lines.append(f"{exercise.name + '.py':<32} {points:>4} points, "
+        lines.append(f"{exercise.name + '.py':<32} {points:>4} {'point' if points == 1 else 'points'}, "
                      f"about {exercise.minutes} minutes: {exercise.task}")
     part = "Points are given for a part of the laws. " if task.partial else ""
-    return "\n".join([*lines, "", "In each file, replace the last line. Check it as often as you like:", "",
+    return "\n".join([*lines, "", "In each file, replace the last line. Check it as often as you like, from the folder that "
+                      "contains this one,", "with tinyml and its tests (from a clone: "
+                      'pip install -e ".[test]"):', "",
                       f"    python -m tinyml.exercises check {task.exercises[0].name} --dir {folder.name}", "",
                       f"{part}Hand in this folder. Your answers are graded by the same tests, on fresh inputs.",
                       ""])

@@ -65,8 +65,11 @@ def grade(folder, out, *, homework=None, seed=None, jobs=1, executor=None, limit
                           f"{some}. Nothing was written to {out}")
     seed = next(s for s in (seed, homework.seed, results.seed(), fresh_seed()) if s is not None)
     results.begin(seed, [submission.student for submission in handed_in])
-    times, wrong_times = _times(folder)
-    unused += wrong_times
+    times, wrong_times = _times(folder, results.shown)
+    marked = [submission.student for submission in handed_in
+              if submission.marked_late and homework.due and submission.student not in times]
+    unused = [*wrong_times, *((TIMES, f"{results.shown[student]}: Canvas marks it as late; write "
+                               "when it was handed in") for student in marked), *unused]
     work, rows = {}, {}
     for submission in handed_in:
         job = _job(submission, homework, seed, limits)
@@ -74,7 +77,9 @@ def grade(folder, out, *, homework=None, seed=None, jobs=1, executor=None, limit
         if kept is None:
             work[submission.student] = job
         else:
-            rows[submission.student] = _row(submission, kept, homework, times)
+            row = rows[submission.student] = _row(submission, kept, homework, times)
+            row["note"] = _joined(row["note"],    # written again: the times may be new
+                                  results.save(submission.student, fingerprint(job), row, seed))
     if rows:
         report(f"{len(rows)} of {len(handed_in)} were graded before")
     by_name = {submission.student: submission for submission in handed_in}
@@ -82,15 +87,20 @@ def grade(folder, out, *, homework=None, seed=None, jobs=1, executor=None, limit
         row = rows[student] = _row(by_name[student], entries, homework, times)
         lost = any(entry["status"] == "lost" for entry in entries)
         fault = results.save(student, "" if lost else fingerprint(work[student]), row, seed)
-        row["note"] = "; ".join(filter(None, [row["note"], fault]))
+        row["note"] = _joined(row["note"], fault)
         report(f"{results.shown[student]:<30} {row['score']} of {row['max_score']}")
-    ordered = [rows[submission.student] for submission in handed_in]
+    ordered = [{**rows[submission.student], "student": results.shown[submission.student]}
+               for submission in handed_in]
     for submission in handed_in:
         unused += [(path, why) for path, why in submission.unused]
     results.finish(ordered, unused, overview.tables(homework, ordered))
     for fault in results.faults:
         report(fault)
     return [{key: row[key] for key in results.COLUMNS} for row in ordered]
+
+
+def _joined(*notes):
+    return "; ".join(filter(None, notes))
 
 
 def _job(submission, homework, seed, limits):
@@ -159,6 +169,8 @@ def _verdict(name, text, fault, seed, limits, stop):
     if text is None:
         status = "refused" if fault else "unwritten"
         return Verdict(name, status, fault or "not handed in", "", seed)
+    if not text.strip():
+        return Verdict(name, "unwritten", "the file is empty", f"{name}.py", seed)
     try:
         return _checked(name, text, seed, _frozen(limits), stop)
     except Stopped:
@@ -226,14 +238,25 @@ def _row(submission, entries, homework, times):
             "note": "; ".join([*submission.faults[:5], *lost]), "entries": entries}
 
 
-def _times(folder):
-    """({student: time of submission}, [(path, why)]) from the table of a folder, if it has one."""
+def _times(folder, shown):
+    """({student: time of submission}, [(path, why)]) from the table of a folder, if it has one.
+
+    Parameters
+    ----------
+    folder : Path
+    shown : dict, student -> name in grades.csv, which is the name in the table
+    """
     times, wrong = {}, []
-    for student, time_of in read_table(folder / TIMES, "student", "submitted"):
+    students = {name: student for student, name in shown.items()}
+    for name, time_of in read_table(folder / TIMES, "student", "submitted"):
+        student = students.get(name.strip())
+        if student is None:
+            wrong.append((TIMES, f"{name}: grades.csv has no student of that name"))
+            continue
         try:
             times[student] = moment(time_of, "submitted")
         except ValueError as error:
-            wrong.append((TIMES, f"{student}: {error}"))
+            wrong.append((TIMES, f"{name}: {error}"))
     return times, wrong
 
 

@@ -9,6 +9,11 @@ from tinyml.exercises.student.report import clean
 
 STATUSES = ("solved", "failed", "timeout", "crashed", "refused", "unwritten")
 COLUMNS = ("student", "exercise", "status", "score", "max_score", "mistake", "attempts", "reason")
+LEGEND = ("failed: a test fails        timeout: it computes for too long",
+          "crashed: Python itself ended, or the grader failed",
+          "refused: not Python, or it uses what no answer needs",
+          "unwritten: not handed in, empty, or still the stub",
+          "attempts: the median number of checks, from the folders that have .progress.json")
 COMMONEST = 10
 COLOURS = ("#009e73", "#d55e00", "#e69f00", "#cc79a7", "#56b4e9", "#bbbbbb")    # Okabe and Ito
 
@@ -49,7 +54,7 @@ def text(homework, answers):
     for name, found in counts(homework, answers).items():
         cells = [found[status] or "." for status in STATUSES] + [attempts(answers, name)]
         lines.append(f"{name:<26}" + "".join(f"{cell:>10}" for cell in cells).rstrip())
-    lines += ["", "attempts: the median, of the students whose folders tell", ""]
+    lines += ["", *LEGEND, ""]
     lines += ["the commonest mistakes"] * bool(mistakes(answers))
     for (name, why), number in mistakes(answers):
         lines += textwrap.wrap(f"{number} x {name}: {why}", 96, subsequent_indent="      ",

@@ -85,6 +85,7 @@ class Results:
         parts = "students", self.places[student], "results.json"
         try:
             self.replace(self.out, parts, json.dumps(result, indent=1))
+            self.replace(self.out, (*parts[:2], "feedback.txt"), feedback(self.title, row))
         except OSError as error:
             return f"the results could not be written: {error.strerror or error}"
         return ""
@@ -92,7 +93,6 @@ class Results:
     def finish(self, rows, unused, tables):
         """Write the tables of the class; what cannot be written is listed in `faults`."""
         for row in rows:
-            row["student"] = self.shown[row["student"]]
             row["note"] = clean(row["note"])[:500]
         files = {"grades.csv": table(self.COLUMNS, rows), "grades.txt": listing(rows),
                  "unused.csv": table(("file", "why"), [
@@ -138,6 +138,14 @@ def cells(row, seed):
     return {"score": row["score"], "visibility": "visible", "stdout_visibility": "hidden",
             "execution_time": round(sum(e.get("seconds", 0) for e in row["entries"]), 2),
             "output": clean("\n".join(filter(None, lines))), "tests": tests}
+
+
+def feedback(title, row):
+    """The results of a student as a text that the student can be sent."""
+    head = [title, f"{row['score']} of {row['max_score']} points", row["late"], row["note"]]
+    parts = [f"{entry['score']} of {entry['max_score']} points for {entry['output']}"
+             for entry in row["entries"]]
+    return clean("\n\n".join(["\n".join(filter(None, head)), *parts])) + "\n"
 
 
 # ------------------------------------------------------------ names
@@ -218,7 +226,8 @@ def read_table(path, *columns):
 
 def listing(rows):
     """The grades as a text."""
-    lines = [f"{row['student']:<30} {row['score']:>6} of {row['max_score']:<4} "
+    width = max([30, *(len(row["student"]) for row in rows)])
+    lines = [f"{row['student']:<{width}} {row['score']:>6} of {row['max_score']:<4} "
              f"{'; '.join(filter(None, [row['late'], row['note']]))}".rstrip() for row in rows]
     return "\n".join(lines) + "\n"
 

@@ -222,7 +222,7 @@ def _fault(report):
     if not report["expected"] or sorted(t["id"] for t in ran) != sorted(report["expected"]):
         return f"{len(ran)} tests ran where there must be {len(report['expected'])}"
     if bad:
-        return f"{len(bad)} of {len(ran)} tests fail"
+        return f"{len(bad)} of {len(ran)} tests fail" if len(ran) > 1 else "its test fails"
     if report["beyond"]:
         return f"the tests pass, but {report['beyond']}"
     return "" if report["calls"] else "the tests never called it"

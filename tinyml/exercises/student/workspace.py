@@ -43,13 +43,13 @@ class Workspace:
             raise FileNotFoundError(f"there is no {self.path(name)} yet; write: {RUN} start {name}"
                                     ) from None
 
-    def start(self, name):
-        """Write the stub of an exercise; return whether there was none."""
+    def start(self, name, text=None):
+        """Write the stub of an exercise, or another text; return whether there was no file."""
         path = self.path(name)
         if path.exists():
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
-        write(path, stub_text(exercises()[name]).encode())
+        write(path, (text or stub_text(exercises()[name])).encode())
         return True
 
     def reset(self, name):

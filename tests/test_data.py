@@ -252,6 +252,12 @@ BOMBS = {    # what is compressed -> what the message says
 }
 
 
+def test_of_a_compressed_file_that_is_too_short_all_was_read(scratch):
+    put(scratch, gzip.compress(encode(np.zeros(4), shape=(5,))))
+    with pytest.raises(ValueError, match="must hold 13 bytes for shape \\(5,\\), got 12$"):
+        read_idx(scratch)
+
+
 @pytest.mark.parametrize("kind", BOMBS)
 def test_a_bomb_is_refused_before_it_takes_memory(scratch, kind):
     raw, *found = BOMBS[kind]

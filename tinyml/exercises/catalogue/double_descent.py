@@ -180,7 +180,7 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
             Mistake("if gain[j, i] < 0:", "if gain[j, i] <= 0:",
                     "A cut whose gain is 0 is made too, as for XOR, where only the next cut "
                     "gains: return None only if all rows are equal."),
-            Mistake("np.sum(s_left ** 2, axis=2)", "np.sum(s_left, axis=2) ** 2",
+            Mistake("np.vecdot(s_left, s_left)", "np.sum(s_left, axis=2) ** 2",
                     "||s_L||^2 is the sum of the squares over the outputs, not the square "
                     "of their sum."),
             Mistake("gain.max() - TIE * loss)[0]", "gain.max() - TIE * loss)[-1]",

@@ -102,7 +102,7 @@ def test_energy_is_not_missed_by_a_rounding():
 def test_the_rank_for_a_budget_is_the_largest(m, n, share):
     rank = rank_for_budget(m, n, share=share)
     assert 1 <= rank <= min(m, n)
-    assert type(rank) is int
+    assert isinstance(rank, (int, np.integer))
     assert rank * (m + n) <= share * m * n * (1 + 1e-6) or rank == 1
     assert (rank + 1) * (m + n) > share * m * n * (1 - 1e-12) or rank == min(m, n)
     assert (rank * (m + n) < m * n) == (rank < break_even(m, n))

@@ -2,15 +2,14 @@
 from typing import NamedTuple
 
 import numpy as np
-from _networks import as_images, conv_network
+from _networks import as_images, conv_network, tune
 
 from tinyml.compression.biclustering import bicluster, bicluster_conv, ranks_for_work
 from tinyml.compression.factorize import factorize
 from tinyml.compression.low_rank import factorize_conv, rank_for_budget
 from tinyml.compression.report import macs, milliseconds
 from tinyml.nn import Sequential
-from tinyml.optim import Adam, LambdaLR, cosine_decay
-from tinyml.train import accuracy, fit, predict
+from tinyml.train import accuracy, predict
 
 LAYER = 2    # the position of the second convolution, which does most of the work
 POINT = 0.01
@@ -22,15 +21,6 @@ class Net(NamedTuple):
     held: tuple
     test: tuple
     rng: np.random.Generator
-
-
-def tune(model, data, epochs, rng, lr=1e-3):
-    """Train in place, at a rate on a cosine to 0; returns the model."""
-    n_steps = epochs * -(-len(data[0]) // 64)
-    optimizer = Adam(model.parameters(), lr=lr)
-    fit(model, *data, optimizer=optimizer, epochs=epochs, batch_size=64, rng=rng,
-        schedule=LambdaLR(optimizer, lambda t: cosine_decay(t, n_steps)))
-    return model
 
 
 def trained_net(train, test, *, n, n_held, epochs, sizes, rng):

@@ -6,7 +6,7 @@ import numpy as np
 from tinyml.data import train_test_split
 from tinyml.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from tinyml.nn.weights import all_weights
-from tinyml.optim import Adam
+from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.train import accuracy, fit
 
 N_IMAGES = 1797    # there are so many digits
@@ -108,3 +108,12 @@ def ranks(scores):
 def rank_correlation(scores, others):
     """Spearman's: the correlation of the ranks of all units."""
     return np.corrcoef(ranks(scores), ranks(others))[0, 1]
+
+
+def tune(model, data, epochs, rng, lr=1e-3):
+    """Train in place, at a rate on a cosine to 0; returns the model."""
+    n_steps = epochs * -(-len(data[0]) // 64)
+    optimizer = Adam(model.parameters(), lr=lr)
+    fit(model, *data, optimizer=optimizer, epochs=epochs, batch_size=64, rng=rng,
+        schedule=LambdaLR(optimizer, lambda t: cosine_decay(t, n_steps)))
+    return model

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from _cut import in_blocks
-from _networks import as_images, first_filters, load_images, n_pooled
+from _networks import as_images, first_filters, load_images, n_pooled, tune
 from common import BLUE, GREEN, ORANGE, PURPLE, SKY, start
 from panels import curve, reference
 
@@ -34,8 +34,7 @@ from tinyml.compression.outer_products import outer_product_conv
 from tinyml.compression.report import compare, macs
 from tinyml.data import train_test_split
 from tinyml.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from tinyml.optim import Adam, LambdaLR, cosine_decay
-from tinyml.train import accuracy, fit
+from tinyml.train import accuracy
 
 demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
 X, y = load_images(demo)
@@ -44,7 +43,7 @@ CHANNELS, FILTERS = (12, 24) if demo.quick else (16, 32)    # of the second conv
 GROUPS = 2                                   # of channels, and of filters
 EPOCHS = 4 if demo.quick else 15             # of training
 TUNING = 1 if demo.quick else 4              # epochs of further training, of every network
-BATCH, LR, TUNING_LR = 64, 2e-3, 1e-3        # not tuned
+LR, TUNING_LR = 2e-3, 1e-3        # not tuned
 SHARES = (0.15, 0.3) if demo.quick else (0.08, 0.15, 0.3, 0.5)    # of the work of the layer
 CLAIMED = SHARES.index(0.15)                 # the share of the networks in the table
 EQUAL = (0.15, 0.25)                         # work at which the ways are compared
@@ -61,16 +60,6 @@ def network(rng):
     return Sequential(first_filters(side, CHANNELS, rng), ReLU(),
                       Conv2d(CHANNELS, FILTERS, 3, padding=1, rng=rng), ReLU(), MaxPool2d(2),
                       Flatten(), Linear(FILTERS * n_pooled(side), 10, rng=rng))
-
-
-def train(model, data, rng, epochs, lr):
-    """Train in place; returns the model."""
-    n_steps = epochs * -(-len(data[0]) // BATCH)
-    optimizer = Adam(model.parameters(), lr=lr)
-    schedule = LambdaLR(optimizer, lambda t: cosine_decay(t, n_steps))
-    fit(model, *data, optimizer=optimizer, epochs=epochs, batch_size=BATCH, rng=rng,
-        schedule=schedule)
-    return model
 
 
 def with_layer(model, layer):
@@ -136,8 +125,8 @@ def run(rng):
     X_train, X_test, y_train, y_test = train_test_split(as_images(X), y, test_size=0.3, rng=rng,
                                                         stratify=y)
     data, test, x = (X_train, y_train), (X_test, y_test), X_test[:1]
-    model = train(network(rng), data, rng, EPOCHS, LR)
-    full = accuracy(train(copy.deepcopy(model), data, rng, TUNING, TUNING_LR), *test)
+    model = tune(network(rng), data, EPOCHS, rng, LR)
+    full = accuracy(tune(copy.deepcopy(model), data, TUNING, rng, TUNING_LR), *test)
     layer, channels = model[PLACE], model[:PLACE](x).data
     M = patch_second_moment(model, layer, X_train)
     alpha = sensitivities(model, X_train[:SAMPLES], y_train[:SAMPLES])[f"{PLACE}.weight"]
@@ -146,7 +135,7 @@ def run(rng):
         layers = cut(layer, share, rng)
         models = [with_layer(model, one) for one in layers]
         as_cut = [accuracy(one, *test) for one in models]
-        trained = [accuracy(train(one, data, rng, TUNING, TUNING_LR), *test) for one in models]
+        trained = [accuracy(tune(one, data, TUNING, rng, TUNING_LR), *test) for one in models]
         hits.append(np.transpose([as_cut, trained]))
         work.append([macs(one, channels) / macs(layer, channels) for one in layers])
         blocks = models[0] if share == SHARES[CLAIMED] else blocks

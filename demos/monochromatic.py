@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _networks import as_images, first_filters, in_two_inks, load_images, n_pooled
+from _networks import as_images, first_filters, in_two_inks, load_images, n_pooled, tune
 from common import BLUE, GREEN, ORANGE, VERMILLION, start
 from panels import curve, reference
 
@@ -35,8 +35,7 @@ from tinyml.compression.monochromatic import (
 from tinyml.compression.report import compare, macs
 from tinyml.data import train_test_split
 from tinyml.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from tinyml.optim import Adam, LambdaLR, cosine_decay
-from tinyml.train import accuracy, fit
+from tinyml.train import accuracy
 
 demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
 X, y = load_images(demo)
@@ -44,7 +43,7 @@ RUNS = 1 if demo.quick else 3                # splits of the images, with their 
 FILTERS, SECOND = 24, 32                     # of the two convolutions
 EPOCHS = 4 if demo.quick else 15             # of training
 TUNING = 1 if demo.quick else 4              # epochs of further training, of every network
-BATCH, LR, TUNING_LR = 64, 3e-3, 1e-3        # not tuned
+LR, TUNING_LR = 3e-3, 1e-3        # not tuned
 COLORS = (1, 2, 4) if demo.quick else (1, 2, 4, 8)    # shared by the filters
 RANKS = {"channel": (4, 5) if demo.quick else (3, 4, 5), "separable": (2, 4)}
 CLAIMED = COLORS.index(4)                    # the number of the claims
@@ -57,16 +56,6 @@ def network(rng):
     return Sequential(first_filters(side, FILTERS, rng, colors=3), ReLU(),
                       Conv2d(FILTERS, SECOND, 3, padding=1, rng=rng), ReLU(), MaxPool2d(2),
                       Flatten(), Linear(SECOND * n_pooled(side), 10, rng=rng))
-
-
-def train(model, data, rng, epochs, lr):
-    """Train in place; returns the model."""
-    n_steps = epochs * -(-len(data[0]) // BATCH)
-    optimizer = Adam(model.parameters(), lr=lr)
-    schedule = LambdaLR(optimizer, lambda t: cosine_decay(t, n_steps))
-    fit(model, *data, optimizer=optimizer, epochs=epochs, batch_size=BATCH, rng=rng,
-        schedule=schedule)
-    return model
 
 
 # %% Three ways to make the first layer cheaper, each at several strengths
@@ -101,14 +90,14 @@ def run(rng):
     X_train, X_test, y_train, y_test = train_test_split(images, y, test_size=0.3, rng=rng,
                                                         stratify=y)
     data, test, x = (X_train, y_train), (X_test, y_test), X_test[:1]
-    model = train(network(rng), data, rng, EPOCHS, LR)
-    full = accuracy(train(copy.deepcopy(model), data, rng, TUNING, TUNING_LR), *test)
+    model = tune(network(rng), data, EPOCHS, rng, LR)
+    full = accuracy(tune(copy.deepcopy(model), data, TUNING, rng, TUNING_LR), *test)
     first, rest = model[0], model[1:]
     hits, work, models = {}, {}, {}
     for way, layers in cut(first, rng).items():
         models[way] = [Sequential(layer, *copy.deepcopy(rest)) for layer in layers]
         as_cut = [accuracy(one, *test) for one in models[way]]
-        trained = [accuracy(train(one, data, rng, TUNING, TUNING_LR), *test)
+        trained = [accuracy(tune(one, data, TUNING, rng, TUNING_LR), *test)
                    for one in models[way]]
         hits[way] = np.transpose([as_cut, trained])
         work[way] = np.array([macs(layer, x) / macs(first, x) for layer in layers])

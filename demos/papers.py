@@ -32,9 +32,8 @@ from _cut import (
     separable_pairs,
     speed_up,
     trained_net,
-    tune,
 )
-from _networks import dense_network, rank_correlation
+from _networks import dense_network, rank_correlation, tune
 from _papers import Table, elsewhere
 from _teacher import Sizes, hinton
 from _widths import over_widths

@@ -29,20 +29,11 @@ from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, start
 from panels import bars, curve
 
 from tinyml import Tensor
-from tinyml.compression.binary import (
-    best_threshold,
-    binarize,
-    binarize_weights,
-    bit_planes,
-    bit_product,
-    clip_weights,
-    store_bits,
-    ternarize,
-    ternary_threshold,
-    to_words,
-)
+from tinyml.compression.binary import binarize, binarize_weights, clip_weights, store_bits
+from tinyml.compression.bits import bit_planes, bit_product, to_words
 from tinyml.compression.coding.storage import contents, load_compressed, save_compressed
 from tinyml.compression.report import clock, compare, file_bytes
+from tinyml.compression.ternary import best_threshold, ternarize, ternary_threshold
 from tinyml.data import train_test_split
 from tinyml.nn import BatchNorm1d, Linear, ReLU, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay

@@ -1,4 +1,4 @@
-"""The laws of binary and ternary weights: no other signs or scales are nearer, and bits are enough."""
+"""The laws of binary weights, no other signs or scale are nearer; and of models with signs, or signs and zeros."""
 import copy
 import itertools
 
@@ -9,33 +9,23 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
-from tinyml import Tensor, nn, ops
+from tinyml import Tensor, nn
 from tinyml.compression.binary import (
     METHODS,
     BinaryWeight,
-    BitWeight,
-    TernaryWeight,
-    best_threshold,
     binarize,
     binarize_weights,
-    bit_planes,
-    bit_product,
     clip_weights,
-    pack_codes,
     store_bits,
-    ternarize,
-    ternary_ste,
-    ternary_threshold,
-    to_words,
-    unpack_codes,
 )
+from tinyml.compression.bits import BitWeight
 from tinyml.compression.coding.storage import contents, load_compressed, save_compressed
+from tinyml.compression.ternary import TernaryWeight, ternarize
 from tinyml.optim import Adam
 from tinyml.train import fit
 
 every_method = pytest.mark.parametrize("method", METHODS)
 sizes = st.integers(1, 6)
-widths = st.sampled_from([1, 5, 63, 64, 65, 130])    # on both sides of a word
 
 
 def filters(rng, m, n):
@@ -90,51 +80,6 @@ def test_no_other_signs_with_a_scale_are_nearer(rng, m, n):
     assert (squared(W, b, alpha) <= least(W, [-1, 1]) + rounding(W)).all()
 
 
-@given(rngs, sizes, sizes)
-def test_no_other_zeros_and_signs_with_a_scale_are_nearer_than_those_of_the_best_threshold(rng, m, n):
-    W = filters(rng, m, n)
-    error = squared(W, *ternarize(W, best_threshold(W)))
-    assert (error <= least(W, [-1, 0, 1]) + rounding(W)).all()
-    assert (error <= squared(W, *binarize(W)) + rounding(W)).all()
-
-
-@settings(max_examples=30)
-@given(rngs, sizes, st.integers(1, 40))
-def test_no_other_threshold_has_a_smaller_error(rng, m, n):
-    W = filters(rng, m, n)
-    delta = best_threshold(W)
-    assert all(d == 0 or d in row for d, row in zip(delta.ravel(), np.abs(W)))
-    error = squared(W, *ternarize(W, delta))
-    for i in range(n):
-        other = np.abs(W[:, i:i + 1])
-        for some in (other, other / 2, ternary_threshold(W)):
-            assert (error <= squared(W, *ternarize(W, some)) + rounding(W)).all()
-
-
-@given(rngs, sizes, sizes)
-def test_the_scale_of_ternary_codes_is_the_least_squares_one(rng, m, n):
-    W, delta = filters(rng, m, n), np.abs(filters(rng, m, 1))
-    t, alpha = ternarize(W, delta)
-    assert_array_equal(t, np.where(np.abs(W) > delta, np.sign(W), 0))
-    for w, codes, a in zip(W, t.astype(float), alpha.ravel()):
-        best = np.linalg.lstsq(codes[:, None], w, rcond=None)[0].item() if codes.any() else 0
-        assert_allclose(a, best, rtol=1e-12)
-
-
-@given(rngs, sizes, sizes)
-def test_the_rule_takes_seven_tenths_of_the_mean_magnitude(rng, m, n):
-    W = filters(rng, m, n)
-    assert_allclose(ternary_threshold(W)[:, 0], 0.7 * np.abs(W).sum(axis=1) / n, rtol=1e-14)
-
-
-def test_for_uniform_weights_the_rule_is_nearly_the_best():
-    """There the best threshold is a third of the largest weight, 2/3 of the mean magnitude."""
-    W = np.linspace(-1, 1, 100_001)[None]
-    assert_allclose(best_threshold(W), 1 / 3, atol=1e-4)
-    error = [squared(W, *ternarize(W, delta(W))).item() for delta in (best_threshold, ternary_threshold)]
-    assert error[0] < error[1] < 1.01 * error[0]
-
-
 @every_method
 @given(rng=rngs, power=st.integers(-20, 20))
 def test_scaling_a_filter_scales_its_alpha_and_leaves_its_codes(method, rng, power):
@@ -149,16 +94,6 @@ def test_scaling_a_filter_scales_its_alpha_and_leaves_its_codes(method, rng, pow
     assert_array_equal(flipped, -codes)
     assert_array_equal(same, alpha)
     assert alpha.dtype == np.float32
-
-
-@given(rngs, sizes, sizes)
-def test_a_ternary_weight_has_the_threshold_that_it_is_asked_for(rng, m, n):
-    W = filters(rng, m, n)
-    for best, choose in ((False, ternary_threshold), (True, best_threshold)):
-        one = TernaryWeight(nn.Parameter(W), best=best)
-        assert_array_equal(one.delta(), choose(W))
-        t, alpha = ternarize(W, choose(W))
-        assert_array_equal(one().data, alpha * t)
 
 
 # ------------------------------------------------------------ straight through
@@ -177,17 +112,6 @@ def test_forward_are_codes_times_alpha_and_backward_is_alpha_inside(method, rng)
     assert value.dtype == w.grad.dtype == np.float32
     assert_array_equal(w.grad, np.where(np.abs(w.data) <= 1, alpha * g, 0))
     assert alpha.shape == (3, 1, 1) and (method == "sign") == (alpha == 1).all()
-
-
-@given(rngs)
-def test_without_a_threshold_a_ternary_step_is_the_sign(rng):
-    w = rng.uniform(-2, 2, (3, 4))
-    for step in (ops.sign_ste, lambda x: ternary_ste(x, delta=0)):
-        x = Tensor(w, requires_grad=True)
-        y = step(x)
-        y.backward(w + 3)
-        assert_array_equal(y.data, np.sign(w))
-        assert_array_equal(x.grad, np.where(np.abs(w) <= 1, w + 3, 0))
 
 
 @every_method
@@ -213,39 +137,6 @@ def test_clipping_changes_no_other_parameter():
     bias = model[0].bias.data
     clip_weights(model)
     assert (model[0].weight.weight.data == 1).all() and model[0].bias.data is bias
-
-
-# ------------------------------------------------------------ bits
-
-@given(rngs, st.lists(st.integers(0, 9), min_size=1, max_size=3), st.booleans())
-def test_codes_come_back_from_their_bits(rng, shape, zeros):
-    codes = rng.integers(-1, 2, shape) if zeros else rng.choice([-1, 1], shape)
-    codes = codes.astype(np.int8)
-    planes = pack_codes(codes)
-    assert planes.dtype == np.uint8
-    assert planes.shape == (1 + (0 in codes), -(-codes.size // 8))
-    assert_array_equal(unpack_codes(planes, codes.shape), codes, strict=True)
-
-
-@given(rngs, sizes, sizes, widths, st.integers(1, 16))
-def test_a_product_of_bits_is_that_of_the_whole_numbers(rng, N, m, n, bits):
-    x, W = rng.integers(0, 2 ** bits, (N, n)), rng.integers(-1, 2, (m, n))
-    planes = bit_planes(x, bits=bits)
-    plus, minus = to_words(W == 1), to_words(W == -1)
-    assert planes.shape == (bits, N, -(-n // 64)) and plus.dtype == np.uint64
-    assert_array_equal(np.unpackbits(plus.view(np.uint8), axis=1)[:, :n], W == 1)
-    y = bit_product(planes, plus, minus)
-    assert y.dtype == np.int64
-    assert_array_equal(y, x @ W.T)
-
-
-@given(rngs, sizes, widths)
-def test_for_signs_the_product_counts_the_bits_that_differ(rng, m, n):
-    """XNOR-Net: with x in -1, 1 too, x.b = n - 2 |x xor b|."""
-    x, b = rng.choice([-1, 1], (1, n)), rng.choice([-1, 1], (m, n))
-    differ = np.bitwise_count(to_words(x == 1) ^ to_words(b == 1)).sum(axis=1)
-    ones = bit_product(bit_planes((x + 1) // 2, bits=1), to_words(b == 1), to_words(b == -1))
-    assert_array_equal(2 * ones[0] - b.sum(axis=1), n - 2 * differ.astype(int))
 
 
 # ------------------------------------------------------------ models
@@ -312,8 +203,6 @@ ERRORS = {
         lambda: binarize_weights(nn.ReLU(), method="sign"),
     "store_bits: model must come from binarize_weights, got none":
         lambda: store_bits(copy.deepcopy(mlp(np.random.default_rng(0)))),
-    "pack_codes: codes must be ndarray of int, any shape, in -1..1": lambda: pack_codes(np.array([2])),
-    "bit_planes: x must be ndarray of int, shape (N, n), >= 0, < 2^bits": lambda: bit_planes(np.array([[4]]), bits=2),
     "ternarize: delta must be array_like, >= 0": lambda: ternarize([[1.0]], -1),
     "binarize: weight must be array_like, shape (m, n, ...), not empty": lambda: binarize(np.ones((2, 0))),
     "binarize: weight must be finite": lambda: binarize([[np.nan]]),

@@ -11,7 +11,8 @@ from strategies import rngs
 
 from tinyml import Tensor, concatenate, nn, ops, primitive, stack, where
 from tinyml import functional as F
-from tinyml.compression.binary import BitWeight, TernaryWeight, binarize_weights, store_bits
+from tinyml.compression.binary import binarize_weights, store_bits
+from tinyml.compression.bits import BitWeight
 from tinyml.compression.clipping import ScaledCodes, quantize_repaired
 from tinyml.compression.coding.storage import load_compressed, save_compressed
 from tinyml.compression.deep_compression import deep_compress
@@ -26,6 +27,7 @@ from tinyml.compression.quantization_aware import (
     prepare,
 )
 from tinyml.compression.report import file_bytes, macs
+from tinyml.compression.ternary import TernaryWeight
 from tinyml.compression.weight_sharing import SharedWeight, share_biases, share_weights
 from tinyml.nn.folding import fold_batch_norm
 from tinyml.nn.weights import ComputedWeight, computed_weights, left_out, swap, weights

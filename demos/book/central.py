@@ -44,6 +44,12 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
     "compression/binary.py": Equation(
         "w ~ alpha sign(w), alpha = mean of |w|",
         r"w \approx \alpha\,\mathrm{sign}(w),\quad \alpha = \dfrac{1}{n}\sum_i |w_i|"),
+    "compression/ternary.py": Equation(
+        "w ~ alpha t, t = sign(w) where |w| > delta, else 0",
+        r"w \approx \alpha\,t, \quad t_i = \mathrm{sign}(w_i)\,[\,|w_i| > \delta\,]"),
+    "compression/bits.py": Equation(
+        "x W' = sum_k 2^k (|x_k and plus| - |x_k and minus|)",
+        r"x\,W^{\mathsf{T}} = \sum_k 2^k \left(|x_k \wedge W_+| - |x_k \wedge W_-|\right)"),
     "compression/monochromatic.py": Equation(
         "W_f ~ u_k v_f', v_f = W_f' u_k",
         r"W_f \approx u_{k(f)}\,v_f^{\mathsf{T}}, \quad v_f = W_f^{\mathsf{T}} u_{k(f)}"),

@@ -54,7 +54,7 @@ TERMS = {
     "quantization": ("numbers as small integers and a step", "tinyml/compression/quantization.py:quantize"),
     "fake quantization": ("round to the grid, but keep floats, so that training sees the rounding", "tinyml/compression/quantization_aware.py"),
     "binary weight": ("a sign, with a scale for each filter", "tinyml/compression/binary.py:binarize"),
-    "ternary weight": ("a sign or 0, with a scale for each filter", "tinyml/compression/binary.py:ternarize"),
+    "ternary weight": ("a sign or 0, with a scale for each filter", "tinyml/compression/ternary.py:ternarize"),
     "zero point": ("the integer code of the number 0, so that 0 is represented exactly", "tinyml/compression/quantization.py:choose_qparams"),
     "observer": ("watches activations, and says their range", "tinyml/compression/observers.py"),
     "clipping": ("a range smaller than the data's, which makes steps finer", "tinyml/compression/clipping.py"),

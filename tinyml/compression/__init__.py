@@ -6,7 +6,9 @@
     quantization        real numbers as small integers, after training
     clipping            few bits: clip outliers, restore mean and norm
     quantization_aware  train with the rounding: straight-through gradients
-    binary              signs, and signs with zeros: one or two bits per weight
+    binary              signs in place of weights, trained straight through; whole models
+    ternary             signs of the large weights, zeros for the small ones
+    bits                such codes as bits: stored, and multiplied by counting ones
     observers           ranges for numbers that come in batches
     integer             layers that compute with integers only
     fixed_point         multiply by a real number, with integers only

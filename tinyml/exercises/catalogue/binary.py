@@ -16,44 +16,45 @@ CHAPTER = Chapter("binary", "10.2.2 Binary weights: signs, scales and bits", (
                "b has 1 for w >= 0 and -1 for w < 0, as int8; alpha is the mean of |w| over each "
                "filter, shape (m, 1, ...).",
                "b = np.where(weight >= 0, ..., ...); return b.astype(np.int8), "
-               "_filter_mean(...)"),
-        also=("_filter_mean(a) is the mean over each slice of axis 0, with the shape (m, 1, ...).",),
+               "filter_mean(...)"),
+        also=("filter_mean(a) is the mean over each slice of axis 0, with the shape (m, 1, ...).",),
         mistakes=(
             Mistake("np.where(weight >= 0, 1, -1)", "np.sign(weight)",
                     "np.sign of 0 is 0, and one bit has no code for it: the sign of 0 is 1 here."),
             Mistake("weight >= 0", "weight > 0",
                     "The sign of 0 is 1 here: compare with >=."),
-            Mistake("_filter_mean(np.abs(weight))", "_filter_mean(weight)",
+            Mistake("filter_mean(np.abs(weight))", "filter_mean(weight)",
                     "Weights of both signs cancel: alpha is the mean of |w|."),
-            Mistake("_filter_mean(np.abs(weight))", "_filter_mean(weight ** 2) ** 0.5",
+            Mistake("filter_mean(np.abs(weight))", "filter_mean(weight ** 2) ** 0.5",
                     "The root of the mean square is too large: the least squares scale is the "
                     "mean of |w|."),
-            Mistake("_filter_mean(np.abs(weight))",
-                    "_filter_mean(0 * weight) + np.abs(weight).mean()",
+            Mistake("filter_mean(np.abs(weight))",
+                    "filter_mean(0 * weight) + np.abs(weight).mean()",
                     "Each filter has a scale of its own; yours is one for the whole weight."),
-            Mistake("_filter_mean(np.abs(weight))", "_filter_mean(0 * weight) + 1",
+            Mistake("filter_mean(np.abs(weight))", "filter_mean(0 * weight) + 1",
                     "With the scale 1 this is BinaryConnect; the scale that is nearest to w is "
                     "the mean of |w|."),
             Mistake("b.astype(np.int8)", "b",
                     "The signs are codes: cast them to int8."))),
     Exercise(
         name="ternarize",
-        target="tinyml.compression.binary:ternarize",
+        target="tinyml.compression.ternary:ternarize",
         level=2, minutes=10,
         after=("binarize",),
         task="Replace large weights by their signs and the others by 0, and find the best scale",
         tests=laws_of(
-            "binary",
+            "ternary",
             "test_the_scale_of_ternary_codes_is_the_least_squares_one",
-            "test_no_other_zeros_and_signs_with_a_scale_are_nearer_than_those_of_the_best_threshold",
+            "test_no_other_zeros_and_signs_with_a_scale_are_nearer_than_those_of_the_best_threshold") + laws_of(
+            "binary",
             "test_zero_filters_shared_weights_and_convolutions[ternary]"),
         hints=("First decide which weights are large. The best scale is that of least squares, "
                "and only the large weights take part in it.",
                "t = sign(w) where |w| > delta, else 0, as int8; alpha = t.w / t.t for each filter, "
                "the mean of |w| over its large weights, and 0 if it has none.",
                "large = np.abs(weight) > delta; t = np.where(large, ..., 0); share = "
-               "_filter_mean(large); alpha = _filter_mean(...) / np.where(share > 0, share, 1)"),
-        also=("_filter_mean(a) is the mean over each slice of axis 0, with the shape (m, 1, ...).",
+               "filter_mean(large); alpha = filter_mean(...) / np.where(share > 0, share, 1)"),
+        also=("filter_mean(a) is the mean over each slice of axis 0, with the shape (m, 1, ...).",
               "alpha has the dtype of the weights."),
         mistakes=(
             Mistake("np.abs(weight) > delta", "weight > delta",
@@ -65,20 +66,20 @@ CHAPTER = Chapter("binary", "10.2.2 Binary weights: signs, scales and bits", (
                     "so divide by their share."),
             Mistake("np.where(share > 0, share, 1)", "share",
                     "A filter without large weights divides 0 by 0: its alpha is 0."),
-            Mistake("_filter_mean(t * weight)", "_filter_mean(large * weight)",
+            Mistake("filter_mean(t * weight)", "filter_mean(large * weight)",
                     "Large weights of both signs cancel: take t times w, which is |w|."),
-            Mistake("_filter_mean(t * weight)", "_filter_mean(np.abs(weight))",
+            Mistake("filter_mean(t * weight)", "filter_mean(np.abs(weight))",
                     "The small weights are 0 now: they take no part in alpha."),
             Mistake("np.sign(weight)", "1",
                     "Negative weights need the code -1."))),
     Exercise(
         name="best_threshold",
-        target="tinyml.compression.binary:best_threshold",
+        target="tinyml.compression.ternary:best_threshold",
         level=3, minutes=20,
         after=("ternarize",),
         task="Find the threshold of each filter whose ternary weights are nearest to the real ones",
         tests=laws_of(
-            "binary",
+            "ternary",
             "test_no_other_threshold_has_a_smaller_error",
             "test_no_other_zeros_and_signs_with_a_scale_are_nearer_than_those_of_the_best_threshold",
             "test_for_uniform_weights_the_rule_is_nearly_the_best"),
@@ -90,8 +91,7 @@ CHAPTER = Chapter("binary", "10.2.2 Binary weights: signs, scales and bits", (
                "a = -np.sort(-magnitudes, axis=1); gain = a.cumsum(axis=1) ** 2 / k; n_kept = 1 "
                "+ gain.argmax(axis=1); then append a 0 to each row of a, and take its entry "
                "n_kept"),
-        also=("_one_per_filter(weight) is the shape (m, 1, ...).",
-              "Sums are taken in float64."),
+        also=("Sums are taken in float64.",),
         mistakes=(
             Mistake("** 2 / k", "/ k",
                     "That is the mean of the largest ones: square the sum before you divide by "
@@ -112,12 +112,12 @@ CHAPTER = Chapter("binary", "10.2.2 Binary weights: signs, scales and bits", (
                     "lost."))),
     Exercise(
         name="bit_product",
-        target="tinyml.compression.binary:bit_product",
+        target="tinyml.compression.bits:bit_product",
         level=2, minutes=15,
         after=("binarize",),
         task="Multiply whole numbers by codes -1, 0 and 1, with AND and counts of ones only",
         tests=laws_of(
-            "binary",
+            "bits",
             "test_a_product_of_bits_is_that_of_the_whole_numbers",
             "test_for_signs_the_product_counts_the_bits_that_differ"),
         hints=("What is the product of a vector of bits with a vector of bits? Then x is a sum of "

@@ -5,7 +5,7 @@ import numpy as np
 from _networks import dense_network
 
 from tinyml.data import flip_labels
-from tinyml.interpolation.epoch_wise import second_fall
+from tinyml.interpolation.second_fall import second_fall
 from tinyml.optim import Adam
 from tinyml.train import accuracy, fit
 

@@ -29,7 +29,8 @@ from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, start
 from panels import curve
 
 from tinyml.data import flip_labels, train_test_split
-from tinyml.interpolation.epoch_wise import TIMES_JITTER, second_fall, turning_points
+from tinyml.interpolation.epoch_wise import turning_points
+from tinyml.interpolation.second_fall import TIMES_JITTER, second_fall
 from tinyml.nn import Linear, ReLU, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.train import accuracy, fit

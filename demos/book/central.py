@@ -25,6 +25,9 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
     "interpolation/early_stopping.py": Equation(
         "1 - (1 - lr s^2)^t ~ s^2 / (s^2 + n lam), with lam = 1 / (n lr t)",
         r"1 - (1 - \eta s^2)^t \approx \dfrac{s^2}{s^2 + n\lambda}, \quad \lambda = \dfrac{1}{n\,\eta\,t}"),
+    "interpolation/second_fall.py": Equation(
+        "jitter = median |b_(k-1) - 2 b_k + b_(k+1)| / (0.6745 sqrt(6))",
+        r"\mathrm{jitter} = \dfrac{\mathrm{median}_k\,|b_{k-1} - 2\,b_k + b_{k+1}|}{0.6745\,\sqrt{6}}"),
     "interpolation/benign.py": Equation(
         "r_k = sum over i > k of lambda_i / lambda_(k+1), R_k = (sum lambda_i)^2 / sum lambda_i^2",
         r"r_k = \dfrac{\sum_{i > k} \lambda_i}{\lambda_{k+1}}, \quad R_k = \dfrac{(\sum_{i > k} \lambda_i)^2}{\sum_{i > k} \lambda_i^2}"),

@@ -9,4 +9,5 @@
     random_features  double descent on real digits, with random Fourier features
     forest           double descent of trees and forests, grown from scratch
     epoch_wise       double descent in time: the risk falls, rises and falls during training
+    second_fall      whether a noisy curve of test errors falls a second time
 """

@@ -31,6 +31,81 @@ import numpy as np
 from tinyml.contract import checked
 from tinyml.interpolation.min_norm import descent_filter, linear_model, svd
 
+# ------------------------------------------------------------ two curves, and when to stop
+
+@checked
+def training_risk(
+    X: "array_like, shape (n, p), n >= 1",
+    y: "array_like, shape (n,)",
+    beta_t: "array_like, shape (..., p); one estimate or more, as from `descent`",
+):
+    """The mean squared error on the training data: R_train(t) = 1/n ||X beta_t - y||^2."""
+    # each row of beta_t is one estimate, so each row of beta_t @ X.T is X beta_t
+    return np.mean((beta_t @ X.T - y) ** 2, axis=-1)    # notes 10.1.3, training risk
+
+
+@checked
+def excess_risk(
+    beta_t: "array_like, shape (..., p); one estimate or more",
+    beta: "array_like, shape (p,); the truth",
+    *,
+    scales: "array_like, shape (p,); standard deviations of the features",
+):
+    """The squared error on new x ~ N(0, diag(scales^2)), without the noise of their y.
+
+        E (x'beta_t - x'beta)^2 = sum_j scales_j^2 (beta_t - beta)_j^2
+    """
+    error = scales * (beta_t - beta)
+    return np.sum(error ** 2, axis=-1)
+
+
+@checked
+def population_risk(
+    beta_t: "as in `excess_risk`",
+    beta: "as in `excess_risk`",
+    *,
+    scales: "as in `excess_risk`",
+    sigma2: "float >= 0; variance of the noise in the new y",
+):
+    """The expected squared error on new data: R_test(t) = E (x'beta_t - x'beta)^2 + sigma2."""
+    # E (x'beta_t - x'beta)^2 is the excess risk
+    return excess_risk(beta_t, beta, scales=scales) + sigma2    # notes 10.1.3, test risk
+
+
+class TurningPoints(NamedTuple):
+    """Positions in a curve; `t_int` is None if the training data are never interpolated."""
+
+    t_min: int
+    t_int: int | None
+
+
+@checked
+def turning_points(
+    train: "array_like, shape (T,), T >= 1; R_train(t) for t = 0 ... T - 1",
+    test: "array_like, shape (T,), T >= 1; R_test(t) for the same t",
+    *,
+    tolerance: "float >= 0; what counts as zero; use 0 if the risk is an error "
+               "rate" = 0.0,
+):
+    """When the training data are first interpolated, and where the test risk is lowest up to then.
+
+        t_int = the first t with R_train(t) <= tolerance
+        t_min = the t <= t_int at which R_test(t) is smallest (over all t if t_int is None)
+
+    t is an index into both curves. If they begin after the first epoch, t = 0 is that epoch.
+
+    >>> turning_points([0.5, 0.2, 0.1, 0.0, 0.0], [0.6, 0.3, 0.5, 0.7, 0.2])
+    TurningPoints(t_min=1, t_int=3)
+    """
+    interpolated = np.flatnonzero(train <= tolerance)
+    t_int = int(interpolated[0]) if len(interpolated) else None    # the first t: R_train(t) = 0
+    test_until_t_int = test if t_int is None else test[:t_int + 1]
+    # t_min = argmin of R_test(t) over t <= t_int
+    t_min = int(test_until_t_int.argmin())    # notes 10.1.3, t_min and t_int
+    return TurningPoints(t_min, t_int)
+
+
+# ------------------------------------------------------------ gradient descent, exactly
 
 @checked
 def make_two_scales(
@@ -107,136 +182,6 @@ def _directions(function, X, t, lr):
 
 
 @checked
-def training_risk(
-    X: "array_like, shape (n, p), n >= 1",
-    y: "array_like, shape (n,)",
-    beta_t: "array_like, shape (..., p); one estimate or more, as from `descent`",
-):
-    """The mean squared error on the training data: R_train(t) = 1/n ||X beta_t - y||^2."""
-    # each row of beta_t is one estimate, so each row of beta_t @ X.T is X beta_t
-    return np.mean((beta_t @ X.T - y) ** 2, axis=-1)    # notes 10.1.3, training risk
-
-
-@checked
-def excess_risk(
-    beta_t: "array_like, shape (..., p); one estimate or more",
-    beta: "array_like, shape (p,); the truth",
-    *,
-    scales: "array_like, shape (p,); standard deviations of the features",
-):
-    """The squared error on new x ~ N(0, diag(scales^2)), without the noise of their y.
-
-        E (x'beta_t - x'beta)^2 = sum_j scales_j^2 (beta_t - beta)_j^2
-    """
-    error = scales * (beta_t - beta)
-    return np.sum(error ** 2, axis=-1)
-
-
-@checked
-def population_risk(
-    beta_t: "as in `excess_risk`",
-    beta: "as in `excess_risk`",
-    *,
-    scales: "as in `excess_risk`",
-    sigma2: "float >= 0; variance of the noise in the new y",
-):
-    """The expected squared error on new data: R_test(t) = E (x'beta_t - x'beta)^2 + sigma2."""
-    # E (x'beta_t - x'beta)^2 is the excess risk
-    return excess_risk(beta_t, beta, scales=scales) + sigma2    # notes 10.1.3, test risk
-
-
-class TurningPoints(NamedTuple):
-    """Positions in a curve; `t_int` is None if the training data are never interpolated."""
-
-    t_min: int
-    t_int: int | None
-
-
-@checked
-def turning_points(
-    train: "array_like, shape (T,), T >= 1; R_train(t) for t = 0 ... T - 1",
-    test: "array_like, shape (T,), T >= 1; R_test(t) for the same t",
-    *,
-    tolerance: "float >= 0; what counts as zero; use 0 if the risk is an error "
-               "rate" = 0.0,
-):
-    """When the training data are first interpolated, and where the test risk is lowest up to then.
-
-        t_int = the first t with R_train(t) <= tolerance
-        t_min = the t <= t_int at which R_test(t) is smallest (over all t if t_int is None)
-
-    t is an index into both curves. If they begin after the first epoch, t = 0 is that epoch.
-
-    >>> turning_points([0.5, 0.2, 0.1, 0.0, 0.0], [0.6, 0.3, 0.5, 0.7, 0.2])
-    TurningPoints(t_min=1, t_int=3)
-    """
-    interpolated = np.flatnonzero(train <= tolerance)
-    t_int = int(interpolated[0]) if len(interpolated) else None    # the first t: R_train(t) = 0
-    test_until_t_int = test if t_int is None else test[:t_int + 1]
-    # t_min = argmin of R_test(t) over t <= t_int
-    t_min = int(test_until_t_int.argmin())    # notes 10.1.3, t_min and t_int
-    return TurningPoints(t_min, t_int)
-
-
-BLOCKS = 20         # of a curve, each of which is replaced by its mean
-TIMES_JITTER = 6    # a rise or fall must be larger than this times the noise of these means
-
-
-class SecondFall(NamedTuple):
-    """Where a smoothed curve rises and falls, and whether both are more than noise."""
-
-    low: int          # index of the lowest point before the peak, the middle of its block
-    peak: int         # index of the peak
-    rise: float       # how far the smoothed curve rises from low to peak
-    fall: float       # how far it falls from the peak to its end; negative if it ends higher
-    jitter: float     # standard deviation of the noise that is left in the smoothed curve
-    seen: bool        # whether rise and fall are both more than noise
-
-
-@checked
-def second_fall(
-    curve: "array_like of float64, shape (T,), T >= 20; such as the test error after "
-           "every epoch",
-):
-    """Whether and where a noisy curve rises and then falls, by more than its noise.
-
-    The highest point of a noisy curve says little: it may be one bad epoch, even the last. A first
-    fall, before the rise, is not required: it can be shorter than a block.
-
-    1. Smooth: cut the curve into 20 blocks, and take their means b_1 ... b_20.
-    2. The rise to block k is b_k - min(b_1 ... b_k), the fall from it is b_k - b_20. The peak is
-       the block at which the smaller of the two is largest. The first block and the last three
-       are left out: a peak needs a curve on both sides.
-    3. Jitter, the standard deviation of the noise in the b_k, is estimated from the bends
-       b_{k-1} - 2 b_k + b_{k+1}. A smooth trend adds little to them, so their standard deviation
-       is about sqrt(6) jitter. The median of |normal noise| is 0.6745 standard deviations; so
-       jitter = median |bend| / (0.6745 sqrt(6)). One high peak hardly changes a median.
-    4. `seen` is true if rise and fall are both larger than 6 times the jitter. Of curves of pure
-       independent noise, about one in 200 passes.
-
-    >>> t = np.arange(100)
-    >>> found = second_fall(0.3 + np.exp(-t / 5) + 0.2 * np.exp(-((t - 50) / 15) ** 2))
-    >>> found.low, found.peak, round(found.fall, 2), found.seen
-    (22, 52, 0.19, True)
-    """
-    edges = np.linspace(0, len(curve), BLOCKS + 1).round().astype(int)
-    blocks = np.split(curve, edges[1:-1])
-    b = np.array([block.mean() for block in blocks])
-    rise = b - np.minimum.accumulate(b)
-    fall = b - b[-1]
-    smaller = np.minimum(rise, fall)
-    peak = 1 + smaller[1:-3].argmax()
-    low = b[:peak + 1].argmin()
-    bends = b[:-2] - 2 * b[1:-1] + b[2:]
-    jitter = np.median(np.abs(bends)) / (0.6745 * np.sqrt(6))
-    jitter = max(jitter, 1e-12 * np.abs(b).max())    # at least the rounding error of the means
-    middle = (edges[:-1] + edges[1:]) // 2
-    return SecondFall(low=int(middle[low]), peak=int(middle[peak]), rise=float(rise[peak]),
-                      fall=float(fall[peak]), jitter=float(jitter),
-                      seen=bool(smaller[peak] > TIMES_JITTER * jitter))
-
-
-@checked
 def descent_bias2(
     X: "as in `descent`",
     beta: "array_like, shape (p,); the truth",
@@ -290,10 +235,7 @@ def descent_risk(
     scales: "as in `descent_bias2`",
     sigma2: "as in `descent_variance`",
 ):
-    """The expected excess risk after t steps, given X.
-
-    It is the squared bias plus the variance, summed over the features.
-    """
+    """The expected excess risk after t steps, given X: squared bias plus variance, summed."""
     bias2 = descent_bias2(X, beta, t, lr=lr, scales=scales)
     variance = descent_variance(X, t, lr=lr, scales=scales, sigma2=sigma2)
     return np.sum(bias2 + variance, axis=-1)

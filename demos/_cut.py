@@ -20,17 +20,18 @@ class Net(NamedTuple):
     train: tuple     # X, y
     held: tuple
     test: tuple
-    rng: np.random.Generator
+    seed: int
 
 
-def trained_net(train, test, *, n, n_held, epochs, sizes, rng):
+def trained_net(train, test, *, n, n_held, epochs, sizes, seed):
     """A network of so many filters, filters and units; the last n_held images are held out."""
     X, y = as_images(train[0]), train[1]
     n, first_held = min(n, len(X) - n_held), len(X) - n_held
     data, held = (X[:n], y[:n]), (X[first_held:], y[first_held:])
     *filters, units = sizes
+    rng = np.random.default_rng(seed)
     model = tune(conv_network(train[0].shape[1], rng, filters, units), data, epochs, rng, lr=2e-3)
-    return Net(model, data, held, (as_images(test[0]), test[1]), rng)
+    return Net(model, data, held, (as_images(test[0]), test[1]), seed)
 
 
 def points_lost(nets, shrink):
@@ -56,13 +57,14 @@ def in_blocks(layer, share, n_groups, rng):
 
 def biclustered(net, share):
     """Denton's other form: the second convolution in 2 x 2 blocks."""
-    blocks = in_blocks(net.model[LAYER], share, 2, net.rng)
+    blocks = in_blocks(net.model[LAYER], share, 2, np.random.default_rng(net.seed))
     return Sequential(*net.model[:LAYER], blocks, *net.model[LAYER + 1:])
 
 
 def separable_pairs(net, share, epochs):
     """Tai's: a column and a row for each filter, two layers for each dense one; then trained."""
-    return tune(factorize(net.model, share=share), net.train, epochs, net.rng)
+    return tune(factorize(net.model, share=share), net.train, epochs,
+                np.random.default_rng(net.seed))
 
 
 def within_a_point(net, smaller, shares):

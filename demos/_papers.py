@@ -4,7 +4,10 @@ import time
 from functools import partial
 from typing import NamedTuple
 
-from common import BLUE, GREEN, VERMILLION, show
+import numpy as np
+from common import BLUE, GREEN, VERMILLION, plain, show
+
+from tinyml.files import write
 
 
 class Reported(NamedTuple):
@@ -72,7 +75,8 @@ REPORTED = {    # by paper, as the page of papers names it, and quantity
         "... student that never saw a 3": Reported("206", MNIST, "section 3"),
         "... of which on threes": Reported("133", MNIST, "section 3"),
         "... with the bias of 3 raised": Reported("109", MNIST, "section 3"),
-        "... of which on threes, bias raised": Reported("14", MNIST, "section 3")},
+        "... of which on threes, bias raised": Reported("14", MNIST, "section 3"),
+        "... with the bias set by counting": NOWHERE},
     "Devlin 2019": {
         "masked tokens: accuracy / best possible":
             Reported("GLUE 80.5", "text, 3.3 billion words", "abstract")},
@@ -103,6 +107,8 @@ REMARKS = {    # what can be compared, and what cannot
 }
 
 
+LONG = ("Belkin 2019", "Molchanov 2016", "Jacob 2018", "Banner 2019", "Denton 2014", "Tai 2016",
+        "Hinton 2015")    # can be run at full size
 NOT_COMPARABLE = "Devlin 2019", "He 2020", "Chen 2020", "Grill 2020", "Eldele 2021"
 
 
@@ -142,25 +148,28 @@ class Table:
     """What was measured, line by line, and whether it has the direction of the paper."""
 
     def __init__(self, demo, *, at_length):
-        """`at_length`: "1" if all experiments are run at full size, or one paper, or ""."""
+        """`at_length`: "1" if all of `LONG` are run at full size, or one of them, or ""."""
         self.demo, self.at_length = demo, at_length
         self.lines, self.verdicts = [], {}
 
     def is_long(self, paper):
         """Whether the experiment of a paper is run at its full size."""
-        return bool(self.at_length) and (self.at_length == "1" or self.at_length in paper)
+        return paper in LONG and self.at_length in ("1", paper)
 
-    def measure(self, paper, experiment, *, data, seeds=None, command=None):
-        """Run an experiment; record its numbers, and what is needed to check them; return them."""
-        wall, processor = time.perf_counter(), time.process_time()
-        here = experiment()
-        wall, processor = time.perf_counter() - wall, time.process_time() - processor
-        minutes = min(wall, processor) / 60    # on a free processor
+    def measure(self, paper, experiment, *, data, seeds=None, needs=None, at_length=None,
+                command=None):
+        """Run an experiment; record its numbers, and what is needed to check them; return them.
+
+        It is called with what `needs()` makes before the clock starts: else a generator.
+        """
         seeds = [self.demo.seed] if seeds is None else seeds
         words = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
-        at_length = f'TINYML_LONG="{paper}" ' * self.is_long(paper)
+        at_length = self.is_long(paper) if at_length is None else at_length
+        experiment = partial(self.run, experiment, needs or self.generator)
+        here, minutes = self.once(f"{paper}: {data}, seed {words}", experiment, keep=at_length)
+        size = f'TINYML_LONG="{paper}" ' * at_length
         asked = " --quick" * self.demo.quick + f" --seed {self.demo.seed}" * bool(self.demo.seed)
-        command = command or f"{at_length}python demos/papers.py{asked}"
+        command = command or f"{size}python demos/papers.py{asked}"
         for (what, reported), value in zip(REPORTED[paper].items(), here, strict=True):
             self.lines.append(Line(paper, what, reported, value, data, words, minutes, command))
             number, *source = reported
@@ -170,6 +179,35 @@ class Table:
         self.demo.record(f"{paper}: command", command)
         self.demo.record(f"{paper}: what can be compared", REMARKS[base_name(paper)])
         return here
+
+    def generator(self):
+        """The same one for each experiment, so that its numbers are those of its own command."""
+        return np.random.default_rng([self.demo.seed, 1])
+
+    def run(self, experiment, needs):
+        """What the experiment returns, and its minutes on a free processor."""
+        needed = needs()
+        wall, processor = time.perf_counter(), time.process_time()
+        here = experiment(needed)
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+        return here, min(wall, processor) / 60
+
+    def once(self, name, run, *, keep):
+        """What run() returns; what is kept is written into a file, and is not run again."""
+        path = self.demo.out / "papers-long.json"
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if keep and name in kept:
+            print(f"{name}: kept in {path}; to measure again, remove it")
+            returned, numbers, claims = kept[name]
+            self.demo.numbers += numbers
+            self.demo.claims += claims
+            return returned
+        n_numbers, n_claims = len(self.demo.numbers), len(self.demo.claims)
+        returned = plain(run())
+        if keep:
+            kept[name] = returned, self.demo.numbers[n_numbers:], self.demo.claims[n_claims:]
+            write(path, json.dumps(kept, indent=1).encode())
+        return returned
 
     def judge(self, paper, line, text, value, *, quick=False, why=WHY, **bound):
         """A finding on a line of a paper: is its direction seen here? Quick runs judge few."""
@@ -182,26 +220,27 @@ class Table:
         """The table as a picture: a row for every line."""
         ax.set(xlim=(0, 1), ylim=(len(self.lines) + 0.6, -0.5))
         ax.axis("off")
-        write = partial(ax.text, va="center", size=9.5)
+        put = partial(ax.text, va="center", size=9.5)
         for words, x in COLUMNS.items():
-            write(x, 0, words.strip(), weight="bold")
-        before = None
-        for y, line in enumerate(self.lines, 1):
+            put(x, 0, words.strip(), weight="bold")
+        before, place = None, list(REPORTED).index
+        lines = sorted(self.lines, key=lambda line: place(line.paper))    # in the order above
+        for y, line in enumerate(lines, 1):
             here = "not run" if line.here is None else show(float(f"{line.here:.3g}"))
             apart = line.paper in NOT_COMPARABLE
             number = dict(color="0.5") if apart else dict(weight="bold")
             said, color = VERDICTS[self.verdicts.get((line.paper, line.what))]
-            write(COLUMNS["quantity"], y, line.what)
-            write(COLUMNS["paper's number"], y, line.reported.value, **number)
-            write(COLUMNS["here"], y, here, **number)
-            write(COLUMNS["same direction?"], y, "not comparable" if apart else said, color=color)
+            put(COLUMNS["quantity"], y, line.what)
+            put(COLUMNS["paper's number"], y, line.reported.value, **number)
+            put(COLUMNS["here"], y, here, **number)
+            put(COLUMNS["same direction?"], y, "not comparable" if apart else said, color=color)
             if line.paper != before:
                 ax.axhline(y - 0.5, color="0.85", lw=1)
-                write(COLUMNS["paper"], y, line.paper, color=BLUE)
-                write(COLUMNS["on"], y, line.reported.data)
-                write(COLUMNS["on "], y, line.data)
-                write(COLUMNS["seeds"], y, line.seeds)
-                write(COLUMNS["minutes"], y, f"{line.minutes:.1f}" * (line.minutes > 0.05))
+                put(COLUMNS["paper"], y, line.paper, color=BLUE)
+                put(COLUMNS["on"], y, line.reported.data)
+                put(COLUMNS["on "], y, line.data)
+                put(COLUMNS["seeds"], y, line.seeds)
+                put(COLUMNS["minutes"], y, f"{line.minutes:.1f}" * (line.minutes > 0.05))
             before = line.paper
 
 

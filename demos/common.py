@@ -319,9 +319,9 @@ def without_traceback(hook):
 
 
 def plain_console():
-    """Let a console that lacks a character print "?" instead of raising UnicodeEncodeError."""
+    """Print "?" for a character that a console lacks, and each line at once, into files too."""
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")
+        sys.stdout.reconfigure(errors="replace", line_buffering=True)
 
 
 def band(ax, x, samples, **style):

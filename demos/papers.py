@@ -11,16 +11,21 @@ You will see a table: the paper, what it reports and on which data, what was mea
 which data. With the numbers of this demo stands all that is needed to check a line: seeds,
 minutes, the command, and in a sentence what can be compared. The images are those of MNIST if
 `tinyml.data.mnist` finds them (TINYML_DATA), and else the digits of the package. An experiment
-uses at most 10,000 of them; TINYML_LONG=1 runs all at the size of the papers, in some hours, and
-TINYML_LONG="Hinton 2015" that of one paper. With --quick no number can be compared.
+uses at most 10,000 of them.
+
+On MNIST, TINYML_LONG=1 runs seven papers at full size, in about an hour of one processor, the two
+longest last, and TINYML_LONG="Hinton 2015" that one. What was measured so is kept beside the
+results, in papers-long.json: an interrupted run goes on where it was. With --quick no number can
+be compared.
 
 Predict first: which numbers depend on the size of a network, and which only on the method?
 """
 # %% Constants
 import copy
 import os
+import sys
 import time
-from functools import partial
+from functools import cache, partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,7 +39,7 @@ from _cut import (
     trained_net,
 )
 from _networks import dense_network, rank_correlation, tune
-from _papers import Table, elsewhere
+from _papers import LONG, Table, elsewhere
 from _teacher import Sizes, hinton
 from _widths import over_widths
 from common import start
@@ -62,6 +67,7 @@ def mnist_is_here():
 WHOLE = not demo.quick and mnist_is_here()
 NAME = "MNIST" if WHOLE else "digits"
 MOST = 400 if demo.quick else 10_000          # training images, unless a line is a long one
+ASKED = os.environ.get("TINYML_LONG", "")     # "1", or the name of a paper
 PASSES = 1 if WHOLE or demo.quick else 8      # of fewer images more epochs: about as many steps
 SEEDS = range(demo.seed, demo.seed + (1 if demo.quick else 3))    # of lines that are quick to run
 
@@ -72,6 +78,7 @@ if WHOLE:
     X, y = X[order], y[order]
 else:
     X, X_test, y, y_test = train_test_split(*digits(), test_size=0.3, rng=demo.rng)
+TEST = X_test[:2000], y_test[:2000]
 
 
 def images(n):
@@ -83,41 +90,21 @@ def described(n):
 
 
 # %% The table: every experiment is a function, and returns its numbers in the order of `REPORTED`
-table = Table(demo, at_length=os.environ.get("TINYML_LONG", "") if WHOLE else "")
+if ASKED not in ("", "1", *LONG):
+    sys.exit(f"papers: TINYML_LONG must be 1 or one of {', '.join(LONG)}, got {ASKED}")
+if ASKED and not WHOLE:
+    print("TINYML_LONG has no effect: it needs MNIST, and no --quick")
+table = Table(demo, at_length=ASKED if WHOLE else "")
 measure, judge, long = table.measure, table.judge, table.is_long
 
-
-# %% Belkin et al. 2019: random features, N / n from 0.05 to 10 (at full size to 2); and a forest
-N_FEATURES = 120 if demo.quick else 10_000 if long("Belkin 2019") else 1000
-WIDE = [0.05, 0.1, 0.2, 0.4, 0.7, 0.9, 1, 1.1, 1.3, 2] + [10] * (N_FEATURES < 10_000)
-TEST = X_test[:2000], y_test[:2000]
-
-
-def belkin_2019():
-    curves = random_features(images(N_FEATURES), TEST, WIDE, demo.rng)
-    error, fits = curves.test_error, np.array(WIDE) >= 1
-    demo.record("random features: N / n", WIDE)
-    demo.record("random features: test error", error)
-    demo.claim("random features: for N >= n all training images are fitted (loss)",
-               curves.train_loss[fits].max(), at_most=1e-9)
-    forest = forest_against_trees(images(MOST), TEST, 4 if demo.quick else 20, demo.rng)
-    return WIDE[error.argmax()], error[-1] / error[~fits].min(), forest
-
-
-peak, fall, forest = measure("Belkin 2019", belkin_2019,
-                             data=f"{described(N_FEATURES)}; forest {min(MOST, len(X)):,}")
-belkin = partial(judge, "Belkin 2019", quick=True)
-belkin(0, "the test error is largest at N = n (N / n)", peak, within=(0.9, 1.1))
-belkin(1, "past N = n it falls below the best before (ratio)", fall, below=1)
-belkin(2, "full trees are better than the best smaller tree (ratio)", forest, below=1)
 
 # %% Nakkiran et al. 2020: networks of many widths, a fifth of the labels wrong, trained to the end
 WIDTHS = (8, 32, 256) if demo.quick else (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 EPOCHS = 40 if demo.quick else 300
 
 
-def nakkiran():
-    A, B, a, b = train_test_split(*digits(), test_size=797 / 1797, rng=demo.rng)
+def nakkiran(rng):
+    A, B, a, b = train_test_split(*digits(), test_size=797 / 1797, rng=rng)
     found = over_widths((A, a), (B, b), WIDTHS, epochs=EPOCHS, seeds=SEEDS)
     demo.record("wrong labels: widths", WIDTHS)
     demo.record("wrong labels: test error at the end", found.end)
@@ -151,9 +138,9 @@ def risk_of_fit(p, rng):
     return np.sum((min_norm(data, target) - beta) ** 2)
 
 
-def hastie():
+def hastie(rng):
     draws = range(3 if demo.quick else 40)
-    risks = [np.mean([risk_of_fit(p, demo.rng) for _ in draws])
+    risks = [np.mean([risk_of_fit(p, rng) for _ in draws])
              for p in (GAMMAS * N).round().astype(int).tolist()]
     limit = asymptotic_risk(GAMMAS, signal=SIGNAL, sigma2=1.0)
     return [100 * np.abs(risks / limit - 1).max()]
@@ -165,26 +152,33 @@ judge("Hastie 2022", 0, "simulated risks lie on the curve (largest distance, %)"
 
 # %% Networks for all that follows on compression: the same convolutional ones, several seeds
 LARGE = any(map(long, ("Molchanov 2016", "Jacob 2018", "Banner 2019", "Denton 2014", "Tai 2016")))
-SMALL = dict(n=len(X) if LARGE else MOST, n_held=5000 if WHOLE else 200,
-             epochs=15 if demo.quick else 4 * PASSES,
-             sizes=(8, 16, 16) if demo.quick else (32, 64, 64))
-begun = time.process_time()
-nets = [trained_net((X, y), (X_test, y_test), rng=np.random.default_rng(seed), **SMALL)
-        for seed in demo.progress(SEEDS, "networks")]
-TRAINED_ON = described(len(nets[0].train[0]))
-demo.record("accuracy of the convolutional networks",
-            [accuracy(net.model, *net.test) for net in nets])
-demo.record("minutes of training of these networks", (time.process_time() - begun) / 60)
-on_nets = dict(data=TRAINED_ON, seeds=SEEDS)
+N_HELD = 5000 if WHOLE else 200
+N_TRAIN = len(X) - N_HELD if LARGE else min(MOST, len(X) - N_HELD)
+
+
+@cache
+def networks():
+    begun = time.process_time()
+    sizes = (8, 16, 16) if demo.quick else (32, 64, 64)
+    nets = [trained_net((X, y), (X_test, y_test), n=N_TRAIN, n_held=N_HELD, sizes=sizes, seed=seed,
+                        epochs=15 if demo.quick else 4 * PASSES)
+            for seed in demo.progress(SEEDS, "networks")]
+    demo.record("accuracy of the convolutional networks",
+                [accuracy(net.model, *net.test) for net in nets])
+    demo.record("minutes of training of these networks", (time.process_time() - begun) / 60)
+    return nets
+
+
+on_nets = dict(data=described(N_TRAIN), seeds=SEEDS, needs=networks, at_length=LARGE)
 
 # %% Molchanov et al. 2016: ranks of all filters, beside those of the oracle
 CRITERIA = "taylor", "activation", "norm"
 
 
-def molchanov():
-    found = []
+def molchanov(nets):
+    found, n = [], 2000 if LARGE else 256
     for net in nets:
-        few = net.train[0][:256], net.train[1][:256]
+        few = net.train[0][:n], net.train[1][:n]
         of = {name: unit_scores(net.model, *few, criterion=name) for name in ("oracle", *CRITERIA)}
         for scores in of.values():
             scores.pop(max(scores))    # the hidden layer: the paper ranks filters
@@ -198,7 +192,7 @@ judge("Molchanov 2016", 0, "Taylor's score is nearer to the oracle than the norm
 
 
 # %% Jacob et al. 2018: weights, activations and sums in integers
-def jacob():
+def jacob(nets):
     return [points_lost(nets, lambda net: IntegerModel.from_float(net.model, net.train[0][:200]))]
 
 
@@ -209,7 +203,7 @@ judge("Jacob 2018", 0, "integers cost at most two points", points, at_most=2)
 REPAIRS = dict(density="laplace", corrected=True, allocated=True)
 
 
-def banner():
+def banner(nets):
     settings = [dict(bits=bits) | repairs for bits in (4, 2) for repairs in ({}, REPAIRS)]
     return [points_lost(nets, lambda net, how=how: quantize_repaired(net.model, **how))
             for how in settings]
@@ -223,13 +217,12 @@ judge("Banner 2019", 3, "at 2 bits the repairs help (points)", plain_2 - repaire
 SHARES = (0.2, 0.5) if demo.quick else (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)
 
 
-
-def denton():
+def denton(nets):
     ways = channel_pair, biclustered
     return [number for way in ways for number in speed_up(nets, way, SHARES, of_layer=True)]
 
 
-def tai():
+def tai(nets):
     return speed_up(nets, partial(separable_pairs, epochs=PASSES), SHARES)
 
 
@@ -247,8 +240,8 @@ def other(stem, name, folder=""):
     return elsewhere(demo.out / folder, stem, name, quick=demo.quick)
 
 
-def han():
-    rng, data = np.random.default_rng(demo.seed), images(MOST)
+def han(rng):
+    data = images(MOST)
     keep, *epochs = (0.2, 8, 4, 2) if demo.quick else (0.08, 10 * PASSES, 20 * PASSES, 5 * PASSES)
     dense = tune(dense_network(X.shape[1], rng, hidden=(300, 100)), data, epochs[0], rng)
     small, _ = deep_compress(dense, *data, keep=keep, bits=4, epochs=epochs[1:], batch_size=64,
@@ -267,7 +260,7 @@ judge("Han 2016", 2, WITHOUT_LOSS, small_error - dense_error, at_most=0.5,
 
 
 # %% ... and its two networks on all images, as `demos/deep_compression_mnist.py` has measured them
-def han_at_full_size():
+def han_at_full_size(rng):
     texts = ("the file is smaller than the parameters by a factor of",
              "beside the dense network trained as long it loses at most (points)")
     return [other("deep_compression_mnist", f"{network}: {text}", "mnist")
@@ -283,6 +276,29 @@ for line, (what, bound) in enumerate(BOUNDS):
     if found[line] is not None:
         judge(FULL, line, f"{network}, {what}", found[line], **bound)
 
+# %% Belkin et al. 2019: random features, N / n from 0.05 to 10 (at full size to 2); and a forest
+N_FEATURES = 120 if demo.quick else 10_000 if long("Belkin 2019") else 1000
+WIDE = [0.05, 0.1, 0.2, 0.4, 0.7, 0.9, 1, 1.1, 1.3, 2] + [10] * (N_FEATURES < 10_000)
+
+
+def belkin_2019(rng):
+    curves = random_features(images(N_FEATURES), TEST, WIDE, rng)
+    error, fits = curves.test_error, np.array(WIDE) >= 1
+    demo.record("random features: N / n", WIDE)
+    demo.record("random features: test error", error)
+    demo.claim("random features: for N >= n all training images are fitted (loss)",
+               curves.train_loss[fits].max(), at_most=1e-9)
+    forest = forest_against_trees(images(MOST), TEST, 4 if demo.quick else 20, rng)
+    return WIDE[error.argmax()], error[-1] / error[~fits].min(), forest
+
+
+peak, fall, forest = measure("Belkin 2019", belkin_2019,
+                             data=f"{described(N_FEATURES)}; forest {min(MOST, len(X)):,}")
+belkin = partial(judge, "Belkin 2019", quick=True)
+belkin(0, "the test error is largest at N = n (N / n)", peak, within=(0.9, 1.1))
+belkin(1, "past N = n it falls below the best before (ratio)", fall, below=1)
+belkin(2, "full trees are better than the best smaller tree (ratio)", forest, below=1)
+
 # %% Hinton et al. 2015: a teacher, its student, and a student that never saw a 3
 n_taught = len(X) if long("Hinton 2015") else min(MOST, len(X))
 if long("Hinton 2015"):
@@ -293,16 +309,14 @@ else:
                   batch_size=50 if demo.quick else 100)
 
 
-def hinton_errors():
-    found = hinton(images(n_taught), (X_test, y_test), sizes=sizes, rng=demo.rng)
-    demo.record("errors of the student that never saw a 3, its bias raised by counting",
-                found.counted, f"of {found.n_test:,}")
+def hinton_errors(rng):
+    found = hinton(images(n_taught), (X_test, y_test), sizes=sizes, rng=rng)
     errors = [found.teacher, found.labels, found.distilled, found.omitted, found.omitted_of_it,
-              found.shifted, found.shifted_of_it]
+              found.shifted, found.shifted_of_it, found.counted]
     return (10_000 / found.n_test * np.array(errors)).tolist()
 
 
-teacher, by_labels, distilled, _, on_it, _, on_it_shifted = measure(
+teacher, by_labels, distilled, _, on_it, _, on_it_shifted, _ = measure(
     "Hinton 2015", hinton_errors,
     data=f"{described(n_taught)}, {sizes.teacher} and {sizes.student} units")
 hinton_says = partial(judge, "Hinton 2015", why="If small images do not stay what they are when "
@@ -326,7 +340,7 @@ OTHERS = {    # demo, finding or number there, its mean, factor
 for paper, (stem, name, mean, factor) in OTHERS.items():
     value = other(stem, name)
     value = None if value is None else factor * mean(value)
-    measure(paper, lambda value=value: [value], data=f"demos/{stem}.py",
+    measure(paper, lambda _, value=value: [value], data=f"demos/{stem}.py",
             command=f"python demos/{stem}.py{' --quick' * demo.quick}")
 
 # %% Figure: the table

@@ -188,6 +188,19 @@ def test_the_tab_key_passes_over_the_numbers_of_lines(read):
         assert skipped_to["tabindex"] == "-1"    # so that the skip link moves the focus
 
 
+def test_the_tab_key_stops_once_for_each_place_that_code_leads_to(read):
+    for name, page in read.items():
+        links = [attributes for tag, attributes in page.tags
+                 if tag == "a" and attributes.get("tabindex") != "-1" and "id" not in attributes]
+        stops = {attributes["href"] for attributes in links}
+        passed = [attributes["href"] for tag, attributes in page.tags
+                  if tag == "a" and attributes.get("tabindex") == "-1" and "id" not in attributes]
+        assert stops >= set(passed), name
+    assert len([href for href in read["ops"].all("a", "href") if href == "tensor.html#tensor.primitive"]) > 30
+    code = re.findall(r'<pre class="code".*?</pre>', (read["ops"].path).read_text(encoding="utf-8"), re.DOTALL)
+    assert "\n".join(code).count('<a href="tensor.html#tensor.primitive">') == 1
+
+
 def test_every_tagged_line_leads_to_its_row_of_the_equations(read):
     page_of = {path: page.slug for page in pages() for path in page.modules}
     for tag in equations.tags():

@@ -38,7 +38,7 @@ def files(book):
     made["glossary.html"] = whole("Glossary", glossary_page(book))
     made["papers.html"] = whole("Papers", papers_page(book))
     made["index.js"] = search_index(book, entries(book))
-    for name in ("book.css", "search.js"):
+    for name in ("book.css", "search.js", "stops.js"):
         made[name] = (TEMPLATES / name).read_text(encoding="utf-8")
     return made
 

@@ -27,6 +27,22 @@ def code(lines, numbers, *, stem, indent=0):
     return '<pre class="code" tabindex="0"><code>' + "\n".join(rows) + "</code></pre>" if rows else ""
 
 
+def one_stop_each(page):
+    """The page with one stop of the Tab key for each address that its code leads to: the first link.
+
+    The others can be clicked. A name is used in many lines, and its first use is mostly the import.
+    """
+    seen = set()
+
+    def link(match):
+        again = match[1] in seen
+        seen.add(match[1])
+        return f'<a href="{match[1]}" tabindex="-1">' if again else match[0]
+
+    return re.sub(r'<pre class="code".*?</pre>', lambda code: re.sub(r'<a href="([^"]+)">', link, code[0]),
+                  page, flags=re.DOTALL)
+
+
 def listing(lines, first, last):
     """Lines without numbers and anchors, for what is folded away."""
     return f'<pre class="code plain" tabindex="0"><code>{chr(10).join(lines[first - 1:last])}</code></pre>'

@@ -6,7 +6,15 @@ from string import Template
 from book.central import CENTRAL
 from book.contents import PARTS, ROOT
 from book.equations import split, tagged
-from book.highlight import code, coloured, linker, listing, local_names, without_docstring
+from book.highlight import (
+    code,
+    coloured,
+    linker,
+    listing,
+    local_names,
+    one_stop_each,
+    without_docstring,
+)
 from book.laws import laws
 from book.library import module
 from book.prose import inline, prose
@@ -142,7 +150,7 @@ def read(book, page):
             text = prose(block.doc, known, first=not repeats_lead) if block.doc else ""
             heading = f"<h3>{html.escape(title)}</h3>" if title else ""
             parts.append(f'<div class="block"{named}><div class="prose">{heading}{text}</div>{shown}</div>')
-    return "\n".join(parts)
+    return one_stop_each("\n".join(parts))
 
 
 def seen(book, page):

@@ -5,6 +5,9 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
     "tensor.py": Equation(
         "dL/dx_i = sum over j of dL/dy_j dy_j/dx_i",
         r"\dfrac{\partial L}{\partial x_i} = \sum_j \dfrac{\partial L}{\partial y_j}\dfrac{\partial y_j}{\partial x_i}"),
+    "ops/__init__.py": Equation(
+        "y = f(x), and dL/dx = g' dy/dx with g = dL/dy",
+        r"y = f(x), \quad \dfrac{\partial L}{\partial x} = g^{\mathsf{T}}\,\dfrac{\partial y}{\partial x}, \quad g = \dfrac{\partial L}{\partial y}"),
     "gradcheck.py": Equation(
         "(f(x + h d) - f(x - h d)) / 2h ~ g'd", r"\dfrac{f(x + h d) - f(x - h d)}{2 h} \approx g^{\mathsf{T}} d"),
     "optim.py": Equation(

@@ -27,7 +27,7 @@ def landing_page(book):
         on=f" on {html.escape(book.data)}" if book.data else "",
         demos=f"{sum(map(passed, book.results.values()))} of {len(known)}",
         laws=tally(claims, "law"), findings=tally(claims, "finding"),
-        tests=sum(len(laws(stem)[0]) for stem in tests), exercises=exercises, mistakes=mistakes,
+        tests=f"{sum(len(laws(stem)[0]) for stem in tests):,}", exercises=exercises, mistakes=f"{mistakes:,}",
         seconds=duration(sum(result["seconds"] for result in book.results.values())),
         path=path(book), parts="\n".join(part(book, key) for key in PARTS))
 

@@ -19,7 +19,7 @@ from book.laws import laws
 from book.library import module
 from book.prose import inline, prose
 from book.results import command, see
-from book.tasks import LEVELS, tasks
+from book.tasks import write
 from book.typeset import svg
 
 TEMPLATES = ROOT / "demos" / "book" / "templates"
@@ -124,11 +124,14 @@ def lead(book, page):
 
 def central(book, page):
     """The page's equations, typeset: those of the notes lead to their lines, others stand alone."""
-    shown = [f'<a href="#{module(tag.path).stem}-L{tag.line}" title="{html.escape(split(tag.key)[1])}">'
-             f"{svg(book.notes[tag.key].tex, book.notes[tag.key].plain)}</a>"
-             for tag in book.tags if tag.path in page.modules]
-    shown += [f"<span>{svg(*reversed(CENTRAL[name]))}</span>" for path in page.modules
-              if (name := path.removeprefix("tinyml/")) in CENTRAL]
+    shown = []
+    for path in page.modules:
+        name = path.removeprefix("tinyml/")
+        shown += [f"<span>{svg(*reversed(CENTRAL[name]))}</span>"] if name in CENTRAL else []
+        shown += [f'<a href="#{module(path).stem}-L{tag.line}">'
+                  f"{svg(book.notes[tag.key].tex, book.notes[tag.key].plain)}"
+                  f"<small>{html.escape(split(tag.key)[1])}</small></a>"
+                  for tag in book.tags if tag.path == path]
     return f'<div class="central">{"".join(shown)}</div>' if shown else ""
 
 
@@ -149,7 +152,9 @@ def read(book, page):
             repeats_lead = block.first == 1 and path == page.modules[0]
             text = prose(block.doc, known, first=not repeats_lead) if block.doc else ""
             heading = f"<h3>{html.escape(title)}</h3>" if title else ""
-            parts.append(f'<div class="block"{named}><div class="prose">{heading}{text}</div>{shown}</div>')
+            narrow = max(map(len, source.lines[max(block.doc_lines, default=0):block.last]), default=0) < 60
+            kind = "block head" if block.first == 1 and narrow else "block"    # a long text beside few imports
+            parts.append(f'<div class="{kind}"{named}><div class="prose">{heading}{text}</div>{shown}</div>')
     return one_stop_each("\n".join(parts))
 
 
@@ -187,19 +192,4 @@ def prove(page):
         if found:
             parts.append(f'<p class="quiet">Run them: <code class="command">python -m pytest '
                          f"tests/{stem}.py</code></p>")
-    return "\n".join(parts)
-
-
-def write(page):
-    """The exercises of the page: task, level, minutes, command; hints folded, no solution."""
-    parts = []
-    for exercise in tasks(page.modules):
-        hints = "".join(f"<details><summary>Hint {number}</summary><p>{html.escape(hint)}</p></details>"
-                        for number, hint in enumerate(exercise.hints, 1))
-        also = "".join(f"<li>{html.escape(words)}</li>" for words in exercise.also)
-        parts.append(f'<article><h3>Exercise: {exercise.name}</h3><p>{html.escape(exercise.task)}. '
-                     f'<span class="quiet">{LEVELS[exercise.level].capitalize()}, some '
-                     f"{exercise.minutes} minutes.</span></p>"
-                     f'<p><code class="command">python -m tinyml.exercises start {exercise.name}</code></p>'
-                     + (f"<ul>{also}</ul>" if also else "") + hints + "</article>")
     return "\n".join(parts)

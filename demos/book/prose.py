@@ -34,6 +34,8 @@ def paragraphs(text, link):
                 parts.append(f"<p>{inline(' '.join(lines), link)}</p>")
             else:
                 shown = html.escape(dedent(lines), quote=False)
+                if kind == "equation":    # what wraps is indented
+                    shown = "".join(f"<span>{line}\n</span>" for line in shown.split("\n"))
                 scrolls = ' tabindex="0"' if kind == "example" else ""    # equations and errors wrap
                 parts.append(f'<pre class="{kind}"{scrolls}>{shown}</pre>')
     return "\n".join(join_equations(parts))
@@ -58,7 +60,7 @@ def join_equations(parts):
     joined = []
     for part in parts:
         if joined and all(p.startswith('<pre class="equation"') for p in (joined[-1], part)):
-            joined[-1] = joined[-1].removesuffix("</pre>") + "\n" + part.partition(">")[2]
+            joined[-1] = joined[-1].removesuffix("</pre>") + part.partition(">")[2]
         else:
             joined.append(part)
     return joined

@@ -63,7 +63,7 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
         "y[outputs_h] = sum_g block_hg(x[inputs_g])",
         r"y_{O_h} = \sum_g B_{hg}(x_{C_g})"),
     "compression/biclustering.py": Equation(
-        "W[o,c,i,j] ~ sum_qp B[o,q] K[q,p,i,j] A[c,p]",
+        "W[o,c,i,j] ~ sum_qp B[o,q] core[q,p,i,j] A[c,p]",
         r"W_{ocij} \approx \sum_{q,p} B_{oq}\,K_{qpij}\,A_{cp}"),
     "compression/outer_products.py": Equation(
         "W[o,c,i,j] ~ sum_k u_k[o] v_k[c] w_k[i,j]",

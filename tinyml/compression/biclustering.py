@@ -1,27 +1,28 @@
 """Bi-clustering: blocks of similar filters and similar channels, each block of low rank.
 
-Problem: cut as one matrix, a layer needs a rank for all its filters at once. But some filters are
-alike, and so are some channels.
+Problem: as one matrix of low rank, a layer needs a rank that serves all its filters at once. But
+some filters are alike, and so are some channels.
 
 Idea: k-means puts the O filters W[o, :, :, :] of a convolution into H groups, and its C input
 channels W[:, c, :, :] into G groups. Each pair of groups is a block, and filters that are alike
 need few directions. A block W (O_h, C_g, kh, kw) is approximated on both sides:
 
-    W[o,c,i,j] ~ sum_qp B[o,q] K[q,p,i,j] A[c,p]
+    W[o,c,i,j] ~ sum_qp B[o,q] core[q,p,i,j] A[c,p]
 
-where the columns of A (C_g, K1) and B (O_h, K2) are the first left singular vectors of the block
-as a matrix with a row for each channel, or for each filter, and K = B'WA is the core. As layers:
+The columns of A (C_g, K1) are the first left singular vectors of the block as a matrix with a row
+for each channel, those of B (O_h, K2) as a matrix with a row for each filter. The core is B'WA. As
+layers:
 
     1 x 1, C_g -> K1,   then kh x kw, K1 -> K2,   then 1 x 1, K2 -> O_h
     multiplications:  K1 C_g for each pixel of the input, kh kw K1 K2 + K2 O_h of the output
 
 The parts of all blocks are added up. A and B have orthogonal columns of length 1, so
 
-    ||W - W~||^2 = ||W||^2 - ||K||^2
+    ||W - W~||^2 = ||W||^2 - ||core||^2
 
 The paper makes the groups of equal size, which its GPU code needs; here they are as k-means finds
-them. For the second cut it takes the singular vectors of what the first has left, a small
-difference. Its other form of a block is in `outer_products`.
+them. The paper cuts one side first, and finds the singular vectors of the other side from what is
+left; the difference is small. Its other form of a block is in `outer_products`.
 
 Sources: MATH5836 week 10, section 10.2.3; Denton, Zaremba, Bruna, LeCun and Fergus 2014,
 Exploiting linear structure within convolutional networks for efficient evaluation, section 3.4;
@@ -48,8 +49,8 @@ from tinyml.nn import Sequential
 @checked
 def bicluster(
     filters: "array_like of float64, shape (O, C, kh, kw), O >= 1, C >= 1; W",
-    n_inputs: "int >= 1; G, most groups of channels",
-    n_outputs: "int >= 1; H, most groups of filters",
+    n_inputs: "int >= 1; G, the largest number of groups of channels",
+    n_outputs: "int >= 1; H, the largest number of groups of filters",
     *,
     rng: "numpy.random.Generator",
 ):
@@ -72,36 +73,36 @@ def bicluster(
 
 @checked
 def two_sided_svd(filters: "array_like, shape (O, C, kh, kw), O >= 1, C >= 1; W"):
-    """Orthogonal matrices A and B for both sides of filters, and the core K of W in them.
+    """Orthogonal matrices A and B for both sides of filters, and the core of W in them.
 
-        W[o,c,i,j] = sum_qp B[o,q] K[q,p,i,j] A[c,p]
-        K[q,p,i,j] = sum_oc B[o,q] W[o,c,i,j] A[c,p]
+        W[o,c,i,j]    = sum_qp B[o,q] core[q,p,i,j] A[c,p]
+        core[q,p,i,j] = sum_oc B[o,q] W[o,c,i,j] A[c,p]
 
     A are the left singular vectors of W as a matrix (C, O kh kw), B those of (O, C kh kw). To cut
-    it to ranks K1 and K2, keep A[:, :K1], B[:, :K2] and K[:K2, :K1].
+    W to ranks K1 and K2, keep A[:, :K1], B[:, :K2] and core[:K2, :K1].
 
     Returns
     -------
     A : ndarray, shape (C, min(C, O kh kw))
     B : ndarray, shape (O, min(O, C kh kw))
-    K : ndarray, shape (columns of B, columns of A, kh, kw)
+    core : ndarray, shape (columns of B, columns of A, kh, kw)
     """
     n_filters, n_channels = filters.shape[:2]
     by_channel = filters.swapaxes(0, 1).reshape(n_channels, -1)    # (C, O kh kw)
     by_filter = filters.reshape(n_filters, -1)                     # (O, C kh kw)
     A, _, _ = np.linalg.svd(by_channel, full_matrices=False)
     B, _, _ = np.linalg.svd(by_filter, full_matrices=False)
-    K = np.einsum("oq,ocij,cp->qpij", B, filters, A)
-    return A, B, K
+    core = np.einsum("oq,ocij,cp->qpij", B, filters, A)
+    return A, B, core
 
 
 @checked
 def energy_kept(
-    core: "array_like of float64, shape (m, n, kh, kw); K",
+    core: "array_like of float64, shape (m, n, kh, kw)",
 ) -> "ndarray, shape (m, n)":
     """What every pair of ranks keeps of a block: the squares of the core that are left, added up.
 
-        energy[K2 - 1, K1 - 1] = sum over q < K2, p < K1, i, j of K[q,p,i,j]^2
+        energy[K2 - 1, K1 - 1] = sum over q < K2, p < K1, i, j of core[q,p,i,j]^2
     """
     squares = (core ** 2).sum(axis=(2, 3))
     return squares.cumsum(axis=0).cumsum(axis=1)
@@ -119,12 +120,13 @@ def block_work(
     area: "int >= 1; kh kw",
     stride: "int >= 1; s, the stride down times the stride across" = 1,
 ):
-    """Multiplications of one block for each pixel of the output, up to borders.
+    """Multiplications of one block for each pixel of the output.
 
         s K1 C_g + kh kw K1 K2 + K2 O_h
 
-    The input has s pixels for each of the output. A rank as large as its side saves nothing: then
-    the block has no 1 x 1 convolution there.
+    The input has s pixels for each of the output, apart from the borders of the image. If K1 >=
+    C_g the first 1 x 1 convolution would save nothing, and is left out; so is the last one if
+    K2 >= O_h.
     """
     K1, K2, first, last = n_channels, n_filters, 0, 0
     if in_rank < n_channels:
@@ -150,16 +152,21 @@ def ranks_for_work(
     W = layer.weight.data.astype(np.float64)
     area = math.prod(W.shape[2:])
     stride = math.prod(check_pair("ranks_for_work", "stride", layer.stride, 1))
-    groups = [(o, c) for o in members(outputs) for c in members(inputs)]
-    kept = [energy_kept(two_sided_svd(W[np.ix_(o, c)])[2]) for o, c in groups]
-    most = share * W.size    # W.size multiplications for each pixel of the output
+    blocks = [(filters, channels) for filters in members(outputs) for channels in members(inputs)]
+    energies = []
+    for filters, channels in blocks:
+        _, _, core = two_sided_svd(W[np.ix_(filters, channels)])
+        energies.append(energy_kept(core))
+    most = share * W.size * (1 + 1e-12)    # W.size multiplications a pixel; up to rounding
     best, largest = (1, 1), -1.0
-    for K1 in range(1, max(len(c) for _, c in groups) + 1):
-        for K2 in range(1, max(len(o) for o, _ in groups) + 1):
-            work = sum(block_work(K1, K2, len(c), len(o), area=area, stride=stride)
-                       for o, c in groups)
-            energy = sum(e[min(K2, e.shape[0]) - 1, min(K1, e.shape[1]) - 1] for e in kept)
-            if work <= most * (1 + 1e-12) and energy > largest:
+    for K1 in range(1, max(len(channels) for _, channels in blocks) + 1):
+        for K2 in range(1, max(len(filters) for filters, _ in blocks) + 1):
+            work = sum(block_work(K1, K2, len(channels), len(filters), area=area, stride=stride)
+                       for filters, channels in blocks)
+            # a rank beyond the core of a block keeps all of it
+            energy = sum(kept[min(K2, kept.shape[0]) - 1, min(K1, kept.shape[1]) - 1]
+                         for kept in energies)
+            if work <= most and energy > largest:
                 best, largest = (K1, K2), energy
     return best
 
@@ -178,18 +185,20 @@ def two_sided_conv(
     At full rank, of C or of O, there is no 1 x 1 convolution on that side.
     """
     check_one_group("two_sided_conv", layer)
-    A, B, K = two_sided_svd(layer.weight.data)
-    A, B, K = A[:, :in_rank], B[:, :out_rank], K[:out_rank, :in_rank]
+    A, B, core = two_sided_svd(layer.weight.data)
+    A, B, core = A[:, :in_rank], B[:, :out_rank], core[:out_rank, :in_rank]
     convs = []
     if in_rank < layer.in_channels:
-        convs.append(conv_like(layer, A.T[:, :, None, None], 1, 0, bias=False))
-    else:
-        K = np.einsum("qpij,cp->qcij", K, A)    # A stays in the core
-    if out_rank >= layer.out_channels:
-        K = np.einsum("oq,qpij->opij", B, K)
-    convs.append(conv_like(layer, K, layer.stride, layer.padding, bias=False))
+        first = A.T[:, :, None, None]
+        convs.append(conv_like(layer, first, stride=1, padding=0, bias=False))
+    else:    # no first convolution: A goes into the core
+        core = np.einsum("qpij,cp->qcij", core, A)
+    if out_rank >= layer.out_channels:    # no last convolution: B goes into the core
+        core = np.einsum("oq,qpij->opij", B, core)
+    convs.append(conv_like(layer, core, layer.stride, layer.padding, bias=False))
     if out_rank < layer.out_channels:
-        convs.append(conv_like(layer, B[:, :, None, None], 1, 0, bias=False))
+        last = B[:, :, None, None]
+        convs.append(conv_like(layer, last, stride=1, padding=0, bias=False))
     convs[-1].bias = copy.deepcopy(layer.bias)
     return Sequential(*convs)
 
@@ -200,7 +209,7 @@ def bicluster_conv(
     inputs: "ndarray of int; the group of each channel, from `bicluster`",
     outputs: "ndarray of int; the group of each filter",
     *,
-    in_rank: "int >= 1; K1; a smaller block is cut less",
+    in_rank: "int >= 1; K1; a block of at most K1 channels keeps them all",
     out_rank: "int >= 1; K2",
 ) -> "ChannelBlocks":
     """Blocks in place of a Conv2d, each of three small convolutions: see `two_sided_conv`."""

@@ -30,7 +30,7 @@ class ChannelBlocks(Module):
     inputs : list of ndarray of int, the input channels of each group g
     outputs : list of ndarray of int, the output channels of each group h, each channel once
     blocks : list of lists of Module, blocks[h][g] from the channels of inputs[g] to as many as
-        outputs[h] has; None for a block that is zero, but not for all of an h
+        outputs[h] has; None for a block that is zero; at least one of each blocks[h] is not None
 
     Shapes: x (N, C, H, W), y (N, O, H', W').
     """
@@ -52,7 +52,7 @@ class ChannelBlocks(Module):
 
 
 def members(codes):
-    """The indices of each group, for the code of each item: codes 1, 0, 1 are [1] and [0, 2]."""
+    """For each code, the indices of the items that have it: codes 1, 0, 1 give [1] and [0, 2]."""
     return [np.flatnonzero(codes == j) for j in range(codes.max() + 1)]
 
 
@@ -61,9 +61,9 @@ def blockwise(
     layer: "Linear or Conv2d, with groups=1",
     inputs: "ndarray of int; the group of each input channel",
     outputs: "ndarray of int; the group of each filter",
-    approximate: "function of a layer; one block, that returns what takes its place",
+    approximate: "function of a layer; from a block to what takes its place",
 ) -> "ChannelBlocks":
-    """A layer in blocks, one for each pair of groups, each of them approximated by itself.
+    """A layer in blocks, one for each pair of groups, each of them approximated on its own.
 
     A block is a layer like the whole, with the weights W[outputs_h, inputs_g]. The first block of
     each group of outputs has their bias.

@@ -4,10 +4,10 @@ Problem: filters, or colours, should be sorted into a few groups. `weight_sharin
 where the nearest centroid is found by sorting. Vectors have no order, and sometimes the error that
 counts is not a distance.
 
-Idea: the two steps of k-means need only two functions: what item i costs at a center c, and which
-center is the best for a group. Done in turn, neither step raises the total cost:
+Idea: the two steps of k-means need only two functions: cost(c), which says what each item costs at
+a center c, and center(group), the best center for a group. Neither step raises the total cost:
 
-    sum_i cost(c_(a_i))_i,    a_i the group of item i
+    sum_i cost(c_j)_i,    j = a_i, the group of item i
 
 The result depends on the start. So several starts are tried, and the best result is kept.
 
@@ -22,11 +22,11 @@ from tinyml.contract import checked
 @checked
 def kmeans_of(
     n: "int >= 1; number of items",
-    k: "int >= 1; most groups",
+    k: "int >= 1; the largest number of groups",
     *,
-    cost: "function of a center that returns an ndarray of n costs; none below 0",
-    center: "function of an ndarray of n bool; which are the items of a group; their "
-            "best center",
+    cost: "function of a center; it returns an ndarray of n costs, none below 0",
+    center: "function of an ndarray of n bool; these are True for the items of a "
+            "group, and it returns their best center",
     rng: "numpy.random.Generator",
     n_starts: "int >= 1" = 10,
 ):
@@ -35,13 +35,14 @@ def kmeans_of(
         a_i = argmin_j cost(c_j)_i,      c_j = center(items with a_i = j)
 
     With squared distances and means it is k-means of vectors. Neither step raises the total cost.
-    A start draws k items one by one, each in proportion to its cost at the centers before it
-    (Arthur and Vassilvitskii 2007). The best of n_starts is returned.
+    A start draws k items one by one as centers. The probability of an item is proportional to its
+    cost at the nearest center so far (Arthur and Vassilvitskii 2007). The best of n_starts is
+    returned.
 
     Returns
     -------
     codes : ndarray of int, shape (n,), in 0..m-1
-    centers : list of m <= k centers, each with an item
+    centers : list of m <= k centers, each with at least one item
     """
     best, least = None, np.inf
     for _ in range(n_starts):
@@ -69,7 +70,7 @@ def _improved(centers, cost, center, max_iter=100):
     previous = None
     for _ in range(max_iter):
         nearest = np.stack([cost(c) for c in centers]).argmin(axis=0)
-        _, codes = np.unique(nearest, return_inverse=True)    # groups without items go
+        _, codes = np.unique(nearest, return_inverse=True)    # drops empty groups
         if np.array_equal(codes, previous):
             break
         centers = [center(codes == j) for j in range(codes.max() + 1)]
@@ -80,7 +81,7 @@ def _improved(centers, cost, center, max_iter=100):
 @checked
 def kmeans_of_rows(
     X: "array_like of float64, shape (n, p), n >= 1",
-    k: "int >= 1; most groups",
+    k: "int >= 1; the largest number of groups",
     *,
     rng: "as in `kmeans_of`",
     n_starts: "as in `kmeans_of`" = 10,

@@ -9,9 +9,10 @@ they are depthwise-separable, with
 
     C K^2 + C O    in place of    K^2 C O,      a share of 1/O + 1/K^2
 
-of the multiplications, and of the weights. The two are a full convolution with the filters
+of the multiplications, and of the weights. One after the other, with the depthwise filters D and
+the pointwise weights P, they compute a full convolution with the filters
 
-    W[o, c] = P[o, c] D[c]        (numbers times K x K filters)
+    W[o, c] = P[o, c] D[c]        (a number times a K x K filter)
 
 So for each input channel c, the matrix W_c (O, K^2), with a row for each output channel, has rank
 one. And if the W_c of a trained layer have rank one, the layer is depthwise-separable. If not, the
@@ -51,7 +52,10 @@ def full_macs(n_in: "int >= 1; C", n_out: "int >= 1; O", kernel: "int >= 1; K"):
 @checked
 def separable_macs(n_in: "int >= 1", n_out: "int >= 1", kernel: "int >= 1", *,
                    multiplier: "int >= 1; m, depthwise filters for each channel" = 1):
-    """The same for a depthwise and a pointwise convolution: m C K^2 + m C O."""
+    """Multiply-accumulates of a depthwise and a pointwise convolution for each pixel.
+
+        m C K^2 + m C O
+    """
     depthwise = multiplier * n_in * kernel ** 2
     pointwise = multiplier * n_in * n_out
     return depthwise + pointwise
@@ -74,9 +78,9 @@ def separable_share(n_out: "int >= 1", kernel: "int >= 1"):
 @checked
 def bottleneck_macs(n_in: "int >= 1", n_out: "int >= 1", kernel: "int >= 1", *,
                     width: "int >= 1; w"):
-    """The same for 1 x 1 from C to w, K x K from w to w, 1 x 1 from w to O.
+    """Multiply-accumulates of a bottleneck for each pixel.
 
-        C w + K^2 w^2 + w O
+        C w + K^2 w^2 + w O    for 1 x 1 from C to w, K x K from w to w, 1 x 1 from w to O
     """
     return n_in * width + kernel ** 2 * width ** 2 + width * n_out
 
@@ -93,8 +97,8 @@ def separate(
 
         minimise  sum_ocij (W[o, c, i, j] - sum_q P[o, c, q] D[c, q, i, j])^2,    q = 1..m
 
-    For each channel c, W_c (O, kh kw) is cut after m singular values, and each factor gets a root
-    of them. The error is the sum of the squares of all others.
+    For each channel c, W_c (O, kh kw) is cut after m singular values, and each factor gets their
+    square roots. The minimum is the sum of the squares of all others.
 
     Returns
     -------
@@ -113,20 +117,21 @@ def separate(
 
 @checked
 def compose(
-    depthwise: "array_like, shape (q, 1, kh, kw); m filters for each channel, q = C m",
-    pointwise: "array_like, shape (O, q, 1, 1)",
+    depthwise: "array_like, shape (n, 1, kh, kw); m filters for each channel, n = C m",
+    pointwise: "array_like, shape (O, n, 1, 1)",
     *,
-    n_in: "int >= 1; C, a divisor of q",
+    n_in: "int >= 1; C, a divisor of n",
 ) -> "ndarray, shape (O, C, kh, kw)":
     """The full filters of a depthwise and a pointwise convolution.
 
         W[o, c] = sum_q P[o, c, q] D[c, q],    q = 1..m
     """
-    n_out, q = pointwise.shape[:2]
-    if q % n_in:
-        raise ValueError(f"compose: n_in must divide the {q} depthwise filters, got {n_in}")
-    P = pointwise.reshape(n_out, n_in, q // n_in)
-    D = depthwise.reshape(n_in, q // n_in, *depthwise.shape[2:])
+    n_out, n = pointwise.shape[:2]
+    if n % n_in:
+        raise ValueError(f"compose: n_in must divide the {n} depthwise filters, got {n_in}")
+    m = n // n_in
+    P = pointwise.reshape(n_out, n_in, m)
+    D = depthwise.reshape(n_in, m, *depthwise.shape[2:])
     return np.einsum("ocq,cqij->ocij", P, D)
 
 
@@ -210,7 +215,7 @@ def separate_conv(
     depthwise, pointwise = separate(layer.weight.data, multiplier=multiplier)
     first = conv_like(layer, depthwise, layer.stride, layer.padding, bias=False,
                       groups=layer.in_channels)
-    second = conv_like(layer, pointwise, 1, 0)
+    second = conv_like(layer, pointwise, stride=1, padding=0)
     return Sequential(first, second)
 
 
@@ -237,6 +242,7 @@ def make_separable(
     check_weights("make_separable", {path: weight for path, _, weight in all_weights(model)})
     model = copy.deepcopy(model)
     found, left = {}, {}
+    # user.layer multiplies by the weight at path; user.why says why it must stay, or is None
     for path, user in users(model).items():
         why = user.why or _why_it_stays(user.layer, multiplier)
         if why:

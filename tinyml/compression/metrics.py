@@ -9,12 +9,12 @@ Idea: weigh the errors, W~ in place of W, in one of two ways.
 
     E ||(W - W~) x||^2 = ||(W - W~) M^(1/2)||_F^2
 
-*By the mistakes.* Push the outputs of the network towards the wrong class l that it finds most
-likely, one sample at a time: d_n = dC_n/dW, the gradient of the cross-entropy for this label. A
-weight of large gradients must not change much. The full form is a Mahalanobis distance with the
-covariance of the d_n; its diagonal is enough:
+*By the mistakes.* For each sample n, take the wrong class that the network finds most likely. Let
+C_n be the cross-entropy with this class as the label, and d_n = dC_n/dW its gradient. A weight of
+large gradients must not change much. The full form is a Mahalanobis distance with the covariance
+of the d_n; its diagonal is enough:
 
-    sum_p (alpha_p (W_p - W~_p))^2,    alpha_p = sqrt(sum_n d_n(p)^2)
+    sum_p (alpha_p (W_p - W~_p))^2,    alpha_p = sqrt(sum_n d_n(p)^2),    p counts the entries of W
 
 To minimise, change the variables: approximate W M^(1/2), or alpha * W, and change back. But if
 the result is divided by alpha entry by entry, as the paper writes it, its rank is full again. The
@@ -41,7 +41,7 @@ from tinyml.nn.weights import weights
 from tinyml.tensor import Tensor, as_tensor
 from tinyml.train import as_input, predict
 
-LEAST = 1e-3    # of the largest number: what a row or column of alpha is raised to
+LEAST = 1e-3    # no a_i is below this fraction of the largest a_i, and no b_j of the largest b_j
 
 
 @checked
@@ -78,12 +78,13 @@ def sensitivities(
 def row_and_column_scales(
     alpha: "array_like of float64, shape (m, n), >= 0, not empty",
 ):
-    """The nearest product a b' to a matrix of positive weights, with a, b > 0.
+    """The product a b' nearest to alpha, a matrix without negative entries, with a, b > 0.
 
         minimise  sum_ij (alpha_ij - a_i b_j)^2
 
-    from the first singular vectors, which have no entries of opposite sign. Numbers below 1e-3 of
-    the largest of their vector are raised to it, so that one can divide by them.
+    a and b are multiples of the first singular vectors, which have no entries of opposite sign.
+    One must be able to divide by them. So numbers below 1e-3 of the largest of their vector are
+    replaced by 1e-3 of the largest.
 
     Returns
     -------
@@ -171,7 +172,11 @@ def factorize_conv_by(
     alpha: "array_like of float64, shape (O, C, kh, kw), >= 0, or None; from "
            "`sensitivities`" = None,
 ) -> "Sequential of kh x kw filters, C -> r, and 1 x 1 filters, r -> O":
-    """The two layers of `factorize_conv` with method "channel", best by the data or by alpha."""
+    """The two layers of `factorize_conv` with method "channel", for another measure of errors.
+
+    They are the best for the inputs with this second moment, or for the product a b' nearest to
+    alpha.
+    """
     check_one_group("factorize_conv_by", layer)
     W = layer.weight.data
     by_filter = W.reshape(len(W), -1)    # (O, C kh kw)
@@ -188,4 +193,5 @@ def factorize_conv_by(
     U, V = U.astype(W.dtype), V.astype(W.dtype)
     first = conv_like(layer, V.T.reshape(rank, *W.shape[1:]), layer.stride, layer.padding,
                       bias=False)
-    return Sequential(first, conv_like(layer, U[:, :, None, None], 1, 0))
+    second = conv_like(layer, U[:, :, None, None], stride=1, padding=0)
+    return Sequential(first, second)

@@ -3,8 +3,8 @@
 Problem: filters of a first layer read all colours of an image, with weights of their own for each.
 Most trained filters differ from place to place in brightness, but hardly in colour.
 
-Idea: as a matrix W_f (C, kh kw), filter f is nearly a product of a colour u (C) and a filter v (kh
-kw) without colour, its best approximation of rank one. Share C' colours among all F filters:
+Idea: as a matrix W_f (C, kh kw), filter f is nearly of rank one: a colour u (C) times a filter v
+(kh kw) without colour. Share C' colours among all F filters:
 
     W_f ~ u_k v_f',    v_f = W_f' u_k,    ||u_k|| = 1,    k the colour of filter f
 
@@ -19,8 +19,8 @@ in place of F C kh kw. The best v_f for a colour is the projection, so the error
 
 k-means with this cost finds the colours: a filter takes the colour with the least error, and the
 best colour of a group is the first eigenvector of the sum of its G_f. The paper runs k-means on
-the colours u_f of single filters. There u and -u are far apart, although they are one colour with
-opposite filters, and a filter that is nearly 0 counts as much as any other.
+the colours u_f of single filters. For it u and -u are far apart, although u v' = (-u) (-v)', and
+a filter that is nearly 0 counts as much as any other.
 
 Sources: MATH5836 week 10, section 10.2.3; Denton, Zaremba, Bruna, LeCun and Fergus 2014,
 Exploiting linear structure within convolutional networks for efficient evaluation, section 3.3.
@@ -100,7 +100,7 @@ def gray_filters(
     filters: "array_like, shape (F, C, kh, kw); W",
     colors: "array_like, shape (F, C); with u_f of length 1",
 ) -> "ndarray, shape (F, kh, kw)":
-    """The filters v_f that are nearest to W_f in the colour u_f of each.
+    """The filters v_f without colour for which u_f v_f' is nearest to W_f.
 
         v_f[i, j] = sum_c u_f[c] W[f, c, i, j]
     """
@@ -119,19 +119,20 @@ def monochromatic_conv(
 ) -> "Sequential of a Conv2d and a ChannelBlocks":
     """Two layers in place of a Conv2d: 1 x 1 from C to C' colours, then each filter reads one.
 
-    They compute the nearest filters of at most C' colours; the second has the bias of the layer.
+    The colours are those of `shared_colors`. The second layer has the bias.
     """
     check_one_group("monochromatic_conv", layer)
     W = layer.weight.data
     codes, colors = shared_colors(W, n_colors, rng=rng, n_starts=n_starts)
     V = gray_filters(W, colors[codes].astype(W.dtype))[:, None]    # (F, 1, kh, kw)
-    mix = conv_like(layer, colors[:, :, None, None].astype(W.dtype), 1, 0, bias=False)
+    mixing = colors[:, :, None, None].astype(W.dtype)              # (C', C, 1, 1)
+    mix = conv_like(layer, mixing, stride=1, padding=0, bias=False)
     of_color = members(codes)    # the filters of each colour
     n = len(colors)
     blocks = [[None] * n for _ in range(n)]
     for k, group in enumerate(of_color):
         conv = conv_like(layer, V[group], layer.stride, layer.padding)
-        if conv.bias is not None:
+        if conv.bias is not None:    # a copy of the bias of all filters
             conv.bias = Parameter(layer.bias.data[group], layer.bias.requires_grad)
         blocks[k][k] = conv
     return Sequential(mix, ChannelBlocks([np.array([k]) for k in range(n)], of_color, blocks))
@@ -139,11 +140,11 @@ def monochromatic_conv(
 
 @checked
 def monochromatic_work(layer: "Conv2d", n_colors: "int >= 1; C'"):
-    """The multiplications of `monochromatic_conv` over those of the layer, up to borders.
+    """The multiplications of `monochromatic_conv` as a fraction of those of the layer.
 
         (s C' C + F kh kw) / (F C kh kw),    s = the stride down times the stride across
 
-    since the input has s times as many pixels as the output.
+    The input has s times as many pixels as the output, apart from the borders of the image.
     """
     F, C, kh, kw = layer.weight.shape
     s = math.prod(check_pair("monochromatic_work", "stride", layer.stride, 1))

@@ -1,4 +1,4 @@
-"""Outer products: filters as a sum of terms, each of them outputs times channels times a kernel.
+"""Outer products: filters as a sum of terms, each a product of two vectors and a kernel.
 
 Problem: a matrix of rank one is an outer product of two vectors. But filters W (O, C, kh, kw) have
 more than two sides. What is of rank one there?
@@ -37,8 +37,8 @@ def best_outer_product(
         minimise  sum_abc (T_abc - u_a v_b w_c)^2,    ||v|| = ||w|| = 1
         u_a <- sum_bc T_abc v_b w_c,    and the same for v and w
 
-    No sweep raises the error, but it may end in a minimum that is only
-    local. The start is made of first singular vectors.
+    No sweep raises the error, but the minimum may be a local one. The start comes from two
+    singular value decompositions.
 
     Returns
     -------
@@ -46,6 +46,7 @@ def best_outer_product(
     v : ndarray, shape (n,), of length 1
     w : ndarray, shape (p,), of length 1
     """
+    # T as a matrix (m, n p) is nearly u x' with a vector x; x as a matrix (n, p) is nearly v w'
     _, _, Vh = np.linalg.svd(tensor.reshape(len(tensor), -1), full_matrices=False)
     P, _, Qh = np.linalg.svd(Vh[0].reshape(tensor.shape[1:]), full_matrices=False)
     v, w = P[:, 0], Qh[0]
@@ -71,7 +72,9 @@ def outer_products(
 ):
     """A sum of K outer products near the filters, one by one: each is fitted to what is left.
 
-        W ~ sum_k u_k v_k w_k,       ||R_k||^2 = ||R_(k-1)||^2 - ||u_k||^2,      R_0 = W
+        W ~ sum_k u_k v_k w_k,       ||R_k||^2 = ||R_(k-1)||^2 - ||u_k||^2
+
+    where R_k is what the first k terms leave of W, and R_0 = W.
 
     Returns
     -------
@@ -100,16 +103,16 @@ def outer_product_conv(
     check_one_group("outer_product_conv", layer)
     dtype = layer.weight.dtype
     U, V, kernels = (a.astype(dtype) for a in outer_products(layer.weight.data, n_terms))
-    # each layer gets a third of the size of a term
+    # each of the three layers gets the cube root of the size of a term
     size = np.linalg.norm(U, axis=0)
     root = np.cbrt(np.where(size > 0, size, 1))
     first = (V * root).T[:, :, None, None]                 # (K, C, 1, 1)
     depthwise = (kernels * root[:, None, None])[:, None]   # (K, 1, kh, kw)
     last = (U / root ** 2)[:, :, None, None]               # (O, K, 1, 1)
     return Sequential(
-        conv_like(layer, first, 1, 0, bias=False),
+        conv_like(layer, first, stride=1, padding=0, bias=False),
         conv_like(layer, depthwise, layer.stride, layer.padding, bias=False, groups=n_terms),
-        conv_like(layer, last, 1, 0))
+        conv_like(layer, last, stride=1, padding=0))
 
 
 @checked
@@ -121,8 +124,10 @@ def outer_work(
     area: "int >= 1; kh kw",
     stride: "int >= 1; s, the stride down times the stride across" = 1,
 ) -> "int":
-    """Multiplications of `outer_product_conv` for each pixel of the output, up to borders.
+    """Multiplications of `outer_product_conv` for each pixel of the output.
 
         K (s C + kh kw + O)
+
+    The input has s pixels for each of the output, apart from the borders of the image.
     """
     return n_terms * (stride * n_channels + area + n_filters)

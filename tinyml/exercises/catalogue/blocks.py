@@ -62,11 +62,12 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
         hints=("An SVD of the filters as a matrix with a row for each channel gives the directions "
                "of the channels; and a row for each filter those of the filters.",
                "A: left singular vectors of (C, O kh kw), for which the first two axes are "
-               "swapped. B: those of (O, C kh kw). The core is the projection K[q,p,i,j] = sum_oc "
-               "B[o,q] W[o,c,i,j] A[c,p].",
+               "swapped. B: those of (O, C kh kw). The core is the projection core[q,p,i,j] = "
+               "sum_oc B[o,q] W[o,c,i,j] A[c,p].",
                "by_channel = filters.swapaxes(0, 1).reshape(n_channels, -1); A, _, _ = "
                "np.linalg.svd(by_channel, full_matrices=False); B the same from "
-               'filters.reshape(n_filters, -1); K = np.einsum("oq,ocij,cp->...", B, filters, A)'),
+               'filters.reshape(n_filters, -1); core = np.einsum("oq,ocij,cp->...", B, filters, '
+               'A)'),
         mistakes=(
             Mistake("filters.swapaxes(0, 1).reshape(n_channels, -1)",
                     "filters.reshape(n_channels, -1)",
@@ -84,13 +85,14 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
             Mistake("B, _, _ = np.linalg.svd(by_filter, full_matrices=False)",
                     "B, s, _ = np.linalg.svd(by_filter, full_matrices=False)\n    B = B * s",
                     "The columns of B have length 1; the singular values are in the core."),
-            Mistake("return A, B, K", "return A[:, ::-1], B[:, ::-1], K[::-1, ::-1]",
+            Mistake("return A, B, core", "return A[:, ::-1], B[:, ::-1], core[::-1, ::-1]",
                     "Largest singular values first: a cut keeps the first columns."),
-            Mistake("return A, B, K", "return A, B, np.abs(K)",
+            Mistake("return A, B, core", "return A, B, np.abs(core)",
                     "The core has both signs."),
-            Mistake("return A, B, K", "return A, B, K / np.linalg.norm(K)",
+            Mistake("return A, B, core", "return A, B, core / np.linalg.norm(core)",
                     "The core has the size of the weights: do not scale it."),
-            Mistake("return A, B, K", "return A, B, K.mean(axis=(2, 3), keepdims=True) + 0 * K",
+            Mistake("return A, B, core",
+                    "return A, B, core.mean(axis=(2, 3), keepdims=True) + 0 * core",
                     "The core has a number for each position of the kernel."))),
     Exercise(
         name="energy_kept",

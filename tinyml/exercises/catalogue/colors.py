@@ -79,7 +79,7 @@ CHAPTER = Chapter("colors", "10.2.3 Monochromatic filters: each sees one of a fe
             Mistake("gram @ color @ color", "np.diagonal(gram, axis1=1, axis2=2) @ color ** 2",
                     "The entries of G off its diagonal count too."),
             Mistake("most - kept", "kept - most",
-                    "A colour loses the most that could be kept minus what it keeps."),
+                    "The cost is what the best colour would keep minus what this one keeps."),
             Mistake("np.maximum(most - kept, 0)", "np.sqrt(np.maximum(most - kept, 0))",
                     "The cost is a squared error, not its root."))),
     Exercise(
@@ -158,5 +158,5 @@ CHAPTER = Chapter("colors", "10.2.3 Monochromatic filters: each sees one of a fe
                     "All channels count, not only the strongest one of the colour."),
             Mistake('np.einsum("fc,fcij->fij", colors, filters)',
                     '-np.einsum("fc,fcij->fij", colors, filters)',
-                    "The opposite of v_f in the colour u_f is -W_f."))),
+                    "The sign: u_f times your filter is near -W_f, not near W_f."))),
 ))

@@ -39,7 +39,7 @@ CHAPTER = Chapter("compact", "10.2.3 Compact filters: a convolution in two thin 
     Exercise(
         name="compose",
         target="tinyml.compression.compact:compose",
-        level=2, minutes=15, keep=2,
+        level=2, minutes=15, keep=3,
         task="Write out the full filters of a depthwise and a pointwise convolution",
         tests=laws_of(
             "compact",
@@ -47,25 +47,25 @@ CHAPTER = Chapter("compact", "10.2.3 Compact filters: a convolution in two thin 
             "test_two_convolutions_compute_the_composed_one_whatever_stride_padding_and_dilation"),
         hints=("Follow one input channel c to one output o: through which of the depthwise "
                "filters does it go, and which numbers multiply them?",
-               "W[o, c] = sum_q P[o, c, q] D[c, q]. Reshape pointwise to P (O, C, m) and depthwise "
-               "to D (C, m, kh, kw), m = q // n_in.",
-               "P = pointwise.reshape(n_out, n_in, q // n_in); D = depthwise.reshape(n_in, ..., "
+               "W[o, c] = sum_q P[o, c, q] D[c, q], over the m filters q of channel c. Reshape "
+               "pointwise to P (O, C, m) and depthwise to D (C, m, kh, kw).",
+               "P = pointwise.reshape(n_out, n_in, m); D = depthwise.reshape(n_in, ..., "
                "*depthwise.shape[2:]); np.einsum sums their product over q"),
         also=("The m filters of a channel stand side by side: those of channel c have the numbers "
               "c m to c m + m - 1.",),
         mistakes=(
-            Mistake("pointwise.reshape(n_out, n_in, q // n_in)",
-                    "pointwise.reshape(n_out, q // n_in, n_in).swapaxes(1, 2)",
+            Mistake("pointwise.reshape(n_out, n_in, m)",
+                    "pointwise.reshape(n_out, m, n_in).swapaxes(1, 2)",
                     "The m filters of one channel stand side by side: the channel is the slow "
                     "index, in pointwise too."),
-            Mistake("depthwise.reshape(n_in, q // n_in, *depthwise.shape[2:])",
-                    "depthwise.reshape(q // n_in, n_in, *depthwise.shape[2:]).swapaxes(0, 1)",
+            Mistake("depthwise.reshape(n_in, m, *depthwise.shape[2:])",
+                    "depthwise.reshape(m, n_in, *depthwise.shape[2:]).swapaxes(0, 1)",
                     "The m filters of one channel stand side by side: the channel is the slow "
                     "index, in depthwise too."),
             Mistake("->ocij", "->ocji",
                     "Your filters are transposed: rows i before columns j."),
             Mistake('np.einsum("ocq,cqij->ocij", P, D)',
-                    'np.einsum("ocq,cqij->ocij", P, D) / (q // n_in)',
+                    'np.einsum("ocq,cqij->ocij", P, D) / m',
                     "The output is the sum over the m filters, not their mean."),
             Mistake('np.einsum("ocq,cqij->ocij", P, D)',
                     'P.sum(axis=2)[:, :, None, None] * D.sum(axis=1)',
@@ -106,7 +106,8 @@ CHAPTER = Chapter("compact", "10.2.3 Compact filters: a convolution in two thin 
               "singular values, so that they have equal norms."),
         mistakes=(
             Mistake("root = np.sqrt(s[:, :multiplier])", "root = s[:, :multiplier]",
-                    "Each factor gets a root of the singular values: yours has their squares."),
+                    "Each factor gets a root of the singular values: with all of them in both, "
+                    "the product has their squares."),
             Mistake("P = U[:, :, :multiplier] * root[:, None]", "P = U[:, :, :multiplier]",
                     "The pointwise factor needs its root of the singular values, too."),
             Mistake("D = Vh[:, :multiplier] * root[:, :, None]", "D = Vh[:, :multiplier]",
@@ -158,15 +159,15 @@ CHAPTER = Chapter("compact", "10.2.3 Compact filters: a convolution in two thin 
         also=("conv_like(layer, weight, stride, padding, bias=True, groups=1) is a convolution of "
               "the layer's class with this weight, and with a copy of its bias or none.",),
         mistakes=(
-            Mistake("pointwise, 1, 0", "pointwise, 1, layer.padding",
+            Mistake("stride=1, padding=0", "stride=1, padding=layer.padding",
                     "The first step has padded already: the second has no padding."),
-            Mistake("pointwise, 1, 0", "pointwise, layer.stride, 0",
+            Mistake("stride=1, padding=0", "stride=layer.stride, padding=0",
                     "The first step has the stride: the second moves by one pixel."),
             Mistake("depthwise, layer.stride, layer.padding", "depthwise, 1, layer.padding",
                     "The depthwise step has the stride of the layer."),
             Mistake("depthwise, layer.stride, layer.padding", "depthwise, layer.stride, 0",
                     "The depthwise step has the padding of the layer."),
-            Mistake("pointwise, 1, 0", "pointwise, 1, 0, bias=False",
+            Mistake("stride=1, padding=0", "stride=1, padding=0, bias=False",
                     "The outputs have the bias of the layer."),
             Mistake("layer.padding, bias=False,", "layer.padding,",
                     "The bias belongs to the outputs: only the second step has it."),

@@ -25,7 +25,8 @@ from tinyml import nn, optim
 from tinyml.compression.coding.arithmetic import best_lag, code_matrix
 from tinyml.compression.coding.huffman import entropy
 from tinyml.compression.coding.sparse_codes import all_codings
-from tinyml.compression.pruning import cubic_sparsity, hold, magnitude_mask
+from tinyml.compression.pruning import cubic_sparsity, magnitude_mask
+from tinyml.compression.weight_masks import hold
 from tinyml.compression.weight_sharing import SharedWeight
 from tinyml.data import digits, train_test_split
 from tinyml.train import accuracy, fit

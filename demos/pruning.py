@@ -22,9 +22,10 @@ from _networks import dense_network, load_images
 from common import start
 from panels import reference, scores, sheet
 
-from tinyml.compression.pruning import cubic_sparsity, hold, prune, pruned_loss, sparsity
+from tinyml.compression.pruning import cubic_sparsity, prune, sparsity
 from tinyml.compression.report import compare
 from tinyml.compression.sparse import SparseLinear
+from tinyml.compression.weight_masks import hold, pruned_loss
 from tinyml.data import train_test_split
 from tinyml.nn import Linear, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay

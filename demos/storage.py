@@ -22,8 +22,9 @@ from common import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, start
 
 from tinyml import nn, optim
 from tinyml.compression.coding.storage import contents, load_compressed, save_compressed
-from tinyml.compression.pruning import cubic_sparsity, hold, prune
+from tinyml.compression.pruning import cubic_sparsity, prune
 from tinyml.compression.report import compare
+from tinyml.compression.weight_masks import hold
 from tinyml.compression.weight_sharing import share_biases, share_weights
 from tinyml.data import digits, train_test_split
 from tinyml.nn import save_model

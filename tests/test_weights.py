@@ -18,7 +18,7 @@ from tinyml.compression.coding.storage import load_compressed, save_compressed
 from tinyml.compression.deep_compression import deep_compress
 from tinyml.compression.factorize import factorize, ranks
 from tinyml.compression.integer_model import IntegerModel
-from tinyml.compression.pruning import hold, prune, sparsity
+from tinyml.compression.pruning import prune, sparsity
 from tinyml.compression.quantization import DequantizedWeight, quantize_weights
 from tinyml.compression.quantization_aware import (
     FakeQuantizedWeight,
@@ -28,6 +28,7 @@ from tinyml.compression.quantization_aware import (
 )
 from tinyml.compression.report import file_bytes, macs
 from tinyml.compression.ternary import TernaryWeight
+from tinyml.compression.weight_masks import hold
 from tinyml.compression.weight_sharing import SharedWeight, share_biases, share_weights
 from tinyml.nn.folding import fold_batch_norm
 from tinyml.nn.weights import ComputedWeight, computed_weights, left_out, swap, weights

@@ -1,6 +1,7 @@
 """Lesson 10.2: making a trained network small, in bytes that are real.
 
-    pruning             set the smallest weights to zero, and keep them there
+    pruning             set the smallest weights to zero
+    weight_masks        keep them at zero, and the loss of what stays
     sparse              store and multiply only what is not zero
     structured          remove whole units, so that arrays shrink
     quantization        real numbers as small integers, after training

@@ -40,7 +40,8 @@ from itertools import count
 import numpy as np
 
 from tinyml.compression.distillation import distill
-from tinyml.compression.pruning import apply_masks, cubic_sparsity, prune
+from tinyml.compression.pruning import cubic_sparsity, prune
+from tinyml.compression.weight_masks import apply_masks
 from tinyml.compression.weight_sharing import share_biases, share_weights
 from tinyml.contract import checked
 from tinyml.nn.weights import check_weights, computed_weights, nothing_to_do, weights

@@ -1,4 +1,4 @@
-"""Magnitude pruning: set the smallest weights to zero, and keep them there.
+"""Magnitude pruning: which weights go, and how many: the smallest, a few at a time.
 
 Problem: a trained network has many more weights than it needs. Which can go, and how many?
 
@@ -8,9 +8,8 @@ the number of ones in m:
     min over theta, m of  L(theta * m)    subject to    ||m||_0 <= k
 
 There are too many masks to try them all. A cheap choice is surprisingly good: keep the k weights
-of largest magnitude, and continue to train these. After every step theta is set back to theta * m;
-otherwise the next gradient, or momentum, would move a pruned weight away from 0. It helps to prune
-in rounds, with training between them: more weights can go at the same accuracy. The schedule
+of largest magnitude, and continue to train these (`weight_masks`). It helps to prune in rounds,
+with training between them: more weights can go at the same accuracy. The schedule
 `cubic_sparsity` prunes many weights in the first rounds, and fewer in each later one.
 
 The weights of a model are its parameters with two or more axes, except those of batch and layer
@@ -27,18 +26,16 @@ acceleration for deep neural networks.
 import numpy as np
 
 from tinyml.check import check_real
+from tinyml.compression.weight_masks import apply_masks
 from tinyml.contract import checked
-from tinyml.nn import Parameter
 from tinyml.nn.weights import (
     all_weights,
     computed_weights,
     left_out,
     nothing_to_do,
-    replaced,
     warn_left,
     weights,
 )
-from tinyml.train import cross_entropy_of
 
 
 @checked
@@ -130,26 +127,6 @@ def cubic_sparsity(
 
 # ------------------------------------------------------------ models
 
-@checked
-def pruned_loss(
-    model: "Module",
-    *batch: "what `loss_of` takes, such as inputs x and classes y",
-    masks: 'dict of str to ndarray of bool; m for each weight by its path, as in "0.weight"',
-    loss_of: "function (model, *batch) -> scalar Tensor; as in `train.fit`" = cross_entropy_of,
-):
-    """The loss L(theta * m) of a model with the weights theta * m (notes 10.2.1).
-
-    The model keeps its weights theta. The gradient of a pruned weight is 0.
-    """
-    parameters = _parameters(model)
-    _check_masks("pruned_loss", parameters, masks)
-    pruned = {}
-    for path, m in masks.items():
-        theta = parameters[path]
-        pruned[theta] = theta * m
-    with replaced(model, pruned):        # the model computes with theta * m
-        return loss_of(model, *batch)    # notes 10.2.1, pruned loss
-
 
 def prunable_weights(model):
     """{path: Parameter} of the weights of a model; ValueError if it has none."""
@@ -187,7 +164,7 @@ def prune(
     Returns
     -------
     dict of str to ndarray of bool, the mask of each weight by its path, such as "0.weight"; give
-        it to `hold`
+        it to `weight_masks.hold`
     """
     found = _prunable("prune", model)
     arrays = [check_real("prune", path, weight.data) for path, weight in found.items()]
@@ -215,61 +192,6 @@ def _random_mask_of(weight, amount, rng):
     keep = np.ones(weight.size, bool)
     keep[rng.permutation(alive)[:n_more]] = False
     return keep.reshape(weight.shape)
-
-
-@checked
-def apply_masks(
-    model: "Module",
-    masks: 'dict of str to ndarray of bool; m for each weight by its path, as in "0.weight"',
-):
-    """Set theta to theta * m for every weight that has a mask, in place."""
-    parameters = _parameters(model)
-    _check_masks("apply_masks", parameters, masks)
-    _set_pruned_to_zero(parameters, masks)
-
-
-def _parameters(model):
-    """{path: Parameter}; a shared parameter appears under each of its paths."""
-    return {path: tensor for path, tensor in model._named_tensors()
-            if isinstance(tensor, Parameter)}
-
-
-def _check_masks(function, parameters, masks):
-    """Raise ValueError unless every mask belongs to a parameter, and has its shape."""
-    for path, mask in masks.items():
-        if path not in parameters:
-            raise ValueError(f"{function}: masks must have paths of parameters of the model, got "
-                             f"{path!r}; it has {', '.join(parameters) or 'none'}")
-        if parameters[path].shape != np.shape(mask):
-            raise ValueError(f"{function}: masks[{path!r}] must have shape "
-                             f"{parameters[path].shape}, got {np.shape(mask)}")
-
-
-def _set_pruned_to_zero(parameters, masks):
-    for path, mask in masks.items():
-        theta = parameters[path].data
-        # theta * mask would give -0.0 for a negative theta
-        parameters[path].data = np.where(mask, theta, theta.dtype.type(0))
-
-
-@checked
-def hold(
-    optimizer: "Optimizer; of the model's parameters",
-    model: "Module",
-    masks: "dict of str to ndarray of bool; as from `prune`",
-):
-    """Keep pruned weights at zero: apply the masks now, and after every step of the optimizer.
-
-    The optimizer uses this dict of masks, not a copy. If you put new masks into it, as gradual
-    pruning does, the next step applies them.
-    """
-    parameters = _parameters(model)    # once, not at every step
-
-    def project():
-        _check_masks("hold", parameters, masks)
-        _set_pruned_to_zero(parameters, masks)
-    project()
-    optimizer.projections.append(project)
 
 
 def sparsity(model):

@@ -3,8 +3,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, VERMILLION
 
-from tinyml.compression.pruning import apply_masks, hold, prune
+from tinyml.compression.pruning import prune
 from tinyml.compression.quantization import choose_qparams, dequantize, quantize, quantize_weights
+from tinyml.compression.weight_masks import apply_masks, hold
 from tinyml.data import digits, train_test_split
 from tinyml.nn import Linear, ReLU, Sequential
 from tinyml.optim import Adam

@@ -6,8 +6,9 @@ from _networks import as_images, conv_network, tune
 
 from tinyml.compression.biclustering import bicluster, bicluster_conv, ranks_for_work
 from tinyml.compression.factorize import factorize
-from tinyml.compression.low_rank import factorize_conv, rank_for_budget
+from tinyml.compression.low_rank import rank_for_budget
 from tinyml.compression.report import macs, milliseconds
+from tinyml.compression.thin_layers import factorize_conv
 from tinyml.nn import Sequential
 from tinyml.train import accuracy, predict
 

@@ -28,10 +28,11 @@ from panels import curve, reference
 
 from tinyml.compression.biclustering import bicluster, energy_kept, two_sided_svd
 from tinyml.compression.channel_blocks import blockwise
-from tinyml.compression.low_rank import factorize_conv, rank_for_budget
+from tinyml.compression.low_rank import rank_for_budget
 from tinyml.compression.metrics import factorize_conv_by, patch_second_moment, sensitivities
 from tinyml.compression.outer_products import outer_product_conv
 from tinyml.compression.report import compare, macs
+from tinyml.compression.thin_layers import factorize_conv
 from tinyml.data import train_test_split
 from tinyml.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from tinyml.train import accuracy

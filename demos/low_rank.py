@@ -20,8 +20,9 @@ from _networks import load_images, trained_network
 from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, start
 from panels import curve
 
-from tinyml.compression.low_rank import break_even, factorize_linear, truncated_svd
+from tinyml.compression.low_rank import break_even, truncated_svd
 from tinyml.compression.report import macs, milliseconds
+from tinyml.compression.thin_layers import factorize_linear
 from tinyml.nn import Linear
 from tinyml.train import predict
 

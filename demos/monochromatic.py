@@ -25,7 +25,6 @@ from _networks import as_images, first_filters, in_two_inks, load_images, n_pool
 from common import BLUE, GREEN, ORANGE, VERMILLION, start
 from panels import curve, reference
 
-from tinyml.compression.low_rank import factorize_conv
 from tinyml.compression.monochromatic import (
     gray_filters,
     monochromatic_conv,
@@ -33,6 +32,7 @@ from tinyml.compression.monochromatic import (
     shared_colors,
 )
 from tinyml.compression.report import compare, macs
+from tinyml.compression.thin_layers import factorize_conv
 from tinyml.data import train_test_split
 from tinyml.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from tinyml.train import accuracy

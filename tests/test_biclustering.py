@@ -21,8 +21,9 @@ from tinyml.compression.biclustering import (
     two_sided_svd,
 )
 from tinyml.compression.coding.storage import load_compressed, save_compressed
-from tinyml.compression.low_rank import break_even, factorize_conv, truncated_svd
+from tinyml.compression.low_rank import break_even, truncated_svd
 from tinyml.compression.report import macs
+from tinyml.compression.thin_layers import factorize_conv
 from tinyml.optim import Adam
 from tinyml.train import fit
 

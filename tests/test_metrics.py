@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import one_or_two, rngs
 
 from tinyml import Tensor, nn
-from tinyml.compression.low_rank import factorize_conv, truncated_svd
+from tinyml.compression.low_rank import truncated_svd
 from tinyml.compression.metrics import (
     factorize_conv_by,
     patch_second_moment,
@@ -17,6 +17,7 @@ from tinyml.compression.metrics import (
     sensitivities,
     weighted_svd,
 )
+from tinyml.compression.thin_layers import factorize_conv
 
 sizes = st.integers(1, 6)
 few = st.integers(1, 4)

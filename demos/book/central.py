@@ -45,6 +45,9 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
     "compression/integer.py": Equation(
         "q3 = Z3 + S1 S2 / S3 sum (q1 - Z1) q2",
         r"q_3 = Z_3 + \dfrac{S_1 S_2}{S_3} \sum (q_1 - Z_1)\,q_2"),
+    "compression/thin_layers.py": Equation(
+        "W[o,c,i,j] ~ sum_q H[o,q,j] V[q,c,i]",
+        r"W_{ocij} \approx \sum_{q=1}^{r} H_{oqj}\,V_{qci}"),
     "compression/factorize.py": Equation(
         "W x = U (V'x)", r"W x \approx U (V^{\mathsf{T}} x)"),
     "compression/binary.py": Equation(

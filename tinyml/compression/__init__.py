@@ -14,7 +14,8 @@
     integer             layers that compute with integers only
     fixed_point         multiply by a real number, with integers only
     integer_model       a whole network of integer layers
-    low_rank            two thin layers in place of one
+    low_rank            two thin matrices in place of one, and how thin they may be
+    thin_layers         two thin layers in place of one: linear layers and convolutions
     factorize           the same for a whole network
     monochromatic       each filter of the first layer sees one of a few colours
     channel_blocks      groups of outputs from groups of inputs

@@ -36,12 +36,8 @@ import numpy as np
 from tinyml.check import check_pair
 from tinyml.compression.channel_blocks import blockwise, members
 from tinyml.compression.clusters import kmeans_of_rows
-from tinyml.compression.low_rank import (
-    break_even,
-    check_one_group,
-    conv_like,
-    factorize_linear,
-)
+from tinyml.compression.low_rank import break_even
+from tinyml.compression.thin_layers import check_one_group, conv_like, factorize_linear
 from tinyml.contract import checked
 from tinyml.nn import Sequential
 

@@ -17,7 +17,7 @@ and 3.4, where the groups are of equal size.
 import numpy as np
 
 from tinyml import ops
-from tinyml.compression.low_rank import check_one_group, conv_like, linear_like
+from tinyml.compression.thin_layers import check_one_group, conv_like, linear_like
 from tinyml.contract import checked
 from tinyml.nn import Linear, Module, Parameter
 

@@ -32,7 +32,8 @@ import copy
 import numpy as np
 
 from tinyml.check import warn
-from tinyml.compression.low_rank import break_even, check_one_group, conv_like
+from tinyml.compression.low_rank import break_even
+from tinyml.compression.thin_layers import check_one_group, conv_like
 from tinyml.contract import checked
 from tinyml.nn import BatchNorm2d, Conv2d, ReLU, Sequential
 from tinyml.nn.users import LAST, users

@@ -18,14 +18,12 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyml.check import check_pair
-from tinyml.compression.low_rank import (
+from tinyml.compression.low_rank import rank_for_budget, rank_for_energy, root_of_moment
+from tinyml.compression.thin_layers import (
     as_matrix,
     factorize_conv,
     factorize_conv1d,
     factorize_linear,
-    rank_for_budget,
-    rank_for_energy,
-    root_of_moment,
 )
 from tinyml.contract import checked
 from tinyml.nn import Conv1d, Conv2d, Linear, Module, forward_hook

@@ -34,7 +34,8 @@ import math
 import numpy as np
 
 from tinyml import functional as F
-from tinyml.compression.low_rank import check_one_group, conv_like, truncated_svd
+from tinyml.compression.low_rank import truncated_svd
+from tinyml.compression.thin_layers import check_one_group, conv_like
 from tinyml.contract import checked
 from tinyml.nn import Sequential, forward_hook
 from tinyml.nn.weights import weights

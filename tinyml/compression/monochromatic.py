@@ -32,7 +32,7 @@ import numpy as np
 from tinyml.check import check_pair
 from tinyml.compression.channel_blocks import ChannelBlocks, members
 from tinyml.compression.clusters import kmeans_of
-from tinyml.compression.low_rank import check_one_group, conv_like
+from tinyml.compression.thin_layers import check_one_group, conv_like
 from tinyml.contract import checked
 from tinyml.nn import Parameter, Sequential
 

@@ -21,7 +21,7 @@ Exploiting linear structure within convolutional networks for efficient evaluati
 """
 import numpy as np
 
-from tinyml.compression.low_rank import check_one_group, conv_like
+from tinyml.compression.thin_layers import check_one_group, conv_like
 from tinyml.contract import checked
 from tinyml.nn import Sequential
 

@@ -125,12 +125,12 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
                     "The rank is at least 1."))),
     Exercise(
         name="factorize_conv",
-        target="tinyml.compression.low_rank:factorize_conv",
+        target="tinyml.compression.thin_layers:factorize_conv",
         level=3, minutes=30,
         after=("truncated_svd",),
         task="Make two convolutions of one, by a decomposition of its filters as a matrix",
         tests=laws_of(
-            "low_rank",
+            "thin_layers",
             "test_two_convolutions_compute_the_reconstructed_one"),
         hints=("truncated_svd gives the two thin matrices; each is a set of filters in another "
                "shape. Which half sees rows, which columns?",

@@ -23,8 +23,9 @@ from _networks import dense_network, load_images
 from common import start
 from panels import SERIES, curve, reference
 
+from tinyml.compression.codebooks import initial_centroids, kmeans
 from tinyml.compression.report import compare
-from tinyml.compression.weight_sharing import initial_centroids, kmeans, share_weights
+from tinyml.compression.weight_sharing import share_weights
 from tinyml.data import train_test_split
 from tinyml.nn import Sequential
 from tinyml.nn.skeleton import describe, rebuild

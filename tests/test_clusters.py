@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
 
 from tinyml.compression.clusters import kmeans_of, kmeans_of_rows
-from tinyml.compression.weight_sharing import assign
+from tinyml.compression.codebooks import assign
 
 
 def spread(X, codes, centers):

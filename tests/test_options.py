@@ -10,6 +10,7 @@ import pytest
 from tinyml import Tensor, data, nn
 from tinyml.compression import (
     clipping,
+    codebooks,
     deep_compression,
     distillation,
     factorize,
@@ -18,6 +19,7 @@ from tinyml.compression import (
     quantization,
     quantization_aware,
     structured,
+    thin_layers,
     weight_sharing,
 )
 from tinyml.interpolation import benign, epoch_wise, forest, implicit_bias, min_norm
@@ -117,9 +119,9 @@ CASES = {    # name -> (call with options, {name of the option: other values, of
         optimizer=SGD(model.parameters(), lr=0.1), **o)), dict(augment=moved, drop_last=True)),
     "distillation_loss": (lambda **o: distillation.distillation_loss(W, V, temperature=2, alpha=o.pop("alpha", 1), **o),
                           dict(target={"target": np.arange(6), "alpha": 0.5})),
-    "factorize_linear": (lambda **o: low_rank.factorize_linear(linear(), 2, **o), dict(
+    "factorize_linear": (lambda **o: thin_layers.factorize_linear(linear(), 2, **o), dict(
         second_moment=np.diag(np.arange(1.0, 9)))),
-    "factorize_conv": (lambda **o: low_rank.factorize_conv(nn.Conv2d(3, 4, 3, rng=RNG(0)), 2, **o)(
+    "factorize_conv": (lambda **o: thin_layers.factorize_conv(nn.Conv2d(3, 4, 3, rng=RNG(0)), 2, **o)(
         RNG(1).standard_normal((1, 3, 5, 5)).astype(np.float32)), dict(method="channel")),
     "truncated_svd": (lambda **o: low_rank.truncated_svd(W, 2, **o), dict(second_moment=np.diag(np.arange(1.0, 9)))),
     "factorize": (lambda **o: after(lambda model: factorize.factorize(
@@ -134,10 +136,10 @@ CASES = {    # name -> (call with options, {name of the option: other values, of
         symmetric=False, per_channel=False)),
     "prepare": (lambda **o: quantization_aware.prepare(net(), bits=4, **o)(X), dict(symmetric=False, share=0.5)),
     "norm_scores": (lambda **o: structured.norm_scores(W, **o), dict(order=1)),
-    "initial_centroids": (lambda **o: weight_sharing.initial_centroids(W.ravel(), 5, **o), dict(
+    "initial_centroids": (lambda **o: codebooks.initial_centroids(W.ravel(), 5, **o), dict(
         init="density", rng=RANDOM)),
-    "kmeans": (lambda **o: weight_sharing.kmeans(W.ravel(), 5, **o), dict(init="density", rng=RANDOM, max_iter=1)),
-    "fast_kmeans": (lambda **o: weight_sharing.fast_kmeans(W.ravel(), 5, **o), dict(
+    "kmeans": (lambda **o: codebooks.kmeans(W.ravel(), 5, **o), dict(init="density", rng=RANDOM, max_iter=1)),
+    "fast_kmeans": (lambda **o: codebooks.fast_kmeans(W.ravel(), 5, **o), dict(
         init="density", rng=RANDOM, max_iter=1)),
     "share_weights": (lambda **o: after(lambda model: weight_sharing.share_weights(model, bits=2, **o)), dict(
         init="density", rng=RANDOM)),

@@ -79,6 +79,9 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
     "compression/compact.py": Equation(
         "(C K^2 + C O) / (K^2 C O) = 1/O + 1/K^2",
         r"\dfrac{C K^2 + C\,O}{K^2\,C\,O} = \dfrac{1}{O} + \dfrac{1}{K^2}"),
+    "compression/codebooks.py": Equation(
+        "min sum_i (w_i - c_(a_i))^2",
+        r"\min_{c,\,a}\ \sum_i \left(w_i - c_{a_i}\right)^2"),
     "compression/weight_sharing.py": Equation(
         "dL/dc_j = sum over i with a_i = j of dL/dw_i",
         r"\dfrac{\partial L}{\partial c_j} = \sum_{i\,:\,a_i = j} \dfrac{\partial L}{\partial w_i}"),

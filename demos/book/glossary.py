@@ -67,7 +67,7 @@ TERMS = {
     "pointwise convolution": ("1 x 1: mixes the channels of a single pixel", "tinyml/compression/compact.py:separate"),
     "bottleneck": ("1 x 1 to few channels, K x K on these, 1 x 1 back", "tinyml/compression/compact.py:bottleneck_block"),
     "distillation": ("a small network learns from a large one's outputs", "tinyml/compression/distillation.py:distillation_loss"),
-    "codebook": ("the few values that all weights of a layer share", "tinyml/compression/weight_sharing.py:kmeans"),
+    "codebook": ("the few values that all weights of a layer share", "tinyml/compression/codebooks.py:kmeans"),
     "Huffman code": ("the shortest prefix code for given symbol counts", "tinyml/compression/coding/huffman.py"),
     "entropy": ("the fewest bits a symbol needs on average", "tinyml/compression/coding/huffman.py"),
     "pretext task": ("a task made from the data itself, without labels", "tinyml/selfsupervised/masking.py"),

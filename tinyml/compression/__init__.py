@@ -26,6 +26,7 @@
     circulant           n numbers for a matrix of n x n, multiplied by Fourier transforms
     compact             convolutions in two thin steps: depthwise, then pointwise; bottlenecks
     distillation        a student learns from a teacher's soft targets
+    codebooks           a few values for many numbers: k-means in one dimension
     weight_sharing      a few values for all weights of a layer, and training of these values
     coding/             entropy coding and a file for a whole model; the notes do not need it
     deep_compression    prune, share, code: a hundredth of the bytes

@@ -4,11 +4,11 @@ from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
     Exercise(
         name="initial_centroids",
-        target="tinyml.compression.weight_sharing:initial_centroids",
+        target="tinyml.compression.codebooks:initial_centroids",
         level=1, minutes=10,
         task="Place k centroids before k-means starts, by three rules",
         tests=laws_of(
-            "weight_sharing",
+            "codebooks",
             "test_the_three_starts_lie_among_the_values",
             "test_random_starts_are_any_of_the_values_by_the_rng_alone",
             "test_a_start_that_there_is_not_is_refused"),
@@ -53,13 +53,13 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                     "The random rule draws k of the values themselves."))),
     Exercise(
         name="assign",
-        target="tinyml.compression.weight_sharing:assign",
+        target="tinyml.compression.codebooks:assign",
         level=2, minutes=15,
         after=("initial_centroids",),
         task="Find the nearest centroid of every value; of two at the same distance, the "
              "smaller",
         tests=laws_of(
-            "weight_sharing",
+            "codebooks",
             "test_the_code_is_the_nearest_centroid_and_of_two_the_smaller"),
         hints=("Between sorted centroids the borders are the midpoints. Between which borders "
                "does a value lie?",
@@ -92,12 +92,12 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                     "Codes are integers."))),
     Exercise(
         name="kmeans",
-        target="tinyml.compression.weight_sharing:kmeans",
+        target="tinyml.compression.codebooks:kmeans",
         level=3, minutes=30,
         after=("assign",),
         task="Alternate the two steps of Lloyd until no code changes, and keep the errors",
         tests=laws_of(
-            "weight_sharing",
+            "codebooks",
             "test_lloyd_never_raises_the_error_and_ends_at_a_fixed_point",
             "test_it_ends_after_the_first_move_that_changes_no_code",
             "test_two_groups_end_where_no_single_border_is_better_nearby_and_one_group_at_"

@@ -34,8 +34,9 @@ from tinyml.compression.factorize import factorize
 from tinyml.compression.integer_model import IntegerModel
 from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.quantization_aware import convert, prepare
+from tinyml.compression.removal import remove_units
 from tinyml.compression.report import compare, file_bytes, macs
-from tinyml.compression.structured import remove_units, unit_scores, units_to_keep
+from tinyml.compression.structured import unit_scores, units_to_keep
 from tinyml.data import digits, train_test_split
 from tinyml.nn import Conv2d, Flatten, Linear, Module, ReLU, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay

@@ -23,8 +23,9 @@ import numpy as np
 from _networks import as_images, conv_network, load_images, rank_correlation
 from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, band, start
 
+from tinyml.compression.removal import remove_units
 from tinyml.compression.report import compare, macs, milliseconds
-from tinyml.compression.structured import remove_units, unit_scores, units_to_keep
+from tinyml.compression.structured import unit_scores, units_to_keep
 from tinyml.data import train_test_split
 from tinyml.nn import Conv2d, Linear, Module
 from tinyml.optim import Adam

@@ -29,11 +29,12 @@ from tinyml.compression.integer_model import IntegerModel
 from tinyml.compression.pruning import prune
 from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.quantization_aware import convert, prepare
+from tinyml.compression.removal import remove_units
 from tinyml.compression.report import macs
-from tinyml.compression.structured import prunable, remove_units
 from tinyml.compression.weight_sharing import share_weights
 from tinyml.nn.folding import fold_batch_norm
 from tinyml.nn.places import untied
+from tinyml.nn.units import prunable
 from tinyml.nn.weights import weights
 from tinyml.optim import Adam
 from tinyml.train import fit

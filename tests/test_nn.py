@@ -48,7 +48,7 @@ from tinyml import functional as F
 from tinyml.compression.factorize import factorize
 from tinyml.compression.quantization import quantize_weights
 from tinyml.compression.quantization_aware import prepare
-from tinyml.compression.structured import mask_units, remove_units
+from tinyml.compression.removal import mask_units, remove_units
 from tinyml.nn.folding import fold_batch_norm
 from tinyml.nn.npz import MANIFEST
 from tinyml.nn.skeleton import describe, rebuild

@@ -21,6 +21,7 @@ from tinyml.compression import (
     metrics,
     quantization,
     quantization_aware,
+    removal,
     report,
     structured,
     weight_sharing,
@@ -130,8 +131,8 @@ METHODS = {
     "sensitivities": lambda m: metrics.sensitivities(m, X, Y),
     "from_float": lambda m: outputs(integer_model.IntegerModel.from_float(m, PIXELS)),
     "shift_bias": lambda m: outputs(distillation.shift_bias(m, 0, 1.0)),
-    "mask_units": lambda m: outputs(structured.mask_units(m, all_but_one(m))),
-    "remove_units": lambda m: outputs(structured.remove_units(m, all_but_one(m))),
+    "mask_units": lambda m: outputs(removal.mask_units(m, all_but_one(m))),
+    "remove_units": lambda m: outputs(removal.remove_units(m, all_but_one(m))),
     "unit_scores": lambda m: np.concatenate(
         [scores for criterion in ("norm", "activation", "taylor", "oracle")
          for scores in structured.unit_scores(m, PIXELS, CLASSES, criterion=criterion).values()]),
@@ -200,8 +201,8 @@ RUNS = {
     **{f"unit_scores, {criterion}": lambda m, criterion=criterion:
         structured.unit_scores(m, X, Y, criterion=criterion)
        for criterion in ("norm", "activation", "taylor", "oracle")},
-    "mask_units": lambda m: structured.mask_units(m, KEEP)(Tensor(X)),
-    "remove_units": lambda m: structured.remove_units(m, KEEP)(Tensor(X)),
+    "mask_units": lambda m: removal.mask_units(m, KEEP)(Tensor(X)),
+    "remove_units": lambda m: removal.remove_units(m, KEEP)(Tensor(X)),
     "fold_batch_norm": lambda m: quantization.fold_batch_norm(m)(Tensor(X)),
     "quantize_weights": lambda m: quantization.quantize_weights(m, bits=4)(Tensor(X)),
     "quantize_repaired": lambda m: clipping.quantize_repaired(m, bits=4)(Tensor(X)),

@@ -1,4 +1,4 @@
-"""The laws of structured pruning: scores are what the papers say, and a smaller model computes the same."""
+"""The laws of structured pruning: scores are what the papers say, and the lowest go."""
 import copy
 
 import numpy as np
@@ -11,19 +11,18 @@ from strategies import rngs
 from tinyml import Tensor, nn
 from tinyml import functional as F
 from tinyml.compression.quantization import quantize_weights
+from tinyml.compression.removal import mask_units, remove_units
 from tinyml.compression.structured import (
     activation_scores,
     feature_maps,
-    mask_units,
     norm_scores,
     normalized,
     oracle_scores,
-    prunable,
-    remove_units,
     taylor_scores,
     unit_scores,
     units_to_keep,
 )
+from tinyml.nn.units import prunable
 
 
 def double(model):
@@ -107,59 +106,6 @@ def units_of(layer, z):
     if isinstance(layer, nn.Linear):
         return np.moveaxis(z.reshape(len(z), -1, n), 2, 0)
     return np.moveaxis(z.reshape(len(z), n, -1), 1, 0)
-
-
-# ------------------------------------------------------------ removal
-
-@every
-@settings(max_examples=15)
-@given(rng=rngs)
-def test_the_smaller_model_computes_what_the_masked_one_computes(name, rng):
-    """Left out are products with exact zeros; BLAS may sum the others in another order: some eps."""
-    model, X, _ = problem(name, rng)
-    keep = random_keep(model, rng)
-    masked, small = mask_units(model, keep), remove_units(model, keep)
-    assert [type(m) for m in small] == [type(m) for m in model]
-    assert_allclose(small(Tensor(X)).data, masked(Tensor(X)).data, rtol=1e-12, atol=1e-12)
-    for layer, mask in keep.items():
-        assert len(small[layer].weight) == mask.sum()
-
-
-@every
-@settings(max_examples=10)
-@given(rng=rngs)
-def test_a_masked_unit_is_silent_and_the_others_are_untouched(name, rng):
-    model, X, y = problem(name, rng)
-    first, keep = next(iter(prunable(model))), random_keep(model, rng)
-    before, after = feature_maps(model, X, y), feature_maps(mask_units(model, keep), X, y)
-    for layer, mask in keep.items():
-        assert not after[layer][0][:, ~mask].any()
-    assert_array_equal(after[first][0][:, keep.get(first, slice(None))],
-                       before[first][0][:, keep.get(first, slice(None))])
-
-
-@every
-def test_nothing_is_removed_from_the_model_itself(name):
-    model, X, _ = problem(name, np.random.default_rng(0))
-    before = model.state_dict()
-    keep = {layer: np.arange(len(model[layer].weight)) > 0 for layer in prunable(model)}
-    small = remove_units(model, keep)
-    mask_units(model, keep)
-    assert all((array == before[key]).all() for key, array in model.state_dict().items())
-    assert not any(np.shares_memory(a.data, b.data) for a in model.parameters() for b in small.parameters())
-    for mode in (True, False):
-        small = remove_units(model.train(mode), keep)
-        assert {m.training for m in (model, *model, small, *small)} == {mode}
-    same = remove_units(model, {})
-    assert same(Tensor(X)).data.tobytes() == model(Tensor(X)).data.tobytes()
-
-
-def test_settings_shrink_with_the_arrays():
-    model, X, _ = problem("cnn", np.random.default_rng(0))
-    small = remove_units(model, {0: np.array([1, 0, 1, 0], bool), 4: np.array([0, 0, 1], bool)})
-    assert (small[0].out_channels, small[1].num_features, small[4].in_channels) == (2, 2, 2)
-    assert (small[4].out_channels, small[7].in_features) == (1, 4)
-    assert repr(small).count("1x2x2x2") == 1 and len(small(Tensor(X))) == len(X)
 
 
 # ------------------------------------------------------------ scores
@@ -284,25 +230,6 @@ def test_modules_at_several_positions_are_scored_and_cut_as_if_each_were_its_own
     assert all((array == before[name]).all() for name, array in model.state_dict().items())
 
 
-def test_places_that_are_not_cut_stay_shared():
-    layer = nn.Linear(4, 4, rng=np.random.default_rng(0))
-    model = nn.Sequential(layer, nn.ReLU(), layer, nn.ReLU(), layer, nn.ReLU(), layer)
-    assert len(set(map(id, remove_units(model, {})))) == 4
-    small = remove_units(model, {0: np.array([1, 0, 1, 1], bool)})
-    assert small[4] is small[6] is not small[0]
-    assert [layer.out_features for layer in list(small)[::2]] == [3, 4, 4, 4]
-    masked = mask_units(model, {0: np.array([1, 0, 1, 1], bool)})
-    assert masked[2] is masked[4] is masked[6] is not masked[0]
-
-
-def test_a_frozen_parameter_stays_frozen():
-    model, _, _ = problem("mlp", np.random.default_rng(0))
-    model[0].weight.requires_grad = False
-    for cut in (mask_units, remove_units):
-        small = cut(model, {0: np.arange(5) > 0})
-        assert not small[0].weight.requires_grad and small[0].bias.requires_grad
-
-
 @given(rng=rngs, size=st.integers(1, 6))
 def test_normalized_scores_have_length_one_and_keep_their_order(rng, size):
     scores = np.abs(rng.standard_normal(size))
@@ -403,19 +330,6 @@ ERRORS = {
         (ValueError, lambda: prunable(nn.Sequential(CONV, nn.Flatten(), nn.BatchNorm1d(5)))),
     "prunable: the batch norm at position 1 must have an entry for each of the 3 units of the layer "
     "at position 0, got 6": (ValueError, lambda: prunable(nn.Sequential(LINEAR, nn.BatchNorm1d(6)))),
-    "remove_units: keep[0] must be 5 booleans, at least one of them True, got dtype bool, shape (5,), "
-    "0 True":
-        (ValueError, lambda: remove_units(MODEL, {0: np.zeros(5, bool)})),
-    "mask_units: keep[0] must be 5 booleans, at least one of them True, got dtype bool, shape (4,), "
-    "4 True":
-        (ValueError, lambda: mask_units(MODEL, {0: np.ones(4, bool)})),
-    "remove_units: keep must name layers with prunable units, of [0, 3], got 5":
-        (ValueError, lambda: remove_units(MODEL, {5: np.ones(3, bool)})),
-    "mask_units: 3.weight must be a Parameter, got a DequantizedWeight":
-        (ValueError, lambda: mask_units(nn.Sequential(*MODEL[:3], *quantize_weights(
-            MODEL[3:], bits=8)), {0: np.ones(5, bool)})),
-    "remove_units: 0.weight must be a Parameter, got a DequantizedWeight":
-        (ValueError, lambda: remove_units(quantize_weights(MODEL, bits=8), {0: np.ones(5, bool)})),
 }
 
 

@@ -37,6 +37,9 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
     "compression/structured.py": Equation(
         "Theta_k = |1/M sum_m (dC/dz_km) z_km|",
         r"\Theta_k = \left|\dfrac{1}{M}\sum_m \dfrac{\partial C}{\partial z_{km}}\,z_{km}\right|"),
+    "compression/removal.py": Equation(
+        "f with z_k = 0  =  f without row k of W and column k of the next W",
+        r"f\,|_{z_k = 0} = f_{\setminus k}"),
     "compression/observers.py": Equation(
         "end <- end + rate (new end - end)", r"e \leftarrow e + \rho\,(e_{\mathrm{new}} - e)"),
     "compression/clipping.py": Equation(

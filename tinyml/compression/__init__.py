@@ -3,7 +3,8 @@
     pruning             set the smallest weights to zero
     weight_masks        keep them at zero, and the loss of what stays
     sparse              store and multiply only what is not zero
-    structured          remove whole units, so that arrays shrink
+    structured          which whole units can go
+    removal             take them away, so that arrays shrink
     quantization        real numbers as small integers, after training
     clipping            few bits: clip outliers, restore mean and norm
     quantization_aware  train with the rounding: straight-through gradients

@@ -1,4 +1,4 @@
-"""Structured pruning: whole units are removed, and the arrays of the model shrink.
+"""Structured pruning: which whole units can go, so that the arrays of the model shrink.
 
 Problem: single zeros inside a weight matrix do not make a matrix product faster. A smaller matrix
 does. But which units can a network do without?
@@ -12,16 +12,14 @@ unit. The first-order Taylor expansion of C in z_k needs only one backward pass 
     Theta_k = | 1/M sum_m (dC/dz_km) z_km |
 
 The score Theta_k is computed for each sample, and averaged. To compare layers, the scores of each
-are divided by their l2 norm. The units of lowest score are removed: their rows of weight and bias,
-their entries of a batch norm, and their columns of the next layer. Then training continues, and
-the next few units are removed.
+are divided by their l2 norm. The units of lowest score are removed (`removal`). Then training
+continues, and the next few units are removed.
 
 Sources: Molchanov, Tyree, Karras, Aila and Kautz 2016, Pruning convolutional neural networks for
 resource efficient inference (section 2.2: criteria; 2.3: normalisation); Li, Kadav, Durdanovic,
 Samet and Graf 2017, Pruning filters for efficient convnets (norms); MATH5836 week 10, section
 10.2.1.
 """
-import copy
 
 import numpy as np
 
@@ -30,16 +28,7 @@ from tinyml.check import check_real
 from tinyml.contract import checked
 from tinyml.nn import forward_hook
 from tinyml.nn.places import untied
-from tinyml.nn.units import (
-    by_unit,
-    checked_masks,
-    entry_mask,
-    keep_entries,
-    n_units,
-    prunable,
-    without_unit,
-    zero_entries,
-)
+from tinyml.nn.units import by_unit, n_units, prunable, without_unit
 from tinyml.tensor import Tensor, no_grad
 
 
@@ -228,43 +217,3 @@ def unit_scores(
         maps = feature_maps(model, X, y)
         scores = {layer: activation_scores(z) for layer, (z, _) in maps.items()}
     return {layer: normalized(s) for layer, s in scores.items()}
-
-
-# ------------------------------------------------------------ removal
-
-@checked
-def mask_units(
-    model: "Sequential; as in `nn.units.prunable`",
-    keep: "dict of layer position to array_like of bool; with one for each unit, not all False",
-):
-    """A copy of the model, of the same shapes, in which z_k = 0 for the units that are not kept.
-
-    Their weights, biases, batch norm entries and depthwise filters are 0. If a module stands at
-    several positions, it is copied first, so that the other positions do not change.
-    """
-    masked = copy.deepcopy(model)
-    for layer, (units, kept) in checked_masks("mask_units", model, keep).items():
-        zero_entries(masked, layer, kept)
-        for place in units.rows:    # batch norms and depthwise convolutions
-            n_entries = len(model[place].weight.data)    # after a Flatten, several for each unit
-            zero_entries(masked, place, entry_mask(kept, model[layer], n_entries))
-    return masked
-
-
-@checked
-def remove_units(model: "as in `mask_units`", keep: "as in `mask_units`"):
-    """A smaller model without the units that are not kept: it computes what `mask_units` computes.
-
-    The layer, its batch norm and a depthwise convolution behind it lose rows. The next layer loses
-    the columns of these units, after a Flatten one for each pixel. If a module stands at
-    several positions, it is copied first, so that the other positions do not change.
-    """
-    small = copy.deepcopy(model)
-    for layer, (units, kept) in checked_masks("remove_units", model, keep).items():
-        keep_entries(small, layer, kept, axis=0)
-        for place in units.rows:    # batch norms and depthwise convolutions
-            n_entries = len(model[place].weight.data)    # after a Flatten, several for each unit
-            keep_entries(small, place, entry_mask(kept, model[layer], n_entries), axis=0)
-        columns = model[units.reader].weight.shape[1]
-        keep_entries(small, units.reader, entry_mask(kept, model[layer], columns), axis=1)
-    return small

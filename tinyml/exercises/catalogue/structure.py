@@ -98,13 +98,13 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "k units go, and yours removes one more."))),
     Exercise(
         name="remove_units",
-        target="tinyml.compression.structured:remove_units",
+        target="tinyml.compression.removal:remove_units",
         level=3, minutes=30,
         after=("units_to_keep",),
         task="Build the smaller model: rows leave their layer and its batch norm, columns leave "
              "the next layer",
         tests=laws_of(
-            "structured",
+            "removal",
             "test_the_smaller_model_computes_what_the_masked_one_computes",
             "test_nothing_is_removed_from_the_model_itself",
             "test_settings_shrink_with_the_arrays"),

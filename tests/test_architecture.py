@@ -133,7 +133,8 @@ def test_no_monkey_patching():
 
 HELPERS = {"markov", "byte_stream", "fixed_point", "integer_model", "channel_blocks", "clusters",
            "metrics", "outer_products", "ternary", "bits",
-           "second_fall", "weight_masks", "thin_layers", "codebooks", "removal"}    # modules that serve the demo of another one
+           "second_fall", "weight_masks", "thin_layers", "codebooks", "removal",
+           "bit_allocation"}    # modules that serve the demo of another one
 
 
 def test_the_law_of_the_stem():

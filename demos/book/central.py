@@ -45,6 +45,9 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
     "compression/clipping.py": Equation(
         "E (x - Q(x))^2 = clipping error + step^2 / 12",
         r"E\,(x - Q(x))^2 \approx 2\int_\alpha^\infty (x - \alpha)^2 f(x)\,dx + \dfrac{\Delta^2}{12}"),
+    "compression/bit_allocation.py": Equation(
+        "2^M_i = n 2^M a_i^(2/3) / sum_j a_j^(2/3)",
+        r"2^{M_i} = n\,2^{M}\,\dfrac{a_i^{2/3}}{\sum_j a_j^{2/3}}"),
     "compression/integer.py": Equation(
         "q3 = Z3 + S1 S2 / S3 sum (q1 - Z1) q2",
         r"q_3 = Z_3 + \dfrac{S_1 S_2}{S_3} \sum (q_1 - Z_1)\,q_2"),

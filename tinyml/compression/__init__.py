@@ -7,6 +7,7 @@
     removal             take them away, so that arrays shrink
     quantization        real numbers as small integers, after training
     clipping            few bits: clip outliers, restore mean and norm
+    bit_allocation      more codes for channels with a wide range
     quantization_aware  train with the rounding: straight-through gradients
     binary              signs in place of weights, trained straight through; whole models
     ternary             signs of the large weights, zeros for the small ones

@@ -124,8 +124,9 @@ def clip_weights(model: "Module"):
 
     (Courbariaux et al. 2015, section 2.4.)
     """
-    for one in _of_few_values(model):
-        one.weight.data = np.clip(one.weight.data, -1, 1)
+    for computed in _binarized(model):
+        w = computed.weight
+        w.data = np.clip(w.data, -1, 1)
 
 
 @checked
@@ -135,7 +136,7 @@ def store_bits(model: "Module; as from `binarize_weights`"):
     The outputs are the same, bit for bit.
     """
     model = copy.deepcopy(model)
-    stored = {one: BitWeight(*one.codes()) for one in _of_few_values(model)}
+    stored = {computed: BitWeight(*computed.codes()) for computed in _binarized(model)}
     if not stored:
         raise ValueError("store_bits: model must come from binarize_weights, got none of its "
                          "weights")
@@ -143,7 +144,7 @@ def store_bits(model: "Module; as from `binarize_weights`"):
     return model
 
 
-def _of_few_values(model):
+def _binarized(model):
     """The weights of a model that `binarize_weights` made."""
-    return [one for one in computed_weights(model).values()
-            if isinstance(one, (BinaryWeight, TernaryWeight))]
+    return [computed for computed in computed_weights(model).values()
+            if isinstance(computed, (BinaryWeight, TernaryWeight))]

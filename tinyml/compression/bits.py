@@ -9,11 +9,14 @@ whole numbers x with the bits x_k, and the planes plus and minus of the codes W,
 
     x W' = sum_k 2^k (|x_k and plus| - |x_k and minus|)
 
-where |.| counts ones: one AND and one count for 64 inputs (`bit_product`).
+where |.| counts ones. For each bit k and each of the two planes, 64 inputs take one AND and one
+count (`bit_product`).
 
 Sources: Rastegari, Ordonez, Redmon and Farhadi 2016, XNOR-Net (products from counts of bits);
 MATH5836 week 10, section 10.2.2.
 """
+import math
+
 import numpy as np
 
 from tinyml.contract import checked
@@ -58,7 +61,8 @@ def to_words(
 ) -> "ndarray of uint64, shape (..., n / 64), rounded up":
     """Bits in words of 64, the last one filled up with zeros."""
     n = bits.shape[-1]
-    filled = np.zeros((*bits.shape[:-1], n + -n % WORD), bool)
+    n_filled = math.ceil(n / WORD) * WORD
+    filled = np.zeros((*bits.shape[:-1], n_filled), bool)
     filled[..., :n] = bits
     return np.packbits(filled, axis=-1).view(np.uint64)
 

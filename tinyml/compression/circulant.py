@@ -1,7 +1,7 @@
 """Circulant layers: n numbers in place of n^2, multiplied by the fast Fourier transform.
 
 Problem: a layer from n inputs to n outputs has n^2 weights. Most are redundant, but methods that
-leave some out need training, and the places of those that stay.
+leave some out need training, and must store which ones stay.
 
 Idea: choose the structure beforehand. In a circulant matrix each column is the one before, shifted
 down by one with wrap-around, so the first column r says it all:
@@ -15,7 +15,7 @@ Then C x is the circular convolution of r and x, a product of numbers after a Fo
     y = C x = F^-1(F r * F x)
 
 It takes O(n log n) operations, and so do its gradients, which are products with circulant matrices
-too (' transposes, a bar is the complex conjugate):
+too (g = dL/dy, ' transposes, a bar is the complex conjugate):
 
     dL/dx = C' g = F^-1(bar(F r) * F g),      dL/dr = F^-1(bar(F x) * F g)
 
@@ -23,9 +23,9 @@ A layer of another shape is cut into square blocks of side b, each a circulant m
 outputs are filled up to multiples of b. A small b means more numbers, and more freedom: b = 1 is a
 full matrix.
 
-All rows of a circulant matrix have the same sum. So if all inputs are positive, as pixels are, all
-units get nearly the same, and their ReLUs may all be off. Therefore random signs D, drawn once,
-flip the inputs: y = C D x.
+All rows of a circulant matrix have the same sum. So if all inputs are positive, as pixels are,
+their mean adds the same number to every unit, and all ReLUs may be off. Therefore random signs D,
+drawn once, flip the inputs: y = C D x.
 
 Sources: MATH5836 week 10, section 10.2.3 (fewer numbers for a matrix); Cheng, Yu, Feris, Kumar,
 Choudhary and Chang 2015, An exploration of parameter redundancy in deep networks with circulant
@@ -168,7 +168,8 @@ def nearest_blocks(
     a block has no entry of W, the number is 0.
     """
     mean = nearest_circulant(_blocks(weight, block))    # as if W were 0 beyond its edges
-    inside = nearest_circulant(_blocks(np.ones_like(weight), block))    # fraction in W
+    # the fraction of each diagonal that lies in W
+    inside = nearest_circulant(_blocks(np.ones_like(weight), block))
     return mean / np.where(inside > 0, inside, 1)
 
 
@@ -184,9 +185,9 @@ def _blocks(W, b):
 
 @checked
 class CirculantLinear(Module):
-    """y = C D x + b with circulant blocks C and random signs D: a `Linear` with few weights.
+    """y = C D x + bias with circulant blocks C and random signs D: a `Linear` with few weights.
 
-    It has 1 / block of the weights of a Linear, and a fixed sign for each input.
+    It has about 1 / block of the weights of a Linear, and a fixed sign for each input.
 
     Shapes: x (..., in_features), y (..., out_features), weight (p, q, block), the first columns of
     the blocks, bias (out_features,), signs (in_features,).
@@ -268,6 +269,7 @@ def make_circulant(
     check_weights("make_circulant", {path: weight for path, _, weight in all_weights(model)})
     model = copy.deepcopy(model)
     found, left = {}, {}
+    # user.layer multiplies by the weight at path; user.why says why it must stay, or is None
     for path, user in users(model).items():
         if user.why or not isinstance(user.layer, Linear):
             left[path] = user.why or "no weight of a Linear"

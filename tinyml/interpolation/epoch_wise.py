@@ -68,8 +68,8 @@ def population_risk(
     sigma2: "float >= 0; variance of the noise in the new y",
 ):
     """The expected squared error on new data: R_test(t) = E (x'beta_t - x'beta)^2 + sigma2."""
-    # E (x'beta_t - x'beta)^2 is the excess risk
-    return excess_risk(beta_t, beta, scales=scales) + sigma2    # notes 10.1.3, test risk
+    excess = excess_risk(beta_t, beta, scales=scales)    # E (x'beta_t - x'beta)^2
+    return excess + sigma2    # notes 10.1.3, test risk
 
 
 class TurningPoints(NamedTuple):
@@ -148,8 +148,8 @@ def descent(
     y: "array_like of float64, shape (n,)",
     t: "array_like of int, any shape, >= 0; numbers of steps",
     *,
-    lr: "array_like of float64, shape () or (p,), > 0; with s^2 < 2 for all singular "
-        "values s of X diag(sqrt(lr)); one rate for all features, or one for each",
+    lr: "array_like of float64, shape () or (p,), > 0; one rate for all features, or "
+        "one for each; with s^2 < 2 for the singular values s below",
 ) -> "ndarray, shape (*t.shape, p)":
     """Gradient descent on 1/2 ||X beta - y||^2 after t steps from zero, for many t at once.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinyml.contract import checked
 
-BLOCKS = 20         # of a curve, each of which is replaced by its mean
+BLOCKS = 20         # a curve is cut into this many blocks, and each is replaced by its mean
 TIMES_JITTER = 6    # a rise or fall must be larger than this times the noise of these means
 
 
@@ -42,7 +42,7 @@ def second_fall(
     1. Smooth: cut the curve into 20 blocks, and take their means b_1 ... b_20.
     2. The rise to block k is b_k - min(b_1 ... b_k), the fall from it is b_k - b_20. The peak is
        the block at which the smaller of the two is largest. The first block and the last three
-       are left out: a peak needs a curve on both sides.
+       are left out: a peak needs enough of the curve on both sides.
     3. Jitter, the standard deviation of the noise in the b_k, is estimated from the bends
        b_{k-1} - 2 b_k + b_{k+1}. A smooth trend adds little to them, so their standard deviation
        is about sqrt(6) jitter. The median of |normal noise| is 0.6745 standard deviations; so

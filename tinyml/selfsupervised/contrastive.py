@@ -84,8 +84,8 @@ def info_nce(
 
     (He et al. 2020, equation 1; van den Oord et al. 2018, equation 4.) s_i0 is the cosine
     similarity of query i and its positive, s_ik that of query i and negative k = 1 ... K. Without
-    `negatives`, the negatives of query i are the other B - 1 rows of `positive`. Unlike in
-    `nt_xent`, no query is a negative.
+    `negatives`, the negatives of query i are the other B - 1 rows of `positive`. In `nt_xent`
+    every view but the positive is a negative; here the other queries are not.
 
     Returns
     -------

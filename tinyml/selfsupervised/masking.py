@@ -45,7 +45,7 @@ def mask_input(
     >>> mask_input([5, 6, 7, 8, 9], mask_ratio=0.4, mask_value=-1, rng=rng)
     (array([ 5,  6, -1,  8, -1]), array([2, 4]))
     """
-    _check_holds(x, mask_value)
+    _check_mask_value(x, mask_value)
     n = len(x)
     k = int(n * mask_ratio)
     mask_indices = np.sort(rng.permutation(n)[:k])    # notes 10.3.1, mask positions
@@ -54,7 +54,7 @@ def mask_input(
     return x_corrupted, mask_indices
 
 
-def _check_holds(x, mask_value):
+def _check_mask_value(x, mask_value):
     """Raise ValueError if x holds integers and mask_value does not fit their dtype.
 
     NumPy would change mask_value silently, for example cut off its fraction.
@@ -160,12 +160,13 @@ def mask_spans(
     *rows, T = x.shape
     k = int(T * mask_ratio)
     n_full, remainder = divmod(k, span_length)
-    # a row is made of blocks: the spans come first, then the visible readings, each of length 1
+    # a row is made of blocks: first the spans, then the visible readings, each of length 1; with
+    # T = 5, k = 3 and span_length 2 their lengths are [2, 1, 1, 1], of which two are spans
     spans = [span_length] * n_full + [remainder] * (remainder > 0)
     visible = [1] * (T - k)
     lengths = np.array(spans + visible, np.int64)
     order = _random_orders((*rows, len(lengths)), rng)    # the blocks of each row, shuffled
-    is_span = order < len(spans)
+    is_span = order < len(spans)    # the first blocks are the spans, wherever they are now
     hidden = np.repeat(is_span, lengths[order].ravel())    # each block becomes its readings
     mask = hidden.reshape(x.shape)
     x_corrupted = x.copy()

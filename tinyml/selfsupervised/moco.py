@@ -15,7 +15,7 @@ positive of a query is the key of the other view of its image; the negatives are
 queue. No gradient flows into the keys.
 
 Here a key is never a negative for a view of its own image (in the paper it may be). With a small
-data set the queue may hold older keys of the same images; these are left out.
+data set the queue may hold older keys of the images of a batch. The whole batch leaves these out.
 
 Sources: MATH5836 week 10, section 10.3.2; He, Fan, Wu, Xie and Girshick 2020, Momentum contrast
 for unsupervised visual representation learning (where m = 0.999, K = 65,536, T = 0.07).
@@ -153,7 +153,7 @@ class MoCo:
 
             theta_k <- m theta_k + (1 - m) theta_q
             q = f_q(x_query),     k = f_k(x_key)
-            L = info_nce(q, k, keys of other images in the queue)
+            L = info_nce(q, k, keys in the queue of images outside of the batch)
 
         f_q and f_k are the two encoders (He et al. 2020, algorithm 1). For the first batch the
         queue is empty, so the loss is 0. In training, the batch norm of both encoders uses the

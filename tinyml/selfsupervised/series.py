@@ -67,11 +67,10 @@ def make_activities(
     """
     n = n_samples
     y = np.arange(n) % len(ACTIVITIES)
-    columns = zip(*ACTIVITIES.values())
-    ratios, phases, shocks = (np.array(column)[y] for column in columns)
-    r = ratios[:, :, None]                                                # (N, 3, 1)
-    phi = phases[:, :, None]
-    has_shock = shocks[:, None, None]
+    ratios, phases, shocks = map(np.array, zip(*ACTIVITIES.values()))      # of the six classes
+    r = ratios[y][:, :, None]                                             # (N, 3, 1)
+    phi = phases[y][:, :, None]
+    has_shock = shocks[y][:, None, None]
     t = np.arange(length) / length
 
     f = rng.uniform(4, 9, (n, 1, 1))
@@ -151,8 +150,9 @@ def _pieces(n, length, segments, rng):
     n_pieces = rng.integers(1, segments + 1, (n, 1))
     candidates = np.tile(np.arange(1, length), (n, 1))
     cuts = rng.permuted(candidates, axis=1)[:, :segments - 1]
+    is_used = np.arange(1, segments) < n_pieces             # m pieces need m - 1 cuts
     is_start = np.zeros((n, length), int)
-    np.put_along_axis(is_start, cuts, np.arange(1, segments) < n_pieces, axis=1)
+    np.put_along_axis(is_start, cuts, is_used, axis=1)
     piece = is_start.cumsum(axis=1)                         # the piece of each time
     keys = rng.random((n, segments))                        # a key for each piece, to sort by
     key = np.take_along_axis(keys, piece, axis=1)

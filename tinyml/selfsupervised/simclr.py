@@ -97,7 +97,7 @@ def cnn_encoder(
 
 @checked
 class Images(Module):
-    """Images of one channel, (N, 1, side, side), from (N, side * side) or (N, side, side)."""
+    """A layer that reshapes (N, side * side) or (N, side, side) to images (N, 1, side, side)."""
 
     def __init__(self, side: "int >= 1"):
         self.side = side

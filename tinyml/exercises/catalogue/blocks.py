@@ -1,4 +1,4 @@
-"""Blocks and measures (10.2.3): groups of filters, low rank on both sides, and weighted errors."""
+"""Blocks of filters (10.2.3): groups, low rank on both sides, and weighted errors."""
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
 CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter", (

@@ -92,8 +92,8 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
         target="tinyml.selfsupervised.contrastive:uniformity",
         level=2, minutes=15,
         after=("alignment",),
-        task="Give the logarithm of the mean Gaussian kernel over all pairs of different "
-             "directions",
+        task="Give the logarithm of the mean Gaussian kernel between the directions of different "
+             "vectors",
         tests=laws_of(
             "contrastive",
             "test_alignment_and_uniformity_are_their_formulas_in_a_slow_loop",

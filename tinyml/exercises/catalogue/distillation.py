@@ -69,7 +69,7 @@ CHAPTER = Chapter("distillation", "10.2.4 Distillation: learning from a teacher"
               "_rows(target, student_logits) are the labels (n,), or the probabilities (n, C)."),
         mistakes=(
             Mistake("T ** 2 * kl", "kl",
-                    "The gradient of the soft part shrinks with T^2: the factor T^2 keeps "
+                    "The gradient of the soft part shrinks as 1 / T^2: the factor T^2 keeps "
                     "it on one scale."),
             Mistake("T ** 2 * kl", "T * kl",
                     "The factor is T squared."),

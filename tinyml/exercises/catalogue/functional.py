@@ -261,8 +261,8 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             Mistake("_length(x, axis, p, keepdims=True)",
                     "(ops.sum(x * x if p == 2 else _powers(x, p), axis=axis, keepdims=True) + "
                     "1e-30) ** (1 / p)",
-                    "A length below eps counts as eps: clip the sum at eps^p, in the units "
-                    "of the scale."),
+                    "A length below eps counts as eps: add nothing to the sum, but clip it, at 1 "
+                    "after the division by the scale."),
             Mistake("    x = _scaled(x, axis, eps)\n",
                     "",
                     "The squares of large numbers overflow, and those of small ones are 0: "
@@ -302,9 +302,9 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             "test_a_zero_vector_stays_zero_with_a_finite_gradient",
             "test_gradient_is_the_slope[cosine_similarity]"),
         hints=("It is the scalar product, divided by both lengths.",
-               "Bring both to one shape first, with ops.broadcast_to: a vector that is repeated "
-               "grows longer. A length is the root of a sum of squares along the axis; clip the "
-               "sum at eps^2 before you take the root.",
+               "Bring both to one shape first, with ops.broadcast_to: a number that is repeated "
+               "along the axis counts each time in the length. A length is the root of a sum of "
+               "squares along the axis; clip the sum at eps^2 before you take the root.",
                "u, v = (ops.broadcast_to(x, shape=np.broadcast_shapes(x1.shape, x2.shape)) for "
                "x in (x1, x2)); the length of u is ops.clip(ops.sum(u * u, axis=axis), low=eps "
                "** 2) ** 0.5; return ops.sum(u * v, axis=axis) / ..."),
@@ -330,8 +330,8 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "The vectors lie along `axis`: their lengths are along it too."),
             Mistake('    x1, x2 = _broadcast("cosine_similarity", x1, x2)\n',
                     '    _broadcast("cosine_similarity", x1, x2)\n',
-                    "A length is that of the whole vector: broadcast both to one shape "
-                    "first."),
+                    "A number that is repeated along the axis counts each time in the "
+                    "length: broadcast both to one shape first."),
             Mistake("ops.sum(u * v, axis=axis)", "ops.sum(u * v, axis=-1)",
                     "The sum is over `axis`, which need not be the last one."),
             Mistake("u_dot_v / (_length(u, axis) * _length(v, axis))",

@@ -1,20 +1,21 @@
-"""Integers alone, and few bits (10.2.2): fixed-point products, clipping, a mean put back."""
+"""Integer arithmetic, and few bits (10.2.2): fixed-point products, clipping, restored means."""
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
-CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
+CHAPTER = Chapter("integers", "10.2.2 Integer arithmetic, and few bits", (
     Exercise(
         name="quantize_multiplier",
         target="tinyml.compression.fixed_point:quantize_multiplier",
         level=3, minutes=20,
         after=("quantize",),
-        task="Write a multiplier in (0, 1] as 2^-n M0 with M0 an integer of 31 bits",
+        task="Write a multiplier in (0, 1] as 2^-n M0, with M0 in [0.5, 1) stored as an integer of "
+             "31 bits",
         tests=laws_of(
             "fixed_point",
             "test_a_multiplier_has_31_bits",
             "test_multipliers_of_an_array_are_those_of_its_entries",
             "test_multiplying_is_within_one_of_the_real_product"),
         hints=("np.frexp splits a number into a fraction in [0.5, 1) and a power of 2.",
-               "M0 = round(2^31 fraction), n = -exponent. Two special cases: a fraction that "
+               "M0 is stored as round(2^31 fraction), n = -exponent. Two cases: a fraction that "
                "rounds up to 2^31 does not fit, so take 2^31 - 1; M = 1 has exponent 1, so take "
                "the largest float below 1 instead.",
                "fraction, exponent = np.frexp(np.minimum(multiplier, np.nextafter(1, 0))); M0 = "
@@ -26,7 +27,7 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
             Mistake("(-exponent)", "exponent",
                     "M = 2^-n M0: n is minus the exponent that frexp gives."),
             Mistake("fraction * 2.0 ** 31", "fraction * 2.0 ** 30",
-                    "M0 is a fraction of 31 bits, round(2^31 M0): it lies between 2^30 and "
+                    "M0 in [0.5, 1) is stored as round(2^31 M0), which lies between 2^30 and "
                     "2^31."),
             Mistake("np.minimum(M0, INT32.max)", "M0",
                     "A fraction just below 1 rounds up to 2^31, which overflows int32: take "
@@ -206,9 +207,10 @@ CHAPTER = Chapter("integers", "10.2.2 Integers alone, and few bits", (
             "test_no_other_clip_has_a_smaller_expected_error"),
         hints=("Write the slope as a function of alpha that grows through its only zero. Where "
                "it is negative, the zero lies further right.",
-               "Laplace: 1 / (3 4^M) - e^-alpha / alpha. Gaussian: 1 / (3 4^M) + erfc(alpha / "
-               "sqrt(2)) - sqrt(2/pi) e^(-alpha^2/2) / alpha. Start with an interval such as "
-               "1e-6 ... 50, and halve it until its length is 1e-12 times its upper end.",
+               "Divided by 2 alpha, the slope is 1 / (3 4^M) - e^-alpha / alpha for Laplace, and "
+               "1 / (3 4^M) + erfc(alpha / sqrt(2)) - sqrt(2/pi) e^(-alpha^2/2) / alpha for the "
+               "Gaussian. Start with an interval such as 1e-6 ... 50, and halve it until its "
+               "length is 1e-12 times its upper end.",
                "low, high = 1e-6, 50.0; while high - low > 1e-12 * high: middle = (low + high) "
                "/ 2; if slope(middle) < 0: low = middle; else: high = middle; return the middle"),
         also=("The answer has nine digits or more, for 1 to 16 bits.",),

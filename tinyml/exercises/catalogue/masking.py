@@ -18,7 +18,7 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                "entries, sorted, are M, of shape (k,). Overwrite these elements in a copy of x.",
                "mask_indices = np.sort(rng.permutation(n)[:k]); x_corrupted = x.copy(); "
                "x_corrupted[...] = mask_value; return both"),
-        also=("_check_holds(x, mask_value) refuses a value that x cannot hold: call it first.",
+        also=("_check_mask_value(x, mask_value) refuses a value that x cannot hold: call it first.",
               "The product n mask_ratio is a float, and int rounds it down: int(100 * 0.29) is "
               "28."),
         mistakes=(

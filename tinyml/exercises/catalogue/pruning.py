@@ -204,8 +204,8 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
             "test_the_schedule_is_that_of_the_paper_step_by_step",
             "test_the_schedule_goes_from_one_end_to_the_other_ever_slower"),
         hints=("What fraction of the time from t_start to t_end has passed, limited to 0 ... 1?",
-               "progress = clip((t - t_0) / (t_end - t_0), 0, 1) and s = s_f + (s_i - s_f) (1 - "
-               "progress)^3.",
+               "With t_0 = t_start: progress = clip((t - t_0) / (t_end - t_0), 0, 1) and s = s_f + "
+               "(s_i - s_f) (1 - progress)^3.",
                "progress = np.clip((t - t_start) / (...), 0, 1); return final + ... * (1 - "
                "progress) ** 3"),
         mistakes=(

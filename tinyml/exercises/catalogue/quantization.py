@@ -40,7 +40,7 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             Mistake("np.abs(theta).max()", "(theta.max() - theta.min())",
                     "The step divides the largest magnitude, max |theta| / K, not the range."),
             Mistake("/ k or 1.0", "/ 2 ** k or 1.0",
-                    "K is the number of codes itself, not the number of bits."),
+                    "K divides the largest magnitude as it is: it is not a number of bits."),
             Mistake("q.astype(np.int64), delta", "q, delta",
                     "Codes are integers: cast to int64."),
             Mistake("np.abs(theta).max()", "np.abs(theta).mean()",

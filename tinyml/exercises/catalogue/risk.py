@@ -119,9 +119,9 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             "test_optimal_ridge_is_the_shortest_fit_where_there_is_no_noise"),
         hints=("Put lam* = sigma2 gamma / signal into the formula before you compute: what "
                "cancels?",
-               "sigma2 gamma m with m = (root - b) / (2 gamma lam*) is signal / (2 gamma) (root "
-               "- b), which needs no division by the noise; b = 1 - gamma + lam*, root = "
-               "sqrt(b^2 + 4 gamma lam*).",
+               "With m(lam*) = (root - b) / (2 gamma lam*) the risk sigma2 gamma m(lam*) is "
+               "signal / (2 gamma) (root - b), which needs no division by the noise. Here b = "
+               "1 - gamma + lam*, and root = sqrt(b^2 + 4 gamma lam*).",
                "lam = optimal_lam(gamma, signal=signal, sigma2=sigma2); b = ...; return signal "
                "/ (2 * gamma) * (np.sqrt(...) - b)"),
         also=("The arguments broadcast. For numbers the result is a float, for arrays an array.",),
@@ -149,8 +149,8 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "The 2 of 2 gamma lam is missing from the denominator."),
             Mistake("lam = optimal_lam(gamma, signal=signal, sigma2=sigma2)",
                     "lam = sigma2 / signal",
-                    "The best penalty is sigma2 gamma / signal, as signal / p is the size "
-                    "of a coefficient: gamma is missing."),
+                    "The best penalty is sigma2 gamma / signal, as signal / p is the mean "
+                    "square of a coefficient: gamma is missing."),
             Mistake("optimal_lam(gamma, signal=signal, sigma2=sigma2)",
                     "optimal_lam(gamma, signal=signal, sigma2=sigma2) ** 0.5",
                     "lam* itself enters the formula, not its root."),

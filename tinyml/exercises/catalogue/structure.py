@@ -223,7 +223,7 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                "y = np.zeros((m, *x.shape[1:]), np.result_type(values, x)); for i in range(m): "
                "row = slice(...); y[i] = values[row] @ x[...]"),
         also=("The dtype is that of a product of a value and an entry of x: np.result_type.",
-              "An x whose number of rows is not n, the columns of the matrix, raises ValueError."),
+              "The decorator checked refuses an x of another length than n: write no check."),
         mistakes=(
             Mistake("slice(starts[i], starts[i + 1])", "slice(starts[i], starts[i + 1] + 1)",
                     "Row i ends before starts[i + 1], where the next row starts."),

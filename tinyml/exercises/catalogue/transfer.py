@@ -18,8 +18,9 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
             "test_an_unreached_tolerance_is_an_error"),
         hints=("Write the objective as a function without arguments, and let minimize find its "
                "minimum.",
-               "A head of zeros in float64, head(z_centred) for the logits (n, C), "
-               "F.cross_entropy for the mean of -ln softmax, l2 / 2 times the sum of the squared "
+               "_zero_head(d, C) is a head of zeros in float64. With z_centred = "
+               "Tensor(features - mean), head(z_centred) gives the logits (n, C), and "
+               "F.cross_entropy the mean of -ln softmax; add l2 / 2 times the sum of the squared "
                "weights. Centred features need fewer steps; at the end, subtract W mean from b. "
                "Then subtract from b its mean.",
                "def objective(): return F.cross_entropy(head(z_centred), labels) + ...; "
@@ -74,8 +75,8 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                "among them.",
                "Only the order of the distances counts, so ||a - b||^2 will do. Subtract before "
                "you square: ||b||^2 - 2 a'b loses digits far from the origin. For the cosine "
-               "take unit vectors, F.normalize(b).data, since ||u - v||^2 = 2 (1 - cos), and 2 "
-               "where a vector is zero. A stable argsort keeps the earlier row first. To break "
+               "take unit vectors, F.normalize(b).data, since ||u - v||^2 = 2 (1 - cos); where a "
+               "vector is zero, put 2, as cos = 0. A stable argsort keeps the earlier row first. To break "
                "ties, count the votes for the class of each voter, (m, k), and take the first "
                "voter with the largest count.",
                "distances[i] = ((queries[i] - features) ** 2).sum(axis=1); nearest = "

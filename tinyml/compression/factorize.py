@@ -104,6 +104,7 @@ def _plan(function, model, share, energy, X):
     second_moments = None if X is None else input_second_moments(model, X)
     model = copy.deepcopy(model) if X is None or not _reused(model) else untied(model)
     plan = {}
+    # user.layer multiplies by the weight at path; user.why says why it must stay, or is None
     for path, user in users(model).items():
         plan[path] = Cut(why=user.why) if user.why else _cut(user, share, energy, second_moments)
     return model, plan

@@ -77,7 +77,7 @@ def factorize_conv(
         U, V = truncated_svd(W.reshape(n_out, -1), rank)    # (O, r), (C kh kw, r)
         filters = V.T.reshape(rank, C, kh, kw)
         first = conv_like(layer, filters, (sh, sw), padding, bias=False)
-        second = conv_like(layer, U[:, :, None, None], (1, 1), (0, 0))
+        second = conv_like(layer, U[:, :, None, None], stride=(1, 1), padding=(0, 0))
         _warn_unless_cheaper("factorize_conv", rank, len(U), len(V))
     return Sequential(first, second)
 
@@ -97,7 +97,8 @@ def factorize_conv1d(layer: "Conv1d; with groups=1", rank: "int >= 1; with rank 
     _warn_unless_cheaper("factorize_conv1d", rank, len(V), len(U))
     filters = V.T.reshape(rank, layer.in_channels, -1)
     first = conv_like(layer, filters, layer.stride, layer.padding, bias=False)
-    return Sequential(first, conv_like(layer, U[:, :, None], 1, 0))
+    second = conv_like(layer, U[:, :, None], stride=1, padding=0)
+    return Sequential(first, second)
 
 
 def as_matrix(layer):

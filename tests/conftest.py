@@ -18,7 +18,7 @@ from multiprocessing.connection import wait  # noqa: E402
 
 from hypothesis import settings  # noqa: E402
 
-settings.register_profile("tinyml", deadline=None, max_examples=40, print_blob=True,
+settings.register_profile("tinyml", deadline=None, max_examples=32, print_blob=True,
                           derandomize=bool(os.environ.get("CI")))
 settings.load_profile("tinyml")
 

@@ -42,12 +42,12 @@ def simulate(fit, n, D, p, beta, noise, repeats):
 
 
 # The simulated risk has a finite variance for |p - n| >= 4, a finite third moment for |p - n| >= 6
-# (inverse Wishart): farther out, the mean of 2,000 is close to normal.
+# (inverse Wishart): farther out, the mean of 1,000 is close to normal.
 @pytest.mark.parametrize("n, p", [(8, 1), (12, 4), (12, 24), (5, 40), (1, 9)])
 @pytest.mark.parametrize("signal, noise", [(1, 0.5), (4, 0)])
 def test_the_exact_risk_is_that_of_a_simulation(n, p, signal, noise):
     beta = np.full(p, np.sqrt(signal / p))
-    risks = simulate(min_norm, n, p, p, beta, noise, 2000)
+    risks = simulate(min_norm, n, p, p, beta, noise, 1000)
     exact = min_norm_risk(n, p, signal=signal, sigma2=noise)
     if noise == 0 and p <= n:
         assert exact == 0 and risks.max() <= 1e-20    # it finds beta up to (kappa eps)^2
@@ -60,7 +60,7 @@ def test_the_exact_risk_of_a_subset_is_that_of_a_simulation(p, n=15, D=30, noise
     beta = np.linspace(1, 0, D)    # strong features first
     inside, outside = np.sum(beta[:p] ** 2), np.sum(beta[p:] ** 2)
     exact = subset_risk(n, p, signal_in=inside, signal_out=outside, sigma2=noise)
-    assert within_three_standard_errors(simulate(min_norm, n, D, p, beta, noise, 2000), exact)
+    assert within_three_standard_errors(simulate(min_norm, n, D, p, beta, noise, 1000), exact)
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1, 2])

@@ -1,7 +1,7 @@
 """Laws of regression trees and forests: brute force, interpolation, nestedness, invariance."""
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import rngs
 
@@ -184,6 +184,7 @@ def test_equal_targets_are_not_cut():
     assert tree.n_leaves == 1 and tree.predict([[7]]) == 0.1
 
 
+@settings(max_examples=16)    # at every budget
 @given(problems())
 def test_every_leaf_holds_the_mean_of_its_samples_at_every_budget(problem):
     X, Y = problem

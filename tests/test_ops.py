@@ -185,8 +185,8 @@ STRAIGHT_THROUGH = {
 
 
 def for_each(names):
-    """Run a law on random calls of each of these operations: three for ten of the profile's examples."""
-    few = settings(max_examples=settings().max_examples * 3 // 10)
+    """Run a law on random calls of each of these operations: a third of the profile's examples."""
+    few = settings(max_examples=settings().max_examples // 3)
     return lambda law: pytest.mark.parametrize("name", sorted(names))(few(given(data=st.data())(law)))
 
 

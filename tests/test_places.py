@@ -176,7 +176,7 @@ def attempt(method, model):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(rng=rngs)
 def test_a_method_does_to_a_model_what_it_does_to_the_copy_without_reuse(method, rng):
     model = of_images(rng)

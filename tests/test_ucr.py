@@ -102,7 +102,7 @@ def test_a_test_file_is_read_with_the_classes_of_its_training_file(path):
 
 # ------------------------------------------------------------ what is unclear is refused
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(field=st.text(min_size=1, max_size=6), separator=st.sampled_from(["\t", ",", " "]))
 def test_any_text_in_the_place_of_a_value_is_a_plain_number_or_refused(path, field, separator):
     """The reader's rule: a number has digits, one point, an exponent, and nothing else."""

@@ -196,7 +196,7 @@ METHODS = {
 
 
 @pytest.mark.parametrize("name", METHODS)
-@settings(max_examples=12)
+@settings(max_examples=8)    # for each method
 @given(trees())
 def test_every_weight_of_every_tree_is_treated_and_the_model_still_computes(name, model):
     method, kind = METHODS[name]

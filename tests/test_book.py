@@ -34,6 +34,7 @@ from book.build import write_book  # noqa: E402
 from book.contents import PARTS, pages  # noqa: E402
 from book.library import module  # noqa: E402
 from book.pages import Book  # noqa: E402
+from common import question  # noqa: E402
 from page import Page, book  # noqa: E402
 
 RESULT = {"question": "What is <asked>?", "finding": "What was & is found", "quick": True, "seed": 3, "seconds": 1.5,
@@ -260,6 +261,8 @@ def test_the_search_knows_names_equations_and_terms(out, read):
     entries = json.loads(script.removeprefix("const BOOK = ").rstrip(";\n"))
     names = {entry[0] for entry in entries}
     assert {"min_norm", "Adam", "minimum norm", "collapse", "linear probe"} <= names
+    assert {question(path) for path in SOURCES} <= names
+    assert "t^2" in next(entry[3] for entry in entries if entry[0] == "distillation_loss").split()
     for entry in entries:
         file, _, anchor = entry[2].partition("#")
         assert file.removesuffix(".html") in read and (not anchor or anchor in read[file.removesuffix(".html")].ids), entry[:3]

@@ -1,8 +1,11 @@
-"""The search box's index: names, equations and terms, as a script that every page loads."""
+"""The search box's index: names, equations and terms, as a script that a page loads when it is asked."""
+import ast
 import json
 import re
 
-from book.contents import PARTS
+from common import question
+
+from book.contents import PARTS, ROOT
 from book.equations import split
 from book.library import module
 
@@ -12,7 +15,7 @@ def search_index(book, terms):
     entries = [[page.title.replace("`", ""), f"page, {PARTS[page.part]}", f"{page.slug}.html"] for page in book.pages]
     for path in book.page_of:
         for name, block in module(path).definitions.items():
-            if not name.rpartition(".")[2].startswith("_"):
+            if not re.search(r"(^|\.)_", name):
                 about = block.doc.partition("\n")[0]
                 entries.append([name, f"{path}: {about}", book.address((path, name)), words(path, block)])
         head = module(path).blocks[0]
@@ -20,11 +23,22 @@ def search_index(book, terms):
                         book.address((path, "")), words(path, head)])
     entries += [[split(tag.key)[1], f"equation {split(tag.key)[0]}: {book.notes[tag.key].plain}",
                  book.line(tag.path, tag.line)] for tag in book.tags]
+    entries += [[question(script), f"demo, demos/{stem}.py", f"{page.slug}.html#demo-{stem}", text(script)]
+                for page in book.pages for stem in page.demos if (script := ROOT / "demos" / f"{stem}.py").exists()]
     entries += [[name, about, address] for name, about, address in terms]
     return "const BOOK = " + json.dumps(entries, ensure_ascii=False) + ";\n"
 
 
 def words(path, block):
-    """What else a block can be found by: the words of its docstring and of its code, each once."""
-    lines = module(path).lines[block.first - 1:block.last]
-    return " ".join(dict.fromkeys(re.findall(r"\w[\w-]*", " ".join(lines).lower())))
+    """What else a block can be found by: the words of its docstring and of its code."""
+    return each_once(module(path).lines[block.first - 1:block.last])
+
+
+def text(script):
+    """The words of a demo's docstring."""
+    return each_once(ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))).splitlines())
+
+
+def each_once(lines):
+    """The words of some lines, with T**2 as T^2."""
+    return " ".join(dict.fromkeys(re.findall(r"\w[\w^-]*", " ".join(lines).lower().replace("**", "^"))))

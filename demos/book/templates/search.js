@@ -1,28 +1,57 @@
-// The search box: every word typed must occur in an entry of index.js; names that begin with the words come first.
+// The search box: entries of index.js in the order of how many words of the question they have, and where.
 const form = document.querySelector(".search"), box = form.querySelector("input"), hits = form.querySelector("ul");
 const status = form.querySelector("[role=status]");
+const COMMON = new Set(("a an and are as at be by code do does for from get gets has have how in is it its line lines not " +
+  "of on or so than that the their there they this to what when where which who why with").split(" "));
 form.hidden = false;
 
-// NT-Xent, nt_xent and "nt xent" are the same words.
+// NT-Xent, nt_xent and "nt xent" are the same words, T**2 and T^2 too. A blank stands at both ends.
 function flat(text) {
-  return text.toLowerCase().replace(/[\s_/-]+/g, " ").trim();
+  return ` ${text.toLowerCase().replaceAll("**", "^").replace(/[^\p{L}\p{N}^]+/gu, " ").trim()} `;
 }
 
-// A short word must be a whole word, a longer one may be the beginning or the middle of one.
-function occurs(word, text) {
-  return word.length > 2 ? text.includes(word) : text.split(/[^\p{L}\p{N}]+/u).includes(word);
+// The words of a question that say something, without their endings.
+function wordsOf(question) {
+  const all = flat(question).trim().split(" "), telling = all.filter(word => !COMMON.has(word));
+  return (telling.length ? telling : all).map(word => word.replace(/^(.{4,}?)(?:ing|ed|es|e|s)$|^(...)s$/, "$1$2"));
 }
 
-const ENTRIES = BOOK.map(entry => {
-  const name = flat(entry[0]), about = name + " " + flat(entry[1]);
-  return { entry, name, about, more: about + " " + flat(entry[3] || "") };
-});
+// How much an entry says about a word: in its name 4 or 3, in what it is 2, in its text 1. Short words stand alone.
+function weight(word, { name, about, more }) {
+  const sought = word.length > 2 ? ` ${word}` : ` ${word} `;
+  if (name.includes(sought)) return name.includes(` ${word} `) ? 4 : 3;
+  if (about.includes(sought)) return 2;
+  if (word.length > 2 && name.includes(word)) return 2;
+  return more.includes(sought) ? 1 : 0;
+}
 
-function rank({ name, about, more }, query) {
-  const words = query.split(" ");
-  if (!words.every(word => occurs(word, more))) return Infinity;
-  const place = name === query ? 0 : name.startsWith(query) ? 1 : name.includes(query) ? 2 : 3;
-  return place + (words.every(word => occurs(word, about)) ? 0 : 4) + name.length / 1000;
+// The index is half a megabyte: it is read when somebody comes to the box.
+let entries = [];
+box.addEventListener("focus", () => {
+  const script = document.createElement("script");
+  script.src = "index.js";
+  script.addEventListener("load", () => {
+    entries = BOOK.map(entry => {
+      const [name, about, , more = ""] = entry;
+      return name.endsWith("?") ? { entry, name: "", about: flat(name + about), more: flat(more) }    // a demo's question
+        : { entry, name: flat(name), about: flat(about), more: flat(more) };
+    });
+    if (box.value) search();
+  });
+  document.head.append(script);
+}, { once: true });
+
+// [score, has all words, entry] of what has any word; a rare word counts more.
+function ranked(question) {
+  const words = wordsOf(question), whole = flat(question);
+  const table = entries.map(known => words.map(word => weight(word, known)));
+  const rarity = words.map((_, j) => Math.log(1 + entries.length / (1 + table.filter(row => row[j]).length)));
+  const found = entries.map(({ entry, name }, i) => {
+    const score = table[i].reduce((sum, value, j) => sum + (value ? value + 2 : 0) * rarity[j], 0);
+    const called = name === whole ? 100 : name.startsWith(whole.trimEnd()) ? 10 : 0;
+    return [score && score + called - name.length / 1000, table[i].every(Boolean), entry];
+  });
+  return found.filter(([score]) => score > 0).sort((a, b) => b[0] - a[0]);
 }
 
 function item([name, about, address]) {
@@ -36,11 +65,10 @@ function item([name, about, address]) {
 }
 
 function search() {
-  const query = flat(box.value);
-  const found = query ? ENTRIES.map(known => [rank(known, query), known.entry]).filter(pair => pair[0] < Infinity) : [];
-  found.sort((a, b) => a[0] - b[0]);
-  hits.replaceChildren(...found.slice(0, 12).map(pair => item(pair[1])));
-  status.textContent = !query ? "" : found.length ? `${found.length} found` : "nothing found: try fewer words";
+  const asked = entries.length && flat(box.value).trim(), found = asked ? ranked(box.value) : [];
+  const whole = found.filter(([, all]) => all).length;
+  hits.replaceChildren(...found.slice(0, 12).map(([, , entry]) => item(entry)));
+  status.textContent = !asked ? "" : whole ? `${whole} found` : found.length ? "nothing has all words; the nearest" : "nothing found";
 }
 
 function shut() {

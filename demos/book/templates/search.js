@@ -1,8 +1,9 @@
 // The search box: entries of index.js in the order of how many words of the question they have, and where.
 const form = document.querySelector(".search"), box = form.querySelector("input"), hits = form.querySelector("ul");
 const status = form.querySelector("[role=status]");
-const COMMON = new Set(("a an and are as at be by code do does for from get gets has have how in is it its line lines not " +
-  "of on or so than that the their there they this to what when where which who why with").split(" "));
+const COMMON = new Set(("a an and are as at be by can cannot code do does for from get gets happen happens has have here how i in " +
+  "is it its line lines make makes not of on or s so than that the their there they this to what when where which who why with " +
+  "work works").split(" "));
 form.hidden = false;
 
 // NT-Xent, nt_xent and "nt xent" are the same words, T**2 and T^2 too. A blank stands at both ends.

@@ -1,6 +1,8 @@
 """The book is a function of the source and the demos' results; every link leads somewhere, everybody can read it."""
 import ast
+import importlib.util
 import json
+import os
 import re
 import sys
 import threading
@@ -26,6 +28,7 @@ from book import (  # noqa: E402
     notebooks,
     papers,
     prose,
+    search,
     serve,
     tasks,
     typeset,
@@ -34,7 +37,6 @@ from book.build import write_book  # noqa: E402
 from book.contents import PARTS, pages  # noqa: E402
 from book.library import module  # noqa: E402
 from book.pages import Book  # noqa: E402
-from common import question  # noqa: E402
 from page import Page, book  # noqa: E402
 
 RESULT = {"question": "What is <asked>?", "finding": "What was & is found", "quick": True, "seed": 3, "seconds": 1.5,
@@ -261,7 +263,7 @@ def test_the_search_knows_names_equations_and_terms(out, read):
     entries = json.loads(script.removeprefix("const BOOK = ").rstrip(";\n"))
     names = {entry[0] for entry in entries}
     assert {"min_norm", "Adam", "minimum norm", "collapse", "linear probe"} <= names
-    assert {question(path) for path in SOURCES} <= names
+    assert {search.question(path) for path in SOURCES} <= names
     assert "t^2" in next(entry[3] for entry in entries if entry[0] == "distillation_loss").split()
     for entry in entries:
         file, _, anchor = entry[2].partition("#")
@@ -335,6 +337,18 @@ def test_a_notebook_has_every_line_of_its_demo(tmp_path):
         assert cells["markdown"][0].startswith("# ") and cells["markdown"][0].splitlines()[0].endswith("?")
         clone = re.search(r"CLONE = '(.*)'", cells["code"][0])[1]
         assert (path.parent / clone / "demos" / "common.py").is_file()
+
+
+def test_a_notebook_uses_the_clone_that_it_was_written_from(tmp_path, monkeypatch):
+    path, = notebooks.write_notebooks(tmp_path, SOURCES[:1])
+    first = next(cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["an older install"])
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    exec("".join(first["source"]).replace("%matplotlib", "#"), {})
+    assert [Path(folder).resolve() for folder in sys.path[:2]] == [ROOT, ROOT / "demos"]
+    assert all(map(os.path.isabs, sys.path[:2])) and sys.argv[1:] == ["--quick"]
 
 
 def test_the_book_is_served_on_this_machine_alone(out):

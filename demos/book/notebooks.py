@@ -9,11 +9,11 @@ from common import write
 from book.contents import ROOT
 
 FIRST = """# The package and the demos' helpers; the notebook runs the quick form of the demo.
-import importlib.util, subprocess, sys
+import importlib.util, os, subprocess, sys
 CLONE = {clone!r}
-if importlib.util.find_spec("tinyml") is None:
+if importlib.util.find_spec("matplotlib") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", f"{{CLONE}}[demos]"], check=True)
-sys.path.append(f"{{CLONE}}/demos")
+sys.path[:0] = [os.path.abspath(CLONE), os.path.abspath(f"{{CLONE}}/demos")]    # before an older tinyml
 sys.argv = ["notebook", "--quick"]    # without --quick: the whole experiment
 __file__ = f"{{CLONE}}/demos/{name}"
 %matplotlib inline"""

@@ -265,15 +265,19 @@ def add_up(x, axis, keepdims=False):
     ones: in a third of the time, and with smaller errors.
     """
     if x.ndim and x.size and x.dtype.char in "fd" and x.flags.c_contiguous:    # as a rule
-        n, kept = x.shape[-1], bool(keepdims)
+        is_matrix, n = x.ndim == 2, x.shape[-1]
         if n <= FEW and axis in (-1, x.ndim - 1, (-1,)):    # the last axis
-            total = x.reshape(x.size // n, n).dot(_ones(n, x.dtype))
-            return total.reshape(x.shape[:-1] + (1,) * kept)
+            total = (x if is_matrix else x.reshape(x.size // n, n)).dot(_ones(n, x.dtype))
+            total = total if is_matrix else total.reshape(x.shape[:-1])
+            return total[..., None] if keepdims else total
+        if is_matrix and axis == 0 and len(x) <= FEW:    # as below, but without the tuples
+            total = _ones(len(x), x.dtype).dot(x)
+            return total[None] if keepdims else total
         k = len(axis) if isinstance(axis, tuple) else 1
         n = math.prod(x.shape[:k])
         if n <= FEW and (axis == 0 or axis == tuple(range(k))):    # the first axes
             total = _ones(n, x.dtype).dot(x.reshape(n, x.size // n))
-            return total.reshape((1,) * k * kept + x.shape[k:])
+            return total.reshape((1,) * k * bool(keepdims) + x.shape[k:])
     dtype = wide(x.dtype)
     if axis is None or x.ndim == 0:
         return x.sum(axis=axis, keepdims=keepdims, dtype=dtype)
@@ -297,7 +301,7 @@ def _rows_added(x, axis):
 def _conform(g, parent, user):
     """g in the shape and dtype of `parent`; `user`, computed from it, is named in errors."""
     data = parent.data
-    if type(g) is np.ndarray and g.shape == data.shape and g.dtype == data.dtype:
+    if type(g) is np.ndarray and g.dtype is data.dtype and g.shape == data.shape:    # as a rule
         return g
     g = np.asarray(g)    # 0-d: NumPy returns a scalar
     if g.shape != data.shape:

@@ -102,6 +102,10 @@ def softmax(x, *, axis):
     return np.exp(x) / np.exp(x).sum(axis=axis, keepdims=True)
 
 
+def standardize(x, *, axis, eps):
+    return (x - x.mean(axis=axis, keepdims=True)) / np.sqrt(x.var(axis=axis, keepdims=True) + eps)
+
+
 def label_cross_entropy(logits, *, labels, reduction):
     p = softmax(logits, axis=-1).reshape(labels.size, logits.shape[-1])
     losses = -np.log(p[range(labels.size), labels.ravel()]).reshape(labels.shape)
@@ -164,6 +168,7 @@ TABLE = {
     "sqrt": Row(np.sqrt, one(positive), degree=1 / 2),
     "stack": Row(lambda *xs, axis: np.stack(xs, axis), stacked(), degree=1,
                  call=lambda *xs, axis: ops.stack(xs, axis)),
+    "standardize": Row(standardize, with_axes(least=1, eps=st.floats(0.1, 2))),
     "sub": Row(np.subtract, two(), degree=1),
     "sum": Row(np.sum, with_axes(keepdims=booleans), degree=1),
     "swapaxes": Row(np.swapaxes, with_two_axes(), degree=1),
@@ -626,6 +631,7 @@ x, image, filters = np.ones((2, 3)), np.ones((1, 2, 4, 4)), np.ones((5, 2, 3, 3)
     (lambda: ops.min(x[:0]), ValueError, "min: x must have at least one entry along axis None"),
     (lambda: ops.logsumexp(x[:0]), ValueError, "logsumexp: x must have at least one entry"),
     (lambda: ops.softmax(x[:0], axis=0), ValueError, "softmax: x must have at least one entry"),
+    (lambda: ops.standardize(x[:0], axis=0, eps=1), ValueError, "standardize: x must have at least one entry"),
     (lambda: ops.var(x, axis=0, correction=2), ValueError,
      "var: the number of entries must be > correction=2, got 2"),
     (lambda: ops.sum(x, axis=2), ValueError, "sum: arguments must fit together, got shapes (2, 3)"),

@@ -28,9 +28,7 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     if x.ndim < n_axes or x.shape[x.ndim - n_axes:] != normalized_shape:
         sizes = ", ".join(map(str, normalized_shape))
         raise ValueError(f"layer_norm: x must have shape (..., {sizes}), got {x.shape}")
-    _, centred, var = _moments(x, tuple(range(-n_axes, 0)))
-    standardised = centred * (1 / ops.sqrt(var + eps))    # few divisions: var has one per sample
-    return _affine(standardised, weight, bias)
+    return _affine(ops.standardize(x, axis=tuple(range(-n_axes, 0)), eps=eps), weight, bias)
 
 
 def sizes_of_axes(name, normalized_shape):

@@ -15,7 +15,7 @@ from tinyml.ops.elementwise import (abs, add, clip, div, exp, gelu, log, maximum
 from tinyml.ops.images import avg_pool2d, conv2d, max_pool2d
 from tinyml.ops.products import einsum, linear, matmul
 from tinyml.ops.reductions import (label_cross_entropy, log_softmax, logsumexp, max, mean, min,
-                                   softmax, sum, var)
+                                   softmax, standardize, sum, var)
 from tinyml.ops.shapes import (broadcast_to, concatenate, getitem, pad, reshape, stack, swapaxes,
                                transpose)
 from tinyml.ops.straight_through import clamp_ste, round_ste, sign_ste
@@ -25,5 +25,6 @@ __all__ = [
     "div", "einsum", "exp", "gelu", "getitem", "label_cross_entropy", "linear", "log",
     "log_softmax", "logsumexp", "matmul", "max", "max_pool2d", "maximum", "mean", "min", "minimum",
     "mul", "neg", "pad", "power", "relu", "reshape", "round_ste", "sigmoid", "sign_ste", "softmax",
-    "softplus", "sqrt", "stack", "sub", "sum", "swapaxes", "tanh", "transpose", "var", "where",
+    "softplus", "sqrt", "stack", "standardize", "sub", "sum", "swapaxes", "tanh", "transpose",
+    "var", "where",
 ]

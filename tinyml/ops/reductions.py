@@ -27,6 +27,14 @@ def _count(name, x, axis):
     return n
 
 
+def _largest(x, axis):
+    """x.max(axis, keepdims=True), but faster along short rows, which NumPy reduces one by one."""
+    if x.ndim < 2 or axis not in (-1, x.ndim - 1) or x.shape[-1] > 64:
+        return x.max(axis=axis, keepdims=True)
+    columns = x.reshape(-1, x.shape[-1]).T.copy()
+    return columns.max(axis=0).reshape(*x.shape[:-1], 1)
+
+
 @primitive
 def sum(x, *, axis=None, keepdims=False):
     """Sum over `axis`."""
@@ -114,11 +122,30 @@ def logsumexp(x, *, axis=None, keepdims=False):
 
 
 @primitive
+def standardize(x, *, axis, eps):
+    """y = (x - mean) / sqrt(var + eps), with the mean and the population variance over `axis`.
+
+    The gradient of x is (g - mean(g) - y mean(g y)) / sqrt(var + eps): what would only move or
+    scale y is taken out of g.
+    """
+    n = _count("standardize", x, axis)
+
+    def average(a):
+        return add_up(a, axis, keepdims=True) / n
+
+    centred = x - average(x)
+    scale = 1 / np.sqrt(average(centred * centred) + eps)    # one division for each mean
+    y = centred * scale
+    return (y.astype(x.dtype, copy=False),
+            (lambda g: (g - average(g) - y * average(g * y)) * scale,))
+
+
+@primitive
 def softmax(x, *, axis=-1):
     """p = e^x / sum e^x over `axis`, with x - max x for x so that nothing overflows."""
     _count("softmax", x, axis)
     with np.errstate(over="ignore"):    # e^-inf = 0
-        e = np.exp(x - x.max(axis=axis, keepdims=True))
+        e = np.exp(x - _largest(x, axis))
     p = e / add_up(e, axis, True)
     return p.astype(x.dtype, copy=False), (lambda g: p * (g - add_up(p * g, axis, True)),)
 
@@ -127,7 +154,7 @@ def softmax(x, *, axis=-1):
 def log_softmax(x, *, axis=-1):
     """ln p = z - ln sum e^z over `axis`, with z = x - max x: no digits are lost for large x."""
     _count("log_softmax", x, axis)
-    z = x - x.max(axis=axis, keepdims=True)
+    z = x - _largest(x, axis)
     e = np.exp(z)
     total = add_up(e, axis, True)
     y = (z - np.log(total)).astype(x.dtype, copy=False)

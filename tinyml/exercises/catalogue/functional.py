@@ -26,7 +26,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
         also=("axis may also be None, for all entries, or a tuple. Call _count first: it refuses an "
               "axis without entries.",),
         mistakes=(
-            Mistake("np.exp(x - x.max(axis=axis, keepdims=True))", "np.exp(x)",
+            Mistake("np.exp(x - _largest(x, axis))", "np.exp(x)",
                     "e^x overflows for large x: subtract the maximum first, it changes no "
                     "probability."),
             Mistake("p * (g - add_up(p * g, axis, True))", "p * (1 - p) * g",
@@ -45,7 +45,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             Mistake("p * (g - add_up(p * g, axis, True))", "p * g",
                     "Every entry of a softmax depends on all inputs: subtract the mean of g "
                     "under p, p (g - sum p g)."),
-            Mistake("x.max(axis=axis, keepdims=True)", "x.max()",
+            Mistake("_largest(x, axis)", "x.max()",
                     "Subtract the maximum of each slice along the axis: in a slice far below the "
                     "overall maximum, every e^x is 0, and so is the sum."),
             Mistake("p = e / add_up(e, axis, True)", "p = e / e.max(axis=axis, keepdims=True)",

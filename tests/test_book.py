@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+import types
 import urllib.request
 from html.parser import HTMLParser
 from pathlib import Path
@@ -260,7 +261,7 @@ def test_results_are_text_not_tags(read):
 
 def test_the_search_knows_names_equations_and_terms(out, read):
     script = (out / "index.js").read_text(encoding="utf-8")
-    entries = json.loads(script.removeprefix("const BOOK = ").rstrip(";\n"))
+    entries = json.loads(script.removeprefix("var BOOK = ").rstrip(";\n"))
     names = {entry[0] for entry in entries}
     assert {"min_norm", "Adam", "minimum norm", "collapse", "linear probe"} <= names
     assert {search.question(path) for path in SOURCES} <= names
@@ -310,7 +311,8 @@ def test_a_motion_is_one_light_file_that_needs_no_network(tmp_path, monkeypatch)
     page, text = Page(tmp_path / f"motion-{name}.html"), (tmp_path / f"motion-{name}.html").read_text(encoding="utf-8")
     assert len(text) * n_frames / n_drawn < 2_000_000 and "http" not in text and 'class="fa' not in text
     assert f"motion-{name}.png" in page.all("img", "src") and (tmp_path / f"motion-{name}.png").is_file()
-    assert all(attributes.get("aria-label") for tag, attributes in page.tags if tag == "button")
+    buttons = re.findall("<button[^>]*>", text)
+    assert buttons and all(button.count("aria-label=") == 1 for button in buttons)
     assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
 
 
@@ -333,7 +335,7 @@ def test_a_notebook_has_every_line_of_its_demo(tmp_path):
         cells = {kind: ["".join(cell["source"]) for cell in book["cells"] if cell["cell_type"] == kind]
                  for kind in ("markdown", "code")}
         script = ast.parse((ROOT / "demos" / f"{path.stem}.py").read_text(encoding="utf-8"))
-        assert ast.dump(ast.parse("\n".join(cells["code"][1:]))) == ast.dump(ast.Module(script.body[1:], []))
+        assert ast.dump(ast.parse("\n".join(cells["code"][1:-1]))) == ast.dump(ast.Module(script.body[1:], []))
         assert cells["markdown"][0].startswith("# ") and cells["markdown"][0].splitlines()[0].endswith("?")
         clone = re.search(r"CLONE = '(.*)'", cells["code"][0])[1]
         assert (path.parent / clone / "demos" / "common.py").is_file()
@@ -349,6 +351,17 @@ def test_a_notebook_uses_the_clone_that_it_was_written_from(tmp_path, monkeypatc
     exec("".join(first["source"]).replace("%matplotlib", "#"), {})
     assert [Path(folder).resolve() for folder in sys.path[:2]] == [ROOT, ROOT / "demos"]
     assert all(map(os.path.isabs, sys.path[:2])) and sys.argv[1:] == ["--quick"]
+
+
+def test_a_notebook_shows_the_finished_figure_and_no_half_made_one(tmp_path, monkeypatch):
+    path, = notebooks.write_notebooks(tmp_path, SOURCES[:1])
+    code = ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+            if cell["cell_type"] == "code"]
+    assert code[0].splitlines()[-1].startswith("matplotlib.pyplot.ioff()")
+    shown = []
+    monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(Image=shown.append))
+    exec(code[-1], {"demo": types.SimpleNamespace(out=tmp_path, stem="sparse")})
+    assert shown == [tmp_path / "sparse.png"]
 
 
 def test_the_book_is_served_on_this_machine_alone(out):

@@ -81,6 +81,7 @@ def without_network(player, title):
     player = re.sub(r'<link rel="stylesheet"\s+href="[^"]*">', "", player)
     for words, symbol in SYMBOLS.items():
         player = player.replace(f'<i class="fa {words}"></i>', symbol)
-    player = re.sub(r'<button title="([^"]*)"', r'<button type="button" title="\1" aria-label="\1"', player)
+    player = re.sub(r'<button title="([^"]*)"(?: aria-label="[^"]*")?',
+                    r'<button type="button" title="\1" aria-label="\1"', player)
     player = player.replace('<img id="_anim_img', f'<img alt="{html.escape(title)}" id="_anim_img')
     return player.replace('<input id="_anim_slider', '<input aria-label="Frame" id="_anim_slider')

@@ -16,7 +16,11 @@ if importlib.util.find_spec("matplotlib") is None:
 sys.path[:0] = [os.path.abspath(CLONE), os.path.abspath(f"{{CLONE}}/demos")]    # before an older tinyml
 sys.argv = ["notebook", "--quick"]    # without --quick: the whole experiment
 __file__ = f"{{CLONE}}/demos/{name}"
-%matplotlib inline"""
+%matplotlib inline
+import matplotlib.pyplot
+matplotlib.pyplot.ioff()    # a figure is made in several cells: none is shown before plt.show()"""
+LAST = """from IPython.display import Image
+Image(demo.out / f"{demo.stem}.png")"""
 CELL = re.compile(r"^# %% ?(.*)$", re.MULTILINE)
 
 
@@ -43,6 +47,7 @@ def notebook(source, clone):
     for title, body in zip(parts[::2], parts[1::2]):
         comment, rest = leading_comment(body)
         cells += [markdown(f"{title}\n\n{comment}".strip(), heading="##"), *filter(None, [code(rest)])]
+    cells += [markdown("The finished figure", heading="##"), code(LAST)]
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
     return {"cells": cells, "metadata": {"kernelspec": {

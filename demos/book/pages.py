@@ -107,9 +107,9 @@ def stem_page(book, page):
 def neighbours(book, page):
     """Links to the page before and the page after."""
     at = book.pages.index(page)
-    links = [f'<a href="{before.slug}.html" rel="prev">← {html.escape(before.title)}</a>'
+    links = [f'<a href="{before.slug}.html" rel="prev">← {inline(before.title)}</a>'
              for before in book.pages[:at][-1:]]
-    links += [f'<a href="{after.slug}.html" rel="next">{html.escape(after.title)} →</a>'
+    links += [f'<a href="{after.slug}.html" rel="next">{inline(after.title)} →</a>'
               for after in book.pages[at + 1:at + 2]]
     return "\n".join(links)
 

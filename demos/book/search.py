@@ -26,7 +26,7 @@ def search_index(book, terms):
     entries += [[question(script), f"demo, demos/{stem}.py", f"{page.slug}.html#demo-{stem}", text(script)]
                 for page in book.pages for stem in page.demos if (script := ROOT / "demos" / f"{stem}.py").exists()]
     entries += [[name, about, address] for name, about, address in terms]
-    return "const BOOK = " + json.dumps(entries, ensure_ascii=False) + ";\n"
+    return "var BOOK = " + json.dumps(entries, ensure_ascii=False) + ";\n"
 
 
 def words(path, block):

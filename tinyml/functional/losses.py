@@ -99,17 +99,18 @@ def cross_entropy(logits, target, reduction="mean", *, ignore_index=None, label_
     ValueError : shapes that do not fit, a label outside 0..C-1, probabilities that are negative or
         do not sum to 1, an empty batch, NaN, another reduction
     """
-    label_smoothing = check_number("cross_entropy", "label_smoothing", label_smoothing, at_least=0,
-                                   at_most=1)
+    if type(label_smoothing) is not float or label_smoothing != 0:    # as a rule it is 0.0
+        label_smoothing = check_number("cross_entropy", "label_smoothing", label_smoothing,
+                                       at_least=0, at_most=1)
     logits = as_tensor(logits, "cross_entropy")
-    shape = check_shape("cross_entropy", "target", target)
-    if logits.ndim == 0 or shape != logits.shape and shape != logits.shape[:-1]:
+    z_shape, shape = logits.data.shape, check_shape("cross_entropy", "target", target)
+    if not z_shape or shape != z_shape and shape != z_shape[:-1]:
         raise ValueError("cross_entropy: logits must have shape (..., C) and target (...) or "
-                         f"(..., C), got {logits.shape} and {shape}")
+                         f"(..., C), got {z_shape} and {shape}")
     if ignore_index is not None or label_smoothing > 0 or weight is not None:
         return _weighted_cross_entropy(logits, target, reduction, ignore_index, label_smoothing,
                                        weight)
-    if shape == logits.shape:    # probabilities
+    if shape == z_shape:    # probabilities
         _check_probabilities("cross_entropy", "target", target)
         losses = -ops.sum(target * log_softmax(logits), axis=-1)
         return _reduce("cross_entropy", losses, reduction, logits=logits, target=target)

@@ -220,7 +220,7 @@ for trees, color, style in ((1, BLUE, "-"), (3, ORANGE, "-."), (TREES, GREEN, "-
     curve(unfolded, leaves, apart[:, trees - 1], f"{trees} tree{'s' * (trees > 1)}",
           color=color, linestyle=style)
 unfolded.axvline(fits, color="0.6", linestyle=":", linewidth=1.5)
-unfolded.text(0.9 * fits, 0.04, "one tree fits\nevery label", color="0.35", ha="right",
+unfolded.text(0.9 * fits, 0.97, "one tree fits\nevery label", color="0.35", ha="right", va="top",
               transform=unfolded.get_xaxis_transform())
 unfolded.set(title=f"The same trees: {words}", xscale="log", ylim=(0, None),
              xlabel="leaves of a tree, at most", ylabel=panels[-1][-1])

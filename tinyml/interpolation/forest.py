@@ -278,11 +278,12 @@ class RandomForest:
 
     def _fit_together(self, X, Y):
         """Grow full trees, many at once, with the draws that each would make alone."""
+        rank = _ranks(X)
         at_once = max(1, LARGEST_GROVE // max(1, X.size))
         for first in range(0, self.n_trees, at_once):
             trees = self.trees[first:first + at_once]
             samples, draws = zip(*[(self._sample(len(X)), tree._draw(*X.shape)) for tree in trees])
-            _Grove(X, Y, np.concatenate(samples), np.concatenate(draws)).fit(trees)
+            _Grove(X, Y, rank, np.concatenate(samples), np.concatenate(draws)).fit(trees)
 
     @checked
     def predict(self, X: "array_like, shape (m, n_features)"):
@@ -309,11 +310,10 @@ class _Grove:
     integers are sorted, their ranks.
     """
 
-    def __init__(self, X, Y, samples, draws):
+    def __init__(self, X, Y, rank, samples, draws):
         """The rows in `samples` and their `draws`, len(X) for each tree, one after the other."""
-        self.X, self.Y, self.draws = X, Y, draws
+        self.X, self.Y, self.rank, self.draws = X, Y, rank, draws
         self.targets = Y.reshape(len(Y), -1)
-        self.rank = _ranks(X)
         self.rows = samples    # in the order of the leaves: the rows of a node stand together
 
     def fit(self, trees):
@@ -460,11 +460,8 @@ def _squared_norms(Y, at):
 
 def _ranks(X):
     """The ranks of the values of each column, from 0; equal values have equal ranks."""
-    order = X.T.argsort(axis=1)
-    x = np.take_along_axis(X.T, order, axis=1)
     fits = len(X) < 2 ** 15    # 32 bits are enough for a rank and a place, see `_sorted`
-    larger = np.zeros(x.shape, np.int32 if fits else np.int64)
-    larger[:, 1:] = x[:, 1:] != x[:, :-1]
-    rank = np.empty_like(larger)
-    np.put_along_axis(rank, order, larger.cumsum(axis=1, dtype=larger.dtype), axis=1)
-    return np.ascontiguousarray(rank.T)
+    rank = np.empty(X.shape, np.int32 if fits else np.int64)
+    for j, column in enumerate(X.T):
+        rank[:, j] = np.searchsorted(np.unique(column), column)
+    return rank

@@ -25,12 +25,8 @@ from common import BLACK, BLUE, GREEN, ORANGE, start
 from panels import curve, reference
 
 from tinyml import Tensor
-from tinyml.compression.circulant import (
-    CirculantLinear,
-    circulant_product,
-    make_circulant,
-    nearest_blocks,
-)
+from tinyml.compression.circulant import circulant_product, nearest_blocks
+from tinyml.compression.circulant_layers import CirculantLinear, make_circulant
 from tinyml.compression.report import compare, macs, milliseconds
 from tinyml.data import train_test_split
 from tinyml.nn import Linear, Sequential

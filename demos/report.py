@@ -21,7 +21,7 @@ from panels import reference
 
 from tinyml.compression.biclustering import bicluster, bicluster_linear
 from tinyml.compression.binary import binarize_weights, store_bits
-from tinyml.compression.circulant import CirculantLinear
+from tinyml.compression.circulant_layers import CirculantLinear
 from tinyml.compression.compact import separable_block
 from tinyml.compression.deep_compression import (
     deep_compress,

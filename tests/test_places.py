@@ -12,7 +12,7 @@ from strategies import rngs
 from tinyml import Tensor, nn, optim
 from tinyml.compression import (
     binary,
-    circulant,
+    circulant_layers,
     clipping,
     compact,
     distillation,
@@ -208,7 +208,7 @@ RUNS = {
     "quantize_repaired": lambda m: clipping.quantize_repaired(m, bits=4)(Tensor(X)),
     "prepare": lambda m: quantization_aware.prepare(m, bits=4)(Tensor(X)),
     "binarize_weights": lambda m: binary.binarize_weights(m, method="sign")(Tensor(X)),
-    "make_circulant": lambda m: circulant.make_circulant(m, block=2)(Tensor(X)),
+    "make_circulant": lambda m: circulant_layers.make_circulant(m, block=2)(Tensor(X)),
     "from_float": lambda m: integer_model.IntegerModel.from_float(m, X),
     "input_second_moments": lambda m: factorize.input_second_moments(m, X),
     "factorize": lambda m: factorize.factorize(m, share=0.5, X=X),

@@ -1,5 +1,4 @@
 """The laws of pruning: exactly as many zeros as asked for, and the smallest weights."""
-
 import numpy as np
 import pytest
 from hypothesis import example, given, settings

@@ -82,6 +82,8 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
         r"\min_{\mathrm{rank}\,\tilde W = r}\ \Vert \mathrm{diag}(a)\,(W - \tilde W)\,\mathrm{diag}(b) \Vert_F"),
     "compression/circulant.py": Equation(
         "C x = F^-1(F r * F x)", r"C x = F^{-1}(F r \odot F x)"),
+    "compression/circulant_layers.py": Equation(
+        "y = C D x + bias, D = diag(signs)", r"y = C\,D\,x + \mathrm{bias}, \quad D = \mathrm{diag}(\pm 1)"),
     "compression/compact.py": Equation(
         "(C K^2 + C O) / (K^2 C O) = 1/O + 1/K^2",
         r"\dfrac{C K^2 + C\,O}{K^2\,C\,O} = \dfrac{1}{O} + \dfrac{1}{K^2}"),

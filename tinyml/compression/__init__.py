@@ -26,6 +26,7 @@
     outer_products      filters as a sum of outputs times channels times a kernel
     metrics             errors weighted by the data, or by the gradients of mistakes
     circulant           n numbers for a matrix of n x n, multiplied by Fourier transforms
+    circulant_layers    layers of such blocks, with random signs
     compact             convolutions in two thin steps: depthwise, then pointwise; bottlenecks
     distillation        a student learns from a teacher's soft targets
     codebooks           a few values for many numbers: k-means in one dimension

@@ -20,7 +20,6 @@ resource efficient inference (section 2.2: criteria; 2.3: normalisation); Li, Ka
 Samet and Graf 2017, Pruning filters for efficient convnets (norms); MATH5836 week 10, section
 10.2.1.
 """
-
 import numpy as np
 
 from tinyml import functional as F

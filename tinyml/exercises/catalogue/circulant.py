@@ -101,8 +101,9 @@ CHAPTER = Chapter("circulant", "10.2.3 Circulant layers: a matrix from its first
         tests=laws_of(
             "circulant",
             "test_blocks_multiply_like_the_full_matrix_and_have_its_gradients",
-            "test_a_layer_computes_with_its_matrix",
-            "test_float32_stays_float32[5]"),
+            "test_float32_stays_float32[5]") + laws_of(
+            "circulant_layers",
+            "test_a_layer_computes_with_its_matrix"),
         hints=("After the Fourier transform of all blocks, each frequency has a small matrix "
                "product of its own. Put the frequencies first: @ multiplies stacks of matrices.",
                "R (frequencies, p, q) and X (frequencies, N, q): Y = X R' (frequencies, N, p). With "

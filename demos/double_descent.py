@@ -26,7 +26,8 @@ from tinyml.interpolation.double_descent import (
     optimal_ridge_risk,
     subset_risk,
 )
-from tinyml.interpolation.min_norm import min_norm, ridge
+from tinyml.interpolation.min_norm import min_norm
+from tinyml.interpolation.ridge import ridge
 from tinyml.sweep import sweep
 
 demo = start(__file__, __doc__)

@@ -23,18 +23,12 @@ from tinyml.data import make_linear
 from tinyml.interpolation.double_descent import min_norm_risk, optimal_lam, optimal_ridge_risk
 from tinyml.interpolation.early_stopping import (
     filter_risk,
-    leave_one_out,
     matching_lam,
     risk_ratio_bound,
     tuned_risk_ratio_bound,
 )
-from tinyml.interpolation.min_norm import (
-    descent_filter,
-    gradient_descent,
-    ridge,
-    ridge_filter,
-    svd,
-)
+from tinyml.interpolation.min_norm import descent_filter, gradient_descent, svd
+from tinyml.interpolation.ridge import leave_one_out, ridge, ridge_filter
 from tinyml.sweep import sweep
 
 demo = start(__file__, __doc__)

@@ -14,7 +14,8 @@ from tinyml.interpolation.double_descent import (
     optimal_ridge_risk,
     subset_risk,
 )
-from tinyml.interpolation.min_norm import min_norm, ridge
+from tinyml.interpolation.min_norm import min_norm
+from tinyml.interpolation.ridge import ridge
 
 EPS = np.finfo(float).eps
 sizes = st.integers(0, 100)

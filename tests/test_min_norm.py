@@ -1,4 +1,4 @@
-"""Laws of least squares in its three regimes, of ridge, and of gradient descent towards X^+ y."""
+"""Laws of least squares in its three regimes, and of gradient descent towards X^+ y."""
 from fractions import Fraction
 
 import numpy as np
@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import rngs
 
-from tinyml import Tensor
 from tinyml.interpolation.min_norm import (
     descent_filter,
     gradient_descent,
@@ -16,11 +15,10 @@ from tinyml.interpolation.min_norm import (
     linear_model,
     min_norm,
     ordinary_least_squares,
-    ridge,
-    ridge_filter,
     row_space_part,
     svd,
 )
+from tinyml.interpolation.ridge import ridge, ridge_filter
 
 EPS = np.finfo(float).eps
 SOLVERS = [least_squares, min_norm]
@@ -143,27 +141,6 @@ def test_many_problems_at_once_are_the_problems_one_by_one(X, rng, k, lam):
             assert np.linalg.norm(together[:, j] - solve(X, Y[:, j])) <= rounding(X, Y)
 
 
-@given(X=designs(), rng=rngs, lam=st.floats(1e-3, 1e3))
-def test_ridge_makes_the_gradient_of_its_objective_zero(X, rng, lam):
-    y = targets(rng, X)
-    beta = Tensor(ridge(X, y, lam=lam), requires_grad=True)
-    loss = ((X @ beta - y) ** 2).mean() + lam * (beta ** 2).sum()
-    loss.backward()
-    steepness = spectrum(X).max() ** 2 / len(X) + lam
-    assert np.linalg.norm(beta.grad) <= 2 * steepness * rounding(X, y)
-
-
-@given(X=designs(), rng=rngs, exponent=st.floats(-12, 3))
-def test_ridge_tends_to_the_minimum_norm(X, rng, exponent):
-    y, lam = targets(rng, X), 10 ** exponent
-    beta = min_norm(X, y)
-    shrunk = len(X) * lam / spectrum(X).min() ** 2    # 1 - s^2 / (s^2 + n lam) <= n lam / s^2
-    distance = np.linalg.norm(ridge(X, y, lam=lam) - beta)
-    assert distance <= min(shrunk, 1) * np.linalg.norm(beta) + rounding(X, y)
-    assert np.array_equal(ridge(X, y, lam=0), ridge(X, y, lam=0.0))
-    assert np.linalg.norm(ridge(X, y, lam=0) - beta) <= rounding(X, y)
-
-
 @st.composite
 def descents(draw):
     """(X, y, start, arguments): a design, and a descent on it with a step that converges."""
@@ -219,13 +196,6 @@ def test_the_share_learned_is_that_of_the_engine_s_descent(X, rng, share, t):
     walked = gradient_descent(X, y, lr=lr, n_steps=t)
     assert written.shape == walked.shape
     assert np.linalg.norm(written - walked, axis=1).max() <= descent_rounding(X, y, np.zeros(1), lr, t, None)
-
-
-@given(X=designs(), rng=rngs, lam=st.just(0.0) | st.floats(1e-3, 1e3))
-def test_the_share_left_is_that_of_ridge(X, rng, lam):
-    y, (U, s, Vh) = targets(rng, X), svd(X)
-    written = (ridge_filter(s, lam, n_samples=len(X)) / s * (U.T @ y)) @ Vh
-    assert np.linalg.norm(written - ridge(X, y, lam=lam)) <= rounding(X, y)
 
 
 @given(descents())

@@ -2,6 +2,7 @@
 
     bias_variance    bias^2, variance and noise: the U-shaped risk, and what follows it
     min_norm         least squares in its three regimes, and where gradient descent ends
+    ridge            least squares with a penalty, and how to choose the penalty
     implicit_bias    SGD and momentum find the shortest fit too, Adam finds another
     early_stopping   early stopping and ridge shrink the fit in almost the same way
     double_descent   the risk of the minimum-norm fit, exactly: the peak at p = n and what follows

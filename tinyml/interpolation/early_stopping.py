@@ -21,17 +21,16 @@ where C_t is the largest ratio f_descent / f_ridge for u <= t (`risk_ratio_bound
 descent is at most C_t^2 times that of ridge, for every X and every beta. As t grows, C_t tends to
 1.2984... and C_t^2 to 1.6859...
 
-The penalty of ridge can be chosen by leave-one-out, which takes a single SVD of X. Then stop
+The penalty of ridge can be chosen by leave-one-out (`ridge`). Then stop
 `min_norm.gradient_descent`, started at zero, at step t = 1 / (n lr lam).
 
 Sources: Ali, Kolter and Tibshirani 2019, A continuous-time view of early stopping for least
-squares regression; Golub, Heath and Wahba 1979, Generalized cross-validation as a method for
-choosing a good ridge parameter; MATH5836 week 10, section 10.1.2.
+squares regression; MATH5836 week 10, section 10.1.2.
 """
 import numpy as np
 
 from tinyml.contract import checked
-from tinyml.interpolation.min_norm import ridge_filter, svd
+from tinyml.interpolation.min_norm import svd
 
 
 @checked
@@ -126,63 +125,6 @@ def tuned_risk_ratio_bound(t: "as in `risk_ratio_bound`"):
     risk_descent = (1 - f_descent) ** 2 + f_descent ** 2 / u
     risk_ridge = (1 - f_ridge) ** 2 + f_ridge ** 2 / u
     return float(np.max(risk_descent / risk_ridge))
-
-
-@checked
-def leave_one_out(
-    X: "array_like, shape (n, p)",
-    y: "array_like, shape (n,) or (n, k)",
-    lam: "array_like, any shape, > 0",
-) -> "ndarray, shape (*lam.shape, n) or (*lam.shape, n, k)":
-    """The error of ridge on each sample when it is fitted to the other n - 1, all from one SVD.
-
-        y_i - x_i'beta_{-i} = (y_i - (H y)_i) / (1 - H_ii),     H = U diag(f) U'
-
-    where x_i' is row i of X, f is the filter of ridge, and beta_{-i} is fitted without sample i,
-    with the same penalty n lam. The mean of the squares estimates the test error. The formula is
-    exact, because leaving out a sample changes X'X + n lam I by a matrix of rank one. If p >= n
-    and n lam is tiny compared with s_max^2, 1 - H_ii loses digits.
-
-    >>> leave_one_out([[1], [1]], [0, 2], 0.5)    # beta_{-i} = y_j / 2, y_j the other sample
-    array([-1.,  2.])
-    """
-    fitted, leverage = _hat(X, y, lam)
-    return (y - fitted) / (1 - leverage)
-
-
-@checked
-def generalized_cross_validation(
-    X: "array_like, shape (n, p), n >= 1",
-    y: "as in `leave_one_out`",
-    lam: "as in `leave_one_out`",
-) -> "ndarray, shape lam.shape or (*lam.shape, k), or float":
-    """The mean square of `leave_one_out`, with every leverage H_ii replaced by their mean.
-
-        GCV(lam) = (1/n) ||y - H y||^2 / (1 - df / n)^2,     df / n = mean of H_ii
-
-    (Golub, Heath and Wahba 1979.) Unlike leave-one-out, GCV does not change if X and y are
-    replaced by QX and Qy, for any orthogonal Q. df is `degrees_of_freedom`.
-    """
-    fitted, leverage = _hat(X, y, lam)
-    sample_axis = lam.ndim    # it comes after the axes of lam
-    mean_square = np.mean((y - fitted) ** 2, axis=sample_axis)
-    mean_leverage = np.mean(leverage, axis=sample_axis)
-    return mean_square / (1 - mean_leverage) ** 2
-
-
-def _hat(X, y, lam):
-    """The fitted values H y of ridge, and the leverages H_ii.
-
-    If y has columns, the leverages get a last axis of length 1.
-    """
-    U, s, _ = svd(X)
-    f = ridge_filter(s, lam, n_samples=len(X))
-    Uf = U * f[..., None, :]                    # U diag(f), (*lam.shape, n, rank)
-    fitted = Uf @ (U.T @ y)                     # (*lam.shape, n) or (*lam.shape, n, k)
-    leverage = np.sum(Uf * U, axis=-1)          # (*lam.shape, n)
-    if y.ndim == 2:
-        leverage = leverage[..., None]
-    return fitted, leverage
 
 
 def _matching_filters(t):

@@ -6,15 +6,15 @@ p = n, and infinitely many for p > n. Which of them do we get?
 Idea: the singular value decomposition X = U diag(s) V' splits the problem into independent
 one-dimensional ones, one per singular vector. Here ' is the transpose. The pseudoinverse is
 X^+ = V diag(1 / s) U', where only the s > 0 are kept. X^+ y is the shortest of the least-squares
-solutions, the minimum-norm fit. In the basis V it has the coordinates (U'y)_i / s_i. Every
-estimator of this file multiplies them by a filter f:
+solutions, the minimum-norm fit. In the basis V it has the coordinates (U'y)_i / s_i. Gradient
+descent from 0 multiplies them by a filter f, and so does `ridge`:
 
     beta = V diag(f / s) U'y,     f = 1                      minimum norm
-                                  f = s^2 / (s^2 + n lam)    ridge
                                   f = 1 - (1 - lr s^2)^t     gradient descent from 0
+                                  f = s^2 / (s^2 + n lam)    ridge
 
-where lam is the penalty, lr the learning rate and t the number of steps. As lam -> 0 or
-t -> infinity, f -> 1: ridge and descent both tend to X^+ y.
+where lr is the learning rate, t the number of steps and lam the penalty. As t -> infinity or
+lam -> 0, f -> 1: descent and ridge both tend to X^+ y.
 
 Sources: MATH5836 week 10, section 10.1.2 (the notes call p < n underdetermined; the usual word
 is overdetermined); Hastie, Montanari, Rosset and Tibshirani 2022, Surprises in high-dimensional
@@ -135,39 +135,6 @@ def min_norm(
     U, s, Vh = svd(X)
     # V diag(1 / s): column i of V is divided by s_i
     return (Vh.T / s) @ (U.T @ y)    # notes 10.1.2, minimum norm
-
-
-@checked
-def ridge_filter(
-    s: "array_like, shape (rank,), > 0; singular values",
-    lam: "array_like, any shape, >= 0; the penalty of `ridge`",
-    *,
-    n_samples: "int >= 0; n",
-) -> "ndarray, shape (*lam.shape, rank), of the dtype of s":
-    """The factor by which ridge shrinks each singular direction: f = s^2 / (s^2 + n lam).
-
-    >>> ridge_filter([2, 1], [0, 0.5], n_samples=2)
-    array([[1. , 1. ],
-           [0.8, 0.5]])
-    """
-    lam = lam[..., None].astype(s.dtype)    # (..., 1); the result keeps the dtype of s
-    return s ** 2 / (s ** 2 + n_samples * lam)
-
-
-@checked
-def ridge(
-    X: "array_like, shape (n, p); n = 0 or p = 0 is allowed",
-    y: "array_like, shape (n,) or (n, k)",
-    *,
-    lam: "float >= 0; for 0 the limit X^+ y",
-) -> "ndarray, shape (p,) or (p, k); zeros for n = 0":
-    """The beta that minimises (1/n) ||X beta - y||^2 + lam ||beta||^2.
-
-        beta = (X'X + n lam I)^-1 X'y = V diag(f / s) U'y,     f = s^2 / (s^2 + n lam)
-    """
-    U, s, Vh = svd(X)
-    f = ridge_filter(s, lam, n_samples=len(X))
-    return (Vh.T * (f / s)) @ (U.T @ y)
 
 
 @checked

@@ -60,14 +60,15 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                     "others."))),
     Exercise(
         name="ridge",
-        target="tinyml.interpolation.min_norm:ridge",
+        target="tinyml.interpolation.ridge:ridge",
         level=2, minutes=15,
         after=("min_norm",),
         task="Compute the ridge estimate for any penalty lam >= 0, with X^+ y as its limit at 0",
         tests=laws_of(
-            "min_norm",
+            "ridge",
             "test_ridge_makes_the_gradient_of_its_objective_zero",
-            "test_ridge_tends_to_the_minimum_norm",
+            "test_ridge_tends_to_the_minimum_norm") + laws_of(
+            "min_norm",
             "test_many_problems_at_once_are_the_problems_one_by_one",
             "test_without_samples_features_or_values_the_fit_is_zero",
             "test_the_dtype_of_the_data_is_that_of_the_result"),

@@ -22,17 +22,12 @@ def fit(
     epochs: "int >= 0; passes over the data",
     batch_size: "int >= 1; the last batch of a pass may be smaller",
     rng: "numpy.random.Generator; draws the order of the samples",
-    loss_of: "function (model, *batch) -> scalar Tensor; a batch "
-             "is some rows of each array. The default is "
-             "cross-entropy, whose y are classes 0..C-1" = cross_entropy_of,
+    loss_of: "function (model, *batch) -> scalar Tensor; a batch is some rows of "
+             "each array; the default is for y of classes 0..C-1" = cross_entropy_of,
     schedule: "LambdaLR, or None; of this optimizer, stepped after every batch" = None,
-    metrics: "dict of str to function (model) -> float, or None; computed in "
-             "evaluation mode after every epoch" = None,
-    callbacks: "functions (model, row), called after every epoch; if one returns "
-               "True, training stops after that epoch (the others are still "
-               "called)" = (),
-    drop_last: "bool; leave out a last batch that is smaller: batch norm "
-               "refuses a single row" = False,
+    metrics: "dict of str to function (model) -> float, or None; run after every epoch" = None,
+    callbacks: "functions (model, row); called after every epoch" = (),
+    drop_last: "bool; leave out a last batch that is smaller" = False,
     label: "str; in front of the progress line" = "fit",
 ):
     """Minimise a loss over shuffled minibatches; the model is in evaluation mode afterwards.
@@ -47,6 +42,10 @@ def fit(
 
         def loss_of(model, x):       # without labels: fit(model, X, loss_of=loss_of, ...)
             return nt_xent(model(view(x, rng)), model(view(x, rng)), temperature=0.5)
+
+    Metrics and callbacks run in evaluation mode. If a callback returns True, training stops after
+    that epoch; the other callbacks are still called. Batch norm refuses a batch of a single row:
+    if the last one may be, write drop_last=True.
 
     Data keeps its dtype: float64 data is computed in float64, which takes about twice the time, so
     write X.astype(np.float32). Lists of floats become float32.

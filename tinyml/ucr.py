@@ -117,6 +117,30 @@ def _read_table(path, lines):
 
 def _read_ts(path, lines):
     """Labels, series (C, T_i) and the declared labels, from the lines of a .ts file."""
+    header, data = _split_ts(path, lines)
+    if _flag(path, header, "@timeStamps"):
+        raise ValueError(f"load_ucr: {path} must have values without time stamps, got @timeStamps "
+                         "true; write the values alone, at equal intervals")
+    declared = header["@classlabel"][1:] if _flag(path, header, "@classLabel") else []
+    if not declared:
+        raise ValueError(f"load_ucr: {path} must declare its labels, got no @classLabel true with "
+                         "labels")
+    names, series = [], []
+    for i, line in data:
+        where = f"{path}, line {i}"
+        name, rows = _read_sample(line, declared, where)
+        _obey(header, rows, where)
+        names.append(name)
+        series.append(np.array(rows))
+    n_sensors = sorted({len(x) for x in series})
+    if len(n_sensors) > 1:
+        raise ValueError(f"load_ucr: {path} must have as many sensors in every sample, got "
+                         f"{n_sensors}")
+    return names, series, declared
+
+
+def _split_ts(path, lines):
+    """{tag: words} of the header of a .ts file, and the lines after @data."""
     header, n_tags = {}, 0
     for i, line in lines:
         if not line.startswith("@"):
@@ -130,35 +154,24 @@ def _read_ts(path, lines):
     data = lines[n_tags:]
     if "@data" not in header or not data:
         raise ValueError(f"load_ucr: {path} must hold a series after @data, got none")
-    if _flag(path, header, "@timeStamps"):
-        raise ValueError(f"load_ucr: {path} must have values without time stamps, got @timeStamps "
-                         "true; write the values alone, at equal intervals")
-    declared = header["@classlabel"][1:] if _flag(path, header, "@classLabel") else []
-    if not declared:
-        raise ValueError(f"load_ucr: {path} must declare its labels, got no @classLabel true with "
-                         "labels")
-    names, series = [], []
-    for i, line in data:
-        where = f"{path}, line {i}"
-        *sensors, name = line.split(":")
-        rows = [_numbers([v.strip(" \t") for v in sensor.split(",")], where) for sensor in sensors]
-        name = name.strip(" \t")
-        if not rows or name not in declared:
-            raise ValueError(f"load_ucr: {where} must end with a colon and a label of {declared}, "
-                             f"got {line[-40:]!r}")
-        lengths = [len(row) for row in rows]
-        if len(set(lengths)) > 1:
-            raise ValueError(f"load_ucr: {where} must have sensors of one length, got {lengths}")
-        if np.isnan(rows).any():
-            raise ValueError(f"load_ucr: {where} must hold no missing values, got '?' or NaN; "
-                             "fill them, or leave the series out")
-        _obey(header, rows, where)
-        names.append(name)
-        series.append(np.array(rows))
-    if len({len(x) for x in series}) > 1:
-        raise ValueError(f"load_ucr: {path} must have as many sensors in every sample, got "
-                         f"{sorted({len(x) for x in series})}")
-    return names, series, declared
+    return header, data
+
+
+def _read_sample(line, declared, where):
+    """The label of a line of a .ts file, and the values of each sensor."""
+    *sensors, name = line.split(":")
+    rows = [_numbers([v.strip(" \t") for v in sensor.split(",")], where) for sensor in sensors]
+    name = name.strip(" \t")
+    if not rows or name not in declared:
+        raise ValueError(f"load_ucr: {where} must end with a colon and a label of {declared}, "
+                         f"got {line[-40:]!r}")
+    lengths = [len(row) for row in rows]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"load_ucr: {where} must have sensors of one length, got {lengths}")
+    if np.isnan(rows).any():
+        raise ValueError(f"load_ucr: {where} must hold no missing values, got '?' or NaN; "
+                         "fill them, or leave the series out")
+    return name, rows
 
 
 def _flag(path, header, tag):

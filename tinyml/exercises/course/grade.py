@@ -59,17 +59,10 @@ def grade(folder, out, *, homework=None, seed=None, jobs=1, executor=None, limit
                                  f"got {folder}")
     results = Results(out, folder, homework.title)
     handed_in, unused = collect(folder, list(homework.points), out)
-    if not any(submission.answers for submission in handed_in):
-        some = ", ".join(f"{name}.py" for name in list(homework.points)[:3])
-        raise LookupError(f"there is nothing to grade in {folder}: no student has a file such as "
-                          f"{some}. Nothing was written to {out}")
+    _check_any(handed_in, homework, folder, out)
     seed = next(s for s in (seed, homework.seed, results.seed(), fresh_seed()) if s is not None)
     results.begin(seed, [submission.student for submission in handed_in])
     times, wrong_times = _times(folder, results.shown)
-    marked = [submission.student for submission in handed_in
-              if submission.marked_late and homework.due and submission.student not in times]
-    unused = [*wrong_times, *((TIMES, f"{results.shown[student]}: Canvas marks it as late; write "
-                               "when it was handed in") for student in marked), *unused]
     work, rows = {}, {}
     for submission in handed_in:
         job = _job(submission, homework, seed, limits)
@@ -91,12 +84,28 @@ def grade(folder, out, *, homework=None, seed=None, jobs=1, executor=None, limit
         report(f"{results.shown[student]:<30} {row['score']} of {row['max_score']}")
     ordered = [{**rows[submission.student], "student": results.shown[submission.student]}
                for submission in handed_in]
-    for submission in handed_in:
-        unused += [(path, why) for path, why in submission.unused]
+    unused = [*wrong_times, *_without_a_time(handed_in, homework, times, results.shown), *unused,
+              *(pair for submission in handed_in for pair in submission.unused)]
     results.finish(ordered, unused, overview.tables(homework, ordered))
     for fault in results.faults:
         report(fault)
     return [{key: row[key] for key in results.COLUMNS} for row in ordered]
+
+
+def _check_any(handed_in, homework, folder, out):
+    """Raise LookupError if no student has an answer."""
+    if not any(submission.answers for submission in handed_in):
+        some = ", ".join(f"{name}.py" for name in list(homework.points)[:3])
+        raise LookupError(f"there is nothing to grade in {folder}: no student has a file such as "
+                          f"{some}. Nothing was written to {out}")
+
+
+def _without_a_time(handed_in, homework, times, shown):
+    """(file, what to write in it) for each student whom Canvas marks as late without a time."""
+    marked = [submission.student for submission in handed_in
+              if submission.marked_late and homework.due and submission.student not in times]
+    return [(TIMES, f"{shown[student]}: Canvas marks it as late; write when it was handed in")
+            for student in marked]
 
 
 def _joined(*notes):

@@ -21,7 +21,6 @@ import numpy as np
 from common import BLACK, BLUE, ORANGE, VERMILLION, band, start
 from matplotlib.colors import to_rgb
 
-from tinyml.data import make_linear
 from tinyml.interpolation.benign import (
     bias2_order,
     conditional_risk,
@@ -35,6 +34,7 @@ from tinyml.interpolation.double_descent import min_norm_bias2, min_norm_varianc
 from tinyml.interpolation.epoch_wise import excess_risk
 from tinyml.interpolation.min_norm import min_norm
 from tinyml.sweep import sweep
+from tinyml.synthetic import make_linear
 
 demo = start(__file__, __doc__)
 SIZES = np.array([20, 28, 40, 56, 80] if demo.quick else [20, 28, 40, 56, 80, 112, 160])    # n

@@ -19,7 +19,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
 
-from tinyml.data import make_linear
 from tinyml.interpolation.double_descent import min_norm_risk, optimal_lam, optimal_ridge_risk
 from tinyml.interpolation.early_stopping import (
     filter_risk,
@@ -30,6 +29,7 @@ from tinyml.interpolation.early_stopping import (
 from tinyml.interpolation.min_norm import descent_filter, gradient_descent, svd
 from tinyml.interpolation.ridge import leave_one_out, ridge, ridge_filter
 from tinyml.sweep import sweep
+from tinyml.synthetic import make_linear
 
 demo = start(__file__, __doc__)
 N = 50                                   # training samples

@@ -17,10 +17,10 @@ from common import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, start
 
 from tinyml import Tensor
 from tinyml import functional as F
-from tinyml.data import make_linear
 from tinyml.interpolation.min_norm import min_norm
 from tinyml.nn import Linear, ReLU, Sequential
 from tinyml.optim import SGD
+from tinyml.synthetic import make_linear
 
 demo = start(__file__, __doc__)
 ROUNDS = 2 if demo.quick else 5

@@ -49,9 +49,10 @@ from tinyml.compression.deep_compression import deep_compress
 from tinyml.compression.integer_model import IntegerModel
 from tinyml.compression.report import file_bytes
 from tinyml.compression.structured import unit_scores
-from tinyml.data import digits, make_linear, mnist, train_test_split
+from tinyml.data import digits, mnist, train_test_split
 from tinyml.interpolation.double_descent import asymptotic_risk
 from tinyml.interpolation.min_norm import min_norm
+from tinyml.synthetic import make_linear
 from tinyml.train import accuracy
 
 demo = start(__file__, __doc__)

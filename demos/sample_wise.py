@@ -21,12 +21,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from common import BLACK, BLUE, GREEN, ORANGE, VERMILLION, band, start
 
-from tinyml.data import make_linear, one_hot
+from tinyml.data import one_hot
 from tinyml.interpolation.double_descent import min_norm_risk, optimal_lam, optimal_ridge_risk
 from tinyml.interpolation.min_norm import min_norm
 from tinyml.interpolation.random_features import fourier_features, median_distance, sample_waves
 from tinyml.interpolation.ridge import leave_one_out, ridge
 from tinyml.sweep import sweep
+from tinyml.synthetic import make_linear
 
 demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
 P = 30                                    # Gaussian features

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "tinyml"
 RANKS = [
     {"tensor", "operators", "protocols", "scope", "check", "phrasebook", "progress", "files"},
     {"ops", "idx", "pictures", "ucr", "contract", "grammar"},
-    {"gradcheck", "debug", "data", "sweep"},
+    {"gradcheck", "debug", "data", "synthetic", "sweep"},
     {"functional"},
     {"nn", "optim", "optimizer", "schedules", "lbfgs"},
     {"train", "checkpoint"},

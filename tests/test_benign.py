@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import rngs
 
-from tinyml.data import make_linear
 from tinyml.interpolation.benign import (
     bias2_order,
     conditional_risk,
@@ -18,6 +17,7 @@ from tinyml.interpolation.benign import (
 from tinyml.interpolation.double_descent import min_norm_bias2, min_norm_variance
 from tinyml.interpolation.epoch_wise import excess_risk
 from tinyml.interpolation.min_norm import min_norm
+from tinyml.synthetic import make_linear
 
 EPS = np.finfo(float).eps
 MAX_P = 40

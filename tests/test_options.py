@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 
-from tinyml import Tensor, data, nn
+from tinyml import Tensor, data, nn, synthetic
 from tinyml.compression import (
     clipping,
     codebooks,
@@ -145,8 +145,8 @@ CASES = {    # name -> (call with options, {name of the option: other values, of
         init="density", rng=RANDOM)),
     "share_biases": (lambda **o: after(lambda model: weight_sharing.share_biases(model, bits=2, **o)), dict(
         init="density", rng=RANDOM)),
-    "make_linear": (lambda **o: data.make_linear(5, 3, sigma=0.1, rng=RNG(0), **o), dict(beta=np.ones(3))),
-    "make_spirals": (lambda **o: data.make_spirals(6, 2, noise=0, rng=RNG(0), **o), dict(turns=2)),
+    "make_linear": (lambda **o: synthetic.make_linear(5, 3, sigma=0.1, rng=RNG(0), **o), dict(beta=np.ones(3))),
+    "make_spirals": (lambda **o: synthetic.make_spirals(6, 2, noise=0, rng=RNG(0), **o), dict(turns=2)),
     "batches": (lambda **o: np.concatenate([x for x, in data.batches(X, batch_size=5, rng=RNG(0), **o)]), dict(
         drop_last=True)),
     "train_test_split": (lambda **o: data.train_test_split(X, test_size=0.5, rng=RNG(0), **o), dict(stratify=Y)),

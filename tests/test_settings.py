@@ -9,7 +9,7 @@ import inspect
 import numpy as np
 import pytest
 
-from tinyml import Tensor, data, nn, ops
+from tinyml import Tensor, nn, ops, synthetic
 from tinyml import functional as F
 from tinyml.compression import distillation, factorize, pruning, quantization, quantization_aware
 from tinyml.selfsupervised import (
@@ -119,8 +119,8 @@ CALLS = {    # function -> call with the setting v
     "mask_input": lambda v: masking.mask_input(array(4, 5), mask_ratio=v, mask_value=v, rng=rng()),
     "normalize_patches": lambda v: masked_patches.normalize_patches(array(4, 3, 5), eps=v),
     "extract_features": lambda v: downstream.extract_features(net(), array(5, 4), unit_length=True),
-    "make_moons": lambda v: data.make_moons(5, noise=v, rng=rng())[0],
-    "make_spirals": lambda v: data.make_spirals(5, 2, noise=v, turns=v, rng=rng())[0],
+    "make_moons": lambda v: synthetic.make_moons(5, noise=v, rng=rng())[0],
+    "make_spirals": lambda v: synthetic.make_spirals(5, 2, noise=v, turns=v, rng=rng())[0],
 }
 
 

@@ -49,7 +49,8 @@ CORE = {    # module -> the public names that the lecture notes need
           "TransformerEncoderLayer",
     "optim": "SGD Adam AdamW",
     "train": "fit predict accuracy",
-    "data": "digits train_test_split batches make_linear",
+    "data": "digits train_test_split batches",
+    "synthetic": "make_linear",
     "interpolation.bias_variance": "bias_variance expected_risk",
     "interpolation.min_norm": "linear_model ordinary_least_squares least_squares min_norm "
                               "gradient_descent",

@@ -3,7 +3,7 @@
 A cluster of Dask (``pip install "dask[distributed]"``), here in a script ``risk.py``:
 
     from dask.distributed import Client
-    from tinyml.data import make_linear
+    from tinyml.synthetic import make_linear
     from tinyml.interpolation.min_norm import min_norm
     from tinyml.sweep import sweep
 

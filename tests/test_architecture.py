@@ -16,7 +16,8 @@ PACKAGE = ROOT / "tinyml"
 
 # A module may import those of a lower rank, and its own family; a lesson never imports another lesson.
 RANKS = [
-    {"tensor", "operators", "protocols", "scope", "check", "phrasebook", "progress", "files"},
+    {"tensor", "operators", "protocols", "scope", "check", "phrasebook", "progress", "files",
+     "sums", "explain"},
     {"ops", "idx", "pictures", "ucr", "contract", "grammar"},
     {"gradcheck", "debug", "data", "synthetic", "sweep"},
     {"functional"},
@@ -26,7 +27,7 @@ RANKS = [
     {"exercises"},
 ]
 LESSONS = RANKS[6]
-PARTS = {"operators", "protocols", "scope", "optimizer", "schedules", "grammar"}    # tested with what they serve
+PARTS = {"operators", "protocols", "explain", "scope", "optimizer", "schedules", "grammar"}    # tested with what they serve
 ALLOWED = {
     "tinyml": {"numpy", "tinyml"},
     "tests": {"numpy", "tinyml", "pytest", "hypothesis", "strategies", "equations", "book", "_warm"},

@@ -19,18 +19,17 @@ follow.
 import functools
 import inspect
 import itertools
-import math
 from heapq import heappop, heappush
 
 import numpy as np
 
+from tinyml.explain import explained, not_one_vjp_each
 from tinyml.operators import Operators
-from tinyml.phrasebook import check_keywords
 from tinyml.protocols import Protocols
 from tinyml.scope import mode, scope
+from tinyml.sums import add_up, wide
 
 _next_serial = itertools.count().__next__
-FEW = 1024    # so many numbers may be added one after the other in float32
 
 
 class Tensor(Operators, Protocols):
@@ -155,9 +154,9 @@ def primitive(f):
         try:
             value, vjps = f(*arrays, **metadata)
         except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
-            raise _explained(error, name, arrays, metadata) from None
+            raise explained(error, name, arrays, metadata) from None
         if type(vjps) is not tuple or len(vjps) < len(args):
-            raise _not_one_vjp_each(name, args, vjps)
+            raise not_one_vjp_each(name, args, vjps)
         y = Tensor.__new__(Tensor)    # __new__: skips the checks of __init__
         y.data = value if type(value) is np.ndarray else np.asarray(value)
         edges = []
@@ -251,53 +250,6 @@ def as_tensor(x, name="Tensor"):
     return x.__tensor__() if hasattr(x, "__tensor__") else Tensor(as_float(x, name=name))
 
 
-def wide(dtype):
-    """The dtype to add up in: float32 for float16, where 2048 + 1 is 2048; else its own."""
-    return np.float32 if dtype == np.float16 else dtype
-
-
-def add_up(x, axis, keepdims=False):
-    """x.sum(axis) with few rounding errors, in `wide` of x's dtype; x must have these axes.
-
-    NumPy adds the rows of a matrix one after the other, so the error grows with their number. More
-    than 1024 float32 rows are added in float64. Along the axis that is innermost in memory, as a
-    rule the last, NumPy adds in pairs. Up to 1024 rows or columns are added by a product with
-    ones: in a third of the time, and with smaller errors.
-    """
-    if x.ndim and x.size and x.dtype.char in "fd" and x.flags.c_contiguous:    # as a rule
-        is_matrix, n = x.ndim == 2, x.shape[-1]
-        if n <= FEW and axis in (-1, x.ndim - 1, (-1,)):    # the last axis
-            total = (x if is_matrix else x.reshape(x.size // n, n)).dot(_ones(n, x.dtype))
-            total = total if is_matrix else total.reshape(x.shape[:-1])
-            return total[..., None] if keepdims else total
-        if is_matrix and axis == 0 and len(x) <= FEW:    # as below, but without the tuples
-            total = _ones(len(x), x.dtype).dot(x)
-            return total[None] if keepdims else total
-        k = len(axis) if isinstance(axis, tuple) else 1
-        n = math.prod(x.shape[:k])
-        if n <= FEW and (axis == 0 or axis == tuple(range(k))):    # the first axes
-            total = _ones(n, x.dtype).dot(x.reshape(n, x.size // n))
-            return total.reshape((1,) * k * bool(keepdims) + x.shape[k:])
-    dtype = wide(x.dtype)
-    if axis is None or x.ndim == 0:
-        return x.sum(axis=axis, keepdims=keepdims, dtype=dtype)
-    many = dtype == np.float32 and _rows_added(x, axis) > FEW
-    total = x.sum(axis=axis, keepdims=keepdims, dtype=np.float64 if many else dtype)
-    return total.astype(dtype, copy=False)
-
-
-@functools.lru_cache
-def _ones(n, dtype):
-    return np.ones(n, dtype)
-
-
-def _rows_added(x, axis):
-    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    longer = [i for i, n in enumerate(x.shape) if n > 1]
-    innermost = min(longer, key=lambda i: abs(x.strides[i]), default=None)
-    return math.prod(x.shape[i] for i in axes if i % x.ndim != innermost)
-
-
 def _conform(g, parent, user):
     """g in the shape and dtype of `parent`; `user`, computed from it, is named in errors."""
     data = parent.data
@@ -353,36 +305,6 @@ def _tensor_as_metadata(key, name):
                          "floats; write x[index.data.astype(int)], or x[x.data > 0]")
     return TypeError(f"{name}: a tensor must be a positional argument, got {key}=Tensor; a "
                      "gradient flows to positional arguments only")
-
-
-def _not_one_vjp_each(name, args, vjps):
-    return TypeError(f"{name}: a primitive must return its value and a tuple of {len(args)} vjps, "
-                     f"one per argument, got {vjps!r}")
-
-
-def _explained(error, name, arrays, metadata):
-    """The error with the name of the operation and the shapes of its arguments in front."""
-    if str(error).startswith(name + ":"):
-        return error
-    if isinstance(error, (AttributeError, TypeError)):
-        check_keywords(name, metadata)
-        if "argument" in str(error) and f"{name}()" in str(error):    # missing or unexpected
-            return error
-        strays = [a for a in arrays if type(a) is not np.ndarray]    # a number or None, no array
-        if strays:
-            write = "x * y for the product with a number" if name == "matmul" else "Tensor([...])"
-            return TypeError(f"{name}: arguments must be tensors or arrays with axes, got "
-                             f"{strays[0]!r}; write {write}")
-    shapes = [str(np.shape(a)) for a in arrays if a is not None]
-    got = f"shapes {' and '.join(shapes)}" if shapes else "no arrays"
-    return _kind(error, name)(f"{name}: arguments must fit together, got {got}; {error}")
-
-
-def _kind(error, name):
-    """TypeError or ValueError, whatever NumPy raised; x[9] is an IndexError, as of a list."""
-    if isinstance(error, (TypeError, AttributeError)):
-        return TypeError
-    return IndexError if name == "getitem" and isinstance(error, IndexError) else ValueError
 
 
 # ---- helpers: checks of Tensor's methods

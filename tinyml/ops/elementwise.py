@@ -4,7 +4,8 @@ import math
 import numpy as np
 
 from tinyml.check import check_regular
-from tinyml.tensor import primitive, wide
+from tinyml.sums import wide
+from tinyml.tensor import primitive
 
 
 @primitive

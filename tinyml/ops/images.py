@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyml.check import check_int, check_padding, check_pair
-from tinyml.tensor import primitive, wide
+from tinyml.sums import wide
+from tinyml.tensor import primitive
 
 
 class Windows(NamedTuple):

@@ -1,7 +1,7 @@
 """Primitives that reduce axes: sums, means, extremes, and the stable log of a sum of exponentials.
 
 `axis` is None (all axes), an int or a tuple of ints, and `keepdims` leaves the reduced axes with
-length 1, as in NumPy. float16 is added up in float32 (see `tinyml.tensor.wide`). Unlike PyTorch's,
+length 1, as in NumPy. float16 is added up in float32 (see `tinyml.sums.wide`). Unlike PyTorch's,
 they refuse an axis of a tensor that has none; and all but the sum refuse to reduce no entries.
 """
 import math
@@ -9,7 +9,8 @@ import math
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinyml.tensor import add_up, primitive, wide
+from tinyml.sums import add_up, wide
+from tinyml.tensor import primitive
 
 
 def _expand(g, axis, ndim, keepdims):

@@ -21,6 +21,7 @@ def _entries(value):
 
 
 def finite(value, sizes):
+    """No entry is NaN or infinite."""
     if isinstance(value, (int, float)):
         if not math.isfinite(value):
             raise Refused(ValueError, must="finite")
@@ -30,21 +31,25 @@ def finite(value, sizes):
 
 
 def not_nan(value, sizes):
+    """No entry is NaN."""
     if np.isnan(value).any():
         raise Refused(ValueError, "NaN")
 
 
 def not_empty(value, sizes):
+    """There is an entry."""
     if np.size(_entries(value)) == 0:
         raise Refused(ValueError, "no entries")
 
 
 def not_zero(value, sizes):
+    """Some entry is not 0."""
     if not np.any(_entries(value)):
         raise Refused(ValueError, "only zeros")
 
 
 def rows_sum_to_1(value, sizes):
+    """The sums over the last axis are 1, up to 1e-6."""
     sums = value.sum(axis=-1)
     if np.abs(sums - 1).max(initial=0) > 1e-6:
         raise Refused(ValueError, f"sums {sums}")

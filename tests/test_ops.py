@@ -359,9 +359,12 @@ def test_straight_through_disagrees_with_calculus(f):
     (ops.sigmoid, [0, 1, 1], [0, 0, 0]),
     (ops.tanh, [-1, 1, 1], [0, 0, 0]),
     (ops.softmax, [0, 0.5, 0.5], [0, 0, 0]),
+    (lambda x: ops.softmax(x[None] - [[0], [1e4]]), [[0, 0.5, 0.5]] * 2, [0, 0, 0]),    # each row has its maximum
     (ops.logsumexp, 1e4 + math.log(2), [0, 0.5, 0.5]),
     (lambda x: ops.logsumexp(x[None] * [[1], [-1]], axis=1).sum(), 2e4 + math.log(2), [-1, 0.5, 0.5]),
     (lambda x: ops.label_cross_entropy(x, labels=np.array(0)), 2e4 + math.log(2), [-1, 0.5, 0.5]),
+    (lambda x: ops.label_cross_entropy(x, labels=np.array(1)), math.log(2), [0, -0.5, 0.5]),
+    (lambda x: ops.label_cross_entropy(x - 1e4, labels=np.array(0)), 2e4 + math.log(2), [-1, 0.5, 0.5]),
 ])
 def test_nothing_overflows(f, value, slope):
     y, [x] = recorded(f, [np.array([-1e4, 1e4, 1e4])])

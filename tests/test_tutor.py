@@ -1,5 +1,6 @@
 """The tutor says what is wrong, and what the laws leave open: axes, dtypes, unused generators."""
 import ast
+import os
 import time
 import warnings
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import rngs
 
-from tinyml import Tensor
+from tinyml import Tensor, nn
 from tinyml.exercises.catalogue import find
 from tinyml.exercises.student import report, tutor
 from tinyml.exercises.student.check import check
@@ -18,7 +19,7 @@ from tinyml.exercises.student.outcome import outcome
 from tinyml.exercises.student.splice import Piece, compiled_alone, run_alone
 from tinyml.exercises.student.stub import answer_text, stub_text
 from tinyml.exercises.student.words import literal, text
-from tinyml.exercises.walls import guard
+from tinyml.exercises.walls import guard, runner
 from tinyml.selfsupervised.moco import KeyQueue
 
 SEED = 2025
@@ -114,6 +115,72 @@ def test_of_two_mistakes_in_an_answer_one_is_named():
     verdict = check("units_to_keep", both, seed=SEED)
     named = find("units_to_keep").mistakes[verdict.tutor["diagnosis"]].why
     assert "first in the dict" in named or "Count only" in named
+
+
+def mistaken(name, number, inputs, monkeypatch):
+    """What the tutor says about a listed mistake whose calls had these arguments."""
+    exercise = find(name)
+    monkeypatch.setitem(guard.functions, name, tutor._load(exercise, exercise.mistakes[number]))
+    monkeypatch.setattr(guard, "records", [guard.Call(arguments, {}) for arguments in inputs])
+    return tutor.explain(exercise, SimpleNamespace(failing=[], errors={}), 0, tutor.agree)
+
+
+def numbered(name, new):
+    """The number of the mistake that writes this."""
+    return [mistake.new for mistake in find(name).mistakes].index(new)
+
+
+def test_mistakes_that_no_call_tells_apart_are_all_named(monkeypatch):
+    """< and <= are one where no weight is on the threshold."""
+    calls = [guard.Call((np.array([1.0, 3.0, n]),), {"threshold": 2.0}) for n in (4.0, 5.0)]
+    told = explained(monkeypatch, lambda weight, *, threshold: abs(weight) < threshold, calls)
+    either = [numbered("threshold_mask", f"{n} threshold") for n in ("<", "np.abs(weight) <=")]
+    assert told["diagnosis"] is None and told["either"] == either
+    words = report._diagnosis(SimpleNamespace(tutor=told), find("threshold_mask"))
+    assert report.ONE_OF in words[1] and sum(line.startswith("  - ") for line in words) == 2
+
+
+def test_a_mistake_that_only_warns_is_named(monkeypatch):
+    """1 / cosh^2 overflows to the right slope 0."""
+    number = numbered("tanh", "(1 / np.cosh(x) ** 2)")
+    told = mistaken("tanh", number, [(np.array([x]),) for x in (1.0, 1000.0)], monkeypatch)
+    assert told["diagnosis"] == number and told["differ"] == 0
+
+
+@pytest.mark.parametrize("n_right", [0, 3])
+def test_errors_are_evidence_if_other_calls_are_right(n_right, monkeypatch):
+    number = [mistake.new for mistake in find("unbroadcast").mistakes].index("")
+    inputs = [(np.ones((2, n)), (n,)) for n in (2, 3, 4)] + [(np.ones(n), (n,)) for n in range(n_right)]
+    told = mistaken("unbroadcast", number, inputs, monkeypatch)
+    assert (told["diagnosis"] == number) == bool(n_right)
+
+
+def test_what_an_iterator_held_is_compared(monkeypatch):
+    def parameters():
+        p = nn.Parameter(np.ones(3))
+        p.grad = np.array([0.25, 0.5, 0.125])
+        return iter([p])
+
+    told = mistaken("clip_grad_norm_", 1, [(parameters(), bound) for bound in (2.0, 3.0)], monkeypatch)
+    assert told["differ"] == 2 and told["diagnosis"] == 1
+
+
+def test_calls_of_every_test_are_kept(monkeypatch):
+    """The first and the last ones, also of a test with few between two with many."""
+    monkeypatch.setattr(guard, "records", records := [])
+    for test, n_calls in enumerate([300, 1, 300]):
+        guard.a_test_begins()
+        for call in range(n_calls):
+            guard.record((test, call), {})
+        guard.a_test_ends(4)
+    of_test = [[call.args[1] for call in records if call.args[0] == test] for test in range(3)]
+    assert of_test == [[0, 1, 298, 299], [0], [0, 1, 298, 299]]
+
+
+def test_an_answer_of_the_gate_leaves_nothing_behind():
+    kept = []
+    assert runner.in_a_copy(lambda n: kept.append(n) or len(kept), 3) == 1
+    assert kept == ([] if hasattr(os, "fork") else [3])
 
 
 def test_strings_are_shown_in_quotes(monkeypatch):

@@ -342,7 +342,8 @@ def test_a_change_of_an_array_of_the_library_is_seen(monkeypatch):
 
 GOOD = {"tests": [{"id": "a", "outcome": "passed", "message": ""}], "calls": 3, "beyond": "", "changed": [],
         "expected": ["a"], "tutor": {}}
-TOLD = {"seed": 1, "differ": 1, "replayed": 1, "raises": False, "share": 1.0, "diagnosis": 0, "example": None}
+TOLD = {"seed": 1, "differ": 1, "replayed": 1, "raises": False, "share": 1.0, "diagnosis": 0, "either": [],
+        "example": None}
 
 
 def test_a_report_that_is_one_is_believed():
@@ -360,6 +361,7 @@ def test_which_tests_there_must_be_is_not_the_childs_word():
     {"tests": None}, {"tests": [{"id": "a"}]}, {"tests": [{"id": "a", "outcome": "solved", "message": ""}]},
     {"calls": "3"}, {"calls": -1}, {"calls": True}, {"beyond": 3}, {"changed": "x"}, {"expected": {"a": 1}},
     {"tutor": {"diagnosis": 99}}, {"tutor": {**TOLD, "diagnosis": 10_000}}, {"tutor": {**TOLD, "diagnosis": "0"}},
+    {"tutor": {**TOLD, "either": [10_000]}}, {"tutor": {**TOLD, "either": "01"}},
     {"tutor": {**TOLD, "example": {}}}, {"tutor": [1]}, {"refused": 3}, {"endless": "no", "input": []},
     {"endless": 1, "input": "x"}])
 def test_a_report_of_another_form_is_none(change):

@@ -25,6 +25,7 @@ class Findings:
     Parameters
     ----------
     exercises, mistakes, rejected, named : int, the numbers
+    either : int, how many were named with others that no call told apart
     faults : list of str, what is wrong with the catalogue
     confused : list of str, which mistakes were taken for others
     """
@@ -32,13 +33,14 @@ class Findings:
     mistakes: int = 0
     rejected: int = 0
     named: int = 0
+    either: int = 0
     faults: list = field(default_factory=list)
     confused: list = field(default_factory=list)
 
     def __str__(self):
         share = 100 * self.named / max(self.mistakes, 1)
         return (f"{self.exercises} exercises, {self.mistakes} mistakes: {self.rejected} rejected, "
-                f"{self.named} named by the tutor ({share:.0f} %), "
+                f"{self.named} named by the tutor ({share:.1f} %), {self.either} with others, "
                 f"{len(self.confused)} taken for another")
 
 
@@ -97,8 +99,9 @@ def _judge(exercise, number, report, fault, seed, found):
         return
     found.rejected += 1
     named = told.get("diagnosis")
-    found.named += named == number
-    if named is not None and exercise.mistakes[named].why != mistake.why and named != number:
+    found.named += named is not None and exercise.mistakes[named].why == mistake.why
+    found.either += number in told.get("either", ())
+    if named is not None and exercise.mistakes[named].why != mistake.why:
         found.confused.append(f"{what} is taken for mistake {named}, seed {seed}")
     if told.get("raises"):
         found.faults.append(f"{what} always raises: any answer that does would be like it")

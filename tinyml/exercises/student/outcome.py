@@ -3,6 +3,7 @@
 Results are of many kinds: arrays, tensors with gradients, a primitive's value and vjps, objects,
 errors, changed arguments. As flat lists all of them can be compared, and a difference has a name.
 """
+import copy
 import inspect
 import types
 from operator import attrgetter
@@ -27,7 +28,7 @@ def outcome(exercise, function, call):
     try:
         args, kwargs = arrived(function, call)
         bound = list(named(function, args, kwargs).items())[own:]
-        given = [(name, value) for name, value in bound
+        given = [(name, _unread(value)) for name, value in bound
                  if not isinstance(value, (bool, int, float, str, np.generic))]
         before = [(name, array) for name, value in given for _, array in flatten("", value)]
         pairs = flatten("", function(*args, **kwargs), args)
@@ -40,6 +41,11 @@ def outcome(exercise, function, call):
         pairs += flatten(f"{name} after the call", value)
     return pairs + [(f"the array given as {name}, after the call", array)
                     for name, array in before]
+
+
+def _unread(value):
+    """What is left in a list's iterator, which the call will use up; any other value as it is."""
+    return list(copy.copy(value)) if isinstance(value, type(iter([]))) else value
 
 
 def arrived(function, call):

@@ -28,8 +28,9 @@ LEVELS_EXPLAINED = ("The level of an exercise says what is missing, and is its n
 WIDTH = 100    # of prose, where no terminal says another
 RED, GREEN, BOLD, PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
 HEADS = "It looks like this", "Most likely", "One of the mistakes, most likely"
+ONE_OF = "It looks like one of these, which your failed calls do not tell apart"
 COLOURS = [(r"\bSOLVED\b|\[x\]|^\+ .*", GREEN), (r"\bNOT YET\b|\[!\]|^- .*", RED),
-           (rf"^  ({'|'.join(HEADS)}):", BOLD), (r"^    expected ", GREEN),
+           (rf"^  ({'|'.join([*HEADS, ONE_OF])}):", BOLD), (r"^    expected ", GREEN),
            (r"^    got ", RED)]
 
 
@@ -120,8 +121,12 @@ def verdict(verdict, exercise, space=None, watched=False):
 
 
 def _diagnosis(verdict, exercise):
-    """The mistake that the answer looks like."""
-    number = verdict.tutor.get("diagnosis")
+    """The mistake that the answer looks like, or the few that no input tells apart."""
+    number, either = verdict.tutor.get("diagnosis"), verdict.tutor.get("either")
+    if either:
+        lines = [f"- {exercise.mistakes[other].why}" for other in either]
+        return ["", f"  {ONE_OF}:", *(part for line in lines for part in textwrap.wrap(
+            line, WIDTH, initial_indent="  ", subsequent_indent="    "))]
     if number is None:
         return []
     share = verdict.tutor.get("share")

@@ -8,6 +8,7 @@ results, on most of the inputs that tell the three apart, is the diagnosis.
 import ast
 import io
 import re
+import sys
 import time
 import traceback
 import warnings
@@ -37,22 +38,27 @@ from tinyml.exercises.walls import guard
 SECONDS = 3.0        # of computing, for all replays of one check
 PROBES = 10          # calls on which every mistake is tried; on the others, those that fit so far
 NAMED = 0.75         # a mistake is named if it gives the student's result on this share of calls
+FEW = 2              # calls that must agree if there are errors only
+SEVERAL = 3          # mistakes of which an answer is said to be one
 PARTLY = 0.5, 5      # or, as one of several, on this share of the calls that it changes, and so many
 WORDS = 500          # letters of an error, of a line of it, or of what the answer prints
 CLEAR = 100          # times the tolerance: a difference that is certainly not rounding
 LOOKS = 100          # counter-examples among which one is looked for that shows the mistake
 SMALL = 12           # entries of the arguments of a small input
+WARNS = {"divide": "warn", "over": "warn", "invalid": "warn"}    # as NumPy does by default
+_replayed = {}       # (function, id of a call) -> the call, its outcome, what it warns of
+_differs = {}        # the same -> whether the library's outcome is another one
 
 
-def explain(exercise, watcher, seed, same, more=()):
+def explain(exercise, watcher, seed, same, calls=None):
     """What can be said about a failed check, as plain data: example, diagnosis, seed.
 
-    `same` tells whether two outcomes are equal enough: `agree`, or `alike`. `more` are calls to
-    replay besides the recorded ones.
+    `same` tells whether two outcomes are equal enough: `agree`, or `alike`. `calls` are replayed,
+    after those in which a test failed; by default all that were recorded.
     """
     begun, failing = time.process_time(), list(watcher.failing)
-    newest_first = [*reversed(failing), *reversed(guard.records), *more]
-    calls = list({id(call): call for call in newest_first}.values())
+    calls = reversed(guard.records) if calls is None else calls
+    calls = list({id(call): call for call in [*reversed(failing), *calls]}.values())
     with _quiet():
         try:
             seen = replays(exercise, calls, SECONDS / 2)
@@ -60,13 +66,14 @@ def explain(exercise, watcher, seed, same, more=()):
             return {"seed": seed}
         wrong = [case for case in seen if not same(case[1], case[2])]
         forbidden = [case for case in wrong if not failing or any(case[0] is c for c in failing)]
-        number, share = diagnose(exercise, seen, begun)
+        numbers, share = diagnose(exercise, seen, begun)
+    number, either = _certain(numbers)
     chosen = _instructive(exercise, forbidden, number) if forbidden else None
     example = _example(exercise, chosen) if forbidden else None
     example = example or _warned(exercise, watcher, failing)
     always = bool(seen) and all(_raises(mine) and not _raises(other) for _, mine, other in seen)
     return {"seed": seed, "differ": len(wrong), "replayed": len(seen), "raises": always,
-            "example": example, "diagnosis": number, "share": round(share, 3)}
+            "example": example, "diagnosis": number, "either": either, "share": round(share, 3)}
 
 
 @contextmanager
@@ -84,8 +91,50 @@ def replays(exercise, inputs, seconds):
     for call in inputs:
         if time.process_time() - begun > seconds:
             break
-        seen.append((call, outcome(exercise, mine, call), outcome(exercise, reference, call)))
+        seen.append((call, replayed(exercise, mine, call), replayed(exercise, reference, call)))
     return seen
+
+
+def replayed(exercise, function, call):
+    """The outcome of a call, computed once."""
+    return _replayed_call(exercise, function, call)[1]
+
+
+def warned(exercise, function, call):
+    """What a call warns of, as sorted texts."""
+    return _replayed_call(exercise, function, call)[2]
+
+
+def _replayed_call(exercise, function, call):
+    key = function, id(call)
+    if key not in _replayed:    # with the call, so that nothing else takes its id
+        with warnings.catch_warnings(record=True) as caught, np.errstate(**WARNS):
+            warnings.simplefilter("always")
+            warnings.filterwarnings("ignore", ".* encountered in matmul", RuntimeWarning)
+            result = outcome(exercise, function, call)
+        said = sorted({f"{w.category.__name__}: {w.message}" for w in caught})
+        _replayed[key] = call, result, said
+    return _replayed[key]
+
+
+def rehearsed(exercise, calls):
+    """As many of some calls as there is time for, after every mistake has been tried on them."""
+    with _quiet():
+        calls = [call for call, _, _ in replays(exercise, calls[::-1], SECONDS / 6)]
+        for mistake in exercise.mistakes:
+            wrong = _load(exercise, mistake)
+            for call in calls if wrong else ():
+                differs(exercise, wrong, call)
+    return calls
+
+
+def differs(exercise, function, call):
+    """Whether a call has another outcome than with the library's function, found out once."""
+    key = function, id(call)
+    if key not in _differs:
+        reference = replayed(exercise, _load(exercise, None), call)
+        _differs[key] = not agree(replayed(exercise, function, call), reference)
+    return _differs[key]
 
 
 def beyond_laws(exercise):
@@ -110,18 +159,22 @@ def beyond_laws(exercise):
 # ------------------------------------------------------------ the mistake
 
 def diagnose(exercise, seen, begun):
-    """(number of the most likely mistake, its share of agreement); (None, 0) if none is likely.
+    """(numbers of the most likely mistakes, their share of agreement).
+
+    There are several if no call tells them apart, and none if none is likely.
 
     Only calls count on which the answer or the mistake differs from the library. The mistake must
-    give the student's result on `NAMED` of them. Errors alone are no evidence: some of the equal
-    results must be values.
+    give the student's result on `NAMED` of them. Errors alone are no evidence, unless the mistake
+    raises the same ones on the same calls and both give values on others. If all results
+    are right, what is warned of decides.
 
     An answer may hold two mistakes. If none explains it alone, the best is taken of those that
     show wherever they can, and give the student's result as often as `PARTLY` says.
     """
-    differing = [case for case in seen if not agree(case[1], case[2])]
+    answer = guard.functions[exercise.name]
+    differing = [case for case in seen if differs(exercise, answer, case[0])]
     if not differing:
-        return None, 0.0
+        return _by_warnings(exercise, seen, begun)
     probes = differing[::max(1, len(differing) // PROBES)][:PROBES]
     fitting, partly = [], []
     for number, mistake in enumerate(exercise.mistakes):
@@ -134,16 +187,45 @@ def diagnose(exercise, seen, begun):
         if few.share < 0.5 and fitting or not few.n_equal:
             continue
         every = _agreement(exercise, wrong, seen, begun)
-        if every.n_equal <= every.n_errors:
+        if every.n_equal <= every.n_errors and not every.is_pattern_of_errors:
             continue
         if few.share >= 0.5 and every.share >= NAMED:
             fitting.append((-every.share, -every.n_equal, number))
         elif every.is_part:
             partly.append((-every.share, -every.n_equal, number))
-    if not fitting + partly:
-        return None, 0.0
-    share, _, number = min(fitting or partly)
-    return number, -share
+    likely = sorted(fitting or partly)
+    if not likely:
+        return [], 0.0
+    best = {exercise.mistakes[number].why: number for *fit, number in reversed(likely)
+            if fit == [*likely[0][:2]]}
+    return sorted(best.values()), -likely[0][0]
+
+
+def _certain(numbers):
+    """(the number of the one mistake that is named, those of which it is one)."""
+    if len(numbers) == 1:
+        return numbers[0], []
+    return None, numbers if len(numbers) <= SEVERAL else []
+
+
+def _by_warnings(exercise, seen, begun):
+    """The mistakes that give right results as well, and warn of the same on the same calls."""
+    calls = [call for call, _, _ in seen]
+
+    def warnings_of(function):
+        return [warned(exercise, function, call) for call in calls]
+
+    mine, found = warnings_of(guard.functions[exercise.name]), []
+    if mine == warnings_of(_load(exercise, None)):
+        return [], 0.0
+    for number, mistake in enumerate(exercise.mistakes):
+        if time.process_time() - begun > SECONDS:
+            break
+        wrong = _load(exercise, mistake)
+        right = wrong and not any(differs(exercise, wrong, call) for call in calls)
+        if right and warnings_of(wrong) == mine:
+            found.append(number)
+    return found, 1.0
 
 
 @dataclass
@@ -154,10 +236,16 @@ class _Agreement:
     n_errors: int = 0    # of the equal ones
     n_mistaken: int = 0    # the mistake differs from the library
     n_hidden: int = 0      # of these, the answer does not
+    n_values: int = 0      # calls on which both give a value
 
     @property
     def share(self):
         return self.n_equal / self.n_relevant if self.n_relevant else 0.0
+
+    @property
+    def is_pattern_of_errors(self):
+        """Whether the answer raises where the mistake does, several times, and not elsewhere."""
+        return FEW <= self.n_equal == self.n_relevant and FEW <= self.n_values
 
     @property
     def is_part(self):
@@ -170,15 +258,18 @@ class _Agreement:
 
 def _agreement(exercise, wrong, cases, begun):
     found = _Agreement()
+    answer = guard.functions[exercise.name]
     for call, mine, reference in cases:
+        differing = differs(exercise, answer, call)
         if time.process_time() - begun > SECONDS and found.n_relevant >= PROBES:
             break
-        theirs = outcome(exercise, wrong, call)
-        mistaken, differs = not agree(theirs, reference), not agree(mine, reference)
-        found.n_relevant += mistaken or differs
+        theirs = replayed(exercise, wrong, call)
+        mistaken = differs(exercise, wrong, call)
+        found.n_relevant += mistaken or differing
         found.n_mistaken += mistaken
-        found.n_hidden += mistaken and not differs
-        if mistaken and differs and _same_fault(mine, theirs, reference):
+        found.n_hidden += mistaken and not differing
+        found.n_values += not _raises(mine) and not _raises(theirs)
+        if mistaken and differing and _same_fault(mine, theirs, reference):
             found.n_equal += 1
             found.n_errors += _raises(mine)
     return found
@@ -206,19 +297,24 @@ def _raises(result):
     return result[0][0] == "raises"
 
 
+@lru_cache(maxsize=None)
 def _load(exercise, mistake):
     """The library's bare function, with a mistake if one is given, in a module of its own."""
+    return loaded(exercise, answer_text(exercise, mistake))
+
+
+@lru_cache(maxsize=None)
+def loaded(exercise, text):
+    """The bare function of an answer, in a module of its own; None if that cannot be imported."""
+    key = f"{exercise.name}: another"
     try:
-        run_alone(exercise.module, _code(exercise, mistake))
+        part = Piece(exercise, ast.parse(text), "answer.py", key, watched=False)
+        module = run_alone(exercise.module, compiled_alone(part))
     except Exception:    # a mistake that already fails when it is imported
         return None
-    return guard.functions[f"{exercise.name}: another"]
-
-
-@lru_cache(maxsize=64)
-def _code(exercise, mistake):
-    key, tree = f"{exercise.name}: another", ast.parse(answer_text(exercise, mistake))
-    return compiled_alone(Piece(exercise, tree, "answer.py", key, watched=False))
+    names = getattr(sys.modules.get(exercise.module), "__dict__", {})
+    vars(module).update((k, v) for k, v in names.items() if isinstance(v, type))    # one of each
+    return guard.functions[key]
 
 
 # ------------------------------------------------------------ the example
@@ -236,7 +332,7 @@ def _instructive(exercise, cases, number):
         return cases[0]
     with _quiet():
         shows = (case for case in cases[:LOOKS]
-                 if _same_fault(case[1], outcome(exercise, wrong, case[0]), case[2]))
+                 if _same_fault(case[1], replayed(exercise, wrong, case[0]), case[2]))
         return next(shows, cases[0])
 
 

@@ -42,14 +42,18 @@ def _tutor(told, exercise):
     if not told:
         return {}
     number, example = told["diagnosis"], told["example"]
-    if number is not None and not 0 <= _number(number) < len(exercise.mistakes):
+    either = [_number(other) for other in told["either"]]
+    if number is not None:
+        _number(number)
+    if not all(0 <= n < len(exercise.mistakes) for n in [number or 0, *either]):
         raise ValueError
     if example is not None:
         example = {"input": _texts(example["input"]), "small": bool(example["small"]),
                    **{key: _text(example[key]) for key in ("where", "expected", "got", "printed")}}
     return {"seed": _number(told["seed"]), "differ": _number(told["differ"]),
             "replayed": _number(told["replayed"]), "raises": bool(told["raises"]),
-            "share": float(told["share"]), "diagnosis": number, "example": example}
+            "share": float(told["share"]), "diagnosis": number, "either": either,
+            "example": example}
 
 
 def _text(value):

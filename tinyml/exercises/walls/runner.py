@@ -8,6 +8,7 @@ there must be, and the limits are set. Then the library is loaded anew with the 
 it. After the tests nothing of the tools and of the library may have changed. Skipped, missing and
 interrupted tests are failures.
 """
+import gc
 import hashlib
 import hmac
 import io
@@ -42,20 +43,26 @@ CONSTANTS = (bool, int, float, str, bytes, type(None))
 TOOLS = ("numpy", "pytest", "_pytest", "pluggy", "hypothesis", "builtins", "math", "hmac", "json", "os",
          "posixpath", "ntpath", "inspect", "functools", "random", "tinyml.exercises", "__main__")
 TICKS = 10       # looks at the clock until a call counts as endless
+LONGEST = 300    # seconds for one answer in the gate
+LEAST = 4        # calls that are kept of every test
 FAILING = 200    # calls that are kept of those in failed executions of the tests
 
 
 class Watcher:
-    """A pytest plugin that notes what became of every test, and the calls in which it failed."""
+    """A pytest plugin that notes what became of every test, and the calls in which it failed.
 
-    def __init__(self, examples=50, shrink=True):
-        self.examples, self.shrink = examples, shrink
+    If it is `brief`, it looks for no smaller examples, and ends when it has calls that fail.
+    """
+
+    def __init__(self, examples=50, brief=False):
+        self.examples, self.brief = examples, brief
         self.collected, self.outcomes, self.errors = [], {}, {}
+        self.seconds = {}    # test -> how long it ran
         self.failing = deque(maxlen=FAILING)    # a test runs many times, on one example each
 
     def pytest_sessionstart(self, session):
         """Fresh numbers at every seed, nothing remembered, whatever the tests' profile says."""
-        skipped = {hypothesis.Phase.explain, *([] if self.shrink else [hypothesis.Phase.shrink])}
+        skipped = {hypothesis.Phase.explain, *([hypothesis.Phase.shrink] if self.brief else [])}
         settings = hypothesis.settings
         settings.register_profile(
             "exercise", parent=settings.get_profile("tinyml"), derandomize=False, database=None,
@@ -67,8 +74,9 @@ class Watcher:
         self.collected = [item.nodeid for item in items]
         for item in items:
             test = getattr(item.obj, "hypothesis", None)
-            if test is not None and not hasattr(test.inner_test, "followed"):
-                test.inner_test = self.follow(test.inner_test)
+            if test is not None:    # cases share a test; it may have been followed before
+                bare = getattr(test.inner_test, "followed", test.inner_test)
+                test.inner_test = self.follow(bare)
 
     def follow(self, test):
         """The test of one example, which leaves behind the calls that it made when it failed."""
@@ -82,15 +90,20 @@ class Watcher:
             except Exception:
                 self.failing.extend(guard.execution)
                 raise
-        followed.followed = True
+        followed.followed = test
         return followed
 
     def pytest_runtest_setup(self, item):
         guard.execution.clear()
+        guard.a_test_begins()
+
+    def pytest_runtest_teardown(self, item):
+        guard.a_test_ends(max(LEAST, guard.KEPT // len(self.collected)))
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item, call):
         report = (yield).get_result()
+        self.seconds[item.nodeid] = self.seconds.get(item.nodeid, 0) + report.duration
         worst = self.outcomes.get(item.nodeid, "passed")
         good = report.outcome == "passed" and not hasattr(report, "wasxfail")
         self.outcomes[item.nodeid] = worst if good else "failed" if report.failed else "skipped"
@@ -98,14 +111,19 @@ class Watcher:
             self.errors[item.nodeid] = call.excinfo.value
             if report.failed:
                 self.failing.extend(guard.execution)
+                item.session.shouldstop = self.brief and bool(self.failing)
+
+
+def forget_tests():
+    """Drop the modules of the tests from what is imported, so that they are imported anew."""
+    for name in list(sys.modules):
+        if name in {"strategies", "conftest"} or name.startswith("test_"):
+            del sys.modules[name]
 
 
 def pytest_run(tests, seed, *options, watcher):
     """Run the named tests in this process; return what the watcher saw."""
     arguments = [str(ROOT / "tests" / test) for test in tests]
-    for name in list(sys.modules):
-        if name in {"strategies", "conftest"} or name.startswith("test_"):
-            del sys.modules[name]
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         pytest.main([*arguments, *options, *OPTIONS, f"--hypothesis-seed={seed}"],
                     plugins=[watcher])
@@ -114,6 +132,7 @@ def pytest_run(tests, seed, *options, watcher):
 
 def collect(tests):
     """The ids of the tests as the reference has them."""
+    forget_tests()
     return pytest_run(tests, 0, "--collect-only", watcher=Watcher()).collected
 
 
@@ -236,15 +255,21 @@ def check(request):
     return report
 
 
-def run(exercise, pieces, seed, *, shrink=True, options=(), more=()):
-    """Run the tests of an exercise on the library with these pieces in it.
+def run(exercise, pieces, seed):
+    """Run the tests of an exercise on the library with these pieces in it."""
+    install(pieces)
+    forget_tests()
+    return tested(exercise, seed, Watcher(exercise.examples))
 
-    `more` are calls that the tutor may replay, besides those that are made.
+
+def tested(exercise, seed, watcher, tests=None, calls=None):
+    """Run the tests of an exercise, or only some, on the library as it is.
+
+    `calls` are those that the tutor replays, besides the ones in failed executions of a test; by
+    default all that were recorded.
     """
     with _recording(exercise.name):
-        install(pieces)
-        watcher = pytest_run(exercise.tests, seed, *options,
-                             watcher=Watcher(exercise.examples, shrink))
+        pytest_run(tests or exercise.tests, seed, watcher=watcher)
     tests = [{"id": test, "outcome": watcher.outcomes.get(test, "not run"),
               "message": tutor.message(watcher.errors.get(test))} for test in watcher.collected]
     report = {"tests": tests, "calls": guard.calls.get(exercise.name, 0)}
@@ -252,7 +277,7 @@ def run(exercise, pieces, seed, *, shrink=True, options=(), more=()):
     report["beyond"] = tutor.beyond_laws(exercise) if passed and report["calls"] else ""
     if not passed or report["beyond"]:
         same = outcome.alike if passed else outcome.agree
-        report["tutor"] = tutor.explain(exercise, watcher, seed, same, more)
+        report["tutor"] = tutor.explain(exercise, watcher, seed, same, calls)
     return report
 
 
@@ -260,6 +285,7 @@ def run(exercise, pieces, seed, *, shrink=True, options=(), more=()):
 def _recording(name):
     for kept in (guard.calls, guard.records, guard.lives, guard.execution):
         kept.clear()
+    guard.a_test_begins()
     guard.recording[:] = [name]
     try:
         yield
@@ -295,29 +321,84 @@ def watch_the_clock(seconds, files, answer):
 # ------------------------------------------------------------ the gate of one exercise
 
 def gate(request):
-    """Every answer whose verdict is known, in one process: {exercise, seed} -> list of reports.
+    """Every answer whose verdict is known: {exercise, seed} -> list of reports.
 
     The reference must pass; the stub and every mistake must fail. They are the library's own
-    texts. A wrong one ends at the third test that it fails.
+    texts. The library and the tests are imported once, with the reference in it. Then each answer
+    takes its place in a copy of this process. A wrong one ends at the first test that it fails;
+    those that rejected most so far come first. The tutor replays the calls of the reference's run
+    for all of them, each once.
     """
-    exercise = find(request["exercise"])
-    answers = [("reference", answer_text(exercise)), ("stub", stub_text(exercise))]
-    answers += [(f"mistake {i}", answer_text(exercise, mistake))
-                for i, mistake in enumerate(exercise.mistakes)]
-    reports, expected, calls = [], collect(exercise.tests), ()
-    for i, (label, text) in enumerate(answers):
+    exercise, seed = find(request["exercise"]), request["seed"]
+    expected, answers = collect(exercise.tests), [stub_text(exercise)]
+    answers += [answer_text(exercise, mistake) for mistake in exercise.mistakes]
+    labels = ["stub", *(f"mistake {i}" for i in range(len(exercise.mistakes)))]
+    watcher = Watcher(exercise.examples, brief=True)
+    install([Piece(exercise, read(answer_text(exercise)), "answer.py", exercise.name)])
+    forget_tests()
+    reports = [{"label": "reference", **tested(exercise, seed, watcher)}]
+    calls, order = tutor.rehearsed(exercise, list(guard.records)), Order(exercise.tests, watcher)
+    gc.freeze()    # the copies share what is there
+    for number, (label, text) in enumerate(zip(labels, answers), 1):
+        report = in_a_copy(judged, exercise, text, seed + number, order.tests, calls)
+        order.learn(report)
+        reports.append({"label": label, **report})
+    return [{"expected": expected, "changed": [], **report} for report in reports]
+
+
+def judged(exercise, text, seed, tests, calls):
+    """The report on one answer, which replaces the function that the library uses now."""
+    try:
+        screen(read(text), exercise)
+    except Refused as error:
+        return {"refused": str(error)}
+    guard.exchange(exercise.name, tutor.loaded(exercise, text))
+    return tested(exercise, seed, Watcher(exercise.examples, brief=True), tests, calls)
+
+
+class Order:
+    """The tests of an exercise: first those that rejected most answers so far, then the quick."""
+
+    def __init__(self, tests, watcher):
+        seconds = {test: sum(n for case, n in watcher.seconds.items() if _is_of(case, test))
+                   for test in tests}
+        self.tests = sorted(tests, key=seconds.get)
+        self.rejected = dict.fromkeys(tests, 0)
+
+    def learn(self, report):
+        """Put the tests that failed further to the front."""
+        failed = [t["id"] for t in report.get("tests", ()) if t["outcome"] == "failed"]
+        for test in self.rejected:
+            self.rejected[test] += any(_is_of(case, test) for case in failed)
+        self.tests.sort(key=self.rejected.get, reverse=True)
+
+
+def _is_of(case, test):
+    return case.endswith(test) or f"{test}[" in case
+
+
+def in_a_copy(function, *arguments):
+    """What a function returns, as plain data, called in a copy of this process.
+
+    So it leaves nothing behind: no cached result, no changed array. Where a process cannot be
+    copied, it is called here.
+    """
+    if not hasattr(os, "fork"):
+        return function(*arguments)
+    here, there = os.pipe()
+    parent, child = os.getpid(), os.fork()
+    if not child:
         try:
-            tree = read(text)
-            screen(tree, exercise)
-            part = Piece(exercise, tree, f"{exercise.name}.py", exercise.name)
-            options = () if label == "reference" else ("--maxfail=3",)
-            report = run(exercise, [part], request["seed"] + i, shrink=False, options=options,
-                         more=calls)
-            calls = calls or tuple(guard.records)    # those of the reference
-        except Refused as error:
-            report = {"refused": str(error)}
-        reports.append({"label": label, "expected": expected, "changed": [], **report})
-    return reports
+            end_in_time(LONGEST, parent)
+            with open(there, "w") as pipe:
+                json.dump(function(*arguments), pipe)
+        finally:
+            os._exit(0)
+    os.close(there)
+    with open(here) as pipe:
+        text = pipe.read()
+    os.waitpid(child, 0)
+    return json.loads(text)
 
 
 def main():

@@ -42,7 +42,7 @@ from tinyml.nn.weights import weights
 from tinyml.tensor import Tensor, as_tensor
 from tinyml.train import as_input, predict
 
-LEAST = 1e-3    # no a_i is below this fraction of the largest a_i, and no b_j of the largest b_j
+LEAST = 1e-3    # of the largest a_i and b_j: no other one is smaller
 
 
 @checked

@@ -390,8 +390,7 @@ def in_a_copy(function, *arguments):
     if not child:
         try:
             end_in_time(LONGEST, parent)
-            with open(there, "w") as pipe:
-                json.dump(function(*arguments), pipe)
+            write(there, json.dumps(function(*arguments)).encode())
         finally:
             os._exit(0)
     os.close(there)
@@ -399,6 +398,12 @@ def in_a_copy(function, *arguments):
         text = pipe.read()
     os.waitpid(child, 0)
     return json.loads(text)
+
+
+def write(descriptor, text):
+    """Write all bytes of a text to a file or pipe that is open."""
+    while text:
+        text = text[os.write(descriptor, text):]
 
 
 def main():
@@ -411,9 +416,7 @@ def main():
 
     def answer(report):
         text = json.dumps(report).encode()
-        os.write(out, hmac.new(key, text, hashlib.sha256).hexdigest().encode() + b" ")
-        while text:
-            text = text[os.write(out, text):]
+        write(out, hmac.new(key, text, hashlib.sha256).hexdigest().encode() + b" " + text)
 
     def answer_and_end(report):
         answer(report)

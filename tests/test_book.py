@@ -357,7 +357,7 @@ def test_a_notebook_shows_the_finished_figure_and_no_half_made_one(tmp_path, mon
     path, = notebooks.write_notebooks(tmp_path, SOURCES[:1])
     code = ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
             if cell["cell_type"] == "code"]
-    assert code[0].splitlines()[-1].startswith("matplotlib.pyplot.ioff()")
+    assert code[0].splitlines()[-1].startswith("matplotlib.pyplot.interactive(False)")
     shown = []
     monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(Image=shown.append))
     exec(code[-1], {"demo": types.SimpleNamespace(out=tmp_path, stem="sparse")})

@@ -18,7 +18,7 @@ sys.argv = ["notebook", "--quick"]    # without --quick: the whole experiment
 __file__ = f"{{CLONE}}/demos/{name}"
 %matplotlib inline
 import matplotlib.pyplot
-matplotlib.pyplot.ioff()    # a figure is made in several cells: none is shown before plt.show()"""
+matplotlib.pyplot.interactive(False)    # a figure is made in several cells: none is shown before plt.show()"""
 LAST = """from IPython.display import Image
 Image(demo.out / f"{demo.stem}.png")"""
 CELL = re.compile(r"^# %% ?(.*)$", re.MULTILINE)

@@ -3,15 +3,18 @@
 demos/speed.py trains whole networks; here are pieces of larger models, forward and backward (demos/_blocks.py): a
 chain of 1,000 operations on four numbers, where only the framework's own cost is left; NT-Xent, the loss of
 contrastive learning; and a transformer block with ReLU or with exact GELU. Then inference: LeNet-300-100 as it is,
-with one weight in twenty, with two thin layers for each layer, and in integers.
+with one weight in twenty, with two thin layers for each layer, and in integers. Last, a forest on the digits: its trees
+grown together and one by one.
 
 You will see each time as a multiple of the time of the same mathematics written by hand in NumPy, without a graph;
-in a full run also PyTorch's (eager), if it is installed.
+in a full run also PyTorch's (eager) and scikit-learn's (its forest), where they are installed.
 
 Predict first: on which of the pieces is PyTorch, whose every operation is compiled, slower than tinyml?
 Which of the compressed networks is faster than the original, for one image and for 256?
 """
 # %% Constants
+from importlib import import_module
+
 import matplotlib.pyplot as plt
 import numpy as np
 from _blocks import pieces
@@ -24,6 +27,8 @@ from tinyml.compression.factorize import factorize
 from tinyml.compression.integer_model import IntegerModel
 from tinyml.compression.pruning import prune
 from tinyml.compression.sparse import SparseLinear
+from tinyml.data import digits, one_hot
+from tinyml.interpolation.forest import RandomForest
 from tinyml.train import predict
 
 demo = start(__file__, __doc__)
@@ -33,6 +38,9 @@ TO_PYTORCH = (0.7, 1.5, 1.5, 1.5)              # and tinyml's time / PyTorch's
 BATCHES = (1, 256)
 SIZES = (784, 300, 100, 10)
 AMOUNT, SHARE = 0.95, 0.25                # fraction pruned; multiply-accumulates left by the low rank
+TREES, ROWS = (4, 100) if demo.quick else (20, 1000)
+FEATURES = 8                              # tried at every cut of a tree
+FOREST_ROUNDS = 1 if demo.quick else 5
 STYLE = {"tinyml": (BLUE, "o"), "PyTorch": (ORANGE, "s")}
 
 # %% The pieces: do all compute the same numbers, and how long do they take?
@@ -113,6 +121,40 @@ if not demo.quick:
                  np.median(inference[256][:, 0]), at_most=1.3)
     demo.finding("in batches of 256 low rank is faster than dense (ratio of the times)",
                  np.median(inference[256][:, 2] / inference[256][:, 0]), below=1)
+
+# %% A forest of full trees on the digits, fit and predict: its trees grown together, and one by one
+images, labels = digits()
+seen, targets, new = images[:ROWS], one_hot(labels[:ROWS], 10), images[ROWS:]
+
+
+def forest(max_leaf_nodes):
+    """The predictions of a forest; a limit of ROWS leaves limits nothing, but then each tree grows alone."""
+    trees = RandomForest(TREES, max_features=FEATURES, max_leaf_nodes=max_leaf_nodes,
+                         rng=np.random.default_rng(demo.seed))
+    return trees.fit(seen, targets).predict(new)
+
+
+def scikit_forest():
+    regressor = import_module("sklearn.ensemble").RandomForestRegressor
+    trees = regressor(TREES, max_features=FEATURES, bootstrap=False, n_jobs=1, random_state=demo.seed)
+    return trees.fit(seen, targets).predict(new)
+
+
+growers = {"one by one": lambda: forest(ROWS), "together": lambda: forest(None)}
+if not demo.quick and modules(THREADS, ["sklearn"]):
+    growers["scikit-learn"] = scikit_forest
+forest_times = dict(zip(growers, race(list(growers.values()), FOREST_ROUNDS).T))
+
+demo.claim("the forest grown together predicts what the trees grown one by one do (largest difference)",
+           abs(forest(None) - forest(ROWS)).max(), at_most=0)
+for who, times in forest_times.items():
+    demo.record(f"a forest of {TREES} trees on {ROWS} digits, {who}", 1e3 * np.median(times), "ms")
+if not demo.quick:
+    demo.finding("a forest grown together is faster (time / one by one)",
+                 np.median(forest_times["together"] / forest_times["one by one"]), below=0.5)
+if "scikit-learn" in growers:
+    demo.finding("a forest: time of tinyml / scikit-learn, which is compiled",
+                 np.median(forest_times["together"] / forest_times["scikit-learn"]), at_most=4)
 
 # %% Figure
 ours = [np.median(who["tinyml"]) for who in ratios.values()]

@@ -265,7 +265,7 @@ class RandomForest:
                                      max_features=self.max_features, rng=self.rng)
                       for _ in range(self.n_trees)]
         if self.max_leaf_nodes is None:
-            self._fit_together(X, Y)    # the same trees as below, five to eight times as fast
+            self._fit_together(X, Y)    # the same trees as below, four to eight times as fast
             return self
         for tree in self.trees:
             rows = self._sample(len(X))

@@ -69,7 +69,7 @@ function search() {
   const asked = entries.length && flat(box.value).trim(), found = asked ? ranked(box.value) : [];
   const whole = found.filter(([, all]) => all).length;
   hits.replaceChildren(...found.slice(0, 12).map(([, , entry]) => item(entry)));
-  status.textContent = !asked ? "" : whole ? `${whole} found` : found.length ? "nothing has all words; the nearest" : "nothing found";
+  status.textContent = !asked ? "" : whole ? `${whole} with all words` : found.length ? "nothing has all words; the nearest" : "nothing found";
 }
 
 function shut() {

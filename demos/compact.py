@@ -29,16 +29,18 @@ from panels import curve, reference
 from tinyml import Tensor
 from tinyml.compression.compact import (
     bottleneck_block,
-    compose,
     full_macs,
-    make_separable,
     separable_block,
-    separable_energy,
     separable_share,
+)
+from tinyml.compression.report import compare, macs, milliseconds
+from tinyml.compression.separable import (
+    compose,
+    make_separable,
+    separable_energy,
     separate,
     separate_conv,
 )
-from tinyml.compression.report import compare, macs, milliseconds
 from tinyml.data import train_test_split
 from tinyml.nn import BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from tinyml.optim import Adam, LambdaLR, cosine_decay

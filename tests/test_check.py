@@ -21,9 +21,9 @@ from tinyml.check import (
     check_rng,
     check_sizes,
 )
-from tinyml.compression.compact import separate_conv
 from tinyml.compression.pruning import prune
 from tinyml.compression.report import macs
+from tinyml.compression.separable import separate_conv
 from tinyml.compression.thin_layers import factorize_linear
 from tinyml.compression.weight_sharing import share_weights
 from tinyml.nn.folding import fold_batch_norm

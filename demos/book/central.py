@@ -93,6 +93,8 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
     "compression/codebooks.py": Equation(
         "min sum_i (w_i - c_(a_i))^2",
         r"\min_{c,\,a}\ \sum_i \left(w_i - c_{a_i}\right)^2"),
+    "compression/separable.py": Equation(
+        "W[o,c] ~ P[o,c] D[c]", r"W_{oc} \approx P_{oc}\,D_c"),
     "compression/weight_sharing.py": Equation(
         "dL/dc_j = sum over i with a_i = j of dL/dw_i",
         r"\dfrac{\partial L}{\partial c_j} = \sum_{i\,:\,a_i = j} \dfrac{\partial L}{\partial w_i}"),

@@ -28,6 +28,7 @@
     circulant           n numbers for a matrix of n x n, multiplied by Fourier transforms
     circulant_layers    layers of such blocks, with random signs
     compact             convolutions in two thin steps: depthwise, then pointwise; bottlenecks
+    separable           the two steps nearest to a trained convolution
     distillation        a student learns from a teacher's soft targets
     codebooks           a few values for many numbers: k-means in one dimension
     weight_sharing      a few values for all weights of a layer, and training of these values

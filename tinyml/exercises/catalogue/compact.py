@@ -38,11 +38,11 @@ CHAPTER = Chapter("compact", "10.2.3 Compact filters: a convolution in two thin 
                     "The pointwise convolution goes from m C channels to O."))),
     Exercise(
         name="compose",
-        target="tinyml.compression.compact:compose",
+        target="tinyml.compression.separable:compose",
         level=2, minutes=15, keep=3,
         task="Write out the full filters of a depthwise and a pointwise convolution",
         tests=laws_of(
-            "compact",
+            "separable",
             "test_the_composed_filter_is_a_number_times_the_filter_of_its_channel",
             "test_two_convolutions_compute_the_composed_one_whatever_stride_padding_and_dilation"),
         hints=("Follow one input channel c to one output o: through which of the depthwise "
@@ -84,12 +84,12 @@ CHAPTER = Chapter("compact", "10.2.3 Compact filters: a convolution in two thin 
                     "The numbers of a pointwise filter may be negative: keep their signs."))),
     Exercise(
         name="separate",
-        target="tinyml.compression.compact:separate",
+        target="tinyml.compression.separable:separate",
         level=3, minutes=30,
         after=("truncated_svd", "compose"),
         task="Find the depthwise-separable filters nearest to given ones",
         tests=laws_of(
-            "compact",
+            "separable",
             "test_the_error_is_that_of_the_singular_values_left_out",
             "test_filters_of_rank_m_in_each_channel_are_separable_exactly",
             "test_no_other_separable_filters_are_nearer"),
@@ -142,12 +142,12 @@ CHAPTER = Chapter("compact", "10.2.3 Compact filters: a convolution in two thin 
                     "The components add up, each with the whole of its singular value."))),
     Exercise(
         name="separate_conv",
-        target="tinyml.compression.compact:separate_conv",
+        target="tinyml.compression.separable:separate_conv",
         level=2, minutes=20, keep=2,
         after=("separate",),
         task="Make a depthwise and a pointwise convolution of one",
         tests=laws_of(
-            "compact",
+            "separable",
             "test_two_convolutions_compute_the_composed_one_whatever_stride_padding_and_dilation"),
         hints=("separate gives the two sets of filters. Which settings of the layer belong to the "
                "first step, which to the second?",

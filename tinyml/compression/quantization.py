@@ -27,9 +27,6 @@ import numpy as np
 
 from tinyml.check import check_axis
 from tinyml.contract import checked
-
-# re-exported: before you quantize, fold each batch norm into the weights in front of it
-from tinyml.nn.folding import fold_batch_norm, fold_norm  # noqa: F401
 from tinyml.nn.weights import ComputedWeight, replace_weights
 from tinyml.tensor import Tensor
 
@@ -250,7 +247,8 @@ def quantize_weights(
     """Post-training quantization: a copy of the model with its weights as codes.
 
     The weights are those of `tinyml.nn.weights`. Biases and norms stay as they are. A computed
-    weight also stays as it is, with a warning.
+    weight also stays as it is, with a warning. Fold each batch norm into the weights in front of
+    it first (`nn.folding.fold_batch_norm`).
     """
     axis = 0 if per_channel else None
 

@@ -159,10 +159,12 @@ def run_all(stems, arguments):
     good = 0
     pool = ThreadPoolExecutor(AT_ONCE)    # a thread has nothing to do but to wait for its demo
     try:
-        for number, (stem, result) in enumerate(zip(stems, pool.map(one, stems)), 1):
+        results = pool.map(one, stems)
+        moved = pool.map(move, motions, [arguments] * len(motions))
+        for number, (stem, result) in enumerate(zip(stems, results), 1):
             print(f"{number:>3}/{len(stems)}  {stem:<{max(map(len, stems))}}  {report(result)}", flush=True)
             good += passed(result)
-        moved = list(pool.map(move, motions, [arguments] * len(motions)))
+        moved = list(moved)
         page = write_books()
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)    # a second Ctrl-C while the demos end

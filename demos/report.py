@@ -24,7 +24,6 @@ from tinyml.compression.binary import binarize_weights, store_bits
 from tinyml.compression.circulant_layers import CirculantLinear
 from tinyml.compression.compact import separable_block
 from tinyml.compression.deep_compression import (
-    deep_compress,
     prune_gradually,
     round_off,
     share_and_tune,
@@ -91,10 +90,14 @@ def trained_signs(model, method, data, rng):
 
 
 # %% Fewer values: shared ones, zeros, or both, while the network itself is the teacher
-def shared(model, bits, data, rng):
-    small = share_and_tune(copy.deepcopy(model), *data, bits=bits, epochs=TUNING, lr=2e-3,
+def share(start, model, bits, data, rng):
+    small = share_and_tune(copy.deepcopy(start), *data, bits=bits, epochs=TUNING, lr=2e-3,
                            teacher=model, rng=rng, batch_size=BATCH)
     return round_off(small, bias_bits=4)
+
+
+def shared(model, bits, data, rng):
+    return share(model, model, bits, data, rng)
 
 
 def pruned(model, keep, data, rng):
@@ -105,10 +108,8 @@ def pruned(model, keep, data, rng):
 
 
 def pruned_and_shared(model, setting, data, rng):
-    keep, bits = setting
-    small, _ = deep_compress(model, *data, keep=keep, bits=bits, epochs=(2 * TUNING, TUNING // 2),
-                             lr=(5e-3, 2e-3), rng=rng, batch_size=BATCH, weight_decay=DECAY)
-    return small
+    small, bits = setting
+    return share(small, model, bits, data, rng)
 
 
 # %% Smaller arrays: thin matrices, whole or in blocks, circulant blocks, filters, fewer units, ...
@@ -187,8 +188,7 @@ METHODS = {
     "fewer units": Method(fewer_units, (0.5, 0.25, 0.12), GREEN, "s"),
     "a student": Method(student, (64, 32, 16), "0.55", ">"),
     "pruned": Method(pruned, (0.2, 0.08, 0.03, 0.015), BLUE, "o"),
-    "pruned and shared": Method(pruned_and_shared, ((0.2, 4), (0.08, 3), (0.03, 3), (0.015, 3)),
-                                DARK_PURPLE, "*"),
+    "pruned and shared": Method(pruned_and_shared, (4, 3, 3, 3), DARK_PURPLE, "*"),
 }
 if demo.quick:
     METHODS = {name: m._replace(strengths=m.strengths[:1]) for name, m in METHODS.items()}
@@ -205,8 +205,12 @@ def run(rng):
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, rng=rng, stratify=y)
     data = X_train, y_train
     dense = tune(network(rng), data, rng, EPOCHS, lr=2e-3)
-    models = {name: [method.shrink(dense, strength, data, rng) for strength in method.strengths]
-              for name, method in METHODS.items()}
+    models = {}
+    for name, method in METHODS.items():
+        strengths = method.strengths
+        if name == "pruned and shared":    # the pruned networks, with bits for each
+            strengths = zip(models["pruned"], strengths)
+        models[name] = [method.shrink(dense, strength, data, rng) for strength in strengths]
     return Run(dense, models, (X_test, y_test))
 
 

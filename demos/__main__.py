@@ -67,7 +67,7 @@ def run(source, *, quick, seed, out, data=None):
     if not (result and result["claims"] and child.returncode == (0 if passed(result) else 1)):
         words = child.stderr.strip().splitlines()[-TAIL:] or [
             f"the demo ended with exit code {child.returncode} before demo.finish(figure)"]
-        result = {"question": title(source), "quick": quick, "seed": seed, "data": data, "numbers": [],
+        result = {"question": question(source), "quick": quick, "seed": seed, "data": data, "numbers": [],
                   "claims": [], "seconds": time.perf_counter() - begun, "error": "\n".join(words)}
         write(written, json.dumps(result, indent=1).encode())
     return result
@@ -84,14 +84,6 @@ def sets(source):
         return data_sets(source)
     except SyntaxError:
         return ()
-
-
-def title(source):
-    """The question of a demo, or its name if it is not even Python."""
-    try:
-        return question(source)
-    except SyntaxError:
-        return source.stem
 
 
 def report(result):

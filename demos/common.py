@@ -269,10 +269,17 @@ def describe(claim, data=None):
     return line if claim["holds"] or "why" not in claim else f"{line}\n{'':<18} {claim['why']}"
 
 
+def docstring(source):
+    """A demo's docstring, read without running the demo; its name if there is none to be read."""
+    try:
+        return ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or source.stem
+    except SyntaxError:
+        return source.stem
+
+
 def question(source):
-    """The first line of a demo's docstring, read without running the demo."""
-    doc = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or source.stem
-    return doc.splitlines()[0]
+    """The first line of a demo's docstring."""
+    return docstring(source).splitlines()[0]
 
 
 def data_sets(source):

@@ -1,9 +1,8 @@
 """The search box's index: names, equations and terms, as a script that a page loads when it is asked."""
-import ast
 import json
 import re
 
-from common import question
+from common import docstring, question
 
 from book.contents import PARTS, ROOT
 from book.equations import split
@@ -23,7 +22,8 @@ def search_index(book, terms):
                         book.address((path, "")), words(path, head)])
     entries += [[split(tag.key)[1], f"equation {split(tag.key)[0]}: {book.notes[tag.key].plain}",
                  book.line(tag.path, tag.line)] for tag in book.tags]
-    entries += [[question(script), f"demo, demos/{stem}.py", f"{page.slug}.html#demo-{stem}", text(script)]
+    entries += [[question(script), f"demo, demos/{stem}.py", f"{page.slug}.html#demo-{stem}",
+                 each_once(docstring(script).splitlines())]
                 for page in book.pages for stem in page.demos if (script := ROOT / "demos" / f"{stem}.py").exists()]
     entries += [[name, about, address] for name, about, address in terms]
     return "var BOOK = " + json.dumps(entries, ensure_ascii=False) + ";\n"
@@ -32,11 +32,6 @@ def search_index(book, terms):
 def words(path, block):
     """What else a block can be found by: the words of its docstring and of its code."""
     return each_once(module(path).lines[block.first - 1:block.last])
-
-
-def text(script):
-    """The words of a demo's docstring."""
-    return each_once(ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))).splitlines())
 
 
 def each_once(lines):

@@ -187,12 +187,11 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "Ties go to the first feature and the lowest threshold; yours go to the "
                     "last."),
             Mistake("gain = n / (n_left * (n - n_left)) *", "gain = 1 / (n_left * (n - n_left)) *",
-                    "The factor n is missing: the gain is n / (n_L n_R) ||s_L||^2."),
+                    "The factor n is missing: the gain is n / (n_L n_R) ||s_L||^2, a sum over "
+                    "the rows and not a mean."),
             Mistake("Y[order[:, :-1]].cumsum(axis=1)", "Y[order[:, 1:]].cumsum(axis=1)",
                     "The rows on the left are the first ones: s_L sums from the start, "
-                    "without the last row."),
-            Mistake("float(gain[j, i]))", "float(gain[j, i] / n))",
-                    "The gain is a sum over the rows, not a mean."))),
+                    "without the last row."))),
     Exercise(
         name="tree_predict",
         target="tinyml.interpolation.forest:RegressionTree.predict",
@@ -234,9 +233,6 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "not the root's."),
             Mistake("return self.value[node]", "return node",
                     "The prediction is the leaf's mean target, self.value, not its number."),
-            Mistake("np.where(goes_right, left[at] + 1, left[at])",
-                    "np.where(goes_right, left[at], left[at] + 1)",
-                    "The sides are exchanged: the right child is left + 1."),
             Mistake("left = np.where(left < 2 * max_leaf_nodes - 1, left, 0)",
                     "left = np.where(left <= 2 * max_leaf_nodes - 1, left, 0)",
                     "A tree of b leaves has 2 b - 1 nodes, 0 to 2 b - 2: a child with the "

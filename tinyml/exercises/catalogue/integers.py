@@ -60,9 +60,9 @@ CHAPTER = Chapter("integers", "10.2.2 Integer arithmetic, and few bits", (
                "np.minimum(rounded, INT32.max).astype(np.int32)"),
         also=("Compute in integers: a float64 does not hold all 62 bits of a product.",),
         mistakes=(
-            Mistake("a.astype(np.int64) * b",
-                    "(a.astype(np.int64) * b).astype(np.int32).astype(np.int64)",
-                    "The product of two int32 has up to 62 bits: keep it in int64."),
+            Mistake("a.astype(np.int64) * b", "(a * b).astype(np.int64)",
+                    "The product of two int32 has up to 62 bits, and wraps around: cast to int64 "
+                    "before you multiply."),
             Mistake("(product + 2 ** 30) >> 31", "product >> 31",
                     "A shift rounds down: add half of 2^31 before it."),
             Mistake("np.minimum(rounded, INT32.max)", "rounded",
@@ -78,8 +78,6 @@ CHAPTER = Chapter("integers", "10.2.2 Integer arithmetic, and few bits", (
                     "The product is doubled: the upper 32 bits of 2 a b are a b / 2^31."),
             Mistake("2 ** 30", "2 ** 31",
                     "Half of what the shift divides by, 2^31, is 2^30."),
-            Mistake("a.astype(np.int64) * b", "(a * b).astype(np.int64)",
-                    "The product of two int32 wraps around: cast before you multiply."),
             Mistake("np.minimum(rounded, INT32.max).astype(np.int32)",
                     "np.minimum(rounded, INT32.max)",
                     "The result is int32: cast it at the end."),
@@ -114,7 +112,8 @@ CHAPTER = Chapter("integers", "10.2.2 Integer arithmetic, and few bits", (
             Mistake("rounding_right_shift(product, shift)", "product",
                     "M = 2^-n M0: after the product with M0 there is a shift by n."),
             Mistake("rounding_right_shift(product, shift)", "product >> shift",
-                    "A plain shift rounds down: rounding_right_shift rounds to the nearest."),
+                    "A plain shift rounds down, as // does: rounding_right_shift rounds to the "
+                    "nearest."),
             Mistake("scaled.astype(np.int64) + zero_point", "scaled + np.int32(zero_point)",
                     "With Z added, a large int32 wraps around: add in int64, and clip "
                     "before you cast."),
@@ -138,10 +137,7 @@ CHAPTER = Chapter("integers", "10.2.2 Integer arithmetic, and few bits", (
                     "Clip to the range of the codes, or the cast wraps around. (The clip is the "
                     "ReLU too.)"),
             Mistake("scaled.astype(np.int64) + zero_point", "scaled.astype(np.int64) - zero_point",
-                    "The zero point of the output is added."),
-            Mistake("rounding_right_shift(product, shift)",
-                    "product // 2 ** shift.astype(np.int64)",
-                    "A division rounds down: rounding_right_shift rounds to the nearest."))),
+                    "The zero point of the output is added."))),
     Exercise(
         name="expected_error",
         target="tinyml.compression.clipping:expected_error",

@@ -120,9 +120,7 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
                     "At break_even the two factors take as many multiplications as the matrix: "
                     "take the share of it."),
             Mistake("share * break_even(m, n)", "share * m * n",
-                    "A rank costs m + n multiplications: divide by it, as break_even does."),
-            Mistake("min(max(rank, 1), m, n)", "max(min(rank, m, n), 0)",
-                    "The rank is at least 1."))),
+                    "A rank costs m + n multiplications: divide by it, as break_even does."))),
     Exercise(
         name="factorize_conv",
         target="tinyml.compression.thin_layers:factorize_conv",

@@ -376,6 +376,8 @@ def test_a_stub_says_what_its_helpers_are_and_what_may_be_imported(name):
                       if isinstance(n, ast.ImportFrom) and n.module.startswith("tinyml") for a in n.names}
     for word in imported_names:
         assert re.search(rf"^# - {word}\b", text, re.MULTILINE), word
+    for word in re.findall(r"as in `(\w+)`", text):    # it stands in another function, and here
+        assert re.search(rf"^# - {word}\(", text, re.MULTILINE), word
     assert "itertools" in text and f"level {find(name).level} of 3" in text
     assert all(len(line) < 100 for line in text.splitlines())
 
@@ -387,6 +389,12 @@ FREELY = {    # what an answer may import and use -> the top of a file, and a li
     "another name": ("import functools as ft", "ft.reduce(max, [1])"),
     "a submodule": ("from numpy.linalg import norm", "norm([1.0])"),
 }
+
+
+def test_a_parameter_that_is_as_in_another_function_is_described():
+    """In the words of that function, or of the one that it refers to."""
+    assert "\n#   z2: Tensor, shape (B, D); the second views\n" in stub_text(find("alignment"))
+    assert "\n#       beta_{t+1} = beta_t - lr * X'(X beta_t - y)\n" in stub_text(find("descent_variance"))
 
 
 @pytest.mark.parametrize("top, line", FREELY.values(), ids=FREELY)

@@ -316,7 +316,7 @@ def test_euler_s_identity(name, data):
     (lambda x: ops.clip(x, low=-1, high=1), [-2, -1, 0, 1, 2], [0, 1, 1, 1, 0]),
     (ops.max, [1, 3, 0, 3, 3], [0, 1 / 3, 0, 1 / 3, 1 / 3]),
     (ops.min, [1, 3, 0, 0], [0, 0, 0.5, 0.5]),
-    (lambda x: ops.max(x, axis=1), [[2, 2], [1, 2]], [[0.5, 0.5], [0, 1]]),
+    (lambda x: ops.max(x, axis=1) * [1.0, 3.0], [[2, 2], [1, 2]], [[0.5, 0.5], [0, 3]]),
     (lambda x: ops.max_pool2d(x, kernel_size=2), [[[[5, 7], [7, 7]]]], [[[[0, 1], [0, 0]]]]),
     (ops.sign_ste, [-1.25, -1, 0, 1, 1.25], [0, 1, 1, 1, 0]),
     (lambda x: ops.power(x, 0), [-1, 0, 1], [0, 0, 0]),

@@ -24,6 +24,7 @@ argument. float32 stays float32 in all of them, and nothing is written to.
 """
 WIDTH = 96    # of the comments in a stub
 NOT_WRITTEN = "not written yet"
+REFERENCE = r"(?:as in|see) `(\w+)`"    # in a signature or docstring
 
 
 def _python():
@@ -258,14 +259,73 @@ def _helpers(exercise, origins):
         is_type = re.search(rf"^(\w+ : )?{name}\b", types, re.MULTILINE)
         if is_type and name[0].isupper() and not name.isupper():
             origins = {**origins, name: f"{exercise.module}.{name}"}
+    referred = _referred(exercise, reference)
     for name, origin in origins.items():
         if origin.startswith("tinyml"):
-            lines += described(origin, name)
+            lines += described(origin, name) + referred.pop(name, ("", []))[1]
+    read = [line for name, (origin, said) in referred.items()
+            for line in described(origin, name) + said]
     if lines:
         first = next(origin for origin in origins.values() if origin.startswith("tinyml"))
         more = f"{PYTHON} -m pydoc {first}"
         lines = ["# From the library:", *lines, f"#   (more:  {more})"]
+    lines += ["# What is referred to below, not for use:", *read] if read else []
     return lines + _comment(f"- You may also import {', '.join(FREE[:-1])} and {FREE[-1]}.")
+
+
+def _referred(exercise, reference):
+    """{name: (origin, comments)} of what signature and docstring refer to with "as in `f`".
+
+    The comments are what f says of the same parameters, and its equation if the docstring refers
+    to it.
+    """
+    node, found = reference.node(exercise.path), {}
+    said, prose = _annotations(node), ast.get_docstring(node) or ""
+    for name in re.findall(REFERENCE, " ".join([*said.values(), prose])):
+        home, other = _home(reference, name)
+        if home is None:
+            continue
+        lines = []
+        for parameter, text in said.items():
+            words = _says(home, other, parameter) if name in re.findall(REFERENCE, text) else ""
+            lines += _comment(f"  {parameter}: {words}") if words else []
+        if isinstance(other, ast.FunctionDef) and name in re.findall(REFERENCE, prose):
+            lines += _equation(other)
+        found[name] = f"{home.module}.{name}", lines
+    return found
+
+
+def _home(reference, name):
+    """(the source of the module that defines a name, its definition); None where there is none."""
+    if name in reference.imports:
+        origin = imported(reference.imports[name])[name]
+        module, _, name = origin.rpartition(".")
+        return _home(source(module), name) if origin.startswith("tinyml") else (None, None)
+    try:
+        return reference, reference.node((name,))
+    except LookupError:    # a constant, or no name of the module
+        return (reference if name in reference.names else None), None
+
+
+def _says(home, node, parameter):
+    """The annotation of a parameter of a function, or of that which it refers to."""
+    text = _annotations(node).get(parameter, "") if isinstance(node, ast.FunctionDef) else ""
+    for name in re.findall(REFERENCE, text):
+        further, other = _home(home, name)
+        text = _says(further, other, parameter) or text
+    return text
+
+
+def _annotations(node):
+    """{parameter: text} of a function."""
+    arguments = [n for n in ast.walk(node.args) if isinstance(n, ast.arg)]
+    return {n.arg: n.annotation.value for n in arguments if isinstance(n.annotation, ast.Constant)}
+
+
+def _equation(node):
+    """The indented lines of a docstring, as comments."""
+    prose = (ast.get_docstring(node) or "").partition(">>>")[0]
+    return [f"#   {line}" for line in prose.splitlines() if line.startswith("    ")]
 
 
 def _types(node):

@@ -44,7 +44,7 @@ TOOLS = ("numpy", "pytest", "_pytest", "pluggy", "hypothesis", "builtins", "math
          "posixpath", "ntpath", "inspect", "functools", "random", "tinyml.exercises", "__main__")
 TICKS = 10       # looks at the clock until a call counts as endless
 LONGEST = 300    # seconds for one answer in the gate
-LEAST = 4        # calls that are kept of every test
+LEAST = 10       # calls that are kept of every test
 FAILING = 200    # calls that are kept of those in failed executions of the tests
 
 
@@ -52,10 +52,11 @@ class Watcher:
     """A pytest plugin that notes what became of every test, and the calls in which it failed.
 
     If it is `brief`, it looks for no smaller examples, and ends when it has calls that fail.
+    `then` is called with the session when all tests have run.
     """
 
-    def __init__(self, examples=50, brief=False):
-        self.examples, self.brief = examples, brief
+    def __init__(self, examples=50, brief=False, then=None):
+        self.examples, self.brief, self.then = examples, brief, then
         self.collected, self.outcomes, self.errors = [], {}, {}
         self.seconds = {}    # test -> how long it ran
         self.failing = deque(maxlen=FAILING)    # a test runs many times, on one example each
@@ -92,6 +93,12 @@ class Watcher:
                 raise
         followed.followed = test
         return followed
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtestloop(self, session):
+        yield
+        if self.then is not None:
+            self.then(session)
 
     def pytest_runtest_setup(self, item):
         guard.execution.clear()
@@ -259,17 +266,18 @@ def run(exercise, pieces, seed):
     """Run the tests of an exercise on the library with these pieces in it."""
     install(pieces)
     forget_tests()
-    return tested(exercise, seed, Watcher(exercise.examples))
+    watcher = Watcher(exercise.examples)
+    return tested(exercise, seed, watcher, lambda: pytest_run(exercise.tests, seed, watcher=watcher))
 
 
-def tested(exercise, seed, watcher, tests=None, calls=None):
-    """Run the tests of an exercise, or only some, on the library as it is.
+def tested(exercise, seed, watcher, run_tests, calls=None):
+    """The report on the tests of an exercise, which `run_tests` runs on the library as it is.
 
     `calls` are those that the tutor replays, besides the ones in failed executions of a test; by
     default all that were recorded.
     """
     with _recording(exercise.name):
-        pytest_run(tests or exercise.tests, seed, watcher=watcher)
+        run_tests()
     tests = [{"id": test, "outcome": watcher.outcomes.get(test, "not run"),
               "message": tutor.message(watcher.errors.get(test))} for test in watcher.collected]
     report = {"tests": tests, "calls": guard.calls.get(exercise.name, 0)}
@@ -330,30 +338,54 @@ def gate(request):
     for all of them, each once.
     """
     exercise, seed = find(request["exercise"]), request["seed"]
-    expected, answers = collect(exercise.tests), [stub_text(exercise)]
-    answers += [answer_text(exercise, mistake) for mistake in exercise.mistakes]
+    answers = [stub_text(exercise), *(answer_text(exercise, m) for m in exercise.mistakes)]
     labels = ["stub", *(f"mistake {i}" for i in range(len(exercise.mistakes)))]
-    watcher = Watcher(exercise.examples, brief=True)
+    expected, reports = collect(exercise.tests), []
+
+    def the_others(session):
+        calls = tutor.rehearsed(exercise, list(guard.records))
+        order = Order(exercise.tests, watcher)
+        gc.freeze()    # the copies share what is there
+        for number, (label, text) in enumerate(zip(labels, answers), 1):
+            report = in_a_copy(judged, exercise, text, seed + number, session, order.tests, calls)
+            order.learn(report)
+            reports.append({"label": label, **report})
+
     install([Piece(exercise, read(answer_text(exercise)), "answer.py", exercise.name)])
     forget_tests()
-    reports = [{"label": "reference", **tested(exercise, seed, watcher)}]
-    calls, order = tutor.rehearsed(exercise, list(guard.records)), Order(exercise.tests, watcher)
-    gc.freeze()    # the copies share what is there
-    for number, (label, text) in enumerate(zip(labels, answers), 1):
-        report = in_a_copy(judged, exercise, text, seed + number, order.tests, calls)
-        order.learn(report)
-        reports.append({"label": label, **report})
+    watcher = Watcher(exercise.examples, brief=True, then=the_others)
+    first = tested(exercise, seed, watcher,
+                   lambda: pytest_run(exercise.tests, seed, watcher=watcher))
+    reports.insert(0, {"label": "reference", **first})
     return [{"expected": expected, "changed": [], **report} for report in reports]
 
 
-def judged(exercise, text, seed, tests, calls):
+def judged(exercise, text, seed, session, tests, calls):
     """The report on one answer, which replaces the function that the library uses now."""
     try:
         screen(read(text), exercise)
     except Refused as error:
         return {"refused": str(error)}
     guard.exchange(exercise.name, tutor.loaded(exercise, text))
-    return tested(exercise, seed, Watcher(exercise.examples, brief=True), tests, calls)
+    watcher = Watcher(exercise.examples, brief=True)
+    return tested(exercise, seed, watcher, lambda: run_again(session, tests, seed, watcher), calls)
+
+
+def run_again(session, tests, seed, watcher):
+    """Run the tests of a session once more, in this order, for another watcher."""
+    plugins = session.config.pluginmanager
+    for other in [plugin for plugin in plugins.get_plugins() if isinstance(plugin, Watcher)]:
+        plugins.unregister(other)
+    plugins.register(watcher)
+    hypothesis.core.global_force_seed = seed
+    session.shouldstop = session.shouldfail = False
+    items = sorted(session.items, key=lambda item: [not _is_of(item.nodeid, t) for t in tests])
+    watcher.pytest_collection_modifyitems(session, session.config, items)
+    for item, following in zip(items, [*items[1:], None]):
+        session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.shouldstop:
+            session._setupstate.teardown_exact(None)
+            break
 
 
 class Order:

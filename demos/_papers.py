@@ -98,7 +98,7 @@ REMARKS = {    # what can be compared, and what cannot
     "Banner 2019": "The paper rounds activations too; here it is the weights, of an easier task.",
     "Denton 2014": "The share of the work can be compared; the time depends on the machine.",
     "Tai 2016": "The paper trains pairs from the start; here they are cut, then trained briefly.",
-    "Hinton 2015": "The same experiment; the paper also limits the weights of the teacher.",
+    "Hinton 2015": "The same experiment; the paper also limits weights, and names no epochs.",
     "Devlin 2019": "GLUE cannot be compared: here a known grammar says how good a guess can be.",
     "He 2020": TEN_LABELS,
     "Chen 2020": TEN_LABELS,

@@ -5,7 +5,7 @@ asks, and its number stands beside the paper's: random features and forests (Bel
 wrong labels (Nakkiran et al. 2020), risk curves (Hastie et al. 2022), Deep Compression (Han et al.
 2016), pruning by Taylor's score (Molchanov et al. 2016), integers (Jacob et al. 2018), four bits
 (Banner et al. 2019), low rank (Denton et al. 2014; Tai et al. 2016), distillation (Hinton et al.
-2015). Five others need ImageNet, or all of Wikipedia; and one is a survey (Cheng et al. 2017).
+2015). Five others need ImageNet, Wikipedia or sensors; one is a survey (Cheng et al. 2017).
 
 You will see a table: the paper, what it reports and on which data, what was measured here and on
 which data. With the numbers of this demo stands all that is needed to check a line: seeds,
@@ -13,10 +13,11 @@ minutes, the command, and in a sentence what can be compared. The images are tho
 `tinyml.data.mnist` finds them (TINYML_DATA), and else the digits of the package. An experiment
 uses at most 10,000 of them.
 
-On MNIST, TINYML_LONG=1 runs seven papers at full size, in about an hour of one processor, the two
-longest last, and TINYML_LONG="Hinton 2015" that one. What was measured so is kept beside the
-results, in papers-long.json: an interrupted run goes on where it was. With --quick no number can
-be compared.
+On MNIST, TINYML_LONG=1 runs seven papers at full size, in half an hour of one processor and 7 GB
+of memory, the two longest last, and TINYML_LONG="Hinton 2015" that one. What was measured so is
+kept beside the results, in papers-long.json: an interrupted run goes on where it was. The minutes
+are of a processor of its own, without the training of the networks that several lines share. With
+--quick no number can be compared.
 
 Predict first: which numbers depend on the size of a network, and which only on the method?
 """
@@ -328,7 +329,7 @@ hinton_says(2, "the student by its teacher makes fewer errors than by labels (di
             distilled - by_labels, below=0)
 hinton_says(4, "it knows most of a class that it never saw (errors on it, fraction)",
             on_it / 10_000 / np.mean(y_test == 3), at_most=0.5)
-hinton_says(6, "a raised bias saves most of what it missed of the class (errors left - half of them)",
+hinton_says(6, "a raised bias saves most of what it missed of it (errors left - half of them)",
             on_it_shifted - on_it / 2, at_most=0)
 
 # %% Devlin, He, Chen, Grill, Eldele: what the demos beside have measured, in their own terms

@@ -1,6 +1,6 @@
 """Clusters: k-means of vectors, and of anything that has a cost and a best center.
 
-Problem: filters, or colours, should be sorted into a few groups. `weight_sharing` groups numbers,
+Problem: filters, or colours, should be sorted into a few groups. `codebooks` groups numbers,
 where the nearest centroid is found by sorting. Vectors have no order, and sometimes the error that
 counts is not a distance.
 

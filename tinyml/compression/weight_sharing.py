@@ -9,8 +9,8 @@ the sum over these places (Han et al. 2016, equation 3):
 
     dL/dc_j = sum over i with a_i = j of dL/dw_i
 
-`assign` gives codes 0 ... k - 1, one for each value. In a layer these become 1 ... k, because
-code 0 is kept for the weights that pruning set to 0: they stay exactly 0 (`lookup`).
+`codebooks.assign` gives codes 0 ... k - 1, one for each value. In a layer these become 1 ... k,
+because code 0 is kept for the weights that pruning set to 0: they stay exactly 0 (`lookup`).
 
 Sources: MATH5836 week 10, section 10.2.2 (low-precision codes for weights); Han, Mao and Dally
 2016, Deep Compression, section 3.

@@ -122,7 +122,7 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
               '(units, kept)}.',),
         mistakes=(
             Mistake("entry_mask(kept, model[layer], columns)",
-                    "np.tile(kept, columns // len(kept))",
+                    "kept[[i % len(kept) for i in range(columns)]]",
                     "Flatten puts the H W pixels of a filter side by side: repeat each "
                     "entry of the mask, do not tile it."),
             Mistake("copy.deepcopy(model)", "model",

@@ -152,6 +152,49 @@ def test_the_law_of_the_stem():
             assert family in tests | {"idx", "phrasebook", "progress", *PARTS}, f"{family} needs tests/test_{family}.py"
 
 
+def helpers_that_name_the_function():
+    """{name of a helper: place of the argument that says on whose behalf it refuses}."""
+    found = {}
+    for path in sources("tinyml"):
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.FunctionDef):
+                arguments = [a.arg for a in node.args.args if a.arg not in ("self", "cls")]
+                for i, argument in enumerate(arguments):
+                    if argument in ("name", "function"):
+                        found.setdefault(node.name, i)
+    return found
+
+
+def named_functions(path):
+    """(the call, the function it names, the functions and classes around it) of calls that pass a name on."""
+    helpers = helpers_that_name_the_function()
+
+    def walk(node, around):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            around = [*around, node.name]
+        if isinstance(node, ast.Call):
+            place = helpers.get(getattr(node.func, "attr", getattr(node.func, "id", "")), len(node.args))
+            said = node.args[place] if place < len(node.args) else None
+            if isinstance(said, ast.Constant) and isinstance(said.value, str) and said.value.isidentifier():
+                yield node, said.value, around
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, around)
+    return list(walk(parsed(path), []))
+
+
+def test_an_error_names_the_function_that_was_called():
+    """The one around it, or one of the same module that calls a private helper."""
+    n_seen = 0
+    for path in sources("tinyml"):
+        public = {node.name for node in parsed(path).body
+                  if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")}
+        for call, said, around in named_functions(path):
+            private = bool(around) and around[-1].startswith("_")
+            assert said in around or private and said in public, f"{path}:{call.lineno}: {ast.unparse(call)}"
+            n_seen += 1
+    assert n_seen > 150
+
+
 def test_no_random_state_is_global():
     for folder in ("tinyml", "tests", "demos"):
         for path in sources(folder):

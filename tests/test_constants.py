@@ -2,6 +2,7 @@
 
 Other tests pass every argument and stay far from the edges, so they would not see that one of these changed.
 """
+import ast
 import inspect
 import math
 import pkgutil
@@ -183,6 +184,62 @@ def test_what_stands_in_files_keeps_its_name():
     assert codings.ARRAYS == ("numbers", "codebook", "mask")
     assert codings.NUMBERS == ("raw", "half", "deflate", "consecutive")
     assert sparse_codes.CODINGS == ("Huffman", "gaps along rows", "gaps along columns", "arithmetic")
+
+
+NUMBERS = {    # of every module: those that decide what bytes mean, limits, and the constants of methods
+    "_BLOCK": 200_000,
+    "BLOCKS": 20,
+    "CALIBRATION_BATCH": 64,
+    "DAY": 86_400,
+    "ENTRIES_PER_BYTE": 256,
+    "_FAR": 40,
+    "FEW": 1024,
+    "FREE_ENTRIES": 2 ** 22,
+    "LARGE": 1000,
+    "LARGEST": 2 ** 23,
+    "LARGEST_GROVE": 2 ** 22,
+    "LARGEST_SUM": 2 ** 15,
+    "LEAST": 1e-3,
+    "LONGEST_HEADER": 10_000,
+    "MAX_BITS": 16,
+    "MAX_CODEBOOK": 4096,
+    "MAX_DECISIONS": 2 ** 19,
+    "MAX_ENTRIES_PER_BYTE": 4096,
+    "MAX_LENGTH": 56,
+    "MAX_RATIO": 100,
+    "MEMORY": 12,
+    "N_CLASSES": 10,
+    "N_START": 4,
+    "PLENTY": 2 ** 24,
+    "PRUNINGS": 100,
+    "PRUNING_ENDS": 0.6,
+    "P_MIN": 2 ** -16,
+    "RATIO": 100,
+    "SIDE": 28,
+    "SINGLY": 64,
+    "SMALLEST": 1e-9,
+    "SMALLEST_MULTIPLIER": 2 ** -22,
+    "TIE": 1e-9,
+    "TIMES_JITTER": 6,
+    "UNUSED": -1,
+    "WHOLE": 2 ** 32 - 1,
+    "WORD": 64,
+}
+
+
+def test_the_numbers_of_a_module_are_those_of_the_table():
+    """Each value is a decision. Who changes one changes it here too, and looks at what depends on it."""
+    found, of_dtypes = set(), {"EPS", "LARGEST"}    # the others that NumPy is asked for
+    for info in pkgutil.walk_packages(tinyml.__path__, "tinyml."):
+        if info.name.startswith("tinyml.exercises") or info.ispkg:
+            continue
+        module = import_module(info.name)
+        for node in ast.parse(inspect.getsource(module)).body:
+            for name in [t.id for t in getattr(node, "targets", []) if isinstance(t, ast.Name) and t.id.isupper()]:
+                value = getattr(module, name)
+                if type(value) in (int, float) and not (name in of_dtypes and isinstance(node.value, ast.Call | ast.Attribute)):
+                    found.add((name, value))
+    assert dict(found) == NUMBERS and len(found) == len(NUMBERS)
 
 
 # ------------------------------------------------------------ tolerances

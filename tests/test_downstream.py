@@ -221,7 +221,7 @@ def test_ties_go_to_the_earlier_row_and_to_the_nearer_voter(rng, n, k):
 def test_by_cosines_a_zero_vector_is_at_distance_1_from_all(rng, n, scale):
     """It is farther than a vector with cos > 0, and nearer than one with cos < 0."""
     side = rng.integers(-1, 2, n)
-    features = side[:, None] * np.stack([rng.uniform(0.5, 2, n), rng.uniform(-1, 1, n)], axis=1)
+    features = side[:, None] * np.stack([rng.uniform(0.1, 2, n), rng.uniform(-2, 2, n)], axis=1)
     assert_array_equal(knn(features, side + 1, [[scale, 0]]), [side.max() + 1])
     assert_array_equal(knn(features, np.arange(n), [[0, 0]]), [0], "all are as far from a zero query: the first")
 

@@ -32,6 +32,18 @@ def test_the_minimum_of_any_convex_quadratic_is_found(rng, n):
     assert np.linalg.norm(x.data - np.linalg.solve(A, b)) <= 1e-7 * (1 + 1e-6)    # the smallest curvature is 1
 
 
+@given(rng=rngs, n=sizes, extra=st.integers(0, 2))
+def test_the_gradient_is_looked_at_max_iter_times_and_no_more(rng, n, extra):
+    """Half a squared distance has the identity as its Hessian: the first step ends in the minimum."""
+    goal = rng.standard_normal(n)
+    x, = params = leaves(goal + rng.uniform(1, 2, n))
+    with pytest.raises(RuntimeError, match="max_iter = 1 "):
+        minimize(lambda: ((x - goal) ** 2).sum() / 2, params, max_iter=1)
+    for looks in (2 + extra, 1):    # the second time it begins in the minimum
+        minimize(lambda: ((x - goal) ** 2).sum() / 2, params, max_iter=looks)
+    assert_allclose(x.data, goal, atol=1e-6)
+
+
 @given(rng=rngs, m=sizes, n=sizes)
 def test_parameters_of_any_shapes_move_together(rng, m, n):
     """The sum of ln cosh over shifted entries is smooth and has its minimum at the shifts."""

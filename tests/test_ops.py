@@ -307,11 +307,13 @@ def test_euler_s_identity(name, data):
 # ------------------------------------------------------------ where calculus has no answer
 
 @pytest.mark.parametrize("f, x, slope", [
-    (ops.abs, [-3, 0, 3], [-1, 0, 1]),
-    (ops.relu, [-3, 0, 3], [0, 0, 1]),
-    (lambda x: ops.maximum(x, 1.0), [0, 1, 2], [0, 0.5, 1]),
+    (ops.abs, [-3, 0, 3, math.nan], [-1, 0, 1, math.nan]),
+    (ops.relu, [-3, 0, 3, math.nan], [0, 0, 1, 0]),
+    (lambda x: ops.maximum(x, 1.0), [0, 1, 2, math.nan], [0, 0.5, 1, 0]),
+    (lambda x: ops.maximum(x, math.nan), [0, 1, 2], [0, 0, 0]),
     (lambda x: ops.maximum(1.0, x), [0, 1, 2], [0, 0.5, 1]),
-    (lambda x: ops.minimum(x, 1.0), [0, 1, 2], [1, 0.5, 0]),
+    (lambda x: ops.minimum(x, 1.0), [0, 1, 2, math.nan], [1, 0.5, 0, 0]),
+    (lambda x: ops.minimum(x, math.nan), [0, 1, 2], [0, 0, 0]),
     (lambda x: ops.minimum(1.0, x), [0, 1, 2], [1, 0.5, 0]),
     (lambda x: ops.clip(x, low=-1, high=1), [-2, -1, 0, 1, 2], [0, 1, 1, 1, 0]),
     (ops.max, [1, 3, 0, 3, 3], [0, 1 / 3, 0, 1 / 3, 1 / 3]),

@@ -91,9 +91,9 @@ def _part(layer, group, channels):
     return conv_like(layer, weight, layer.stride, layer.padding, bias=False)
 
 
-def _check_codes(name, codes, n):
+def _check_codes(argument, codes, n):
     """Refuse codes that leave an item without a group, or a group without items."""
-    must = f"blockwise: {name} must give a group to each of {n} items, got codes"
+    must = f"blockwise: {argument} must give a group to each of {n} items, got codes"
     if codes.shape != (n,):
         raise ValueError(f"{must} of shape {codes.shape}")
     missing = sorted(set(range(codes.max() + 1)) - set(codes.tolist()))

@@ -81,7 +81,7 @@ def sqrt(x):
 
 @primitive
 def abs(x):
-    """Absolute value |x|, with slope 0 at 0."""
+    """Absolute value |x|, with slope 0 at 0. At NaN the slope is NaN (PyTorch's is 0)."""
     return np.abs(x), (lambda g: g * np.sign(x),)
 
 
@@ -119,7 +119,7 @@ def softplus(x):
 
 @primitive
 def relu(x):
-    """Rectifier max(x, 0), with slope 0 at 0."""
+    """Rectifier max(x, 0), with slope 0 at 0. At NaN the slope is 0 (PyTorch's is 1)."""
     y = np.maximum(x, np.zeros(x.shape[-1:], x.dtype))    # twice as fast as with the number 0
     return y, (lambda g: g * (y > 0).astype(g.dtype),)    # faster than with bool
 
@@ -208,14 +208,17 @@ def gelu(x, *, approximate="none"):
 
 @primitive
 def maximum(x, y):
-    """The larger of x and y; at a tie each gets half the gradient."""
+    """The larger of x and y; at a tie each gets half the gradient.
+
+    If one is NaN the result is, and neither gets a gradient (in PyTorch both get all of it).
+    """
     return np.maximum(x, y), (lambda g: g * _share(x > y, x, y).astype(g.dtype),
                               lambda g: g * _share(y > x, x, y).astype(g.dtype))
 
 
 @primitive
 def minimum(x, y):
-    """The smaller of x and y; at a tie each gets half the gradient."""
+    """The smaller of x and y; at a tie each gets half the gradient, and at NaN neither."""
     return np.minimum(x, y), (lambda g: g * _share(x < y, x, y).astype(g.dtype),
                               lambda g: g * _share(y < x, x, y).astype(g.dtype))
 

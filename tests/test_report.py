@@ -137,7 +137,11 @@ def test_the_table_has_a_row_for_each_model_and_columns_that_line_up():
     rows = {"dense": Report(1000, 900, 4100, 32.8, 64000, 0.01, 1.5, 0.9712), "small": Report(*[1] * 8)}
     lines = table(rows).splitlines()
     assert len(lines) == 3 and len({len(line) for line in lines}) == 1
-    assert "64,000" in lines[1] and "97.12 %" in lines[1] and lines[2].startswith("small")
+    heads = "numbers", "not zero", "bytes", "bits each", "MACs", "ms (1)", "ms (256)", "accuracy"
+    numbers = "1,000", "900", "4,100", "32.80", "64,000", "0.010", "1.500", "97.12 %"
+    for head, number in zip(heads, numbers):    # each under its head, to the right
+        assert lines[0].index(head) + len(head) == lines[1].index(f"  {number}") + 2 + len(number)
+    assert lines[0].split() == " ".join(heads).split() and lines[2].startswith("small")
 
 
 def test_models_are_compared_under_their_names():

@@ -51,7 +51,7 @@ def test_masks_nest_as_the_amount_grows(weight, a, b):
     assert (less | ~more).all()
 
 
-@given(weights, st.integers(1, 9), st.integers(-100, 100), amounts)
+@given(weights, st.integers(1, 9), st.sampled_from([-100, -1, 1, 100]), amounts)
 def test_scale_and_sign_do_not_matter(weight, c, power, amount):
     """Of numbers so small or large, too, that a float32 does not hold their squares."""
     scaled = magnitude_mask(-weight * np.float32(c) * np.float32(2.0) ** power, amount=amount)

@@ -225,15 +225,17 @@ COMMANDS = {
     "homework": (do_homework, [
         (["file"], {"metavar": "FILE", "help": "such as hw3.ini; its keys: course/homework.py"})]),
     "grade": (do_grade, [
-        (["folder"], {"metavar": "FOLDER", "help": "of what was handed in, or a zip of it; submitted.csv in it "
-                                             "says when (see course/__init__.py)"}),
+        (["folder"], {"metavar": "FOLDER",
+                      "help": "of what was handed in, or a zip of it; submitted.csv in it says "
+                              "when (see course/__init__.py)"}),
         (["--out"], {"default": "grades", "metavar": "DIR",
                      "help": "for the results (default: grades)"}),
         (["--homework"], {"metavar": "FILE", "help": "what counts (default: all exercises)"}),
         (["--exercises"], {"nargs": "+", "metavar": "NAME", "help": "what counts, in short"}),
         (["--jobs"], {"type": int, "metavar": "N",
                       "help": "students graded at a time (default: one a processor)"}),
-        (["--one"], {"action": "store_true", "help": "FOLDER is one submission, as in Gradescope"}),
+        (["--one"], {"action": "store_true",
+                     "help": "FOLDER is one submission, as in Gradescope"}),
         (["--metadata"], {"metavar": "FILE", "help": "with --one: Gradescope's file about it"}),
         SEED]),
     "gradescope": (do_gradescope, [
@@ -256,7 +258,8 @@ def main(words=None):
     space = Workspace(arguments.dir)
     if getattr(arguments, "name", None):    # shells complete names of files
         arguments.name = PurePath(arguments.name).name.removesuffix(".py")
-    if graders() is None and arguments.command in {"check", "watch", "verify", "grade", "gate", "gradescope"}:
+    testing = {"check", "watch", "verify", "grade", "gate", "gradescope"}
+    if graders() is None and arguments.command in testing:
         print(report.NO_TESTS, file=sys.stderr)
         return 2
     try:

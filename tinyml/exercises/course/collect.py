@@ -29,8 +29,9 @@ PLATFORMS = [    # names in bulk downloads: Canvas, Moodle, Blackboard
     r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_[a-z]+(?:_(?P<file>.*))?",
     r".*?_?(?P<name>[^_]+)_attempt_(?P<attempt>[\d-]+)_(?P<file>.+)"]
 LATE = re.compile(r".+_LATE_\d+_\d+_.+", re.DOTALL)    # by Canvas
-# Marks of a second copy, of which the newer one has the higher number: tanh-1, tanh (1), tanh - Copy
-COPY = re.compile(r"[ _]*(?:\((?P<browser>\d{1,4})\)|-(?P<canvas>\d{1,4})|(?P<word>-? ?copy))$", re.I)
+# Marks of a second copy; the newer one has the higher number: tanh-1, tanh (1), tanh - Copy
+COPY = re.compile(
+    r"[ _]*(?:\((?P<browser>\d{1,4})\)|-(?P<canvas>\d{1,4})|(?P<word>-? ?copy))$", re.I)
 
 
 @dataclass
@@ -182,7 +183,7 @@ def owner(entry, names, is_folder):
 
 
 def exercise_of(file, names):
-    """(exercise or None, number of the copy) of "tanh.py", "Tanh.py", "tanh (1).py", "tanh-1.py"."""
+    """(exercise or None, number of the copy) of "tanh.py", "tanh (1).py", "tanh-1.py"."""
     stem, _, ending = file.rpartition(".")
     if ending.strip().lower() != "py":
         return None, 0

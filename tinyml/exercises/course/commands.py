@@ -88,21 +88,25 @@ def _sheet(task, folder):
         lines += [""]
     for exercise in task.exercises:
         points = task.points[exercise.name]
-        lines.append(f"{exercise.name + '.py':<32} {points:>4} {'point' if points == 1 else 'points'}, "
+        unit = "point" if points == 1 else "points"
+        lines.append(f"{exercise.name + '.py':<32} {points:>4} {unit}, "
                      f"about {exercise.minutes} minutes: {exercise.task}")
     part = "Points are given for a part of the laws. " if task.partial else ""
-    return "\n".join([*lines, "", "In each file, replace the last line. Check it as often as you like, from the folder that "
-                      "contains this one,", "with tinyml and its tests (from a clone: "
-                      'pip install -e ".[test]"):', "",
-                      f"    python -m tinyml.exercises check {task.exercises[0].name} --dir {folder.name}", "",
-                      f"{part}Hand in this folder. Your answers are graded by the same tests, on fresh inputs.",
-                      ""])
+    first = task.exercises[0].name
+    return "\n".join([
+        *lines, "", "In each file, replace the last line. Check it as often as you like, from the "
+        "folder that contains this one,",
+        'with tinyml and its tests (from a clone: pip install -e ".[test]"):', "",
+        f"    python -m tinyml.exercises check {first} --dir {folder.name}", "",
+        f"{part}Hand in this folder. Your answers are graded by the same tests, on fresh inputs.",
+        ""])
 
 
 def gradescope(arguments, say):
     """Write the zip of an autograder for Gradescope."""
     out = Path(arguments.out or f"{Path(arguments.file).stem}-gradescope.zip")
     autograder.save(arguments.file, out)
-    say({"zip": str(out)}, f"{out} is the autograder: upload it in Gradescope, Configure Autograder.\n"
+    say({"zip": str(out)},
+        f"{out} is the autograder: upload it in Gradescope, Configure Autograder.\n"
         f"To try it here:  {RUN} grade FOLDER --one --homework {arguments.file} --out results")
     return 0

@@ -1,4 +1,5 @@
-"""The zip of an autograder for Gradescope: scripts, homework, the library as a wheel, and its tests.
+"""The zip of an autograder for Gradescope: scripts, homework, the library as a wheel, and its
+tests.
 
 Gradescope unpacks the zip in /autograder/source and runs setup.sh there once. For each submission
 it runs /autograder/run_autograder, a copy, and reads /autograder/results/results.json.
@@ -38,7 +39,7 @@ DATE = (1980, 1, 1, 0, 0, 0)    # of all members: the same homework gives the sa
 
 
 def autograder(path):
-    """The bytes of the autograder's zip for a homework's file; raises ValueError if that is wrong."""
+    """The bytes of the autograder's zip for a homework's file; ValueError if that is wrong."""
     read_homework(path)
     name, content = wheel()
     members = {"setup.sh": SETUP.replace("{wheel}", name), "run_autograder": RUN,

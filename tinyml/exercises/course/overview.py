@@ -71,8 +71,8 @@ def drawn(homework, answers):
     found, commonest = counts(homework, answers), mistakes(answers)
     height = 2 + 0.3 * len(found) + 0.5 * len(commonest)
     figure = Figure(figsize=(9, height), layout="constrained")
-    axes = figure.subplots(1 + bool(commonest), squeeze=False,
-                           height_ratios=[len(found) + 2, 2 * len(commonest) + 2][:1 + bool(commonest)])
+    n_panels, heights = 1 + bool(commonest), [len(found) + 2, 2 * len(commonest) + 2]
+    axes = figure.subplots(n_panels, squeeze=False, height_ratios=heights[:n_panels])
     upper, names = axes[0, 0], list(found)
     left = [0] * len(names)
     for status, colour in zip(STATUSES, COLOURS):

@@ -1,7 +1,7 @@
 """The folder of results: one file for each student, and the tables of the class.
 
-Names of students and what they wrote are written so that no system's file names, no terminal and no
-spreadsheet takes them for more than words.
+Names of students and what they wrote are written so that no system's file names, no terminal and
+no spreadsheet takes them for more than words.
 """
 import csv
 import io

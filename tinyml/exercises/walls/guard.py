@@ -1,8 +1,10 @@
-"""What stands between a student's function and the library: its calls are recorded, its results are plain.
+"""What stands between a student's function and the library: its calls are recorded, its results
+are plain.
 
-A grader compares. An object that says it equals everything would pass, so a result must consist of NumPy's
-arrays, Python's numbers and containers, and objects that the library itself made. Nor may a function make the
-question fit its answer: arrays that it was given, now or lately, stay as they are.
+A grader compares. An object that says it equals everything would pass, so a result must consist of
+NumPy's arrays, Python's numbers and containers, and objects that the library itself made. Nor may
+a function make the question fit its answer: arrays that it was given, now or lately, stay as they
+are.
 """
 import ast
 import copy
@@ -35,7 +37,7 @@ given = deque(maxlen=16)    # arrays that the student's function was given latel
 
 
 def checked(name):
-    """Decorator of the student's function of that exercise (innermost, so that it sees the bare results)."""
+    """Decorator of the student's function, innermost, so that it sees the bare results."""
     def decorate(function):
         functions[name] = function
 
@@ -57,25 +59,29 @@ def exchange(name, function):
 
 
 def unwritten(name, function, args, kwargs):
-    """Call a function; raise AssertionError if it changes what it was given, arrays also those given lately."""
+    """Call a function; raise AssertionError if it changes what it was given, now or lately."""
     own = is_method(function)
     others = [*args[own:], *kwargs.values()]
     given.extend(arrays([args, others]))
     before = [(array, array.shape, array.tobytes()) for array in given]
     before += [(array, array.shape, array.tobytes()) for array in held(name, others)]
-    kept = [(box, list(box.items()) if isinstance(box, dict) else list(box)) for box in boxes(others)]
+    kept = [(box, list(box.items()) if isinstance(box, dict) else list(box))
+            for box in boxes(others)]
     grads = [(tensor, tensor.grad) for tensor in others if hasattr(tensor, "edges")]
     result = function(*args, **kwargs)
     for box, content in kept:
         now = list(box.items()) if isinstance(box, dict) else list(box)
         if len(now) != len(content) or any(a is not b for a, b in zip(_flat(now), _flat(content))):
-            raise AssertionError(f"{name}: a {type(box).__name__} that it was given must stay as it is; make a new "
-                                 "one instead")
-    if not {"grad", "backward"} & may_write(name) and any(tensor.grad is not grad for tensor, grad in grads):
-        raise AssertionError(f"{name}: the gradient of a tensor that it was given must stay as it is")
+            raise AssertionError(f"{name}: a {type(box).__name__} that it was given must stay as "
+                                 "it is; make a new one instead")
+    other_grads = any(tensor.grad is not grad for tensor, grad in grads)
+    if other_grads and not {"grad", "backward"} & may_write(name):
+        raise AssertionError(f"{name}: the gradient of a tensor that it was given must stay "
+                             "as it is")
     for array, shape, content in before:
         if array.shape != shape or array.tobytes() != content:
-            raise AssertionError(f"{name}: an array that it was given must stay as it is; make a new one instead")
+            raise AssertionError(f"{name}: an array that it was given must stay as it is; "
+                                 "make a new one instead")
     return result
 
 
@@ -93,8 +99,9 @@ def _flat(items):
 
 
 def held(name, values):
-    """The arrays in the modules among some arguments, unless the library's answer assigns to such."""
-    modules = [value for value in values if hasattr(type(value), "forward") and hasattr(value, "__dict__")]
+    """The arrays in the modules among some arguments, unless the library assigns there."""
+    modules = [value for value in values
+               if hasattr(type(value), "forward") and hasattr(value, "__dict__")]
     if not modules or "data" in may_write(name):
         return []
     return [array for module in modules for array in arrays([*_inside_of(module)])]
@@ -110,13 +117,13 @@ def _inside_of(module, depth=0):
 
 @functools.cache
 def may_write(name):
-    """The attributes that the library's answer assigns to, or an answer may; and "backward" if it calls that."""
+    """The attributes that an answer may assign to, and "backward" if the library's calls that."""
     exercise = find(name)
     reference = source(exercise.module)
     nodes = [n for path in (exercise.path, *((word,) for word in exercise.hide))
              for n in ast.walk(reference.node(path)) if isinstance(n, ast.Attribute)]
-    return frozenset({n.attr for n in nodes if isinstance(n.ctx, ast.Store) or n.attr == "backward"}
-                     | set(exercise.assigns))
+    written = {n.attr for n in nodes if isinstance(n.ctx, ast.Store) or n.attr == "backward"}
+    return frozenset(written | set(exercise.assigns))
 
 
 def arrays(value, depth=0):
@@ -148,7 +155,7 @@ def is_method(function):
 
 @dataclass(frozen=True)
 class Call:
-    """What a function was called with: copies. Of a method, the object as it was before its first call."""
+    """Copies of what a function was called with; of a method's object, before its first call."""
     args: tuple
     kwargs: dict
     earlier: tuple = ()    # the calls before, on the same object
@@ -157,15 +164,17 @@ class Call:
 def record(args, kwargs, method=False):
     """Keep copies of the arguments of a call: of the first ones, and of the last ones.
 
-    What an object notes from call to call is its own affair, and another answer would not understand it. So a
-    call of a method is kept with all calls since the object was new, to be lived through again.
+    What an object notes from call to call is its own affair, and another answer would not
+    understand it. So a call of a method is kept with all calls since the object was new, to be
+    lived through again.
     """
     kept = snapshot((args, kwargs))
     if kept is None:
         return
     call = Call(*kept)
     if method:
-        _, calls = lives.setdefault(id(args[0]), (args[0], []))    # held, so that its id stays its own
+        # The object is held, so that its id stays its own.
+        _, calls = lives.setdefault(id(args[0]), (args[0], []))
         if len(calls) == STEPS:
             return
         call = Call([*calls, call][0].args[:1] + call.args[1:], call.kwargs, tuple(calls))
@@ -193,11 +202,12 @@ def a_test_ends(most):
 
 
 def snapshot(arguments):
-    """A copy of arguments that no later call changes; None if they cannot be copied or are too large."""
+    """A copy of arguments that no later call changes; None if there can be none, or a huge one."""
     args, kwargs = arguments
     try:
-        if all(isinstance(a, SIMPLE) for a in (*args, *kwargs.values())):    # the quick way, for most
-            return tuple(map(_copied, args)), {key: _copied(value) for key, value in kwargs.items()}
+        if all(isinstance(a, SIMPLE) for a in (*args, *kwargs.values())):    # the quick way
+            words = {key: _copied(value) for key, value in kwargs.items()}
+            return tuple(map(_copied, args)), words
         return copy.deepcopy(arguments, _tensors(arguments))
     except Exception:    # an object that cannot be copied, of whatever kind
         return None
@@ -210,8 +220,8 @@ def _copied(value):
 
 
 def _tensors(arguments):
-    """A memo for deepcopy: a tensor with a history stays itself, a leaf's copy keeps its gradient, and the
-    generator of a copied module draws what the module's own would have drawn.
+    """A memo for deepcopy: a tensor with a history stays itself, a leaf's copy keeps its gradient,
+    and the generator of a copied module draws what the module's own would have drawn.
 
     Raises MemoryError if there are too many numbers in the arguments.
     """
@@ -248,7 +258,7 @@ def _inside(item):
 
 
 def plain(name, value, depth=0):
-    """The value, with functions in it guarded too; raises TypeError if it is not made of plain things."""
+    """The value, with functions in it guarded too; raises TypeError if not all of it is plain."""
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.hasobject or depth > 20:
         raise TypeError(f"{name}: the result must hold numbers, got an array of objects")
     if type(value) in PLAIN or isinstance(value, np.generic) and type(value).__module__ == "numpy":
@@ -265,8 +275,8 @@ def plain(name, value, depth=0):
         return _guarded(name, value)
     if _of_the_library(type(value)):
         return value
-    raise TypeError(f"{name}: the result must be made of arrays, numbers and the library's own objects, got "
-                    f"{type(value).__name__}")
+    raise TypeError(f"{name}: the result must be made of arrays, numbers and the library's own "
+                    f"objects, got {type(value).__name__}")
 
 
 def _guarded(name, function):
@@ -277,7 +287,8 @@ def _guarded(name, function):
 
 
 def _of_the_library(kind):
-    """Whether a class is what it says it is: one that stands in a module of the library or of Python."""
+    """Whether a class is what it says it is: one of a module of the library or of Python."""
     module = sys.modules.get(kind.__module__)
-    return (kind.__module__.partition(".")[0] in {"tinyml", "functools", "collections", "numpy", "builtins"}
+    packages = {"tinyml", "functools", "collections", "numpy", "builtins"}
+    return (kind.__module__.partition(".")[0] in packages
             and vars(module).get(kind.__qualname__) is kind)

@@ -1,4 +1,4 @@
-"""What a student's code may use: time, memory, and no file, process or connection outside its scratch folder."""
+"""What a student's code may use: time, memory, and files in its scratch folder."""
 import ctypes
 import os
 import signal
@@ -11,18 +11,20 @@ except ImportError:    # Windows: the parent's clock remains, and the refusals b
     resource = None
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
-PATHS = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.chmod", "os.chown",
-         "os.truncate", "os.utime", "shutil.rmtree", "shutil.move", "shutil.copyfile"}
-NEVER = ("os.system", "os.exec", "os.fork", "os.forkpty", "os.spawn", "os.posix_spawn", "os.kill", "os.killpg",
-         "os.startfile", "subprocess.", "socket.", "ctypes.", "signal.", "pty.", "ftplib.", "smtplib.", "urllib.",
-         "http.", "winreg.", "msvcrt.", "syslog.", "sqlite3.", "_thread.start", "sys._current", "sys.settrace",
-         "sys.setprofile", "gc.get_objects", "gc.get_referents")
+PATHS = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.chmod",
+         "os.chown", "os.truncate", "os.utime", "shutil.rmtree", "shutil.move", "shutil.copyfile"}
+NEVER = ("os.system", "os.exec", "os.fork", "os.forkpty", "os.spawn", "os.posix_spawn", "os.kill",
+         "os.killpg", "os.startfile", "subprocess.", "socket.", "ctypes.", "signal.", "pty.",
+         "ftplib.", "smtplib.", "urllib.", "http.", "winreg.", "msvcrt.", "syslog.", "sqlite3.",
+         "_thread.start", "sys._current", "sys.settrace", "sys.setprofile", "gc.get_objects",
+         "gc.get_referents")
 
 
 def lock(limits):
     """Set the limits {seconds, megabytes} of this process, for good.
 
-    Seconds are of computing, so that a busy machine fails nobody. What the system cannot limit, it does not.
+    Seconds are of computing, so that a busy machine fails nobody. What the system cannot limit, it
+    does not.
     """
     if resource is not None:
         _limit(resource.RLIMIT_CPU, int(limits["seconds"]) + int(sum(os.times()[:2])) + 1)
@@ -79,8 +81,10 @@ def _refusing(scratch, never, paths):
             raise PermissionError(f"an answer must not use {event}")
         if event == "open":
             path, mode, flags = arguments
-            if not isinstance(path, int) and path is not None and flags & writing and not inside(path):
+            named = not isinstance(path, int) and path is not None
+            if named and flags & writing and not inside(path):
                 raise PermissionError("an answer must not write files")
-        elif event in paths and not all(inside(p) for p in arguments[:2] if isinstance(p, (str, bytes))):
+        elif event in paths and not all(
+                inside(path) for path in arguments[:2] if isinstance(path, (str, bytes))):
             raise PermissionError(f"an answer must not use {event}")
     return hook

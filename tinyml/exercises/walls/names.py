@@ -16,10 +16,11 @@ import numpy as np
 from tinyml.exercises.student.stub import ROOT, bound, imported, source
 
 BUILTINS = set("""
-    abs all any bin bool bytes chr complex dict divmod enumerate filter float format frozenset hasattr hex int isinstance
-    issubclass iter len list map max min next oct ord pow print range repr reversed round set slice sorted str
-    sum super tuple type zip True False None NotImplemented Ellipsis ArithmeticError AssertionError
-    AttributeError Exception FloatingPointError IndexError KeyError LookupError NotImplementedError
+    abs all any bin bool bytes chr complex dict divmod enumerate filter float format
+    frozenset hasattr hex int isinstance issubclass iter len list map max min next oct ord
+    pow print range repr reversed round set slice sorted str sum super tuple type zip True
+    False None NotImplemented Ellipsis ArithmeticError AssertionError AttributeError
+    Exception FloatingPointError IndexError KeyError LookupError NotImplementedError
     OverflowError RuntimeError StopIteration TypeError ValueError ZeroDivisionError""".split())
 NUMPY = set("""
     abs absolute acos acosh add all allclose amax amin angle any append apply_along_axis
@@ -60,12 +61,12 @@ NUMPY = set("""
     unique_inverse unique_values unpackbits unravel_index unsignedinteger unstack unwrap ushort
     vander var vdot vecdot vecmat vectorize vsplit vstack where zeros zeros_like""".split())
 LINALG = set("""
-    LinAlgError cholesky cond cross det diagonal eig eigh eigvals eigvalsh inv lstsq matmul matrix_norm
-    matrix_power matrix_rank matrix_transpose multi_dot norm outer pinv qr slogdet solve svd svdvals
-    tensordot tensorinv tensorsolve trace vecdot vector_norm""".split())
+    LinAlgError cholesky cond cross det diagonal eig eigh eigvals eigvalsh inv lstsq matmul
+    matrix_norm matrix_power matrix_rank matrix_transpose multi_dot norm outer pinv qr
+    slogdet solve svd svdvals tensordot tensorinv tensorsolve trace vecdot vector_norm""".split())
 FFT = set("""
-    fft fft2 fftfreq fftn fftshift hfft ifft ifft2 ifftn ifftshift ihfft irfft irfft2 irfftn rfft rfft2
-    rfftfreq rfftn""".split())
+    fft fft2 fftfreq fftn fftshift hfft ifft ifft2 ifftn ifftshift ihfft irfft irfft2 irfftn
+    rfft rfft2 rfftfreq rfftn""".split())
 
 
 def _public(module):
@@ -74,31 +75,37 @@ def _public(module):
 
 
 MODULES = {    # module -> the names in it that are free
-    "numpy": NUMPY, "numpy.linalg": LINALG, "numpy.fft": FFT, "numpy.random": {"default_rng", "Generator"},
+    "numpy": NUMPY, "numpy.linalg": LINALG, "numpy.fft": FFT,
+    "numpy.random": {"default_rng", "Generator"},
     "collections": {"ChainMap", "Counter", "OrderedDict", "defaultdict", "deque"},
     "dataclasses": {"asdict", "astuple", "replace"},
     "functools": {"cache", "cmp_to_key", "lru_cache", "partial", "reduce"},
     "numpy.typing": {"ArrayLike", "DTypeLike", "NDArray"},    # for annotations
-    "typing": {"Any", "Callable", "Dict", "Iterable", "List", "Optional", "Sequence", "Tuple", "Union"},
+    "typing": {"Any", "Callable", "Dict", "Iterable", "List", "Optional", "Sequence", "Tuple",
+               "Union"},
     **{module.__name__: _public(module) for module in (bisect, heapq, itertools, math)}}
 WHOLE = set(MODULES) - {"collections", "dataclasses", "functools"}    # may be imported as modules
 
-KINDS = (np.ndarray, np.random.Generator, np.float64, np.dtype, np.ufunc, np.finfo, np.iinfo, list, dict, set,
-         frozenset, tuple, str, bytes, int, float, complex, range, slice, deque, Counter, OrderedDict, defaultdict)
+KINDS = (np.ndarray, np.random.Generator, np.float64, np.dtype, np.ufunc, np.finfo, np.iinfo,
+         list, dict, set, frozenset, tuple, str, bytes, int, float, complex, range, slice,
+         deque, Counter, OrderedDict, defaultdict)
+# Of these kinds, and of the engine: files, memory, state.
 DANGEROUS = set("""
-    base bit_generator ctypes default_factory dump dumps flags format format_map getfield newbyteorder
-    resize setfield setflags strides to_device tofile
-    device file hooks serial settings write""".split())    # of these kinds, and of the engine: files, memory, state
+    base bit_generator ctypes default_factory dump dumps flags format format_map getfield
+    newbyteorder resize setfield setflags strides to_device tofile device file hooks serial
+    settings write""".split())
 FIELDS = set("""
     U S Vh Q R eigenvalues eigenvectors sign logabsdet values counts inverse_indices indices
-    bits eps epsneg max min precision resolution smallest_normal smallest_subnormal tiny""".split())
+    bits eps epsneg max min precision resolution smallest_normal smallest_subnormal
+    tiny""".split())
 
 
 @cache
 def attributes(*modules):
     """The attributes that an answer may read which belongs to these modules of the library."""
     of_kinds = {name for kind in KINDS for name in dir(kind)} | FIELDS
-    layers = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "tinyml" / "nn").glob("*.py")]
+    layers = [".".join(path.relative_to(ROOT).with_suffix("").parts)
+              for path in (ROOT / "tinyml" / "nn").glob("*.py")]
     engine = ["tinyml.tensor", "tinyml.operators"]
     own = set().union(*map(_members, [*engine, *layers, *modules]))
     return {name for name in (of_kinds | own) - DANGEROUS if not name.startswith("_")}
@@ -108,21 +115,23 @@ def attributes(*modules):
 def _members(module):
     """The attributes and methods of the classes of a module."""
     try:
-        classes = [node for node in ast.walk(source(module).tree) if isinstance(node, ast.ClassDef)]
+        classes = [node for node in ast.walk(source(module).tree)
+                   if isinstance(node, ast.ClassDef)]
     except OSError:    # a name of a module, not a module
         return set()
     inside = [node for each in classes for node in ast.walk(each)]
     methods = {node.name for node in inside if isinstance(node, ast.FunctionDef)}
     fields = set().union(*(bound(node) for each in classes for node in each.body
                            if isinstance(node, (ast.Assign, ast.AnnAssign))))
-    stored = {node.attr for node in inside if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    stored = {node.attr for node in inside
+              if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
               and isinstance(node.value, ast.Name) and node.value.id == "self"}
     return methods | fields | stored
 
 
 @cache
 def of_module(module):
-    """The names of a module of the library that are its own, or passed on from another one of it."""
+    """The names of a module of the library that are its own, or another's that it passes on."""
     reference = source(module)
     passed_on = {name for name, node in reference.imports.items()
                  if not imported(node)[name].startswith("tinyml.")}

@@ -1,4 +1,4 @@
-"""What the parent believes of a child's report: only what has the form of one, and fits the exercise."""
+"""What the parent believes of a child's report: of its form, and fitting the exercise."""
 
 OUTCOMES = {"passed", "failed", "skipped", "not run"}
 LINES = 40          # of an example

@@ -1,6 +1,6 @@
 """The child process that runs a student's code, and the report it gives, which cannot be forged.
 
-    python -m tinyml.exercises.walls.runner        a request as JSON on stdin, a signed report on stdout
+    python -m tinyml.exercises.walls.runner    a JSON request on stdin, a signed report on stdout
 
 The order matters. Before any of the student's code runs, the key of the signature is read, pytest,
 hypothesis and NumPy are imported, the tests are collected from the reference, which says how many
@@ -40,8 +40,9 @@ OPTIONS = [    # the repository's own configuration, and of pytest's plugins onl
     "-q", "-s", "--tb=no", "--assert=plain", "-p", "no:cacheprovider",
     "-p", "no:unraisableexception", "-p", "no:threadexception", "-p", "_hypothesis_pytestplugin"]
 CONSTANTS = (bool, int, float, str, bytes, type(None))
-TOOLS = ("numpy", "pytest", "_pytest", "pluggy", "hypothesis", "builtins", "math", "hmac", "json", "os",
-         "posixpath", "ntpath", "inspect", "functools", "random", "tinyml.exercises", "__main__")
+TOOLS = ("numpy", "pytest", "_pytest", "pluggy", "hypothesis", "builtins", "math", "hmac", "json",
+         "os", "posixpath", "ntpath", "inspect", "functools", "random", "tinyml.exercises",
+         "__main__")
 TICKS = 10       # looks at the clock until a call counts as endless
 LONGEST = 300    # seconds for one answer in the gate
 LEAST = 10       # calls that are kept of every test
@@ -267,7 +268,8 @@ def run(exercise, pieces, seed):
     install(pieces)
     forget_tests()
     watcher = Watcher(exercise.examples)
-    return tested(exercise, seed, watcher, lambda: pytest_run(exercise.tests, seed, watcher=watcher))
+    return tested(exercise, seed, watcher,
+                  lambda: pytest_run(exercise.tests, seed, watcher=watcher))
 
 
 def tested(exercise, seed, watcher, run_tests, calls=None):

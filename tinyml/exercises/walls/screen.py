@@ -1,8 +1,8 @@
 """What an answer may contain: read as a syntax tree, before a line of it runs.
 
-An answer computes. It needs no files, no processes, no frames, no other modules than its piece of the
-library has, and it changes nothing outside itself. What it may name is listed (`walls.names`); all else is
-refused with a line that says why.
+An answer computes. It needs no files, no processes, no frames, no other modules than its piece of
+the library has, and it changes nothing outside itself. What it may name is listed (`walls.names`);
+all else is refused with a line that says why.
 """
 import ast
 import builtins
@@ -30,7 +30,7 @@ from tinyml.exercises.student.stub import (
 from tinyml.exercises.walls import names as listed
 
 LARGEST = 100_000    # bytes of a student's file
-DEEPEST = 100        # levels of a syntax tree, so that nothing that walks over it runs out of stack
+DEEPEST = 100        # levels of a syntax tree, so that no walk over it runs out of stack
 LONGEST = 10_000     # bits of a whole number, so that it can be printed
 IGNORED = {"typing", "__future__", "collections.abc"}    # for annotations, which are not kept
 
@@ -63,7 +63,7 @@ def _is_for_running(node):
 
 
 def load(path):
-    """The text of a student's file, whatever editor wrote it; bytes that are not UTF-8 become question marks."""
+    """The text of a student's file, whatever editor wrote it; of other bytes than UTF-8, marks."""
     return decoded(path.read_bytes())
 
 
@@ -81,18 +81,19 @@ def _measure(tree):
         if depth > DEEPEST:
             raise Refused(f"the code must not be nested more than {DEEPEST} levels deep")
         for node in level:
-            if isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value.bit_length() > LONGEST:
+            whole = isinstance(node, ast.Constant) and isinstance(node.value, int)
+            if whole and node.value.bit_length() > LONGEST:
                 _refuse(node, "a number of thousands of digits")
 
 
 def _outer(table):
-    """The names that the functions of a file read from outside of themselves, its own top level included."""
+    """The names that the functions of a file, or its top level, read from outside."""
     names = {s.get_name() for s in table.get_symbols() if s.is_referenced() and s.is_global()}
     return names.union(*map(_outer, table.get_children()))
 
 
 def piece(tree, exercise):
-    """The student's definition of the target; raises Refused if it is missing or its signature changed."""
+    """The student's definition of the target; raises Refused if none has its signature."""
     try:
         node = definition(tree, exercise.path)
     except LookupError:
@@ -100,8 +101,9 @@ def piece(tree, exercise):
         raise Refused(f"the file must define the {kind} {'.'.join(exercise.path)}") from None
     ours, theirs = (signature(n) for n in (source(exercise.module).node(exercise.path), node))
     if not isinstance(node, ast.FunctionDef) or ours != theirs:
-        raise Refused(f"the signature must be that of the library (which may have changed since you started: your "
-                      f"file stays, copy its new line)\n  yours:   {theirs}\n  library: {ours}")
+        raise Refused("the signature must be that of the library (which may have changed since "
+                      "you started: your file stays, copy its new line)\n"
+                      f"  yours:   {theirs}\n  library: {ours}")
     return node
 
 
@@ -109,11 +111,12 @@ def helpers(tree, exercise):
     """The student's other functions and constants at the top of the file."""
     return [node for node in tree.body
             if not imported(node) and not isinstance(node, ast.Expr)
-            and not (isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == exercise.path[0])]
+            and not (isinstance(node, (ast.FunctionDef, ast.ClassDef))
+                     and node.name == exercise.path[0])]
 
 
 def screen(tree, exercise):
-    """Raise Refused if an answer contains what no answer needs; return (its piece, its helpers)."""
+    """Raise Refused if an answer contains what none needs; return (its piece, its helpers)."""
     node, others = piece(tree, exercise), helpers(tree, exercise)
     for statement in tree.body:
         _check_import(statement, exercise)
@@ -136,8 +139,10 @@ def _refuse(node, what):
 def needed(exercise):
     """The names that the library's own answer uses, or one of the listed mistakes; and NumPy."""
     reference = source(exercise.module)
-    answer = used(reference.node(exercise.path[:1]), *(reference.node((name,)) for name in exercise.hide))
-    mistaken = {word for mistake in exercise.mistakes for word in re.findall(r"[^\W\d]\w*", mistake.new)}
+    hidden = [reference.node((name,)) for name in exercise.hide]
+    answer = used(reference.node(exercise.path[:1]), *hidden)
+    mistaken = {word for mistake in exercise.mistakes
+                for word in re.findall(r"[^\W\d]\w*", mistake.new)}
     origins = {name: imported(node)[name] for name, node in reference.imports.items()}
     free = {name for name, origin in origins.items()
             if origin in FREE or origin.startswith("tinyml") and file_of(origin).exists()}
@@ -147,14 +152,16 @@ def needed(exercise):
 def _check_import(node, exercise):
     reference, wanted = source(exercise.module), needed(exercise)
     allowed = {imported(reference.imports[name])[name] for name in wanted & set(reference.imports)}
-    allowed |= {f"{exercise.module}.{name}" for name in wanted & reference.names - set(exercise.hide)}
+    allowed |= {f"{exercise.module}.{name}"
+                for name in wanted & reference.names - set(exercise.hide)}
     if getattr(node, "module", None) in IGNORED:
         return
     for origin in imported(node).values():
         if origin.startswith(exercise.module + ".") and origin.rpartition(".")[2] in exercise.hide:
             _refuse(node, f"an import of {origin}: it is part of what there is to write")
         if origin not in allowed | set(FREE) | IGNORED | listed.WHOLE and not _is_free(origin):
-            _refuse(node, f"an import of {origin}; what it may use is imported at the top of the stub")
+            _refuse(node, f"an import of {origin}; what it may use is imported at the top of the "
+                          "stub")
 
 
 def _is_free(origin):
@@ -164,9 +171,10 @@ def _is_free(origin):
 
 
 def _check_names(tree, exercise):
-    """Refuse names that come from nowhere: the module's other functions are no part of an answer."""
+    """Refuse names from nowhere: the module's other functions are no part of an answer."""
     names, wanted = source(exercise.module).names, needed(exercise)
-    own = {name for node in tree.body if getattr(node, "module", None) not in IGNORED for name in bound(node)}
+    own = {name for node in tree.body if getattr(node, "module", None) not in IGNORED
+           for name in bound(node)}
     free = listed.BUILTINS | wanted
     for node in ast.walk(_Unannotated().visit(copy.deepcopy(tree))):
         name = node.id if isinstance(node, ast.Name) else None
@@ -175,9 +183,11 @@ def _check_names(tree, exercise):
         if name in names:
             _refuse(node, f"{name}, another piece of the library; its own answer does without")
         if not name.startswith("__") and not _is_builtin(name):
-            raise Refused(f"line {node.lineno}: there is no {name} in your file; define it, or correct the name")
+            raise Refused(f"line {node.lineno}: there is no {name} in your file; define it, or "
+                          "correct the name")
     for name in tree.outer & assigned(*tree.body) & names & set(dir(builtins)) - own:
-        raise Refused(f"{name} must not be both Python's function and a variable; rename the variable")
+        raise Refused(f"{name} must not be both Python's function and a variable; rename the "
+                      "variable")
 
 
 class _Unannotated(ast.NodeTransformer):
@@ -201,7 +211,7 @@ def _check_helper(node, exercise, tree):
 
 
 def _modules(exercise, tree):
-    """{name: module} of what the library's module and the answer import, to follow np.linalg.norm."""
+    """{name: module} of what library and answer import, to follow np.linalg.norm."""
     modules = {"np": importlib.import_module("numpy"), "numpy": importlib.import_module("numpy"),
                "math": importlib.import_module("math")}
     known = {alias: imported(node)[alias]
@@ -221,13 +231,16 @@ class _Screen(ast.NodeVisitor):
 
     def __init__(self, exercise, modules, others):
         reference = source(exercise.module)
-        own = [reference.node(exercise.path[:1]), *(reference.node((name,)) for name in exercise.hide)]
+        own = [reference.node(exercise.path[:1]),
+               *(reference.node((name,)) for name in exercise.hide)]
         attributes = [n for node in own for n in ast.walk(node) if isinstance(n, ast.Attribute)]
         self.own = {n.attr for n in attributes}
         used_modules = [node.module for node in reference.imports.values()
                         if isinstance(node, ast.ImportFrom) and node.module.startswith("tinyml.")]
-        mistaken = {word for mistake in exercise.mistakes for word in re.findall(r"\.([a-z]\w*)", mistake.new)}
-        self.attributes = self.own | mistaken | listed.attributes(exercise.module, *sorted(set(used_modules)))
+        mistaken = {word for mistake in exercise.mistakes
+                    for word in re.findall(r"\.([a-z]\w*)", mistake.new)}
+        kinds = listed.attributes(exercise.module, *sorted(set(used_modules)))
+        self.attributes = self.own | mistaken | kinds
         self.written = {n.attr for n in attributes if not isinstance(n.ctx, ast.Load)}
         self.written |= set(exercise.assigns)
         self.hidden = set(exercise.hide) - {name for node in others for name in bound(node)}
@@ -236,8 +249,10 @@ class _Screen(ast.NodeVisitor):
 
     def visit_Attribute(self, node):
         module = self._module(node.value)
-        if not isinstance(node.ctx, ast.Load) and (node.attr not in self.written or module is not None):
-            _refuse(node, f"an assignment to {ast.unparse(node)}: it would change what is not its own")
+        its_own = node.attr in self.written and module is None
+        if not isinstance(node.ctx, ast.Load) and not its_own:
+            _refuse(node, f"an assignment to {ast.unparse(node)}: it would change what is not its "
+                          "own")
         if module is None:
             self._check(node, node.attr)
             self.visit(node.value)
@@ -253,14 +268,16 @@ class _Screen(ast.NodeVisitor):
         if name.startswith("_"):
             _refuse(node, f"the private name .{name}")
         near = get_close_matches(name, self.attributes, n=1, cutoff=0.7)
-        _refuse(node, f".{name}, which no answer needs" + (f"; did you mean .{near[0]}?" if near else ""))
+        meant = f"; did you mean .{near[0]}?" if near else ""
+        _refuse(node, f".{name}, which no answer needs{meant}")
 
     def _is_open(self, module, node):
         """Whether an answer may use a name of a module; what is not there will raise an error."""
         direct = isinstance(node.value, ast.Name)
         if not direct and not module.__name__.startswith("numpy."):    # np.ma.core.os
             return False
-        if direct and node.attr in self.own or node.attr in listed.MODULES.get(module.__name__, ()):
+        known = listed.MODULES.get(module.__name__, ())
+        if direct and node.attr in self.own or node.attr in known:
             return True
         if module.__name__.startswith("tinyml."):
             return node.attr in listed.of_module(module.__name__)
@@ -283,7 +300,8 @@ class _Screen(ast.NodeVisitor):
             _refuse(node, "type as a value; call it with one argument")
         if node.id.startswith("__") and node.id not in self.builtins:
             _refuse(node, f"the name {node.id}")
-        if node.id not in self.builtins and _is_builtin(node.id) and isinstance(node.ctx, ast.Load):
+        reads = isinstance(node.ctx, ast.Load)
+        if reads and node.id not in self.builtins and _is_builtin(node.id):
             _refuse(node, f"{node.id}(), which no answer needs")
 
     def visit_Call(self, node):
@@ -317,7 +335,7 @@ class _Screen(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _check_bound(self, node, name):
-        """Refuse a variable with the name of a module, whose attributes are judged as the module's."""
+        """Refuse a variable named as a module: its attributes would be judged as the module's."""
         if name in self.modules:
             _refuse(node, f"the module {name} as a variable; choose another name")
 

@@ -135,7 +135,8 @@ def test_no_monkey_patching():
 HELPERS = {"markov", "byte_stream", "fixed_point", "integer_model", "channel_blocks", "clusters",
            "metrics", "outer_products", "ternary", "bits",
            "second_fall", "weight_masks", "thin_layers", "codebooks", "removal",
-           "bit_allocation", "circulant_layers", "ridge", "separable"}    # modules that serve the demo of another one
+           "bit_allocation", "circulant_layers", "ridge", "separable",
+           "grove"}    # modules that serve the demo of another one
 
 
 def test_the_law_of_the_stem():

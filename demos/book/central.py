@@ -23,6 +23,8 @@ CENTRAL = {    # the path below tinyml/: plain and TeX
     "interpolation/forest.py": Equation(
         "gain = n_L n_R / n ||mean_L - mean_R||^2",
         r"\mathrm{gain} = \dfrac{n_L\,n_R}{n}\,\Vert \bar y_L - \bar y_R \Vert^2"),
+    "interpolation/grove.py": Equation(
+        "x_i <= x_j  <=>  rank_i <= rank_j", r"x_i \leq x_j \ \Leftrightarrow\ \mathrm{rank}_i \leq \mathrm{rank}_j"),
     "interpolation/ridge.py": Equation(
         "(X'X + n lam I)^-1 X'y = V diag(s / (s^2 + n lam)) U'y",
         r"(X^{\mathsf{T}} X + n\lambda I)^{-1} X^{\mathsf{T}} y = V\,\mathrm{diag}\!\left(\dfrac{s}{s^2 + n\lambda}\right) U^{\mathsf{T}} y"),

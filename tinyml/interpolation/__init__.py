@@ -9,6 +9,7 @@
     benign           when a fit through every noisy label is harmless: effective ranks
     random_features  double descent on real digits, with random Fourier features
     forest           double descent of trees and forests, grown from scratch
+    grove            its fast twin: all trees of a forest grow together
     epoch_wise       double descent in time: the risk falls, rises and falls during training
     second_fall      whether a noisy curve of test errors falls a second time
 """

@@ -235,6 +235,8 @@ def test_edges_are_visible_or_hidden_and_non_edges_are_no_edges(rng, graph):
     assert as_set(visible) | as_set(hidden) == as_set(edges) and not as_set(visible) & as_set(hidden)
     assert len(as_set(non_edges)) == k and not as_set(non_edges) & as_set(edges)
     assert (non_edges[:, 0] < non_edges[:, 1]).all() and (non_edges >= 0).all() and (non_edges < n_nodes).all()
+    path = np.array([[0, 1], [1, 2], [2, 3]])
+    assert len(mask_edges(path, 4, mask_ratio=0.6, rng=rng)[1]) == 1    # 1.8 edges, rounded down
 
 
 def test_all_sets_of_edges_and_of_non_edges_are_equally_likely():

@@ -153,6 +153,7 @@ def test_the_law_of_the_stem():
             assert family in tests | {"idx", "phrasebook", "progress", *PARTS}, f"{family} needs tests/test_{family}.py"
 
 
+@cache
 def helpers_that_name_the_function():
     """{name of a helper: place of the argument that says on whose behalf it refuses}."""
     found = {}

@@ -144,6 +144,16 @@ def test_the_table_has_a_row_for_each_model_and_columns_that_line_up():
     assert lines[0].split() == " ".join(heads).split() and lines[2].startswith("small")
 
 
+def test_each_model_has_the_median_of_its_own_times(monkeypatch):
+    """Round r takes model i r + 100 i + n milliseconds on n samples."""
+    def milliseconds(models, x):
+        return np.array([[r + 100 * i + len(x) for r in range(5)] for i in range(len(models))])
+    monkeypatch.setattr("tinyml.compression.report.milliseconds", milliseconds)
+    rng = np.random.default_rng(0)
+    rows = compare({name: mlp(rng) for name in "abc"}, np.ones((3, 4), np.float32), np.zeros(3, int))
+    assert [(row.ms_1, row.ms_256) for row in rows.values()] == [(2 + 100 * i + 1, 2 + 100 * i + 256) for i in range(3)]
+
+
 def test_models_are_compared_under_their_names():
     rng = np.random.default_rng(0)
     X, y = np.ones((3, 4), np.float32), np.zeros(3, int)

@@ -4,8 +4,9 @@ Problem: as one matrix of low rank, a layer needs a rank that serves all its fil
 some filters are alike, and so are some channels.
 
 Idea: k-means puts the O filters W[o, :, :, :] of a convolution into H groups, and its C input
-channels W[:, c, :, :] into G groups. Each pair of groups is a block, and filters that are alike
-need few directions. A block W (O_h, C_g, kh, kw) is approximated on both sides:
+channels W[:, c, :, :] into G groups. Each pair of groups is a block: O_h filters and C_g channels.
+Filters that are alike need few directions, and so do channels. So a block W (O_h, C_g, kh, kw) is
+written with K2 directions of filters, in B, and K1 of channels, in A:
 
     W[o,c,i,j] ~ sum_qp B[o,q] core[q,p,i,j] A[c,p]
 
@@ -14,7 +15,8 @@ for each channel, those of B (O_h, K2) as a matrix with a row for each filter. T
 layers:
 
     1 x 1, C_g -> K1,   then kh x kw, K1 -> K2,   then 1 x 1, K2 -> O_h
-    multiplications:  K1 C_g for each pixel of the input, kh kw K1 K2 + K2 O_h of the output
+    multiplications:  K1 C_g                 for each pixel of the input
+                      kh kw K1 K2 + K2 O_h   for each pixel of the output
 
 The parts of all blocks are added up. A and B have orthogonal columns of length 1, so
 
@@ -96,7 +98,9 @@ def two_sided_svd(filters: "array_like, shape (O, C, kh, kw), O >= 1, C >= 1; W"
 def energy_kept(
     core: "array_like of float64, shape (m, n, kh, kw)",
 ) -> "ndarray, shape (m, n)":
-    """What every pair of ranks keeps of a block: the squares of the core that are left, added up.
+    """The energy of a block after a cut to K1 and K2, for every pair of ranks.
+
+    The energy is the sum of the squares of the core that is kept, core[:K2, :K1].
 
         energy[K2 - 1, K1 - 1] = sum over q < K2, p < K1, i, j of core[q,p,i,j]^2
     """
@@ -124,6 +128,7 @@ def block_work(
     C_g the first 1 x 1 convolution would save nothing, and is left out; so is the last one if
     K2 >= O_h.
     """
+    # K1 and K2 are the channels of the middle convolution: the ranks, if that side is cut
     K1, K2, first, last = n_channels, n_filters, 0, 0
     if in_rank < n_channels:
         K1 = min(in_rank, n_filters * area)    # the SVD of (C_g, O_h kh kw) has no more

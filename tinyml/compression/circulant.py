@@ -85,7 +85,9 @@ def block_product(x, r):
 
         y_i = sum_j C_ij x_j,    C_ij circulant with the first column r_ij
 
-    so, at each frequency, a product of a matrix (p, q) and a vector (q,) of complex numbers.
+    After a Fourier transform of all blocks this is, at each frequency, the product of a complex
+    matrix (p, q) and a vector (q,). dL/dx is g times the conjugate of that matrix, transposed;
+    dL/dr is a product of g and the conjugate of x.
 
     Parameters
     ----------
@@ -104,16 +106,18 @@ def block_product(x, r):
     X = _spectrum(x, b)                      # (frequencies, N, q)
 
     def d_x(g):
+        # at each frequency: (N, p) times (p, q)
         return _from_spectrum(_spectrum(g, b) @ R.conj(), b)
 
     def d_r(g):
+        # at each frequency: (p, N) times (N, q), a sum over the rows of x
         D = _spectrum(g, b).transpose(0, 2, 1) @ X.conj()    # (frequencies, p, q)
         return np.fft.irfft(D.transpose(1, 2, 0), b)
     return _from_spectrum(X @ R.transpose(0, 2, 1), b), (d_x, d_r)
 
 
 def _spectrum(x, b):
-    """The Fourier transforms of the blocks of each row: (N, q b) to (frequencies, N, q)."""
+    """The Fourier transform of each block of b numbers: (N, q b) to (frequencies, N, q)."""
     return np.fft.rfft(x.reshape(len(x), x.shape[1] // b, b)).transpose(2, 0, 1)
 
 
@@ -139,7 +143,7 @@ def nearest_circulant(
     array([1.5, 4. ])
     """
     j = k = np.arange(weight.shape[-1])
-    i = (j + k[:, None]) % len(j)    # i[k, j] - j = k mod n
+    i = (j + k[:, None]) % len(j)    # row k of i: where diagonal k is, in columns j = 0, 1, ...
     return weight[..., i, j].mean(axis=-1)
 
 

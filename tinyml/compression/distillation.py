@@ -177,8 +177,9 @@ def shift_bias(
     """A copy of the model with a number added to one entry of its last bias."""
     shifted = last = copy.deepcopy(model)
     while is_chain(last) and len(last):
-        last = own_module(last, -1)    # a copy: the same layer may stand in several places
-    # this also refuses a subclass of Linear with a forward of its own
+        # own_module: if the last layer is used elsewhere too, only this place gets a new bias
+        last = own_module(last, -1)
+    # compare `forward`: a subclass of Linear may compute something else
     if getattr(type(last), "forward", None) is not Linear.forward or last.bias is None:
         raise TypeError("shift_bias: model must end with a Linear layer that has a bias, got one "
                         f"that ends with {last!r}")

@@ -48,9 +48,9 @@ def factorize(
 
     A layer stays whole if two layers would not be cheaper. Give either share or energy: the ranks
     are those of `rank_for_budget` or `rank_for_energy`. With X, the error and the energy of a
-    Linear are those of its outputs for these inputs; a Linear that stands at several places then
-    becomes a separate layer at each. A warning names the weights that cannot be cut, and `ranks`
-    says what becomes of every weight.
+    Linear are those of its outputs for these inputs. They differ from place to place, so a Linear
+    that stands at several places then becomes a separate layer at each. A warning names the
+    weights that cannot be cut, and `ranks` says what becomes of every weight.
     """
     model, plan = _plan("factorize", model, share, energy, X)
     left = {path: cut.why for path, cut in plan.items() if cut.why not in (None, TOO_SMALL)}
@@ -102,7 +102,9 @@ def _plan(function, model, share, energy, X):
                          "share=0.25)")
     check_weights(function, {path: weight for path, _, weight in all_weights(model)})
     second_moments = None if X is None else input_second_moments(model, X)
-    model = copy.deepcopy(model) if X is None or not _reused(model) else untied(model)
+    # `untied` separates the places of one Linear: each has inputs of its own
+    separate = X is not None and _reused(model)
+    model = untied(model) if separate else copy.deepcopy(model)
     plan = {}
     # user.layer multiplies by the weight at path; user.why says why it must stay, or is None
     for path, user in users(model).items():
@@ -131,6 +133,7 @@ def _cut(user, share, energy, second_moments):
         W_weighted = W @ root_of_moment(second_moment)
     cost = _stride_across(user.layer) * m + n    # multiplications for each unit of the rank
     if energy is None:
+        # r cost <= share m n; `rank_for_budget` takes the cost m + n
         rank = rank_for_budget(m, n, share=share * (m + n) / cost)
     else:
         rank = rank_for_energy(np.linalg.svd(W_weighted, compute_uv=False), energy=energy)
@@ -198,5 +201,5 @@ def input_second_moments(model: "Module", X: "ndarray, shape (N, ...), N >= 1"):
 
 
 def _key(place):
-    """A place; as an int if it is the position of a layer in the outer Sequential."""
+    """A place such as "0.1"; a position in the outer Sequential, such as "2", becomes an int."""
     return int(place) if place.isdigit() else place

@@ -8,7 +8,7 @@ Idea: let q1, q2, q3 be the codes of inputs r1 = S1 (q1 - Z1), of weights W = S2
 and of outputs r3 = S3 (q3 - Z3). Then a layer r3 = W r1 + b is
 
     acc = sum (q1 - Z1) q2 + q_b                     int32, with q_b = round(b / (S1 S2))
-    q3  = clip(Z3 + M acc, quant_min, quant_max)     uint8, with M = S1 S2 / S3
+    q3  = clip(Z3 + round(M acc), quant_min, quant_max)     uint8, with M = S1 S2 / S3
 
 Only M is not an integer; `fixed_point` multiplies by M with integers. ReLU costs nothing: if the
 range of the outputs begins at 0, then Z3 = quant_min, and the clip is the ReLU. `integer_model`
@@ -29,7 +29,8 @@ from tinyml.compression.quantization import channel_range, choose_qparams, quant
 from tinyml.contract import checked
 from tinyml.nn import Module
 
-# the smallest M = S1 S2 / S3 that is used: then a bias of up to 255 S3 has a code below 2^30
+# The smallest M = S1 S2 / S3 that is used: then a bias of up to 255 S3 has a code q_b below 2^30,
+# half of what int32 holds. The other half is for the products (`_check_fits`).
 SMALLEST_MULTIPLIER = 2.0 ** -22
 
 
@@ -121,7 +122,7 @@ class IntegerLayer(Module):
 def _weight_qparams(weight, smallest_step):
     """Symmetric 8-bit QParams with a step for each unit, of at least `smallest_step`.
 
-    A unit of zeros gets `smallest_step`: the usual step 1 could make M > 1.
+    A unit of zeros gets `smallest_step`: the step 1 of `choose_qparams` could make M > 1.
     """
     params = choose_qparams(*channel_range(weight, axis=0), bits=8, symmetric=True)
     is_zero = ~weight.any(axis=tuple(range(1, weight.ndim)), keepdims=True)
@@ -153,7 +154,7 @@ class IntegerConv(IntegerLayer):
 
     The padding is the number 0: its code is Z1, so q1 - Z1 = 0 is filled in.
     """
-    dilation, groups = (1, 1), 1    # of layers in files from before there were these settings
+    dilation, groups = (1, 1), 1    # for files of older versions, which lack these settings
 
     def __init__(self, layer, inputs, outputs):
         super().__init__(layer, inputs, outputs)
@@ -201,8 +202,8 @@ def windows_of(x, kernel, stride, padding, fill, dilation=(1, 1)):
     x = np.pad(x, [(0, 0), (0, 0), *(np.broadcast_to(p, 2) for p in padding)],
                constant_values=fill)
     axes = tuple(range(2, x.ndim))
-    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
-    windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=axes)
+    extent = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
+    windows = np.lib.stride_tricks.sliding_window_view(x, extent, axis=axes)
     strided = [slice(None, None, s) for s in stride]
     spread = [slice(None, None, d) for d, _ in zip(dilation, kernel)]
     return windows[(slice(None), slice(None), *strided, *spread)]

@@ -15,6 +15,8 @@ The last two keep a uniform sample of the numbers, so their memory is bounded.
 Sources: as for `quantization`; Jacob et al. 2018 (section 3.1); Efraimidis and Spirakis 2006,
 Weighted random sampling with a reservoir.
 """
+import math
+
 import numpy as np
 
 from tinyml.check import check_real
@@ -78,8 +80,8 @@ class SamplingObserver(MinMaxObserver):
 
     def look(self, x):
         super().look(x)
-        # in parts, so that at most 2 `capacity` numbers are in memory
-        n_parts = -(-x.size // self.capacity)
+        # in parts, so that the sample never holds more than 2 `capacity` numbers
+        n_parts = math.ceil(x.size / self.capacity)
         for part in np.array_split(x.ravel(), n_parts):
             self._add(part)
 

@@ -1,6 +1,6 @@
 """Ternary weights: the sign of each large weight, and 0 in place of each small one.
 
-Problem: a sign alone (`binary`) has no code for a weight near 0, and moves it to alpha or -alpha.
+Problem: a sign alone (`binary`) has no code for 0: it makes a small weight as large as all others.
 
 Idea: a third value. For each filter, a row of the weight,
 
@@ -10,7 +10,8 @@ For given t the error ||w - alpha t||^2 is least if alpha is the mean of |w| ove
 |w| > delta. The threshold delta follows a rule, 0.7 mean |w| (`ternary_threshold`), or is the one
 with the least error (`best_threshold`).
 
-In training t has slope 0, so the backward pass pretends that the slope is 1, as it does for signs.
+In training t has slope 0. As for signs, the backward pass pretends that the slope is 1 where
+|w| <= 1; elsewhere it is 0.
 
 Sources: Li, Zhang and Liu 2016, Ternary weight networks (section 2); MATH5836 week 10, section
 10.2.2.
@@ -37,7 +38,8 @@ def ternary_threshold(
 
     (Li et al. 2016, section 2.) It is about the best one for normal and for uniform weights.
     """
-    return weight.dtype.type(0.7) * filter_mean(np.abs(weight))
+    rule = weight.dtype.type(0.7)    # in the dtype of weight, so that the product keeps it
+    return rule * filter_mean(np.abs(weight))
 
 
 @checked
@@ -46,8 +48,8 @@ def best_threshold(
 ) -> "ndarray, shape (m, 1, ...)":
     """The threshold of each filter with the least ||w - alpha t||^2 (see `ternarize`).
 
-    Sort the magnitudes of a filter, a_1 >= a_2 >= ... >= a_n. If the k largest stay, the best
-    alpha is their mean, and
+    Sort the magnitudes of a filter of K weights, a_1 >= a_2 >= ... >= a_K. If the k largest stay,
+    the best alpha is their mean, and
 
         ||w - alpha t||^2 = ||w||^2 - (a_1 + ... + a_k)^2 / k
 
@@ -58,11 +60,11 @@ def best_threshold(
     array([[0.1]])
     """
     magnitudes = np.abs(weight).reshape(len(weight), -1)
-    a = -np.sort(-magnitudes, axis=1)    # (m, n), decreasing
+    a = -np.sort(-magnitudes, axis=1)    # (m, K), decreasing
     k = np.arange(1, a.shape[1] + 1)
     gain = a.cumsum(axis=1, dtype=np.float64) ** 2 / k
     n_kept = 1 + gain.argmax(axis=1)
-    with_zero = np.pad(a, ((0, 0), (0, 1)))    # a_(n+1) = 0
+    with_zero = np.pad(a, ((0, 0), (0, 1)))    # a_(K+1) = 0
     delta = with_zero[np.arange(len(a)), n_kept]
     return delta.reshape(len(a), *[1] * (weight.ndim - 1))
 
@@ -89,7 +91,8 @@ def ternarize(
     """
     large = np.abs(weight) > delta
     t = np.where(large, np.sign(weight), 0)
-    share = filter_mean(large)
+    share = filter_mean(large)    # the fraction of the weights of a filter that are large
+    # t w is |w| where w is large, else 0: its mean over all weights, divided by that fraction
     alpha = filter_mean(t * weight) / np.where(share > 0, share, 1)
     return t.astype(np.int8), alpha.astype(weight.dtype)
 

@@ -140,25 +140,26 @@ def bias2_order(
     *,
     b: "as in `k_star`" = 1,
 ):
-    """The squared bias in theory, up to a constant factor: the sum lost + shrunk.
+    """The squared bias in theory, up to a constant factor: what the fit loses of beta.
 
-        lost   = sum_{j>k*} lambda_j beta_j^2
-        shrunk = (T / n)^2 sum_{j<=k*} beta_j^2 / lambda_j,     T = sum_{i>k*} lambda_i
+        lost + shrunk,     lost   = sum_{j>k*} lambda_j beta_j^2
+                           shrunk = lam^2 sum_{j<=k*} beta_j^2 / lambda_j
+                           lam    = (1/n) sum_{j>k*} lambda_j
 
-    The coefficients of the tail are lost. The first k* are shrunk as by a ridge penalty n lam = T.
+    The coefficients of the tail are lost. The first k* are shrunk, as by `ridge` with penalty lam.
     This is an upper bound for every beta, and the mean squared bias if the signs of the entries of
     beta are random (Tsigler and Bartlett 2023, without ridge). If k* is of order n or above, the
     theory says nothing. If k* is infinite, so is the value returned.
 
-    >>> bias2_order([4, 1, 1, 1], [3, 0, 0, 1], 3)    # k* = 1, T = 3: lost 1, shrunk 9/4
+    >>> bias2_order([4, 1, 1, 1], [3, 0, 0, 1], 3)    # k* = 1, lam = 1: lost 1, shrunk 9/4
     3.25
     """
     k = k_star(eigenvalues, n_samples, b=b)
     if k == np.inf:
         return np.inf
     lost = np.sum(eigenvalues[k:] * beta[k:] ** 2)
-    penalty = np.sum(eigenvalues[k:]) / n_samples
-    shrunk = penalty ** 2 * np.sum(beta[:k] ** 2 / eigenvalues[:k])
+    lam = np.sum(eigenvalues[k:]) / n_samples
+    shrunk = lam ** 2 * np.sum(beta[:k] ** 2 / eigenvalues[:k])
     return float(lost + shrunk)
 
 

@@ -12,6 +12,10 @@ For b = X^+ y the mean over training sets is exactly
                            of beta that n samples
                            cannot see
 
+Bias and variance are those over the noise for a given X, and then the means over X. (In
+`bias_variance` X varies too. Then the squared bias is signal * (1 - n/p)^2 for p > n, and the rest
+of the first term belongs to the variance. The sum is the same.)
+
 The variance is infinite for |n - p| <= 1. Near p = n the smallest singular value of X is close to
 0, and X^+ amplifies the noise. With more features X^+ becomes smaller again: the second descent.
 The right amount of ridge removes the peak.
@@ -36,7 +40,7 @@ def min_norm_bias2(
     *,
     signal: "array_like, any shape, >= 0; ||beta||^2",
 ):
-    """The squared bias of X^+ y: signal * (1 - n/p) for p > n, and 0 for p <= n.
+    """The squared bias of X^+ y given X, mean over X: signal * (1 - n/p) for p > n, otherwise 0.
 
     For p > n, X^+ X projects onto a uniformly random subspace of dimension n, so on average
     ||(I - X^+ X) beta||^2 is (p - n) / p of ||beta||^2. The formula is exact for every n and p.
@@ -53,13 +57,13 @@ def min_norm_variance(
     *,
     sigma2: "array_like, any shape, >= 0; variance of the noise",
 ):
-    """The variance of X^+ y: sigma2 * E ||X^+||_F^2, infinite for |p - n| <= 1.
+    """The variance of X^+ y given X, mean over X: sigma2 * E ||X^+||_F^2.
 
         sigma2 * p / (n - p - 1)   for p < n - 1,        sigma2 * n / (p - n - 1)   for p > n + 1
 
     ||X^+||_F^2 is the trace of (X'X)^-1 for p < n, and of (XX')^-1 for p > n. The mean of these
-    (inverse Wishart) matrices is known. The formula is exact for every n and p. If sigma2, n or p
-    is 0, the variance is 0, even for |p - n| <= 1.
+    (inverse Wishart) matrices is known. The formula is exact for every n and p. For |p - n| <= 1
+    the variance is infinite. But if sigma2, n or p is 0, it is always 0.
     """
     n, p = n_samples, n_features
     rank = np.minimum(n, p)
@@ -178,10 +182,10 @@ def optimal_ridge_risk(
         sigma2 * gamma * m(lam*),     m(l) = (sqrt(b^2 + 4 gamma l) - b) / (2 gamma l)
                                       b = 1 - gamma + l
 
-    m(l) is the limit of 1/p trace (X'X/n + l I)^-1 (the Stieltjes transform of the
-    Marchenko-Pastur law at -l; Dobriban and Wager 2018). With m(lam*) put in, the risk contains
-    sigma2 / lam*. The code writes it as signal / gamma, so lam* may be 0. The risk grows with
-    gamma from 0 to `signal`: there is no peak.
+    m(l) is the limit of 1/p trace (X'X/n + l I)^-1 as n and p grow (Dobriban and Wager 2018, who
+    call it the Stieltjes transform of the Marchenko-Pastur law at -l). With m(lam*) put in, the
+    risk contains sigma2 / lam*. The code writes it as signal / gamma, so lam* may be 0. The risk
+    grows with gamma from 0 to `signal`: there is no peak.
     """
     lam = optimal_lam(gamma, signal=signal, sigma2=sigma2)
     b = 1 - gamma + lam

@@ -14,8 +14,8 @@ X = U diag(s) V'. Choose the penalty n lam = 1 / (lr t), and let u = lr t s^2. T
 For large t, f_descent is close to 1 - exp(-u). Both filters keep directions with large s and
 shrink those with small s. If lr <= 1 / s_max^2, every u is at most t, and
 
-    1 - f_descent <= 1 - f_ridge        so descent has no more bias than ridge,
-    f_descent <= C_t f_ridge            and at most C_t^2 times its variance
+    1 - f_descent <= 1 - f_ridge        bias:      descent has no more than ridge
+    f_descent <= C_t f_ridge            variance:  descent has at most C_t^2 times that of ridge
 
 where C_t is the largest ratio f_descent / f_ridge for u <= t (`risk_ratio_bound`). So the risk of
 descent is at most C_t^2 times that of ridge, for every X and every beta. As t grows, C_t tends to
@@ -131,7 +131,8 @@ def _matching_filters(t):
     """u = lr t s^2 on a fine grid, and the filters of descent and of the matching ridge there.
 
     The grid ends at u = 8: beyond it the ratios in both bounds are below 1.1251, and their maxima
-    are at least 1.298 and 1.214. For t up to 10^7 the bounds have eight correct digits.
+    are at least 1.298 and 1.214. The bounds have eight correct digits for t up to 10^7; for
+    larger finite t, 1 - u / t loses digits.
     """
     u = np.linspace(0, min(t, 8), 80_001)[1:]
     missing = np.exp(-u) if t == np.inf else (1 - u / t) ** t

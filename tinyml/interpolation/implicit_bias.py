@@ -65,7 +65,7 @@ def iterates(
             optimizer.zero_grad()
             loss = 0.5 * ((X[rows] @ beta - y[rows]) ** 2).sum()
             loss.backward()
-            optimizer.step()
+            optimizer.step()    # gives beta.data a new array: those in `path` do not change
             scheduler.step()
             path.append(beta.data)
     if not np.isfinite(path).all():
@@ -182,9 +182,10 @@ def sign_fit(
     """The perfect fit of Adam from zero, if X sign(X'y) = c y for some c > 0: sign(X'y) / c.
 
     On such data the gradient at a multiple of sign(X'y) is a multiple of X'y, so Adam moves all
-    coordinates with (X'y)_j != 0 equally far in every step, up to its eps (Wilson et al. 2017,
-    Lemma 3.1, also for AdaGrad and RMSProp). If X has a single row, not zero, the condition always
-    holds. Then `sign_fit` is the perfect fit with the smallest maximal |beta_j|.
+    coordinates with (X'y)_j != 0 equally far in every step, apart from the effect of the small
+    eps in its denominator (Wilson et al. 2017, Lemma 3.1, also for AdaGrad and RMSProp). If X has
+    a single row, not zero, the condition always holds. Then `sign_fit` is the perfect fit with the
+    smallest maximal |beta_j|.
 
     >>> sign_fit([[1, -2, 0]], [6])
     array([ 2., -2.,  0.])
@@ -210,8 +211,8 @@ def make_rare_features(
                                       they are (1, 0, 0, 0, 0) for label 1, and (1, 1, 1, 1, 1)
                                       for label -1
 
-    The rows are the training samples, then the new ones. Below, X and y are the training rows
-    alone, and 1 is the more frequent label among them.
+    The rows are the training samples, then the new ones. Let X and y be the training rows alone,
+    with more labels 1 than -1.
 
     Then X sign(X'y) = 4 y. On a new sample, whose rare features have weight 0, `sign_fit` outputs
     (label + 2) / 4 > 0: Adam predicts 1 for everything. If both labels occur, X^+ y predicts the

@@ -1,7 +1,7 @@
 """Ridge: least squares with a penalty on large coefficients, and how to choose the penalty.
 
 Problem: the minimum-norm fit X^+ y divides by the singular values of X, so noise in directions of
-small s is blown up. How much of it should be given up?
+small s is blown up. How far should the fit be shrunk in these directions?
 
 Idea: minimise (1/n) ||X beta - y||^2 + lam ||beta||^2. This multiplies the coordinates of X^+ y
 in the singular vectors of X by a filter f, which is close to 1 for large s and to 0 for small s:
@@ -63,10 +63,11 @@ def leave_one_out(
 
         y_i - x_i'beta_{-i} = (y_i - (H y)_i) / (1 - H_ii),     H = U diag(f) U'
 
-    where x_i' is row i of X, f is the filter of ridge, and beta_{-i} is fitted without sample i,
-    with the same penalty n lam. The mean of the squares estimates the test error. The formula is
-    exact, because leaving out a sample changes X'X + n lam I by a matrix of rank one. If p >= n
-    and n lam is tiny compared with s_max^2, 1 - H_ii loses digits.
+    where x_i' is row i of X, f is the filter of ridge, and beta_{-i} is fitted without sample i:
+    it minimises the sum of the other n - 1 squares plus n lam ||beta||^2. The mean of the squared
+    errors estimates the test error. The formula is exact, because leaving out a sample changes
+    X'X + n lam I by a matrix of rank one. If p >= n and n lam is tiny compared with s_max^2,
+    1 - H_ii loses digits.
 
     >>> leave_one_out([[1], [1]], [0, 2], 0.5)    # beta_{-i} = y_j / 2, y_j the other sample
     array([-1.,  2.])

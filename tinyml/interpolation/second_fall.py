@@ -44,8 +44,8 @@ def second_fall(
        the block at which the smaller of the two is largest. The first block and the last three
        are left out: a peak needs enough of the curve on both sides.
     3. Jitter, the standard deviation of the noise in the b_k, is estimated from the bends
-       b_{k-1} - 2 b_k + b_{k+1}. A smooth trend adds little to them, so their standard deviation
-       is about sqrt(6) jitter. The median of |normal noise| is 0.6745 standard deviations; so
+       b_{k-1} - 2 b_k + b_{k+1}. A smooth trend adds little to them, so their variance is about
+       (1 + 4 + 1) jitter^2. The median of |normal noise| is 0.6745 standard deviations; so
        jitter = median |bend| / (0.6745 sqrt(6)). One high peak hardly changes a median.
     4. `seen` is true if rise and fall are both larger than 6 times the jitter. Of curves of pure
        independent noise, about one in 200 passes.

@@ -95,7 +95,7 @@ class Conv2d(Module):
     Shapes: x (N, in_channels, H, W), y (N, out_channels, H', W'), weight (out_channels,
     in_channels / groups, kh, kw).
     """
-    dilation = groups = 1    # of layers in files from before there were these settings
+    dilation = groups = 1    # for files of older versions, which lack these settings
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1,
                  groups=1, bias=True, *, rng):
@@ -146,7 +146,7 @@ class Conv1d(Module):
     Shapes: x (N, in_channels, L), y (N, out_channels, L'), weight (out_channels, in_channels /
     groups, kernel_size).
     """
-    dilation = groups = 1    # of layers in files from before there were these settings
+    dilation = groups = 1    # for files of older versions, which lack these settings
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1,
                  groups=1, bias=True, *, rng):

@@ -73,6 +73,7 @@ def label_efficiency(
     rng: "numpy.random.Generator; with the same seed, all methods get the same draws",
 ) -> "ndarray, shape (draws, k)":
     """The scores of a method with some fractions of the labels, on many random draws of labels."""
+    # a seed for each draw: `score` may use as much randomness as it likes, the rows stay the same
     seeds = rng.integers(2 ** 63, size=(draws, len(fractions)))
     scores = np.empty(seeds.shape)
     for (draw, i), seed in np.ndenumerate(seeds):

@@ -28,6 +28,7 @@ def make_grammar(
     After each token only `n_successors` tokens are possible, with random probabilities.
     """
     shape = vocab_size, vocab_size
+    # the numbers 0..V-1 in random order in each row: those below n_successors are at random places
     allowed = rng.random(shape).argsort(axis=1) < n_successors
     weight = np.where(allowed, rng.exponential(size=shape), 0)
     return weight / weight.sum(axis=1, keepdims=True)
@@ -60,7 +61,7 @@ def posterior(
     *,
     mask_id: "int >= V; the id of [MASK]",
     mask_ratio: "float in [0, 1]; as given to `mask_tokens`" = 0.15,
-) -> "ndarray of float64, shape (N, T, V), one-hot where a token cannot have been chosen":
+) -> "ndarray of float64, shape (N, T, V); one-hot if the token cannot have been chosen":
     """P(x_t = v | x~, t is chosen), exactly, for a corrupted sequence x~ from `mask_tokens`.
 
     k = int(T mask_ratio) positions are chosen. Some of them show [MASK], and the other u show a
@@ -101,6 +102,7 @@ def posterior(
         raise ValueError("posterior: corrupted must be of this language, got probability 0")
     weight = np.where(masked, if_plain, if_counted)
     total = weight.sum(axis=-1, keepdims=True)
+    # total is 0 where a token is shown that cannot have been chosen, as for u = 0: `shown` stays
     return np.divide(weight, total, out=shown.astype(float), where=total > 0)
 
 

@@ -18,7 +18,8 @@ the test are hidden once, and in each step some of the others are hidden for the
 
 Sources: MATH5836 week 10, section 10.3.1; Kipf and Welling 2016, Variational graph auto-encoders
 (section 2); Kipf and Welling 2017, Semi-supervised classification with graph convolutional
-networks; Liben-Nowell and Kleinberg 2007, The link-prediction problem for social networks;
+networks; Liben-Nowell and Kleinberg 2007, The link-prediction problem for social networks
+(`common_neighbours` and `preferential_attachment`);
 Zachary 1977, An information flow model for conflict and fission in small groups.
 """
 import numpy as np
@@ -86,7 +87,7 @@ def propagation(
 
     Row i of P E is a weighted sum of the vectors of node i and of its neighbours.
     """
-    A = adjacency(edges, n_nodes) + np.eye(n_nodes)
+    A = adjacency(edges, n_nodes) + np.eye(n_nodes)    # A + I in the equation
     d = A.sum(axis=1)
     P = A / np.sqrt(np.outer(d, d))
     return P.astype(np.float32)
@@ -133,7 +134,8 @@ class EdgePredictor(Module):
         n_nodes: "int >= 1; number of nodes",
         dim: "int >= 1; length of their vectors",
         *,
-        messages: "bool; whether there is a convolution; without it Z = E" = True,
+        messages: "bool; whether nodes get messages from their neighbours, by the "
+                  "convolution; without it Z = E" = True,
         rng: "numpy.random.Generator",
     ):
         self.n_nodes, self.messages = n_nodes, messages
@@ -170,7 +172,8 @@ def masked_edge_loss(
 ) -> "Tensor, a scalar":
     """Hide k edges, draw k pairs without an edge, and let the model distinguish the two.
 
-        L = 1/2k (sum over hidden edges of -ln s(logit) + sum over non-edges of -ln(1 - s(logit)))
+        L = 1/(2k) (sum over hidden edges of -ln s(logit)
+                    + sum over non-edges of -ln(1 - s(logit)))
 
     with s the sigmoid: the binary cross-entropy. The model sees the visible edges only.
     """

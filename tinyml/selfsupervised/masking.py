@@ -161,7 +161,8 @@ def mask_spans(
     k = int(T * mask_ratio)
     n_full, remainder = divmod(k, span_length)
     # a row is made of blocks: first the spans, then the visible readings, each of length 1; with
-    # T = 5, k = 3 and span_length 2 their lengths are [2, 1, 1, 1], of which two are spans
+    # T = 5, k = 3 and span_length 2 their lengths are [2, 1, 1, 1], of which two are spans. If the
+    # shuffled blocks are 2, 0, 3, 1, their lengths are 1, 2, 1, 1, and readings 1, 2, 4 are hidden
     spans = [span_length] * n_full + [remainder] * (remainder > 0)
     visible = [1] * (T - k)
     lengths = np.array(spans + visible, np.int64)

@@ -15,7 +15,7 @@ positive of a query is the key of the other view of its image; the negatives are
 queue. No gradient flows into the keys.
 
 Here a key is never a negative for a view of its own image (in the paper it may be). With a small
-data set the queue may hold older keys of the images of a batch. The whole batch leaves these out.
+data set the queue may hold older keys of the images of a batch: no query of the batch uses them.
 
 Sources: MATH5836 week 10, section 10.3.2; He, Fan, Wu, Xie and Girshick 2020, Momentum contrast
 for unsupervised visual representation learning (where m = 0.999, K = 65,536, T = 0.07).

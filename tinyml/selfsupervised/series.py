@@ -67,7 +67,8 @@ def make_activities(
     """
     n = n_samples
     y = np.arange(n) % len(ACTIVITIES)
-    ratios, phases, shocks = map(np.array, zip(*ACTIVITIES.values()))      # of the six classes
+    # three arrays, with a row or entry for each of the six classes
+    ratios, phases, shocks = map(np.array, zip(*ACTIVITIES.values()))
     r = ratios[y][:, :, None]                                             # (N, 3, 1)
     phi = phases[y][:, :, None]
     has_shock = shocks[y][:, None, None]
@@ -88,7 +89,7 @@ def make_activities(
 
 
 def _shock(theta):
-    """A peak of height 6 at the start of each cycle, which decays within 0.04 cycles; mean 0."""
+    """A jump by 6 at the start of each cycle, which decays by 1/e in 0.04 cycles; mean 0."""
     return 6 * (np.exp(-(theta % 1) / 0.04) - 0.04)
 
 
@@ -183,8 +184,8 @@ def resized_crop(
 
         y(j) = x(a + s j),  j = 0 ... T-1,     s ~ U(smallest, 1),   a ~ U(0, (1 - s)(T - 1))
 
-    The window starts at time a and has the length s of the series, the same for all its sensors;
-    x is interpolated linearly.
+    The window starts at time a and is s times as long as the series. It is the same for all
+    sensors of a series; x is interpolated linearly.
 
     >>> resized_crop(smallest=0.5)(np.arange(5.0)[None, None], np.random.default_rng(0)).round(2)
     array([[[0.34, 1.03, 1.71, 2.39, 3.07]]])

@@ -227,7 +227,7 @@ def pretrain(
     def loss_of(model, x):
         views = np.stack([weak(x, rng), strong(x, rng)], axis=1)
         z_weak, z_strong = model(Tensor(views))
-        last_t = max(z_weak.shape[1] - model.steps, 1)    # if n <= K, contrast says so
+        last_t = max(z_weak.shape[1] - model.steps, 1)    # if n <= K, `contrast` raises
         t = rng.integers(1, last_t + 1)
         losses = contrast(model, z_weak, z_strong, t=t, temperature=temperature)
         temporal = losses.from_weak + losses.from_strong

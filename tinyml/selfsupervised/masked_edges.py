@@ -19,7 +19,8 @@ the test are hidden once, and in each step some of the others are hidden for the
 Sources: MATH5836 week 10, section 10.3.1; Kipf and Welling 2016, Variational graph auto-encoders
 (section 2); Kipf and Welling 2017, Semi-supervised classification with graph convolutional
 networks; Liben-Nowell and Kleinberg 2007, The link-prediction problem for social networks
-(`common_neighbours` and `preferential_attachment`);
+(`common_neighbours` and `preferential_attachment`); Barabasi and Albert 1999, Emergence of scaling
+in random networks; Hanley and McNeil 1982, The meaning and use of the area under a ROC curve;
 Zachary 1977, An information flow model for conflict and fission in small groups.
 """
 import numpy as np

@@ -1,6 +1,6 @@
 """The laws of clusters: nearest centers, best centers, groups that are found."""
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
@@ -15,6 +15,7 @@ def spread(X, codes, centers):
 
 @settings(max_examples=30)
 @given(rngs, st.integers(1, 40), st.integers(1, 3), st.integers(1, 5))
+@example(np.random.default_rng(0), 40, 3, 5)    # another measure of distance changes the groups for sure
 def test_rows_have_the_nearest_mean_and_means_are_those_of_their_rows(rng, n, p, k):
     X = rng.standard_normal((n, p))
     codes, centers = kmeans_of_rows(X, k, rng=rng)

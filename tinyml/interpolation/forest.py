@@ -22,7 +22,6 @@ Sources: Breiman, Friedman, Olshen and Stone 1984, Classification and regression
 and the classical bias-variance trade-off; MATH5836 week 10, section 10.1.1, figure 10.2(b).
 """
 import heapq
-from inspect import unwrap
 from typing import NamedTuple
 
 import numpy as np
@@ -184,8 +183,7 @@ class RegressionTree:
         features = np.flatnonzero((X != X[0]).any(axis=0))
         if self.max_features is not None:
             features = features[draw[features].argsort()][:self.max_features]
-        # `fit` has checked the rows, so best_split is called without its contract
-        split = unwrap(best_split)(X[:, features], Y)
+        split = best_split(X[:, features], Y)
         if split is None:
             return None
         return split._replace(feature=int(features[split.feature]))

@@ -291,8 +291,27 @@ def test_the_page_of_papers_shows_its_demo_and_the_numbers_beside(tmp_path):
 def test_every_letter_and_term_has_a_place():
     known = {path for page in pages() for path in page.modules}
     for term, (_, place) in (glossary.LETTERS | glossary.TERMS).items():
-        path, _, name = place.partition(":")
+        path, name, code = [*place.split(":", 2), "", ""][:3]
         assert path in known and (not name or name in module(path).definitions), term
+        assert not code or len(glossary.lines_with(code, path, name)) == 1, f"{term}: no line, or many, with {code!r}"
+
+
+def test_a_term_of_one_line_leads_to_it(read):
+    line, = glossary.lines_with("no_grad()", "tinyml/selfsupervised/byol.py", "BYOL.loss")
+    assert f"byol.html#byol-L{line}" in read["glossary"].all("a", "href")
+
+
+def test_the_first_page_names_its_parts_at_the_top(out):
+    top = (out / "index.html").read_text(encoding="utf-8").partition('id="path"')[0]
+    assert [PARTS[key] for key in PARTS] == re.findall(r'<li><a href="#part-[^"]*">(.*?)</a></li>', top)
+
+
+def test_a_paper_shows_the_findings_of_the_demo_about_it_alone(tmp_path):
+    results = {stem: RESULT | {"finding": f"found by {stem}"} for stem in ("min_norm", "digits", "monochromatic")}
+    made = papers.papers_page(Book(pages(["papers"]), equations.tags(), equations.NOTES, results, tmp_path))
+    assert "found by digits" not in made    # ucr reads files; digits trains on others
+    assert "found by monochromatic" not in made.partition('id="Arthur-2007"')[2].partition("</tr>")[0]    # k-means++
+    assert "found by monochromatic" in made
 
 
 def test_every_page_belongs_to_a_part_and_no_two_share_a_name():

@@ -56,7 +56,7 @@ def equations_page(book):
                         f'<td class="shown">{svg(equation.tex, equation.plain)}</td>'
                         f'<td><a href="{book.line(tag.path, tag.line)}">{tag.name}</a></td></tr>')
     return ('<h1>Equations</h1><p class="lead">Every statement of the lecture notes is one line of the library. '
-            'The last column leads to it.</p><div class="wide">'
+            'The name of its function leads to it.</p><div class="wide">'
             '<table class="equations" aria-label="Equations of the lecture notes">'
             "<thead><tr><th>Notes</th><th>Statement</th><th>Equation</th><th>The line</th></tr></thead><tbody>" + "\n".join(rows)
             + "</tbody></table></div>")

@@ -29,7 +29,9 @@ def landing_page(book):
         laws=tally(claims, "law"), findings=tally(claims, "finding"),
         tests=f"{sum(len(laws(stem)[0]) for stem in tests):,}", exercises=exercises, mistakes=f"{mistakes:,}",
         seconds=duration(sum(result["seconds"] for result in book.results.values())),
-        path=path(book), parts="\n".join(part(book, key) for key in PARTS))
+        path=path(book), parts="\n".join(part(book, key) for key in PARTS),
+        toc="".join(f'<li><a href="#{anchor(key)}">{PARTS[key]}</a></li>' for key in PARTS
+                    if any(page.part == key for page in book.pages)))
 
 
 def duration(seconds):
@@ -56,8 +58,12 @@ def part(book, key):
     cards = "\n".join(card(book, page) for page in book.pages if page.part == key)
     if not cards:
         return ""
-    anchor = key.replace(".", "-")
-    return f'<section><h2 id="part-{anchor}">{PARTS[key]}</h2>\n<ul class="cards">\n{cards}\n</ul></section>'
+    return f'<section><h2 id="{anchor(key)}">{PARTS[key]}</h2>\n<ul class="cards">\n{cards}\n</ul></section>'
+
+
+def anchor(key):
+    """Where a part begins on the first page."""
+    return f"part-{key.replace('.', '-')}"
 
 
 def card(book, page):

@@ -123,7 +123,8 @@ def papers_page(book):
     rows = []
     for key, (citation, paths) in papers(book).items():
         where = ", ".join(f'<a href="{book.address((path, ""))}">{module(path).stem}</a>' for path in paths)
-        stems = dict.fromkeys(stem for path in paths for stem in book.page_of[path].demos)
+        own = [book.page_of[path] for path in paths if book.page_of[path].modules[0] == path]    # its demos are about it
+        stems = dict.fromkeys(stem for page in own for stem in page.demos)
         measured = [book.results[stem]["finding"] for stem in stems
                     if "finding" in book.results.get(stem, {})]
         seen_here = "".join(f"<li>{html.escape(words)}</li>" for words in beside(book, key) or measured[:2])
@@ -132,7 +133,7 @@ def papers_page(book):
     demo = "".join(f'<section aria-labelledby="see"><h2 id="see">See</h2>\n{seen(book, page)}</section>'
                    for page in book.pages if page.slug == "papers")
     return ('<h1>Papers</h1><p class="lead">Each paper that a module is built on, what it claims, where it is '
-            'here, and what was measured here, beside the paper\'s own number where it has one that can be '
+            'here, and what the demo about it measured, beside the paper\'s own number where it has one that can be '
             'compared.</p><div class="wide"><table class="papers" aria-label="Papers">'
             "<thead><tr><th>Paper and claim</th><th>Here</th><th>Measured here</th></tr></thead><tbody>"
             + "\n".join(rows) + "</tbody></table></div>" + demo)

@@ -34,10 +34,8 @@ def paragraphs(text, link):
                 parts.append(f"<p>{inline(' '.join(lines), link)}</p>")
             else:
                 shown = html.escape(dedent(lines), quote=False)
-                if kind == "equation":    # what wraps is indented
-                    shown = "".join(f"<span>{line}\n</span>" for line in shown.split("\n"))
-                scrolls = ' tabindex="0"' if kind == "example" else ""    # equations and errors wrap
-                parts.append(f'<pre class="{kind}"{scrolls}>{shown}</pre>')
+                shown = "".join(f"<span>{line}\n</span>" for line in shown.split("\n"))    # what wraps is indented
+                parts.append(f'<pre class="{kind}">{shown}</pre>')
     return "\n".join(join_equations(parts))
 
 

@@ -6,9 +6,10 @@ const COMMON = new Set(("a an and are as at be by can cannot code do does for fr
   "work works").split(" "));
 form.hidden = false;
 
-// NT-Xent, nt_xent and "nt xent" are the same words, T**2 and T^2 too. A blank stands at both ends.
+// NT-Xent, nt_xent and "nt xent" are the same words; T**2, T², T^2 and "T squared" too. A blank stands at both ends.
 function flat(text) {
-  return ` ${text.toLowerCase().replaceAll("**", "^").replace(/[^\p{L}\p{N}^]+/gu, " ").trim()} `;
+  const words = text.toLowerCase().replaceAll("**", "^").replaceAll("²", "^2").replace(/[^\p{L}\p{N}^]+/gu, " ");
+  return ` ${words.trim()} `.replace(/ (\p{L}) squared(?= )/gu, " $1^2");
 }
 
 // The words of a question that say something, without their endings.

@@ -106,6 +106,8 @@ def test_each_equation_is_two_clicks_from_the_first_page(read):
     assert "equations.html" in read["index"].all("a", "href")
     lines = {target for target in read["equations"].all("a", "href") if re.search(r"-L\d+$", target)}
     assert len(lines) == len(set(equations.tags())) == len(equations.NOTES)
+    html = read["equations"].path.read_text(encoding="utf-8")
+    assert all(f'{tag.name}</a> <small class="quiet">line {tag.line}<' in html for tag in equations.tags())
 
 
 @pytest.mark.parametrize("key", equations.NOTES | central.CENTRAL)

@@ -54,7 +54,8 @@ def equations_page(book):
             page = f"{book.page_of[tag.path].slug}.html"
             rows.append(f'<tr id="{slug(key)}"><td>{section}</td><th scope="row"><a href="{page}">{name}</a></th>'
                         f'<td class="shown">{svg(equation.tex, equation.plain)}</td>'
-                        f'<td><a href="{book.line(tag.path, tag.line)}">{tag.name}</a></td></tr>')
+                        f'<td><a href="{book.line(tag.path, tag.line)}">{tag.name}</a> '
+                        f'<small class="quiet">line {tag.line}</small></td></tr>')
     return ('<h1>Equations</h1><p class="lead">Every statement of the lecture notes is one line of the library. '
             'The name of its function leads to it.</p><div class="wide">'
             '<table class="equations" aria-label="Equations of the lecture notes">'

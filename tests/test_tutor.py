@@ -211,6 +211,27 @@ def test_a_mistake_of_which_the_answer_shows_nothing_is_not_named(monkeypatch):
     assert explained(monkeypatch, answer, calls)["diagnosis"] is None
 
 
+@pytest.mark.parametrize("n_right, named", [(0, True), (9, True), (12, False)])
+def test_a_case_apart_in_which_the_answer_is_right_hides_no_mistake(n_right, named, monkeypatch):
+    """Of 20 inputs that show the mistake: it is named if the answer is right on fewer than half of them."""
+    calls = weights(20)
+    right = {call.args[0].tobytes() for call in calls[:n_right]}
+
+    def answer(weight, *, threshold):
+        return (abs(weight) if weight.tobytes() in right else weight) >= threshold
+
+    assert (explained(monkeypatch, answer, calls)["diagnosis"] == 0) == named
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_one_fault_may_give_nan_or_infinity(broken):
+    """Which of them comes depends on the order of a right formula; a number is neither."""
+    mine, theirs, right = ([("result", np.array([1.0, x]))] for x in (broken, np.nan, 2.0))
+    assert tutor._same_fault(mine, theirs, right) and not tutor._same_fault(mine, right, theirs)
+    kinds = [[("result", np.array(1.0)), ("what result is", np.array(kind))] for kind in ("an array", "a number")]
+    assert tutor._same_fault(*kinds, [("result", np.array(2.0))]) and not tutor._same_fault(*kinds, kinds[1])
+
+
 def test_an_answer_that_only_raises_is_like_no_mistake(monkeypatch):
     def answer(weight, *, threshold):
         raise TypeError("no")
@@ -284,6 +305,8 @@ def test_numbers_of_numpy_are_told_from_those_of_python():
     assert literal(np.float64(0.1)) == "np.float64(0.1)" and literal(0.1) == "0.1"
     assert literal(np.array([np.nan, -np.inf])) == "np.array([np.nan, -np.inf])"
     assert "shape (270,)" in literal(np.zeros(270)) and text(np.float64(0.1)) == "0.1"
+    rest = iter([np.arange(2), 0.5])
+    assert literal(rest) == "iter([np.array([0, 1]), 0.5])" and len(list(rest)) == 2    # it is not used up
 
 
 @pytest.mark.parametrize("apart", [1e-3, 1e-9, 1e-15])

@@ -41,8 +41,8 @@ class Exercise:
     keep : int, number of statements at the head of the body that stay in the stub
     examples : int, number of inputs that hypothesis draws for a test, if it does not say itself;
         more if a mistake shows on few of them
-    view : str, for a method: a method without arguments that shows the state of its object, such
-        as "keys" or "queue.keys"
+    view : str, for a method: what shows the state of its object, attributes and methods without
+        arguments, such as "queue.keys" or "keys ids filled"
     assigns : tuple of str, attributes that an answer may assign to, besides the library's own
     """
     name: str

@@ -117,6 +117,9 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
               'call it first.',
               "The codewords are str, and None for unused symbols."),
         mistakes=(
+            Mistake('f"{digits:0{length}b}" if length else ""',
+                    'f"{digits:b}"',
+                    "Leading zeros belong to the codeword: write it with exactly l_j digits."),
             Mistake(' if length else ""', "",
                     "A single symbol has the length 0 and the empty codeword, '': a format with 0 "
                     "digits still writes one."),

@@ -60,6 +60,10 @@ CHAPTER = Chapter("colors", "10.2.3 Monochromatic filters: each sees one of a fe
                "np.maximum(most - ..., 0)"),
         also=("Rounding must not make a cost negative.",),
         mistakes=(
+            Mistake("np.maximum(most - kept, 0)",
+                    "np.maximum(kept, 0)",
+                    "u' G u is what this colour keeps; the cost is how much more the best "
+                    "colour would keep."),
             Mistake("np.linalg.eigvalsh(gram)[:, -1]", "np.trace(gram, axis1=1, axis2=2)",
                     "The trace is all of ||W_f||^2; but no single colour keeps more than the "
                     "largest eigenvalue."),

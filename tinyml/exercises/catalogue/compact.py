@@ -105,6 +105,12 @@ CHAPTER = Chapter("compact", "10.2.3 Compact filters: a convolution in two thin 
               "The m filters of a channel stand side by side. Both factors get a root of the "
               "singular values, so that they have equal norms."),
         mistakes=(
+            Mistake("    depthwise = D.reshape(C * multiplier, 1, kh, kw)\n    pointwise = "
+                    "P.transpose(1, 0, 2).reshape",
+                    "    depthwise = D.swapaxes(0, 1).reshape(C * multiplier, 1, kh, kw)\n"
+                    "    pointwise = P.transpose(1, 2, 0).reshape",
+                    "The filters of one channel stand side by side: with groups=C, that is "
+                    "how a convolution reads them."),
             Mistake("root = np.sqrt(s[:, :multiplier])", "root = s[:, :multiplier]",
                     "Each factor gets a root of the singular values: with all of them in both, "
                     "the product has their squares."),

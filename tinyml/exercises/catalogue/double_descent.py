@@ -150,6 +150,10 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
               "underflows.",
               "_mean(Y) is exactly Y[0] if all rows of Y are equal."),
         mistakes=(
+            Mistake("n / (n_left * (n - n_left)) * squared_norm",
+                    "squared_norm",
+                    "The factor n / (n_L n_R) is missing: ||s_L||^2 alone favours cuts into "
+                    "equal halves."),
             Mistake("    Y = Y - _mean(Y)\n",
                     "",
                     "s_L sums y_i - mean: subtract the mean of the node's targets before "

@@ -105,6 +105,10 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
               "diagonal of D, the singular values, V', and the fractions learned, (*t.shape, "
               "rank). So lr_j is root_lr[j] ** 2.",),
         mistakes=(
+            Mistake("(scales * root_lr) ** 2",
+                    "scales ** 2 * root_lr",
+                    "D holds the roots of the rates, and a variance has its square: the "
+                    "factor is lr_j."),
             Mistake("(f / s) ** 2 @ Vh ** 2", "((f / s) @ Vh) ** 2",
                     "The variances of independent terms add up: square before you sum over the "
                     "directions."),

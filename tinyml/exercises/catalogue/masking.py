@@ -114,6 +114,10 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                "and otherwise tokens; return the result, and chosen"),
         also=("A random token may be the token itself.",),
         mistakes=(
+            Mistake("return corrupted, chosen",
+                    "return corrupted, corrupted == mask_id",
+                    "The chosen positions are not only those with [MASK]: some get a random "
+                    "token, and some stay as they are."),
             Mistake("fate < 0.8, fate < 0.9]", "fate < 1, fate < 0.9]",
                     "Not every chosen token becomes [MASK]: a tenth becomes a random token, "
                     "a tenth stays."),
@@ -324,6 +328,10 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
               "j.",
               "If there are fewer than k pairs without an edge, raise a ValueError."),
         mistakes=(
+            Mistake("without_edge = ~adjacency(edges, n_nodes)\n",
+                    "without_edge = np.ones((n_nodes, n_nodes), bool)\n"
+                    "    without_edge[tuple(edges.T)] = False\n",
+                    "Edges have no direction: where (j, i) is an edge, (i, j) is one, too."),
             Mistake("np.triu(without_edge, 1)", "without_edge",
                     "A pair must not be drawn twice, as (i, j) and (j, i): take the part above "
                     "the diagonal."),

@@ -81,6 +81,10 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
         also=("lam = 0 and dependent columns are allowed: X'X + n lam I may have no inverse.",
               "float32 data gives a float32 result."),
         mistakes=(
+            Mistake("(Vh.T * (f / s))",
+                    "(Vh.T * (f * s))",
+                    "The coordinates of X^+ y are U'y / s: divide the filter by s, do not "
+                    "multiply."),
             Mistake("n_samples=len(X)", "n_samples=1",
                     "The objective is the mean over n samples, so the penalty in X'X + n "
                     "lam I is n lam, not lam."),

@@ -54,7 +54,7 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
         name="key_queue",
         target="tinyml.selfsupervised.moco:KeyQueue.push",
         level=2, minutes=20,
-        view="keys",
+        view="keys ids filled",
         task="Put keys into a ring of K slots, where new keys replace the oldest",
         tests=laws_of(
             "moco",
@@ -74,6 +74,9 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
               'like the earlier keys, got 2".',
               "The queue keeps copies, of the dtype of the first keys."),
         mistakes=(
+            Mistake("min(self.filled + len(keys), self.size)",
+                    "self.filled + len(keys)",
+                    "At most K slots hold a key: filled stops at K."),
             Mistake("(self.next + len(keys)) % self.size",
                     "(self.next + min(len(keys), self.size)) % self.size",
                     "If B > K, next moves by B modulo K, as if the keys came one by one: you "

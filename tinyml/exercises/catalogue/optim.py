@@ -26,6 +26,10 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                "v = momentum * self.velocity.get(i, 0) + g; self.velocity[i] = v; direction = g "
                "+ momentum * v if nesterov else v; p.data = p.data - lr * direction"),
         mistakes=(
+            Mistake("            v += g\n",
+                    "            v += (1 - momentum) * g if np.any(v) else g\n",
+                    "This is an average of gradients; momentum here is v = momentum v + g, "
+                    "without a factor 1 - momentum."),
             Mistake("p.data - lr * direction", "p.data + lr * direction",
                     "Descent goes against the gradient: subtract lr g."),
             Mistake("            v += g\n",

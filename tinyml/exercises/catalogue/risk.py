@@ -226,6 +226,9 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                "tails = np.cumsum(eigenvalues[::-1])[::-1]; squares = the same of eigenvalues "
                "** 2; return tails / ..., tails ** 2 / ..."),
         mistakes=(
+            Mistake("tails ** 2 / squares",
+                    "tails * eigenvalues / squares",
+                    "The numerator of R_k is the square of the sum: (sum lambda_i)^2."),
             Mistake("tails ** 2 / squares", "tails / squares",
                     "The numerator of R_k is the square of the sum: (sum lambda_i)^2."),
             Mistake("tails ** 2 / squares", "squares / tails ** 2",

@@ -88,6 +88,11 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
               "Distances stay exact far from the origin, and cosines at small angles: 1 - cos is 0 for "
               "an angle of 1e-9, but ||u - v||^2 / 2 of the unit vectors is not."),
         mistakes=(
+            Mistake("    winner = votes.argmax(axis=1)",
+                    "    first = (voters[:, :, None] == voters[:, None, :]).argmax(axis=2)\n"
+                    "    winner = (votes * k + first).argmax(axis=1)",
+                    "Of tied classes the one with the nearest voter wins; you take the one "
+                    "that is met last."),
             Mistake("distances = _squared_distances(F.normalize(queries).data, "
                     "F.normalize(features).data)",
                     "distances = 2 - 2 * F.normalize(queries).data @ F.normalize(features).data.T",

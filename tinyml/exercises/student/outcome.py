@@ -32,9 +32,10 @@ def outcome(exercise, function, call):
                  if not isinstance(value, (bool, int, float, str, np.generic))]
         before = [(name, array) for name, value in given for _, array in flatten("", value)]
         pairs = flatten("", function(*args, **kwargs), args)
-        if exercise.view:
-            state = attrgetter(exercise.view)(args[0])()
-            pairs += flatten(f"{exercise.view}() after the call", state)
+        for view in exercise.view.split():
+            state = attrgetter(view)(args[0])
+            what = f"{view}()" if callable(state) else view
+            pairs += flatten(f"{what} after the call", state() if callable(state) else state)
     except Exception as error:
         return [("raises", _said(error))]
     for name, value in given:
@@ -187,9 +188,20 @@ def close(a, b, times=1):
 
 
 def same_numbers(first, second):
-    """Whether two outcomes hold the same numbers, in whatever dtypes; errors, the same words."""
+    """Whether two outcomes hold the same numbers, in whatever dtypes; errors, the same words.
+
+    Any two numbers that are not finite count as the same: NaN or infinite, that depends on the
+    order in which a formula is computed. So does whether a number is an array without axes.
+    """
+    first, second = _figures(first), _figures(second)
     return len(first) == len(second) and all(
         a[0] == b[0] and close(a[1], b[1]) for a, b in zip(first, second))
+
+
+def _figures(result):
+    """The arrays of an outcome without what they are, and NaN for all that is not finite."""
+    return [(what, np.where(np.isfinite(array), array, np.nan) if array.dtype.kind == "f" else
+             array) for what, array in result if not what.startswith("what ")]
 
 
 def alike(first, second):

@@ -41,6 +41,7 @@ NAMED = 0.75         # a mistake is named if it gives the student's result on th
 FEW = 2              # calls that must agree if there are errors only
 SEVERAL = 3          # mistakes of which an answer is said to be one
 PARTLY = 0.5, 5      # or, as one of several, on this share of those that it changes, and so many
+APART = 0.9          # or, in an answer that is right in some cases, on this share of the others
 WORDS = 500          # letters of an error, of a line of it, or of what the answer prints
 CLEAR = 100          # times the tolerance: a difference that is certainly not rounding
 LOOKS = 100          # counter-examples among which one is looked for that shows the mistake
@@ -169,7 +170,8 @@ def diagnose(exercise, seen, begun):
     are right, what is warned of decides.
 
     An answer may hold two mistakes. If none explains it alone, the best is taken of those that
-    show wherever they can, and give the student's result as often as `PARTLY` says.
+    show wherever they can, and give the student's result as often as `PARTLY` says. Or it holds
+    one, and a case apart in which it is right: see `APART`.
     """
     answer = guard.functions[exercise.name]
     differing = [case for case in seen if differs(exercise, answer, case[0])]
@@ -191,7 +193,7 @@ def diagnose(exercise, seen, begun):
             continue
         if few.share >= 0.5 and every.share >= NAMED:
             fitting.append((-every.share, -every.n_equal, number))
-        elif every.is_part:
+        elif every.is_part or every.is_apart:
             partly.append((-every.share, -every.n_equal, number))
     likely = sorted(fitting or partly)
     if not likely:
@@ -254,6 +256,16 @@ class _Agreement:
         n_values = self.n_equal - self.n_errors
         return (not self.n_hidden and n_values >= least
                 and self.n_equal >= share * self.n_mistaken)
+
+    @property
+    def is_apart(self):
+        """Whether the answer is right on at most half of the calls that the mistake changes.
+
+        On those on which it is wrong it gives the result of the mistake, nearly always.
+        """
+        n_values = self.n_equal - self.n_errors
+        n_wrong = self.n_relevant - self.n_hidden
+        return (n_values >= max(PARTLY[1], self.n_hidden) and self.n_equal >= APART * n_wrong)
 
 
 def _agreement(exercise, wrong, cases, begun):

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import warnings
+from multiprocessing.connection import wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -23,7 +24,7 @@ if FORKS:
     CONTEXT.set_forkserver_preload(["matplotlib.pyplot", "matplotlib.backends.backend_agg", "tinyml.nn"])
 
 
-LOCK = threading.Lock()       # no process begins while end_all ends them
+LOCK = threading.Lock()       # one process begins, or is asked how it ended, at a time; none while end_all runs
 ENDED = threading.Event()     # end_all was called
 ALIVE = set()                 # the processes that are running
 GRACE = 3                     # seconds that they have to end when they are interrupted
@@ -50,9 +51,10 @@ def run(source, arguments, *, strict=False, seconds=None):
                 return Ended(-signal.SIGINT, "", "")
             child.start()
             ALIVE.add(child)
-        child.join(seconds)
-        if child.exitcode is None:
-            child.kill()
+        wait([child.sentinel], seconds)
+        with LOCK:    # start() asks how all children are, and an exit code can be read only once
+            if child.exitcode is None:
+                child.kill()
             child.join()
         ALIVE.discard(child)
         texts = [Path(file).read_text(encoding="utf-8") if Path(file).exists() else "" for file in files]

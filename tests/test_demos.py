@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +265,14 @@ def test_a_motion_that_fails_fails_the_run(scratch, tmp_path):
     folder, _ = scratch    # which has no script for motions
     run = python("demos", "--quick", "--motion", "--out", tmp_path, "good", cwd=folder)
     assert run.returncode == 1 and "1 passed, 0 failed" in run.stdout and "the motion descent failed" in run.stdout
+
+
+def test_demos_that_end_side_by_side_keep_their_exit_codes(tmp_path):
+    source = tmp_path / "quick.py"
+    source.write_text("import os; os._exit(3)")
+    with ThreadPoolExecutor(8) as pool:
+        ended = list(pool.map(lambda _: _warm.run(source, []), range(60)))
+    assert {child.returncode for child in ended} == {3}
 
 
 def alive(pid):

@@ -3,6 +3,7 @@ import ast
 import os
 import time
 import warnings
+from collections import deque
 from types import SimpleNamespace
 
 import numpy as np
@@ -305,6 +306,7 @@ def test_numbers_of_numpy_are_told_from_those_of_python():
     assert literal(np.float64(0.1)) == "np.float64(0.1)" and literal(0.1) == "0.1"
     assert literal(np.array([np.nan, -np.inf])) == "np.array([np.nan, -np.inf])"
     assert "shape (270,)" in literal(np.zeros(270)) and text(np.float64(0.1)) == "0.1"
+    assert literal(deque([(np.arange(2), 0.5)], 3)) == "deque([(np.array([0, 1]), 0.5)])"
     rest = iter([np.arange(2), 0.5])
     assert literal(rest) == "iter([np.array([0, 1]), 0.5])" and len(list(rest)) == 2    # it is not used up
 

@@ -1,4 +1,5 @@
 """Each wall between a student's code and the grade, alone: the screen, the limits, the guard, the reports."""
+import contextlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 from tinyml import nn
 from tinyml.exercises.catalogue import exercises, find
 from tinyml.exercises.student.check import ask, check
-from tinyml.exercises.student.stub import ROOT, answer_text
+from tinyml.exercises.student.stub import ROOT, answer_text, stub_text
 from tinyml.exercises.walls import guard, limits, names, runner
 from tinyml.exercises.walls.reports import believed
 from tinyml.exercises.walls.screen import Refused, read, screen
@@ -171,6 +172,13 @@ UNUSUAL = {    # right in other ways than the library's -> (lines of the body, l
 @pytest.mark.parametrize("case", UNUSUAL)
 def test_what_is_right_in_an_unusual_way_is_let_in(case):
     screen(read(answer(*UNUSUAL[case])), find("tanh"))
+
+
+@pytest.mark.parametrize("kind, open_to", [("copy", True), ("deepcopy", True), ("copyreg", False)])
+def test_either_kind_of_copy_serves_where_the_library_copies(kind, open_to):
+    text = stub_text(find("fold_norm")).rpartition("raise NotImplementedError")[0] + f"return copy.{kind}(layer)\n"
+    with contextlib.nullcontext() if open_to else pytest.raises(Refused):
+        screen(read(text), find("fold_norm"))
 
 
 def test_a_misspelled_attribute_is_answered_with_the_near_one():

@@ -54,6 +54,12 @@ CHAPTER = Chapter("compact", "10.2.3 Compact filters: a convolution in two thin 
         also=("The m filters of a channel stand side by side: those of channel c have the numbers "
               "c m to c m + m - 1.",),
         mistakes=(
+            Mistake("    P = pointwise.reshape(n_out, n_in, m)\n"
+                    "    D = depthwise.reshape(n_in, m, *depthwise.shape[2:])",
+                    "    P = pointwise.reshape(n_out, m, n_in).swapaxes(1, 2)\n"
+                    "    D = depthwise.reshape(m, n_in, *depthwise.shape[2:]).swapaxes(0, 1)",
+                    "The m filters of one channel stand side by side: the channel is the slow "
+                    "index, in both arrays."),
             Mistake("pointwise.reshape(n_out, n_in, m)",
                     "pointwise.reshape(n_out, m, n_in).swapaxes(1, 2)",
                     "The m filters of one channel stand side by side: the channel is the slow "

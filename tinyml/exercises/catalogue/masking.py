@@ -414,6 +414,9 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                "A = adjacency(edges, n_nodes) + np.eye(n_nodes); d = A.sum(axis=1); np.outer(d, "
                "d) holds all d_i d_j; P = A / ...; return P.astype(np.float32)"),
         mistakes=(
+            Mistake("P = A / np.sqrt(np.outer(d, d))",
+                    "P = (A - np.eye(n_nodes)) / np.sqrt(np.outer(d, d))",
+                    "The node itself belongs to its neighbourhood: A + I."),
             Mistake("adjacency(edges, n_nodes) + np.eye(n_nodes)",
                     "adjacency(edges, n_nodes) + 1e-30 * np.eye(n_nodes)",
                     "The node itself belongs to its neighbourhood: A + I."),

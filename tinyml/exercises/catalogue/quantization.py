@@ -237,6 +237,9 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
               "norm.running_mean.data and norm.running_var.data the statistics. layer.bias may "
               "be None.",),
         mistakes=(
+            Mistake("factor * (bias - norm.running_mean.data)",
+                    "bias - factor * norm.running_mean.data",
+                    "The factor scales the layer's own bias as well: factor (b - mean)."),
             Mistake("np.sqrt(norm.running_var.data + norm.eps)",
                     "(norm.running_var.data + norm.eps)",
                     "A batch norm divides by the standard deviation, the root of var + eps."),

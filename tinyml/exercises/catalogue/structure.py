@@ -167,6 +167,10 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
               "The dtype of columns follows from n alone: np.min_scalar_type of the largest "
               "column, n - 1. starts is int32."),
         mistakes=(
+            Mistake("starts, (m, n))",
+                    "starts[:-1], (m, n))",
+                    "starts has m + 1 entries: the last row ends at the number of all values, "
+                    "and yours lacks this one."),
             Mistake("np.bincount(rows, minlength=m)", "np.resize(np.bincount(rows), m)",
                     "Rows of zeros at the end have a start too: count with minlength=m."),
             Mistake("    starts = np.zeros(m + 1, np.int32)\n"

@@ -152,7 +152,26 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                "alpha * y; alphas.append(alpha). Then, if there are pairs, s, y = pairs[-1] and "
                "the scaling; then for (s, y), alpha in zip(pairs, reversed(alphas)): g = g + "
                "(alpha - ...) * s. Return g"),
+        also=("pairs may be a deque, which has no slices: go back by reversed(pairs).",),
         mistakes=(
+            Mistake("    for s, y in reversed(pairs):\n"
+                    "        alpha = s @ g / (s @ y)\n"
+                    "        g = g - alpha * y\n"
+                    "        alphas.append(alpha)\n"
+                    "    if pairs:\n"
+                    "        s, y = pairs[-1]\n"
+                    "        g = (s @ y) / (y @ y) * g\n"
+                    "    for (s, y), alpha in zip(pairs, ",
+                    "    for s, y in pairs:\n"
+                    "        alpha = s @ g / (s @ y)\n"
+                    "        g = g - alpha * y\n"
+                    "        alphas.append(alpha)\n"
+                    "    if pairs:\n"
+                    "        s, y = pairs[-1]\n"
+                    "        g = (s @ y) / (y @ y) * g\n"
+                    "    for (s, y), alpha in zip(reversed(pairs), ",
+                    "The first loop goes from the newest pair to the oldest, the second one "
+                    "back: yours both go the other way."),
             Mistake("for s, y in reversed(pairs):", "for s, y in pairs:",
                     "The first loop goes from the newest pair to the oldest."),
             Mistake("zip(pairs, reversed(alphas))", "zip(pairs, alphas)",

@@ -1,5 +1,6 @@
 """Values in words: as Python that gives the value again, or shortly, to be compared."""
 import copy
+from collections import deque
 from types import FunctionType
 
 import numpy as np
@@ -27,6 +28,8 @@ def literal(value):
         return _sequence(value, literal)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, deque):
+        return f"deque({literal(list(value))})"
     if isinstance(value, type(iter([]))):
         return f"iter({literal(list(copy.copy(value)))})"
     return text(value)

@@ -84,6 +84,7 @@ MODULES = {    # module -> the names in it that are free
     "typing": {"Any", "Callable", "Dict", "Iterable", "List", "Optional", "Sequence", "Tuple",
                "Union"},
     **{module.__name__: _public(module) for module in (bisect, heapq, itertools, math)}}
+COPIES = {"copy", "deepcopy"}
 WHOLE = set(MODULES) - {"collections", "dataclasses", "functools"}    # may be imported as modules
 
 KINDS = (np.ndarray, np.random.Generator, np.float64, np.dtype, np.ufunc, np.finfo, np.iinfo,

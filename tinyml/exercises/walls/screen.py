@@ -277,6 +277,8 @@ class _Screen(ast.NodeVisitor):
         if not direct and not module.__name__.startswith("numpy."):    # np.ma.core.os
             return False
         known = listed.MODULES.get(module.__name__, ())
+        if module.__name__ == "copy" and self.own & listed.COPIES:
+            known = listed.COPIES    # where the library makes the one kind, the other may do
         if direct and node.attr in self.own or node.attr in known:
             return True
         if module.__name__.startswith("tinyml."):

@@ -26,7 +26,7 @@ if FORKS:
 
 LOCK = threading.Lock()       # one process begins, or is asked how it ended, at a time; none while end_all runs
 ENDED = threading.Event()     # end_all was called
-ALIVE = set()                 # the processes that are running
+ALIVE = {}                    # the processes that are running, and the file that each opens when its demo begins
 GRACE = 3                     # seconds that they have to end when they are interrupted
 
 
@@ -50,24 +50,27 @@ def run(source, arguments, *, strict=False, seconds=None):
             if ENDED.is_set():
                 return Ended(-signal.SIGINT, "", "")
             child.start()
-            ALIVE.add(child)
+            ALIVE[child] = Path(files[0])
         wait([child.sentinel], seconds)
         with LOCK:    # start() asks how all children are, and an exit code can be read only once
             if child.exitcode is None:
                 child.kill()
             child.join()
-        ALIVE.discard(child)
+        ALIVE.pop(child)
         texts = [Path(file).read_text(encoding="utf-8") if Path(file).exists() else "" for file in files]
         return Ended(child.exitcode, *texts)
 
 
 def end_all():
-    """Interrupt every process, so that it ends its children too; kill those that take too long."""
+    """Interrupt every process, so that it ends its children too; kill those that take too long.
+
+    A process whose demo has not begun has no children, and would print a traceback: it is killed at once.
+    """
     with LOCK:
         ENDED.set()
-    for child in list(ALIVE):
+    for child, begun in list(ALIVE.items()):
         with contextlib.suppress(ProcessLookupError):    # it ended just now
-            os.kill(child.pid, signal.SIGINT)
+            os.kill(child.pid, signal.SIGINT) if begun.exists() else child.kill()
     limit = time.monotonic() + GRACE
     while ALIVE and time.monotonic() < limit:
         time.sleep(0.02)
@@ -76,7 +79,7 @@ def end_all():
 
 
 def _perform(source, arguments, files, strict):
-    sys.stdout, sys.stderr = (open(file, "w", encoding="utf-8", buffering=1) for file in files)
+    sys.stderr, sys.stdout = (open(file, "w", encoding="utf-8", buffering=1) for file in reversed(files))
     sys.argv = [source, *arguments]
     for category in (RuntimeWarning, UserWarning) if strict else ():
         warnings.simplefilter("error", category)

@@ -299,7 +299,8 @@ def test_an_interrupt_ends_all_in_one_line_and_the_page_shows_what_is_there(scra
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     out = tmp_path / "out"
     for stem, before in (("slow", "good"), ("later", "good"), ("later2", "good"), ("later3", "good"), ("later4", "good")):
-        (tmp_path / "demos" / f"{stem}.py").write_text(HEAD.format(question="Slow?") + SLOW, encoding="utf-8")
+        code = SLOW if stem == "slow" else BEGIN + "import time; time.sleep(600)"    # interrupted anywhere
+        (tmp_path / "demos" / f"{stem}.py").write_text(HEAD.format(question="Slow?") + code, encoding="utf-8")
         for suffix in ("json", "png"):    # of an earlier run
             shutil.copy(out / f"{before}.{suffix}", out / f"{stem}.{suffix}")
     run = subprocess.Popen([sys.executable, "demos", "--out", "out", "machine", "slow", "later", "later2", "later3",

@@ -26,7 +26,6 @@ from tinyml.compression import (
     structured,
     weight_sharing,
 )
-from tinyml.nn import folding
 from tinyml.nn.places import is_chain, opened, untied
 from tinyml.selfsupervised import downstream
 from tinyml.train import accuracy, predict
@@ -119,7 +118,7 @@ def outputs(model):
 METHODS = {
     "outputs": outputs,
     "macs": lambda m: np.array(report.macs(m, PIXELS)),
-    "fold_batch_norm": lambda m: outputs(folding.fold_batch_norm(m)),
+    "fold_batch_norm": lambda m: outputs(quantization.fold_batch_norm(m)),
     "quantize_weights": lambda m: outputs(quantization.quantize_weights(m, bits=3)),
     "quantize_repaired": lambda m: outputs(clipping.quantize_repaired(m, bits=3)),
     "prepare": lambda m: outputs(quantization_aware.prepare(m, bits=3)),
@@ -204,7 +203,7 @@ RUNS = {
        for criterion in ("norm", "activation", "taylor", "oracle")},
     "mask_units": lambda m: removal.mask_units(m, KEEP)(Tensor(X)),
     "remove_units": lambda m: removal.remove_units(m, KEEP)(Tensor(X)),
-    "fold_batch_norm": lambda m: folding.fold_batch_norm(m)(Tensor(X)),
+    "fold_batch_norm": lambda m: quantization.fold_batch_norm(m)(Tensor(X)),
     "quantize_weights": lambda m: quantization.quantize_weights(m, bits=4)(Tensor(X)),
     "quantize_repaired": lambda m: clipping.quantize_repaired(m, bits=4)(Tensor(X)),
     "prepare": lambda m: quantization_aware.prepare(m, bits=4)(Tensor(X)),

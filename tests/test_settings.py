@@ -12,7 +12,6 @@ import pytest
 from tinyml import Tensor, nn, ops, synthetic
 from tinyml import functional as F
 from tinyml.compression import distillation, factorize, pruning, quantization, quantization_aware
-from tinyml.nn import folding
 from tinyml.selfsupervised import (
     augmentations,
     contrastive,
@@ -72,7 +71,7 @@ def normed(v):
 
 
 def folded(v):
-    return folding.fold_batch_norm(nn.Sequential(linear(), nn.BatchNorm1d(3, v)).eval())
+    return quantization.fold_batch_norm(nn.Sequential(linear(), nn.BatchNorm1d(3, v)).eval())
 
 
 CALLS = {    # function -> call with the setting v

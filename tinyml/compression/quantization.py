@@ -27,6 +27,9 @@ import numpy as np
 
 from tinyml.check import check_axis
 from tinyml.contract import checked
+
+# re-exported: before you quantize, fold each batch norm into the weights in front of it
+from tinyml.nn.folding import fold_batch_norm, fold_norm  # noqa: F401
 from tinyml.nn.weights import ComputedWeight, replace_weights
 from tinyml.tensor import Tensor
 

@@ -161,10 +161,11 @@ def test_a_key_colour_and_alpha_entries_become_a_channel(path, rng, depth, h, w)
     alpha = np.where(grey == 1, 0, top)
     assert_array_equal(read_png(path)[0], np.concatenate([grey, alpha], axis=2))
     palette = np.array([[9, 8, 7], [6, 5, 4], [3, 2, 1]], np.uint8)
-    extra = chunk(b"PLTE", palette.tobytes()), chunk(b"tRNS", bytes([100, 200]))    # two of three
-    put(path, encoded(grey, 8, 3, h * [0], *extra))
-    alpha = np.array([100, 200, 255])[grey]
-    assert_array_equal(read_png(path)[0], np.concatenate([palette[grey[:, :, 0]], alpha], axis=2))
+    for entries in ([100, 200], [100, 200, 255, 7]):    # for two of the three colours, for one that is not there
+        extra = chunk(b"PLTE", palette.tobytes()), chunk(b"tRNS", bytes(entries))
+        put(path, encoded(grey, 8, 3, h * [0], *extra))
+        alpha = np.array([100, 200, 255])[grey]
+        assert_array_equal(read_png(path)[0], np.concatenate([palette[grey[:, :, 0]], alpha], axis=2))
 
 
 @given(rng=rngs, color=st.sampled_from([0, 2, 4, 6]), depth=st.sampled_from([8, 16]))

@@ -110,6 +110,13 @@ def units_of(layer, z):
 
 # ------------------------------------------------------------ scores
 
+def test_one_filter_behind_one_filter_is_a_layer_of_its_own():
+    """With one channel a plain convolution has as many groups, filters and channels as a depthwise one."""
+    conv = nn.Conv2d(1, 1, 3, rng=np.random.default_rng(0))
+    found = prunable(nn.Sequential(conv, nn.ReLU(), copy.deepcopy(conv), nn.ReLU(), copy.deepcopy(conv)))
+    assert [(layer, units.reader) for layer, units in found.items()] == [(0, 2), (2, 4)]
+
+
 @given(rng=rngs, order=st.sampled_from([1, 2]))
 def test_norms_are_those_of_rows_and_filters(rng, order):
     weight = rng.standard_normal((3, 2, 4))

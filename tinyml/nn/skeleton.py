@@ -151,8 +151,7 @@ def _told(value):
     if isinstance(value, np.random.Generator):
         bits = type(value.bit_generator).__name__
         return f"a generator with {bits}; write np.random.default_rng(seed)"
-    has_name = callable(value) and hasattr(value, "__qualname__")
-    is_function = has_name and not isinstance(value, type)
+    is_function = hasattr(value, "__qualname__") and not isinstance(value, type)
     if is_function or isinstance(value, partial):
         name = getattr(value, "__qualname__", kind)
         return (f"the function {name}; write class Own(Module) with `def forward(self, x)` that "

@@ -238,3 +238,9 @@ def test_a_file_of_another_model_is_refused(tmp_path):
 def test_a_tensor_is_an_image_too():
     raw, model = raw_digits(2)[0], classifier(np.random.default_rng(0)).eval()
     assert_array_equal(model(Tensor(raw)).data, model(raw).data)
+
+
+def test_the_help_says_the_command_itself(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert capsys.readouterr().out.startswith("usage: python -m tinyml.selfsupervised.deploy ")

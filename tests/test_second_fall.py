@@ -55,3 +55,9 @@ def test_a_second_fall_has_the_unit_of_the_curve(rng, unit, level):
     one, other = second_fall(curve), second_fall(level + unit * curve)
     assert (one.low, one.peak, one.seen) == (other.low, other.peak, other.seen)
     np.testing.assert_allclose(other[2:5], unit * np.array(one[2:5]), rtol=1e-8, atol=1e-11)
+
+
+@given(st.floats(-100, 100), st.integers(20, 200))
+def test_the_jitter_is_never_smaller_than_rounding(level, T):
+    found = second_fall(np.full(T, level))
+    assert not found.seen and found.jitter >= 0.9e-12 * abs(level)

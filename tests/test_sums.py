@@ -2,6 +2,7 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import rngs, shapes
@@ -24,3 +25,13 @@ def test_add_up_is_the_sum_over_any_axes_of_any_layout(rng, shape, dtype, order,
     size = abs(x).sum(axis, np.longdouble, keepdims=keepdims)
     assert total.shape == exact.shape and total.dtype == (np.float32 if dtype == np.float16 else dtype)
     assert (abs(total - exact) <= min(n, FEW) * np.finfo(total.dtype).eps * size).all()
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 4), (2, 3, 4)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_one_axis_as_a_number_or_in_a_tuple(shape, keepdims):
+    x = np.arange(math.prod(shape), dtype=np.float32).reshape(shape)    # small whole numbers: sums are exact
+    for i in range(-x.ndim, x.ndim):
+        for axis in (i, (i,)):
+            total, expected = add_up(x, axis, keepdims), x.sum(axis, keepdims=keepdims)
+            assert total.shape == expected.shape and (total == expected).all()

@@ -285,5 +285,5 @@ clock.text(1.04, 0.8, "float32, pruned", fontsize=9)
 clock.plot([0, 1.1], [0, 1.1], "--", color=BLACK, lw=1.2)
 clock.set(xlabel="multiply-accumulates / those of float32", xlim=(0, 1.45),
           ylabel="time / that of float32, batch of 256",
-          title="Smaller files are not faster networks;\nsmaller arrays are")
+          title="Smaller files are not faster networks;\nfewer units and thin matrices are")
 demo.finish(figure)

@@ -16,7 +16,10 @@ from tinyml import Tensor, nn
 from tinyml.exercises.catalogue import find
 from tinyml.exercises.student import report, tutor
 from tinyml.exercises.student.check import check
-from tinyml.exercises.student.outcome import outcome
+from tinyml.exercises.student.diagnosis import same_fault
+from tinyml.exercises.student.example import _pair
+from tinyml.exercises.student.outcome import agree, outcome
+from tinyml.exercises.student.replay import load
 from tinyml.exercises.student.splice import Piece, compiled_alone, run_alone
 from tinyml.exercises.student.stub import answer_text, stub_text
 from tinyml.exercises.student.words import literal, text
@@ -86,7 +89,7 @@ def explained(monkeypatch, answer, calls, failing=None, error=None):
     monkeypatch.setattr(guard, "records", calls)
     failing = calls if failing is None else failing
     watcher = SimpleNamespace(failing=failing, errors={"test": error})
-    return tutor.explain(find("threshold_mask"), watcher, 0, tutor.agree)
+    return tutor.explain(find("threshold_mask"), watcher, 0, agree)
 
 
 @pytest.mark.parametrize("n_other, head", [
@@ -121,9 +124,9 @@ def test_of_two_mistakes_in_an_answer_one_is_named():
 def mistaken(name, number, inputs, monkeypatch):
     """What the tutor says about a listed mistake whose calls had these arguments."""
     exercise = find(name)
-    monkeypatch.setitem(guard.functions, name, tutor._load(exercise, exercise.mistakes[number]))
+    monkeypatch.setitem(guard.functions, name, load(exercise, exercise.mistakes[number]))
     monkeypatch.setattr(guard, "records", [guard.Call(arguments, {}) for arguments in inputs])
-    return tutor.explain(exercise, SimpleNamespace(failing=[], errors={}), 0, tutor.agree)
+    return tutor.explain(exercise, SimpleNamespace(failing=[], errors={}), 0, agree)
 
 
 def numbered(name, new):
@@ -188,7 +191,7 @@ def test_strings_are_shown_in_quotes(monkeypatch):
     """The codeword of a single symbol is empty."""
     monkeypatch.setitem(guard.functions, "canonical_codes", lambda lengths: ["0"])
     monkeypatch.setattr(guard, "records", [guard.Call((np.array([0]),), {})])
-    told = tutor.explain(find("canonical_codes"), SimpleNamespace(failing=[], errors={}), 0, tutor.agree)
+    told = tutor.explain(find("canonical_codes"), SimpleNamespace(failing=[], errors={}), 0, agree)
     assert (told["example"]["expected"], told["example"]["got"]) == ("''", "'0'")
     assert text((1.0, (np.sum, lambda g: g))).endswith("a function))") and "0x" not in text(lambda g: g)
 
@@ -198,7 +201,7 @@ def test_a_refused_input_is_shown_last(monkeypatch):
     calls = [guard.Call((np.ones(2), (3,)), {}), guard.Call((np.ones((2, 2)), (2,)), {})]
     monkeypatch.setitem(guard.functions, "unbroadcast", lambda g, shape: g)
     monkeypatch.setattr(guard, "records", calls)
-    told = tutor.explain(find("unbroadcast"), SimpleNamespace(failing=[], errors={}), 0, tutor.agree)
+    told = tutor.explain(find("unbroadcast"), SimpleNamespace(failing=[], errors={}), 0, agree)
     assert "raises" not in told["example"]["expected"]
 
 
@@ -228,9 +231,9 @@ def test_a_case_apart_in_which_the_answer_is_right_hides_no_mistake(n_right, nam
 def test_one_fault_may_give_nan_or_infinity(broken):
     """Which of them comes depends on the order of a right formula; a number is neither."""
     mine, theirs, right = ([("result", np.array([1.0, x]))] for x in (broken, np.nan, 2.0))
-    assert tutor._same_fault(mine, theirs, right) and not tutor._same_fault(mine, right, theirs)
+    assert same_fault(mine, theirs, right) and not same_fault(mine, right, theirs)
     kinds = [[("result", np.array(1.0)), ("what result is", np.array(kind))] for kind in ("an array", "a number")]
-    assert tutor._same_fault(*kinds, [("result", np.array(2.0))]) and not tutor._same_fault(*kinds, kinds[1])
+    assert same_fault(*kinds, [("result", np.array(2.0))]) and not same_fault(*kinds, kinds[1])
 
 
 def test_an_answer_that_only_raises_is_like_no_mistake(monkeypatch):
@@ -314,9 +317,9 @@ def test_numbers_of_numpy_are_told_from_those_of_python():
 @pytest.mark.parametrize("apart", [1e-3, 1e-9, 1e-15])
 def test_expected_and_got_never_look_the_same(apart):
     one, other = np.array([1.0, 2]), np.array([1.0, 2 + 2 * apart])
-    assert len(set(tutor._pair(one, other))) == 2
+    assert len(set(_pair(one, other))) == 2
     many = np.arange(99.0)
-    assert len(set(tutor._pair(many, np.where(many == 50, many + apart * 100, many)))) == 2
+    assert len(set(_pair(many, np.where(many == 50, many + apart * 100, many)))) == 2
 
 
 def test_an_endless_loop_ends_with_its_line_and_the_arguments_of_its_call():

@@ -5,7 +5,10 @@
     check        the parent of a check, and the verdict
     splice       the library with the student's function in the place of its own
     outcome      what a call gave, and whether two calls gave the same
-    tutor        the mistake that an answer looks like, and an input that shows it
+    tutor        why an answer fails: what is found by
+    replay       ... calls made again, with the library and with the listed mistakes
+    diagnosis    ... the mistake that the answer looks like
+    example      ... an input that shows it, in words
     words        values as text
     report       what is said to people
     watch        checks at every save

@@ -159,6 +159,11 @@ def _kind(array):
     return "a NumPy number, not an array: write np.asarray(...)"
 
 
+def raises(result):
+    """Whether an outcome is an error."""
+    return result[0][0] == "raises"
+
+
 def agree(first, second, times=1):
     """Whether two outcomes are equal except for rounding, or for so many times as much."""
     return len(first) == len(second) and all(

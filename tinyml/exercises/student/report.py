@@ -8,8 +8,8 @@ import sys
 import textwrap
 
 from tinyml.exercises.exercise import LEVELS
+from tinyml.exercises.student.diagnosis import NAMED
 from tinyml.exercises.student.stub import PYTHON, RUN, answer_text, body_start
-from tinyml.exercises.student.tutor import NAMED
 from tinyml.exercises.walls.screen import Refused, piece, read
 
 WELCOME = f"""Write pieces of tinyml again; its own tests tell whether you are right.

@@ -28,7 +28,7 @@ import numpy.testing
 import pytest
 
 from tinyml.exercises.catalogue import find
-from tinyml.exercises.student import outcome, tutor
+from tinyml.exercises.student import example, outcome, replay, tutor
 from tinyml.exercises.student.splice import Piece, install
 from tinyml.exercises.student.stub import ROOT, answer_text, stub_text
 from tinyml.exercises.walls import guard
@@ -281,7 +281,7 @@ def tested(exercise, seed, watcher, run_tests, calls=None):
     with _recording(exercise.name):
         run_tests()
     tests = [{"id": test, "outcome": watcher.outcomes.get(test, "not run"),
-              "message": tutor.message(watcher.errors.get(test))} for test in watcher.collected]
+              "message": example.message(watcher.errors.get(test))} for test in watcher.collected]
     report = {"tests": tests, "calls": guard.calls.get(exercise.name, 0)}
     passed = bool(tests) and all(test["outcome"] == "passed" for test in tests)
     report["beyond"] = tutor.beyond_laws(exercise) if passed and report["calls"] else ""
@@ -322,7 +322,7 @@ def watch_the_clock(seconds, files, answer):
         while frame is not None and frame.f_code.co_filename not in files:
             frame = frame.f_back
         if frame is not None:
-            answer({"endless": frame.f_lineno, "input": tutor.arguments_of_last_call()})
+            answer({"endless": frame.f_lineno, "input": example.arguments_of_last_call()})
 
     signal.signal(signal.SIGPROF, tick)
     signal.setitimer(signal.ITIMER_PROF, seconds / TICKS, seconds / TICKS)
@@ -345,7 +345,7 @@ def gate(request):
     expected, reports = collect(exercise.tests), []
 
     def the_others(session):
-        calls = tutor.rehearsed(exercise, list(guard.records))
+        calls = replay.rehearsed(exercise, list(guard.records))
         order = Order(exercise.tests, watcher)
         gc.freeze()    # the copies share what is there
         for number, (label, text) in enumerate(zip(labels, answers), 1):
@@ -368,7 +368,7 @@ def judged(exercise, text, seed, session, tests, calls):
         screen(read(text), exercise)
     except Refused as error:
         return {"refused": str(error)}
-    guard.exchange(exercise.name, tutor.loaded(exercise, text))
+    guard.exchange(exercise.name, replay.loaded(exercise, text))
     watcher = Watcher(exercise.examples, brief=True)
     return tested(exercise, seed, watcher, lambda: run_again(session, tests, seed, watcher), calls)
 

@@ -64,6 +64,15 @@ def test_a_mask_may_name_a_shared_weight_by_any_of_its_paths():
     assert sparsity(model) == 12 / 16 and (model[0].weight.data != 0).sum() == 4
 
 
+def test_a_pruned_weight_is_0_without_a_sign():
+    """-0.0 would cost bits in the file."""
+    model = mlp(np.random.default_rng(0))
+    weight = model[0].weight
+    weight.data = -np.abs(weight.data)
+    apply_masks(model, {"0.weight": np.eye(4, 5, dtype=bool)})
+    assert weight.data.dtype == np.float32 and np.signbit(weight.data).sum() == 4
+
+
 def a_masked_model(rng, dtype=np.float64):
     """A network, a batch for it, and random masks of its weights."""
     model = mlp(rng)

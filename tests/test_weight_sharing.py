@@ -40,6 +40,20 @@ def test_gradients_are_summed_per_cluster(case):
     assert lookup(Tensor(codebook.astype(np.float32)), codes=codes).dtype == np.float32
 
 
+@given(rngs, st.sampled_from([np.float32, np.float64]), st.sampled_from("CF"))
+def test_looking_up_few_codes_is_the_same_to_the_last_bit(rng, dtype, order):
+    """Of a shared weight that is mostly 0: value and gradient are those of `lookup`."""
+    codebook = nn.Parameter(rng.standard_normal(3).astype(dtype))
+    mostly_0 = rng.integers(1, 4, (7, 9)) * (rng.random((7, 9)) < 0.2)
+    codes, g = np.asarray(mostly_0, np.uint8, order=order), rng.standard_normal((7, 9)).astype(dtype)
+    found = []
+    for weight in (SharedWeight(codebook, codes)(), lookup(codebook, codes=codes)):
+        codebook.grad = None
+        weight.backward(g)
+        found.append((weight.data.tobytes("A"), codebook.grad.tobytes()))
+    assert found[0] == found[1]
+
+
 @st.composite
 def weights(draw):
     rng, shape = draw(rngs), draw(st.tuples(*[st.integers(0, 8)] * 2))

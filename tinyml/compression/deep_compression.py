@@ -41,7 +41,7 @@ import numpy as np
 
 from tinyml.compression.distillation import distill
 from tinyml.compression.pruning import cubic_sparsity, prune
-from tinyml.compression.weight_masks import apply_masks
+from tinyml.compression.weight_masks import projection
 from tinyml.compression.weight_sharing import share_biases, share_weights
 from tinyml.contract import checked
 from tinyml.nn.weights import check_weights, computed_weights, nothing_to_do, weights
@@ -128,9 +128,10 @@ def prune_gradually(
     t_end = max(1, round(PRUNING_ENDS * _n_steps(X, epochs, batch_size)))
     pruning_steps = set(np.linspace(1, t_end, PRUNINGS).astype(int).tolist())
     steps, masks = count(1), prune(model, amount=0)
+    set_pruned_to_zero = projection("prune_gradually", model, masks)
 
     def project():
-        apply_masks(model, masks)
+        set_pruned_to_zero()
         t = next(steps)
         if t in pruning_steps:
             amount = float(cubic_sparsity(t, final=1 - keep, t_end=t_end))

@@ -78,6 +78,25 @@ def global_masks(
     return [part.reshape(a.shape) for part, a in zip(parts, arrays)]
 
 
+def _global_masks_without_sorting(arrays, amount):
+    """`global_masks` of finite arrays, several times faster if there are many weights.
+
+    Weights above the k-th largest magnitude stay. Of those equal to it, the last ones stay.
+    """
+    magnitude = np.abs(np.concatenate([a.ravel() for a in arrays]))
+    k = magnitude.size - round(amount * magnitude.size)
+    nonzero = magnitude[magnitude > 0]    # selection is slow if many are equal
+    kth_largest = 0.0 if k else np.inf
+    if 0 < k < len(nonzero):
+        kth_largest = np.partition(nonzero, -k)[-k]
+    keep = magnitude > kth_largest
+    equal = np.flatnonzero(magnitude == kth_largest)
+    n_missing = k - np.count_nonzero(keep)
+    keep[equal[len(equal) - n_missing:]] = True
+    ends = np.cumsum([a.size for a in arrays])
+    return [part.reshape(a.shape) for part, a in zip(np.split(keep, ends[:-1]), arrays)]
+
+
 @checked
 def threshold_mask(
     weight: "array_like, any shape",
@@ -171,7 +190,7 @@ def prune(
     warn_left("prune", _computed(model))
 
     if method == "global":
-        keep = global_masks(arrays, amount=amount)
+        keep = _global_masks_without_sorting(arrays, amount)    # as `global_masks`, but faster
     elif method == "layer":
         keep = [magnitude_mask(array, amount=amount) for array in arrays]
     else:

@@ -62,13 +62,22 @@ def hold(
     The optimizer uses this dict of masks, not a copy. If you put new masks into it, as gradual
     pruning does, the next step applies them.
     """
+    project = projection("hold", model, masks)
+    project()
+    optimizer.projections.append(project)
+
+
+def projection(function, model, masks):
+    """What `hold` calls after every step: a function that sets theta to theta * m.
+
+    `function` is the name that errors have.
+    """
     parameters = _parameters(model)    # once, not at every step
 
     def project():
-        _check_masks("hold", parameters, masks)
+        _check_masks(function, parameters, masks)
         _set_pruned_to_zero(parameters, masks)
-    project()
-    optimizer.projections.append(project)
+    return project
 
 
 def _parameters(model):
@@ -91,5 +100,5 @@ def _check_masks(function, parameters, masks):
 def _set_pruned_to_zero(parameters, masks):
     for path, mask in masks.items():
         theta = parameters[path].data
-        # theta * mask would give -0.0 for a negative theta
-        parameters[path].data = np.where(mask, theta, theta.dtype.type(0))
+        # for a negative theta, theta * mask is -0.0; and -0.0 + 0 is 0
+        parameters[path].data = theta * mask + theta.dtype.type(0)

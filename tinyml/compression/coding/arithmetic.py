@@ -34,6 +34,7 @@ from tinyml.contract import checked
 
 WHOLE = (1 << 32) - 1    # the interval is low..high, integers in 0..WHOLE
 P_MIN = 2.0 ** -16       # no decision is less probable than this
+P_MAX = 1 - P_MIN        # nor more probable than this
 N_START = 4              # a new context starts as if it had seen this many decisions
 
 
@@ -53,15 +54,17 @@ class Encoder:
 
     def code(self, bit, p):
         """Shrink the interval to the part of `bit`, and return it; p is the probability of 1."""
-        split = _split(self.low, self.high, p)
+        low, high = self.low, self.high
+        split = _split(low, high, p)
         if bit:
-            self.high = split
+            high = split
         else:
-            self.low = split + 1
-        while self.low >> 24 == self.high >> 24:    # the first byte is settled
-            self.out.append(self.high >> 24)
-            self.low = self.low << 8 & WHOLE
-            self.high = self.high << 8 & WHOLE | 255
+            low = split + 1
+        while low >> 24 == high >> 24:    # the first byte is settled
+            self.out.append(high >> 24)
+            low = low << 8 & WHOLE
+            high = high << 8 & WHOLE | 255
+        self.low, self.high = low, high
         return bit
 
     def finish(self):
@@ -92,22 +95,24 @@ class Decoder:
         self.n_left -= 1
         if self.n_left < 0:
             raise ValueError("Decoder: data must hold at most at_most decisions, got more")
-        split = _split(self.low, self.high, p)
-        bit = int(self.number <= split)
-        if bit:
-            self.high = split
+        low, high = self.low, self.high
+        split = _split(low, high, p)
+        if self.number <= split:
+            bit, high = 1, split
         else:
-            self.low = split + 1
-        while self.low >> 24 == self.high >> 24:
-            self.low = self.low << 8 & WHOLE
-            self.high = self.high << 8 & WHOLE | 255
+            bit, low = 0, split + 1
+        while low >> 24 == high >> 24:
+            low = low << 8 & WHOLE
+            high = high << 8 & WHOLE | 255
             self.number = self.number << 8 & WHOLE | next(self.rest, 0)
+        self.low, self.high = low, high
         return bit
 
 
 def _split(low, high, p):
     """The last number of the part of low..high that belongs to 1, a fraction p of it."""
-    p = min(max(p, P_MIN), 1 - P_MIN)    # both decisions keep a part
+    if p < P_MIN or p > P_MAX:    # both decisions keep a part
+        p = min(max(p, P_MIN), P_MAX)
     return low + int((high - low) * p)
 
 
@@ -197,12 +202,12 @@ def code_matrix(coder, codes, *, k, lag):
             left, above = half[here - 1], half[here - lag]
             n_neighbours = (left != 0) + (above != 0)
             octave = math.frexp(expected)[1]
-            context = 3 * octave + n_neighbours
-            if context not in kept_counts:
-                n_ones = N_START * min(expected, 0.95)
-                kept_counts[context] = [n_ones, N_START]
+            counts = kept_counts.get(3 * octave + n_neighbours)
+            if counts is None:    # a new context
+                counts = [N_START * min(expected, 0.95), N_START]
+                kept_counts[3 * octave + n_neighbours] = counts
             n_seen += 1
-            if _decide(coder, row[c] > 0, kept_counts[context]):
+            if _decide(coder, row[c] > 0, counts):
                 halves = left + half[here - lag - 1] + above + half[here - lag + 1]
                 code = _value(coder, row[c], k, halves, value_counts)
                 returned[r, c] = code

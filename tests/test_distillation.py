@@ -11,6 +11,7 @@ from strategies import rngs
 from tinyml import Tensor, nn
 from tinyml import functional as F
 from tinyml.compression.distillation import (
+    _fast_loss,
     distill,
     distillation_loss,
     shift_bias,
@@ -213,6 +214,39 @@ def school(rng, n=10):
     teacher = nn.Sequential(nn.BatchNorm1d(4), *mlp((4, 6, 3), rng))
     X, y = rng.standard_normal((n, 4)).astype(np.float32), rng.integers(0, 3, n)
     return mlp((4, 2, 3), rng), teacher, X, y
+
+
+@given(batches_of_logits(), st.sampled_from([np.float32, np.float64]), st.sampled_from("CF"), temperatures,
+       st.floats(0, 1), st.sampled_from(["labels", "none", "probabilities"]))
+def test_the_fast_loss_is_the_plain_one_to_the_last_bit(problem, dtype, order, T, alpha, kind):
+    """Value and gradient; other targets than labels go to the plain one."""
+    student, teacher, labels = problem
+    student, teacher = (np.asarray(z, dtype, order=order) for z in (student, teacher))
+    target = {"labels": labels, "none": None, "probabilities": softmax(teacher)}[kind]
+    alpha = 1 if target is None else alpha
+    found = []
+    for loss_of in (distillation_loss, _fast_loss):
+        z = Tensor(student, requires_grad=True)
+        loss = loss_of(z, teacher, target, temperature=T, alpha=alpha)
+        loss.backward()
+        found.append((loss.data.tobytes(), z.grad.tobytes()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("z_s, z_t, y", [
+    (np.zeros((2, 3)), np.zeros((2, 3)), np.array([0, 3])),
+    (np.zeros((2, 3)), np.zeros((2, 3)), np.array([0, -1])),
+    (np.zeros((2, 3)), np.zeros((2, 3)), None),
+    (np.zeros((2, 1)), np.zeros((2, 3)), np.array([0, 0])),
+    (np.full((2, 3), np.nan), np.zeros((2, 3)), np.array([0, 0])),
+    (np.zeros((2, 3)), np.full((2, 3), np.nan), np.array([0, 0]))])
+def test_the_fast_loss_has_the_errors_of_the_plain_one(z_s, z_t, y):
+    said = []
+    for loss_of in (distillation_loss, _fast_loss):
+        with pytest.raises((ValueError, TypeError)) as error:
+            loss_of(Tensor(z_s), z_t, y, temperature=2.0, alpha=0.5)
+        said.append(str(error.value))
+    assert said[0] == said[1] and said[0].startswith(("distillation_loss: ", "cross_entropy: ", "kl_div: "))
 
 
 @settings(max_examples=10)

@@ -21,22 +21,29 @@ class Widths(NamedTuple):
     late: float        # of the widest, over the epochs: at the peak / at the end
 
 
-def noisy_run(width, train, test, *, epochs, seed):
-    """The test error after every epoch of a network with one hidden layer."""
+def noisy_run(width, train, test, *, epochs, n_last, seed):
+    """The test error after each of the last epochs of a network with one hidden layer."""
     rng = np.random.default_rng([seed, width])
     (X, y), model = train, dense_network(train[0].shape[1], rng, hidden=(width,))
-    history = fit(model, X, flip_labels(y, 10, fraction=NOISE, rng=rng), epochs=epochs,
-                  optimizer=Adam(model.parameters(), lr=5e-3), batch_size=100, rng=rng,
+    data = X, flip_labels(y, 10, fraction=NOISE, rng=rng)
+    settings = dict(optimizer=Adam(model.parameters(), lr=5e-3), batch_size=100, rng=rng)
+    fit(model, *data, epochs=epochs - n_last, **settings)
+    history = fit(model, *data, epochs=n_last, **settings,
                   metrics={"error": lambda m: 1 - accuracy(m, *test)})
     return [row["error"] for row in history]
 
 
 def over_widths(train, test, widths, *, epochs, seeds):
     """`Widths`, for three or more. The error rises to the peak, and falls from it, most."""
-    curves = np.mean([[noisy_run(width, train, test, epochs=epochs, seed=seed) for width in widths]
-                      for seed in seeds], axis=0)
-    end = curves[:, -max(1, epochs // 20):].mean(axis=1)
+    def mean_curve(width, n_last):
+        return np.mean([noisy_run(width, train, test, epochs=epochs, n_last=n_last, seed=seed)
+                        for seed in seeds], axis=0)
+
+    n_end = max(1, epochs // 20)
+    widest = mean_curve(widths[-1], epochs)
+    end = np.array([*(mean_curve(width, n_end).mean() for width in widths[:-1]),
+                    widest[-n_end:].mean()])
     rise, fall = end - np.minimum.accumulate(end), end - end[-1]
     peak = 1 + np.minimum(rise, fall)[1:-1].argmax()
-    late = 1 + second_fall(curves[-1]).fall / end[-1]
+    late = 1 + second_fall(widest).fall / end[-1]
     return Widths(end, end[peak] / end[-1], end[peak] / end[:peak].min(), late)

@@ -62,11 +62,11 @@ def trained_network(X, y, rng, *, epochs=EPOCHS, decay=0):
 
 # %% The fair opponent: trained for as many epochs as all stages together
 def fair_network(X, y, rng):
-    epochs = EPOCHS + sum(SHRINKING)
     X_fit, X_val, y_fit, y_val = train_test_split(X, y, test_size=0.2, rng=rng, stratify=y)
-    scores = {decay: accuracy(trained_network(X_fit, y_fit, rng, epochs=epochs, decay=decay),
-                              X_val, y_val) for decay in (0, DECAY)}
-    return trained_network(X, y, rng, epochs=epochs, decay=max(scores, key=scores.get))
+    scores = {decay: accuracy(trained_network(X_fit, y_fit, rng, decay=decay), X_val, y_val)
+              for decay in (0, DECAY)}
+    return trained_network(X, y, rng, epochs=EPOCHS + sum(SHRINKING),
+                           decay=max(scores, key=scores.get))
 
 
 N_WEIGHTS = sum(a * b for a, b in zip(SIZES, SIZES[1:]))
@@ -78,7 +78,6 @@ class File(NamedTuple):
     n_bytes: int
     hits: float      # accuracy of the model that was read back, in %
     same: bool       # whether its outputs are the same bits
-    parts: list      # what is in the file
 
 
 def measure(model, test):
@@ -87,7 +86,14 @@ def measure(model, test):
         save_compressed(model, path)
         again = load_compressed(path)
         same = predict(again, test[0]).tobytes() == predict(model, test[0]).tobytes()
-        return File(path.stat().st_size, 100 * accuracy(again, *test), same, contents(path))
+        return File(path.stat().st_size, 100 * accuracy(again, *test), same)
+
+
+def parts_of(model):
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        save_compressed(model, path)
+        return contents(path)
 
 
 def npz_bytes(model):
@@ -166,7 +172,7 @@ demo.finding("with the fewest weights the network breaks (points lost)",
              why="A larger first layer has more weights, so even the smallest fraction is enough.")
 
 # %% What the bytes are spent on: the formula n (H(k) + b k) / 8 has places, then values
-parts = runs[0].files[at]["rounded"].parts
+parts = parts_of(stages["rounded"])
 codes = sum(part.bytes for part in parts if part.name.endswith("codes"))
 formula = N_WEIGHTS * expected_bits(KEEPS, BITS) / 8    # bytes
 print(*(f"{part.name:<20} {part.bytes:>6} bytes  {part.coding}" for part in parts), sep="\n")

@@ -8,6 +8,7 @@
     tutor        why an answer fails: what is found by
     replay       ... calls made again, with the library and with the listed mistakes
     diagnosis    ... the mistake that the answer looks like
+    chance       ... or whose results are distributed as those of the answer
     example      ... an input that shows it, in words
     words        values as text
     report       what is said to people

@@ -4,11 +4,12 @@ The calls of the student's function were recorded. They are replayed with the st
 with the library's, and with the library's after each of the listed mistakes (`replay`). A call in
 a failed test on which the first two differ is a counter-example (`example`). The mistake that gives
 the student's results, on most of the inputs that tell the three apart, is the diagnosis
-(`diagnosis`).
+(`diagnosis`); or, of functions that draw random numbers, that of the same distribution (`chance`).
 """
 import time
 
-from tinyml.exercises.student.diagnosis import certain, diagnose
+from tinyml.exercises.student import chance
+from tinyml.exercises.student.diagnosis import NAMED, certain, diagnose
 from tinyml.exercises.student.example import in_words, instructive, of_warnings
 from tinyml.exercises.student.outcome import alike, draws, raises
 from tinyml.exercises.student.replay import SECONDS, load, quiet, replays
@@ -32,6 +33,9 @@ def explain(exercise, watcher, seed, same, calls=None):
         wrong = [case for case in seen if not same(case[1], case[2])]
         forbidden = [case for case in wrong if not failing or any(case[0] is c for c in failing)]
         numbers, share = diagnose(exercise, seen, begun)
+        if wrong and not numbers:
+            numbers = chance.likely(exercise, calls)
+            share = NAMED if numbers else 0.0
     number, either = certain(numbers)
     chosen = instructive(exercise, forbidden, number) if forbidden else None
     example = in_words(exercise, chosen) if forbidden else None

@@ -92,6 +92,8 @@ def test_two_convolutions_compute_the_composed_one_whatever_stride_padding_and_d
             pair = separate_conv(layer, multiplier=m)
     first, second = pair
     assert (first.groups, first.out_channels, second.in_channels, second.kernel_size) == (C, C * m, C * m, (1, 1))
+    assert_array_equal(first.stride, layer.stride)
+    assert_array_equal(second.stride, 1)    # otherwise the first computes pixels that nobody reads
     assert first.bias is None and (second.bias is None or second.bias is not layer.bias)
     assert not any(p.requires_grad for p in (first.weight, second.weight)) and layer.weight.shape == (O, C, kh, kw)
     whole = copy.copy(layer)

@@ -48,6 +48,23 @@ def test_the_scale_of_ternary_codes_is_the_least_squares_one(rng, m, n):
         assert_allclose(a, best, rtol=1e-12)
 
 
+@settings(max_examples=30)
+@given(rngs, sizes, sizes, st.integers(1, 3))
+def test_a_filter_with_more_axes_is_a_list_of_weights(rng, m, n, k):
+    flat = filters(rng, m, n * k)
+    W = flat.reshape(m, n, k, 1)
+    delta = best_threshold(W)
+    assert delta.shape == ternary_threshold(W).shape == (m, 1, 1, 1)
+    assert_allclose(delta.ravel(), best_threshold(flat).ravel(), rtol=1e-12)
+    assert_allclose(ternary_threshold(W).ravel(), ternary_threshold(flat).ravel(), rtol=1e-12)
+    some = np.median(np.abs(flat), axis=1)
+    t, alpha = ternarize(W, some.reshape(m, 1, 1, 1))
+    expected, scale = ternarize(flat, some[:, None])
+    assert_array_equal(t, expected.reshape(W.shape))
+    assert alpha.shape == (m, 1, 1, 1)
+    assert_allclose(alpha.ravel(), scale.ravel(), rtol=1e-12)
+
+
 @given(rngs, sizes, sizes)
 def test_the_rule_takes_seven_tenths_of_the_mean_magnitude(rng, m, n):
     W = filters(rng, m, n)

@@ -35,7 +35,44 @@ CHAPTER = Chapter("binary", "10.2.2 Binary weights: signs, scales and bits", (
                     "With the scale 1 this is BinaryConnect; the scale that is nearest to w is "
                     "the mean of |w|."),
             Mistake("b.astype(np.int8)", "b",
-                    "The signs are codes: cast them to int8."))),
+                    "The signs are codes: cast them to int8."),
+            Mistake("filter_mean(np.abs(weight))", "np.abs(weight).mean(axis=-1, keepdims=True)",
+                    "The axes after the first all belong to a filter: take the mean "
+                    "over all of them, and keep them with length 1."),
+            Mistake("filter_mean(np.abs(weight))",
+                    "np.abs(weight).reshape(len(weight), -1).mean(axis=1)",
+                    "alpha keeps the axes of the weight with length 1, (m, 1, ...), so "
+                    "that it broadcasts with the filters."),
+            Mistake("filter_mean(np.abs(weight))",
+                    "np.abs(weight).reshape(len(weight), -1).mean(axis=1, keepdims=True)",
+                    "alpha keeps the axes of the weight with length 1, (m, 1, ...), so "
+                    "that it broadcasts with the filters."),
+            Mistake("filter_mean(np.abs(weight))", "np.abs(weight).mean(axis=0, keepdims=True)",
+                    "A filter is a slice of axis 0: take the mean over all other axes, "
+                    "for each filter."),
+            Mistake("filter_mean(np.abs(weight))", "np.abs(weight).mean()",
+                    "Each filter has a scale of its own; yours is one for the whole weight."),
+            Mistake("filter_mean(np.abs(weight))", "np.abs(filter_mean(weight))",
+                    "Weights of both signs cancel: take |w| first, then the mean."),
+            Mistake("filter_mean(np.abs(weight))",
+                    "filter_mean(np.abs(weight)) * weight[0].size",
+                    "alpha is the mean of |w|, not the sum: b'b is the number of weights."),
+            Mistake("filter_mean(np.abs(weight))",
+                    "np.median(np.abs(weight), axis=tuple(range(1, weight.ndim)), "
+                    "keepdims=True)",
+                    "The median of |w| has the least sum of absolute errors; least "
+                    "squares asks for the mean."),
+            Mistake("filter_mean(np.abs(weight))",
+                    "np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)",
+                    "The largest |w| is too large a scale: the nearest one is the mean "
+                    "of |w|."),
+            Mistake("np.where(weight >= 0, 1, -1)", "np.where(weight >= 0, 1, 0)",
+                    "Negative weights need the code -1, not 0."),
+            Mistake("np.where(weight >= 0, 1, -1)",
+                    "np.where(weight >= filter_mean(weight), 1, -1)",
+                    "The sign is that of w itself: do not subtract the mean of the filter."),
+            Mistake("np.where(weight >= 0, 1, -1)", "np.where(weight <= 0, 1, -1)",
+                    "The signs are turned round: b is 1 where w >= 0."))),
     Exercise(
         name="ternarize",
         target="tinyml.compression.ternary:ternarize",
@@ -45,6 +82,7 @@ CHAPTER = Chapter("binary", "10.2.2 Binary weights: signs, scales and bits", (
         tests=laws_of(
             "ternary",
             "test_the_scale_of_ternary_codes_is_the_least_squares_one",
+            "test_a_filter_with_more_axes_is_a_list_of_weights",
             "test_no_other_zeros_and_signs_with_a_scale_are_nearer_than_those_of_the_best_threshold") + laws_of(
             "binary",
             "test_zero_filters_shared_weights_and_convolutions[ternary]"),
@@ -71,7 +109,61 @@ CHAPTER = Chapter("binary", "10.2.2 Binary weights: signs, scales and bits", (
             Mistake("filter_mean(t * weight)", "filter_mean(np.abs(weight))",
                     "The small weights are 0 now: they take no part in alpha."),
             Mistake("np.sign(weight)", "1",
-                    "Negative weights need the code -1."))),
+                    "Negative weights need the code -1."),
+            Mistake("filter_mean(t * weight) / np.where(share > 0, share, 1)",
+                    "0 * filter_mean(weight) + np.abs(weight[large]).mean() if "
+                    "large.any() else 0 * share",
+                    "Each filter has a scale of its own; yours is one for the whole weight."),
+            Mistake("filter_mean(t * weight) / np.where(share > 0, share, 1)",
+                    "filter_mean(t * weight) / np.where(share > 0, share, 1) - "
+                    "filter_mean(large * delta)",
+                    "A weight that stays is not made smaller: alpha is the mean of "
+                    "|w|, not of |w| - delta."),
+            Mistake("filter_mean(t * weight) / np.where(share > 0, share, 1)",
+                    "(filter_mean(large * weight ** 2) / np.where(share > 0, share, 1)) ** 0.5",
+                    "The root of the mean square is too large: the least squares scale "
+                    "is the mean of |w|."),
+            Mistake("filter_mean(t * weight) / np.where(share > 0, share, 1)",
+                    "filter_mean(t * weight) * weight[0].size",
+                    "alpha is a mean over the large weights, not a sum: divide by how "
+                    "many there are."),
+            Mistake("filter_mean(t * weight) / np.where(share > 0, share, 1)",
+                    "(filter_mean(t * weight) / np.where(share > 0, share, "
+                    "1)).reshape(len(weight))",
+                    "alpha keeps the axes of the weight with length 1, (m, 1, ...), so "
+                    "that it broadcasts with the filters."),
+            Mistake("filter_mean(t * weight) / np.where(share > 0, share, 1)",
+                    "np.where(share > 0, filter_mean(t * weight) / np.where(share > 0, "
+                    "share, 1), 1)",
+                    "A filter without large weights has the scale 0."),
+            Mistake("filter_mean(t * weight) / np.where(share > 0, share, 1)",
+                    "np.where(share > 0, filter_mean(t * weight) / np.where(share > 0, "
+                    "share, 1), filter_mean(np.abs(weight)))",
+                    "A filter without large weights has the scale 0."),
+            Mistake("filter_mean(t * weight) / np.where(share > 0, share, 1)",
+                    "(t * weight).sum(axis=-1, keepdims=True) / "
+                    "np.maximum(large.sum(axis=-1, keepdims=True), 1)",
+                    "The axes after the first all belong to a filter: take the mean "
+                    "over all of them, and keep them with length 1."),
+            Mistake("filter_mean(t * weight) / np.where(share > 0, share, 1)",
+                    "(t * weight).sum(axis=0, keepdims=True) / "
+                    "np.maximum(large.sum(axis=0, keepdims=True), 1)",
+                    "A filter is a slice of axis 0: take the mean over all other axes, "
+                    "for each filter."),
+            Mistake("np.where(large, np.sign(weight), 0)",
+                    "np.where(large, np.sign(weight), weight)",
+                    "The small weights become 0: they do not stay as they are."),
+            Mistake("np.where(large, np.sign(weight), 0)", "np.where(large, weight, 0)",
+                    "Only the signs of the large weights stay: the codes are -1, 0 and 1."),
+            Mistake("np.where(large, np.sign(weight), 0)", "np.where(weight > delta, 1, -1)",
+                    "Weights that are not large have the code 0: there are three codes."),
+            Mistake("np.where(large, np.sign(weight), 0)", "np.where(large, 0, np.sign(weight))",
+                    "The large weights keep their sign, the small ones become 0: yours "
+                    "is the reverse."),
+            Mistake("t.astype(np.int8)", "t",
+                    "The signs are codes: cast them to int8."),
+            Mistake("alpha.astype(weight.dtype)", "alpha.astype(np.float64)",
+                    "alpha has the dtype of the weights: cast it."))),
     Exercise(
         name="best_threshold",
         target="tinyml.compression.ternary:best_threshold",
@@ -81,6 +173,7 @@ CHAPTER = Chapter("binary", "10.2.2 Binary weights: signs, scales and bits", (
         tests=laws_of(
             "ternary",
             "test_no_other_threshold_has_a_smaller_error",
+            "test_a_filter_with_more_axes_is_a_list_of_weights",
             "test_no_other_zeros_and_signs_with_a_scale_are_nearer_than_those_of_the_best_threshold",
             "test_for_uniform_weights_the_rule_is_nearly_the_best"),
         hints=("Only the number k of weights that stay matters, and these are the k largest. What "
@@ -97,7 +190,8 @@ CHAPTER = Chapter("binary", "10.2.2 Binary weights: signs, scales and bits", (
                     "That is the mean of the largest ones: square the sum before you divide by "
                     "k."),
             Mistake("** 2 / k", "** 2",
-                    "Each weight that stays costs something: divide the square by k."),
+                    "Yours keeps every weight, always: sort in decreasing order, and divide the "
+                    "square of the sum by k."),
             Mistake("1 + gain.argmax(axis=1)", "gain.argmax(axis=1)",
                     "argmax counts from 0: yours makes the smallest weight that should stay the "
                     "threshold, so it is lost."),
@@ -109,7 +203,52 @@ CHAPTER = Chapter("binary", "10.2.2 Binary weights: signs, scales and bits", (
                     "Each filter has a k of its own: take the argmax in each row."),
             Mistake("np.pad(a, ((0, 0), (0, 1)))", 'np.pad(a, ((0, 0), (0, 1)), mode="edge")',
                     "If all weights stay, delta is 0; yours is the smallest of them, which is then "
-                    "lost."))),
+                    "lost."),
+            Mistake("a.cumsum(axis=1, dtype=np.float64) ** 2 / k\n"
+                    "    n_kept = 1 + gain.argmax(axis=1)",
+                    "np.sort(a, axis=None)[::-1].cumsum(dtype=np.float64) ** 2 / "
+                    "np.arange(1, a.size + 1)\n"
+                    "    a = np.tile(np.sort(a, axis=None)[::-1], (len(a), 1))\n"
+                    "    n_kept = np.full(len(a), 1 + gain.argmax())",
+                    "Each filter has a threshold of its own; yours is one for the "
+                    "whole weight."),
+            Mistake("1 + gain.argmax(axis=1)", "np.minimum(2 + gain.argmax(axis=1), a.shape[1])",
+                    "delta is a_(k+1), the largest magnitude that becomes 0; yours is "
+                    "one further on."),
+            Mistake("return delta.reshape(len(a), *[1] * (weight.ndim - 1))", "return delta",
+                    "delta keeps the axes of the weight with length 1, (m, 1, ...), so "
+                    "that it broadcasts with the filters."),
+            Mistake("return delta.reshape(len(a), *[1] * (weight.ndim - 1))",
+                    "return delta[:, None]",
+                    "delta keeps the axes of the weight with length 1, (m, 1, ...), so "
+                    "that it broadcasts with the filters."),
+            Mistake("delta = with_zero[np.arange(len(a)), n_kept]",
+                    "delta = a.cumsum(axis=1)[np.arange(len(a)), n_kept - 1] / n_kept",
+                    "That is the scale alpha, the mean of those that stay; the "
+                    "threshold is a_(k+1)."),
+            Mistake("delta = with_zero[np.arange(len(a)), n_kept]",
+                    "delta = (with_zero[np.arange(len(a)), n_kept] + "
+                    "a[np.arange(len(a)), n_kept - 1]) / 2",
+                    "delta is a_(k+1) itself, not half-way between a_k and a_(k+1)."),
+            Mistake("delta = with_zero[np.arange(len(a)), n_kept]",
+                    "delta = n_kept.astype(float)",
+                    "That is the number k of weights that stay; the threshold is the "
+                    "magnitude a_(k+1)."),
+            Mistake("delta = with_zero[np.arange(len(a)), n_kept]",
+                    "delta = 0.7 * a.mean(axis=1)",
+                    "0.7 times the mean magnitude is the quick rule; the best "
+                    "threshold is found by trying every k."),
+            Mistake("delta = with_zero[np.arange(len(a)), n_kept]",
+                    "delta = np.where(n_kept < a.shape[1], with_zero[np.arange(len(a)), "
+                    "n_kept], a[:, 0])",
+                    "If all weights stay, delta is 0; yours is the largest of them, "
+                    "and none stays."),
+            Mistake("a.cumsum(axis=1, dtype=np.float64) ** 2 / k",
+                    "a.cumsum(axis=1, dtype=np.float64) ** 2 / k ** 0.5",
+                    "Divide the square of the sum by k, not by its root."),
+            Mistake("gain.argmax(axis=1)", "gain.argmin(axis=1)",
+                    "The last term is subtracted from the error: the best k has the "
+                    "largest one."))),
     Exercise(
         name="bit_product",
         target="tinyml.compression.bits:bit_product",
@@ -143,5 +282,32 @@ CHAPTER = Chapter("binary", "10.2.2 Binary weights: signs, scales and bits", (
             Mistake("2 ** k", "(k + 1)",
                     "Bit k stands for 2^k, not for k."),
             Mistake("y + 2", "2",
-                    "Add the planes up: yours keeps the last one only."))),
+                    "Add the planes up: yours keeps the last one only."),
+            Mistake("2 ** k *", "2 ** (k + 1) *",
+                    "The lowest bits have the weight 2^0 = 1: k counts from 0."),
+            Mistake("2 ** k *", "k *",
+                    "Bit k stands for 2^k, not for k."),
+            Mistake("2 ** k *", "2 *",
+                    "Bit k stands for 2^k: the weight doubles from plane to plane."),
+            Mistake("(_n_ones(x_k & plus) - _n_ones(x_k & minus))",
+                    "(_n_ones(x_k ^ plus) - _n_ones(x_k ^ minus))",
+                    "XOR counts the bits that differ; a product of bits is AND."),
+            Mistake("(_n_ones(x_k & plus) - _n_ones(x_k & minus))",
+                    "(_n_ones(x_k | plus) - _n_ones(x_k | minus))",
+                    "A product of bits is 1 where both are 1: AND, not OR."),
+            Mistake("(_n_ones(x_k & plus) - _n_ones(x_k & minus))",
+                    "_n_ones(x_k & plus) - _n_ones(x_k & minus)",
+                    "The ones under minus have the weight 2^k too: put the difference "
+                    "in brackets."),
+            Mistake("(_n_ones(x_k & plus) - _n_ones(x_k & minus))",
+                    "(_n_ones(x_k & minus) - _n_ones(x_k & plus))",
+                    "The signs are turned round: plus adds, minus subtracts."),
+            Mistake("(_n_ones(x_k & plus) - _n_ones(x_k & minus))",
+                    "(_n_ones(x_k & plus) - _n_ones(x_k & ~plus))",
+                    "Where W is 0 neither counts: subtract the ones under minus, not "
+                    "under the rest."),
+            Mistake("return y", "return y.T",
+                    "The result is x W', shape (N, m): samples first, then filters."),
+            Mistake("return y", "return y.astype(float)",
+                    "The product of whole numbers is whole: int64."))),
 ))

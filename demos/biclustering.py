@@ -182,8 +182,8 @@ for i, way in enumerate(WAYS):
 if not demo.quick:    # one split says little about a point
     demo.finding("as cut, the same work without groups is ahead of blocks of low rank (points)",
                  100 * (equal[0, 2] - equal[0, 0]), above=0,
-                 why="Directions that two blocks have in common are paid for twice. In layers of some "
-                     "hundred channels groups have more in common within than between them.")
+                 why="Blocks win where each group of channels uses directions of its own, as in layers of "
+                     "some hundred channels; a block then needs few of them.")
     demo.finding("trained further, the five ways differ by at most (points)",
                  100 * np.ptp(equal[1]), at_most=3,
                  why="Further training finds the few directions that the classes need, from any of "
@@ -204,9 +204,8 @@ demo.finding("they move far less than cut by the weights (ratio of the squared e
 if not demo.quick:    # one split says little about a point
     demo.finding("but neither measure is ahead of the weights by more than (points of accuracy, mean)",
                  100 * (by_measure[:, 1:] - by_measure[:, :1]).mean(axis=0).max(), at_most=3,
-                 why="Inputs vary most in what all images have in common, and outputs that are near "
-                     "there need not be near where classes differ. The gradients know the classes, "
-                     "but only row by row and column by column.")
+                 why="Where classes differ in the directions in which inputs vary most, outputs that stay "
+                     "nearer keep more answers right.")
 
 # %% Figure: as cut and trained further
 figure, (before, after, measured) = plt.subplots(1, 3, figsize=(17, 5.2))

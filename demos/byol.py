@@ -102,7 +102,7 @@ for name in healthy:
                  why="If images differ in few ways, their embeddings need few of the D directions.")
 for name in collapsed:
     demo.finding(f"{name}: the spread falls far below 1/sqrt(D) (largest ratio)", final[name].max(), at_most=0.35,
-                 why="A collapse takes time: more where views differ by noise alone or steps are small.")
+                 why="A collapse takes time: where views differ by noise alone or steps are small, it takes longer.")
 
 # %% The loss does not show a collapse: the variants that collapse have the lowest loss
 last = at_end(curves.losses)

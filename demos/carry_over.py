@@ -119,8 +119,8 @@ demo.record("and held on all of them, with all seeds", len(carry))
 
 # %% Figure: a line for every finding, in the colours of its verdicts
 lines = [(stem, row) for stem in stems for row in [None, *rows] if row is None or row[0] == stem]
-height = min(26, 2 + 0.24 * max(len(lines), 6))
-figure, ax = plt.subplots(figsize=(7 + 1.6 * max(len(columns), 2), height))
+height = 2 + 0.2 * max(len(lines), 6)    # room for a line of 8 points
+figure, ax = plt.subplots(figsize=(7 + 1.8 * max(len(columns), 2), height))
 if tried:
     title = f"{len(carry)} of {len(tried)} findings held on every set, with every seed"
 elif rows:

@@ -131,16 +131,16 @@ demo.claim("the nearest C is at right angles to W - C: ||W||² = ||C||² + ||W -
            max(pythagoras), at_most=1e-5)
 demo.finding("blocks of 16 keep little more than 1/16, the share of a random matrix (ratio)",
              16 * kept[BLOCKS.index(16)], at_most=1.5,
-             why="Pixels side by side are alike, and so are the weights of a first layer; in the "
-                 "second layer the order of units means nothing.")
+             why="Where the order of units means something, as in a convolution, a trained matrix is "
+                 "nearer to a circulant one.")
 
 # %% From the start, and beside a narrow network; blocks of 16 and more
 large = np.array(BLOCKS) >= 16
 further, fresh, narrow = (100 * hits[way][:, large].mean() for way in WAYS[1:])
 demo.finding("from the start is better than further from the nearest (points, blocks >= 16)",
              fresh - further, above=0,
-             why="Without random signs all rows have one sum: on bright images the units of the "
-                 "nearest matrix fire together; where images are dark, that matters less.")
+             why="The rows of a nearest block have the same sum, so on bright images its units fire "
+                 "together; where images are dark, that costs less.")
 demo.finding("from the start is no worse than narrow layers with as many numbers (points, >= 16)",
              fresh - narrow, at_least=-1,
              why="A unit of a circulant layer has the weights of its neighbour, shifted by a "

@@ -162,35 +162,38 @@ demo.record("share kept of trained filters", trained)
 demo.record("share kept of random filters", chance)
 demo.finding("one filter for each channel keeps little more of trained filters than of random ones"
              " (ratio)", trained[0] / chance[0], at_most=1.3,
-             why="In a few epochs the weights do not go far from where they began.")
+             why="Longer training moves filters further from their random start, and those of a channel "
+                 "may become alike.")
 
 # %% Trained further, from the start, and beside a narrow network
 near, further, fresh, squeezed, narrow = (hits[way].mean() for way in WAYS[1:])
 whole = hits["plain"].mean()
 demo.finding("the nearest separable network, as it is, has lost most (points of accuracy)",
              whole - near, at_least=30,
-             why="All that the filters of a channel have in common is their largest component.")
+             why="Where the filters of a channel are alike, one filter in place of them keeps most.")
 if not demo.quick:
     demo.finding("trained further, it is no worse than from the start (points)", further - fresh,
                  at_least=-1,
-                 why="It begins with the first layer and the classes of the trained network.")
+                 why="If the cut keeps little of the trained filters, they are no better start than random "
+                     "ones.")
     demo.finding("separable networks lose little against plain ones of as many channels (points)",
                  whole - further, at_most=4,
-                 why="The more alike the classes, the more each weight counts.")
+                 why="Where classes are alike, telling them apart takes more weights.")
     demo.finding("a plain network with fewer channels and as many multiplications is no worse"
                  " (points)", narrow - fresh, at_least=-1,
-                 why="Networks this small have few channels to mix; MobileNets have up to 1,024.")
+                 why="With many channels, up to 1,024 in MobileNets, a separable layer saves more work, so "
+                     "a plain network must be narrower to match it.")
     demo.finding("a bottleneck of a quarter of the channels is worse than separable (points)",
                  fresh - squeezed, above=0,
-                 why="Few channels in the middle lose more where more must be told apart.")
+                 why="Where little must be told apart, few channels in the middle are enough.")
 chosen = {"plain": "plain", "separable": "separable", "bottleneck": "bottleneck",
           "narrow": "narrow, plain"}
 reports = compare({name: runs[0].models[way][-1] for way, name in chosen.items()}, *runs[0].test)
 demo.reports(reports)
 ms = {name: one.ms_256 for name, one in reports.items()}
+# A depthwise product reads each input for few multiplications.
 demo.finding("with as many multiplications, the plain network takes less time (ms / ms)",
-             ms["separable"] / ms["narrow, plain"], above=1,
-             why="A depthwise product reads its inputs for few multiplications each.")
+             ms["separable"] / ms["narrow, plain"], above=1)
 
 # %% The two steps compute one convolution
 layer = first[0]

@@ -162,14 +162,14 @@ demo.record("accuracy of the dense network trained as long", full, "%")
 demo.record(f"stages at {100 * KEEP:g} %: accuracy", at_keep, "%")
 demo.finding("the file is smaller than the parameters by a factor of",
              FLOAT32 / n_bytes[:, at, -1].max(), at_least=30 if demo.quick else 95,
-             why="The weights that stay are spread more evenly here, so their places take more bits.")
+             why="Where the weights that stay are spread evenly over the pixels, their places take more bits.")
 if not demo.quick:    # a single split tells no difference of a few points
     demo.finding("the accuracy lost beside the dense network trained as long is at most (points)",
                  full - at_keep[-1], at_most=LOST,
-                 why="These classes are harder to tell apart, so a network needs more of its weights.")
+                 why="Where classes are harder to tell apart, a network needs more of its weights.")
 demo.finding("with the fewest weights the network breaks (points lost)",
              full - final_hits[:, -1].mean(), at_least=5 if demo.quick else 2,
-             why="A larger first layer has more weights, so even the smallest fraction is enough.")
+             why="With more pixels there are more weights, and the smallest fraction of them may be enough.")
 
 # %% What the bytes are spent on: the formula n (H(k) + b k) / 8 has places, then values
 parts = parts_of(stages["rounded"])

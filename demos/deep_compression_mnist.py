@@ -183,10 +183,10 @@ for title, r in results.items():
     demo.claim(f"{title}: the file read back computes the same bits", r.same, at_least=1)
     demo.finding(f"{title}: the file is smaller than the parameters by a factor of",
                  factors[title], at_least=RECIPES[title].smaller,
-                 why="The weights that stay read more of the pixels here, so their places take more bits.")
+                 why="Where the weights that stay read most of the pixels, their places take more bits.")
     demo.finding(f"{title}: beside the dense network trained as long it loses at most (points)",
                  r.fair - r.hits[-1], at_most=RECIPES[title].lost,
-                 why="These classes are harder to tell apart, so a network needs more of its weights.")
+                 why="Where classes are harder to tell apart, a network needs more of its weights.")
 ours = results["LeNet-300-100"]
 demo.reports(ours.rows)
 
@@ -205,7 +205,7 @@ for title, model in pruned.items():
     demo.record(f"pruned {title}: fraction of weights at nearly white pixels", wasted[title])
 demo.finding("weight decay prunes weights at nearly white pixels (their fraction, minus half of "
              "that without)", wasted["with weight decay"] - wasted["without"] / 2, at_most=0,
-             why="Hardly a pixel of these images is nearly always white.")
+             why="Where hardly a pixel is nearly always white, there is little for it to prune.")
 
 # %% Weights at few pixels lie close together, so their places take fewer bytes
 if not demo.quick:
@@ -213,8 +213,9 @@ if not demo.quick:
               for title, model in pruned.items()}
     for title, size in places.items():
         demo.record(f"pruned {title}: bytes that tell the places", size)
-    demo.claim("with weight decay, fewer bytes tell where as many weights are (ratio)",
-               places["with weight decay"] / places["without"], below=1)
+    demo.finding("with weight decay, fewer bytes tell where as many weights are (ratio)",
+                 places["with weight decay"] / places["without"], below=1,
+                 why="Where every pixel varies, weights stay at all of them, with decay or without.")
 
 # %% Experiment 3: the same dense network with more and with fewer weights kept
 points = {recipe.keep: (ours.n_bytes[-1], ours.hits[-1])}    # keep: bytes, accuracy in %
@@ -227,8 +228,9 @@ demo.record("fractions kept", keeps)
 demo.record("bytes of their files", sizes)
 demo.record("their accuracy", hits, "%")
 if len(keeps) > 1:
-    demo.claim("with the fewest weights the network breaks (points lost)", ours.hits[0] - hits[0],
-               at_least=1)
+    demo.finding("with the fewest weights the network breaks (points lost)", ours.hits[0] - hits[0],
+                 at_least=1,
+                 why="Where classes are easy to tell apart, even the smallest fraction may be enough.")
 
 # %% Figure: the error against the bytes of the file
 figure, (error, pixels, spent) = plt.subplots(1, 3, figsize=(17, 6), width_ratios=[1.6, 0.8, 1])

@@ -133,9 +133,9 @@ on_pixels = np.mean(predict(probe_on_pixels, X_test).argmax(axis=1) == y_test)
 demo.record("accuracy of a probe on pixels", on_pixels, "with the same labels")
 demo.finding(f"{10 * PER_CLASS} labels are enough for most images (accuracy)", right.mean(),
              at_least=0.75 if demo.quick else 0.8,
-             why="Where the images of a class differ much, or classes by details alone, five of each are too few.")
+             why="Where images of a class differ much, or classes differ in details alone, five of each are too few.")
 demo.finding("the surer half is right more often (accuracy gained)", half - right.mean(), above=0,
-             why="It is so unless probabilities tell nothing about what is right.")
+             why="After training on few images, probabilities may say nothing about which answers are right.")
 
 # %% Figure
 figure, (left, middle, last) = plt.subplots(1, 3, figsize=(14, 4.8), width_ratios=[0.9, 1.5, 1.4])

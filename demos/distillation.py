@@ -165,8 +165,8 @@ for taught, values in [("by labels", hard), *((f"at T = {t}", soft[t]) for t in 
         demo.record(f"recognised, {taught}, {words}: class by class", values[..., i].mean(axis=0))
 demo.finding("taught by labels, students recognise of a class left out (mean fraction)",
              hard_before, at_most=0.01,
-             why="Labels say of an image only what it is not: one that is unlike all that "
-                 "was seen may get the class left out.")
+             why="Training lowers the output of this class on the images shown; on one that is "
+                 "unlike all of them it may still be the highest.")
 demo.finding(f"taught at T = {T}, students recognise much of a class left out (mean fraction)",
              soft_before, at_least=0.5,
              why="Where classes overlap, the teacher is often wrong itself, and its "

@@ -124,7 +124,7 @@ for name, gap in gaps.items():
                 f"of {len(gap)}")
 demo.claim("no optimizer gets below the loss of linear_probe (smallest gap)",
            min(gap.min() for gap in gaps.values()), at_least=-1e-12)
-FLAT = "How many steps it takes depends on how different the curvatures are: on how alike the features are."
+FLAT = "The number of steps depends on the curvatures of the loss: they differ more, the more alike the features are."
 demo.finding("L-BFGS solves the probe (evaluations of the loss)", needed["L-BFGS"], at_most=200, why=FLAT)
 demo.finding("Adam needs more evaluations than L-BFGS (ratio)",
              min(needed["Adam"], STEPS) / needed["L-BFGS"], above=1, why=FLAT)
@@ -163,10 +163,10 @@ behind = np.max([medians[name] - probed for name in METHODS], axis=0).max()
 for name, median in medians.items():
     demo.record(f"{name}: median accuracy", median, "labels: " + " ".join(map(str, n_labels)))
 demo.finding("the probe is better than chance at any number of labels (least median accuracy)",
-             probed.min(), above=0.1, why="It would not be if the features had nothing to do with the classes.")
+             probed.min(), above=0.1, why="Features that have nothing to do with the classes tell nothing about them.")
 demo.finding("at no number of labels is the probe far behind neighbours (largest gap)", behind,
              at_most=0.05 if demo.quick else 0.03,
-             why="A class in several groups has no plane around it, but each group has near neighbours.")
+             why="No plane cuts off a class that lies in several groups, but in each its neighbours are near.")
 demo.finding("more labels help (rise of the probe's median accuracy)", probed[-1] - probed[0],
              at_least=0.05, why="They do not where one label per class tells all that features know.")
 demo.finding("with ten labels the features beat pixels (lead of the medians)",

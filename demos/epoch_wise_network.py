@@ -193,6 +193,8 @@ demo.claim("to fit wrong labels is to miss true ones (images missed, beyond thos
 # %% At the large rate the test error falls, rises and falls again
 JITTER = ("What falls again is mostly the jitter of large steps, which ends when every label is "
           "fitted. On images that are harder to fit, that takes more epochs than these.")
+BATCHES = ("Where labels are so hard to fit that small batches, too, take nearly all epochs, larger ones "
+           "cannot be much later.")
 LIMIT = ("Where classes look alike, wrong labels are harder to fit, and the network is still at it "
          "in the last epoch.")
 large, big = of["large rate"], of["batch 512"]
@@ -209,14 +211,18 @@ demo.finding("stopping at the lowest point is better (end / lowest)",
 
 # %% Larger batches do all that later, and do not fall again
 demo.finding("with batches of 512 the test error does not fall again (fall / jitter)", big.noises,
-             at_most=TIMES_JITTER, why=JITTER)
+             at_most=TIMES_JITTER,
+             why="Batches of 512 jitter too, only less: at a larger rate or with more epochs their "
+                 "error may fall again as well.")
 demo.finding("larger batches put off the overfitting (epoch of the lowest error, batch 512 / batch "
-             "32)", big.low / large.low, above=1.3, why=JITTER)
+             "32)", big.low / large.low, above=1.3,
+             why="Where the error jitters around a flat low, chance decides where it is lowest.")
 demo.finding("larger batches put off the peak (epoch of the peak, batch 512 / batch 32)",
-             big.peak / large.peak, above=1, why=JITTER)
+             big.peak / large.peak, above=1, why=BATCHES)
 if not demo.quick:    # two runs are too few for this, and for all that follows
     demo.finding("with larger batches the peak is lower (batch 512 / batch 32)",
-                 big.top / large.top, below=1, why=JITTER)
+                 big.top / large.top, below=1,
+                 why="Where most of the error at the peak is not jitter, less jitter lowers it little.")
 
 # %% The control: to cool a copy at the peak gives much of the second fall at once
 demo.record("cooled copies: at epochs", COOL_AT)
@@ -224,7 +230,9 @@ demo.record("cooled copies: test error", cooled)
 if not demo.quick and large.noises > TIMES_JITTER:    # else there is nothing to explain
     nearest = np.abs(np.array(COOL_AT) - large.peak).argmin()
     demo.finding("cooling a copy at the peak gives at least a third of the second fall at once "
-                 "(share)", (large.top - cooled[nearest]) / large.fall, at_least=1 / 3, why=JITTER)
+                 "(share)", (large.top - cooled[nearest]) / large.fall, at_least=1 / 3,
+                 why="A second fall that comes from features learned late, as in the linear theory, "
+                     "is not had by cooling.")
     demo.record("cooled copies: their own second fall, as a share of the network's",
                 (cooled.max() - cooled[-1]) / large.fall)
 

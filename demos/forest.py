@@ -138,8 +138,8 @@ for words, grid in WORDS.items():
 loss = path(middle.test_loss)
 demo.finding("past its first minimum the test loss is largest at one full tree (largest / there)",
              loss[loss[:full].argmin():].max() / loss[full], at_most=1,
-             why="Where the loss is nearly flat in the number of leaves, its largest value is one of "
-                 "the draw.")
+             why="Where the loss is nearly flat in the number of leaves, chance decides where it is "
+                 "largest.")
 
 
 # %% The second descent is that of a mean of independent draws, L_inf + (L_1 - L_inf) / trees
@@ -154,8 +154,8 @@ def expected_loss(loss):
 mean_loss = grids.test_loss[:, :, -1].mean(axis=0)    # of full trees, over the draws
 demo.finding("the second fall is that of a mean of independent draws (|loss / theory - 1|, largest)",
              np.abs(mean_loss / expected_loss(mean_loss) - 1).max(), below=0.1,
-             why="The formula is for the mean over all choices of trees. These are the first few of "
-                 "one forest, and where the loss is small, their luck counts more.")
+             why="The formula is for the mean over all choices of trees. These are a few "
+                 "trees of one forest, and where the loss is small, chance is a larger part of it.")
 
 # %% Leaves and trees apart: more trees always help, by convexity; more leaves do not
 demo.claim(f"whatever the leaves, {TREES} trees are as good as one (test loss, ratio, largest)",

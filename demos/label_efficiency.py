@@ -4,7 +4,8 @@ MATH5836 week 10, section 10.3, remark 10.3.1. Four encoders learn from many ima
 labels: MAE restores hidden patches, SimCLR and MoCo tell images apart, BYOL predicts its own
 slow copy. Then they get labels, for 1 % of the images (one per class, for digits) up to all. A linear probe
 uses frozen features; fine-tuning also moves the encoder. The baselines are raw pixels, an
-untrained encoder, and a network of the same size that learns from the labels alone. The test
+untrained encoder, and a network that learns from the labels alone; both are of the size of the
+encoder of SimCLR, MoCo and BYOL (MAE's is a transformer). The test
 images are used for the accuracy only.
 
 You will see the accuracy against the number of labels, median and band over draws of the
@@ -187,7 +188,7 @@ demo.finding("the fewest labels are enough for the best features (median accurac
              at_least=ENOUGH,
              why="Whatever the method, one image tells little of a class whose images differ much.")
 demo.finding("the fewest labels are too few for pixels (median accuracy)", medians["pixels"][0], at_most=0.75,
-             why="Classes whose images are nearly alike need no features.")
+             why="Where the images of a class are nearly alike, pixels are enough.")
 demo.finding("for the accuracy of the best features with the fewest, pixels need many more labels (ratio)",
              min(pixels_need, n_probed[-1]) / n_probed[0], at_least=FACTOR, why=VIEWS)
 

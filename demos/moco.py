@@ -7,8 +7,8 @@ Two things are changed, one at a time: how slow the copy is, and whether there a
 You will see the spread of the embeddings during training, which is 0 if all images are mapped to one point and
 1/sqrt(D) on the whole sphere; the loss beside chance, ln(1 + K); and the accuracy of a linear probe with ten labels.
 
-With --data the images are others. That embeddings collapse without negatives or with m = 0 carries over. The lead of
-a probe over one on pixels does not: hardly any move keeps the class of a photo of clothes, so its views teach little.
+With --data the images are others. That embeddings collapse without negatives or with m = 0 carries over. The lead of a
+probe over one on pixels nearly vanishes: hardly any move keeps the class of a photo of clothes, so views teach little.
 Rules choose the learning rate and the views (demos/_pretraining.py): a rate that suits 64 pixels is too high for 784.
 
 Predict first: with m = 0 the query encoder itself makes the keys, always up to date. Is that better or worse than

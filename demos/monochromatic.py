@@ -150,9 +150,8 @@ def ahead(stage):
 if not demo.quick:    # one split says little about a point
     demo.finding("as cut, the channel SVD is ahead of four colours at equal work (points)", ahead(0),
                  above=0,
-                 why="With three channels a colour for each filter is a third of its directions. "
-                     "Where the filters of a layer differ more from one another, the directions that "
-                     "they share are the larger loss.")
+                 why="Where filters differ much from one another, the few directions that the SVD shares "
+                     "among them lose more than a colour for each.")
     demo.finding("trained further, it is ahead by at most (points)", ahead(1), at_most=2,
                  why="Further training makes up for the cut, from any start; where more of the "
                      "accuracy is lost, the start decides.")

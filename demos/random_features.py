@@ -147,7 +147,7 @@ if WRONG in settings and not demo.quick:    # with fewer images the first minimu
     demo.finding(f"{WRONG}: the second descent ends above the best model with N < n (ratio of the test errors)",
                  wrong[-1] / wrong[before].min(), above=1,
                  why="If the first minimum is high because the classes need many features, the "
-                     "second descent passes it even with wrong labels.")
+                     "second descent goes below it even with wrong labels.")
 
 # %% The widest model is near its limit, the kernel
 for name, values in middle.items():

@@ -135,8 +135,8 @@ middle = Curves(*(np.median(values, axis=0) for values in curves))    # (len(WID
 HALF, EQUAL = GROWTH.index(0.5), GROWTH.index(1)                      # n = N/2, n = N
 
 # %% Images: from N/2 of them to N the error grows, but not with ridge
-PEAK = ("The peak is made by what the features miss. If they miss little, the error at n = N is that "
-        "of few draws.")
+PEAK = ("At n = N the fit amplifies what the features miss. If they miss little, the peak is low, and "
+        "with few draws chance can hide it.")
 RIDGE = ("Ridge is only as good as its penalty: leave-one-out of few images of classes that look "
          "alike can choose a poor one.")
 for i, width in enumerate(WIDTHS):

@@ -99,8 +99,8 @@ demo.finding("Taylor's order is nearer to the oracle's than the weight norm's (l
                  "says as much.")
 demo.finding("Taylor's order is almost the oracle's (least rank correlation)",
              agreement["taylor"].min(), above=0.7,
-             why="Taylor's score is a straight line along the cost, and where the loss of "
-                 "one unit changes it much the line leaves it.")
+             why="Taylor's score is a linear approximation, which is poor where the loss of one unit "
+                 "changes the cost much.")
 
 
 # %% Remove many units at once, without training afterwards

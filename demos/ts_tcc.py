@@ -233,9 +233,11 @@ ours, five = medians["TS-TCC"], PER_CLASS.index(5)
 for name, row in medians.items():
     demo.record(f"{name}: median accuracy", 100 * row,
                 "% with " + ", ".join(map(str, PER_CLASS)) + " labels per class")
-SAME = ("How high and how long a hand is held tells slow movements apart, but not their classes. Where "
-        "motions differ in strength, as rest and running do, random filters are enough.")
-SPECTRA = "Where frequencies alone tell the class, an expert's spectra need no training."
+SAME = ("The tasks can be solved by what is typical of one series, such as how long a hand is held up, which "
+        "need not tell the class. Where motions differ in strength, as rest and running do, random filters are "
+        "enough.")
+SPECTRA = ("Where frequencies alone tell the class, an expert's spectra need no training; where the tasks do not "
+           "teach the class, nothing is gained over them.")
 demo.finding("with one label per class, TS-TCC is better than the same network untrained (lead)",
              ours[0] - medians["untrained network"][0], at_least=LEAD, why=SAME)
 demo.finding("with one label per class, TS-TCC is better than cross spectra (lead)",

@@ -351,7 +351,7 @@ def test_a_change_of_an_array_of_the_library_is_seen(monkeypatch):
 GOOD = {"tests": [{"id": "a", "outcome": "passed", "message": ""}], "calls": 3, "beyond": "", "changed": [],
         "expected": ["a"], "tutor": {}}
 TOLD = {"seed": 1, "differ": 1, "replayed": 1, "raises": False, "share": 1.0, "diagnosis": 0, "either": [],
-        "example": None}
+        "relation": "", "example": None}
 
 
 def test_a_report_that_is_one_is_believed():

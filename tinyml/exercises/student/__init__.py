@@ -9,6 +9,7 @@
     replay       ... calls made again, with the library and with the listed mistakes
     diagnosis    ... the mistake that the answer looks like
     chance       ... or whose results are distributed as those of the answer
+    relations    ... what is true of all wrong results
     example      ... an input that shows it, in words
     words        values as text
     report       what is said to people

@@ -128,11 +128,15 @@ def _diagnosis(verdict, exercise):
         return ["", f"  {ONE_OF}:", *(part for line in lines for part in textwrap.wrap(
             line, WIDTH, initial_indent="  ", subsequent_indent="    "))]
     if number is None:
-        return []
+        return _wrapped_sentence(verdict.tutor.get("relation", ""))
     share = verdict.tutor.get("share")
     head = HEADS[0 if share == 1 else 1 if share >= NAMED else 2]
-    return ["", *textwrap.wrap(f"{head}: {exercise.mistakes[number].why}", WIDTH,
-                               initial_indent="  ", subsequent_indent="    ")]
+    return _wrapped_sentence(f"{head}: {exercise.mistakes[number].why}")
+
+
+def _wrapped_sentence(words):
+    lines = textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ")
+    return ["", *lines] if words else []
 
 
 def _example(tutor):

@@ -5,6 +5,7 @@ with the library's, and with the library's after each of the listed mistakes (`r
 a failed test on which the first two differ is a counter-example (`example`). The mistake that gives
 the student's results, on most of the inputs that tell the three apart, is the diagnosis
 (`diagnosis`); or, of functions that draw random numbers, that of the same distribution (`chance`).
+If there is none, what is true of all wrong results is said (`relations`).
 """
 import time
 
@@ -12,6 +13,7 @@ from tinyml.exercises.student import chance
 from tinyml.exercises.student.diagnosis import NAMED, certain, diagnose
 from tinyml.exercises.student.example import in_words, instructive, of_warnings
 from tinyml.exercises.student.outcome import alike, draws, raises
+from tinyml.exercises.student.relations import relation
 from tinyml.exercises.student.replay import SECONDS, load, quiet, replays
 from tinyml.exercises.walls import guard
 
@@ -36,13 +38,18 @@ def explain(exercise, watcher, seed, same, calls=None):
         if wrong and not numbers:
             numbers = chance.likely(exercise, calls)
             share = NAMED if numbers else 0.0
-    number, either = certain(numbers)
+        number, either = certain(numbers)
+        named = number is not None or bool(either)
+        relates = "" if share >= NAMED else relation(exercise, wrong, exact=named)
+        if relates:    # a fact is more than a likely mistake
+            number, either = None, []
     chosen = instructive(exercise, forbidden, number) if forbidden else None
     example = in_words(exercise, chosen) if forbidden else None
     example = example or of_warnings(exercise, watcher, failing)
     always = bool(seen) and all(raises(mine) and not raises(other) for _, mine, other in seen)
     return {"seed": seed, "differ": len(wrong), "replayed": len(seen), "raises": always,
-            "example": example, "diagnosis": number, "either": either, "share": round(share, 3)}
+            "example": example, "diagnosis": number, "either": either, "share": round(share, 3),
+            "relation": relates}
 
 
 def beyond_laws(exercise):

@@ -53,7 +53,7 @@ def _tutor(told, exercise):
     return {"seed": _number(told["seed"]), "differ": _number(told["differ"]),
             "replayed": _number(told["replayed"]), "raises": bool(told["raises"]),
             "share": float(told["share"]), "diagnosis": number, "either": either,
-            "example": example}
+            "relation": _text(told["relation"]), "example": example}
 
 
 def _text(value):

@@ -213,6 +213,7 @@ NUMBERS = {    # of every module: those that decide what bytes mean, limits, and
     "PLENTY": 2 ** 24,
     "PRUNINGS": 100,
     "PRUNING_ENDS": 0.6,
+    "P_MAX": 1 - 2 ** -16,
     "P_MIN": 2 ** -16,
     "RATIO": 100,
     "SIDE": 28,

@@ -40,7 +40,7 @@ def quick(monkeypatch):
     """A check that looks at the last word of a text, and runs nothing; it notes what it was given."""
     checked = []
 
-    def check(name, text, file="", *, seed=None, limits=None, stop=None, strict=False):
+    def check(name, text, file="", *, seed=None, limits=None, stop=None):
         checked.append((name, text))
         if text.endswith("raise"):
             raise RuntimeError("the checker fell")

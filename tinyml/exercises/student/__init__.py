@@ -2,7 +2,7 @@
 
     stub         a function of the library without its body, and what may be used
     workspace    the student's folder: files, progress
-    check        the parent of a check, and the verdict
+    check        an answer is read, run by a child, and judged
     splice       the library with the student's function in the place of its own
     outcome      what a call gave, and whether two calls gave the same
     tutor        why an answer fails: what is found by

@@ -1,31 +1,19 @@
-"""The parent of a check: it starts a child, ends it in time, and believes its signed report only.
+"""A check: an answer is read, run by a child, and the child's report is judged.
 
-An exercise is solved if the signature is that of the key that only this process and the first
-lines of the child know, nothing was refused or changed, exactly the reference's tests ran, and
-every one passed.
+An exercise is solved if the report is signed with the key that only the parent and the first lines
+of the child know (`walls.child`, `walls.server`), nothing was refused or changed, exactly the
+reference's tests ran, and every one passed.
 """
-import hashlib
-import hmac
-import json
-import os
 import secrets
-import subprocess
-import sys
-import tempfile
-import time
 from dataclasses import asdict, dataclass, field
-from functools import cache
 
 from tinyml.exercises.catalogue import find
-from tinyml.exercises.student.stub import ROOT, is_stub
+from tinyml.exercises.student.stub import is_stub
+from tinyml.exercises.walls.child import LIMITS, ask
 from tinyml.exercises.walls.reports import believed
 from tinyml.exercises.walls.screen import Refused, piece, read, screen
 
-LIMITS = {"seconds": 20, "megabytes": 3072, "call": 10}    # "call": seconds of one call
 TOO_LONG = "it did not end; is there a loop that never stops, or that needs more and more memory?"
-PATIENCE = 10    # times the seconds of computing, on the clock: the machine may be busy
-START = 30       # seconds more on the clock, for the imports
-LOOK = 0.1       # seconds between two looks at a child that may be stopped
 
 
 @dataclass
@@ -67,8 +55,7 @@ def fresh_seed():
     return secrets.randbelow(2 ** 31)
 
 
-def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=True, stop=None,
-          strict=False):
+def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=True, stop=None):
     """Check an answer, given as the text of its file, in a process of its own.
 
     Parameters
@@ -81,7 +68,6 @@ def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=
     limits : dict with seconds of computing, megabytes of memory, and the seconds of one call
     screened : bool, False leaves out the reading of the source: for tests of the other walls
     stop : function () -> bool, or None; as soon as it says True, the check is given up
-    strict : bool, whether another child says which tests there must be; for grades
 
     Returns
     -------
@@ -103,88 +89,12 @@ def check(name, text, file="", *, seed=None, others=(), limits=LIMITS, screened=
     pieces = [{"name": n, "text": t, "file": str(f)} for n, t, f in answers]
     limits = {"call": min(LIMITS["call"], limits["seconds"] / 2), **limits}
     request = {"do": "check", "exercise": name, "pieces": pieces, "seed": seed, "limits": limits}
-    expected = tests_of(name) if strict else None
-    report, reason = ask(request, stop=stop)
+    report, reason, expected = ask(request, stop=stop)
     if report is not None:
         report, reason = believed(report, find(name), expected)
     if report and "endless" in report:
         return _endless(verdict, report, limits["call"])
     return decide(verdict, report, reason)
-
-
-@cache
-def tests_of(name):
-    """The ids of the tests of an exercise, collected by a child that runs no answer."""
-    collected, reason = ask({"do": "collect", "exercise": name})
-    if not collected:
-        raise RuntimeError(f"check: the tests of {name} could not be collected: {reason}")
-    return collected
-
-
-def ask(request, patience=PATIENCE, stop=None):
-    """(report or None, reason) of a child that answers a request."""
-    key = secrets.token_bytes(32)
-    with tempfile.TemporaryDirectory(prefix="tinyml-", ignore_cleanup_errors=True) as scratch:
-        seconds = request.get("limits", LIMITS)["seconds"] * patience + START
-        request = {**request, "key": key.hex(), "end": [seconds + START, os.getpid()]}
-        line = json.dumps(request).encode() + b"\n"
-        out, err = (os.path.join(scratch, name) for name in ("out", "err"))
-        # Files, not pipes: their size is limited, and nobody can keep them open and us waiting.
-        with open(out, "w+b") as out, open(err, "w+b") as err:
-            child = subprocess.Popen(
-                [sys.executable, "-B", "-m", "tinyml.exercises.walls.runner"], cwd=scratch,
-                env=environment(scratch), stdin=subprocess.PIPE, stdout=out, stderr=err)
-            try:
-                ended = _wait(child, line, seconds, stop)
-            finally:    # whatever happens here, no child is left
-                if child.poll() is None:
-                    child.kill()
-                    child.wait()
-            if ended:
-                return None, ended
-            out, error = (file.seek(0) or file.read() for file in (out, err))
-    mark, _, text = out.partition(b" ")
-    signature = hmac.new(key, text, hashlib.sha256).hexdigest().encode()
-    if hmac.compare_digest(signature, mark):
-        return json.loads(text), ""
-    return None, _ending(child.returncode, error.decode("utf-8", "replace"))
-
-
-def _wait(child, line, seconds, stop):
-    """Send the request and wait for the end; return why that was given up, or nothing."""
-    try:
-        child.stdin.write(line)
-        child.stdin.close()
-    except BrokenPipeError:    # it has ended already, and what it said tells why
-        pass
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            child.wait(timeout=LOOK if stop else max(0, deadline - time.monotonic()))
-            return ""
-        except subprocess.TimeoutExpired:
-            if stop and stop():
-                return "stopped"
-            if time.monotonic() >= deadline:
-                return "timeout"
-
-
-def _ending(code, error):
-    if code is not None and code in (-24, -9, 152, 137):    # SIGXCPU, or SIGKILL at the hard limit
-        return "timeout"
-    last = error.strip().splitlines()[-1:] or [""]
-    return f"it ended before it was checked (exit code {code}) {last[0][:200]}".strip()
-
-
-def environment(scratch):
-    """The environment of a child: this package, one thread, a scratch folder for all else."""
-    passed_on = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH")
-    kept = {key: os.environ[key] for key in passed_on if key in os.environ}
-    places = {key: scratch for key in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP")}
-    threads = {key: "1" for key in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    return {**kept, **places, **threads, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1",
-            "PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8",
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def _endless(verdict, report, seconds):

@@ -7,7 +7,7 @@ import io
 import sys
 import time
 import warnings
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import lru_cache
 
 import numpy as np
@@ -84,6 +84,24 @@ def differs(exercise, function, call):
     return _differs[key]
 
 
+def make_ready(exercise):
+    """Compile the library's function and all mistakes, for the copies of this process."""
+    for mistake in (None, *exercise.mistakes):
+        with suppress(SyntaxError, ValueError):
+            _code(exercise, answer_text(exercise, mistake), key_of(exercise))
+
+
+def key_of(exercise):
+    """Where `guard.functions` keeps an answer that is replayed."""
+    return f"{exercise.name}: another"
+
+
+@lru_cache(maxsize=None)
+def _code(exercise, text, key):
+    """The code of an exercise's module with an answer in it."""
+    return compiled_alone(Piece(exercise, ast.parse(text), "answer.py", key, watched=False))
+
+
 @lru_cache(maxsize=None)
 def load(exercise, mistake):
     """The library's bare function, with a mistake if one is given, in a module of its own."""
@@ -93,10 +111,9 @@ def load(exercise, mistake):
 @lru_cache(maxsize=None)
 def loaded(exercise, text):
     """The bare function of an answer, in a module of its own; None if that cannot be imported."""
-    key = f"{exercise.name}: another"
+    key = key_of(exercise)
     try:
-        part = Piece(exercise, ast.parse(text), "answer.py", key, watched=False)
-        module = run_alone(exercise.module, compiled_alone(part))
+        module = run_alone(exercise.module, _code(exercise, text, key))
     except Exception:    # a mistake that already fails when it is imported
         return None
     names = getattr(sys.modules.get(exercise.module), "__dict__", {})

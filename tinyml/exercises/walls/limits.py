@@ -35,17 +35,22 @@ def lock(limits):
 
 
 def end_in_time(seconds, parent):
-    """Have the system end this process after so many seconds on the clock, or with its parent.
-
-    So no child is left, also if the parent was killed and nobody waits for it.
-    """
+    """Have the system end this process after so many seconds on the clock, or with its parent."""
     if hasattr(signal, "alarm"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(int(seconds) + 1)
+    end_with(parent)
+
+
+def end_with(parent):
+    """Have the system end this process with its parent, of that number.
+
+    So no child is left, also if the parent was killed and nobody waits for it.
+    """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)    # PR_SET_PDEATHSIG
-    if parent != os.getppid() and os.name == "posix":    # it has died already
+    if hasattr(os, "fork") and parent != os.getppid():    # it has died already
         os._exit(1)
 
 

@@ -1,16 +1,10 @@
-"""The child process that runs a student's code, and the report it gives, which cannot be forged.
+"""What runs in a copy of the server: the tests of an exercise on an answer, and what they show.
 
-    python -m tinyml.exercises.walls.runner    a JSON request on stdin, a signed report on stdout
-
-The order matters. Before any of the student's code runs, the key of the signature is read, pytest,
-hypothesis and NumPy are imported, the tests are collected from the reference, which says how many
-there must be, and the limits are set. Then the library is loaded anew with the student's pieces in
-it. After the tests nothing of the tools and of the library may have changed. Skipped, missing and
-interrupted tests are failures.
+The limits are set before any of the student's code runs. Then the library is loaded anew with the
+student's pieces in it, and the tests are collected and run. After that nothing of the tools and of
+the library may have changed. Skipped, missing and interrupted tests are failures.
 """
 import gc
-import hashlib
-import hmac
 import io
 import json
 import os
@@ -33,6 +27,7 @@ from tinyml.exercises.student.splice import Piece, install
 from tinyml.exercises.student.stub import ROOT, answer_text, stub_text
 from tinyml.exercises.walls import guard
 from tinyml.exercises.walls.limits import end_in_time, lock
+from tinyml.exercises.walls.messages import write
 from tinyml.exercises.walls.screen import Refused, read, screen
 
 OPTIONS = [    # the repository's own configuration, and of pytest's plugins only what is needed
@@ -144,11 +139,6 @@ def collect(tests):
     return pytest_run(tests, 0, "--collect-only", watcher=Watcher()).collected
 
 
-def ids(request):
-    """The ids of the tests of an exercise, for a parent that takes no student's word for it."""
-    return collect(find(request["exercise"]).tests)
-
-
 # ------------------------------------------------------------ what nobody may change
 
 def fingerprint(prefixes):
@@ -249,17 +239,17 @@ def _inside(exercise):
 
 # ------------------------------------------------------------ one check
 
-def check(request):
-    """Check one exercise: {exercise, pieces, seed, limits} -> a report as plain data."""
-    exercise = find(request["exercise"])
+def check(request, exercise, known):
+    """Check one exercise: {pieces, seed, limits} -> a report as plain data.
+
+    `known` is what the server knows of the reference.
+    """
     pieces = [Piece(find(p["name"]), read(p["text"]), p["file"], p["name"])
               for p in request["pieces"]]
-    expected = collect(exercise.tests)
-    tools, reference = fingerprint(TOOLS), codes(library())
+    tools, library = known.tools, known.library
     lock(request["limits"])
     report = run(exercise, pieces, request["seed"])
-    report["changed"] = changed(tools, reference, pieces)
-    report["expected"] = expected
+    report["changed"] = changed(tools, library, pieces)
     return report
 
 
@@ -330,8 +320,8 @@ def watch_the_clock(seconds, files, answer):
 
 # ------------------------------------------------------------ the gate of one exercise
 
-def gate(request):
-    """Every answer whose verdict is known: {exercise, seed} -> list of reports.
+def gate(request, exercise, known):
+    """Every answer whose verdict is known: {seed} -> list of reports.
 
     The reference must pass; the stub and every mistake must fail. They are the library's own
     texts. The library and the tests are imported once, with the reference in it. Then each answer
@@ -339,10 +329,9 @@ def gate(request):
     those that rejected most so far come first. The tutor replays the calls of the reference's run
     for all of them, each once.
     """
-    exercise, seed = find(request["exercise"]), request["seed"]
+    seed, reports = request["seed"], []
     answers = [stub_text(exercise), *(answer_text(exercise, m) for m in exercise.mistakes)]
     labels = ["stub", *(f"mistake {i}" for i in range(len(exercise.mistakes)))]
-    expected, reports = collect(exercise.tests), []
 
     def the_others(session):
         calls = replay.rehearsed(exercise, list(guard.records))
@@ -359,7 +348,7 @@ def gate(request):
     first = tested(exercise, seed, watcher,
                    lambda: pytest_run(exercise.tests, seed, watcher=watcher))
     reports.insert(0, {"label": "reference", **first})
-    return [{"expected": expected, "changed": [], **report} for report in reports]
+    return [{"expected": known.tests[exercise.name], "changed": [], **report} for report in reports]
 
 
 def judged(exercise, text, seed, session, tests, calls):
@@ -432,35 +421,3 @@ def in_a_copy(function, *arguments):
         text = pipe.read()
     os.waitpid(child, 0)
     return json.loads(text)
-
-
-def write(descriptor, text):
-    """Write all bytes of a text to a file or pipe that is open."""
-    while text:
-        text = text[os.write(descriptor, text):]
-
-
-def main():
-    """Read a request, answer it on the true stdout, signed; the student's prints go nowhere."""
-    request = json.loads(sys.stdin.buffer.readline())
-    key = bytes.fromhex(request.pop("key"))
-    end_in_time(*request.pop("end"))
-    out = os.dup(1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-    def answer(report):
-        text = json.dumps(report).encode()
-        write(out, hmac.new(key, text, hashlib.sha256).hexdigest().encode() + b" " + text)
-
-    def answer_and_end(report):
-        answer(report)
-        os._exit(0)
-
-    if request["do"] == "check":
-        files = {piece["file"] for piece in request["pieces"]}
-        watch_the_clock(request["limits"]["call"], files, answer_and_end)
-    answer({"check": check, "gate": gate, "collect": ids}[request["do"]](request))
-
-
-if __name__ == "__main__":
-    main()

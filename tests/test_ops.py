@@ -377,6 +377,12 @@ def test_nothing_overflows(f, value, slope):
     np.testing.assert_allclose(x.grad, slope, atol=close)
 
 
+def test_the_slope_of_a_product_is_the_other_factor_at_zero_too():
+    z, [x, y] = recorded(ops.mul, [np.array([0.0, 0, 3]), np.array([0.0, 2, 0])])
+    z.backward(np.ones(3))
+    assert x.grad.tolist() == [0, 2, 0] and y.grad.tolist() == [0, 0, 3]
+
+
 def test_the_slope_of_a_quotient_does_not_overflow_where_its_square_would():
     y, [_, x] = recorded(ops.div, [np.float32(1e-30), np.float32(1e-30)])
     y.backward()

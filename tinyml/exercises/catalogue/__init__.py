@@ -10,6 +10,7 @@ from tinyml.exercises.catalogue import (
     colors,
     compact,
     contrastive,
+    distances,
     distillation,
     double_descent,
     engine,
@@ -29,7 +30,7 @@ from tinyml.exercises.catalogue import (
     transfer,
 )
 
-CHAPTERS = (engine.CHAPTER, functional.CHAPTER, optim.CHAPTER,
+CHAPTERS = (engine.CHAPTER, functional.CHAPTER, distances.CHAPTER, optim.CHAPTER,
             double_descent.CHAPTER, min_norm.CHAPTER, risk.CHAPTER, epoch_wise.CHAPTER,
             pruning.CHAPTER, structure.CHAPTER, quantization.CHAPTER, binary.CHAPTER,
             integers.CHAPTER, sharing.CHAPTER, coding.CHAPTER, low_rank.CHAPTER,

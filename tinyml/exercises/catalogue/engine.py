@@ -42,7 +42,13 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
             Mistake("(4 * t / (1 + t) ** 2)", "(1 / (1 + x ** 2))",
                     "1 / (1 + x^2) is the slope of the arctangent; that of tanh is 1 - y^2."),
             Mistake("(4 * t / (1 + t) ** 2)", "(np.tanh(x) * (1 - np.tanh(x)))",
-                    "y (1 - y) is the slope of the sigmoid; that of tanh is 1 - y^2."))),
+                    "y (1 - y) is the slope of the sigmoid; that of tanh is 1 - y^2."),
+            Mistake("return np.tanh(x)", "return np.tanh(x.astype(np.float64))",
+                    "float32 must stay float32: convert nothing, np.tanh keeps the dtype."),
+            Mistake("(4 * t / (1 + t) ** 2)", "(1 - np.tanh(np.tanh(x)) ** 2)",
+                    "Apply tanh once: the slope is 1 - y^2, and y is tanh x already."),
+            Mistake("g * (4 * t / (1 + t) ** 2)", "(1 - np.tanh(g) ** 2)",
+                    "The slope is taken at x, where the value was, and multiplied by g."))),
     Exercise(
         name="mul",
         target="tinyml.ops.elementwise:mul",
@@ -56,7 +62,8 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
             "test_float32_stays_float32_whatever_the_constants[mul]",
             "test_nothing_is_written_to[mul]",
             "test_vjp_is_linear_in_g[mul]",
-            "test_euler_s_identity[mul]"),
+            "test_euler_s_identity[mul]",
+            "test_the_slope_of_a_product_is_the_other_factor_at_zero_too"),
         hints=("Hold y fixed: how does x y change with x? Then the other way round.",
                "The gradient of x is g y and that of y is g x. Broadcasting is undone by the "
                "engine.",
@@ -81,7 +88,26 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
             Mistake("lambda g: g * y, lambda g: g * x", "lambda g: g * x * y, lambda g: g * x * y",
                     "Multiply g by the slope, the other factor, not by the value x y."),
             Mistake("lambda g: g * y, lambda g: g * x)", "lambda g: g * y,)",
-                    "There are two arguments, so there must be two vjps, one for each."))),
+                    "There are two arguments, so there must be two vjps, one for each."),
+            Mistake("(lambda g: g * y, lambda g: g * x)", "(lambda g: (g * y, g * x),)",
+                    "There is one function for each argument, and each returns one gradient: "
+                    "(lambda g: ..., lambda g: ...)."),
+            Mistake("(lambda g: g * y, lambda g: g * x)",
+                    "(lambda g: (g * y, g * x), lambda g: (g * y, g * x))",
+                    "Each vjp returns the gradient of its own argument alone, not both."),
+            Mistake("return x * y, (lambda g: g * y, lambda g: g * x)",
+                    "return x @ y, (lambda g: g @ y.T, lambda g: x.T @ g)",
+                    "This is the matrix product; x y multiplies entry by entry, x * y."),
+            Mistake("(lambda g: g * y, lambda g: g * x)",
+                    "(lambda g: g * (x * y) / x, lambda g: g * (x * y) / y)",
+                    "The slope x y / x is 0 / 0 where x is 0: the slope in x is y itself."),
+            Mistake("return x * y, (lambda g: g * y, lambda g: g * x)",
+                    "return x * y, lambda g: (g * y, g * x)",
+                    "The vjps are a tuple of two functions, not one function."),
+            Mistake("lambda g: g * y, lambda g: g * x",
+                    "lambda g: (g * y).sum(), lambda g: (g * x).sum()",
+                    "A vjp sums nothing: the gradient has one entry for each entry of its "
+                    "argument."))),
     Exercise(
         name="max",
         target="tinyml.ops.reductions:max",
@@ -126,7 +152,34 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
                     "meets x."),
             Mistake("x == _expand(y, axis, x.ndim, keepdims)", "x == x.max()",
                     "Each slice along the axis has its own maximum: compare with y, not "
-                    "with the largest of all."))),
+                    "with the largest of all."),
+            Mistake("    return y, _extreme(x, y, axis, keepdims)",
+                    "    return x.max(axis=axis, keepdims=True), _extreme(x, y, axis, "
+                    "keepdims)",
+                    "keepdims is an argument: without it the value does not keep the reduced "
+                    "axes."),
+            Mistake("    share = hit / hit.sum(axis=axis, keepdims=True)\n",
+                    "    share = hit & (np.cumsum(hit, axis=axis).reshape(hit.shape) == 1)\n",
+                    "Entries that tie share the gradient equally; yours gives all of it to "
+                    "the first."),
+            Mistake("return (d_x,)", "return d_x",
+                    "The vjps are a tuple, even if there is only one: mind the comma in "
+                    "(d_x,)."),
+            Mistake("_expand(g, axis, x.ndim, keepdims) * share.astype(g.dtype)",
+                    "share.astype(g.dtype)",
+                    "A vjp multiplies by the gradient g that comes from above; yours forgets "
+                    "it."),
+            Mistake("    y = x.max(axis=axis, keepdims=keepdims)\n"
+                    "    return",
+                    "    y = x.max(keepdims=keepdims)\n"
+                    "    return",
+                    "The axis is an argument: take the maximum over it, not over the whole "
+                    "array."),
+            Mistake("    y = x.max(axis=axis, keepdims=keepdims)\n"
+                    "    return",
+                    "    y = x.min(axis=axis, keepdims=keepdims)\n"
+                    "    return",
+                    "This is the smallest entry; the largest is asked for."))),
     Exercise(
         name="unbroadcast",
         target="tinyml.tensor:unbroadcast",
@@ -185,7 +238,50 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
                     "    if g.shape != shape:",
                     "        return g.sum(axis=stretched)\n"
                     "    if g.shape != shape:",
-                    "A stretched axis had length 1 and must have it again: keepdims=True."))),
+                    "A stretched axis had length 1 and must have it again: keepdims=True."),
+            Mistake("    if added > 0:\n"
+                    "        g = add_up(g, tuple(range(added)))\n"
+                    "    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and "
+                    "g.ndim > i and g.shape[i] != 1)\n"
+                    "    if stretched:\n"
+                    "        g = add_up(g, stretched, keepdims=True)\n"
+                    "    if g.shape != shape:\n"
+                    "        raise",
+                    "    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and "
+                    "g.ndim > i)\n"
+                    "    g = add_up(g, stretched, keepdims=True)\n"
+                    "    if False:\n"
+                    "        raise",
+                    "You undo only the stretched axes. Sum over those that NumPy added in "
+                    "front too."),
+            Mistake("    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and "
+                    "g.ndim > i and g.shape[i] != 1)\n"
+                    "    if stretched:\n"
+                    "        g = add_up(g, stretched, keepdims=True)\n"
+                    "    if g.shape != shape:\n"
+                    "        raise",
+                    "    g = g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1))\n"
+                    "    if False:\n"
+                    "        raise",
+                    "A stretched axis had length 1 and must have it again: keepdims=True."),
+            Mistake("    if added > 0:\n"
+                    "        g = add_up(g, tuple(range(added)))\n"
+                    "    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and "
+                    "g.ndim > i and g.shape[i] != 1)\n"
+                    "    if stretched:\n"
+                    "        g = add_up(g, stretched, keepdims=True)\n",
+                    "    stretched = tuple(i for i, n in enumerate(shape) if n == 1)\n"
+                    "    g = g.sum(axis=tuple(range(added)) + stretched).reshape(shape)\n",
+                    "The axes of shape are the last ones of g: axis i of shape is axis added "
+                    "+ i of g, unless the axes in front have been summed before."),
+            Mistake("add_up(g, tuple(range(added)))", "g[(0,) * added]",
+                    "You keep the gradient of the first copy; the gradients of all copies "
+                    "add up."),
+            Mistake("    if added > 0:\n",
+                    "    if g.shape == shape:\n"
+                    "        return np.zeros_like(g)\n"
+                    "    if added > 0:\n",
+                    "Where nothing was broadcast the gradient stays as it is."))),
     Exercise(
         name="walk",
         target="tinyml.tensor:walk",
@@ -255,5 +351,139 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
                     "The walk starts from the gradient that is given, not from ones."),
             Mistake("yield tensor, g\n",
                     "yield tensor, gradient\n",
-                    "Each tensor comes with its own gradient, not with that of the root."))),
+                    "Each tensor comes with its own gradient, not with that of the root."),
+            Mistake("    while queue:\n"
+                    "        _, tensor = heappop(queue)\n"
+                    "        g = grads.pop(tensor)\n"
+                    "        yield tensor, g\n"
+                    "        for parent, vjp in tensor.edges:\n"
+                    "            part = _conform(vjp(g), parent, tensor)\n"
+                    "            if watcher is not None:\n"
+                    "                watcher.passed_back(tensor, parent, part)\n"
+                    "            if parent in grads:\n"
+                    "                grads[parent] = np.asarray(grads[parent] + part)    # "
+                    "0-d: NumPy returns a scalar\n"
+                    "            else:\n"
+                    "                grads[parent] = part\n"
+                    "                if parent.edges:    # a leaf has nothing to pass on\n"
+                    "                    heappush(queue, (-parent.serial, parent))\n"
+                    "    yield from grads.items()",
+                    "    queue = [root]\n"
+                    "    for tensor in queue:\n"
+                    "        g = grads[tensor]\n"
+                    "        for parent, vjp in tensor.edges:\n"
+                    "            part = _conform(vjp(g), parent, tensor)\n"
+                    "            if watcher is not None:\n"
+                    "                watcher.passed_back(tensor, parent, part)\n"
+                    "            if parent not in grads:\n"
+                    "                queue.append(parent)\n"
+                    "            grads[parent] = np.asarray(grads[parent] + part) if parent "
+                    "in grads else part\n"
+                    "    yield from grads.items()",
+                    "In this order a tensor may come before all its users have passed back: "
+                    "take the waiting tensor with the largest serial."),
+            Mistake("    while queue:\n"
+                    "        _, tensor = heappop(queue)\n"
+                    "        g = grads.pop(tensor)\n"
+                    "        yield tensor, g\n"
+                    "        for parent, vjp in tensor.edges:\n"
+                    "            part = _conform(vjp(g), parent, tensor)\n"
+                    "            if watcher is not None:\n"
+                    "                watcher.passed_back(tensor, parent, part)\n"
+                    "            if parent in grads:\n"
+                    "                grads[parent] = np.asarray(grads[parent] + part)    # "
+                    "0-d: NumPy returns a scalar\n"
+                    "            else:\n"
+                    "                grads[parent] = part\n"
+                    "                if parent.edges:    # a leaf has nothing to pass on\n"
+                    "                    heappush(queue, (-parent.serial, parent))\n"
+                    "    yield from grads.items()",
+                    "    queue = [root]\n"
+                    "    for tensor in queue:\n"
+                    "        g = grads[tensor]\n"
+                    "        yield tensor, g\n"
+                    "        for parent, vjp in tensor.edges:\n"
+                    "            part = _conform(vjp(g), parent, tensor)\n"
+                    "            if watcher is not None:\n"
+                    "                watcher.passed_back(tensor, parent, part)\n"
+                    "            if parent not in grads:\n"
+                    "                queue.append(parent)\n"
+                    "            grads[parent] = np.asarray(grads[parent] + part) if parent "
+                    "in grads else part\n",
+                    "In this order a tensor may come before all its users have passed back: "
+                    "take the waiting tensor with the largest serial."),
+            Mistake("    while queue:\n"
+                    "        _, tensor = heappop(queue)\n"
+                    "        g = grads.pop(tensor)\n"
+                    "        yield tensor, g\n"
+                    "        for parent, vjp in tensor.edges:\n"
+                    "            part = _conform(vjp(g), parent, tensor)\n"
+                    "            if watcher is not None:\n"
+                    "                watcher.passed_back(tensor, parent, part)\n"
+                    "            if parent in grads:\n"
+                    "                grads[parent] = np.asarray(grads[parent] + part)    # "
+                    "0-d: NumPy returns a scalar\n"
+                    "            else:\n"
+                    "                grads[parent] = part\n"
+                    "                if parent.edges:    # a leaf has nothing to pass on\n"
+                    "                    heappush(queue, (-parent.serial, parent))\n"
+                    "    yield from grads.items()",
+                    "    queue = [root]\n"
+                    "    while queue:\n"
+                    "        tensor = queue.pop()\n"
+                    "        g = grads.pop(tensor)\n"
+                    "        yield tensor, g\n"
+                    "        for parent, vjp in tensor.edges:\n"
+                    "            part = _conform(vjp(g), parent, tensor)\n"
+                    "            if watcher is not None:\n"
+                    "                watcher.passed_back(tensor, parent, part)\n"
+                    "            if parent in grads:\n"
+                    "                grads[parent] = np.asarray(grads[parent] + part)\n"
+                    "            else:\n"
+                    "                grads[parent] = part\n"
+                    "                queue.append(parent)\n",
+                    "In this order a tensor may come before all its users have passed back: "
+                    "take the waiting tensor with the largest serial."),
+            Mistake("    while queue:\n"
+                    "        _, tensor = heappop(queue)\n"
+                    "        g = grads.pop(tensor)\n"
+                    "        yield tensor, g\n"
+                    "        for parent, vjp in tensor.edges:\n"
+                    "            part = _conform(vjp(g), parent, tensor)\n"
+                    "            if watcher is not None:\n"
+                    "                watcher.passed_back(tensor, parent, part)\n"
+                    "            if parent in grads:\n"
+                    "                grads[parent] = np.asarray(grads[parent] + part)    # "
+                    "0-d: NumPy returns a scalar\n"
+                    "            else:\n"
+                    "                grads[parent] = part\n"
+                    "                if parent.edges:    # a leaf has nothing to pass on\n"
+                    "                    heappush(queue, (-parent.serial, parent))\n"
+                    "    yield from grads.items()",
+                    "    yield root, gradient\n"
+                    "    for parent, vjp in root.edges:\n"
+                    "        part = _conform(vjp(gradient), parent, root)\n"
+                    "        if watcher is not None:\n"
+                    "            watcher.passed_back(root, parent, part)\n"
+                    "        yield from walk(parent, part)",
+                    "A tensor with several users comes several times here, each time with a "
+                    "part of its gradient: add up all parts before you yield it, once."),
+            Mistake("        yield tensor, g\n",
+                    "        if tensor is not root:\n"
+                    "            yield tensor, g\n",
+                    "The root comes too: it is the first, with the gradient that is given."),
+            Mistake("        for parent, vjp in tensor.edges:\n"
+                    "            part",
+                    "        for parent, vjp in tensor.edges[:1]:\n"
+                    "            part",
+                    "Each parent gets its part: go through all edges of a tensor."),
+            Mistake("part = _conform(vjp(g), parent, tensor)",
+                    "part = _conform(vjp(g), tensor, parent)",
+                    "_conform(g, parent, user) brings g to the shape of the parent: the "
+                    "parent comes first."),
+            Mistake("                if parent.edges:    # a leaf has nothing to pass on\n"
+                    "                    heappush(queue, (-parent.serial, parent))",
+                    "                heappush(queue, (parent.serial, parent))",
+                    "The order: the newest must come first, so the heap needs the negative "
+                    "serial number."))),
 ))

@@ -1,7 +1,7 @@
-"""Functions: softmax and its relatives, losses, distances. All must survive large numbers."""
+"""Functions: softmax and its relatives, losses. All must survive large numbers."""
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
-CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
+CHAPTER = Chapter("functional", "Functions: softmax, losses", (
     Exercise(
         name="softmax",
         target="tinyml.ops.reductions:softmax",
@@ -51,7 +51,37 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             Mistake("p = e / add_up(e, axis, True)", "p = e / e.max(axis=axis, keepdims=True)",
                     "Probabilities sum to 1: divide by the sum, not by the maximum."),
             Mistake("p * (g - add_up(p * g, axis, True))", "p * g - add_up(p * g, axis, True)",
-                    "The factor p belongs to both terms: p (g - sum p g)."))),
+                    "The factor p belongs to both terms: p (g - sum p g)."),
+            Mistake("        e = np.exp(x - _largest(x, axis))\n"
+                    "    p = e / add_up(e, axis, True)\n",
+                    "        e = np.exp(x - _largest(x, -1))\n"
+                    "    p = e / e.sum(axis=-1, keepdims=True)\n",
+                    "The axis is an argument: you always sum over the last one."),
+            Mistake("p * (g - add_up(p * g, axis, True))", "g - p * add_up(g, axis, True)",
+                    "This is the vjp of log softmax; that of softmax is p (g - sum p g)."),
+            Mistake("add_up(p * g, axis, True)", "np.sum(p * g)",
+                    "The sum in the vjp is over the axis too: each slice has its own sum p g."),
+            Mistake("add_up(p * g, axis, True)", "(p * g).mean(axis=axis, keepdims=True)",
+                    "What is subtracted is the sum of p g, not its mean: p is the weight "
+                    "already."),
+            Mistake("p * (g - add_up(p * g, axis, True))",
+                    "p * (g + add_up(p * g, axis, True))",
+                    "The sign: raising one input lowers all other probabilities, p (g - sum "
+                    "p g)."),
+            Mistake("p * (g - add_up(p * g, axis, True))", "p * (1 - p)",
+                    "A vjp multiplies by the gradient g, and every entry changes all the "
+                    "others: p (g - sum p g)."),
+            Mistake("np.exp(x - _largest(x, axis))",
+                    "np.exp(x - x.mean(axis=axis, keepdims=True))",
+                    "Subtract the maximum, not the mean: a difference above the mean may "
+                    "still overflow."),
+            Mistake("p.astype(x.dtype, copy=False), (lambda g: p * (g - add_up(p * g, axis, "
+                    "True)),)",
+                    "np.log(p), (lambda g: g - p * add_up(g, axis, True),)",
+                    "This is log softmax; the probabilities themselves are asked for."),
+            Mistake("    p = e / add_up(e, axis, True)\n",
+                    "    p = e / (add_up(e, axis, True) + 1e-8)\n",
+                    "Add nothing to the sum: with the maximum subtracted it is at least 1."))),
     Exercise(
         name="logsumexp",
         target="tinyml.ops.reductions:logsumexp",
@@ -110,7 +140,51 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             Mistake("total = add_up(e, axis, True)", "total = e.mean(axis=axis, keepdims=True)",
                     "It is the logarithm of the sum, not of the mean."),
             Mistake("(np.log(total) + m)", "(np.log2(total) + m)",
-                    "ln is the natural logarithm, np.log."))),
+                    "ln is the natural logarithm, np.log."),
+            Mistake("infinite = np.isinf(m)", "infinite = np.zeros_like(m, dtype=bool)",
+                    "x - max x is NaN where the maximum is infinite, inf or -inf: use 0 for "
+                    "such a maximum."),
+            Mistake("    m = x.max(axis=axis, keepdims=True)\n"
+                    "    infinite = np.isinf(m)\n"
+                    "    if infinite.any():    # then only the entries that are inf count\n"
+                    "        x = np.where(infinite, np.where(x == np.inf, 0, "
+                    "-np.inf).astype(x.dtype), x)\n"
+                    '    with np.errstate(over="ignore", divide="ignore"):    # e^-inf = 0 '
+                    "and ln 0 = -inf\n"
+                    "        e = np.exp(x - np.where(infinite, 0, m))\n"
+                    "        total = add_up(e, axis, True)\n"
+                    "        y = (np.log(total) + m).astype(x.dtype, copy=False)\n"
+                    "    return (y if keepdims else y.squeeze(axis),\n"
+                    "            (lambda g: _expand(g, axis, x.ndim, keepdims) * (e / "
+                    "np.where(total == 0, 1, total)),)",
+                    "    e = np.exp(x)\n"
+                    "    total = e.sum(axis=axis, keepdims=True)\n"
+                    "    y = np.log(total)\n"
+                    "    return (y if keepdims else y.squeeze(axis),\n"
+                    "            (lambda g: _expand(g, axis, x.ndim, keepdims) * (e / "
+                    "total),)",
+                    "e^x overflows for large x, and 0 / 0 is NaN where all e^x are 0: take "
+                    "the maximum out of the sum."),
+            Mistake("_expand(g, axis, x.ndim, keepdims) * (e / np.where(total == 0, 1, "
+                    "total))",
+                    "e / np.where(total == 0, 1, total)",
+                    "A vjp multiplies by the gradient g that comes from above; yours forgets "
+                    "it."),
+            Mistake("(e / np.where(total == 0, 1, total))",
+                    "(x == x.max(axis=axis, keepdims=True))",
+                    "This is the slope of the maximum; that of logsumexp is softmax(x), for "
+                    "every entry."),
+            Mistake("    if infinite.any():    # then only the entries that are inf count\n"
+                    "        x = np.where(infinite, np.where(x == np.inf, 0, "
+                    "-np.inf).astype(x.dtype), x)\n",
+                    "",
+                    "Where the maximum is inf, e^x is inf too, and inf / inf is NaN: the "
+                    "entries that are inf share the slope, the others get 0."),
+            Mistake("(np.log(total) + m)", "(np.log1p(total) + m)",
+                    "The sum holds e^(x - m) of the largest entry already: no 1 is added to "
+                    "it."),
+            Mistake("(np.log(total) + m)", "(np.exp(m) * total)",
+                    "The logarithm is missing: m + ln sum e^(x - m)."))),
     Exercise(
         name="label_cross_entropy",
         target="tinyml.ops.reductions:label_cross_entropy",
@@ -168,7 +242,34 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
             Mistake("np.log(total)[..., 0]", "np.log2(total)[..., 0]",
                     "ln is the natural logarithm, np.log."),
             Mistake("(e / total - onehot)", "(e / total)",
-                    "The gradient is softmax(z) - onehot(y): the label is missing."))),
+                    "The gradient is softmax(z) - onehot(y): the label is missing."),
+            Mistake('n = y.size if reduction == "mean" else 1',
+                    'n = len(logits) if reduction == "mean" else 1',
+                    "The mean is over all rows: divide by labels.size. The first axis is "
+                    "only one of several, or none."),
+            Mistake("(e / total - onehot)", "(logits - onehot)",
+                    "The gradient is softmax(z) - onehot(y): the probabilities, not the "
+                    "logits."),
+            Mistake("return (e / total - onehot) * share", "return e / total - onehot",
+                    "The vjp multiplies by the gradient g from above, and divides by n for "
+                    "the mean."),
+            Mistake('share = g[..., None] if reduction == "none" else g / n',
+                    "share = g[..., None] if np.ndim(g) else g / y.size",
+                    'Only "mean" divides by the number of rows: the gradient of "sum" is not '
+                    "divided."),
+            Mistake('share = g[..., None] if reduction == "none" else g / n',
+                    "share = g / n",
+                    'For "none" there is one g for each row: g[..., None] multiplies all '
+                    "classes of the row."),
+            Mistake("- z[onehot].reshape(labels.shape)",
+                    "- np.sum(z * (1 - onehot), axis=-1)",
+                    "Subtract the logit of the label: yours sums those of the other classes."),
+            Mistake('value = y if reduction == "none" else y.sum() / n',
+                    "value = y.sum() / n",
+                    'With reduction "none" the losses of all rows are returned, unreduced.'),
+            Mistake('value = y if reduction == "none" else y.sum() / n',
+                    'value = y if reduction == "none" else y.mean()',
+                    '"sum" is the sum of all losses, not their mean.'))),
     Exercise(
         name="cross_entropy",
         target="tinyml.functional.losses:cross_entropy",
@@ -218,131 +319,39 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses, distances", (
                     "weights are the target."),
             Mistake("ops.label_cross_entropy(logits, labels",
                     "-ops.label_cross_entropy(logits, labels",
-                    "ops.label_cross_entropy is already a loss: put no minus in front."))),
-    Exercise(
-        name="normalize",
-        target="tinyml.functional.distances:normalize",
-        level=2, minutes=15,
-        after=("mul",),
-        hide=("_scaled", "_length", "_powers"),
-        task="Divide vectors by their lengths, so that a zero vector stays zero with a finite "
-             "gradient",
-        tests=laws_of(
-            "functional",
-            "test_normalize_gives_length_one_in_the_same_direction",
-            "test_normalize_divides_along_its_axis",
-            "test_a_length_below_eps_is_eps",
-            "test_a_zero_vector_stays_zero_with_a_finite_gradient",
-            "test_a_direction_survives_any_length",
-            "test_gradient_is_the_slope[normalize]"),
-        hints=("The root has an infinite slope at 0, and infinity times 0 is NaN: keep 0 away "
-               "from the root. And a square overflows long before a length does.",
-               "||x||_p = (sum |x|^p)^(1/p), axis kept. Divide by the largest |x| first, or by "
-               "eps if that is larger: with u = x / scale, x / max(||x||, eps) = u / max(||u||, "
-               "1). Clip the sum, then take the root.",
-               "scale = np.abs(x.data).max(axis=axis, keepdims=True, initial=eps); u = x / "
-               "scale; total = ops.sum(ops.abs(u) ** p, axis=axis, keepdims=True); return u / "
-               "ops.clip(total, low=1.0) ** (1 / p)"),
-        mistakes=(
-            Mistake("_length(x, axis, p, keepdims=True)",
-                    "ops.clip(ops.sum(ops.abs(x) ** p, axis=axis, keepdims=True) ** (1 / p), "
-                    "low=1.0)",
-                    "At 0 the root's slope is infinite, and clipping afterwards leaves "
-                    "infinity times 0, a NaN: clip the sum first, then take the root."),
-            Mistake("_length(x, axis, p, keepdims=True)",
-                    "ops.clip(ops.sum(x ** p, axis=axis, keepdims=True), low=1.0) ** (1 / p)",
-                    "|x|^p needs the absolute value: for odd p negative entries would be "
-                    "subtracted."),
-            Mistake("_length(x, axis, p, keepdims=True)",
-                    "_length(x, axis, p, keepdims=True) ** p",
-                    "The length is the p-th root of the sum."),
-            Mistake("_length(x, axis, p, keepdims=True)", "_length(x, axis, keepdims=True)",
-                    "The order p of the norm is an argument: yours is always 2."),
-            Mistake("_length(x, axis, p, keepdims=True)",
-                    "(ops.sum(x * x if p == 2 else _powers(x, p), axis=axis, keepdims=True) + "
-                    "1e-30) ** (1 / p)",
-                    "A length below eps counts as eps: add nothing to the sum, but clip it, at 1 "
-                    "after the division by the scale."),
-            Mistake("    x = _scaled(x, axis, eps)\n",
-                    "",
-                    "The squares of large numbers overflow, and those of small ones are 0: "
-                    "divide by the largest |x| first."),
-            Mistake("_length(x, axis, p, keepdims=True)",
-                    "(_length(x, axis, p, keepdims=True) + eps)",
-                    "The divisor is max(||x||, eps): eps is not added to the length."),
-            Mistake("_length(x, axis, p, keepdims=True)", "_length(x, None, p, keepdims=True)",
-                    "Each vector along the axis has a length of its own: pass the axis to "
-                    "the sum."),
-            Mistake("    return x / _length(x, axis, p, keepdims=True)", "    return x",
-                    "You divide by the largest entry only; divide by the norm too."),
-            Mistake("_length(x, axis, p, keepdims=True)", "_length(x, axis, 1.0, keepdims=True)",
-                    "The order of the norm is p, and yours is 1."),
-            Mistake("_length(x, axis, p, keepdims=True)",
-                    "_length(x, axis, p, keepdims=True) ** 2",
-                    "Divide by the norm, not by its square."),
-            Mistake("x = _scaled(x, axis, eps)\n"
-                    "    return x / _length(x, axis, p, keepdims=True)",
-                    "length = ops.sum(ops.abs(x) ** p, axis=axis, keepdims=True) ** (1 / p)\n"
-                    "    return x / ops.clip(length, low=eps)",
-                    "Large entries overflow in |x|^p, and a root has no finite slope at 0: "
-                    "divide by the largest entry first, and clip before the root."))),
-    Exercise(
-        name="cosine_similarity",
-        target="tinyml.functional.distances:cosine_similarity",
-        level=1, minutes=10,
-        after=("normalize",),
-        hide=("_length", "_broadcast"),
-        task="Compute the cosine of the angle between vectors along an axis",
-        tests=laws_of(
-            "functional",
-            "test_cosine_is_bounded_symmetric_and_blind_to_length",
-            "test_cosine_is_along_its_axis",
-            "test_cosine_of_shapes_that_broadcast",
-            "test_a_length_below_eps_is_eps",
-            "test_a_zero_vector_stays_zero_with_a_finite_gradient",
-            "test_gradient_is_the_slope[cosine_similarity]"),
-        hints=("It is the scalar product, divided by both lengths.",
-               "Bring both to one shape first, with ops.broadcast_to: a number that is repeated "
-               "along the axis counts each time in the length. A length is the root of a sum of "
-               "squares along the axis; clip the sum at eps^2 before you take the root.",
-               "u, v = (ops.broadcast_to(x, shape=np.broadcast_shapes(x1.shape, x2.shape)) for "
-               "x in (x1, x2)); the length of u is ops.clip(ops.sum(u * u, axis=axis), low=eps "
-               "** 2) ** 0.5; return ops.sum(u * v, axis=axis) / ..."),
-        mistakes=(
-            Mistake("_scaled(x2, axis, eps)", "_scaled(x1, axis, eps)",
-                    "It is the angle between x1 and x2: you do not use x2."),
-            Mistake("ops.sum(u * v, axis=axis)", "ops.mean(u * v, axis=axis)",
-                    "A scalar product sums; you take the mean."),
-            Mistake("u_dot_v / (_length(u, axis) * _length(v, axis))",
-                    "ops.sum(x1 * x2, axis=axis)",
-                    "This is the plain scalar product, which grows with the lengths: divide "
-                    "by both."),
-            Mistake("ops.sum(u * v, axis=axis)", "ops.sum(u * v, axis=axis, keepdims=True)",
-                    "The result does not have this axis: leave out keepdims."),
-            Mistake("_length(u, axis) * _length(v, axis)",
-                    "_length(u, axis, 1) * _length(v, axis, 1)",
-                    "The length is the Euclidean one, p = 2."),
-            Mistake("_scaled(x1, axis, eps), _scaled(x2, axis, eps)",
-                    "_scaled(x1, axis, 1e-12), _scaled(x2, axis, 1e-12)",
-                    "eps is an argument: a length below it counts as eps."),
-            Mistake("u_dot_v / (_length(u, axis) * _length(v, axis))",
-                    "u_dot_v / (_length(u, 1) * _length(v, 1))",
-                    "The vectors lie along `axis`: their lengths are along it too."),
-            Mistake('    x1, x2 = _broadcast("cosine_similarity", x1, x2)\n',
-                    '    _broadcast("cosine_similarity", x1, x2)\n',
-                    "A number that is repeated along the axis counts each time in the "
-                    "length: broadcast both to one shape first."),
-            Mistake("ops.sum(u * v, axis=axis)", "ops.sum(u * v, axis=-1)",
-                    "The sum is over `axis`, which need not be the last one."),
-            Mistake("u_dot_v / (_length(u, axis) * _length(v, axis))",
-                    "u_dot_v / _length(u, axis)",
-                    "Only the directions of both vectors count: divide by both lengths."),
-            Mistake("return u_dot_v /", "return 1 - u_dot_v /",
-                    "1 - cos is the cosine distance; the similarity is cos itself."),
-            Mistake("(_length(u, axis) * _length(v, axis))",
-                    "(_length(u, axis) * _length(v, axis)) ** 2",
-                    "Divide by the lengths, not by their squares."),
-            Mistake("(_length(u, axis) * _length(v, axis))",
-                    "(_length(u, axis) + _length(v, axis))",
-                    "Divide by the product of the lengths, not by their sum."))),
+                    "ops.label_cross_entropy is already a loss: put no minus in front."),
+            Mistake("    if shape == z_shape:    # probabilities\n", "    if False:\n",
+                    "The target may hold probabilities too: it does if it has the shape of "
+                    "the logits."),
+            Mistake("losses = -ops.sum(target * log_softmax(logits), axis=-1)",
+                    "target = as_tensor(target)\n"
+                    "        losses = ops.sum(target * (ops.log(target + 1e-12) - "
+                    "log_softmax(logits)), axis=-1)",
+                    "This is the Kullback-Leibler divergence; the cross-entropy is -sum t ln "
+                    "softmax(z), without the entropy of t."),
+            Mistake("        losses = -ops.sum(target * log_softmax(logits), axis=-1)\n"
+                    '        return _reduce("cross_entropy", losses, reduction, '
+                    "logits=logits, target=target)",
+                    "        return ops.label_cross_entropy(logits, "
+                    "labels=as_tensor(target).data.argmax(axis=-1), reduction=reduction)",
+                    "The most likely class is not the whole target: each class counts with "
+                    "its probability."),
+            Mistake('_reduce("cross_entropy", losses, reduction, logits=logits, '
+                    "target=target)",
+                    "losses",
+                    "The reduction is an argument: hand the losses to _reduce."),
+            Mistake('_reduce("cross_entropy", losses, reduction, logits=logits, '
+                    "target=target)",
+                    '_reduce("cross_entropy", losses, "mean", logits=logits, target=target)',
+                    "The reduction is an argument: you always take the mean for "
+                    "probabilities."),
+            Mistake("losses = -ops.sum(target * log_softmax(logits), axis=-1)",
+                    "target = as_tensor(target)\n"
+                    "        losses = -ops.sum(target * log_softmax(logits) + (1 - target) * "
+                    "ops.log(1 - ops.softmax(logits) + 1e-12), axis=-1)",
+                    "This is the binary cross-entropy of each class; only the terms t ln p "
+                    "are summed."),
+            Mistake("target * log_softmax(logits)",
+                    "target * log_softmax(ops.softmax(logits))",
+                    "log_softmax takes the logits themselves: yours applies softmax twice."))),
 ))

@@ -73,6 +73,17 @@ def test_global_masks_are_one_mask_of_all_weights_concatenated(arrays, amount):
         assert_array_equal(ours, fast, strict=True)
 
 
+@given(amounts)
+def test_without_layers_there_are_no_global_masks(amount):
+    assert global_masks([], amount=amount) == []
+
+
+@given(st.lists(weights, max_size=3), st.sampled_from([np.nan, np.inf, -np.inf]), amounts)
+def test_global_masks_say_which_layer_is_not_finite(arrays, bad, amount):
+    with pytest.raises(ValueError, match=rf"global_masks: arrays\[{len(arrays)}\] must be finite"):
+        global_masks([*arrays, [bad]], amount=amount)
+
+
 @given(rngs, st.integers(1, 30), amounts)
 def test_without_ties_the_notes_threshold_gives_the_same_mask(rng, d, amount):
     weight = rng.permutation(np.arange(1, d + 1)) * rng.choice([-1.0, 1.0], d)

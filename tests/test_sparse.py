@@ -30,8 +30,10 @@ def matrices(draw):
     return (matrix * (rng.random((m, 1)) < 0.7)).astype(np.float64)
 
 
-@given(matrices())
-def test_there_and_back_nothing_is_lost(matrix):
+@given(matrices(), st.sampled_from([1.0, 2.0 ** -60]))
+def test_there_and_back_nothing_is_lost(matrix, scale):
+    """Of very small values, too: only zeros are left out."""
+    matrix = scale * matrix
     csr = to_csr(matrix)
     assert_array_equal(to_dense(csr), matrix, strict=True)
     assert len(csr.values) == np.count_nonzero(matrix) and csr.values.all()

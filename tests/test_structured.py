@@ -249,7 +249,7 @@ def test_normalized_scores_have_length_one_and_keep_their_order(rng, size):
 
 @given(rng=rngs, sizes=st.lists(st.integers(1, 5), min_size=1, max_size=3), data=st.data())
 def test_the_lowest_go_and_every_layer_keeps_a_unit(rng, sizes, data):
-    scores = {i: rng.integers(0, 4, size).astype(float) for i, size in enumerate(sizes)}
+    scores = {i: rng.integers(-2, 3, size).astype(float) for i, size in enumerate(sizes)}
     k = data.draw(st.integers(0, sum(sizes) - len(sizes)))
     scores = {i: scores[i] for i in data.draw(st.permutations(range(len(sizes))))}    # keys in any order
     keep = units_to_keep(scores, k)
@@ -262,6 +262,8 @@ def test_the_lowest_go_and_every_layer_keeps_a_unit(rng, sizes, data):
                              for unit in left[place] if len(left[place]) > 1)
         left[place].remove(unit)
     assert [np.flatnonzero(mask).tolist() for mask in keep.values()] == left
+    with pytest.raises(ValueError, match="units_to_keep: k must be at most"):
+        units_to_keep(scores, sum(sizes) - len(sizes) + 1)
     if k:    # masks nest
         assert all((more | ~less).all() for more, less in zip(units_to_keep(scores, k - 1).values(), keep.values()))
 

@@ -93,7 +93,40 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "    return np.abs(weight) > np.sort(np.abs(weight), axis=None)[n_pruned - "
                     "1] if n_pruned else keep.reshape(weight.shape)",
                     "A threshold keeps or prunes all equal magnitudes together: sort, so "
-                    "that exactly as many go as asked for."))),
+                    "that exactly as many go as asked for."),
+            Mistake("largest_first[:k]", "smallest_first[-k:]",
+                    "If k is 0, [-k:] is the whole array: all weights stay, and none should. "
+                    "Take [d - k:]."),
+            Mistake("    return keep.reshape(weight.shape)",
+                    "    if weight.ndim:\n"
+                    "        ranks = np.abs(weight).argsort(axis=-1, "
+                    'kind="stable").argsort(axis=-1)\n'
+                    "        return ranks >= round(amount * weight.shape[-1])\n"
+                    "    return keep.reshape(weight.shape)",
+                    "You prune the same fraction of each row: sort the magnitudes of all "
+                    "weights together, in the flat array."),
+            Mistake("weight.size - round(amount * weight.size)",
+                    "max(weight.size - round(amount * weight.size), 1)",
+                    "amount = 1 prunes all weights: none need stay."),
+            Mistake("return keep.reshape(weight.shape)", "return ~keep.reshape(weight.shape)",
+                    "True marks the weights to keep; yours marks those that go."),
+            Mistake("return keep.reshape(weight.shape)",
+                    "return weight * keep.reshape(weight.shape)",
+                    "Return the mask alone, not the weights times the mask."),
+            Mistake("return keep.reshape(weight.shape)",
+                    "return keep.reshape(weight.shape).astype(float)",
+                    "A mask is an array of bool, not of numbers."),
+            Mistake("    return keep.reshape(weight.shape)",
+                    "    n_pruned = weight.size - k\n"
+                    "    return np.abs(weight) >= np.sort(np.abs(weight), "
+                    "axis=None)[n_pruned] if k else keep.reshape(weight.shape)",
+                    "A threshold keeps or prunes all equal magnitudes together: sort, so "
+                    "that exactly as many go as asked for."),
+            Mistake("weight.size - round(amount * weight.size)",
+                    "round((1 - amount) * weight.size)",
+                    "Round the number to prune, not the number to keep: they differ at halves."),
+            Mistake("weight.size - round(amount * weight.size)", "int((1 - amount) * weight.size)",
+                    "The number to prune is rounded to the nearest integer, not up."))),
     Exercise(
         name="global_masks",
         target="tinyml.compression.pruning:global_masks",
@@ -104,6 +137,8 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
         tests=laws_of(
             "pruning",
             "test_global_masks_are_one_mask_of_all_weights_concatenated",
+            "test_without_layers_there_are_no_global_masks",
+            "test_global_masks_say_which_layer_is_not_finite",
             "test_a_layer_may_lose_all_its_weights"),
         hints=("Concatenate all weights, make one mask, and split it again.",
                "np.concatenate of the flat arrays, magnitude_mask, np.split at the running sums "
@@ -136,7 +171,51 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "True marks the weights to keep; yours marks those that go."),
             Mistake("a.ravel() for a in arrays]]", "np.sort(a.ravel()) for a in arrays]]",
                     "Leave the weights in their order: entry i of the mask belongs to weight "
-                    "i."))),
+                    "i."),
+            Mistake("    return [part.reshape(a.shape) for part, a in zip(parts, arrays)]",
+                    "    n_pruned = flat.size - keep.sum()\n"
+                    "    tau = np.sort(np.abs(flat))[n_pruned - 1] if n_pruned else -1\n"
+                    "    return [np.abs(a) > tau for a in arrays]",
+                    "A threshold keeps or prunes all equal magnitudes together: sort, so "
+                    "that exactly as many go as asked for."),
+            Mistake("    return [part.reshape(a.shape) for part, a in zip(parts, arrays)]",
+                    "    n_pruned = flat.size - keep.sum()\n"
+                    "    tau = np.sort(np.abs(flat))[n_pruned] if keep.any() else np.inf\n"
+                    "    return [np.abs(a) >= tau for a in arrays]",
+                    "A threshold keeps or prunes all equal magnitudes together: sort, so "
+                    "that exactly as many go as asked for."),
+            Mistake("    return [part.reshape(a.shape) for part, a in zip(parts, arrays)]",
+                    "    tau = np.quantile(np.abs(flat), amount) if flat.size else 0\n"
+                    "    return [np.abs(a) >= tau for a in arrays]",
+                    "A threshold keeps or prunes all equal magnitudes together: sort, so "
+                    "that exactly as many go as asked for."),
+            Mistake("part.reshape(a.shape)", "keep[:a.size].reshape(a.shape)",
+                    "Each layer's mask begins where the one before it ended: yours all begin "
+                    "at the first weight."),
+            Mistake("np.concatenate([np.zeros(0), *[a.ravel() for a in arrays]])",
+                    "np.concatenate([a.ravel() for a in arrays])",
+                    "np.concatenate needs at least one array: without layers, return an "
+                    "empty list."),
+            Mistake("*[a.ravel() for a in arrays]",
+                    "*[a.ravel() / (np.linalg.norm(a) or 1) for a in arrays]",
+                    "The magnitudes are compared as they are: do not divide each layer by "
+                    "its norm first."),
+            Mistake("keep = magnitude_mask(flat, amount=amount)",
+                    'keep = flat.argsort(kind="stable").argsort() >= round(amount * flat.size)',
+                    "Sort the magnitudes: without np.abs the negative weights go first, "
+                    "however large."),
+            Mistake("magnitude_mask(flat, amount=amount)",
+                    "magnitude_mask(flat, amount=int(amount * flat.size) / max(flat.size, 1))",
+                    "The number to prune is rounded to the nearest integer: int() rounds down."),
+            Mistake("magnitude_mask(flat, amount=amount)",
+                    "magnitude_mask(flat, amount=1 - amount)",
+                    "amount is the fraction to prune, not the fraction to keep."),
+            Mistake("    return [part.reshape(a.shape) for part, a in zip(parts, arrays)]",
+                    "    return keep",
+                    "Return a list of masks, one for each layer, in the shape of its weight."),
+            Mistake('check_real("global_masks", f"arrays[{i}]", a)', "np.asarray(a)",
+                    "Call check_real for each array: it refuses weights that are not finite "
+                    "numbers, and says which."))),
     Exercise(
         name="random_mask",
         target="tinyml.compression.pruning:random_mask",
@@ -191,7 +270,54 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "    mask = rng.random(shape) < amount\n",
                     "A coin for each weight prunes this amount only on average, and True marks "
                     "the weights to keep: draw exactly round(amount d) places, and make them "
-                    "False."))),
+                    "False."),
+            Mistake("rng.permutation(mask.size)",
+                    "np.random.default_rng(0).permutation(mask.size)",
+                    "Draw from the rng that is given: with a generator of your own the mask "
+                    "cannot be reproduced."),
+            Mistake("    pruned = rng.permutation(mask.size)[:n_pruned]\n"
+                    "    mask.ravel()[pruned] = False\n",
+                    "    kept = rng.choice(mask.size, n_pruned, replace=False)\n"
+                    "    mask = np.zeros(shape, bool)\n"
+                    "    mask.ravel()[kept] = True\n",
+                    "amount is the fraction to prune, not the fraction to keep."),
+            Mistake("    pruned = rng.permutation(mask.size)[:n_pruned]\n"
+                    "    mask.ravel()[pruned] = False\n",
+                    "    kept = rng.permutation(mask.size)[:n_pruned]\n"
+                    "    mask = np.zeros(shape, bool)\n"
+                    "    mask.ravel()[kept] = True\n",
+                    "amount is the fraction to prune, not the fraction to keep."),
+            Mistake("    pruned = rng.permutation(mask.size)[:n_pruned]\n"
+                    "    mask.ravel()[pruned] = False\n",
+                    "    pruned = rng.choice(mask.size, int(amount * mask.size), "
+                    "replace=False)\n"
+                    "    mask.ravel()[pruned] = False\n",
+                    "The number to prune is rounded to the nearest integer: int() rounds down."),
+            Mistake("    pruned = rng.permutation(mask.size)[:n_pruned]\n"
+                    "    mask.ravel()[pruned] = False\n",
+                    "    mask.ravel()[:n_pruned] = False\n"
+                    "    if mask.ndim:\n"
+                    "        rng.shuffle(mask)\n",
+                    "A permutation of a matrix moves whole rows: draw places of the flat mask."),
+            Mistake("    pruned = rng.permutation(mask.size)[:n_pruned]\n"
+                    "    mask.ravel()[pruned] = False\n",
+                    "    mask.ravel()[:n_pruned] = False\n"
+                    "    mask = rng.permutation(mask.ravel())\n",
+                    "The mask has the shape that is given: reshape it at the end."),
+            Mistake("    pruned = rng.permutation(mask.size)[:n_pruned]\n"
+                    "    mask.ravel()[pruned] = False\n",
+                    "    mask = mask.ravel()\n"
+                    "    pruned = rng.permutation(mask.size)[:n_pruned]\n"
+                    "    mask.ravel()[pruned] = False\n",
+                    "The mask has the shape that is given: reshape it at the end."),
+            Mistake("    return mask", "    return mask.astype(float)",
+                    "A mask is an array of bool, not of numbers."),
+            Mistake("    pruned = rng.permutation(mask.size)[:n_pruned]\n"
+                    "    mask.ravel()[pruned] = False\n",
+                    "    pruned = rng.choice(mask.size, n_pruned) if mask.size else []\n"
+                    "    mask.ravel()[pruned] = False\n",
+                    "Places drawn with replacement repeat, and too few weights go: use a "
+                    "permutation."))),
     Exercise(
         name="cubic_sparsity",
         target="tinyml.compression.pruning:cubic_sparsity",
@@ -232,5 +358,39 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
             Mistake("(t - t_start) /", "t /",
                     "Progress counts from t_start: subtract it."),
             Mistake("final + (initial - final)", "(initial - final)",
-                    "The curve ends at s_f: add final."))),
+                    "The curve ends at s_f: add final."),
+            Mistake("np.clip((t - t_start) / (t_end - t_start), 0, 1)",
+                    "(np.clip(t, t_start, t_end) - t_start) / t_end",
+                    "The schedule takes t_end - t_start steps, not t_end."),
+            Mistake("np.clip((t - t_start) / (t_end - t_start), 0, 1)",
+                    "np.clip(t, t_start, t_end) / (t_end - t_start)",
+                    "Progress counts from t_start: subtract it."),
+            Mistake("np.clip((t - t_start) / (t_end - t_start), 0, 1)",
+                    "np.maximum((t - t_start) / (t_end - t_start), 0)",
+                    "After t_end the fraction is s_f: clip the progress at 1 too."),
+            Mistake("    progress = np.clip((t - t_start) / (t_end - t_start), 0, 1)\n"
+                    "    return final + (initial - final) * (1 - progress) ** 3",
+                    "    progress = (t - t_start) / (t_end - t_start)\n"
+                    "    return np.clip(final + (initial - final) * (1 - progress) ** 3, "
+                    "initial, final)",
+                    "Clip the progress to [0, 1], not the result: the schedule may also go "
+                    "down, from a large s_i to a smaller s_f."),
+            Mistake("    progress = np.clip((t - t_start) / (t_end - t_start), 0, 1)\n"
+                    "    return final + (initial - final) * (1 - progress) ** 3",
+                    "    progress = (t - t_start) / (t_end - t_start)\n"
+                    "    return np.clip(final + (initial - final) * (1 - progress) ** 3, 0, 1)",
+                    "Before t_start the fraction is s_i and after t_end it is s_f: clip the "
+                    "progress to [0, 1], not the result."),
+            Mistake("    return final + (initial - final) * (1 - progress) ** 3",
+                    "    return np.where(t < t_start, 0, final + (initial - final) * (1 - "
+                    "progress) ** 3)",
+                    "Before t_start the fraction is s_i, not 0."),
+            Mistake("final + (initial - final)", "final - (initial - final)",
+                    "The curve starts at s_i: the difference is s_i - s_f."),
+            Mistake("final + (initial - final) * (1 - progress) ** 3",
+                    "final * (1 - (1 - progress) ** 3)",
+                    "The curve starts at s_i, not always at 0."),
+            Mistake("return final + (initial - final) * (1 - progress) ** 3",
+                    "return 1 - (final + (initial - final) * (1 - progress) ** 3)",
+                    "s is the fraction that is pruned, not the fraction that is left."))),
 ))

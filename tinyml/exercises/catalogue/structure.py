@@ -43,7 +43,27 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "The change is gradient times value; the size of the value alone says "
                     "nothing about the cost."),
             Mistake("np.abs(change).mean(axis=0)", "np.abs(change).max(axis=0)",
-                    "Take the mean over the samples, not the largest."))),
+                    "Take the mean over the samples, not the largest."),
+            Mistake("product.mean(axis=2)",
+                    "_with_positions(z).mean(axis=2) * _with_positions(d_z).mean(axis=2)",
+                    "Multiply gradient and value at each position, then take the mean: the "
+                    "product of two means is something else."),
+            Mistake("    return np.abs(change).mean(axis=0)",
+                    "    scores = np.abs(change).mean(axis=0)\n"
+                    "    return scores / (np.linalg.norm(scores) or 1)",
+                    "The scores are returned as they are: do not divide them by their norm."),
+            Mistake("np.abs(change).mean(axis=0)", "np.sqrt((change ** 2).mean(axis=0))",
+                    "Theta is the mean of absolute values, not the root of a mean of squares."),
+            Mistake("np.abs(change).mean(axis=0)", "np.abs(change).mean(axis=1)",
+                    "Axis 0 holds the samples, axis 1 the units: there is one score for each "
+                    "unit."),
+            Mistake("np.abs(change).mean(axis=0)", "np.abs(change)",
+                    "Take the mean over the samples: there is one score for each unit."),
+            Mistake("np.abs(change).mean(axis=0)", "-change.mean(axis=0)",
+                    "Theta is the mean of the absolute changes; yours is the mean of the "
+                    "changes, with its sign."),
+            Mistake("product.mean(axis=2)", "product.max(axis=2)",
+                    "Take the mean over the positions, not the largest product."))),
     Exercise(
         name="units_to_keep",
         target="tinyml.compression.structured:units_to_keep",
@@ -95,7 +115,32 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "        n_removed += 1\n",
                     "Count only the units that you remove, and go on until there are k."),
             Mistake("n_removed < k", "n_removed <= k",
-                    "k units go, and yours removes one more."))),
+                    "k units go, and yours removes one more."),
+            Mistake("(score, i, unit, layer) for", "(abs(score), i, unit, layer) for",
+                    "The lowest scores go first, with their sign: do not take the absolute "
+                    "value."),
+            Mistake("n_removed < k and", "(~keep[layer]).sum() < k and",
+                    "k units go from all layers together; you remove up to k from each."),
+            Mistake("keep[layer].sum() > 1", "unit != scores[layer].argmax()",
+                    "If several units share the highest score of a layer, the last of them "
+                    "stays: count how many are left."),
+            Mistake("    return keep", "    return {layer: ~mask for layer, mask in keep.items()}",
+                    "True marks the units to keep; yours marks those that go."),
+            Mistake("    return keep",
+                    "    return {layer: np.flatnonzero(mask) for layer, mask in keep.items()}",
+                    "Return a mask of bool for each layer, not the numbers of the units."),
+            Mistake("(score, i, unit, layer) for",
+                    "(score / (np.linalg.norm(layer_scores) or 1), i, unit, layer) for",
+                    "The scores are compared as they are: do not divide those of each layer "
+                    "by their norm."),
+            Mistake("sorted(candidates)",
+                    "sorted(candidates, key=lambda one: (one[0], -one[1], -one[2]))",
+                    "Of equal scores, the first layer goes first, and in it the first unit: "
+                    "you remove the last."),
+            Mistake("_real_scores(scores, k)",
+                    "{layer: np.asarray(s, float) for layer, s in scores.items()}",
+                    "Call _real_scores first: it refuses a k that is too large, and scores "
+                    "that are not real vectors."))),
     Exercise(
         name="remove_units",
         target="tinyml.compression.removal:remove_units",
@@ -119,7 +164,8 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                'kept, axis=0); for place in units.rows: keep_entries(small, place, ...); '
                'keep_entries(small, units.reader, entry_mask(...), axis=1); return small'),
         also=('checked_masks("remove_units", model, keep) checks keep, and gives {layer: '
-              '(units, kept)}.',),
+              '(units, kept)}. units.rows are the places of the batch norms and depthwise '
+              'convolutions behind the layer, units.reader is that of the next layer.',),
         mistakes=(
             Mistake("entry_mask(kept, model[layer], columns)",
                     "kept[[i % len(kept) for i in range(columns)]]",
@@ -144,7 +190,23 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
             Mistake("        keep_entries(small, units.reader, entry_mask(kept, model[layer], "
                     "columns), axis=1)\n",
                     "",
-                    "The next layer reads the removed units: their columns must go too."))),
+                    "The next layer reads the removed units: their columns must go too."),
+            Mistake("        keep_entries(small, layer, kept, axis=0)\n", "",
+                    "The layer itself loses the rows of its removed units."),
+            Mistake("copy.deepcopy(model)", "copy.copy(model)",
+                    "A shallow copy shares its modules and arrays with the model: take a "
+                    "deep copy."),
+            Mistake('checked_masks("remove_units", model, keep).items():',
+                    'list(checked_masks("remove_units", model, keep).items())[:1]:',
+                    "Every layer that keep names loses units, not only the first."),
+            Mistake("    return small", "    return copy.deepcopy(model)",
+                    "Nothing is removed: return the copy whose rows and columns you have cut."),
+            Mistake("entry_mask(kept, model[layer], columns), axis=1)",
+                    "entry_mask(kept, model[layer], len(model[units.reader].weight.data)), "
+                    "axis=0)",
+                    "The next layer reads the units in its columns, axis 1: its rows stay."),
+            Mistake("for place in units.rows:", "for place in units.rows[:1]:",
+                    "Every module at units.rows has entries for the units, not only the first."))),
     Exercise(
         name="to_csr",
         target="tinyml.compression.sparse:to_csr",
@@ -206,7 +268,29 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
                     "np.zeros(m + 1, np.int32)\n"
                     "    starts[:-1] = np.cumsum(counts)",
                     "starts[i] is the number of values before row i: it begins with 0, and "
-                    "ends with the number of all."))),
+                    "ends with the number of all."),
+            Mistake("    starts = np.zeros(m + 1, np.int32)\n"
+                    "    starts[1:] = np.cumsum(counts)\n",
+                    "    starts = np.append(np.unique(rows, return_index=True)[1], "
+                    "len(rows)).astype(np.int32)\n",
+                    "A row of zeros has a start too: starts has m + 1 entries, whatever the "
+                    "rows hold."),
+            Mistake("matrix[rows, columns]", "matrix[rows, columns].astype(float)",
+                    "The values keep the dtype of the matrix."),
+            Mistake("columns.astype(smallest)", "rows.astype(smallest)",
+                    "Store the column of each value; the rows follow from starts."),
+            Mistake("columns.astype(smallest)", "columns.astype(np.int32)",
+                    "The columns have the smallest dtype that holds n - 1: "
+                    "np.min_scalar_type gives it."),
+            Mistake("columns.astype(smallest)", "columns.astype(np.uint8)",
+                    "One byte holds the columns 0 ... 255 only: the dtype follows from n."),
+            Mistake("np.cumsum(counts)", "np.cumsum(counts[::-1])",
+                    "The counts are summed from the first row on."),
+            Mistake("max(n - 1, 0)", "max(m - 1, 0)",
+                    "The dtype of the columns follows from their number n, not from the "
+                    "number of rows."),
+            Mistake("np.nonzero(matrix)", "np.nonzero(np.abs(matrix) > 1e-8)",
+                    "Every entry that is not 0 stays, however small."))),
     Exercise(
         name="sparse_matmul",
         target="tinyml.compression.sparse:matmul",
@@ -245,5 +329,38 @@ CHAPTER = Chapter("structure", "10.2.1 Structure: units that leave, sparse matri
             Mistake("slice(starts[i], starts[i + 1])", "slice(starts[i], starts[-1])",
                     "The values of row i end where row i + 1 starts."),
             Mistake("slice(starts[i], starts[i + 1])", "slice(starts[i])",
-                    "A slice needs its start too: slice(a) means the first a values."))),
+                    "A slice needs its start too: slice(a) means the first a values."),
+            Mistake("sparse forward\n"
+                    "    return y",
+                    "sparse forward\n"
+                    "    products = (values * x[columns].T).T\n"
+                    "    return np.add.reduceat(products, np.minimum(starts[:-1], "
+                    "len(values) - 1), axis=0) if len(values) and m else y",
+                    "A row without values has the sum 0: np.add.reduceat gives it the first "
+                    "product of the next row."),
+            Mistake("np.result_type(values, x))", "x.dtype)",
+                    "If the values are float64 and x is float32, the result is float64: its "
+                    "dtype is that of the products."),
+            Mistake("values[row] @ x[columns[row]]",
+                    "(values[row] * x[columns[row]].T).T[-1:].sum(axis=0)",
+                    "Row i is the sum of all its terms; y[rows] += ... keeps only the last, "
+                    "because the rows repeat."),
+            Mistake("values[row] @ x[columns[row]]", "(values[row] * x[columns[row]].T).sum()",
+                    "x may have several columns: sum over the values of the row only, and "
+                    "keep the columns apart."),
+            Mistake("slice(starts[i], starts[i + 1])", "slice(starts[i], starts[i + 1] - 1)",
+                    "The last value of row i stands at starts[i + 1] - 1, and a slice ends "
+                    "before its second number."),
+            Mistake("slice(starts[i], starts[i + 1])",
+                    "slice(starts[i], starts[i] + starts[i + 1])",
+                    "starts[i + 1] is where the next row starts, not the number of values in "
+                    "row i."),
+            Mistake("values[row] @ x[columns[row]]", "x[columns[row]].sum(axis=0)",
+                    "Each entry of x is multiplied by its value: you sum the entries alone."),
+            Mistake("np.zeros((m, *x.shape[1:]), np.result_type(values, x))",
+                    "np.zeros((m, x[:1].size or 1), np.result_type(values, x))",
+                    "For a vector x the result is a vector, shape (m,), not a matrix of one "
+                    "column."),
+            Mistake("np.result_type(values, x))", "np.float32)",
+                    "The dtype is that of the products: float64 stays float64."))),
 ))

@@ -16,6 +16,7 @@ from tinyml.exercises.catalogue import (
     engine,
     epoch_wise,
     functional,
+    hidden,
     integers,
     low_rank,
     masking,
@@ -35,8 +36,8 @@ CHAPTERS = (engine.CHAPTER, functional.CHAPTER, distances.CHAPTER, optim.CHAPTER
             pruning.CHAPTER, structure.CHAPTER, quantization.CHAPTER, binary.CHAPTER,
             integers.CHAPTER, sharing.CHAPTER, coding.CHAPTER, low_rank.CHAPTER,
             colors.CHAPTER, blocks.CHAPTER, circulant.CHAPTER, compact.CHAPTER,
-            distillation.CHAPTER, masking.CHAPTER, contrastive.CHAPTER, momentum.CHAPTER,
-            transfer.CHAPTER)
+            distillation.CHAPTER, masking.CHAPTER, hidden.CHAPTER, contrastive.CHAPTER,
+            momentum.CHAPTER, transfer.CHAPTER)
 
 
 @cache

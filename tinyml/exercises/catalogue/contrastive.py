@@ -86,7 +86,34 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "Only the directions of both views count: normalise z2 too."),
             Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))",
                     "ops.mean(ops.sum(ops.abs(u - v), axis=1))",
-                    "The distance is Euclidean: squares, not absolute values."))),
+                    "The distance is Euclidean: squares, not absolute values."),
+            Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))",
+                    "ops.sqrt(ops.mean(ops.sum((u - v) ** 2, axis=1)))",
+                    "The distance is squared (alpha = 2): no root."),
+            Mistake("F.normalize(z1), F.normalize(z2)",
+                    "F.normalize(z1, axis=0), F.normalize(z2, axis=0)",
+                    "Each row is scaled to length 1, along its D coordinates: yours scales "
+                    "the columns."),
+            Mistake("F.normalize(z1), F.normalize(z2)",
+                    "z1 / ops.sqrt(ops.sum(z1 ** 2)), z2 / ops.sqrt(ops.sum(z2 ** 2))",
+                    "Each row has its own length: yours divides by the norm of the whole "
+                    "array."),
+            Mistake("F.normalize(z1), F.normalize(z2)", "z1, F.normalize(z2)",
+                    "Only the directions of both views count: normalise z1 too."),
+            Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))", "ops.mean(ops.sum(u * v, axis=1))",
+                    "||u - v||^2 = 2 - 2 u.v: yours is the mean cosine."),
+            Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))",
+                    "2 - ops.mean(ops.sum(u * v, axis=1))",
+                    "||u - v||^2 = 2 - 2 u.v: the cosine counts twice."),
+            Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))", "ops.mean(2 - 2 * (u @ v.T))",
+                    "The mean is over the pairs of views of one image, u_i and v_i: yours is "
+                    "over all u_i and v_j."),
+            Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))",
+                    "ops.sum(ops.mean(u - v, axis=0) ** 2)",
+                    "Square each difference first, then take the mean: in yours opposite "
+                    "differences cancel."),
+            Mistake("F.normalize(z2)", "F.normalize(z2).data",
+                    "Gradients flow to both views: yours stops at the second."))),
     Exercise(
         name="uniformity",
         target="tinyml.selfsupervised.contrastive:uniformity",
@@ -128,7 +155,44 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "ops.exp(2 * squared_distance[i_not_j])",
                     "The sign of the exponent: near pairs count most, e^(-2 ||u_i - u_j||^2)."),
             Mistake("ops.log(ops.mean", "-ops.log(ops.mean",
-                    "The sign: it is the logarithm itself, which is not positive."))),
+                    "The sign: it is the logarithm itself, which is not positive."),
+            Mistake("ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])))",
+                    "ops.log(ops.sum(ops.exp(-2 * squared_distance[i_not_j])) / len(z) ** 2)",
+                    "There are N (N - 1) pairs of different vectors: divide by that, not by "
+                    "N^2."),
+            Mistake("ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])))",
+                    "ops.log(ops.sum(ops.exp(-2 * squared_distance[i_not_j])) / 2)",
+                    "It is the logarithm of a mean: divide by the number of pairs."),
+            Mistake("ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])))",
+                    "ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])) / 2)",
+                    "There are N (N - 1) / 2 pairs i < j: if you sum over these, divide by "
+                    "their number."),
+            Mistake("ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])))",
+                    "ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])) * 2)",
+                    "There are N (N - 1) pairs i != j: divide by that, not by half of it."),
+            Mistake("ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])))",
+                    "ops.log(ops.sum(ops.exp(-2 * squared_distance[i_not_j])) / len(z))",
+                    "The mean is over all N (N - 1) pairs: yours divides by N."),
+            Mistake("ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])))",
+                    "ops.log(ops.sum(ops.exp(-2 * squared_distance[i_not_j])) / (len(z) - 1))",
+                    "The mean is over all N (N - 1) pairs: yours divides by N - 1."),
+            Mistake("ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])))",
+                    "ops.mean(ops.log(ops.sum(ops.exp(-2 * squared_distance) * i_not_j, "
+                    "axis=1) / (len(z) - 1)))",
+                    "One logarithm, of the mean over all pairs: yours takes one logarithm for "
+                    "each vector."),
+            Mistake("ops.log(ops.mean(ops.exp(-2 * squared_distance[i_not_j])))",
+                    "ops.log(ops.mean(ops.exp(-2 * "
+                    "ops.sqrt(ops.maximum(squared_distance[i_not_j], 1e-12)))))",
+                    "The distance in the exponent is squared: yours is not."),
+            Mistake("2 - 2 * similarities(z, z)", "-2 * similarities(z, z)",
+                    "||u - v||^2 = 2 - 2 u.v: the constant 2 is missing."),
+            Mistake("2 - 2 * similarities(z, z)", "2 - similarities(z, z)",
+                    "||u - v||^2 = 2 - 2 u.v: the cosine counts twice."),
+            Mistake("-2 * squared_distance", "-4 * squared_distance",
+                    "The exponent is -2 ||u - v||^2: yours is twice that."),
+            Mistake("-2 * squared_distance", "-0.5 * squared_distance",
+                    "The exponent is -2 ||u - v||^2: yours divides by 2."))),
     Exercise(
         name="nt_xent",
         target="tinyml.selfsupervised.contrastive:nt_xent",
@@ -284,5 +348,43 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "    if True:\n"
                     "        s_positive = F.cosine_similarity(query, positive).reshape(B, 1)\n",
                     "Without given negatives, the positive of a query is one of the rows of "
-                    "`positive`, and is in the sum once: yours adds it again."))),
+                    "`positive`, and is in the sum once: yours adds it again."),
+            Mistake("[s_positive, similarities(query, negatives)], axis=1)    # (B, 1 + K)\n"
+                    "        label = np.zeros(B, int)",
+                    "[similarities(query, positive), similarities(query, negatives)], axis=1)\n"
+                    "        label = np.arange(B)",
+                    "If negatives are given, the other keys of the batch are not among them: "
+                    "take one column, the similarities of query i and positive i."),
+            Mistake("return F.cross_entropy(s / temperature, label)",
+                    "s = s / temperature\n"
+                    "    s_label = s[np.arange(B), label]\n"
+                    "    s = ops.where(np.arange(s.shape[1]) == label[:, None], -np.inf, s)\n"
+                    "    return ops.mean(ops.logsumexp(s, axis=1) - s_label) if s.shape[1] > "
+                    "1 else ops.sum(query) * 0",
+                    "The positive is in the denominator too: the sum starts at k = 0, the "
+                    "positive."),
+            Mistake("return F.cross_entropy(s / temperature, label)",
+                    "s = s / temperature\n"
+                    "    s_label = s[np.arange(B), label]\n"
+                    "    if negatives is not None:\n"
+                    "        s = ops.where(np.arange(s.shape[1]) == 0, -np.inf, s)\n"
+                    "    return ops.mean(ops.logsumexp(s, axis=1) - s_label) if s.shape[1] > "
+                    "1 else ops.sum(query) * 0",
+                    "The positive is in the denominator too: the sum starts at k = 0, the "
+                    "positive."),
+            Mistake("F.cosine_similarity(query, positive).reshape(B, 1)\n",
+                    "F.cosine_similarity(query, positive).reshape(B, 1) / temperature\n"
+                    "        temperature = 1\n",
+                    "All similarities are divided by the temperature: yours divides only that "
+                    "of the positive."),
+            Mistake("s = similarities(query, positive)", "s = similarities(positive, query)",
+                    "Row i holds the similarities of query i with all keys: yours is "
+                    "transposed, so queries are the negatives."),
+            Mistake("return F.cross_entropy(s / temperature, label)",
+                    "if negatives is None:\n"
+                    "        return (F.cross_entropy(s / temperature, label) + "
+                    "F.cross_entropy(s.T / temperature, label)) / 2\n"
+                    "    return F.cross_entropy(s / temperature, label)",
+                    "Only the queries look for their keys: yours adds the other direction, "
+                    "from keys to queries."))),
 ))

@@ -343,5 +343,23 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
             Mistake("sum(losses) / K",
                     "info_nce(predicted.reshape(len(predicted), -1), future.reshape(len(future), "
                     "-1), temperature=temperature)",
-                    "Each step has a loss of its own; yours compares whole sequences."))),
+                    "Each step has a loss of its own; yours compares whole sequences."),
+            Mistake("sum(losses) / K",
+                    "sum(info_nce(predicted[i], future[i], temperature=temperature) for i in "
+                    "range(len(predicted))) / len(predicted)",
+                    "The negatives are other series at the same step k: yours are other steps "
+                    "of the same series."),
+            Mistake("sum(losses) / K",
+                    "info_nce(predicted.mean(axis=1), future.mean(axis=1), "
+                    "temperature=temperature)",
+                    "Each step has its own loss: take the mean of the K losses, not of the "
+                    "vectors."),
+            Mistake("sum(losses) / K", "sum(losses[1:]) / K if K > 1 else losses[0] * 0",
+                    "All K steps count: yours leaves out the first one."),
+            Mistake("sum(losses) / K", "sum(losses[:-1]) / K if K > 1 else losses[0] * 0",
+                    "All K steps count: yours leaves out the last one."),
+            Mistake("temperature=temperature)", "temperature=1)",
+                    "The temperature has no effect in yours: pass it on."),
+            Mistake("sum(losses) / K", "losses[0]",
+                    "All K steps count: take the mean of their losses."))),
 ))

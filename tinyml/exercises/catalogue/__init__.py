@@ -5,6 +5,7 @@ from functools import cache
 from tinyml.exercises.catalogue import (
     binary,
     blocks,
+    byol,
     circulant,
     coding,
     colors,
@@ -26,6 +27,7 @@ from tinyml.exercises.catalogue import (
     pruning,
     quantization,
     risk,
+    series,
     sharing,
     structure,
     transfer,
@@ -37,7 +39,7 @@ CHAPTERS = (engine.CHAPTER, functional.CHAPTER, distances.CHAPTER, optim.CHAPTER
             integers.CHAPTER, sharing.CHAPTER, coding.CHAPTER, low_rank.CHAPTER,
             colors.CHAPTER, blocks.CHAPTER, circulant.CHAPTER, compact.CHAPTER,
             distillation.CHAPTER, masking.CHAPTER, hidden.CHAPTER, contrastive.CHAPTER,
-            momentum.CHAPTER, transfer.CHAPTER)
+            momentum.CHAPTER, byol.CHAPTER, transfer.CHAPTER, series.CHAPTER)
 
 
 @cache

@@ -51,7 +51,43 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "Images that came flat, (N, H W), go back flat: reshape to the shape of "
                     "x."),
             Mistake("t = np.asarray(shift)[..., None]", "t = np.asarray(shift)[..., ::-1, None]",
-                    "The shift is (down, right), rows first, as positions are (row, column)."))),
+                    "The shift is (down, right), rows first, as positions are (row, column)."),
+            Mistake("_inverse(matrix) @ ", "np.asarray(matrix).swapaxes(-1, -2) @ ",
+                    "The transpose is the inverse of a rotation only: take the inverse."),
+            Mistake("_bilinear(images, p.astype(images.dtype))",
+                    "_bilinear(images.astype(float), p)",
+                    "The result has the dtype of x: yours is float64."),
+            Mistake("c + _inverse(matrix) @ (q - c - t)", "c + np.asarray(matrix) @ (q - c) + t",
+                    "This is where an old pixel goes: to find where a new pixel comes from, "
+                    "take A^-1 (q - c - t)."),
+            Mistake("c + _inverse(matrix) @ (q - c - t)", "c + np.asarray(matrix) @ (q - c) - t",
+                    "A says where an old pixel goes: to find where a new pixel comes from, "
+                    "use A^-1, and subtract t first."),
+            Mistake("q = np.indices((h, w)).reshape(2, -1) ",
+                    "q = np.indices((h, w)).reshape(2, -1)[::-1] ",
+                    "The pixels are counted row by row, and a position is (row, column): "
+                    "yours is (column, row)."),
+            Mistake("c + _inverse(matrix) @ (q - c - t)",
+                    "c + (_inverse(matrix) @ (q - c - t)[..., ::-1, :])[..., ::-1, :]",
+                    "Positions are (row, column), so the first row of A gives the row: you "
+                    "apply A to (x, y)."),
+            Mistake("c + _inverse(matrix) @ (q - c - t)", "_inverse(matrix) @ (q - c - t)",
+                    "The centre is missing in the result: p = c + A^-1 (q - c - t)."),
+            Mistake("c + _inverse(matrix) @ (q - c - t)", "c + _inverse(matrix) @ (q - c) + t",
+                    "The shift is undone first: A^-1 (q - c - t)."),
+            Mistake("c + _inverse(matrix) @ (q - c - t)", "_inverse(matrix) @ (q - t)",
+                    "The map rotates around the centre of the image: yours rotates around its "
+                    "upper left corner."),
+            Mistake("p.astype(images.dtype))", "np.floor(p).astype(images.dtype))",
+                    "This takes one pixel: do not round p, as _bilinear takes the weighted "
+                    "mean of four pixels."),
+            Mistake("p.astype(images.dtype))",
+                    "np.clip(p, 0, [[h - 1], [w - 1]]).astype(images.dtype))",
+                    "Outside the image there are zeros: yours repeats the pixels of the "
+                    "border."),
+            Mistake("p.astype(images.dtype))", "(p % [[h], [w]]).astype(images.dtype))",
+                    "Outside the image there are zeros: yours comes in again on the other "
+                    "side."))),
     Exercise(
         name="alignment",
         target="tinyml.selfsupervised.contrastive:alignment",

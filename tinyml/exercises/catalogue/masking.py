@@ -86,7 +86,19 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                     "hidden positions."),
             Mistake("loss_fn(prediction[mask], target[mask])",
                     "loss_fn(target[mask], prediction[mask])",
-                    "The order of a loss is prediction, target."))),
+                    "The order of a loss is prediction, target."),
+            Mistake("loss_fn(prediction[mask], target[mask])",
+                    "loss_fn(prediction, target) * mask.mean()",
+                    "This loss counts the visible positions too, and copying what is visible "
+                    "teaches nothing."),
+            Mistake("loss_fn(prediction[mask], target[mask])",
+                    "loss_fn(prediction[mask], target[mask]) / mask.sum()",
+                    "loss_fn takes the mean already: do not divide by the number of hidden "
+                    "positions."),
+            Mistake("loss_fn(prediction[mask], target[mask])",
+                    "loss_fn(prediction[mask], target[mask]) / mask.mean()",
+                    "The mean is over the hidden positions: do not divide by their share of "
+                    "all positions."))),
     Exercise(
         name="mask_tokens",
         target="tinyml.selfsupervised.masking:mask_tokens",

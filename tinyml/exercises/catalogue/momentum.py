@@ -1,7 +1,7 @@
-"""Contrastive learning with a second network that follows slowly: momentum, a queue, BYOL."""
+"""Contrastive learning with a second network that follows slowly: momentum, and a queue."""
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
-CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo and BYOL", (
+CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo", (
     Exercise(
         name="update_momentum",
         target="tinyml.selfsupervised.moco:update_momentum",
@@ -49,7 +49,34 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
             Mistake("slow.load_state_dict(theta_slow)", "fast.load_state_dict(theta_slow)",
                     "The slow model follows: the fast one stays as it is."),
             Mistake("(1 - momentum) * new if", "(1 - momentum) * old if",
-                    "The new part is that of the fast model."))),
+                    "The new part is that of the fast model."),
+            Mistake("slow.load_state_dict(theta_slow)",
+                    "slow.load_state_dict(theta_slow)\n"
+                    "    fast.load_state_dict(theta_slow)",
+                    "The slow model follows: the fast one stays as it is."),
+            Mistake("slow.load_state_dict(theta_slow)",
+                    "for name, p in slow.named_parameters():\n"
+                    "        p.data[...] = theta_slow[name]\n"
+                    "    slow.load_state_dict(theta_slow)",
+                    "Give each parameter a new array: a graph may still need the old one, and "
+                    "you write into it."),
+            Mistake("momentum * old + (1 - momentum) * new if is_float else new",
+                    "old + (1 - momentum) * (new - old) if is_float else new",
+                    "old + (1 - m) (new - old) is rounded: with m = 0 the copy must be exact, "
+                    "so write m old + (1 - m) new."),
+            Mistake("momentum * old + (1 - momentum) * new",
+                    "momentum * new + (1 - momentum) * new",
+                    "The old part is that of the slow model, with the weight m."),
+            Mistake("momentum * old + (1 - momentum) * new", "momentum * old",
+                    "The part of the fast model is missing: add (1 - m) new."),
+            Mistake("momentum * old + (1 - momentum) * new", "(old + new) / 2",
+                    "The weights are m and 1 - m, not one half each."),
+            Mistake("if is_float else new", "if old.dtype.kind != 'b' else new",
+                    "Integers and booleans cannot be averaged: copy them from fast."),
+            Mistake("momentum * old + (1 - momentum) * new if is_float else new",
+                    "(momentum * old + (1 - momentum) * new).astype(old.dtype)",
+                    "Integers and booleans are copied from fast: yours averages and rounds "
+                    "them."))),
     Exercise(
         name="key_queue",
         target="tinyml.selfsupervised.moco:KeyQueue.push",
@@ -98,7 +125,60 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
                     "np.zeros((self.size, keys.shape[1]))",
                     "The queue keeps the dtype of the first keys."),
             Mistake("min(self.filled + len(keys), self.size)", "self.size",
-                    "Only slots that hold keys count: at first the queue is not full."))),
+                    "Only slots that hold keys count: at first the queue is not full."),
+            Mistake("min(self.filled + len(keys), self.size)", "self.next",
+                    "filled is the number of slots with a key: it does not start again at 0, "
+                    "as next does."),
+            Mistake("min(self.filled + len(keys), self.size)", "max(self.filled, self.next)",
+                    "filled grows by B, up to K: next is 0 again when the last slot is full."),
+            Mistake("min(self.filled + len(keys), self.size)", "min(self.filled + 1, self.size)",
+                    "A batch fills len(keys) slots, not one."),
+            Mistake("        slots = (self.next + np.arange(len(keys))) % self.size\n",
+                    "        keys, ids = keys[:self.size], ids[:self.size]\n"
+                    "        slots = (self.next + np.arange(len(keys))) % self.size\n",
+                    "Of more than K keys the last K stay: yours keeps the first ones."),
+            Mistake("        slots = (self.next + np.arange(len(keys))) % self.size\n",
+                    "        if self.next + len(keys) > self.size:\n"
+                    "            self.next = 0\n"
+                    "        slots = (self.next + np.arange(len(keys))) % self.size\n",
+                    "A batch that reaches the last slot goes on at slot 0: yours begins at "
+                    "slot 0 and leaves old keys at the end."),
+            Mistake("        slots = (self.next + np.arange(len(keys))) % self.size\n"
+                    "        self.ring[slots] = keys       # where a slot occurs twice, the "
+                    "later key stays\n"
+                    "        self.ids[slots] = ids\n"
+                    "        self.next = (self.next + len(keys)) % self.size\n",
+                    "        slots = (self.next + np.arange(len(keys))) % max(self.size - 1, "
+                    "1)\n"
+                    "        self.ring[slots] = keys       # where a slot occurs twice, the "
+                    "later key stays\n"
+                    "        self.ids[slots] = ids\n"
+                    "        self.next = (self.next + len(keys)) % max(self.size - 1, 1)\n",
+                    "The slots are 0..K-1: after slot K - 1 comes slot 0, so take them mod K, "
+                    "not mod K - 1."),
+            Mistake("        slots = (self.next + np.arange(len(keys))) % self.size\n",
+                    "        keys, ids = keys[::-1], ids[::-1]\n"
+                    "        slots = (self.next + np.arange(len(keys))) % self.size\n",
+                    "The keys go into the slots in their order: yours are reversed."),
+            Mistake("        slots = (self.next + np.arange(len(keys))) % self.size\n",
+                    "        slots = (self.filled + np.arange(len(keys))) % self.size\n",
+                    "The next key goes to the slot self.next: filled stays K when the ring is "
+                    "full."),
+            Mistake("(self.next + np.arange(len(keys))) % self.size",
+                    "np.arange(len(keys)) % self.size",
+                    "The keys go on after the earlier ones, from slot self.next: yours begin "
+                    "at slot 0 each time."),
+            Mistake("self.next = (self.next + len(keys)) % self.size", "self.next = self.next",
+                    "Move next on by the number of keys: yours writes each batch over the "
+                    "last one."),
+            Mistake("(self.next + np.arange(len(keys))) % self.size",
+                    "(self.next + 1 + np.arange(len(keys))) % self.size",
+                    "next is the slot of the next key itself: the first key goes there."),
+            Mistake("if keys.shape[1] != self.ring.shape[1]:", "if False:",
+                    "Keys of another length are refused with the message of the task: compare "
+                    "keys.shape[1] with that of the ring."),
+            Mistake("self.ids[slots] = ids", "self.ids[slots] = slots",
+                    "Store the indices of the images, ids, not the slots."))),
     Exercise(
         name="moco_loss",
         target="tinyml.selfsupervised.moco:MoCo.loss",
@@ -166,143 +246,46 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
             Mistake("temperature=self.temperature)", "temperature=1)",
                     "You do not use the temperature."),
             Mistake("info_nce(q, k, negatives,", "info_nce(k, q, negatives,",
-                    "The query comes first: the gradient flows through q."))),
-    Exercise(
-        name="byol_loss",
-        target="tinyml.selfsupervised.byol:byol_loss",
-        level=1, minutes=5,
-        after=("alignment",),
-        task="Give BYOL's loss: 2 minus twice the mean cosine",
-        tests=laws_of(
-            "byol",
-            "test_the_loss_is_the_squared_distance_of_the_directions",
-            "test_the_gradient_is_that_of_the_loss_and_orthogonal_to_each_row",
-            "test_zero_vectors_have_a_finite_loss_and_gradient"),
-        hints=("The squared distance of two unit vectors is 2 - 2 cos.",
-               "F.cosine_similarity(prediction, target) gives B cosines, ops.mean their mean.",
-               "return 2 - 2 * ops.mean(...), of the cosines"),
-        mistakes=(
-            Mistake("2 - 2 * ops.mean(", "2 - ops.mean(",
-                    "||u - v||^2 = 2 - 2 u.v: the cosine counts twice."),
-            Mistake("2 - 2 * ops.mean(", "2 - 2 * ops.sum(",
-                    "The loss is a mean over the rows, not a sum."),
-            Mistake("2 - 2 * ops.mean(", "-2 * ops.mean(",
-                    "The loss of equal directions is 0: the constant 2 is missing."),
-            Mistake("2 - 2 * ops.mean(F.cosine_similarity(prediction, target))",
-                    "ops.mean(ops.sum((prediction - target) ** 2, axis=1))",
-                    "Lengths must not matter: it is the distance of the directions, not of "
-                    "the vectors."),
-            Mistake("2 - 2 * ops.mean(F.cosine_similarity(prediction, target))",
-                    "ops.mean(ops.sum((F.normalize(prediction) - F.normalize(target)) ** 2, "
-                    "axis=1))",
-                    "A zero vector has cos = 0 with everything, so its loss is 2, and your "
-                    "distance gives 1: use cosines."),
-            Mistake("F.cosine_similarity(prediction, target)",
-                    "F.cosine_similarity(prediction.reshape(1, -1), target.reshape(1, -1))",
-                    "Each row has its own cosine: yours is a single cosine of the two whole "
-                    "arrays."),
-            Mistake("F.cosine_similarity(prediction, target)",
-                    "F.cosine_similarity(prediction, target.detach())",
-                    "Gradients flow to both: yours stops at the target."),
-            Mistake("2 - 2 * ops.mean(", "1 - ops.mean(",
-                    "The squared distance of two unit vectors is 2 - 2 cos: yours is half "
-                    "of it."),
-            Mistake("2 - 2 * ops.mean(", "2 + 2 * ops.mean(",
-                    "The sign: the loss falls as the cosine rises."),
-            Mistake("2 - 2 * ops.mean(F.cosine_similarity(prediction, target))",
-                    "F.mse_loss(F.normalize(prediction), F.normalize(target))",
-                    "A squared distance is a sum over the D coordinates: yours is their mean, "
-                    "D times too small."),
-            Mistake("2 - 2 * ops.mean(F.cosine_similarity(prediction, target))",
-                    "ops.sum(2 - 2 * F.cosine_similarity(prediction, target))",
-                    "The loss is a mean over the rows, not a sum."),
-            Mistake("2 - 2 * ops.mean(F.cosine_similarity(prediction, target))",
-                    "ops.mean(ops.sum((F.normalize(prediction) - target) ** 2, axis=1))",
-                    "Lengths must not matter: normalise the target too."),
-            Mistake("2 - 2 * ops.mean(F.cosine_similarity(prediction, target))",
-                    "ops.mean(ops.sum((prediction - F.normalize(target)) ** 2, axis=1))",
-                    "Lengths must not matter: normalise the prediction too."),
-            Mistake("2 - 2 * ops.mean(F.cosine_similarity(prediction, target))",
-                    "ops.sqrt(2 - 2 * ops.mean(F.cosine_similarity(prediction, target)))",
-                    "The loss is the squared distance: no root."),
-            Mistake("2 - 2 * ops.mean(F.cosine_similarity(prediction, target))",
-                    "ops.mean(F.cosine_similarity(prediction, target))",
-                    "This is the mean cosine: the loss is 2 - 2 cos, 0 for equal directions."),
-            Mistake("F.cosine_similarity(prediction, target)",
-                    "F.cosine_similarity(prediction, target, axis=0)",
-                    "Each row has its own cosine: yours are those of the columns."),
-            Mistake("2 - 2 * ops.mean(F.cosine_similarity(prediction, target))",
-                    "2 - 2 * ops.mean(ops.sum(prediction * target, axis=1))",
-                    "Divide the products by both lengths: cos(p, z') = p.z' / (||p|| ||z'||)."))),
-    Exercise(
-        name="target_momentum",
-        target="tinyml.selfsupervised.byol:target_momentum",
-        level=1, minutes=10,
-        task="Let tau rise from base to 1 on half a cosine",
-        tests=laws_of(
-            "byol",
-            "test_tau_rises_from_the_base_to_one_like_half_a_cosine"),
-        hints=("At k = 0 the cosine is 1, at k = K it is -1. And beyond K?",
-               "(cos(pi k / K) + 1) / 2 falls from 1 to 0. Limit k / K to 1, so that tau stays 1 "
-               "beyond step K.",
-               "progress = min(step / n_steps, ...); return 1 - (1 - base) * (math.cos(math.pi "
-               "* progress) + 1) / 2"),
-        mistakes=(
-            Mistake("min(step / n_steps, 1)", "step / n_steps",
-                    "Beyond step K tau stays 1: yours falls again, so limit k / K to 1."),
-            Mistake("step / n_steps", "step // n_steps",
-                    "// rounds down, to 0 until the last step: divide with /."),
-            Mistake("1 - (1 - base) * (", "base + (1 - base) * (",
-                    "It rises from base to 1: yours falls from 1 to base."),
-            Mistake("(math.cos(math.pi * progress) + 1) / 2", "(1 - progress)",
-                    "This is a straight line: tau follows half a cosine, flat at both ends."),
-            Mistake("(math.cos(math.pi * progress) + 1) / 2", "math.cos(math.pi / 2 * progress)",
-                    "This is a quarter of a cosine: it is (cos(pi k / K) + 1) / 2, over "
-                    "half a turn."),
-            Mistake("(math.cos(math.pi * progress) + 1) / 2", "(math.cos(math.pi * progress) + 1)",
-                    "cos + 1 starts at 2: halve it."),
-            Mistake("math.pi * progress", "progress",
-                    "The argument of the cosine is pi k / K: pi is missing."),
-            Mistake("math.pi * progress", "2 * math.pi * progress",
-                    "The cosine goes half a turn, from 1 to -1: pi k / K."),
-            Mistake("1 - (1 - base) * (", "1 - base * (",
-                    "The distance from 1 starts at 1 - tau_base."))),
-    Exercise(
-        name="spread",
-        target="tinyml.selfsupervised.byol:spread",
-        level=1, minutes=10,
-        task="Measure whether embeddings have collapsed: the mean deviation of the coordinates "
-             "of their directions",
-        tests=laws_of(
-            "byol",
-            "test_spread_is_bounded_by_that_of_the_sphere_and_knows_no_length",
-            "test_on_the_sphere_the_spread_is_that_of_the_formula"),
-        hints=("Directions first (F.normalize, which takes arrays and gives a Tensor), then the "
-               "deviation of each coordinate.",
-               "The standard deviation is over the n rows, axis 0, and gives D numbers; the "
-               "result is their mean, a float.",
-               "u = F.normalize(embeddings).data; return float(u.std(axis=...).mean())"),
-        mistakes=(
-            Mistake("std(axis=0)", "std(axis=1)",
-                    "The deviation of a coordinate is over the embeddings, axis 0: yours "
-                    "compares the coordinates of one embedding."),
-            Mistake("std(axis=0)", "std(axis=0, ddof=1)",
-                    "Divide by n, not by n - 1: the spread of a single embedding is 0."),
-            Mistake("F.normalize(embeddings).data", "embeddings",
-                    "Lengths must not matter: normalise the rows first."),
-            Mistake(".mean())", ".sum())",
-                    "It is the mean over the coordinates, not their sum."),
-            Mistake("F.normalize(embeddings).data",
-                    "embeddings / (embeddings ** 2).sum(axis=1, keepdims=True) ** 0.5",
-                    "A zero vector must stay zero: divided by its length it is 0 / 0, a NaN."),
-            Mistake(".std(axis=0).mean()", ".var(axis=0).mean() ** 0.5",
-                    "Take the root of each variance first, then the mean: yours is the root of "
-                    "the mean."),
-            Mistake("u.std(axis=0).mean()", "u.std()",
-                    "Each coordinate has a mean and a deviation of its own, over axis 0: "
-                    "yours mixes them."),
-            Mistake(".std(axis=0).mean()", ".var(axis=0).mean()",
-                    "Standard deviations, not variances: take the root."),
-            Mistake("u.std(axis=0).mean()", "u.std(axis=0).max()",
-                    "It is the mean over the coordinates, not the largest."))),
+                    "The query comes first: the gradient flows through q."),
+            Mistake("        negatives = self.queue.keys(without=ids)\n"
+                    "        negatives = negatives.reshape(-1, k.shape[1])    # an empty "
+                    "queue gives (0, 0)\n"
+                    "        loss = info_nce(q, k, negatives, temperature=self.temperature)\n"
+                    "        self.queue.push(k, ids)\n",
+                    "        self.queue.push(k, ids)\n"
+                    "        negatives = self.queue.keys(without=ids)\n"
+                    "        negatives = negatives.reshape(-1, k.shape[1])    # an empty "
+                    "queue gives (0, 0)\n"
+                    "        loss = info_nce(q, k, negatives, temperature=self.temperature)\n",
+                    "The keys join the queue after the loss: yours push out old negatives "
+                    "before these are used."),
+            Mistake("        q = self.query(Tensor(x_query)) ",
+                    "        x_query, x_key = x_key, x_query\n"
+                    "        q = self.query(Tensor(x_query)) ",
+                    "The query network gets x_query, the key network x_key: yours are "
+                    "exchanged."),
+            Mistake("k = self.key(Tensor(x_key)).data", "k = self.key(Tensor(x_query)).data",
+                    "The key is the embedding of the second view, x_key: yours is that of "
+                    "x_query."),
+            Mistake("self.key.train(self.query.training)", "self.key.eval()",
+                    "The key network must be in the mode of the query network: "
+                    ".train(self.query.training)."),
+            Mistake("self.key.train(self.query.training)", "self.key.train()",
+                    "The key network must be in the mode of the query network: "
+                    ".train(self.query.training)."),
+            Mistake("        update_momentum(self.key, self.query, momentum=self.momentum)\n", "",
+                    "The key network must follow the query network: yours stays as it was."),
+            Mistake("update_momentum(self.key, self.query, ",
+                    "update_momentum(self.query, self.key, ",
+                    "The key network is the slow one, and comes first: yours moves the query "
+                    "network."),
+            Mistake("negatives = self.queue.keys(without=ids)\n",
+                    "negatives = self.queue.ring if self.queue.ring is not None else k[:0]\n",
+                    "Take the keys of other images from the slots that are filled, "
+                    "self.queue.keys(without=ids): you take all slots."),
+            Mistake("info_nce(q, k, negatives, ", "info_nce(q, q.detach(), negatives, ",
+                    "The positive of a query is its key k, from the slow network: yours is "
+                    "the query itself."),
+            Mistake("temperature=self.temperature)", "temperature=1 / self.temperature)",
+                    "info_nce divides by the temperature: pass it as it is."))),
 ))

@@ -1,7 +1,7 @@
-"""After pre-training: neighbours, the probe's solver, a picture of the features; and series."""
+"""After pre-training: the probe and its solver, neighbours, a picture of the features."""
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
-CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of sensors", (
+CHAPTER = Chapter("transfer", "10.3 What features are worth", (
     Exercise(
         name="linear_probe",
         target="tinyml.selfsupervised.downstream:linear_probe",
@@ -55,7 +55,33 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                     "Add the penalty to the mean loss without a factor 1 / n."),
             Mistake("F.cross_entropy(head(z_centred), labels) + penalty",
                     "F.cross_entropy(head(z_centred), labels)",
-                    "The penalty on the weights is missing."))),
+                    "The penalty on the weights is missing."),
+            Mistake("p.data, p.grad = p.data.astype(features.dtype), None",
+                    "p.data = p.data.astype(features.dtype)",
+                    "The parameters keep the gradient of the last step: set it to None."),
+            Mistake("b - b.mean()", "b",
+                    "b is unique up to a constant: subtract its mean."),
+            Mistake("b - b.mean()", "b - b[0]",
+                    "The constant is chosen such that b sums to 0: subtract the mean, not the "
+                    "first entry."),
+            Mistake("p.data.astype(features.dtype), None", "p.data, None",
+                    "The head has the dtype of the features: yours stays float64."),
+            Mistake("l2 / 2 * (head.weight ** 2).sum()",
+                    "l2 / 2 * ((head.weight ** 2).sum() + 1e-12) ** 0.5",
+                    "The penalty is the squared norm: yours has a root."),
+            Mistake("l2 / 2 * (head.weight ** 2).sum()",
+                    "l2 / 2 * (head.weight ** 2 + 1e-12) ** 0.5.sum()",
+                    "The penalty is a sum of squares: yours is one of magnitudes."),
+            Mistake("l2 / 2 * (head.weight ** 2).sum()",
+                    "l2 / 2 * (head.weight ** 2).sum() * len(labels)",
+                    "Add the penalty to the mean loss without a factor n."),
+            Mistake("    if missing.size:", "    if False:",
+                    "A class without a row is refused: compare the classes with 0..C-1, and "
+                    "raise a ValueError."),
+            Mistake("tolerance=tolerance, max_iter=max_iter", "max_iter=max_iter",
+                    "Pass the tolerance on to minimize: yours stops at the default."),
+            Mistake("tolerance=tolerance, max_iter=max_iter", "tolerance=tolerance",
+                    "Pass max_iter on to minimize: yours takes the default."))),
     Exercise(
         name="knn",
         target="tinyml.selfsupervised.downstream:knn",
@@ -130,7 +156,75 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                     "You vote with row numbers: use the labels of the nearest rows."),
             Mistake("[:, :k]", "[:, 1:k + 1]",
                     "The nearest feature counts: queries are not among the features, so do "
-                    "not skip the first."))),
+                    "not skip the first."),
+            Mistake("distances = distances_of(queries, features)",
+                    "distances = distances_of(queries, features) if metric == \"cosine\" else "
+                    "np.abs(queries[:, None] - features).sum(axis=2)",
+                    "The distance is Euclidean, with squares: yours sums the magnitudes."),
+            Mistake("distances = distances_of(queries, features)",
+                    "distances = distances_of(queries, features) if metric == \"cosine\" else "
+                    "np.abs(queries[:, None] - features).max(axis=2)",
+                    "The distance is Euclidean, with the sum of squares: yours is the largest "
+                    "difference."),
+            Mistake("distances = distances_of(queries, features)",
+                    "distances = distances_of(queries, features) if metric == \"euclidean\" "
+                    "else -queries @ features.T",
+                    "A cosine is the product divided by both lengths: yours is the product "
+                    "alone, so long features win."),
+            Mistake("distances = distances_of(queries, features)",
+                    "distances = distances_of(queries, features) if metric == \"euclidean\" "
+                    "else -np.abs(F.normalize(queries).data @ F.normalize(features).data.T)",
+                    "The distance is 1 - cos: an opposite direction is far, and by |cos| it "
+                    "is near."),
+            Mistake("distances = distances_of(queries, features)",
+                    "distances = distances_of(queries, features) if metric == \"euclidean\" "
+                    "else F.normalize(queries).data @ F.normalize(features).data.T",
+                    "The distance is 1 - cos, so the largest cosine is nearest: you take the "
+                    "smallest."),
+            Mistake("    distances[~queries.any(axis=1)] = 2\n"
+                    "    distances[:, ~features.any(axis=1)] = 2\n",
+                    "",
+                    "By cosines a zero vector is at distance 1 from all others, as cos = 0: "
+                    "||u - v||^2 / 2 with u = 0 gives 1/2."),
+            Mistake("    distances[~queries.any(axis=1)] = 2\n"
+                    "    distances[:, ~features.any(axis=1)] = 2\n",
+                    "    distances[~queries.any(axis=1)] = 0\n"
+                    "    distances[:, ~features.any(axis=1)] = 0\n",
+                    "By cosines a zero vector is at distance 1 from all others, as cos = 0: "
+                    "yours is at distance 0."),
+            Mistake("votes = (voters[:, :, None] == voters[:, None, :]).sum(axis=2)",
+                    "near = np.take_along_axis(distances, nearest, axis=1)\n"
+                    "    near = near / 2 if metric == \"cosine\" else near ** 0.5\n"
+                    "    same = voters[:, :, None] == voters[:, None, :]\n"
+                    "    votes = (same / (near + 1e-9)[:, None, :]).sum(axis=2)",
+                    "Each neighbour has one vote, near or far: yours weighs the votes by the "
+                    "distance."),
+            Mistake("    winner = votes.argmax(axis=1)",
+                    "    same = voters[:, :, None] == voters[:, None, :]\n"
+                    "    near = np.take_along_axis(distances, nearest, axis=1)\n"
+                    "    near = near / 2 if metric == \"cosine\" else near ** 0.5\n"
+                    "    total = (same * near[:, None, :]).sum(axis=2)\n"
+                    "    winner = (votes - total / (1 + total.max(axis=1, "
+                    "keepdims=True))).argmax(axis=1)",
+                    "Of tied classes the one with the nearest voter wins; you compare the "
+                    "sums of their distances."),
+            Mistake("    winner = votes.argmax(axis=1)",
+                    "    winner = (votes + voters / (1 + labels.max())).argmax(axis=1)",
+                    "Of tied classes the one with the nearest voter wins; you take the "
+                    "largest label."),
+            Mistake("[:, :k]", "[:, :k + 1]",
+                    "The k nearest decide: yours counts one more."),
+            Mistake("[:, :k]", "[:, :max(k - 1, 1)]",
+                    "The k nearest decide: yours counts one less."),
+            Mistake("[:, :k]", "",
+                    "The k nearest decide: yours lets all features vote."),
+            Mistake("voters[np.arange(len(voters)), winner]",
+                    "np.rint(voters.mean(axis=1)).astype(int)",
+                    "Labels are names, not amounts: take the most frequent one, not the mean."),
+            Mistake("voters[np.arange(len(voters)), winner]",
+                    "np.median(voters, axis=1).astype(int)",
+                    "Labels are names, not amounts: take the most frequent one, not the "
+                    "median."))),
     Exercise(
         name="inverse_hessian",
         target="tinyml.lbfgs:inverse_hessian",
@@ -200,7 +294,33 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
             Mistake("g = g + (alpha - beta) * s", "g = g - (alpha - beta) * s",
                     "In the second loop (alpha - beta) s is added."),
             Mistake("alpha = s @ g / (s @ y)", "alpha = y @ g / (s @ y)",
-                    "The factor on the right, I - y s'/s'y, contains s'g."))),
+                    "The factor on the right, I - y s'/s'y, contains s'g."),
+            Mistake("(alpha - beta) * s", "(alpha - beta) * y",
+                    "In the second loop add along s; y belongs to the first loop."),
+            Mistake("(alpha - beta) * s", "(alpha + beta) * s",
+                    "The factor on the left is I - s y'/s'y: subtract beta from alpha."),
+            Mistake("    return g", "    return -g",
+                    "Return H g itself: the direction of the step, -H g, is taken elsewhere."),
+            Mistake("g = g - alpha * y", "g = g - alpha * s",
+                    "The factor on the right, I - y s'/s'y, subtracts a multiple of y."),
+            Mistake("g = g - alpha * y", "g = g + alpha * y",
+                    "In the first loop alpha y is subtracted."),
+            Mistake("alpha = s @ g / (s @ y)", "alpha = s @ g / (y @ y)",
+                    "Divide by s'y, in both loops: alpha = s'g / s'y."),
+            Mistake("beta = y @ g / (s @ y)", "beta = y @ g / (y @ y)",
+                    "Divide by s'y, in both loops: beta = y'g / s'y."),
+            Mistake("alpha = s @ g / (s @ y)", "alpha = s @ g",
+                    "Divide by s'y, in both loops: alpha = s'g / s'y."),
+            Mistake("(s @ y) / (y @ y)", "(s @ s) / (y @ y)",
+                    "The scale is s'y / y'y: yours has s's above."),
+            Mistake("(s @ y) / (y @ y)", "1 / (y @ y)",
+                    "The scale is s'y / y'y: the s'y is missing."),
+            Mistake("    if pairs:\n"
+                    "        s, y = pairs[-1]\n"
+                    "        g = (s @ y) / (y @ y) * g\n",
+                    "    for s, y in pairs:\n"
+                    "        g = (s @ y) / (y @ y) * g\n",
+                    "Scale once, by the newest pair: yours scales by each of them."))),
     Exercise(
         name="principal_components",
         target="tinyml.selfsupervised.simclr:principal_components",
@@ -249,117 +369,34 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth, and series of senso
                     "The sign is that of the entry of largest magnitude, not of the first "
                     "one."),
             Mistake("coordinates = U * (sign * s)", "coordinates = z @ (Vh.T * sign)",
-                    "The coordinates are those of z - mean: their columns have mean 0."))),
-    Exercise(
-        name="pieces",
-        target="tinyml.selfsupervised.series:_pieces",
-        level=3, minutes=30,
-        task="Cut the time of each series into pieces at random, and shuffle the pieces",
-        tests=laws_of(
-            "series",
-            "test_a_permutation_moves_all_sensors_of_a_sample_alike",
-            "test_a_permutation_has_any_number_of_pieces_in_any_order",
-            "test_every_sample_has_a_draw_of_its_own[permute]",
-            "test_a_view_keeps_dtype_and_input_and_follows_its_generator[permute]"),
-        hints=("Number the pieces, and give every time step the number of its piece. Draw a "
-               "random key for every piece, and sort the time steps by the key of their piece.",
-               "Mark where pieces start, (n, length) of 0 and 1: for m pieces, m - 1 of the "
-               "positions 1..length-1 in each row. The cumulative sum numbers the pieces. A "
-               "stable argsort keeps the times of a piece in order.",
-               "n_pieces = rng.integers(1, segments + 1, (n, 1)); cuts = "
-               "rng.permuted(np.tile(np.arange(1, length), (n, 1)), axis=1)[:, :segments - 1], "
-               "of which the first n_pieces - 1 count: np.put_along_axis(is_start, cuts, "
-               "np.arange(1, segments) < n_pieces, axis=1) into zeros of int; piece = "
-               "is_start.cumsum(axis=1); key = np.take_along_axis(rng.random((n, segments)), "
-               "piece, axis=1); return np.argsort(..., axis=1, kind='stable')"),
-        mistakes=(
-            Mistake("rng.integers(1, segments + 1, (n, 1))", "np.full((n, 1), segments)",
-                    "The number of pieces is drawn for each series, 1 to segments; yours is "
-                    "always the largest."),
-            Mistake("rng.integers(1, segments + 1, (n, 1))",
-                    "rng.integers(1, max(segments, 2), (n, 1))",
-                    "rng.integers excludes its upper end: for 1..segments write segments + "
-                    "1."),
-            Mistake("np.arange(1, segments) < n_pieces", "np.arange(1, segments) <= n_pieces",
-                    "m pieces have m - 1 cuts between them; you have one cut too many."),
-            Mistake("np.take_along_axis(keys, piece, axis=1)", "rng.random((n, length))",
-                    "A key belongs to a piece, not to a time step: you shuffle the time steps."),
-            Mistake("rng.random((n, segments))", "np.repeat(rng.random((1, segments)), n, axis=0)",
-                    "Each series has its own order; you move the pieces of all in the same "
-                    "way."),
-            Mistake('axis=1, kind="stable")', "axis=1)",
-                    "The times of a piece have equal keys and must keep their order: "
-                    "kind='stable'."),
-            Mistake("is_start.cumsum(axis=1)", "is_start",
-                    "A time step's piece is the number of starts up to it: take the cumulative "
-                    "sum."),
-            Mistake("np.put_along_axis(is_start, cuts",
-                    "np.put_along_axis(is_start, np.sort(cuts, axis=1)",
-                    "Of sorted cuts you use only the earliest m - 1: leave the cuts in random "
-                    "order."))),
-    Exercise(
-        name="temporal_contrast",
-        target="tinyml.selfsupervised.ts_tcc:temporal_contrast",
-        level=1, minutes=10,
-        after=("info_nce",),
-        task="Contrast predictions of K future steps with the encodings at these steps",
-        tests=laws_of(
-            "ts_tcc",
-            "test_temporal_contrast_is_the_sum_of_its_docstring_in_a_slow_loop",
-            "test_its_gradient_is_its_slope_and_lengths_do_not_matter",
-            "test_at_chance_it_is_the_logarithm_of_the_batch"),
-        hints=("Each step k has its own InfoNCE. Which are the queries, and which the keys?",
-               "predicted[:, k] and future[:, k] have shape (B, D): row i of both belongs "
-               "together, and the other rows of future[:, k] are the negatives. The mean of K "
-               "losses.",
-               "losses = [info_nce(..., ..., temperature=temperature) for k in range(K)]; "
-               "return sum(losses) / K"),
-        mistakes=(
-            Mistake("sum(losses) / K", "sum(losses)",
-                    "It is the mean over the K steps, not the sum."),
-            Mistake("info_nce(predicted[:, k], future[:, k]",
-                    "info_nce(future[:, k], predicted[:, k]",
-                    "The predictions are the queries and the futures the keys; the other "
-                    "way round, predictions become negatives."),
-            Mistake("sum(losses) / K",
-                    "info_nce(predicted.reshape(-1, predicted.shape[2]), future.reshape(-1, "
-                    "future.shape[2]), temperature=temperature)",
-                    "Other times of a series are not negatives: compare within one step k "
-                    "only."),
-            Mistake("sum(losses) / K",
-                    "(sum(losses) + sum(info_nce(future[:, k], predicted[:, k], "
-                    "temperature=temperature) for k in range(K))) / (2 * K)",
-                    "Only the predictions are queries: you add the other direction, from futures "
-                    "to predictions."),
-            Mistake("info_nce(predicted[:, k], future[:, k]",
-                    "info_nce(predicted[:, k], future[:, 0]",
-                    "The prediction of step k is compared with the future at step k, not "
-                    "with the first one."),
-            Mistake("sum(losses) / K", "losses[-1]",
-                    "All K steps count: take the mean of their losses."),
-            Mistake("sum(losses) / K", "sum(losses) / len(predicted)",
-                    "Each loss is a mean over the batch already: divide by the number of "
-                    "steps K."),
-            Mistake("sum(losses) / K",
-                    "info_nce(predicted.reshape(len(predicted), -1), future.reshape(len(future), "
-                    "-1), temperature=temperature)",
-                    "Each step has a loss of its own; yours compares whole sequences."),
-            Mistake("sum(losses) / K",
-                    "sum(info_nce(predicted[i], future[i], temperature=temperature) for i in "
-                    "range(len(predicted))) / len(predicted)",
-                    "The negatives are other series at the same step k: yours are other steps "
-                    "of the same series."),
-            Mistake("sum(losses) / K",
-                    "info_nce(predicted.mean(axis=1), future.mean(axis=1), "
-                    "temperature=temperature)",
-                    "Each step has its own loss: take the mean of the K losses, not of the "
-                    "vectors."),
-            Mistake("sum(losses) / K", "sum(losses[1:]) / K if K > 1 else losses[0] * 0",
-                    "All K steps count: yours leaves out the first one."),
-            Mistake("sum(losses) / K", "sum(losses[:-1]) / K if K > 1 else losses[0] * 0",
-                    "All K steps count: yours leaves out the last one."),
-            Mistake("temperature=temperature)", "temperature=1)",
-                    "The temperature has no effect in yours: pass it on."),
-            Mistake("sum(losses) / K", "losses[0]",
-                    "All K steps count: take the mean of their losses."))),
+                    "The coordinates are those of z - mean: their columns have mean 0."),
+            Mistake("np.linalg.svd(z - z.mean(axis=0), full_matrices=False)",
+                    "np.linalg.svd((z - z.mean(axis=0)) / np.maximum(z.std(axis=0), 1e-12), "
+                    "full_matrices=False)",
+                    "Only the mean is subtracted: yours divides by the deviations too, which "
+                    "changes the directions."),
+            Mistake("z - z.mean(axis=0)", "z - z.mean()",
+                    "Each coordinate has its own mean, over the rows: axis 0."),
+            Mistake("z - z.mean(axis=0)", "z - z.mean(axis=1, keepdims=True)",
+                    "The mean is that of the vectors, over the rows: axis 0, not 1."),
+            Mistake("return coordinates[:, :n_components], share[:n_components]",
+                    "rest = z.shape[1] - len(s)\n"
+                    "    coordinates = np.pad(coordinates[:, ::-1], ((0, 0), (rest, 0)))\n"
+                    "    return coordinates[:, :n_components], np.pad(share[::-1], (rest, "
+                    "0))[:n_components]",
+                    "The largest variance comes first: eigh gives ascending eigenvalues, so "
+                    "reverse them."),
+            Mistake("share[:n_components]", "share[:n_components].cumsum()",
+                    "The share of each direction alone: yours adds up those before."),
+            Mistake("np.sign(Vh[np.arange(len(Vh)), largest])",
+                    "-np.sign(Vh[np.arange(len(Vh)), largest])",
+                    "The entry of largest magnitude is positive: yours is negative."),
+            Mistake("coordinates = U * (sign * s)", "coordinates = U * (sign * s ** 2)",
+                    "Coordinates are U s: yours are U s^2."),
+            Mistake("np.sign(Vh[np.arange(len(Vh)), largest])", "np.sign(Vh.sum(axis=1))",
+                    "The sign is that of the entry of largest magnitude, not of the sum."),
+            Mistake("share[:n_components]", "variance[:n_components]",
+                    "The share is a fraction: divide by the whole variance."),
+            Mistake("share[:n_components]", "variance[:n_components] / max(len(z) - 1, 1)",
+                    "The share is a fraction: divide by the whole variance."))),
 ))

@@ -86,7 +86,8 @@ def test_an_encoder_that_diverged_is_refused():
 
 def test_a_class_without_a_row_is_refused():
     for labels, missing in (([0, 2], 1), ([1, 1], 0), ([0, 10 ** 12], 1)):
-        with pytest.raises(ValueError, match=f"linear_probe: labels must hold every class 0..C-1, got none of class {missing}"):
+        said = rf"linear_probe: labels must hold every class 0\.\..*, got none of class {missing}"
+        with pytest.raises(ValueError, match=said):
             linear_probe(np.ones((2, 1)), labels)
 
 

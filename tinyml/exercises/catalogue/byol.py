@@ -137,11 +137,6 @@ CHAPTER = Chapter("byol", "10.3.2 Without negatives: BYOL, and how to see a coll
                     "tau = 1 - (1 - tau_base) (...): yours starts at tau_base and falls to 0."),
             Mistake("math.pi * progress", "180 * progress",
                     "math.cos takes radians: half a turn is pi, not 180."),
-            Mistake("    return 1 -",
-                    "    if step >= n_steps:\n"
-                    "        return base\n"
-                    "    return 1 -",
-                    "Beyond step K tau stays 1: yours goes back to the base."),
             Mistake("1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2",
                     "base + (1 - base) * progress ** 2",
                     "tau follows half a cosine, not a parabola."))),

@@ -60,10 +60,6 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
                     "    slow.load_state_dict(theta_slow)",
                     "Give each parameter a new array: a graph may still need the old one, and "
                     "you write into it."),
-            Mistake("momentum * old + (1 - momentum) * new if is_float else new",
-                    "old + (1 - momentum) * (new - old) if is_float else new",
-                    "old + (1 - m) (new - old) is rounded: with m = 0 the copy must be exact, "
-                    "so write m old + (1 - m) new."),
             Mistake("momentum * old + (1 - momentum) * new",
                     "momentum * new + (1 - momentum) * new",
                     "The old part is that of the slow model, with the weight m."),
@@ -169,8 +165,8 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
                     "The keys go on after the earlier ones, from slot self.next: yours begin "
                     "at slot 0 each time."),
             Mistake("self.next = (self.next + len(keys)) % self.size", "self.next = self.next",
-                    "Move next on by the number of keys: yours writes each batch over the "
-                    "last one."),
+                    "The keys go on after the earlier ones, from slot self.next: yours begin "
+                    "at slot 0 each time."),
             Mistake("(self.next + np.arange(len(keys))) % self.size",
                     "(self.next + 1 + np.arange(len(keys))) % self.size",
                     "next is the slot of the next key itself: the first key goes there."),

@@ -73,7 +73,16 @@ CHAPTER = Chapter("byol", "10.3.2 Without negatives: BYOL, and how to see a coll
                     "(2 - 2 * F.cosine_similarity(prediction.reshape(1, -1), "
                     "target.reshape(1, -1)).mean()) / len(prediction)",
                     "Each row has its own length: yours divides all rows by the norm of the "
-                    "whole array."))),
+                    "whole array."),
+            Mistake("2 - 2 * ops.mean(F.cosine_similarity(prediction, target))",
+                    "2 - 2 * ops.mean(F.normalize(prediction) @ F.normalize(target).T)",
+                    "The mean is over the pairs of row i with row i: yours is over all pairs "
+                    "of rows."),
+            Mistake("2 - 2 * ops.mean(F.cosine_similarity(prediction, target))",
+                    "ops.sum((ops.mean(F.normalize(prediction), axis=0) - "
+                    "ops.mean(F.normalize(target), axis=0)) ** 2)",
+                    "Square each difference first, then take the mean: in yours opposite "
+                    "differences cancel."))),
     Exercise(
         name="target_momentum",
         target="tinyml.selfsupervised.byol:target_momentum",
@@ -139,7 +148,20 @@ CHAPTER = Chapter("byol", "10.3.2 Without negatives: BYOL, and how to see a coll
                     "math.cos takes radians: half a turn is pi, not 180."),
             Mistake("1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2",
                     "base + (1 - base) * progress ** 2",
-                    "tau follows half a cosine, not a parabola."))),
+                    "tau follows half a cosine, not a parabola."),
+            Mistake("min(step / n_steps, 1)", "min(step, n_steps - 1) / n_steps",
+                    "From step K on tau is 1: limit k to K, not to K - 1."),
+            Mistake("1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2",
+                    "1 - ((1 - base) * math.cos(math.pi * progress) + 1) / 2",
+                    "The factor 1 - tau_base belongs to the whole sum, (1 - tau_base) (cos + "
+                    "1) / 2: a bracket is misplaced."),
+            Mistake("1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2",
+                    "1 - (1 - base) * (math.cos(math.pi * progress) + 1 / 2)",
+                    "The whole sum is halved, (cos + 1) / 2: a bracket is misplaced."),
+            Mistake("1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2",
+                    "1 - (1 - base) * math.cos(math.pi * progress) + 1 / 2",
+                    "The factor 1 - tau_base belongs to the whole sum, (1 - tau_base) (cos + "
+                    "1) / 2: a bracket is misplaced."))),
     Exercise(
         name="spread",
         target="tinyml.selfsupervised.byol:spread",
@@ -211,5 +233,12 @@ CHAPTER = Chapter("byol", "10.3.2 Without negatives: BYOL, and how to see a coll
                     "First the deviation of each coordinate over the rows, then the mean of "
                     "these: yours is the deviation of the means."),
             Mistake("u.std(axis=0).mean()", "u.std(axis=0, ddof=min(1, len(u) - 1)).mean()",
-                    "Divide by n, not by n - 1."))),
+                    "Divide by n, not by n - 1."),
+            Mistake("u.std(axis=0).mean()", "u.std(axis=0).min()",
+                    "It is the mean over the coordinates, not the smallest."),
+            Mistake("u.std(axis=0).mean()", "u[:, 0].std()",
+                    "It is the mean over all coordinates: yours takes the first one."),
+            Mistake("F.normalize(embeddings).data",
+                    "embeddings / ((embeddings ** 2).sum(axis=1, keepdims=True) + 1e-300)",
+                    "Divide by the length ||z||: yours divides by its square."))),
 ))

@@ -87,7 +87,21 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "border."),
             Mistake("p.astype(images.dtype))", "(p % [[h], [w]]).astype(images.dtype))",
                     "Outside the image there are zeros: yours comes in again on the other "
-                    "side."))),
+                    "side."),
+            Mistake("np.array([[(h - 1) / 2], [(w - 1) / 2]])", "np.array([[h // 2], [w // 2]])",
+                    "Pixels have the positions 0..h-1, so the centre is (h - 1) / 2."),
+            Mistake("t = np.asarray(shift)[..., None]",
+                    "t = np.asarray(shift)[..., None] * np.array([[h], [w]])",
+                    "The shift is in pixels, not in heights and widths of the image."),
+            Mistake("c + _inverse(matrix) @ (q - c - t)",
+                    "c + _inverse(matrix).reshape(-1, 2, 2)[0] @ (q - c - np.reshape(shift, "
+                    "(-1, 2))[0][:, None])",
+                    "Each image has a matrix and a shift of its own: yours takes the first "
+                    "for all."),
+            Mistake("c + _inverse(matrix) @ (q - c - t)",
+                    "c + _inverse(matrix).reshape(-1, 2, 2)[0] @ (q - c - t)",
+                    "Each image has a matrix and a shift of its own: yours takes the first "
+                    "for all."))),
     Exercise(
         name="alignment",
         target="tinyml.selfsupervised.contrastive:alignment",
@@ -149,7 +163,16 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "Square each difference first, then take the mean: in yours opposite "
                     "differences cancel."),
             Mistake("F.normalize(z2)", "F.normalize(z2).data",
-                    "Gradients flow to both views: yours stops at the second."))),
+                    "Gradients flow to both views: yours stops at the second."),
+            Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))",
+                    "ops.max(ops.sum((u - v) ** 2, axis=1))",
+                    "The loss is a mean over the B pairs, not the largest."),
+            Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))",
+                    "2 * ops.mean((1 - ops.sum(u * v, axis=1)) ** 2)",
+                    "||u - v||^2 = 2 - 2 u.v is a square already: do not square 1 - u.v."),
+            Mistake("ops.mean(ops.sum((u - v) ** 2, axis=1))",
+                    "ops.mean(2 - 2 * ops.sum(u * v, axis=1) ** 2)",
+                    "||u - v||^2 = 2 - 2 u.v: the cosine is not squared."))),
     Exercise(
         name="uniformity",
         target="tinyml.selfsupervised.contrastive:uniformity",
@@ -228,7 +251,13 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
             Mistake("-2 * squared_distance", "-4 * squared_distance",
                     "The exponent is -2 ||u - v||^2: yours is twice that."),
             Mistake("-2 * squared_distance", "-0.5 * squared_distance",
-                    "The exponent is -2 ||u - v||^2: yours divides by 2."))),
+                    "The exponent is -2 ||u - v||^2: yours divides by 2."),
+            Mistake("2 - 2 * similarities(z, z)", "2 + 2 * similarities(z, z)",
+                    "||u - v||^2 = 2 - 2 u.v: the sign of the cosine."),
+            Mistake("squared_distance[i_not_j]",
+                    "squared_distance[np.arange(len(z) - 1), np.arange(1, len(z))]",
+                    "The mean is over all pairs i != j: yours takes each vector with the next "
+                    "one only."))),
     Exercise(
         name="nt_xent",
         target="tinyml.selfsupervised.contrastive:nt_xent",
@@ -311,7 +340,16 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "and overflows at small T: mask the diagonal instead."),
             Mistake("np.roll(np.arange(2 * B), B)", "np.arange(2 * B)",
                     "Each view would be its own positive; the label of view i is the other "
-                    "view, (i + B) mod 2B."))),
+                    "view, (i + B) mod 2B."),
+            Mistake("np.roll(np.arange(2 * B), B)", "np.arange(2 * B)[::-1].copy()",
+                    "The partner of row i is i + B or i - B: all views of z1 come first, then "
+                    "those of z2."),
+            Mistake("return F.cross_entropy(s / temperature, partner)",
+                    "return F.cross_entropy(s / temperature, partner) / temperature",
+                    "The temperature divides the similarities, not the loss."),
+            Mistake("return F.cross_entropy(s / temperature, partner)",
+                    "return F.cross_entropy(s, partner) / temperature",
+                    "The temperature divides the similarities, not the loss."))),
     Exercise(
         name="info_nce",
         target="tinyml.selfsupervised.contrastive:info_nce",
@@ -422,5 +460,18 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "F.cross_entropy(s.T / temperature, label)) / 2\n"
                     "    return F.cross_entropy(s / temperature, label)",
                     "Only the queries look for their keys: yours adds the other direction, "
-                    "from keys to queries."))),
+                    "from keys to queries."),
+            Mistake("similarities(query, negatives)",
+                    "similarities(query, getattr(negatives, 'data', negatives))",
+                    "Gradients flow to the negatives too: yours stops there."),
+            Mistake("return F.cross_entropy(s / temperature, label)",
+                    "return F.cross_entropy(s / temperature, label) - np.log(s.shape[1])",
+                    "The denominator is a sum over the keys, not their mean."),
+            Mistake("return F.cross_entropy(s / temperature, label)",
+                    "return F.cross_entropy((1 - s) / temperature, label)",
+                    "The logits are the similarities, high for the positive: yours are "
+                    "distances."),
+            Mistake("return F.cross_entropy(s / temperature, label)",
+                    "return F.cross_entropy(s, label) / temperature",
+                    "The temperature divides the similarities, not the loss."))),
 ))

@@ -134,7 +134,19 @@ CHAPTER = Chapter("hidden", "10.3.1 Predicting what is hidden: edges, and tokens
                     "Count how often a positive is higher: how much higher does not matter."),
             Mistake("float(np.mean(wins + ties / 2))",
                     "float(np.mean(wins) / max(1 - np.mean(ties), 1e-300))",
-                    "A tie counts one half: yours leaves out the pairs with ties."))),
+                    "A tie counts one half: yours leaves out the pairs with ties."),
+            Mistake("float(np.mean(wins + ties / 2))",
+                    "float(np.mean((positive.max() > negative) + (positive.max() == negative) "
+                    "/ 2))",
+                    "Every positive counts: yours compares only the highest one."),
+            Mistake("float(np.mean(wins + ties / 2))",
+                    "float(np.floor(np.sum(wins + ties / 2)) / wins.size)",
+                    "The sum has halves: do not round it."),
+            Mistake("    wins, ties = positive >",
+                    "    positive, negative = np.unique(positive)[:, None], "
+                    "np.unique(negative)\n"
+                    "    wins, ties = positive >",
+                    "Scores that occur twice count twice: keep all of them."))),
     Exercise(
         name="propagation",
         target="tinyml.selfsupervised.masked_edges:propagation",
@@ -207,7 +219,11 @@ CHAPTER = Chapter("hidden", "10.3.1 Predicting what is hidden: edges, and tokens
             Mistake("P = A / np.sqrt(np.outer(d, d))", "P = A",
                     "The normalisation is missing: divide A_ij by the root of D_ii D_jj."),
             Mistake("d = A.sum(axis=1)", "d = A.sum(axis=1) + 1",
-                    "The row sums of A + I count the node already: do not add 1 again."))),
+                    "The row sums of A + I count the node already: do not add 1 again."),
+            Mistake("d = A.sum(axis=1)", "d = 1 + np.bincount(edges[:, 0], minlength=n_nodes)",
+                    "An edge makes both of its nodes neighbours: it counts in both degrees."),
+            Mistake("d = A.sum(axis=1)", "d = 1 + np.bincount(edges[:, 1], minlength=n_nodes)",
+                    "An edge makes both of its nodes neighbours: it counts in both degrees."))),
     Exercise(
         name="messages",
         target="tinyml.selfsupervised.markov:_messages",
@@ -300,5 +316,8 @@ CHAPTER = Chapter("hidden", "10.3.1 Predicting what is hidden: edges, and tokens
                     "first, then by A."),
             Mistake("plain[:, t] * message + counted[:, t] * one_more",
                     "plain[:, t] * message + counted[:, t] * message",
-                    "A position that counts moves j on by one: l_t(v, j-1) goes to j."))),
+                    "A position that counts moves j on by one: l_t(v, j-1) goes to j."),
+            Mistake("message.sum(axis=(1, 2), keepdims=True)",
+                    "message.mean(axis=(1, 2), keepdims=True)",
+                    "The entries are scaled to sum to 1, not to have the mean 1."))),
 ))

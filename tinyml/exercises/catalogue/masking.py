@@ -98,7 +98,12 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
             Mistake("loss_fn(prediction[mask], target[mask])",
                     "loss_fn(prediction[mask], target[mask]) / mask.mean()",
                     "The mean is over the hidden positions: do not divide by their share of "
-                    "all positions."))),
+                    "all positions."),
+            Mistake("loss_fn(prediction[mask], target[mask])",
+                    "loss_fn(prediction[mask.reshape(len(mask), -1).any(axis=1)], "
+                    "target[mask.reshape(len(mask), -1).any(axis=1)])",
+                    "The mask picks single positions: yours takes whole rows that have a "
+                    "hidden one."))),
     Exercise(
         name="mask_tokens",
         target="tinyml.selfsupervised.masking:mask_tokens",
@@ -336,5 +341,10 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                     "columns."),
             Mistake("in_order.reshape(N, (H // p) * (W // p), p * p)",
                     "in_order.reshape(N, (H // p) * (W // p), p * p).astype(float)",
-                    "The patches have the dtype of images: yours are float64."))),
+                    "The patches have the dtype of images: yours are float64."),
+            Mistake("cells.swapaxes(2, 3)", "cells.transpose(1, 3, 0, 2, 4)",
+                    "The images come first: yours counts the images last, and so mixes their "
+                    "patches."),
+            Mistake("cells.swapaxes(2, 3)", "cells[:, ::-1].swapaxes(2, 3)",
+                    "The first row of patches is the upper one: yours begins at the bottom."))),
 ))

@@ -72,7 +72,22 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
             Mistake("momentum * old + (1 - momentum) * new if is_float else new",
                     "(momentum * old + (1 - momentum) * new).astype(old.dtype)",
                     "Integers and booleans are copied from fast: yours averages and rounds "
-                    "them."))),
+                    "them."),
+            Mistake("momentum * old + (1 - momentum) * new",
+                    "momentum ** 2 * old + (1 - momentum ** 2) * new",
+                    "One call makes one step: yours makes two."),
+            Mistake("momentum * old + (1 - momentum) * new", "old + (1 - momentum) * (old - new)",
+                    "The slow model moves towards the fast one, by new - old: yours moves "
+                    "away."),
+            Mistake("if is_float else new", "if is_float and name.endswith('weight') else new",
+                    "All arrays of floats are averaged, biases and buffers too: yours copies "
+                    "some."),
+            Mistake("momentum * old + (1 - momentum) * new",
+                    "(old - (1 - momentum) * (new - old) if name in "
+                    "dict(slow.named_parameters()) else momentum * old + (1 - momentum) * "
+                    "new)",
+                    "The slow model moves towards the fast one, by new - old: yours moves "
+                    "away."))),
     Exercise(
         name="key_queue",
         target="tinyml.selfsupervised.moco:KeyQueue.push",
@@ -283,5 +298,17 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
                     "The positive of a query is its key k, from the slow network: yours is "
                     "the query itself."),
             Mistake("temperature=self.temperature)", "temperature=1 / self.temperature)",
-                    "info_nce divides by the temperature: pass it as it is."))),
+                    "info_nce divides by the temperature: pass it as it is."),
+            Mistake("self.queue.push(k, ids)", "self.queue.push(k, range(len(ids)))",
+                    "The queue stores the indices of the images, ids, not the places in the "
+                    "batch."),
+            Mistake("        self.queue.push(k, ids)\n",
+                    "        self.queue.push(k, ids)\n"
+                    "        update_momentum(self.key, self.query, momentum=self.momentum)\n",
+                    "Update the key network once for each batch: yours does it twice."),
+            Mistake("info_nce(q, k, negatives, temperature=self.temperature)",
+                    "(info_nce(q, k, negatives, temperature=self.temperature) + info_nce(q, "
+                    "k, temperature=self.temperature)) / 2",
+                    "The only negatives are those of the queue: yours adds the other keys of "
+                    "the batch."))),
 ))

@@ -113,5 +113,11 @@ CHAPTER = Chapter("series", "10.3.2 Series of sensors: shuffled pieces, and step
             Mistake("temperature=temperature)", "temperature=1)",
                     "The temperature has no effect in yours: pass it on."),
             Mistake("sum(losses) / K", "losses[0]",
-                    "All K steps count: take the mean of their losses."))),
+                    "All K steps count: take the mean of their losses."),
+            Mistake("future[:, k]", "future[:, min(k + 1, K - 1)]",
+                    "Step k of both belongs together: yours takes the future one step later."),
+            Mistake("future[:, k]", "future[:, K - 1 - k]",
+                    "Step k of both belongs together: yours goes back in time."),
+            Mistake("temperature=temperature)", "temperature=1 / temperature)",
+                    "info_nce divides by the temperature: pass it as it is."))),
 ))

@@ -59,8 +59,6 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth", (
             Mistake("p.data, p.grad = p.data.astype(features.dtype), None",
                     "p.data = p.data.astype(features.dtype)",
                     "The parameters keep the gradient of the last step: set it to None."),
-            Mistake("b - b.mean()", "b",
-                    "b is unique up to a constant: subtract its mean."),
             Mistake("b - b.mean()", "b - b[0]",
                     "The constant is chosen such that b sums to 0: subtract the mean, not the "
                     "first entry."),
@@ -81,7 +79,14 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth", (
             Mistake("tolerance=tolerance, max_iter=max_iter", "max_iter=max_iter",
                     "Pass the tolerance on to minimize: yours stops at the default."),
             Mistake("tolerance=tolerance, max_iter=max_iter", "tolerance=tolerance",
-                    "Pass max_iter on to minimize: yours takes the default."))),
+                    "Pass max_iter on to minimize: yours takes the default."),
+            Mistake("l2 / 2 * (head.weight ** 2).sum()",
+                    "l2 / 2 * ((head.weight ** 2).sum() + ((head.bias - head.weight @ mean) "
+                    "** 2).sum())",
+                    "Only W has a penalty; you shrink b as well."),
+            Mistake("F.cross_entropy(head(z_centred), labels) + penalty",
+                    "F.mse_loss(head(z_centred), np.eye(len(classes))[labels]) + penalty",
+                    "The loss is the cross-entropy of the logits, not a squared error."))),
     Exercise(
         name="knn",
         target="tinyml.selfsupervised.downstream:knn",
@@ -224,7 +229,18 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth", (
             Mistake("voters[np.arange(len(voters)), winner]",
                     "np.median(voters, axis=1).astype(int)",
                     "Labels are names, not amounts: take the most frequent one, not the "
-                    "median."))),
+                    "median."),
+            Mistake("nearest = np.argsort(distances, axis=1, kind=\"stable\")",
+                    "nearest = len(labels) - 1 - np.argsort(distances[:, ::-1], axis=1, "
+                    "kind=\"stable\")",
+                    "Of features at the same distance the earlier row is nearer: yours takes "
+                    "the later one."),
+            Mistake("    winner = votes.argmax(axis=1)",
+                    "    tied = (votes == votes.max(axis=1, keepdims=True)) & (voters != "
+                    "voters[np.arange(len(voters)), votes.argmax(axis=1)][:, None])\n"
+                    "    winner = np.where(tied.any(axis=1), 0, votes.argmax(axis=1))",
+                    "Only the tied classes compete for a tie: the nearest of all may belong "
+                    "to another class."))),
     Exercise(
         name="inverse_hessian",
         target="tinyml.lbfgs:inverse_hessian",

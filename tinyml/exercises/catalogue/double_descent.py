@@ -58,8 +58,8 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "The two results are exchanged: bias2 first."),
             Mistake("np.sum((mean - target) ** 2) / n_test",
                     "(np.sum(mean - target) / n_test) ** 2",
-                    "Square the bias at each point, then take the mean: biases of both "
-                    "signs must not cancel."),
+                    "Square first, then average over the points: errors of opposite sign "
+                    "must not cancel."),
             Mistake("np.sum((predictions - mean) ** 2) / (R * n_test)",
                     "(np.sum((predictions - mean) ** 2) / (R * n_test)) ** 0.5",
                     "The variance is the mean of the squares, without a root."),
@@ -70,7 +70,51 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "    bias2 = np.mean((mean - target) ** 2)\n"
                     "    variance = np.mean((predictions - mean) ** 2)\n",
                     "The outputs of a predictor are summed, only the points are averaged; "
-                    "np.mean averages over both."))),
+                    "np.mean averages over both."),
+            Mistake("np.sum((predictions - mean) ** 2) / (R * n_test)", "predictions.var()",
+                    "The variance at each point is about the mean prediction at that point, "
+                    "then averaged over the points; yours counts the differences between "
+                    "points too."),
+            Mistake("np.sum((predictions - mean) ** 2) / (R * n_test)",
+                    "np.sum(predictions.std(axis=0)) / n_test",
+                    "The variance is the mean of the squares, without a root."),
+            Mistake("BiasVariance(float(bias2), float(variance))",
+                    "BiasVariance(((mean - target) ** 2).reshape(n_test, -1).sum(axis=1), "
+                    "predictions.var(axis=0).reshape(n_test, -1).sum(axis=1))",
+                    "Average over the points: both parts are numbers, not arrays with an "
+                    "entry for each point."),
+            Mistake("    bias2 = np.sum((mean - target) ** 2) / n_test                  # "
+                    "notes 10.1.1, squared bias\n"
+                    "    variance = np.sum((predictions - mean) ** 2) / (R * n_test)    # "
+                    "notes 10.1.1, variance\n",
+                    "    bias2 = np.sum((mean - target) ** 2)\n"
+                    "    variance = np.sum((predictions - mean) ** 2) / R\n",
+                    "Both parts are means over the points: divide by n_test."),
+            Mistake("np.sum((mean - target) ** 2) / n_test", "np.sum((mean - target) ** 2)",
+                    "The squared bias is a mean over the points: divide by n_test."),
+            Mistake("np.sum((predictions - mean) ** 2) / (R * n_test)",
+                    "np.sum((predictions - mean) ** 2) / R",
+                    "The variance is a mean over the points too: divide by n_test as well as "
+                    "by R."),
+            Mistake("np.sum((mean - target) ** 2) / n_test",
+                    "np.sum(np.abs(mean - target)) / n_test",
+                    "The bias is squared at each point."),
+            Mistake("np.sum((mean - target) ** 2) / n_test",
+                    "np.sum((mean - target) ** 2) / n_test / R",
+                    "The squared bias is that of the mean prediction: it is divided by "
+                    "n_test, not by R."),
+            Mistake("predictions.mean(axis=0)", "np.median(predictions, axis=0)",
+                    "The prediction in the middle is the mean over the training sets, not "
+                    "the median."),
+            Mistake("np.sum((predictions - mean) ** 2) / (R * n_test)",
+                    "(np.sum((predictions - target) ** 2) / (R * n_test) - bias2) * R / "
+                    "max(R - 1, 1)",
+                    "Divide by R, not R - 1: then bias^2 + variance is the mean squared "
+                    "error exactly."),
+            Mistake("np.sum((predictions - mean) ** 2) / (R * n_test)",
+                    "np.sum((predictions - target) ** 2) / (R * n_test) - bias2",
+                    "A difference of two large numbers loses its digits, and may be "
+                    "negative: square the distances from the mean."))),
     Exercise(
         name="fourier_features",
         target="tinyml.interpolation.random_features:fourier_features",
@@ -113,7 +157,30 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "of x."),
             Mistake("np.cos(X @ frequencies + phases)",
                     "np.cos(2 * np.pi * (X @ frequencies) + phases)",
-                    "The frequencies are angular already: no factor 2 pi."))),
+                    "The frequencies are angular already: no factor 2 pi."),
+            Mistake("np.cos(X @ frequencies + phases)",
+                    "(np.cos(X @ frequencies) + phases)",
+                    "The phases belong inside the cosine: cos(v . x + b)."),
+            Mistake("(2 / N) ** 0.5", "(2 / max(len(X), 1)) ** 0.5",
+                    "N is the number of features, not that of the samples."),
+            Mistake("    return (2 / N) ** 0.5 * np.cos(X @ frequencies + phases)",
+                    "    z = X @ frequencies + phases\n"
+                    "    return (1 / N) ** 0.5 * np.concatenate([np.cos(z), np.sin(z)], "
+                    "axis=1)",
+                    "There is one cosine for each frequency, with a phase in place of the "
+                    "sine: N features."),
+            Mistake("np.cos(X @ frequencies + phases)",
+                    "np.exp(1j * (X @ frequencies + phases)).real ** 2",
+                    "The feature is the cosine itself, not its square."),
+            Mistake("    return (2 / N) ** 0.5 * np.cos(X @ frequencies + phases)",
+                    "    return ((2 / N) ** 0.5 * np.cos(X @ frequencies + phases)).T",
+                    "The samples are the rows: the shape is (n, N)."),
+            Mistake("    return (2 / N) ** 0.5", "    return (2 * N) ** 0.5",
+                    "Divide by N under the root: sqrt(2 / N)."),
+            Mistake("(2 / N) ** 0.5", "2 ** 0.5 / N",
+                    "The whole of 2 / N is under the root."),
+            Mistake("X @ frequencies + phases", "(X + phases.mean()) @ frequencies",
+                    "The phases are added after the product: v_j . x + b_j."))),
     Exercise(
         name="best_split",
         target="tinyml.interpolation.forest:best_split",
@@ -195,7 +262,38 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "the rows and not a mean."),
             Mistake("Y[order[:, :-1]].cumsum(axis=1)", "Y[order[:, 1:]].cumsum(axis=1)",
                     "The rows on the left are the first ones: s_L sums from the start, "
-                    "without the last row."))),
+                    "without the last row."),
+            Mistake("_between(x[j, i], x[j, i + 1])", "float(x[j, i + 1])",
+                    "The threshold lies midway between two neighbouring values."),
+            Mistake("    if gain[j, i] < 0:", "    if gain[j, i] <= TIE * loss:",
+                    "A cut whose gain is 0 is made too, as for XOR, where only the next cut "
+                    "gains: return None only if all rows are equal."),
+            Mistake("n_left = np.arange(1, n)", "n_left = np.maximum(np.arange(n - 1), 1)",
+                    "Off by one: after the row that is i-th in the order, i + 1 rows are on "
+                    "the left."),
+            Mistake("np.vecdot(s_left, s_left)", "np.vecdot(s_left, s_left) ** 0.5",
+                    "The gain has the square of the length of s_L."),
+            Mistake("n / (n_left * (n - n_left)) * squared_norm",
+                    "squared_norm / n_left ** 2",
+                    "The gain is n / (n_L n_R) ||s_L||^2, not the squared mean of the left "
+                    "side."),
+            Mistake("    gain[x[:, :-1] == x[:, 1:]] = -np.inf ",
+                    "    gain[x[:, :-1] == x[:, 1:]] = 0 ",
+                    "A cut between equal values is no cut: rule it out with -inf, as the "
+                    "best gain may be 0."),
+            Mistake("    j, i = np.argwhere(gain >= gain.max() - TIE * loss)[0]",
+                    "    i, j = np.argwhere(gain.T >= gain.max() - TIE * loss)[0]",
+                    "Among equal gains the first feature wins, and only then the lowest "
+                    "threshold."),
+            Mistake("n / (n_left * (n - n_left)) * squared_norm",
+                    "n / (n_left * (n - n_left)) * squared_norm / n",
+                    "The factor n is missing: the gain is n / (n_L n_R) ||s_L||^2, a sum "
+                    "over the rows and not a mean."),
+            Mistake("n / (n_left * (n - n_left)) * squared_norm",
+                    "(1 / n_left - 1 / (n - n_left)) * squared_norm",
+                    "Both sides gain, 1 / n_L + 1 / n_R = n / (n_L n_R), with a plus."),
+            Mistake("float(gain[j, i]))", "float(loss - gain[j, i]))",
+                    "The gain is what the loss falls by, not the loss that is left."))),
     Exercise(
         name="tree_predict",
         target="tinyml.interpolation.forest:RegressionTree.predict",
@@ -245,5 +343,25 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "left = np.where(left < max_leaf_nodes, left, 0)",
                     "A tree of b leaves has 2 b - 1 nodes, inner ones included."),
             Mistake("left = np.where(left < 2 * max_leaf_nodes - 1, left, 0)", "left = self.left",
-                    "You ignore max_leaf_nodes: nodes that were cut later are still leaves."))),
+                    "You ignore max_leaf_nodes: nodes that were cut later are still leaves."),
+            Mistake("        while rows.size:\n",
+                    "        for _ in range(len(left) if max_leaf_nodes is None else "
+                    "max_leaf_nodes - 1):\n"
+                    "            left = self.left\n",
+                    "You limit the number of steps down; max_leaf_nodes limits the number of "
+                    "leaves, so the nodes from 2 b - 1 on do not exist yet."),
+            Mistake("np.where(left < 2 * max_leaf_nodes - 1, left, 0)",
+                    "np.where(np.arange(len(left)) < max_leaf_nodes - 1, left, 0)",
+                    "Not the first b - 1 nodes are inner ones, but those whose children "
+                    "exist: left < 2 b - 1."),
+            Mistake("np.where(goes_right, left[at] + 1, left[at])",
+                    "np.where(goes_right, 2 * at + 2, 2 * at + 1)",
+                    "The nodes are numbered as they are made, not as in a heap: the children "
+                    "of k are left[k] and left[k] + 1."),
+            Mistake("np.where(goes_right, left[at] + 1, left[at])",
+                    "np.where(goes_right, at + 1, left[at])",
+                    "The right child of node k is left[k] + 1."),
+            Mistake("        return self.value[node]",
+                    "        return self.value[0] + 0 * self.value[node]",
+                    "Each row gets the value of its own leaf, not that of the root."))),
 ))

@@ -38,7 +38,21 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
             Mistake("f / s *", "f / s ** 2 *",
                     "Divide by s once: f / s."),
             Mistake("f / s *", "1 / s *",
-                    "This is the limit; after t steps the fraction f of it is learned."))),
+                    "This is the limit; after t steps the fraction f of it is learned."),
+            Mistake("fit @ Vh * root_lr", "fit @ Vh.T * root_lr",
+                    "_directions gives V', called Vh: fit @ Vh is V fit, with fit in rows."),
+            Mistake("    fit = f / s * (U.T @ y) ", "    fit = (f / s) ** 2 * (U.T @ y) ",
+                    "The fit is linear in y and in f: f / s, not its square."),
+            Mistake('root_lr, U, s, Vh, f = _directions("descent", X, t, lr)',
+                    'root_lr, U, s, Vh, f = _directions("descent", X, t.reshape(-1), lr)',
+                    "The result has shape (*t.shape, p): a t without axes gives shape (p,), "
+                    "and a matrix of times gives three axes."),
+            Mistake("fit @ Vh * root_lr", "root_lr.mean() * (fit @ Vh)",
+                    "Each feature has its own rate: multiply entry j by root_lr[j]."),
+            Mistake("U.T @ y", "U.T @ y / max(len(y), 1)",
+                    "The loss is half the sum of the squares: nothing is divided by n."),
+            Mistake("fit @ Vh * root_lr", "(fit * root_lr[:fit.shape[-1]]) @ Vh",
+                    "D acts on the features, after V: multiply by root_lr at the end."))),
     Exercise(
         name="descent_bias2",
         target="tinyml.interpolation.epoch_wise:descent_bias2",
@@ -82,7 +96,37 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
             Mistake("(scales * (expected - beta)) ** 2", "np.abs(scales * (expected - beta))",
                     "The bias is squared."),
             Mistake("@ Vh * root_lr    #", "@ Vh / root_lr    #",
-                    "Back from the coordinates of the descent: multiply by D."))),
+                    "Back from the coordinates of the descent: multiply by D."),
+            Mistake("    truth = Vh @ (beta / root_lr)            # V'D^-1 beta, (rank,)\n"
+                    "    expected = (f * truth) @ Vh * root_lr    #",
+                    "    truth = Vh @ beta\n"
+                    "    expected = (f * truth) @ Vh    #",
+                    "D is missing: in the coordinates of the descent the truth is D^-1 beta, "
+                    "and the way back multiplies by D."),
+            Mistake("return (scales * (expected - beta)) ** 2",
+                    "return scales ** 2 * (expected - beta)",
+                    "The bias is squared."),
+            Mistake("return (scales * (expected - beta)) ** 2",
+                    "return (scales * (((f - 1) * truth) @ Vh * root_lr)) ** 2",
+                    "The part of beta that X maps to 0 is never learned, and belongs to the "
+                    "bias too: subtract beta itself."),
+            Mistake("return (scales * (expected - beta)) ** 2",
+                    "return scales ** 2 * (expected ** 2 - beta ** 2)",
+                    "Square the difference, not each of the two."),
+            Mistake("(f * truth)", "(f ** 2 * truth)",
+                    "E beta_t is linear in f; only the whole bias is squared."),
+            Mistake("(expected - beta)) ** 2", "(expected - beta)) ** 2 / max(len(X), 1)",
+                    "Nothing is divided by n: the squared bias of each feature is asked for."),
+            Mistake("return (scales * (expected - beta)) ** 2",
+                    "return ((expected - beta) / scales) ** 2",
+                    "An error in a large feature costs more: multiply by the scale, do not "
+                    "divide."),
+            Mistake("    truth = Vh @ (beta / root_lr)            # V'D^-1 beta, (rank,)\n"
+                    "    expected = (f * truth) @ Vh * root_lr    #",
+                    "    truth = Vh @ (beta * root_lr)\n"
+                    "    expected = (f * truth) @ Vh / root_lr    #",
+                    "D and D^-1 are exchanged: divide beta by root_lr first, and multiply by "
+                    "it at the end."))),
     Exercise(
         name="descent_variance",
         target="tinyml.interpolation.epoch_wise:descent_variance",
@@ -127,5 +171,25 @@ CHAPTER = Chapter("epoch_wise", "10.1.3 Epoch-wise double descent: the risk at e
             Mistake("(f / s) ** 2 @ Vh ** 2", "(f * s) ** 2 @ Vh ** 2",
                     "The noise is divided by the singular values: f / s."),
             Mistake("(f / s) ** 2 @ Vh ** 2", "(f / s) ** 2 @ Vh",
-                    "V enters squared, V_ji^2, because variances add up."))),
+                    "V enters squared, V_ji^2, because variances add up."),
+            Mistake("(f / s) ** 2 @ Vh ** 2", "(f ** 2 / s) @ Vh ** 2",
+                    "The whole of f_i / s_i is squared."),
+            Mistake("(f / s) ** 2 @ Vh ** 2", "(f / s) ** 2 @ Vh.T ** 2",
+                    "_directions gives V', called Vh: V_ji is Vh[i, j], so the sum over i is "
+                    "... @ Vh ** 2."),
+            Mistake("(f / s) ** 2 @ Vh ** 2", "(f / s) ** 2 @ Vh ** 2 / max(len(s), 1)",
+                    "The directions are summed, not averaged."),
+            Mistake("(scales * root_lr) ** 2", "(scales / root_lr) ** 2",
+                    "beta = D times its coordinates: the factor is lr_j, not 1 / lr_j."),
+            Mistake("    return sigma2 *", "    return sigma2 ** 0.5 *",
+                    "The variance has the factor sigma2 itself, not its root."),
+            Mistake("(scales * root_lr) ** 2 * sum_over_directions",
+                    "((scales * root_lr) ** 2 * sum_over_directions).sum(axis=-1, "
+                    "keepdims=True)",
+                    "Do not sum over the features: the last axis of the result has length p."),
+            Mistake("(scales * root_lr) ** 2", "root_lr ** 2",
+                    "The variance of feature j has the factor scales_j^2."),
+            Mistake("(f / s) ** 2 @ Vh ** 2", "((1 - f) / s) ** 2 @ Vh ** 2",
+                    "f is the fraction learned, of the noise as well; 1 - f is what is still "
+                    "missing."))),
 ))

@@ -57,7 +57,42 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                     "decomposition."),
             Mistake("(Vh.T / s) @ (U.T @ y)", "(Vh.T / (s + 1e-6)) @ (U.T @ y)",
                     "svd has left out the singular values that are 0: add nothing to the "
-                    "others."))),
+                    "others."),
+            Mistake("(Vh.T / s) @ (U.T @ y)", "Vh @ ((U.T @ y).T / s).T",
+                    "svd gives V', called Vh: V itself is Vh.T."),
+            Mistake("(Vh.T / s) @ (U.T @ y)", "Vh.T @ ((U @ y).T / s).T",
+                    "The coordinates of y are U'y, with the transpose of U."),
+            Mistake("(Vh.T / s) @ (U.T @ y)", "Vh.T @ (U.T @ y / s)",
+                    "For y of shape (n, k) the coordinates U'y have shape (rank, k), and row "
+                    "i is divided by s_i; yours divides the columns."),
+            Mistake("    U, s, Vh = svd(X)\n"
+                    "    # V diag(1 / s): column i of V is divided by s_i\n"
+                    "    return (Vh.T / s) @ (U.T @ y)",
+                    "    if X.shape[1] >= len(X):\n"
+                    "        return X.T @ np.linalg.solve(X @ X.T, y)\n"
+                    "    return np.linalg.solve(X.T @ X, X.T @ y)",
+                    "X'X has an inverse only if the columns of X are independent, and XX' "
+                    "only if its rows are: use the singular values, which work for every X."),
+            Mistake("    U, s, Vh = svd(X)\n"
+                    "    # V diag(1 / s): column i of V is divided by s_i\n"
+                    "    return (Vh.T / s) @ (U.T @ y)",
+                    "    return X.T @ np.linalg.solve(X @ X.T, y)",
+                    "X'X has an inverse only if the columns of X are independent, and XX' "
+                    "only if its rows are: use the singular values, which work for every X."),
+            Mistake("    U, s, Vh = svd(X)\n"
+                    "    # V diag(1 / s): column i of V is divided by s_i\n"
+                    "    return (Vh.T / s) @ (U.T @ y)",
+                    "    return np.linalg.pinv(X.T @ X) @ (X.T @ y)",
+                    "X'X squares the singular values, and with them the error: small ones "
+                    "are lost. Use svd of X itself."),
+            Mistake("    U, s, Vh = svd(X)\n"
+                    "    # V diag(1 / s): column i of V is divided by s_i\n"
+                    "    return (Vh.T / s) @ (U.T @ y)",
+                    "    U, s, Vh = svd(X - X.mean(axis=0))\n"
+                    "    return (Vh.T / s) @ (U.T @ (y - y.mean(axis=0)))",
+                    "There is no intercept: neither X nor y is centred."),
+            Mistake("(Vh.T / s) @ (U.T @ y)", "Vh.T @ (U.T @ y) / np.sum(s)",
+                    "Each direction is divided by its own singular value s_i."))),
     Exercise(
         name="ridge",
         target="tinyml.interpolation.ridge:ridge",
@@ -114,7 +149,28 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
                     "values."),
             Mistake("ridge_filter(s, lam, n_samples=len(X))",
                     "ridge_filter(s, lam ** 2, n_samples=len(X))",
-                    "The penalty is lam ||beta||^2: lam itself is not squared."))),
+                    "The penalty is lam ||beta||^2: lam itself is not squared."),
+            Mistake("ridge_filter(s, lam, n_samples=len(X))",
+                    "ridge_filter(s, lam / max(len(X), 1) ** 2, n_samples=len(X))",
+                    "The loss is a mean over n samples, so lam is multiplied by n, not "
+                    "divided."),
+            Mistake("(Vh.T * (f / s)) @ (U.T @ y)", "Vh.T @ (f / s * (U.T @ y))",
+                    "For y of shape (n, k) the coordinates U'y have shape (rank, k), and row "
+                    "i is multiplied by f_i / s_i; yours multiplies the columns."),
+            Mistake("(Vh.T * (f / s)) @ (U.T @ y)", "Vh @ ((U.T @ y).T * (f / s)).T",
+                    "svd gives V', called Vh: V itself is Vh.T."),
+            Mistake("(Vh.T * (f / s)) @ (U.T @ y)", "Vh.T @ ((U @ y).T * (f / s)).T",
+                    "The coordinates of y are U'y, with the transpose of U."),
+            Mistake("n_samples=len(X)", "n_samples=len(X) ** 2",
+                    "The penalty in X'X + n lam I is n lam: n enters once."),
+            Mistake("(Vh.T * (f / s))", "(Vh.T * (f ** 2 / s))",
+                    "The filter f enters once: f / s."),
+            Mistake("(Vh.T * (f / s))", "(Vh.T * ((1 - f) / s))",
+                    "f is the share of a direction that is kept; 1 - f is what the penalty "
+                    "takes away."),
+            Mistake("ridge_filter(s, lam, n_samples=len(X))", "1 / (s ** 2 + len(X) * lam)",
+                    "f = s^2 / (s^2 + n lam): the numerator is s^2, which leaves s / (s^2 + "
+                    "n lam) after the division by s."))),
     Exercise(
         name="gradient_descent",
         target="tinyml.interpolation.min_norm:gradient_descent",
@@ -163,7 +219,25 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
             Mistake("np.stack(iterates)", "iterates[-1]",
                     "Return all iterates, not only the last one."),
             Mistake("lr * beta.grad)", "lr / len(iterates) * beta.grad)",
-                    "The rate stays the same in all steps."))),
+                    "The rate stays the same in all steps."),
+            Mistake("np.stack(iterates)", "np.stack([iterates[-1]] * len(iterates))",
+                    "Each iterate is an array of its own: with beta -= ... the ones kept "
+                    "before change too. Bind beta to a new array."),
+            Mistake("beta.data - lr * beta.grad", "-lr * beta.grad",
+                    "The step is added to the iterate: beta_{t+1} = beta_t - lr times the "
+                    "gradient."),
+            Mistake("((X @ beta - y) ** 2).sum()",
+                    "((X @ beta - y) ** 2).sum() / max(len(X), 1)",
+                    "The loss is the sum over the samples, not their mean."),
+            Mistake("0.5 * ((X @ beta - y) ** 2).sum()", "((X @ beta - y) ** 2).mean()",
+                    "The loss is half the sum of the squares, not their mean."),
+            Mistake("beta.data - lr * beta.grad", "beta.data - beta.grad",
+                    "The learning rate lr is missing from the step."),
+            Mistake("np.stack(iterates)", "np.stack(iterates, axis=-1)",
+                    "The iterates lie along the first axis: row t of the result is beta_t."),
+            Mistake("0.5 * ((X @ beta - y) ** 2).sum()",
+                    "((X @ beta - y) ** 2).sum() ** 0.5",
+                    "The loss is half the squared length of the residual, not the length."))),
     Exercise(
         name="descent_filter",
         target="tinyml.interpolation.min_norm:descent_filter",
@@ -205,7 +279,25 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
             Mistake("** t", "** np.maximum(t - 1, 0)",
                     "After t steps the power is t: the first step counts."),
             Mistake("1 - (1 - lr * s ** 2) ** t", "(1 - (1 - lr * s ** 2)) ** t",
-                    "Raise what is left to the power t: 1 - (1 - lr s^2)^t."))),
+                    "Raise what is left to the power t: 1 - (1 - lr s^2)^t."),
+            Mistake("t = t[..., None].astype(s.dtype)", "t = t.astype(s.dtype)",
+                    "t needs a last axis of length 1, so that every time meets every "
+                    "singular value: t[..., None]."),
+            Mistake("    return 1 - (1 - lr * s ** 2) ** t",
+                    "    return np.moveaxis(1 - (1 - lr * s ** 2) ** t, -1, 0)",
+                    "The result has shape (*t.shape, rank): the singular values are on the "
+                    "last axis."),
+            Mistake("1 - (1 - lr * s ** 2) ** t", "(1 - lr * s ** 2) ** t - 1",
+                    "The sign: the fraction learned is 1 minus what is left."),
+            Mistake("1 - (1 - lr * s ** 2) ** t", "1 - (lr * s ** 2) ** t",
+                    "Each step leaves 1 - lr s^2 of what is missing, not lr s^2."),
+            Mistake("1 - (1 - lr * s ** 2) ** t", "1 - (1 - lr * s ** 2) * t",
+                    "What is left is multiplied in each step: raise 1 - lr s^2 to the power "
+                    "t."),
+            Mistake("lr * s ** 2) ** t", "(lr * s) ** 2) ** t",
+                    "The rate lr is not squared: lr s^2."),
+            Mistake("lr * s ** 2) ** t", "lr * s ** 2 / max(len(s), 1)) ** t",
+                    "Each direction has its own rate lr s^2, not divided by their number."))),
     Exercise(
         name="descent_closed_form",
         target="tinyml.interpolation.min_norm:gradient_descent_closed_form",
@@ -251,7 +343,31 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
             Mistake("(U / s).T @ y", "U.T @ y",
                     "The goal in the row space is diag(1 / s) U'y: divide by s."),
             Mistake("missing = (U / s).T @ y - Vh @ beta0", "missing = (U / s).T @ y + Vh @ beta0",
-                    "What is missing at the start is the goal minus V'beta_0."))),
+                    "What is missing at the start is the goal minus V'beta_0."),
+            Mistake("beta0 + Vh.T @ (f * missing.T).T",
+                    "Vh.T @ (Vh @ beta0 + (f * missing.T).T)",
+                    "V V'beta_0 is only the part of beta_0 that X sees; the rest of beta_0 "
+                    "stays too: add beta_0 itself."),
+            Mistake("(f * missing.T).T", "(f * missing)",
+                    "For y of shape (n, k) what is missing has shape (rank, k), and row i is "
+                    "multiplied by f_i."),
+            Mistake("(f * missing.T).T for f in filters",
+                    "(f * missing.T).T for f in filters[1:]",
+                    "There are n_steps + 1 iterates, beta_0 included."),
+            Mistake("missing = (U / s).T @ y - Vh @ beta0",
+                    "missing = Vh @ beta0 - (U / s).T @ y",
+                    "The sign: what is missing is the limit minus the start."),
+            Mistake("Vh.T @ (f * missing.T).T", "Vh @ (f * missing.T).T",
+                    "svd gives V', called Vh: V itself is Vh.T."),
+            Mistake(" - Vh @ beta0", " - Vh.T @ beta0",
+                    "The coordinates of beta_0 are V'beta_0: svd gives V', called Vh."),
+            Mistake("np.stack([beta0 + Vh.T @ (f * missing.T).T for f in filters])",
+                    "beta0 + Vh.T @ (filters[-1] * missing.T).T",
+                    "Return all iterates, not only the last one."),
+            Mistake("beta0 + Vh.T @ (f * missing.T).T",
+                    "Vh.T @ ((U / s).T @ y) - Vh.T @ (f * missing.T).T",
+                    "f is the part that is learned, and counts from the start: beta_0 + V "
+                    "diag(f) times what is missing."))),
     Exercise(
         name="kaczmarz",
         target="tinyml.interpolation.implicit_bias:kaczmarz",
@@ -303,5 +419,27 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
             Mistake("        path.append(beta)",
                     "        path.append(beta)\n"
                     "    return beta",
-                    "Return all iterates, not only the last one."))),
+                    "Return all iterates, not only the last one."),
+            Mistake("    for i in rows:\n",
+                    "    for i in np.arange(len(rows)) % max(len(X), 1):\n",
+                    "The row of step t is rows[t], not t: they come in the order that is "
+                    "given."),
+            Mistake("    return np.stack(path)",
+                    "    return np.stack([path[-1]] * len(path))",
+                    "Each iterate is an array of its own: with beta += ... the ones kept "
+                    "before change too. Bind beta to a new array."),
+            Mistake("        path.append(beta)",
+                    "        path.append(beta)\n"
+                    "    path = path[1:] or path",
+                    "The start beta_0 is the first iterate."),
+            Mistake(" / squares[i]", " / len(X)",
+                    "Row i has the rate 1 / ||x_i||^2, with its own length."),
+            Mistake(" / squares[i]", " / squares[i] ** 2",
+                    "Divide by the squared length ||x_i||^2 once."),
+            Mistake("residual = y[i] - X[i] @ beta ", "residual = y[i] ",
+                    "The step closes the gap that is left: subtract x_i'beta from y_i."),
+            Mistake("beta + np.multiply.outer", "np.multiply.outer",
+                    "The step is added to the last beta."),
+            Mistake("np.sum(X ** 2, axis=1)", "np.sum(np.abs(X), axis=1)",
+                    "||x_i||^2 is the sum of the squares."))),
 ))

@@ -75,7 +75,37 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                     "decay."),
             Mistake("            v *= momentum\n",
                     "            v *= 1 - momentum\n",
-                    "The old velocity keeps the factor momentum, not 1 - momentum."))),
+                    "The old velocity keeps the factor momentum, not 1 - momentum."),
+            Mistake("g = g + weight_decay * p.data", "g += weight_decay * p.data",
+                    "g += ... writes into the array of the caller: bind g to a new array, g "
+                    "= g + ..."),
+            Mistake("            v *= momentum\n"
+                    "            v += g\n"
+                    "            direction = g + momentum * v if nesterov else v\n",
+                    "            direction = g + momentum * v if nesterov else v.copy()\n"
+                    "            v *= momentum\n"
+                    "            v += g\n",
+                    "The velocity is updated before the step is taken: v holds the g of this "
+                    "step."),
+            Mistake("        direction = g\n", "        direction, i = g, 0\n",
+                    "Each parameter has its own velocity, self.velocity[i]."),
+            Mistake("lr, momentum = as_arrays(g.dtype, lr, momentum)",
+                    "lr, momentum = np.float64(lr), np.float64(momentum)",
+                    "float32 must stay float32: a Python number keeps the dtype, a NumPy "
+                    "float64 does not."),
+            Mistake("            g = g + weight_decay * p.data\n",
+                    "            g = g + weight_decay * np.abs(p.data)\n",
+                    "The gradient of the penalty weight_decay |p|^2 / 2 is weight_decay p."),
+            Mistake("            g = g + weight_decay * p.data\n",
+                    "            g = g + 2 * weight_decay * p.data\n",
+                    "The decay adds weight_decay p to the gradient, without a factor 2."),
+            Mistake("            v += g\n", "            v += lr * g if np.any(v) else g\n",
+                    "v sums gradients without lr, because lr may change from step to step."),
+            Mistake("        if weight_decay:\n"
+                    "            g = g + weight_decay * p.data\n",
+                    "",
+                    "The weight decay does not enter: add weight_decay p to the gradient "
+                    "first."))),
     Exercise(
         name="adam",
         target="tinyml.optim:Adam.update",
@@ -164,7 +194,72 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                     "        v_hat = v / (1 - beta2 ** t)",
                     "m_hat = m / (1 - beta1 ** (t + 1))\n"
                     "        v_hat = v / (1 - beta2 ** (t + 1))",
-                    "t is one ahead: the first step has t = 1."))),
+                    "t is one ahead: the first step has t = 1."),
+            Mistake("t = self.t.get(i, 0) + 1", "t = max(self.t.values(), default=0) + 1",
+                    "Each parameter counts its own steps, self.t[i]: a count that all share "
+                    "runs ahead."),
+            Mistake("p.data = data - lr * m_hat / (np.sqrt(v_hat) + eps)",
+                    "p.data = p.data - lr * m_hat / (np.sqrt(v_hat) + eps)\n"
+                    "        if self.decoupled:\n"
+                    "            p.data = (1 - lr * weight_decay) * p.data",
+                    "The decoupled decay comes first: it shrinks the old p, not p after the "
+                    "step."),
+            Mistake("(1 - beta2) * g * g", "(1 - beta2) * m * m",
+                    "v averages the squares of the gradient g, not those of its average m."),
+            Mistake("v = beta2 * self.v.get(i, 0) + (1 - beta2) * g * g",
+                    "v = np.maximum(beta2 * self.v.get(i, 0), g * g)",
+                    "v is an average of the squares, not their maximum."),
+            Mistake("beta1 * self.m.get(i, 0) + (1 - beta1) * g",
+                    "(1 - beta1) * self.m.get(i, 0) + beta1 * g",
+                    "The weights are exchanged: the old m keeps beta1, and g enters with 1 - "
+                    "beta1."),
+            Mistake("beta2 * self.v.get(i, 0) + (1 - beta2) * g * g",
+                    "(1 - beta2) * self.v.get(i, 0) + beta2 * g * g",
+                    "The weights are exchanged: the old v keeps beta2, and g^2 enters with 1 "
+                    "- beta2."),
+            Mistake("(1 - beta2) * g * g", "g * g",
+                    "v is an average: g^2 enters with the weight 1 - beta2."),
+            Mistake("data - lr * m_hat", "data - m_hat",
+                    "The learning rate lr is missing from the step."),
+            Mistake("p.data = data - lr * m_hat / (np.sqrt(v_hat) + eps)",
+                    "p.data = data - lr * m_hat / (np.sqrt(v_hat) + np.float64(eps))",
+                    "float32 must stay float32: Python numbers keep the dtype, NumPy's "
+                    "float64 does not, and np.sqrt of a Python number is one. Use math.sqrt."),
+            Mistake("        m_hat = m / (1 - beta1 ** t)\n"
+                    "        v_hat = v / (1 - beta2 ** t)\n"
+                    "        p.data = data - lr * m_hat / (np.sqrt(v_hat) + eps)",
+                    "        rate = lr * np.sqrt(1 - beta2 ** t) / (1 - beta1 ** t)\n"
+                    "        p.data = data - rate * m / (np.sqrt(v) + eps)",
+                    "Correct v before you add eps: sqrt(v^) + eps. You divide sqrt(v) + eps "
+                    "by the correction."),
+            Mistake("m_hat = m / (1 - beta1 ** t)\n"
+                    "        v_hat = v / (1 - beta2 ** t)",
+                    "m_hat = m / (1 - beta1 ** (t - 1)) if t > 1 else m\n"
+                    "        v_hat = v / (1 - beta2 ** (t - 1)) if t > 1 else v",
+                    "t is one behind: the first step has t = 1."),
+            Mistake("m_hat = m / (1 - beta1 ** t)\n"
+                    "        v_hat = v / (1 - beta2 ** t)",
+                    "m_hat = m / (1 - beta1)\n"
+                    "        v_hat = v / (1 - beta2)",
+                    "The corrections have the power t: 1 - beta1^t and 1 - beta2^t."),
+            Mistake("m_hat = m / (1 - beta1 ** t)\n"
+                    "        v_hat = v / (1 - beta2 ** t)",
+                    "m_hat = m * (1 - beta1 ** t)\n"
+                    "        v_hat = v * (1 - beta2 ** t)",
+                    "m and v are too small at first: divide by the corrections, do not "
+                    "multiply."),
+            Mistake("            g = g + weight_decay * data\n",
+                    "            g += weight_decay * data\n",
+                    "g += ... writes into the array of the caller: bind g to a new array, g "
+                    "= g + ..."),
+            Mistake("            g = g + weight_decay * data\n",
+                    "            g = g + lr * weight_decay * data\n",
+                    "The decay in the gradient is weight_decay p, without lr: the rate "
+                    "multiplies the step."),
+            Mistake("(np.sqrt(v_hat) + eps)", "np.sqrt(v_hat)",
+                    "eps is missing: where v^ is 0 the step is 0 / 0."),
+            Mistake("(np.sqrt(v_hat) + eps)", "np.maximum(np.sqrt(v_hat), eps)",
+                    "eps is added to the root, sqrt(v^) + eps: it is not a lower bound."))),
     Exercise(
         name="clip_grad_norm_",
         target="tinyml.optim:clip_grad_norm_",
@@ -226,5 +321,45 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
             Mistake("math.sqrt(sum(float(np.vdot(g, g)) for g in wide))",
                     "max([float(np.abs(g).max(initial=0)) for g in wide], default=0.0)",
                     "This is the largest entry; the norm is the root of the sum of all "
-                    "squares."))),
+                    "squares."),
+            Mistake("    if norm > max_norm:\n"
+                    "        for p in with_grad:\n"
+                    "            p.grad = np.asarray(p.grad * (max_norm / norm))",
+                    "    for p in with_grad:\n"
+                    "        p.grad = np.asarray(p.grad * min(1.0, max_norm / (norm + 1e-6)))",
+                    "PyTorch adds 1e-6 to the norm; here the factor is max_norm / norm."),
+            Mistake("    return norm", "    return norm if norm > max_norm else None",
+                    "The norm is returned in any case, also where nothing is clipped."),
+            Mistake("math.sqrt(sum(float(np.vdot(g, g)) for g in wide))",
+                    "math.sqrt(float(np.mean([np.vdot(g, g) for g in wide]))) if with_grad "
+                    "else 0.0",
+                    "The squares of all gradients are summed, not averaged over the "
+                    "parameters."),
+            Mistake("math.sqrt(sum(float(np.vdot(g, g)) for g in wide))",
+                    "max((math.sqrt(float(np.vdot(g, g))) for g in wide), default=0.0)",
+                    "||g|| is the norm of all gradients as one vector, not the largest norm "
+                    "of a parameter."),
+            Mistake("(max_norm / norm)", "(max_norm / norm) ** 2",
+                    "The factor is max_norm / norm itself, not its square."),
+            Mistake("(max_norm / norm)", "(norm / max_norm)",
+                    "The factor is upside down: max_norm / norm is below 1 here."),
+            Mistake("p.grad = np.asarray(p.grad * (max_norm / norm))",
+                    "p.grad = np.asarray(p.grad * np.float64(max_norm / norm))",
+                    "Each gradient keeps its dtype: a NumPy float64 makes a float32 array a "
+                    "float64 one."),
+            Mistake("    if not math.isfinite(norm):\n"
+                    '        raise ValueError(f"clip_grad_norm_: the gradients must be '
+                    'finite, got norm {norm}; run "\n'
+                    '                         "the step under tinyml.detect_anomaly() to see '
+                    'where the first NaN or "\n'
+                    '                         "infinity came from")\n'
+                    "    if norm > max_norm:\n"
+                    "        for p in with_grad:\n"
+                    "            p.grad = np.asarray(p.grad * (max_norm / norm))",
+                    "    if norm > max_norm:\n"
+                    "        for p in with_grad:\n"
+                    "            p.grad = p.grad * (max_norm / norm)",
+                    "A gradient with NaN or infinity has no direction: refuse it with a "
+                    "ValueError before any change. And for a p without axes NumPy's product "
+                    "is a number: put np.asarray(...) around it."))),
 ))

@@ -52,7 +52,37 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             Mistake("sigma2 * rank", "sigma2 ** 2 * rank",
                     "sigma2 is the variance already: do not square it."),
             Mistake("np.abs(n - p) - 1)", "np.abs(n - p) + 1)",
-                    "The mean of an inverse Wishart matrix has |n - p| - 1, with a minus."))),
+                    "The mean of an inverse Wishart matrix has |n - p| - 1, with a minus."),
+            Mistake("    return _ratio(sigma2 * rank, np.abs(n - p) - 1)",
+                    "    gap = np.abs(n - p) - 1\n"
+                    "    return np.where((sigma2 == 0) & (gap == gap), 0.0, np.where(gap > "
+                    "0, sigma2 * rank / np.where(gap > 0, gap, 1), np.inf))[()]",
+                    "Without samples or features the variance is 0 too, even next to the "
+                    "threshold."),
+            Mistake("    return _ratio(sigma2 * rank, np.abs(n - p) - 1)",
+                    "    gap = np.abs(n - p) - 1\n"
+                    "    return np.where((rank == 0) & (sigma2 == sigma2), 0.0, np.where(gap "
+                    "> 0, sigma2 * rank / np.where(gap > 0, gap, 1), np.inf))[()]",
+                    "Without noise the variance is 0 too, even next to the threshold."),
+            Mistake("    return _ratio(sigma2 * rank, np.abs(n - p) - 1)",
+                    "    if sigma2 == 0 or rank == 0:\n"
+                    "        return 0.0\n"
+                    "    return _ratio(sigma2 * rank, np.abs(n - p) - 1)",
+                    "Each entry of the arrays has its own case: use np.where, not if."),
+            Mistake("    return np.where(is_finite, ratio, np.inf)[()]",
+                    "    return np.where(is_finite, ratio, np.nan)[()]",
+                    "Next to the threshold the variance is infinite, not undefined."),
+            Mistake("np.abs(n - p) - 1)", "np.abs(n - p - 1))",
+                    "The two sides have different denominators, n - p - 1 and p - n - 1: |n "
+                    "- p| - 1."),
+            Mistake("    return np.where(is_finite, ratio, np.inf)[()]",
+                    "    return float(np.where(is_finite, ratio, np.inf))",
+                    "For arrays the result is an array: float(...) is for numbers alone."),
+            Mistake("rank = np.minimum(n, p)\n",
+                    "rank = np.minimum(n, p) / np.maximum(n, 1)\n",
+                    "The numerator is min(n, p), without a division by n."),
+            Mistake("sigma2 * rank", "sigma2 ** 0.5 * rank",
+                    "sigma2 is the variance: it enters as it is, without a root."))),
     Exercise(
         name="asymptotic_risk",
         target="tinyml.interpolation.double_descent:asymptotic_risk",
@@ -104,7 +134,40 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             Mistake("    bias2 = signal",
                     "    gamma = 1 / gamma\n"
                     "    bias2 = signal",
-                    "gamma is p / n, features over samples: you use n / p."))),
+                    "gamma is p / n, features over samples: you use n / p."),
+            Mistake("np.maximum(gamma - 1, 0) / gamma",
+                    "np.maximum(gamma - 1, 0) / gamma + signal * np.maximum(1 - gamma, 0)",
+                    "For gamma < 1 there is no bias: X sees all directions."),
+            Mistake("np.maximum(gamma - 1, 0) / gamma", "(1 - gamma) * (gamma > 1)",
+                    "The share that n samples cannot see is 1 - 1 / gamma = 1 - n / p, not 1 "
+                    "- gamma."),
+            Mistake("np.maximum(gamma - 1, 0) / gamma", "(gamma > 1) / gamma",
+                    "1 / gamma = n / p is the share of beta that is seen; the bias is what "
+                    "is not seen, 1 - 1 / gamma."),
+            Mistake("signal * np.maximum", "signal ** 2 * np.maximum",
+                    "signal is ||beta||^2 already: do not square it."),
+            Mistake("    return bias2 + variance",
+                    "    return np.where(gamma == 1, np.inf, bias2 + variance)[()]",
+                    "At gamma = 1 the limit is infinite only if there is noise: without "
+                    "noise it is 0."),
+            Mistake("    return bias2 + variance",
+                    "    return np.asarray(bias2 + variance)",
+                    "For numbers the result is a number, not an array without axes: end with "
+                    "[()]."),
+            Mistake("    bias2 = signal",
+                    "    if gamma == 1:\n"
+                    "        return 0.0 if sigma2 == 0 else np.inf\n"
+                    "    bias2 = signal",
+                    "Each entry of the arrays has its own case: use np.where, not if."),
+            Mistake("    return bias2 + variance",
+                    "    return np.where(gamma == 1, 0.0, bias2 + variance)[()]",
+                    "At gamma = 1 the limit is infinite if there is noise."),
+            Mistake("    return bias2 + variance",
+                    '    with np.errstate(all="ignore"):\n'
+                    "        return bias2 + sigma2 * np.minimum(gamma, 1) / np.abs(gamma - 1)",
+                    "At gamma = 1 without noise this is 0 / 0: the limit is 0 there."),
+            Mistake("    return bias2 + variance", "    return np.maximum(bias2, variance)",
+                    "Bias and variance add up."))),
     Exercise(
         name="optimal_ridge_risk",
         target="tinyml.interpolation.double_descent:optimal_ridge_risk",
@@ -160,7 +223,39 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "sigma2 / lam* is signal / gamma: the factor in front is signal / (2 "
                     "gamma)."),
             Mistake("4 * gamma * lam", "4 * lam",
-                    "Under the root stands 4 gamma lam: gamma is missing."))),
+                    "Under the root stands 4 gamma lam: gamma is missing."),
+            Mistake("np.sqrt(b ** 2 + 4 * gamma * lam)",
+                    "np.sqrt(np.abs(b ** 2 - 4 * gamma * lam))",
+                    "Under the root stands b^2 + 4 gamma lam, with a plus."),
+            Mistake("signal / (2 * gamma) *", "signal / 2 *",
+                    "gamma is missing from the denominator of m: sigma2 / lam* is signal / "
+                    "gamma."),
+            Mistake("signal / (2 * gamma) * (root - b)",
+                    "np.where(lam == 0, 0.0, sigma2 * gamma * (root - b) / np.where(lam == "
+                    "0, 1, 2 * gamma * lam))[()]",
+                    "Without noise the risk need not be 0: for gamma > 1 X does not see all "
+                    "of beta. Write sigma2 / lam* as signal / gamma, and nothing is divided "
+                    "by 0."),
+            Mistake("signal / (2 * gamma) * (root - b)",
+                    "((root - b) / np.where(lam == 0, 1, 2 * gamma * lam))[()]",
+                    "This is m(lam*) alone: the risk is sigma2 gamma m(lam*)."),
+            Mistake("b = 1 - gamma + lam", "b = 1 + gamma + lam",
+                    "The sign of gamma: b = 1 - gamma + lam*."),
+            Mistake("b = 1 - gamma + lam", "b = 1 - gamma",
+                    "b contains the penalty: 1 - gamma + lam*."),
+            Mistake("b = 1 - gamma + lam", "b = 1 - 1 / gamma + lam",
+                    "b = 1 - gamma + lam*, with gamma = p / n and not n / p."),
+            Mistake("    return signal / (2 * gamma) * (root - b)",
+                    "    return sigma2 + signal / (2 * gamma) * (root - b)",
+                    "The excess risk leaves out the noise of new y: do not add sigma2."),
+            Mistake("optimal_lam(gamma, signal=signal, sigma2=sigma2)",
+                    "optimal_lam(gamma, signal=signal, sigma2=sigma2) / gamma",
+                    "The best penalty is sigma2 gamma / signal, as signal / p is the mean "
+                    "square of a coefficient: gamma is missing."),
+            Mistake("    return signal / (2 * gamma) * (root - b)",
+                    "    return np.asarray(signal / (2 * gamma) * (root - b))",
+                    "For numbers the result is a number, not an array without axes: end with "
+                    "[()]."))),
     Exercise(
         name="filter_risk",
         target="tinyml.interpolation.early_stopping:filter_risk",
@@ -205,7 +300,35 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
             Mistake("variance = sigma2 *", "variance = sigma2 / len(X) *",
                     "Given X the noise is not averaged over the samples: no 1 / n."),
             Mistake("(f / s) ** 2", "f / s ** 2",
-                    "The whole filter is squared: (f / s)^2."))),
+                    "The whole filter is squared: (f / s)^2."),
+            Mistake("    bias2 = shrunk + np.sum(unseen ** 2)\n",
+                    "    bias2 = shrunk + np.sum(unseen ** 2) ** 0.5\n",
+                    "The unseen part adds its squared length, without a root."),
+            Mistake("    shrunk = np.sum((1 - f) ** 2 * seen ** 2, axis=-1)\n",
+                    "    shrunk = np.sum((1 - f) ** 2 * seen ** 2)\n",
+                    "Each filter has a risk of its own: sum over the last axis only."),
+            Mistake("    shrunk = np.sum((1 - f) ** 2 * seen ** 2, axis=-1)\n",
+                    "    shrunk = np.sum((1 - f) * seen, axis=-1) ** 2\n",
+                    "A squared length is the sum of the squares, not the square of the sum."),
+            Mistake("(f / s) ** 2, axis=-1)", "f ** 2 / s, axis=-1)",
+                    "The whole of f_i / s_i is squared."),
+            Mistake("    return bias2 + variance", "    return bias2 + variance + sigma2",
+                    "The excess risk leaves out the noise of new y: do not add sigma2."),
+            Mistake("np.sum((f / s) ** 2, axis=-1)", "np.sum(f / s, axis=-1) ** 2",
+                    "The variances of the directions add up: square before you sum."),
+            Mistake("np.sum((f / s) ** 2, axis=-1)",
+                    "np.sum((f / s) ** 2, axis=-1) / max(len(s), 1)",
+                    "The variances of the directions are summed, not averaged."),
+            Mistake("np.sum((f / s) ** 2, axis=-1)", "np.sum((f * s) ** 2, axis=-1)",
+                    "The noise is divided by s_i, as U'y is: (f_i / s_i)^2."),
+            Mistake("np.sum((f / s) ** 2, axis=-1)", "np.sum(((1 - f) / s) ** 2, axis=-1)",
+                    "The noise passes the filter as the signal does: f_i / s_i."),
+            Mistake("seen = Vh @ beta ", "seen = Vh.T @ beta ",
+                    "svd gives V', called Vh: the v_i'beta are Vh @ beta."),
+            Mistake("(1 - f) ** 2 * seen ** 2", "(1 - f) ** 2 * seen",
+                    "The bias is squared: (1 - f)^2 times (v_i'beta)^2."),
+            Mistake("    return bias2 + variance", "    return bias2",
+                    "The variance is missing: the noise moves the fit too."))),
     Exercise(
         name="effective_ranks",
         target="tinyml.interpolation.benign:effective_ranks",
@@ -261,5 +384,40 @@ CHAPTER = Chapter("risk", "10.1.2 The risk of interpolation: peak, limit, benign
                     "eigenvalues."),
             Mistake("    return tails / eigenvalues, ",
                     "    return (tails - eigenvalues) / eigenvalues, ",
-                    "Off by one: the tail after k begins with lambda_{k+1} itself."))),
+                    "Off by one: the tail after k begins with lambda_{k+1} itself."),
+            Mistake("    return tails / eigenvalues, tails ** 2 / squares",
+                    "    return tails[0] / eigenvalues[0], tails[0] ** 2 / squares[0]",
+                    "These are r_0 and R_0 alone: return both ranks for every k, arrays of "
+                    "length p."),
+            Mistake("    return tails / eigenvalues, tails ** 2 / squares",
+                    "    return np.stack([tails / eigenvalues, tails ** 2 / squares], axis=1)",
+                    "The result is two arrays, r and R, not one matrix."),
+            Mistake("    tails = np.cumsum(eigenvalues[::-1])[::-1]\n"
+                    "    squares = np.cumsum(eigenvalues[::-1] ** 2)[::-1]\n",
+                    "    tails = np.cumsum(eigenvalues)\n"
+                    "    squares = np.cumsum(eigenvalues ** 2)\n",
+                    "This sums the head, lambda_1 to lambda_{k+1}; the tail runs from k + 1 "
+                    "to the end."),
+            Mistake("    tails = np.cumsum(eigenvalues[::-1])[::-1]\n"
+                    "    squares = np.cumsum(eigenvalues[::-1] ** 2)[::-1]\n",
+                    "    eigenvalues = eigenvalues[::-1]\n"
+                    "    tails = np.cumsum(eigenvalues)\n"
+                    "    squares = np.cumsum(eigenvalues ** 2)\n",
+                    "The sums run from the end: reverse the result, so that r_0 comes first."),
+            Mistake("    tails = np.cumsum(eigenvalues[::-1])[::-1]\n"
+                    "    squares = np.cumsum(eigenvalues[::-1] ** 2)[::-1]\n",
+                    "    tails = eigenvalues.sum() - np.cumsum(eigenvalues) + eigenvalues\n"
+                    "    squares = np.sum(eigenvalues ** 2) - np.cumsum(eigenvalues ** 2) + "
+                    "eigenvalues ** 2\n",
+                    "A total minus the head loses the digits of a small tail: sum the tail "
+                    "itself, from its end."),
+            Mistake("tails / eigenvalues, tails", "eigenvalues / tails, tails",
+                    "r_k is upside down: the sum of the tail is divided by its first "
+                    "eigenvalue."),
+            Mistake("tails ** 2 / squares", "tails / squares ** 0.5",
+                    "R_k is the square of this: (sum lambda_i)^2 / sum lambda_i^2."),
+            Mistake("tails / eigenvalues, tails",
+                    "tails / np.append(eigenvalues[0], eigenvalues[:-1]), tails",
+                    "Off by one: r_k divides by lambda_{k+1}, the first eigenvalue of its "
+                    "tail."))),
 ))

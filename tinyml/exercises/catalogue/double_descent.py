@@ -110,11 +110,7 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                     "(np.sum((predictions - target) ** 2) / (R * n_test) - bias2) * R / "
                     "max(R - 1, 1)",
                     "Divide by R, not R - 1: then bias^2 + variance is the mean squared "
-                    "error exactly."),
-            Mistake("np.sum((predictions - mean) ** 2) / (R * n_test)",
-                    "np.sum((predictions - target) ** 2) / (R * n_test) - bias2",
-                    "A difference of two large numbers loses its digits, and may be "
-                    "negative: square the distances from the mean."))),
+                    "error exactly."))),
     Exercise(
         name="fourier_features",
         target="tinyml.interpolation.random_features:fourier_features",

@@ -82,12 +82,6 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
             Mistake("    U, s, Vh = svd(X)\n"
                     "    # V diag(1 / s): column i of V is divided by s_i\n"
                     "    return (Vh.T / s) @ (U.T @ y)",
-                    "    return np.linalg.pinv(X.T @ X) @ (X.T @ y)",
-                    "X'X squares the singular values, and with them the error: small ones "
-                    "are lost. Use svd of X itself."),
-            Mistake("    U, s, Vh = svd(X)\n"
-                    "    # V diag(1 / s): column i of V is divided by s_i\n"
-                    "    return (Vh.T / s) @ (U.T @ y)",
                     "    U, s, Vh = svd(X - X.mean(axis=0))\n"
                     "    return (Vh.T / s) @ (U.T @ (y - y.mean(axis=0)))",
                     "There is no intercept: neither X nor y is centred."),

@@ -239,11 +239,6 @@ CHAPTER = Chapter("optim", "Optimizers: SGD, Adam, clipping", (
                     "t is one behind: the first step has t = 1."),
             Mistake("m_hat = m / (1 - beta1 ** t)\n"
                     "        v_hat = v / (1 - beta2 ** t)",
-                    "m_hat = m / (1 - beta1)\n"
-                    "        v_hat = v / (1 - beta2)",
-                    "The corrections have the power t: 1 - beta1^t and 1 - beta2^t."),
-            Mistake("m_hat = m / (1 - beta1 ** t)\n"
-                    "        v_hat = v / (1 - beta2 ** t)",
                     "m_hat = m * (1 - beta1 ** t)\n"
                     "        v_hat = v * (1 - beta2 ** t)",
                     "m and v are too small at first: divide by the corrections, do not "

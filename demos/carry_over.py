@@ -4,8 +4,8 @@ A claim that was only ever tested on handwritten digits may be one about handwri
 demo that takes --data states its findings with bounds that were set on its first set. Here they
 stand side by side: every finding on every set, with several seeds.
 
-You will see in one glance what carries over. A cell has the mean over the seeds of what was
-measured, and its range; a tick if the finding held with all seeds, a cross if with none.
+You will see in one glance what carries over: a square for every finding on every set. Below are
+those that did not hold everywhere: the mean over the seeds of what was measured, and its range.
 
 Predict first: which findings of 10.1 to 10.3 would you trust on images of clothes? Those about a
 theorem's consequence, those about a ranking of methods, or those about "how much"?
@@ -117,10 +117,32 @@ carry = [row for row in tried
 demo.record("findings that were tried on more than one set", len(tried))
 demo.record("and held on all of them, with all seeds", len(carry))
 
-# %% Figure: a line for every finding, in the colours of its verdicts
-lines = [(stem, row) for stem in stems for row in [None, *rows] if row is None or row[0] == stem]
-height = 2 + 0.2 * max(len(lines), 6)    # room for a line of 8 points
-figure, ax = plt.subplots(figsize=(7 + 1.8 * max(len(columns), 2), height))
+# %% Where a set stands: the sets of images have a column each, those of one demo share three
+images = [name for name in ORDER if name in names]
+of_stem = {stem: [row for row in rows if row[0] == stem] for stem in stems}
+sets_of = {stem: [name for name in columns if any((row, name) in cells for row in of_stem[stem])] for stem in stems}
+WIDTH = len(images) + 3
+
+
+def column(stem, name):
+    own = [other for other in sets_of[stem] if other not in images]
+    return images.index(name) if name in images else len(images) + own.index(name)
+
+
+def look(found):
+    """Colour and words of a cell."""
+    numbers = f"{found.mean:.3g}"
+    if found.runs > 1:
+        numbers += f" [{found.least:.3g}, {found.most:.3g}]"
+    if found.held == found.runs:
+        return BLUE, f"✓ {numbers}"
+    return (VERMILLION, f"✗ {numbers}") if found.held == 0 else (ORANGE, f"{found.held}/{found.runs} {numbers}")
+
+
+# %% Figure: a square for every finding; below, in numbers, those that did not hold everywhere
+failed = [row for row in rows if row in tried and row not in carry]
+heights = [1.2 * max(len(stems), 2), max(len(failed), 2)]
+figure, (squares, numbers) = plt.subplots(2, 1, figsize=(22, 3 + 0.22 * sum(heights)), height_ratios=heights)
 if tried:
     title = f"{len(carry)} of {len(tried)} findings held on every set, with every seed"
 elif rows:
@@ -128,37 +150,39 @@ elif rows:
 else:
     title = "No results to compare yet"
 figure.suptitle(title)
+most = max(map(len, of_stem.values()), default=1)
+side = 0.94 / most
+for y, stem in enumerate(stems):
+    for name in sets_of[stem]:
+        x = column(stem, name) - 0.47
+        for i, row in enumerate(of_stem[stem]):
+            if (row, name) in cells:
+                color, _ = look(cells[row, name])
+                squares.add_patch(plt.Rectangle((x + i * side, y - 0.1), 0.85 * side, 0.5, color=color, linewidth=0))
+        if name not in images:
+            squares.text(x, y - 0.22, name, va="bottom", fontsize=7.5, color="0.35")
 
-
-def look(found):
-    """Colour and words of a cell."""
-    numbers = f"{found.mean:.3g}"
-    if found.runs > 1:
-        numbers += f"  [{found.least:.3g}, {found.most:.3g}]"
-    if found.held == found.runs:
-        return BLUE, f"✓ {numbers}"
-    return (VERMILLION, f"✗ {numbers}") if found.held == 0 else (ORANGE, f"{found.held}/{found.runs} {numbers}")
-
-
-for y, (_, row) in enumerate(lines):
-    for x, name in enumerate(columns):
+# %% ... and the numbers
+for y, row in enumerate(failed):
+    for name in sets_of[row[0]]:
         if (row, name) in cells:
-            color, words = look(cells[row, name])
-            ax.add_patch(plt.Rectangle((x - 0.47, y - 0.42), 0.94, 0.84, color=color, alpha=0.25, linewidth=0))
-            ax.text(x, y, words, ha="center", va="center", fontsize=8)
+            x, (color, words) = column(row[0], name), look(cells[row, name])
+            numbers.add_patch(plt.Rectangle((x - 0.47, y - 0.42), 0.94, 0.84, color=color, alpha=0.25, linewidth=0))
+            numbers.text(x, y, words if name in images else f"{name}: {words}", ha="center", va="center",
+                         fontsize=8 if name in images else 7)
 
 # %% Axes
-ax.set(xlim=(-0.5, max(len(columns), 2) - 0.5), ylim=(max(len(lines), 6) - 0.4, -0.6))
-ax.set_xticks(range(len(columns)), columns, fontweight="bold")
-ax.set_yticks(range(len(lines)), [stem if row is None else row[1] for stem, row in lines], fontsize=8.5)
-for label, (_, row) in zip(ax.get_yticklabels(), lines):
-    label.set_fontweight("bold" if row is None else "normal")
-ax.xaxis.tick_top()
-ax.set_xlabel("✓ held with all seeds, 1/3 with one of three, ✗ with none; mean of what was measured [range over the seeds]")
-ax.tick_params(length=0)
-ax.grid(False)
-ax.spines[:].set_visible(False)
+for ax, labels in ((squares, stems), (numbers, [f"{row[0]}: {row[1]}" for row in failed])):
+    ax.set(xlim=(-0.5, WIDTH - 0.5), ylim=(max(len(labels), 2) - 0.4, -0.6))
+    ax.set_xticks(range(WIDTH), [*images, "the demo's own sets", "", ""], fontweight="bold")
+    ax.set_yticks(range(len(labels)), labels, fontsize=8.5)
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+squares.set_xlabel("a square for every finding: blue, it held with all seeds; orange, with some; red, with none")
+numbers.set_xlabel("✓ held with all seeds, 1/3 with one of three, ✗ with none; mean of what was measured [range over the seeds]")
 if not columns:
-    ax.text(0.5, 2.5, "write: python demos/carry_over.py --run", ha="center", fontsize=13,
-            bbox=dict(boxstyle="round", facecolor=SKY, alpha=0.3, linewidth=0))
+    squares.text(WIDTH / 2 - 0.5, 0.5, "write: python demos/carry_over.py --run", ha="center", fontsize=13,
+                 bbox=dict(boxstyle="round", facecolor=SKY, alpha=0.3, linewidth=0))
 demo.finish(figure)

@@ -33,6 +33,9 @@ def test_the_three_starts_lie_among_the_values(values, k):
     assert_allclose(mirrored, -density[::-1], atol=1e-12)    # neither end is preferred
     even = np.arange(12 * k)    # each gets as many
     assert (np.bincount(assign(even, initial_centroids(even, k, init="density")), minlength=k) == 12).all()
+    heavy = [0.0] * 20 * k + [1.0]    # equal values count as often as they occur
+    assert not initial_centroids(heavy, k, init="density").any()
+    assert_array_equal(initial_centroids([7.0] * k, k, init="random", rng=np.random.default_rng(0)), [7.0] * k)
     if k <= len(values):
         drawn = initial_centroids(values, k, init="random", rng=np.random.default_rng(0)).tolist()
         rest = list(map(float, values))

@@ -115,8 +115,10 @@ def test_zero_is_exact_and_codes_are_few_small_and_idempotent(x, b, symmetric):
 
 @given(rngs, bits, signs)
 def test_codes_are_monotone(rng, b, symmetric):
+    """Far outside of the range, too: no code wraps around."""
     x = np.sort(rng.standard_normal(50))
-    assert (np.diff(quantize(x, of(x, b, symmetric)).astype(int)) >= 0).all()
+    for wider in (x, 100 * x, 1e6 * x):
+        assert (np.diff(quantize(wider, of(x, b, symmetric)).astype(int)) >= 0).all()
 
 
 @given(numbers, bits, st.floats(0.5, 2))

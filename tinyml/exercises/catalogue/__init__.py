@@ -26,6 +26,7 @@ from tinyml.exercises.catalogue import (
     optim,
     pruning,
     quantization,
+    quantized_training,
     risk,
     series,
     sharing,
@@ -35,11 +36,12 @@ from tinyml.exercises.catalogue import (
 
 CHAPTERS = (engine.CHAPTER, functional.CHAPTER, distances.CHAPTER, optim.CHAPTER,
             double_descent.CHAPTER, min_norm.CHAPTER, risk.CHAPTER, epoch_wise.CHAPTER,
-            pruning.CHAPTER, structure.CHAPTER, quantization.CHAPTER, binary.CHAPTER,
-            integers.CHAPTER, sharing.CHAPTER, coding.CHAPTER, low_rank.CHAPTER,
-            colors.CHAPTER, blocks.CHAPTER, circulant.CHAPTER, compact.CHAPTER,
-            distillation.CHAPTER, masking.CHAPTER, hidden.CHAPTER, contrastive.CHAPTER,
-            momentum.CHAPTER, byol.CHAPTER, transfer.CHAPTER, series.CHAPTER)
+            pruning.CHAPTER, structure.CHAPTER, quantization.CHAPTER,
+            quantized_training.CHAPTER, binary.CHAPTER, integers.CHAPTER, sharing.CHAPTER,
+            coding.CHAPTER, low_rank.CHAPTER, colors.CHAPTER, blocks.CHAPTER, circulant.CHAPTER,
+            compact.CHAPTER, distillation.CHAPTER, masking.CHAPTER, hidden.CHAPTER,
+            contrastive.CHAPTER, momentum.CHAPTER, byol.CHAPTER, transfer.CHAPTER,
+            series.CHAPTER)
 
 
 @cache

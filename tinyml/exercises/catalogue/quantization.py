@@ -1,7 +1,7 @@
-"""Quantization (10.2.2): codes for numbers, and gradients through the rounding."""
+"""Quantization (10.2.2): codes for numbers."""
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
-CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients through them", (
+CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes for numbers", (
     Exercise(
         name="notes_codes",
         target="tinyml.compression.quantization:notes_codes",
@@ -44,7 +44,29 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             Mistake("q.astype(np.int64), delta", "q, delta",
                     "Codes are integers: cast to int64."),
             Mistake("np.abs(theta).max()", "np.abs(theta).mean()",
-                    "The step comes from the largest magnitude, so that no code is above K."))),
+                    "The step comes from the largest magnitude, so that no code is above K."),
+            Mistake("np.round(theta / delta)", "np.floor(theta / delta)",
+                    "Round to the nearest code: floor always goes down."),
+            Mistake("np.round(theta / delta)", "np.ceil(theta / delta)",
+                    "Round to the nearest code: ceil always goes up."),
+            Mistake("np.abs(theta).max()", "max(theta.max(), 0)",
+                    "The largest weight in magnitude may be negative: take the maximum of "
+                    "|theta|."),
+            Mistake("np.round(theta / delta)", "np.round(np.abs(theta) / delta)",
+                    "Codes keep the sign of the weight: they run from -K to K."),
+            Mistake("np.round(theta / delta)", "np.round((theta - theta.min()) / delta)",
+                    "The weights are not shifted: 0 has the code 0, and negative weights "
+                    "have negative codes."),
+            Mistake("q.astype(np.int64), delta", "delta * q, delta",
+                    "Return the codes, not the weights that they stand for."),
+            Mistake("/ k or 1.0", "/ k + 1e-12",
+                    "Nothing is added to the step; it is 1 if all weights are 0, and max "
+                    "|theta| / K otherwise."),
+            Mistake("np.round(theta / delta)",
+                    "np.sign(theta) * np.floor(np.abs(theta) / delta + 0.5)",
+                    "Halves round to even, as in np.round, not away from zero."),
+            Mistake("q.astype(np.int64), delta", "q.ravel().astype(np.int64), delta",
+                    "The codes have the shape of theta."))),
     Exercise(
         name="choose_qparams",
         target="tinyml.compression.quantization:choose_qparams",
@@ -116,7 +138,40 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                     "The step divides the whole range, high - low."),
             Mistake("np.maximum(-low, high) / quant_max", "np.maximum(-low, high) / 2 ** bits",
                     "S divides the largest magnitude by quant_max, the largest code, not by "
-                    "the number of codes."))),
+                    "the number of codes."),
+            Mistake("np.maximum(-low, high) / quant_max", "(high - low) / (2 * quant_max)",
+                    "Symmetric codes reach to the larger of |low| and |high|, not to half "
+                    "the range."),
+            Mistake("np.round(-low / scale)", "np.trunc(-low / scale)",
+                    "Z is rounded to the nearest code: a cast to int64 cuts off the fraction."),
+            Mistake("np.round(-low / scale)", "np.ceil(-low / scale)",
+                    "Z is rounded to the nearest code, not up."),
+            Mistake("np.where(step > 0, step, 1.0)", "step + 1e-12",
+                    "Nothing is added to S; it is 1 where the formula gives 0."),
+            Mistake("np.where(step > 0, step, 1.0)", "np.maximum(step, 1e-12)",
+                    "S = 1 where the formula gives 0, and a small step stays as it is."),
+            Mistake("np.where(step > 0, step, 1.0)", "np.where(step > 1e-12, step, 1.0)",
+                    "S = 1 only where the formula gives 0: a small step stays as it is."),
+            Mistake("    low, high = np.minimum(low, 0), np.maximum(high, 0)\n",
+                    "    low, high = np.minimum(low, 0), np.maximum(high, 0)\n"
+                    "    low, high = np.full(low.shape, low.min(initial=0)), "
+                    "np.full(high.shape, high.max(initial=0))\n",
+                    "Each channel has a range and a step of its own, not one for all."),
+            Mistake("np.asarray(zero_point, np.int64)",
+                    "np.asarray(np.clip(zero_point, quant_min, quant_max - 1), np.int64)",
+                    "Z may be any code from quant_min to quant_max: -low / S is already one "
+                    "of them."),
+            Mistake("    low, high = np.minimum(low, 0), np.maximum(high, 0)\n",
+                    "    low, high = np.minimum(low, 0), high + 0.0\n",
+                    "Zero must have a code: if high is negative, the range reaches up to 0."),
+            Mistake("    low, high = np.minimum(low, 0), np.maximum(high, 0)\n",
+                    "    low, high = low + 0.0, np.maximum(high, 0)\n",
+                    "Zero must have a code: if low is positive, the range reaches down to 0."),
+            Mistake("np.where(step > 0, step, 1.0)", "1 / np.where(step > 0, step, 1.0)",
+                    "S is the step between two codes: the range divided by the number of "
+                    "steps, not its inverse."),
+            Mistake("np.round(-low / scale)", "np.round(high / scale)",
+                    "Z is the code of 0, which lies -low / S steps above the first code."))),
     Exercise(
         name="quantize",
         target="tinyml.compression.quantization:quantize",
@@ -170,7 +225,32 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
             Mistake("q.astype(smallest_dtype(quant_min, quant_max))", "q.astype(np.int8)",
                     "int8 holds -128 to 127 only: smallest_dtype gives the right one."),
             Mistake("np.round(x / scale) + zero_point,", "np.round((x + zero_point) / scale),",
-                    "Z is a code: divide by S first, then add Z."))),
+                    "Z is a code: divide by S first, then add Z."),
+            Mistake("q.astype(smallest_dtype(quant_min, quant_max))", "q.astype(np.int32)",
+                    "Codes have the smallest dtype that holds them all: smallest_dtype gives it."),
+            Mistake("    q = np.clip(np.round(x / scale) + zero_point, quant_min, quant_max)\n",
+                    "    q = (np.round(x / scale) + "
+                    "zero_point).astype(np.int64).astype(smallest_dtype(quant_min, quant_max))\n"
+                    "    q = np.clip(q, quant_min, quant_max)\n",
+                    "Clip before the cast: a code outside of the dtype wraps around."),
+            Mistake("np.round(x / scale) + zero_point,",
+                    "np.clip(np.round(x / scale), quant_min, quant_max) + zero_point,",
+                    "quant_min and quant_max are codes, zero point included: add it first, "
+                    "then clip."),
+            Mistake("np.round(x / scale) +", "np.ceil(x / scale) +",
+                    "Round to the nearest code, not up."),
+            Mistake("np.round(x / scale) +", "np.sign(x) * np.floor(np.abs(x) / scale + 0.5) +",
+                    "Halves round to even, as in np.round, not away from zero."),
+            Mistake("zero_point, quant_min, quant_max)", "zero_point, quant_min + 1, quant_max)",
+                    "quant_min is a code as well."),
+            Mistake("zero_point, quant_min, quant_max)", "zero_point, 0, quant_max)",
+                    "The smallest code is quant_min, which may be negative."),
+            Mistake("    return q.astype",
+                    "    q = scale * (q - zero_point)\n"
+                    "    return q.astype",
+                    "Return the codes q, not the numbers S (q - Z) that they stand for."),
+            Mistake("zero_point, quant_min, quant_max)", "zero_point, -quant_max, quant_max)",
+                    "The smallest code is quant_min, not -quant_max."))),
     Exercise(
         name="channel_range",
         target="tinyml.compression.quantization:channel_range",
@@ -215,159 +295,34 @@ CHAPTER = Chapter("quantization", "10.2.2 Quantization: codes, and gradients thr
                     "Without an axis the results are numbers, without axes."),
             Mistake("x.min(axis=others, keepdims=True), x.max",
                     "0 * x.min(axis=others, keepdims=True), x.max",
-                    "low is the smallest number of the channel, whatever its sign: not 0."))),
-    Exercise(
-        name="fold_norm",
-        target="tinyml.nn.folding:fold_norm",
-        level=3, minutes=20,
-        after=("channel_range",),
-        task="Fold a batch norm into the Linear or convolution before it, so that evaluation "
-             "gives the same",
-        tests=laws_of(
-            "folding",
-            "test_folding_a_batch_norm_changes_nothing_in_evaluation"),
-        hints=("In evaluation a batch norm is y = factor x + constant per channel. A layer with "
-               "other weights and bias computes the same.",
-               "factor = gamma / sqrt(var + eps). Multiply row o of the weight by factor_o. The "
-               "new bias is factor (b - mean) + beta, with b = 0 if the layer has none. Change a "
-               "copy of the layer.",
-               "folded = copy.copy(layer); folded.weight = Parameter((factor * "
-               "layer.weight.data.T).T); folded.bias = Parameter(...); return folded"),
-        also=("All arrays are in Tensors: norm.weight.data is gamma, norm.bias.data beta, "
-              "norm.running_mean.data and norm.running_var.data the statistics. layer.bias may "
-              "be None.",),
-        mistakes=(
-            Mistake("factor * (bias - norm.running_mean.data)",
-                    "bias - factor * norm.running_mean.data",
-                    "The factor scales the layer's own bias as well: factor (b - mean)."),
-            Mistake("np.sqrt(norm.running_var.data + norm.eps)",
-                    "(norm.running_var.data + norm.eps)",
-                    "A batch norm divides by the standard deviation, the root of var + eps."),
-            Mistake("factor * (bias - norm.running_mean.data) + norm.bias.data",
-                    "bias - norm.running_mean.data + norm.bias.data",
-                    "The mean and the layer's bias are scaled by the factor as well."),
-            Mistake("factor * (bias - norm.running_mean.data) + norm.bias.data",
-                    "factor * (bias - norm.running_mean.data)",
-                    "beta, the bias of the batch norm, is missing."),
-            Mistake("np.sqrt(norm.running_var.data + norm.eps)", "np.sqrt(norm.running_var.data)",
-                    "eps is part of the divisor: sqrt(var + eps)."),
-            Mistake("np.sqrt(norm.running_var.data + norm.eps)",
-                    "(np.sqrt(norm.running_var.data) + norm.eps)",
-                    "eps is added to the variance, below the root: sqrt(var + eps)."),
-            Mistake("copy.copy(layer)", "layer",
-                    "Change a copy: the layer that was given stays as it is."),
-            Mistake("norm.weight.data / np.sqrt", "1 / np.sqrt",
-                    "gamma, the weight of the batch norm, belongs to the factor."),
-            Mistake("(bias - norm.running_mean.data)", "(bias + norm.running_mean.data)",
-                    "The sign: a batch norm subtracts the mean."),
-            Mistake("(factor * layer.weight.data.T).T", "factor * layer.weight.data",
-                    "One factor for each output channel, axis 0 of the weight: a product "
-                    "broadcasts over the last axis, so transpose before and after it."),
-            Mistake("factor * (bias - norm.running_mean.data) + norm.bias.data",
-                    "factor * (bias - norm.running_mean.data + norm.bias.data)",
-                    "beta is added last: it has no factor."),
-            Mistake("(bias - norm.running_mean.data)", "(-norm.running_mean.data)",
-                    "The layer's own bias is missing."),
-            Mistake("(factor * layer.weight.data.T).T", "(layer.weight.data.T / factor).T",
-                    "W' is factor times W; you divide."),
-            Mistake("(bias - norm.running_mean.data)", "bias",
-                    "The running mean is subtracted from the bias before the factor."),
-            Mistake("(factor * layer.weight.data.T).T", "layer.weight.data.copy()",
-                    "The weights are scaled too: W' = factor W."))),
-    Exercise(
-        name="round_ste",
-        target="tinyml.ops.straight_through:round_ste",
-        level=1, minutes=5,
-        after=("notes_codes",),
-        task="Round to the nearest integer, with the gradient of the identity",
-        tests=laws_of(
-            "ops",
-            "test_value_is_that_of_numpy[round_ste]",
-            "test_straight_through_borrows_the_gradient_of_another_function[round_ste]",
-            "test_float32_stays_float32_whatever_the_constants[round_ste]",
-            "test_nothing_is_written_to[round_ste]",
-            "test_vjp_is_linear_in_g[round_ste]",
-            "test_ties_of_values"),
-        hints=("A primitive returns the value and a tuple with one function of g. Which slope "
-               "does the straight-through estimator pretend?",
-               "The value is np.round(x); the vjp is the identity, g -> g.",
-               "return np.round(x), (lambda g: ...,) - mind the comma: a tuple of one."),
-        mistakes=(
-            Mistake("lambda g: g,", "lambda g: 0 * g,",
-                    "That is the true slope of rounding, and nothing would be learned: let "
-                    "g through unchanged."),
-            Mistake("np.round(x)", "np.floor(x)",
-                    "Round to the nearest integer: floor always goes down."),
-            Mistake("np.round(x)", "np.floor(x + 0.5)",
-                    "Ties go to the even number, as np.round does: 0.5 becomes 0."),
-            Mistake("lambda g: g,", "lambda g: np.round(g),",
-                    "The gradient is not rounded: it goes straight through."),
-            Mistake("np.round(x)", "np.trunc(x)",
-                    "trunc cuts off towards 0; the nearest integer may lie further out."),
-            Mistake("np.round(x)", "np.ceil(x)",
-                    "Round to the nearest integer, not up."),
-            Mistake("lambda g: g,", "lambda g: g * (np.abs(x) <= 1),",
-                    "The gradient passes unchanged, for every x."),
-            Mistake("lambda g: g,", "lambda g: g * x,",
-                    "In the backward pass the function counts as the identity, with slope 1, not "
-                    "x."),
-            Mistake("lambda g: g,", "lambda g: np.ones_like(x),",
-                    "The vjp returns the gradient g that it gets, not ones."))),
-    Exercise(
-        name="fake_quantize",
-        target="tinyml.compression.quantization_aware:fake_quantize",
-        level=3, minutes=20,
-        after=("round_ste", "quantize"),
-        task="Replace numbers by the nearest value that has a code, with gradients for the "
-             "numbers and for the step",
-        tests=laws_of(
-            "quantization_aware",
-            "test_fake_quantization_is_dequantize_of_quantize",
-            "test_half_a_step_goes_to_the_even_number_of_steps",
-            "test_what_is_clipped_has_the_gradient_zero_or_one",
-            "test_value_and_gradients_of_a_learned_step_are_those_of_the_paper",
-            "test_the_ends_are_inside_and_halves_round_to_even",
-            "test_where_all_is_clipped_the_gradient_of_the_step_is_the_slope"),
-        hints=("Write the formula with functions that have the right gradients. Which function "
-               "limits, and which one rounds?",
-               'clipped = theta / S, limited to quant_min - Z ... quant_max - Z by ops.clip '
-               '("inside") or ops.clamp_ste ("identity"); the result is S round(clipped). Z '
-               'may be an array, with an entry for each channel.',
-               'clip = ops.clip if gradient == "inside" else ops.clamp_ste; return S * '
-               'ops.round_ste(clip(..., low=..., high=...))'),
-        also=("ops.clip has the gradient 0 outside of its bounds, ops.clamp_ste 1 everywhere; "
-              "ops.round_ste rounds straight-through. The engine does the rest.",
-              "Both bounds are inside: quant_min - Z <= theta / S <= quant_max - Z."),
-        mistakes=(
-            Mistake('ops.clip if gradient == "inside" else ops.clamp_ste', "ops.clamp_ste",
-                    'With gradient="inside" no gradient flows where theta is clipped: there a '
-                    "change of theta changes nothing."),
-            Mistake('ops.clip if gradient == "inside" else ops.clamp_ste', "ops.clip",
-                    'With gradient="identity" the gradient flows where theta is clipped, '
-                    'too: ops.clamp_ste.'),
-            Mistake("S * ops.round_ste(clipped)", "S * (ops.round_ste(clipped) + Z)",
-                    "Z enters only the bounds: the value is S (q - Z), and you have rounded q - "
-                    "Z already."),
-            Mistake("S * ops.round_ste(clipped)", "ops.round_ste(clipped)",
-                    "The result is on the scale of theta again: multiply by the step."),
-            Mistake("low=quant_min - Z, high=quant_max - Z", "low=quant_min, high=quant_max",
-                    "quant_min and quant_max limit q = round(theta / S) + Z: subtract Z to "
-                    "limit theta / S."),
-            Mistake("    clipped = clip(theta / S, low=quant_min - Z, high=quant_max - Z)\n"
-                    "    return S * ops.round_ste(clipped)",
-                    "    clipped = clip(ops.round_ste(theta / S), low=quant_min - Z, "
-                    "high=quant_max - Z)\n"
-                    "    return S * clipped",
-                    "Limit first, then round: what is inside depends on theta / S, before "
-                    "it is rounded."),
-            Mistake("S * ops.round_ste(clipped)", "S * ops.round_ste(clipped).detach()",
-                    "detach stops the gradient: round_ste lets it through by itself."),
-            Mistake("clip(theta / S, low=quant_min - Z, high=quant_max - Z)",
-                    "clip(theta, low=quant_min - Z, high=quant_max - Z) / S",
-                    "The bounds are codes: divide by S first, then clip."),
-            Mistake("low=quant_min - Z, high=quant_max - Z",
-                    "low=quant_min + Z, high=quant_max + Z",
-                    "Codes without Z run from quant_min - Z to quant_max - Z."),
-            Mistake("clip(theta / S, low=quant_min - Z, high=quant_max - Z)", "theta / S",
-                    "Numbers outside of the range of the codes are clipped."))),
+                    "low is the smallest number of the channel, whatever its sign: not 0."),
+            Mistake("if axis is None:", "if not axis:",
+                    "Axis 0 is an axis too, though it counts as false: ask for axis is None."),
+            Mistake("    if axis is None:\n",
+                    "    x = np.abs(x) if axis is not None else x\n"
+                    "    if axis is None:\n",
+                    "low and high are numbers of x, with their sign: take no magnitudes."),
+            Mistake("    if axis is None:\n",
+                    "    x = np.abs(x)\n"
+                    "    if axis is None:\n",
+                    "low and high are numbers of x, with their sign: take no magnitudes."),
+            Mistake("axis % x.ndim", "x.ndim - 1",
+                    "The axis is an argument: yours is always the last one."),
+            Mistake("return x.min(), x.max()", "return x.max(), x.min()",
+                    "The two results are exchanged: the smallest first."),
+            Mistake("return x.min(), x.max()", "return x.min(axis=0), x.max(axis=0)",
+                    "Without an axis, the range is that of all numbers."),
+            Mistake("return x.min(), x.max()", "return -np.abs(x).max(), np.abs(x).max()",
+                    "The range begins at the smallest number: choose_qparams makes it "
+                    "symmetric later."),
+            Mistake("return x.min(axis=others, keepdims=True), x.max(axis=others, keepdims=True)",
+                    "low, high = x.min(axis=others), x.max(axis=others)\n"
+                    "    return low.reshape(-1, *[1] * (x.ndim - 1)), high.reshape(-1, *[1] "
+                    "* (x.ndim - 1))",
+                    "The channels stay on their own axis, which need not be the first: "
+                    "keepdims=True puts 1 on the others."),
+            Mistake("return x.min(axis=others, keepdims=True), x.max(axis=others, keepdims=True)",
+                    "return x.min(axis=others, keepdims=True), (x.max(axis=others, "
+                    "keepdims=True) - x.min(axis=others, keepdims=True))",
+                    "The second result is the largest number, not the width of the range."))),
 ))

@@ -14,10 +14,10 @@ from strategies import rngs
 
 from tinyml import Tensor, nn
 from tinyml.exercises.catalogue import find
-from tinyml.exercises.student import report, tutor
+from tinyml.exercises.student import replay, report, tutor
 from tinyml.exercises.student.check import check
 from tinyml.exercises.student.diagnosis import same_fault
-from tinyml.exercises.student.example import _pair
+from tinyml.exercises.student.example import _assigned, _pair
 from tinyml.exercises.student.outcome import agree, outcome
 from tinyml.exercises.student.replay import load
 from tinyml.exercises.student.splice import Piece, compiled_alone, run_alone
@@ -157,6 +157,38 @@ def test_errors_are_evidence_if_other_calls_are_right(n_right, monkeypatch):
     inputs = [(np.ones((2, n)), (n,)) for n in (2, 3, 4)] + [(np.ones(n), (n,)) for n in range(n_right)]
     told = mistaken("unbroadcast", number, inputs, monkeypatch)
     assert (told["diagnosis"] == number) == bool(n_right)
+
+
+STRETCHED = """for i, n in enumerate(shape):
+        if n == 1 and g.shape[i] != 1:
+            g = g.sum(axis=i, keepdims=True)
+    if g.shape != shape:
+        raise {error}("in my own words")
+    return g"""
+
+
+@pytest.mark.parametrize("error, n_right, named", [
+    ("ValueError", 3, True), ("ValueError", 0, False), ("KeyError", 3, False)])
+def test_errors_in_other_words_are_evidence_if_all_else_is_explained(error, n_right, named, monkeypatch):
+    """The mistake raises errors of that type on just these calls, and both give values on others."""
+    exercise, number = find("unbroadcast"), numbered("unbroadcast", "")
+    answer = written("unbroadcast", STRETCHED.format(error=error))
+    monkeypatch.setitem(guard.functions, "unbroadcast", replay.loaded(exercise, answer))
+    inputs = [(np.ones((2, n)), (n,)) for n in (2, 3, 4)] + [(np.ones(n), (n,)) for n in range(n_right)]
+    monkeypatch.setattr(guard, "records", [guard.Call(arguments, {}) for arguments in inputs])
+    told = tutor.explain(exercise, SimpleNamespace(failing=[], errors={}), 0, agree)
+    assert (told["diagnosis"] == number) == named
+
+
+@pytest.mark.parametrize("wrap", [list, tuple, iter])
+def test_the_gradients_of_arguments_are_shown(wrap):
+    p, q = nn.Parameter(np.ones(3)), nn.Parameter(np.zeros(2))
+    p.grad = np.array([0.25, 0.5, 0.125])
+    names = {"np": np, "Parameter": nn.Parameter}
+    exec("\n".join(_assigned("parameters", wrap([p, q]))), names)
+    first, second = names["parameters"]
+    assert first.grad.tolist() == p.grad.tolist() and second.grad is None
+    assert _assigned("p", p)[1:] == ["p.grad = np.array([0.25, 0.5, 0.125])"]
 
 
 def test_what_an_iterator_held_is_compared(monkeypatch):

@@ -42,13 +42,13 @@ def diagnose(exercise, seen, begun):
         if wrong is None:
             continue
         few = _agreement(exercise, wrong, probes, begun)
-        if few.share < 0.5 and fitting or not few.n_equal:
+        if few.share < 0.5 and fitting or not few.n_explained:
             continue
         every = _agreement(exercise, wrong, seen, begun)
         if every.n_equal <= every.n_errors and not every.is_pattern_of_errors:
             continue
         if few.share >= 0.5 and every.share >= NAMED:
-            fitting.append((-every.share, -every.n_equal, number))
+            fitting.append((-every.share, -every.n_explained, number))
         elif every.is_part or every.is_apart:
             partly.append((-every.share, -every.n_equal, number))
     likely = sorted(fitting or partly)
@@ -95,15 +95,25 @@ class _Agreement:
     n_mistaken: int = 0    # the mistake differs from the library
     n_hidden: int = 0      # of these, the answer does not
     n_values: int = 0      # calls on which both give a value
+    n_reworded: int = 0    # both raise errors of one type, in other words
+
+    @property
+    def n_explained(self):
+        """Calls on which the mistake explains the answer.
+
+        An error in the student's own words is explained if all other calls are.
+        """
+        every = self.n_equal + self.n_reworded
+        return every if every == self.n_relevant else self.n_equal
 
     @property
     def share(self):
-        return self.n_equal / self.n_relevant if self.n_relevant else 0.0
+        return self.n_explained / self.n_relevant if self.n_relevant else 0.0
 
     @property
     def is_pattern_of_errors(self):
         """Whether the answer raises where the mistake does, several times, and not elsewhere."""
-        return FEW <= self.n_equal == self.n_relevant and FEW <= self.n_values
+        return FEW <= self.n_explained == self.n_relevant and FEW <= self.n_values
 
     @property
     def is_part(self):
@@ -140,6 +150,8 @@ def _agreement(exercise, wrong, cases, begun):
         if mistaken and differing and same_fault(mine, theirs, reference):
             found.n_equal += 1
             found.n_errors += raises(mine)
+        elif mistaken and differing and raises(mine) and not raises(reference):
+            found.n_reworded += agree(mine, theirs)    # of errors, the types are compared
     return found
 
 

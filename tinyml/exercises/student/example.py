@@ -1,4 +1,5 @@
 """An input on which an answer is wrong, chosen to teach, and in words that can be typed again."""
+import copy
 import io
 import traceback
 import warnings
@@ -11,7 +12,7 @@ from tinyml.exercises.student.diagnosis import same_fault
 from tinyml.exercises.student.outcome import agree, arrived, equal, flatten, named, raises
 from tinyml.exercises.student.replay import load, quiet, replayed
 from tinyml.exercises.student.stub import ROOT
-from tinyml.exercises.student.words import DIGITS, SHOWN, literal, text
+from tinyml.exercises.student.words import DIGITS, SHOWN, is_tensor, literal, text
 from tinyml.exercises.walls import guard
 
 WORDS = 500    # letters of an error, of a line of it, or of what the answer prints
@@ -79,9 +80,20 @@ def in_words(exercise, case):
 def _input(function, call):
     """The arguments of a call, as Python."""
     arguments = named(function, call.args, call.kwargs).items()
-    lines = [f"{name} = {literal(value)}" for name, value in arguments]
+    lines = [line for name, value in arguments for line in _assigned(name, value)]
     earlier = len(call.earlier)
     return {"input": lines + [f"(call {earlier + 1} on this object)"] * bool(earlier)}
+
+
+def _assigned(name, value):
+    """Python that gives an argument this value, and its tensors their gradients."""
+    iterator = isinstance(value, type(iter([])))
+    value = list(copy.copy(value)) if iterator else value
+    held = enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]
+    grads = [f"{name}{'' if i is None else f'[{i}]'}.grad = {literal(item.grad)}"
+             for i, item in held if is_tensor(item) and item.grad is not None]
+    again = [f"{name} = iter({name})"] if iterator else []
+    return [f"{name} = {literal(value)}", *grads, *again]
 
 
 def arguments_of_last_call():

@@ -508,6 +508,14 @@ def test_times_of_submission_are_a_table_of_the_teacher(file, folder, quick):
     assert "eve" in (folder.parent / "out" / "unused.csv").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("content", ["", "student;submitted\nann;2026-12-02 12:00+11:00\n", "name,time\nann,now\n"])
+def test_a_table_of_times_that_says_nothing_is_listed(content, file, folder, quick):
+    """Otherwise a class that handed in late would be on time, and nobody would see why."""
+    put(folder, **{"ann__tanh.py": GOOD, "submitted.csv": content})
+    grade(folder, folder.parent / "out", homework=read_homework(file))
+    assert "student,submitted" in (folder.parent / "out" / "unused.csv").read_text(encoding="utf-8")
+
+
 def test_names_in_the_table_of_times_are_those_of_the_grades(file, folder, quick):
     """A name that nobody has is listed, and so is whom Canvas marks as late and the table does not have."""
     first, second = ("a=b", "a?b") if os.name == "nt" else ("a\tb", "a b")    # two names that look the same

@@ -256,7 +256,10 @@ def _times(folder, shown):
     """
     times, wrong = {}, []
     students = {name: student for student, name in shown.items()}
-    for name, time_of in read_table(folder / TIMES, "student", "submitted"):
+    rows = list(read_table(folder / TIMES, "student", "submitted"))
+    if not rows and (folder / TIMES).exists():    # such as one that is separated by semicolons
+        wrong.append((TIMES, "it has no row under a first line: student,submitted"))
+    for name, time_of in rows:
         student = students.get(name.strip())
         if student is None:
             wrong.append((TIMES, f"{name}: grades.csv has no student of that name"))

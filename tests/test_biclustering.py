@@ -88,6 +88,8 @@ def test_the_error_is_the_energy_that_the_core_loses_and_at_most_both_tails(rng,
     W = rng.standard_normal((O, C, kernel, kernel))
     A, B, K = two_sided_svd(W)
     assert_allclose(rebuilt(A, B, K), W, atol=1e-12 * np.abs(W).max() * W.size)
+    k = kernel ** 2
+    assert (A.shape, B.shape) == ((C, min(C, O * k)), (O, min(O, C * k)))    # no directions of nothing
     for side in (A, B):
         assert_allclose(side.T @ side, np.eye(side.shape[1]), atol=1e-12)
     K1, K2 = data.draw(st.integers(1, A.shape[1])), data.draw(st.integers(1, B.shape[1]))

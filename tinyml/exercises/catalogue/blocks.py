@@ -47,7 +47,32 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
             Mistake("inputs, _ = kmeans_of_rows(of_channel, n_inputs, rng=rng)",
                     "inputs = np.arange(n_channels) % n_inputs",
                     "Channels that stand side by side, or at equal distances, need not be alike: "
-                    "use k-means."))),
+                    "use k-means."),
+            Mistake("    inputs, _ = kmeans_of_rows(of_channel, n_inputs, rng=rng)\n"
+                    "    outputs, _ = kmeans_of_rows(of_filter, n_outputs, rng=rng)\n",
+                    "    inputs, _ = kmeans_of_rows(of_channel, n_outputs, rng=rng)\n"
+                    "    outputs, _ = kmeans_of_rows(of_filter, n_inputs, rng=rng)\n",
+                    "n_inputs is the number of groups of channels, n_outputs that of filters."),
+            Mistake("    inputs, _ = kmeans_of_rows(of_channel, n_inputs, rng=rng)\n"
+                    "    outputs, _ = kmeans_of_rows(of_filter, n_outputs, rng=rng)\n",
+                    "    inputs = kmeans_of_rows(of_channel, n_inputs, rng=rng)\n"
+                    "    outputs = kmeans_of_rows(of_filter, n_outputs, rng=rng)\n",
+                    "kmeans_of_rows returns codes and means: keep the codes only."),
+            Mistake("    inputs, _ = kmeans_of_rows(of_channel, n_inputs, rng=rng)\n"
+                    "    outputs, _ = kmeans_of_rows(of_filter, n_outputs, rng=rng)\n",
+                    "    _, inputs = kmeans_of_rows(of_channel, n_inputs, rng=rng)\n"
+                    "    _, outputs = kmeans_of_rows(of_filter, n_outputs, rng=rng)\n",
+                    "kmeans_of_rows returns codes and means: the groups are the codes."),
+            Mistake("    of_channel = filters.swapaxes(0, 1).reshape(n_channels, -1)\n"
+                    "    of_filter = filters.reshape(n_filters, -1)\n",
+                    "    of_filter = filters.mean(axis=(2, 3))\n"
+                    "    of_channel = of_filter.T\n",
+                    "The positions of the kernel count: do not take their mean."),
+            Mistake("    of_channel = filters.swapaxes(0, 1).reshape(n_channels, -1)\n"
+                    "    of_filter = filters.reshape(n_filters, -1)\n",
+                    "    of_filter = filters.reshape(n_channels, -1)\n"
+                    "    of_channel = filters.reshape(n_filters, -1)\n",
+                    "Filters are axis 0, channels axis 1: describe channel c by W[:, c]."))),
     Exercise(
         name="two_sided_svd",
         target="tinyml.compression.biclustering:two_sided_svd",
@@ -93,7 +118,42 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
                     "The core has the size of the weights: do not scale it."),
             Mistake("return A, B, core",
                     "return A, B, core.mean(axis=(2, 3), keepdims=True) + 0 * core",
-                    "The core has a number for each position of the kernel."))),
+                    "The core has a number for each position of the kernel."),
+            Mistake("return A, B, core", "return B, A, core",
+                    "First A, of the channels, then B, of the filters."),
+            Mistake("return A, B, core", "return A, B, core.swapaxes(0, 1)",
+                    "The core has the directions of the filters first: core[q, p, i, j]."),
+            Mistake("return A, B, core", "return A.T, B.T, core",
+                    "The directions are the columns of A and B, not their rows."),
+            Mistake("    A, _, _ = np.linalg.svd(by_channel, full_matrices=False)\n"
+                    "    B, _, _ = np.linalg.svd(by_filter, full_matrices=False)\n",
+                    "    A, s, _ = np.linalg.svd(by_channel, full_matrices=False)\n"
+                    "    B, t, _ = np.linalg.svd(by_filter, full_matrices=False)\n"
+                    "    A, B = A * s, B * t\n",
+                    "The columns of A and B have length 1; the singular values are in "
+                    "the core."),
+            Mistake("    A, _, _ = np.linalg.svd(by_channel, full_matrices=False)\n"
+                    "    B, _, _ = np.linalg.svd(by_filter, full_matrices=False)\n",
+                    "    A, _, _ = np.linalg.svd(by_channel)\n"
+                    "    B, _, _ = np.linalg.svd(by_filter)\n",
+                    "A has min(C, O kh kw) columns, B min(O, C kh kw): full_matrices=False."),
+            Mistake("    A, _, _ = np.linalg.svd(by_channel, full_matrices=False)\n"
+                    "    B, _, _ = np.linalg.svd(by_filter, full_matrices=False)\n",
+                    "    B, _, A = np.linalg.svd(filters.sum(axis=(2, 3)), "
+                    "full_matrices=False)\n"
+                    "    A = A.T\n",
+                    "The sum over the positions loses directions: keep all of them as "
+                    "columns."),
+            Mistake("    A, _, _ = np.linalg.svd(by_channel, full_matrices=False)\n"
+                    "    B, _, _ = np.linalg.svd(by_filter, full_matrices=False)\n",
+                    "    A = np.linalg.eigh(by_channel @ by_channel.T)[1][:, "
+                    ":min(by_channel.shape)]\n"
+                    "    B = np.linalg.eigh(by_filter @ by_filter.T)[1][:, "
+                    ":min(by_filter.shape)]\n",
+                    "eigh gives ascending eigenvalues: turn the columns round, largest first."),
+            Mistake("A, _, _ = np.linalg.svd(by_channel, full_matrices=False)",
+                    "A = np.linalg.svd(by_channel.T, full_matrices=False)[0][:n_channels]",
+                    "A are left singular vectors, of length C: do not transpose the matrix."))),
     Exercise(
         name="energy_kept",
         target="tinyml.compression.biclustering:energy_kept",

@@ -25,7 +25,8 @@ CHAPTER = Chapter("circulant", "10.2.3 Circulant layers: a matrix from its first
                     "Above the diagonal the column goes on from its other end: (i - j) mod n, "
                     "not |i - j|."),
             Mistake("r[..., (i", "r[(i",
-                    "In a stack of columns, the last axis holds the n numbers."),
+                    "r may be a stack of columns: the last axis holds the n numbers of "
+                    "one of them."),
             Mistake("(i[:, None] - i)", "(i[:, None] - i - 1)",
                     "The first column is r itself: yours is shifted by one."),
             Mistake("return r[..., (i[:, None] - i) % len(i)]",

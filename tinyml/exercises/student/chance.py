@@ -13,14 +13,14 @@ from itertools import combinations
 import numpy as np
 
 from tinyml.exercises.student.outcome import arrived, draws, flatten, named
-from tinyml.exercises.student.replay import load
+from tinyml.exercises.student.replay import load, replayed
 from tinyml.exercises.walls import guard
 
 FEW, CALLS = 40, 12    # generators, for each of so many calls
 MANY, WORST = 400, 3   # and for those on which the answer is furthest from the library
 SAME = 6               # standard errors between two samples of one distribution, at most
 OTHER = 8              # and between an answer that is named and the library, at least
-ENTRIES = 300          # of a result, at most
+ENTRIES = 300          # of a result and of the arguments after it, at most
 WAVES = 12
 SECONDS = 3.0          # of computing, for all mistakes
 
@@ -32,7 +32,7 @@ def likely(exercise, calls):
     """
     end = time.process_time() + SECONDS
     mine, library = guard.functions[exercise.name], load(exercise, None)
-    calls = _varied(library, calls)
+    calls = _varied(exercise, library, calls)
     samples = [_Sample(call, FEW, library, end) for call in calls]
     apart = [sample.distance(mine, library) for sample in samples]
     worst = np.argsort(apart, kind="stable")[::-1][:WORST]
@@ -47,13 +47,13 @@ def likely(exercise, calls):
     return sorted(found.values()) if time.process_time() < end else []
 
 
-def _varied(library, calls):
+def _varied(exercise, library, calls):
     """Calls that draw random numbers, of different sizes, the larger ones first."""
     sized = {}
     for call in calls:
         if not any(map(_is_generator, [*call.args, *call.kwargs.values()])):
             continue
-        size = sum(array.size for _, array in flatten("", [list(call.args), call.kwargs]))
+        size = sum(array.size for _, array in replayed(exercise, library, call))
         if size <= ENTRIES:
             sized.setdefault((size, str(_numbers(call))), call)
     kept = [sized[key] for key in sorted(sized, reverse=True)]

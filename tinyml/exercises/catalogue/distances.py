@@ -125,6 +125,8 @@ CHAPTER = Chapter("distances", "Functions: lengths and angles", (
             "test_cosine_of_shapes_that_broadcast",
             "test_a_length_below_eps_is_eps",
             "test_a_zero_vector_stays_zero_with_a_finite_gradient",
+            "test_a_direction_survives_any_length[2-float32]",
+            "test_a_direction_survives_any_length[2-float64]",
             "test_gradient_is_the_slope[cosine_similarity]"),
         hints=("It is the scalar product, divided by both lengths.",
                "Bring both to one shape first, with ops.broadcast_to: a number that is repeated "

@@ -462,7 +462,7 @@ CHAPTER = Chapter("contrastive", "10.3.2 Contrastive learning: two views of one 
                     "Only the queries look for their keys: yours adds the other direction, "
                     "from keys to queries."),
             Mistake("similarities(query, negatives)",
-                    "similarities(query, getattr(negatives, 'data', negatives))",
+                    "similarities(query, negatives.data)",
                     "Gradients flow to the negatives too: yours stops there."),
             Mistake("return F.cross_entropy(s / temperature, label)",
                     "return F.cross_entropy(s / temperature, label) - np.log(s.shape[1])",

@@ -68,7 +68,7 @@ CHAPTER = Chapter("transfer", "10.3 What features are worth", (
                     "l2 / 2 * ((head.weight ** 2).sum() + 1e-12) ** 0.5",
                     "The penalty is the squared norm: yours has a root."),
             Mistake("l2 / 2 * (head.weight ** 2).sum()",
-                    "l2 / 2 * (head.weight ** 2 + 1e-12) ** 0.5.sum()",
+                    "l2 / 2 * ((head.weight ** 2 + 1e-12) ** 0.5).sum()",
                     "The penalty is a sum of squares: yours is one of magnitudes."),
             Mistake("l2 / 2 * (head.weight ** 2).sum()",
                     "l2 / 2 * (head.weight ** 2).sum() * len(labels)",

@@ -100,6 +100,8 @@ def test_encoded_symbols_come_back_and_take_as_many_bytes_as_their_codewords(str
     assert "".join(f"{byte:08b}" for byte in data) == bits.ljust(8 * len(data), "0")
     for stored in (data, data + b"\xff\x00"):    # what follows is ignored
         assert_array_equal(decode(stored, lengths, len(symbols)), symbols, strict=True)
+    rows = np.array([symbols, symbols[::-1]])    # in reading order
+    assert encode(rows, lengths) == encode(rows.ravel(), lengths)
 
 
 def test_codewords_have_up_to_56_bits():

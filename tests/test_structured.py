@@ -199,6 +199,9 @@ def test_data_scores_are_means_over_samples(rng, n, m):
     assert_allclose(taylor_scores(z, d_z), loop, rtol=1e-12)
     assert_allclose(activation_scores(z), [np.abs(z[:, k]).sum() / (n * m) for k in range(3)], rtol=1e-12)
     assert_allclose(taylor_scores(np.tile(z, (2, 1, 1)), np.tile(d_z, (2, 1, 1))), loop, rtol=1e-12)
+    maps, d_maps = rng.standard_normal((2, n, 3, 2, m))    # M = 2 m positions
+    flat = taylor_scores(maps.reshape(n, 3, -1), d_maps.reshape(n, 3, -1))
+    assert_allclose(taylor_scores(maps, d_maps), flat, rtol=1e-12)
 
 
 # ------------------------------------------------------------ a module at several positions

@@ -36,7 +36,34 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
             Mistake("counts.sum(dtype=float)", "len(counts)",
                     "p_i is a share of all that occurs: divide by the sum of the counts."),
             Mistake("p @ -np.log2(p)", "np.log2(max(len(p), 1))",
-                    "This is the entropy if all symbols are equally likely, its maximum."))),
+                    "This is the entropy if all symbols are equally likely, its maximum."),
+            Mistake("np.log2(p)", "np.log2(p + 1e-12)",
+                    "Nothing is added to p: leave out the symbols that never occur, and log2 "
+                    "p is exact."),
+            Mistake("np.log2(p)", "np.log2(p + 1e-9)",
+                    "Nothing is added to p: leave out the symbols that never occur, and log2 "
+                    "p is exact."),
+            Mistake("p @ -np.log2(p)", "(p * -np.log2(p)).mean() if len(p) else 0",
+                    "H is the sum of the terms -p log2 p, not their mean."),
+            Mistake("p @ -np.log2(p)", "counts[counts > 0] @ -np.log2(p)",
+                    "H is in bits per symbol; yours is the number of bits of all symbols."),
+            Mistake("np.log2(p)", "np.log10(p)",
+                    "The entropy in bits takes logarithms to base 2: np.log2."),
+            Mistake("counts.sum(dtype=float)", "max(counts.max(initial=0), 1)",
+                    "p_i is a share of all that occurs: divide by the sum of the counts, not "
+                    "by the largest."),
+            Mistake("    return float(",
+                    "    if not len(p):\n"
+                    '        return float("nan")\n'
+                    "    return float(",
+                    "Without any symbol the entropy is 0."),
+            Mistake("p @ -np.log2(p)", "2.0 ** (p @ -np.log2(p))",
+                    "H itself is wanted, not 2^H."),
+            Mistake("p @ -np.log2(p)", "p @ -np.log2(p) / max(np.log2(max(len(p), 1)), 1)",
+                    "H is not divided by its largest value, log2 K."),
+            Mistake("counts[counts > 0]", "counts[counts > 1]",
+                    "A symbol that occurs once counts too: leave out only those that never "
+                    "occur."))),
     Exercise(
         name="huffman_lengths",
         target="tinyml.compression.coding.huffman:huffman_lengths",
@@ -91,7 +118,39 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
                     "        return np.where(counts > 0, np.ceil(np.log2(counts.sum() / "
                     "np.maximum(counts, 1))), UNUSED).astype(np.int64)\n",
                     "Rounding -log2 p up (Shannon's code) leaves room in the tree: merge "
-                    "the two least frequent instead."))),
+                    "the two least frequent instead."),
+            Mistake("np.where(counts > 0, 0, UNUSED)", "np.zeros(len(counts), int)",
+                    "A symbol that never occurs has the length UNUSED = -1, not 0."),
+            Mistake("    return lengths", "    return np.where(counts > 0, lengths, 0)",
+                    "A symbol that never occurs has the length UNUSED = -1, not 0."),
+            Mistake("    if lengths.max(initial=0) > MAX_LENGTH:\n",
+                    "    lengths = np.minimum(lengths, MAX_LENGTH)\n"
+                    "    if lengths.max(initial=0) > MAX_LENGTH:\n",
+                    "A codeword of more than 56 bits must be refused with a ValueError: cut "
+                    "to 56, the lengths belong to no code."),
+            Mistake("> MAX_LENGTH:", ">= MAX_LENGTH:",
+                    "A codeword of 56 bits is allowed: only longer ones are refused."),
+            Mistake("        heapq.heappush(trees, tree)", "        trees.insert(0, tree)",
+                    "The union goes back among the others in the order of its count: "
+                    "heappush, or sort again."),
+            Mistake("(count + next_count,", "(min(count, next_count),",
+                    "The union is as frequent as both sides together: add the counts."),
+            Mistake("(count + next_count,", "(0,",
+                    "The union is as frequent as both sides together: add the counts."),
+            Mistake("(count + next_count,", "(count * next_count,",
+                    "The union is as frequent as both sides together: add the counts."),
+            Mistake("while len(trees) > 1:", "while len(trees) > 2:",
+                    "Merge until one tree is left: yours stops at two."),
+            Mistake("    heapq.heapify(trees)\n", "    trees.sort(reverse=True)\n",
+                    "The least frequent come first: sort upwards, or make a heap."),
+            Mistake("    return lengths",
+                    "    return np.maximum(lengths, np.where(counts > 0, 1, UNUSED))",
+                    "A single symbol needs no bits: its length is 0."),
+            Mistake("    heapq.heapify(trees)\n",
+                    "    if trees:\n"
+                    "        fixed = max(len(trees) - 1, 0).bit_length()\n"
+                    "        return np.where(counts > 0, fixed, UNUSED)\n",
+                    "Frequent symbols get shorter codewords: yours all have the same length."))),
     Exercise(
         name="canonical_codes",
         target="tinyml.compression.coding.huffman:canonical_codes",
@@ -149,7 +208,35 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
                     "backwards."),
             Mistake("[None] * len(lengths)", '[""] * len(lengths)',
                     "Unused symbols have None; the empty codeword is that of a single "
-                    "symbol."))),
+                    "symbol."),
+            Mistake("            digits = start >> MAX_LENGTH - length\n"
+                    '            codewords[i] = f"{digits:0{length}b}" if length else ""\n'
+                    "            start += 1 << MAX_LENGTH - length\n",
+                    '            codewords[i] = f"{start:0{length}b}"[-length:] if length '
+                    'else ""\n'
+                    "            start += 1\n",
+                    "When the length grows from l to l', the next codeword gets l' - l zeros "
+                    "behind: the number is shifted."),
+            Mistake('np.argsort(lengths, kind="stable").tolist()',
+                    'np.argsort(-lengths, kind="stable").tolist()',
+                    "Shorter codewords come first: sort by length, upwards."),
+            Mistake("start += 1 << MAX_LENGTH - length",
+                    "start += 1 << MAX_LENGTH - length if length < 30 else 0",
+                    "A long codeword takes its part of [0, 1) as well: compute in whole "
+                    "numbers, which have all the digits."),
+            Mistake("digits = start >> MAX_LENGTH - length",
+                    "digits = int(np.float32(start / 2 ** MAX_LENGTH) * 2 ** length)",
+                    "A float32 has not enough digits for 56 bits: compute in whole numbers."),
+            Mistake("digits = start >> MAX_LENGTH - length",
+                    "digits = (1 << length) - 1 - (start >> MAX_LENGTH - length)",
+                    "The first codeword is all zeros; yours is all ones."),
+            Mistake("    return codewords", "    return [w for w in codewords if w is not None]",
+                    "The list has an entry for each symbol: None for those that are unused."),
+            Mistake("    return codewords",
+                    '    return [None if w is None else int(w or "0", 2) for w in codewords]',
+                    "The codewords are str: as numbers they lose their zeros in front."),
+            Mistake("    return codewords", "    return [None if not w else w for w in codewords]",
+                    "A single symbol has the empty codeword, '', not None."))),
     Exercise(
         name="encode",
         target="tinyml.compression.coding.huffman:encode",
@@ -194,7 +281,74 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
                     "    if False:\n",
                     "A symbol without a codeword must be refused with a ValueError."),
             Mistake("symbols.ravel()", "symbols.ravel()[::-1]",
-                    "The first symbol is written first."))),
+                    "The first symbol is written first."),
+            Mistake('    return _bytes("".join([codewords[i] for i in '
+                    "symbols.ravel().tolist()]))",
+                    '    bits = "".join([codewords[i] for i in symbols.ravel().tolist()])\n'
+                    '    bits += "0" * (8 - len(bits) % 8)\n'
+                    "    return _bytes(bits)",
+                    "If the last byte is full, no byte of zeros follows: -len(bits) % 8 "
+                    "zeros fill it."),
+            Mistake('    return _bytes("".join([codewords[i] for i in '
+                    "symbols.ravel().tolist()]))",
+                    '    bits = "".join([codewords[i] for i in symbols.ravel().tolist()])\n'
+                    "    return bytes(int(bits[i:i + 8], 2) for i in range(0, len(bits), 8))",
+                    "Zeros fill the last byte at its end: yours fill it at its front."),
+            Mistake('    return _bytes("".join([codewords[i] for i in '
+                    "symbols.ravel().tolist()]))",
+                    '    bits = "".join([codewords[i] for i in symbols.ravel().tolist()])\n'
+                    "    return _bytes(bits[:len(bits) // 8 * 8])",
+                    "The last codewords do not fill a byte, and are missing: add zeros "
+                    "behind them."),
+            Mistake('    return _bytes("".join([codewords[i] for i in '
+                    "symbols.ravel().tolist()]))",
+                    '    bits = "".join([codewords[i] for i in symbols.ravel().tolist()])\n'
+                    '    return int(bits or "0", 2).to_bytes(-(-len(bits) // 8), "big")',
+                    "The zeros that fill up a byte come after the last codeword, not before "
+                    "the first."),
+            Mistake('    return _bytes("".join([codewords[i] for i in '
+                    "symbols.ravel().tolist()]))",
+                    '    bits = "".join([codewords[i] for i in symbols.ravel().tolist()])\n'
+                    '    bits += "0" * (-len(bits) % 8)\n'
+                    '    whole = int(bits or "0", 2)\n'
+                    '    return whole.to_bytes(-(-whole.bit_length() // 8), "big")',
+                    "Bytes of zeros at the front belong to the code as well: as one number "
+                    "they are lost."),
+            Mistake('    return _bytes("".join([codewords[i] for i in '
+                    "symbols.ravel().tolist()]))",
+                    '    bits = "".join([codewords[i] for i in symbols.ravel().tolist()])\n'
+                    '    return _bytes(bits) or b"\\x00"',
+                    'No bits need no bytes: the result is b"".'),
+            Mistake('    return _bytes("".join([codewords[i] for i in '
+                    "symbols.ravel().tolist()]))",
+                    '    bits = "".join([codewords[i] for i in symbols.ravel().tolist()])\n'
+                    "    return bits",
+                    "Return bytes, eight bits each, not a text of zeros and ones."),
+            Mistake('    return _bytes("".join([codewords[i] for i in '
+                    "symbols.ravel().tolist()]))",
+                    '    bits = "".join([codewords[i] for i in symbols.ravel().tolist()])\n'
+                    "    return bits.encode()",
+                    "Eight bits go into a byte; yours takes a byte for each bit."),
+            Mistake('    return _bytes("".join([codewords[i] for i in '
+                    "symbols.ravel().tolist()]))",
+                    '    return b"".join([_bytes(codewords[i]) for i in '
+                    "symbols.ravel().tolist()])",
+                    "The codewords follow each other without gaps: only the last byte of all "
+                    "is filled up."),
+            Mistake("symbols.ravel().tolist()", "symbols.T.ravel().tolist()",
+                    "The symbols are written in reading order, row by row."),
+            Mistake('    return _bytes("".join([codewords[i] for i in '
+                    "symbols.ravel().tolist()]))",
+                    '    bits = "".join([codewords[i] for i in symbols.ravel().tolist()])\n'
+                    '    bits += "0" * (-len(bits) % 8)\n'
+                    "    return bytes(int(bits[i:i + 8][::-1], 2) for i in range(0, "
+                    "len(bits), 8))",
+                    "The first bit is the highest of its byte, which is the default of "
+                    "np.packbits."),
+            Mistake("    if (lengths[symbols] == UNUSED).any():\n",
+                    '    codewords = [word or "" for word in codewords]\n'
+                    "    if False:\n",
+                    "A symbol without a codeword must be refused with a ValueError."))),
     Exercise(
         name="decode",
         target="tinyml.compression.coding.huffman:decode",
@@ -243,5 +397,32 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
             Mistake("            symbols.append(symbol_of[word])\n",
                     "            symbols.append(int(word, 2))\n",
                     "Append the symbol that belongs to the codeword, not the number that its "
-                    "bits are."))),
+                    "bits are."),
+            Mistake("    if len(symbols) < count:\n", "    if not data and count:\n",
+                    "Data that ends before the last symbol must be refused with a "
+                    "ValueError, whatever it holds."),
+            Mistake('    if "" in symbol_of:', "    if False:",
+                    "A single symbol has the empty codeword, and takes no bits: return it "
+                    "count times."),
+            Mistake("data[:most_bytes]", "data[:-1]",
+                    "The last byte holds codewords too: the zeros that fill it do no harm."),
+            Mistake("            if len(symbols) == count:\n",
+                    "            if len(symbols) == count - 1:\n",
+                    "Stop after count symbols: yours stops one too early."),
+            Mistake("word += bit", "word = bit + word",
+                    "The bits of a codeword follow each other: put the next one behind."),
+            Mistake("return np.array(symbols, np.int64)", "return np.array(symbols)",
+                    "np.array([]) is float64: without symbols, too, the result has dtype int64."),
+            Mistake("return np.array(symbols, np.int64)", "return symbols",
+                    "Return an array of int64, not a list."),
+            Mistake('np.full(count, symbol_of[""])', "np.zeros(count, np.int64)",
+                    "The single symbol need not be 0: it is the one with the empty codeword."),
+            Mistake("data[:most_bytes]", "data[:count]",
+                    "Codewords may be longer than a byte: count symbols can take more than "
+                    "count bytes."),
+            Mistake("    return np.array(symbols, np.int64)",
+                    "    if len(data) > (sum(len(codewords[i]) for i in symbols) + 7) // 8:\n"
+                    '        raise ValueError("decode: data must end after the last codeword")\n'
+                    "    return np.array(symbols, np.int64)",
+                    "Anything after the last codeword is ignored: it is no error."))),
 ))

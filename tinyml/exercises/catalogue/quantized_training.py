@@ -59,7 +59,43 @@ CHAPTER = Chapter("quantized_training", "10.2.2 Quantization: a network, and its
             Mistake("(bias - norm.running_mean.data)", "bias",
                     "The running mean is subtracted from the bias before the factor."),
             Mistake("(factor * layer.weight.data.T).T", "layer.weight.data.copy()",
-                    "The weights are scaled too: W' = factor W."))),
+                    "The weights are scaled too: W' = factor W."),
+            Mistake("    folded.bias = Parameter(",
+                    "    if layer.bias is None:\n"
+                    "        return folded\n"
+                    "    folded.bias = Parameter(",
+                    "A layer without a bias gets one: with b = 0 it is beta - factor mean."),
+            Mistake("bias = 0 if layer.bias is None else layer.bias.data",
+                    "bias = layer.bias.data",
+                    "layer.bias may be None: take 0 then."),
+            Mistake("factor * (bias - norm.running_mean.data) + norm.bias.data",
+                    "factor * bias - norm.running_mean.data + norm.bias.data",
+                    "The mean is scaled by the factor as well: factor (b - mean)."),
+            Mistake("(factor * layer.weight.data.T).T",
+                    "(layer.weight.data.T / np.sqrt(norm.running_var.data + norm.eps)).T",
+                    "gamma, the weight of the batch norm, belongs to the factor of the "
+                    "weights too."),
+            Mistake("np.sqrt(norm.running_var.data + norm.eps)",
+                    "np.sqrt(np.square(norm.running_var.data) + norm.eps)",
+                    "running_var is the variance already: do not square it."),
+            Mistake("norm.weight.data / np.sqrt", "norm.weight.data * np.sqrt",
+                    "factor = gamma / sqrt(var + eps): divide by the root."),
+            Mistake("(factor * layer.weight.data.T).T",
+                    "(factor * layer.weight.data.T).T.astype(float)",
+                    "float32 stays float32."),
+            Mistake("folded.weight = Parameter((factor * layer.weight.data.T).T)",
+                    "folded.weight = Parameter(factor.mean() * layer.weight.data)",
+                    "Each output channel has a factor of its own."),
+            Mistake("    folded.bias = Parameter(factor * (bias - norm.running_mean.data) + "
+                    "norm.bias.data)\n",
+                    "    if layer.bias is not None:\n"
+                    "        folded.bias = layer.bias\n"
+                    "    else:\n"
+                    "        folded.bias = Parameter(norm.bias.data - factor * "
+                    "norm.running_mean.data)\n",
+                    "The bias changes as well: b' = factor (b - mean) + beta."),
+            Mistake("norm.eps)", "1e-3)",
+                    "eps is that of the batch norm: norm.eps."))),
     Exercise(
         name="round_ste",
         target="tinyml.ops.straight_through:round_ste",
@@ -98,7 +134,27 @@ CHAPTER = Chapter("quantized_training", "10.2.2 Quantization: a network, and its
                     "In the backward pass the function counts as the identity, with slope 1, not "
                     "x."),
             Mistake("lambda g: g,", "lambda g: np.ones_like(x),",
-                    "The vjp returns the gradient g that it gets, not ones."))),
+                    "The vjp returns the gradient g that it gets, not ones."),
+            Mistake("lambda g: g,", "lambda g: g * np.round(x),",
+                    "In the backward pass the function counts as the identity, with slope 1, "
+                    "not round(x)."),
+            Mistake("(lambda g: g,)", "(lambda g: g)",
+                    "The vjps are a tuple, with one function for each argument: (lambda g: "
+                    "g,), with a comma."),
+            Mistake("np.round(x)", "np.rint(x).astype(int)",
+                    "float32 stays float32: the result is not cast to int."),
+            Mistake("np.round(x)", "np.round(x).astype(np.float64)",
+                    "float32 stays float32."),
+            Mistake("np.round(x)", "np.round(x, out=x)",
+                    "Nothing is written to: x stays as it is."),
+            Mistake("np.round(x)", "np.sign(x) * np.floor(np.abs(x) + 0.5)",
+                    "Ties go to the even number, not away from zero: 0.5 becomes 0."),
+            Mistake("lambda g: g,", "lambda g: g * (x == np.round(x)),",
+                    "The gradient passes unchanged, for every x."),
+            Mistake("lambda g: g,", "lambda g: -g,",
+                    "The gradient of the identity is g, with its sign."),
+            Mistake("np.round(x)", "x",
+                    "Forward, the value is rounded; only backward it counts as the identity."))),
     Exercise(
         name="fake_quantize",
         target="tinyml.compression.quantization_aware:fake_quantize",
@@ -156,5 +212,45 @@ CHAPTER = Chapter("quantized_training", "10.2.2 Quantization: a network, and its
                     "low=quant_min + Z, high=quant_max + Z",
                     "Codes without Z run from quant_min - Z to quant_max - Z."),
             Mistake("clip(theta / S, low=quant_min - Z, high=quant_max - Z)", "theta / S",
-                    "Numbers outside of the range of the codes are clipped."))),
+                    "Numbers outside of the range of the codes are clipped."),
+            Mistake("    clip = ops.clip",
+                    "    S = S.detach() if isinstance(S, Tensor) else S\n"
+                    "    clip = ops.clip",
+                    "A step that is a Tensor has a gradient too: use it as it is, without "
+                    "detach or data."),
+            Mistake('ops.clip if gradient == "inside" else ops.clamp_ste',
+                    'ops.clamp_ste if gradient == "inside" else ops.clip',
+                    'The two gradients are exchanged: "inside" is ops.clip, "identity" is '
+                    "ops.clamp_ste."),
+            Mistake("low=quant_min - Z, high=quant_max - Z",
+                    "low=Z - quant_max, high=Z - quant_min",
+                    "The bounds have the wrong sign: theta / S lies between quant_min - Z "
+                    "and quant_max - Z."),
+            Mistake("S * ops.round_ste(clipped)", "clipped * S",
+                    "Between the clip and the product, round: ops.round_ste."),
+            Mistake("ops.round_ste(clipped)", "Tensor(np.round(clipped.data))",
+                    "The gradient must pass through the rounding: np.round stops it, "
+                    "ops.round_ste does not."),
+            Mistake("    return S * ops.round_ste(clipped)",
+                    "    return (S * ops.round_ste(clipped)).detach()",
+                    "detach stops the gradient: round_ste lets it through by itself."),
+            Mistake("    clipped = clip(theta / S, low=quant_min - Z, high=quant_max - Z)\n"
+                    "    return S * ops.round_ste(clipped)",
+                    "    codes = clip(ops.round_ste(theta / S) + Z, low=quant_min, "
+                    "high=quant_max)\n"
+                    "    return S * codes",
+                    "Subtract Z before you multiply by S: the value is S (q - Z)."),
+            Mistake("    clipped = clip(theta / S, low=quant_min - Z, high=quant_max - Z)\n"
+                    "    return S * ops.round_ste(clipped)",
+                    "    codes = clip(ops.round_ste(theta / S) + Z, low=quant_min, "
+                    "high=quant_max)\n"
+                    "    return S * (codes - Z)",
+                    "Limit first, then round: what is inside depends on theta / S, before it "
+                    "is rounded."),
+            Mistake("S * ops.round_ste(clipped)", "ops.round_ste(clipped) / S",
+                    "Multiply by S: theta was divided by it."),
+            Mistake("S * ops.round_ste(clipped)",
+                    "theta + (S * ops.round_ste(clipped) - theta).detach()",
+                    "With detach the gradient of theta is 1 everywhere and that of S is "
+                    "missing: use ops.clip, ops.clamp_ste and ops.round_ste."))),
 ))

@@ -50,7 +50,22 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                     "The linear rule includes both ends, the smallest and the largest value."),
             Mistake("rng.choice(values.ravel(), k, replace=False)",
                     "rng.uniform(values.min(), values.max(), k)",
-                    "The random rule draws k of the values themselves."))),
+                    "The random rule draws k of the values themselves."),
+            Mistake("np.quantile(values, (np.arange(k) + 0.5) / k)",
+                    "np.sort(values, axis=None)[((np.arange(k) + 0.5) / k * "
+                    "values.size).astype(int)]",
+                    "A quantile between two values is interpolated: np.quantile does it."),
+            Mistake("np.linspace(values.min(), values.max(), k)",
+                    "values.min() + (values.max() - values.min()) * (np.arange(k) + 0.5) / k",
+                    "The linear rule includes both ends, the smallest and the largest value: "
+                    "yours are the middles of k parts."),
+            Mistake('    if init == "linear":\n',
+                    "    values = np.unique(values)\n"
+                    '    if init == "linear":\n',
+                    "Equal values count as often as they occur: keep them all."),
+            Mistake("(np.arange(k) + 0.5) / k", "(np.arange(k) + 1) / k",
+                    "Take the middle of each share, (j + 1/2) / k: yours lean towards the "
+                    "largest."))),
     Exercise(
         name="assign",
         target="tinyml.compression.codebooks:assign",
@@ -89,7 +104,18 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                     "Signs matter: compare the values themselves, not their magnitudes."),
             Mistake("np.searchsorted(borders, values)",
                     "np.searchsorted(borders, values).astype(float)",
-                    "Codes are integers."))),
+                    "Codes are integers."),
+            Mistake("np.searchsorted(borders, values)",
+                    'np.clip(np.searchsorted(centroids, values, side="right") - 1, 0, '
+                    "len(centroids) - 1)",
+                    "This finds the next centroid below; the nearest changes at the midpoints."),
+            Mistake("np.searchsorted(borders, values)",
+                    "(values[..., None] - centroids).argmin(axis=-1)",
+                    "The distance is |w - c|: without the absolute value the largest "
+                    "centroid is always the nearest."),
+            Mistake("np.searchsorted(borders, values)",
+                    "np.abs(values[..., None] - centroids).argmax(axis=-1)",
+                    "The nearest centroid is wanted, not the farthest: argmin."))),
     Exercise(
         name="kmeans",
         target="tinyml.compression.codebooks:kmeans",
@@ -158,7 +184,29 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                     "The error is that of the new codes: assign first, then measure."),
             Mistake("np.sum((values - centroids[codes]) ** 2)",
                     "np.sum(np.abs(values - centroids[codes]))",
-                    "The error is the sum of squares."))),
+                    "The error is the sum of squares."),
+            Mistake("np.array_equal(codes, previous_codes):\n",
+                    "np.array_equal(codes, previous_codes):\n"
+                    "            if move != max_iter or np.array_equal(codes, previous_codes):\n"
+                    "                errors.pop()\n",
+                    "errors ends with the error of the last centroids: append it before you "
+                    "stop."),
+            Mistake("move == max_iter or np.array_equal(codes, previous_codes):",
+                    "move == max_iter or len(errors) > 1 and np.isclose(errors[-1], "
+                    "errors[-2], rtol=1e-12):",
+                    "It ends as soon as no code changes: yours makes one more move, to see "
+                    "that nothing changes."),
+            Mistake("move == max_iter or", "move == max_iter - 1 or",
+                    "max_iter counts the moves of the centroids, and yours makes one move less."),
+            Mistake("    return centroids, errors", "    return centroids, errors[-1]",
+                    "errors is the list of all sums of squares, not the last one."),
+            Mistake("    return centroids, errors", "    return centroids[codes], errors",
+                    "Return the centroids, not the value of each weight."),
+            Mistake("    return centroids, errors", "    return codes, errors",
+                    "Return the centroids, not the codes."),
+            Mistake("initial_centroids(values, k, init=init, rng=rng)",
+                    "initial_centroids(values, k)",
+                    "init and rng belong to initial_centroids: pass them on."))),
     Exercise(
         name="lookup",
         target="tinyml.compression.weight_sharing:lookup",
@@ -209,5 +257,21 @@ CHAPTER = Chapter("sharing", "10.2.2 Weight sharing: k-means on the line", (
                     "A zero of float64 makes all weights float64: give it the dtype of the "
                     "codebook."),
             Mistake("sums[1:].astype(g.dtype)", "sums[1:]",
-                    "float32 must stay float32: cast the sums to g.dtype."))),
+                    "float32 must stay float32: cast the sums to g.dtype."),
+            Mistake("with_zero = np.append(codebook.dtype.type(0), codebook)",
+                    "with_zero = np.append(codebook, codebook.dtype.type(0))",
+                    "Code 0 stands for 0, and code j for codebook[j - 1]: the zero comes first."),
+            Mistake("return sums[1:].astype(g.dtype)",
+                    "return (sums / np.maximum(np.bincount(codes.ravel(), "
+                    "minlength=len(with_zero)), 1))[1:].astype(g.dtype)",
+                    "The gradient of a shared value is the sum over its places, not the mean."),
+            Mistake("return with_zero[codes],",
+                    "return codebook[np.minimum(codes, len(codebook) - 1)],",
+                    "Code 0 stands for 0, and code j for codebook[j - 1]: put a zero in "
+                    "front of the codebook."),
+            Mistake("return sums[1:].astype(g.dtype)", "return sums.astype(g.dtype)",
+                    "The gradient has the shape of the codebook: leave out the sum of code 0."),
+            Mistake("(d_codebook,)", "d_codebook",
+                    "The vjps are a tuple, with one function for each argument: "
+                    "(d_codebook,), with a comma."))),
 ))

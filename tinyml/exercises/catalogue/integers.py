@@ -41,7 +41,42 @@ CHAPTER = Chapter("integers", "10.2.2 Integer arithmetic, and few bits", (
                     "M0 comes from the fraction in [0.5, 1); the power of 2 is in n."),
             Mistake("(-exponent)", "(1 - exponent)",
                     "M = 2^-n M0 with M0 in [0.5, 1), as np.frexp splits it: n is minus the "
-                    "exponent."))),
+                    "exponent."),
+            Mistake("    return M0.astype(np.int32), (-exponent).astype(np.int32)",
+                    "    n = np.ceil(-np.log2(multiplier))\n"
+                    "    M0 = np.minimum(np.round(multiplier * 2.0 ** n * 2.0 ** 31), "
+                    "INT32.max)\n"
+                    "    return M0.astype(np.int32), n.astype(np.int32)",
+                    "n is floor(-log2 M), so that M0 = 2^n M lies in [0.5, 1); yours is one "
+                    "too large, except for powers of 2."),
+            Mistake("    return M0.astype(np.int32), (-exponent).astype(np.int32)",
+                    "    n = np.floor(-np.log2(multiplier))\n"
+                    "    M0 = np.minimum(np.round(multiplier * 2.0 ** n * 2.0 ** 31), "
+                    "INT32.max)\n"
+                    "    return M0.astype(np.int32), n.astype(np.int32)",
+                    "For a power of 2, such as 0.5, M0 is 0.5 and n one less than -log2 M: "
+                    "0.5 <= M0 < 1. np.frexp splits it so."),
+            Mistake("    M0 = np.minimum(M0, INT32.max)                      # if the "
+                    "fraction rounds up to 1\n",
+                    "    up = M0 > INT32.max\n"
+                    "    M0, exponent = np.where(up, 2.0 ** 30, M0), np.where(up, exponent + "
+                    "1, exponent)\n",
+                    "A fraction that rounds up to 1 gets the largest M0, 2^31 - 1, and n stays."),
+            Mistake("np.minimum(M0, INT32.max)", "np.where(multiplier == 1, INT32.max, M0)",
+                    "A fraction just below 1 rounds up to 2^31 as well, which overflows "
+                    "int32: take 2^31 - 1 at most."),
+            Mistake("M0.astype(np.int32), (-exponent)", "M0.astype(np.int64), (-exponent)",
+                    "M0 is stored as int32."),
+            Mistake("(-exponent).astype(np.int32)", "(-exponent).astype(np.int64)",
+                    "n is stored as int32."),
+            Mistake("M0.astype(np.int32), (-exponent)", "(M0 / 2.0 ** 31), (-exponent)",
+                    "M0 is an integer, in units of 2^-31."),
+            Mistake("np.round(fraction * 2.0 ** 31)", "np.round(fraction * INT32.max)",
+                    "M0 is in units of 2^-31: multiply by 2^31, not by 2^31 - 1."),
+            Mistake("np.minimum(M0, INT32.max)", "np.minimum(M0, INT32.max - 1)",
+                    "The largest M0 is 2^31 - 1."),
+            Mistake("np.round(fraction * 2.0 ** 31)", "np.round(np.float32(fraction) * 2.0 ** 31)",
+                    "A float32 holds 24 bits only, and M0 has 31: compute in float64."))),
     Exercise(
         name="rounding_doubling_high_mul",
         target="tinyml.compression.fixed_point:rounding_doubling_high_mul",
@@ -82,7 +117,21 @@ CHAPTER = Chapter("integers", "10.2.2 Integer arithmetic, and few bits", (
                     "np.minimum(rounded, INT32.max)",
                     "The result is int32: cast it at the end."),
             Mistake("(product + 2 ** 30) >> 31", "np.round(product / 2 ** 31)",
-                    "Halves go up, and a quotient of floats loses digits: shift integers."))),
+                    "Halves go up, and a quotient of floats loses digits: shift integers."),
+            Mistake("2 ** 30", "(2 ** 30 - 1)",
+                    "Halves go up: add the whole half, 2^30."),
+            Mistake("(product + 2 ** 30) >> 31",
+                    "np.where((a == INT32.min) | (b == INT32.min), INT32.max, (product + 2 "
+                    "** 30) >> 31)",
+                    "Only -2^31 times -2^31 does not fit: both factors, not one of them."),
+            Mistake("(product + 2 ** 30) >> 31", "(2 * product + 2 ** 30) >> 31",
+                    "The shift by 31 doubles already: round(a b / 2^31)."),
+            Mistake("(product + 2 ** 30) >> 31", "(product + 2 ** 30) // (2 ** 31 - 1)",
+                    "The divisor is 2^31."),
+            Mistake("(product + 2 ** 30) >> 31", "np.fix((product + 2 ** 30) / 2 ** 31)",
+                    "A cut towards 0 rounds negative products wrongly: a shift rounds down."),
+            Mistake("(product + 2 ** 30) >> 31", "(product >> 31) + 1",
+                    "Add half of 2^31 before the shift, not 1 after it."))),
     Exercise(
         name="requantize",
         target="tinyml.compression.fixed_point:requantize",
@@ -137,7 +186,50 @@ CHAPTER = Chapter("integers", "10.2.2 Integer arithmetic, and few bits", (
                     "Clip to the range of the codes, or the cast wraps around. (The clip is the "
                     "ReLU too.)"),
             Mistake("scaled.astype(np.int64) + zero_point", "scaled.astype(np.int64) - zero_point",
-                    "The zero point of the output is added."))),
+                    "The zero point of the output is added."),
+            Mistake("rounding_right_shift(product, shift)", "product << shift",
+                    "M = 2^-n M0: shift to the right."),
+            Mistake("rounding_right_shift(product, shift)",
+                    "(accumulator.astype(np.int64) * multiplier + (np.int64(1) << 30 + "
+                    "shift.astype(np.int64)) >> 31 + shift.astype(np.int64))",
+                    "There are two roundings, after the product and after the shift: yours "
+                    "rounds once."),
+            Mistake("codes.astype(smallest_dtype(quant_min, quant_max))", "codes.astype(np.int32)",
+                    "Codes have the smallest dtype that holds them; yours take four bytes each."),
+            Mistake("rounding_doubling_high_mul(accumulator, multiplier)",
+                    "rounding_doubling_high_mul((accumulator + zero_point).astype(np.int32), "
+                    "multiplier)",
+                    "The zero point is that of the output: it is added after the product and "
+                    "the shift, not before."),
+            Mistake("rounding_doubling_high_mul(accumulator, multiplier)",
+                    "accumulator * multiplier",
+                    "M0 is in units of 2^-31: rounding_doubling_high_mul gives the rounded "
+                    "product of the fractions."),
+            Mistake("scaled.astype(np.int64) + zero_point",
+                    "np.clip(scaled.astype(np.int64), quant_min, quant_max) + zero_point",
+                    "The limits are codes, zero point included: clip once, after it was added."),
+            Mistake("zero_point, quant_min, quant_max)", "zero_point, -quant_max, quant_max)",
+                    "The smallest code is quant_min."),
+            Mistake("    return codes.astype",
+                    "    codes = (scaled.astype(np.int64) + "
+                    "zero_point).astype(smallest_dtype(quant_min, quant_max))\n"
+                    "    codes = np.clip(codes, quant_min, quant_max)\n"
+                    "    return codes.astype",
+                    "Clip before the cast: a code outside of the dtype wraps around."),
+            Mistake("rounding_right_shift(product, shift)", "np.round(product / 2.0 ** shift)",
+                    "Halves go away from zero, and np.round takes the even number: "
+                    "rounding_right_shift does it."),
+            Mistake("rounding_right_shift(product, shift)",
+                    "product // 2 ** np.minimum(shift, 62)",
+                    "Integer division rounds down, as >> does: rounding_right_shift rounds "
+                    "to the nearest."),
+            Mistake("rounding_right_shift(product, shift)",
+                    "np.floor(product / 2.0 ** shift + 0.5)",
+                    "Halves go away from zero, not up: rounding_right_shift does it."),
+            Mistake("codes.astype(smallest_dtype(quant_min, quant_max))", "codes.astype(np.uint8)",
+                    "uint8 holds 0 to 255 only: smallest_dtype gives the right one."),
+            Mistake("codes.astype(smallest_dtype(quant_min, quant_max))", "codes.astype(np.int8)",
+                    "int8 holds -128 to 127 only: smallest_dtype gives the right one."))),
     Exercise(
         name="expected_error",
         target="tinyml.compression.clipping:expected_error",
@@ -188,7 +280,25 @@ CHAPTER = Chapter("integers", "10.2.2 Integer arithmetic, and few bits", (
             Mistake("(3 * 4 ** bits)", "(3 * 4 ** (bits - 1))",
                     "There are 2^M codes in [-alpha, alpha]: 4^M, not 4^(M - 1)."),
             Mistake("tail - alpha * bell", "tail + alpha * bell",
-                    "The second term of the Gaussian is subtracted."))),
+                    "The second term of the Gaussian is subtracted."),
+            Mistake("alpha ** 2 / (3 * 4 ** bits)", "alpha ** 2 / 3 * 4 ** bits",
+                    "4^M divides too: write alpha^2 / (3 4^M) with brackets."),
+            Mistake('density == "laplace"', 'density != "laplace"',
+                    "The two densities are exchanged."),
+            Mistake("math.sqrt(2 / math.pi) * math.exp", "math.sqrt(2) / math.pi * math.exp",
+                    "The root is that of 2 / pi, not of 2 alone."),
+            Mistake("alpha ** 2 / (3 * 4 ** bits)", "(alpha / (3 * 4 ** bits)) ** 2",
+                    "Only alpha is squared: alpha^2 / (3 4^M)."),
+            Mistake("2 * math.exp(-alpha)", "2 * math.exp(-alpha ** 2 / 2)",
+                    "The Laplace density is e^-|x|: its tails give 2 e^-alpha."),
+            Mistake("math.exp(-alpha ** 2 / 2)", "math.exp((-alpha) ** 2 / 2)",
+                    "The exponent is -(alpha^2) / 2, which is negative."),
+            Mistake("(1 + alpha ** 2) * tail", "1 + alpha ** 2 * tail",
+                    "The sum 1 + alpha^2 is multiplied by erfc: it needs brackets."),
+            Mistake("math.erfc(alpha / math.sqrt(2))", "math.erf(alpha / math.sqrt(2))",
+                    "The tail is erfc = 1 - erf, what lies outside of the clip."),
+            Mistake("(1 + alpha ** 2) * tail", "(1 + alpha) * tail",
+                    "The factor of the tail is 1 + alpha^2."))),
     Exercise(
         name="optimal_clip",
         target="tinyml.compression.clipping:optimal_clip",
@@ -233,7 +343,30 @@ CHAPTER = Chapter("integers", "10.2.2 Integer arithmetic, and few bits", (
             Mistake("bell / alpha + tail", "bell + tail",
                     "The bell is divided by alpha."),
             Mistake("1 / (3 * 4 ** bits)", "2 / (3 * 4 ** bits)",
-                    "The slope was divided by 2 alpha: rounding adds 1 / (3 4^M)."))),
+                    "The slope was divided by 2 alpha: rounding adds 1 / (3 4^M)."),
+            Mistake("low, high = 1e-6, 50.0", "low, high = 1e-6, 20.0",
+                    "Your interval ends before the zero: with 16 bits it lies near 20 for "
+                    "Laplace."),
+            Mistake("if slope(middle) < 0:",
+                    "if abs(slope(middle)) < 1e-10:\n"
+                    "            return middle\n"
+                    "        if slope(middle) < 0:",
+                    "With many bits the slope is tiny long before the zero: stop when the "
+                    "interval is short, not when the slope is small."),
+            Mistake("return (low + high) / 2", "return round((low + high) / 2, 2)",
+                    "The answer is not rounded: the example rounds it only to show it."),
+            Mistake("return rounding - bell / alpha + tail",
+                    "return rounding - bell / alpha - tail",
+                    "The tail is added to the slope."),
+            Mistake('density == "laplace"', 'density != "laplace"',
+                    "The two densities are exchanged."),
+            Mistake("1 / (3 * 4 ** bits)", "1 / 3 * 4 ** bits",
+                    "4^M divides too: write 1 / (3 4^M) with brackets."),
+            Mistake("math.erfc(alpha / math.sqrt(2))", "math.erfc(alpha)",
+                    "The argument of erfc is alpha / sqrt(2)."),
+            Mistake("return (low + high) / 2", "return (low + high) / 2 * 2 ** 0.5",
+                    "The optimum is in units of b for Laplace, and sigma for Gaussian: no "
+                    "factor sqrt(2)."))),
     Exercise(
         name="correct_bias",
         target="tinyml.compression.clipping:correct_bias",
@@ -275,5 +408,28 @@ CHAPTER = Chapter("integers", "10.2.2 Integer arithmetic, and few bits", (
             Mistake("std_w[varied] / std_q[varied]", "(std_w[varied] / std_q[varied]) ** 2",
                     "The factor is a ratio of norms, not of their squares."),
             Mistake("(quantized + shift) * factor", "quantized * factor",
-                    "The mean is restored too: add the shift first."))),
+                    "The mean is restored too: add the shift first."),
+            Mistake("(quantized + shift) * factor",
+                    "(quantized - quantized.mean(axis=tuple(range(1, quantized.ndim)), "
+                    "keepdims=True)) * factor + weight.mean(axis=tuple(range(1, "
+                    "weight.ndim)), keepdims=True)",
+                    "The factor also multiplies the restored mean: shift first, then "
+                    "multiply all."),
+            Mistake("    std_w = W.std(axis=others, keepdims=True)    # their ratio is that "
+                    "of the norms\n"
+                    "    std_q = Q.std(axis=others, keepdims=True)\n",
+                    "    std_w = np.sqrt((W ** 2).mean(axis=others, keepdims=True))\n"
+                    "    std_q = np.sqrt((Q ** 2).mean(axis=others, keepdims=True))\n",
+                    "The norms are those of the deviations from the mean: subtract it first."),
+            Mistake("varied = std_q > 1e-12 * std_w", "varied = std_q > 0",
+                    "Rounding leaves a tiny norm where all W_q are equal: the factor is 1 "
+                    "below 1e-12 ||W - mean(W)||."),
+            Mistake("std_w[varied] / std_q[varied]", "np.sqrt(std_w[varied] / std_q[varied])",
+                    "The factor is the ratio of the norms, without another root."),
+            Mistake("(quantized + shift) * factor", "(weight + shift) * factor",
+                    "The quantized weights are corrected, not the weights."),
+            Mistake("shift = mean_w - mean_q", "shift = mean_w",
+                    "Add the difference of the two means: mean(W) - mean(W_q)."),
+            Mistake("shift = mean_w - mean_q", "shift = -mean_q",
+                    "Add the difference of the two means: mean(W) - mean(W_q)."))),
 ))

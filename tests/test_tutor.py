@@ -112,6 +112,18 @@ def test_a_mistake_is_named_if_most_inputs_that_show_it_agree(n_other, head, mon
         assert told["example"]["input"][0] not in elsewhere
 
 
+@pytest.mark.parametrize("n_other, named", [(9, True), (11, False)])
+def test_a_mistake_that_explains_less_than_half_of_an_answer_is_not_named(n_other, named, monkeypatch):
+    """On vectors of positive weights the mistake does not show, and the answer is wrong in another way."""
+    calls = weights(20)
+    calls = [guard.Call((abs(call.args[0]),), call.kwargs) for call in calls[:n_other]] + calls[n_other:]
+
+    def answer(weight, *, threshold):
+        return weight >= threshold if (weight < 0).any() else weight < threshold / 2
+
+    assert (explained(monkeypatch, answer, calls)["diagnosis"] == 0) == named
+
+
 def test_of_two_mistakes_in_an_answer_one_is_named_or_both():
     """Both of the catalogue, but no single one of it gives what they give together."""
     both = answer_text(find("units_to_keep")).replace("(score, i, unit, layer) for", "(score, layer, unit, layer) for")

@@ -11,7 +11,7 @@ PROBES = 10          # calls on which every mistake is tried; on the others, tho
 NAMED = 0.75         # a mistake is named if it gives the student's result on this share of calls
 FEW = 2              # calls that must agree if there are errors only
 SEVERAL = 3          # mistakes of which an answer is said to be one
-PARTLY = 0.5, 5      # or, as one of several, on this share of those that it changes, and so many
+PARTLY = 0.5, 5      # or, as one of several, on this share of calls, and on so many
 APART = 0.9          # or, in an answer that is right in some cases, on this share of the others
 
 
@@ -92,8 +92,7 @@ class _Agreement:
     n_relevant: int = 0
     n_equal: int = 0
     n_errors: int = 0    # of the equal ones
-    n_mistaken: int = 0    # the mistake differs from the library
-    n_hidden: int = 0      # of these, the answer does not
+    n_hidden: int = 0    # the mistake differs from the library, the answer does not
     n_values: int = 0      # calls on which both give a value
     n_reworded: int = 0    # both raise errors of one type, in other words
 
@@ -117,11 +116,10 @@ class _Agreement:
 
     @property
     def is_part(self):
-        """Whether the mistake may be one of several in the answer."""
+        """Whether the mistake may be one of several in the answer, and explains half of it."""
         share, least = PARTLY
         n_values = self.n_equal - self.n_errors
-        return (not self.n_hidden and n_values >= least
-                and self.n_equal >= share * self.n_mistaken)
+        return not self.n_hidden and n_values >= least and self.share >= share
 
     @property
     def is_apart(self):
@@ -144,7 +142,6 @@ def _agreement(exercise, wrong, cases, begun):
         theirs = replayed(exercise, wrong, call)
         mistaken = differs(exercise, wrong, call)
         found.n_relevant += mistaken or differing
-        found.n_mistaken += mistaken
         found.n_hidden += mistaken and not differing
         found.n_values += not raises(mine) and not raises(theirs)
         if mistaken and differing and same_fault(mine, theirs, reference):

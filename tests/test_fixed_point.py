@@ -38,6 +38,8 @@ def code_of(acc, M0, shift, zero, low, high):
 @given(int32s, int32s)
 @example(-2 ** 31, -2 ** 31)
 @example(-2 ** 30, 1)
+@example(-2 ** 31, 5)
+@example(5, -2 ** 31)
 def test_the_high_half_of_a_doubled_product_is_the_rounded_fraction(a, b):
     exact = nearest(Fraction(a * b, 2 ** 31), up=True)
     assert rounding_doubling_high_mul(*as32(a, b)) == min(exact, 2 ** 31 - 1)

@@ -1,7 +1,7 @@
 """The laws of sparse matrices: they equal the dense ones, and hold less."""
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
@@ -60,6 +60,7 @@ both = pytest.mark.parametrize("product", [matmul, _fast_matmul])
 
 @both
 @given(matrix=matrices(), rng=rngs, k=st.sampled_from([(), (1,), (3,), (0,)]), kind=floats, other=floats)
+@example(matrix=np.eye(2), rng=np.random.default_rng(0), k=(3,), kind=np.float64, other=np.float64)
 def test_the_product_is_the_dense_one(product, matrix, rng, k, kind, other):
     """Sums of at most 6 products, in any order: 6 eps of the sum of their sizes."""
     matrix, x = matrix.astype(kind), rng.standard_normal((matrix.shape[1], *k)).astype(other)

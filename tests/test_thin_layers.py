@@ -48,6 +48,11 @@ def test_two_linear_layers_compute_the_product(rng, n_in, n_out, bias, data):
     assert layer.weight.shape == (n_out, n_in) and {p.dtype for p in pair.parameters()} == {np.dtype("f4")}
 
 
+def pair_of(number):
+    """A stride or padding for both axes, as a number stands for two."""
+    return (number, number) if isinstance(number, int) else number
+
+
 @settings(max_examples=80)    # the layout of the factors shows only where rank and width are above 1
 @given(rngs, st.sampled_from(["separable", "channel"]), st.integers(1, 3), st.integers(1, 3),
        st.tuples(st.integers(1, 3), st.integers(1, 3)), st.tuples(st.integers(1, 2), st.integers(1, 3)),
@@ -63,7 +68,7 @@ def test_two_convolutions_compute_the_reconstructed_one(rng, method, C, O, kerne
     pair = warned(lambda: factorize_conv(layer, rank, method=method), rank >= break_even(*sides))
     (sh, sw), p = stride, padding
     down, across, both = (p, p, p) if p == "same" else ((p, 0), (0, p), (p, p))
-    assert [(m.stride, m.padding) for m in pair] == (
+    assert [(pair_of(m.stride), pair_of(m.padding)) for m in pair] == (
         [((sh, 1), down), ((1, sw), across)] if method == "separable" else [((sh, sw), both), ((1, 1), (0, 0))])
     assert pair[0].bias is None and layer.bias is not pair[1].bias
     with pytest.raises(ValueError):

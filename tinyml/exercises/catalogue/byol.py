@@ -13,6 +13,7 @@ CHAPTER = Chapter("byol", "10.3.2 Without negatives: BYOL, and how to see a coll
             "test_the_loss_is_the_squared_distance_of_the_directions",
             "test_the_gradient_is_that_of_the_loss_and_orthogonal_to_each_row",
             "test_zero_vectors_have_a_finite_loss_and_gradient"),
+        also=("The cosine with a zero vector is 0, so the loss of such a row is 2.",),
         hints=("The squared distance of two unit vectors is 2 - 2 cos.",
                "F.cosine_similarity(prediction, target) gives B cosines, ops.mean their mean.",
                "return 2 - 2 * ops.mean(...), of the cosines"),

@@ -73,13 +73,6 @@ CHAPTER = Chapter("distances", "Functions: lengths and angles", (
                     "_length(x, axis, p, keepdims=True).detach()",
                     "The length depends on x, and the gradient flows through it too: compute "
                     "it with ops, not with NumPy on x.data."),
-            Mistake("    x = _scaled(x, axis, eps)\n"
-                    "    return x / _length(x, axis, p, keepdims=True)",
-                    "    length = (np.abs(x.data) ** p).sum(axis=axis, keepdims=True) ** (1 "
-                    "/ p)\n"
-                    "    return x / np.maximum(length, eps).astype(x.dtype)",
-                    "The length depends on x, and the gradient flows through it too: compute "
-                    "it with ops, not with NumPy on x.data."),
             Mistake("x = _scaled(x, axis, eps)\n"
                     "    return x / _length(x, axis, p, keepdims=True)",
                     "length = ops.sum(ops.abs(x) ** p, axis=-1, keepdims=True) ** (1 / p)\n"

@@ -312,7 +312,8 @@ CHAPTER = Chapter("double_descent", "10.1.1 Double descent: bias and variance, w
                "node = np.zeros(len(X), np.intp); rows = np.arange(len(X)); while rows.size: "
                "keep those with left[node[rows]] > 0; at = node[rows]; node[rows] = left[at] + "
                "(their value > their threshold); in the end self.value[node]"),
-        also=("The library calls _check_fitted, which refuses a tree without nodes; you need "
+        also=("A row whose value is equal to the threshold goes left.",
+              "The library calls _check_fitted, which refuses a tree without nodes; you need "
               "not.",),
         mistakes=(
             Mistake("> self.threshold[at]", ">= self.threshold[at]",

@@ -30,7 +30,7 @@ def relation(exercise, cases, exact=False):
     if len(wrong) < LEAST or by_chance:    # right answers may draw in another order
         return ""
     with np.errstate(all="ignore"):
-        found = next((words for rule in (EXACT if exact else RELATIONS) for words in rule(wrong, exercise)), "")
+        found = next((words for rule in (EXACT if exact else RELATIONS) for words in rule(wrong, exercise, place)), "")
     what = f"the {place}" if place.isalpha() else place
     return f"In all {len(wrong)} calls in which {what} is wrong, {found}." if found else ""
 
@@ -74,14 +74,14 @@ FUNCTIONS = {
 }
 
 
-def _functions(wrong, exercise):
+def _functions(wrong, exercise, place):
     of_bool = all(right.dtype.kind == "b" for _, _, right in wrong)
     for words, function in FUNCTIONS.items():
         if of_bool == (function is np.logical_not) and _holds(wrong, function):
             yield f"it is {words}"
 
 
-def _orders(wrong, exercise):
+def _orders(wrong, exercise, place):
     """The same entries at other places, or one too few or too many."""
     ndim = min(min(mine.ndim, right.ndim) for _, mine, right in wrong)
     for axis in range(-ndim, 0):
@@ -124,7 +124,7 @@ POWERS = {    # of a number n of the call
 SUMS = {"plus {}": lambda n: n, "minus {}": lambda n: -n}
 
 
-def _constants(wrong, exercise):
+def _constants(wrong, exercise, place):
     values = np.unique([value for _, mine, _ in wrong for value in mine.flat])
     if len(values) == 1 and all((mine == values[0]).all() for _, mine, _ in wrong):
         yield f"every entry of it is {values[0]:.{DIGITS}g}"
@@ -139,7 +139,7 @@ def _constants(wrong, exercise):
         yield f"it is the right one {sign} {abs(term):.{DIGITS}g}"
 
 
-def _up_to_a_number(wrong, exercise):
+def _up_to_a_number(wrong, exercise, place):
     pairs = _same_shapes(wrong)
     if sum(right.size > 1 for _, right in pairs) < LEAST:
         return
@@ -164,7 +164,7 @@ def _factor_and_term(pair):
     return mine[place] / right[place], mine[place] - right[place]
 
 
-def _numbers_of_calls(wrong, exercise):
+def _numbers_of_calls(wrong, exercise, place):
     """Factors and terms that are numbers of the call: an argument, or a length of an axis."""
     numbers = [_numbers(exercise, call, right) for call, _, right in wrong]
     shared = [name for name in numbers[0] if all(name in other for other in numbers)
@@ -195,7 +195,7 @@ def _numbers(exercise, call, right):
 SIGNS = {"0": np.equal, "negative": np.less, "positive": np.greater, "not 0": np.not_equal}
 
 
-def _places(wrong, exercise):
+def _places(wrong, exercise, place):
     """Where all wrong entries are: in the first or last place along an axis, where it is 0."""
     if any(mine.shape != right.shape or right.size < 2 for _, mine, right in wrong):
         return
@@ -216,18 +216,17 @@ def _places(wrong, exercise):
 
 # ------------------------------------------------------------ arguments: exchanged, not used
 
-def _arguments(wrong, exercise):
+def _arguments(wrong, exercise, place):
     """What the library gives for two arguments exchanged, or for one left at its default."""
     reference = load(exercise, None)
     some = wrong[::max(1, len(wrong) // CHANGED)][:CHANGED]
     calls = [(named(reference, call.args, call.kwargs), mine) for call, mine, _ in some]
     if guard.is_method(reference):
         return
-
     names = [name for name in calls[0][0] if all(name in given for given, _ in calls)]
 
     def is_for(change):
-        return all(_is_among(mine, _given(exercise, {**given, **change(given)}))
+        return all(_near(mine, _given(exercise, {**given, **change(given)}, place))
                    for given, mine in calls)
 
     for first, second in combinations(names, 2):
@@ -239,13 +238,10 @@ def _arguments(wrong, exercise):
                    "which is only the default")
 
 
-def _given(exercise, arguments):
-    """The outcome of the library for these arguments."""
-    return replayed(exercise, load(exercise, None), guard.Call((), arguments))
-
-
-def _is_among(mine, result):
-    return any(_near(mine, array) for _, array in result)
+def _given(exercise, arguments, place):
+    """What the library gives for these arguments, at a place of its outcome."""
+    result = replayed(exercise, load(exercise, None), guard.Call((), arguments))
+    return next((array for what, array in result if _place(what) == place), np.array("none"))
 
 
 def _near(first, second):

@@ -270,7 +270,8 @@ def _helpers(exercise, origins):
         more = f"{PYTHON} -m pydoc {first}"
         lines = ["# From the library:", *lines, f"#   (more:  {more})"]
     lines += ["# What is referred to below, not for use:", *read] if read else []
-    return lines + _comment(f"- You may also import {', '.join(FREE[:-1])} and {FREE[-1]}.")
+    return lines + _comment(
+        f"- You may also import, at the top of this file, {', '.join(FREE[:-1])} and {FREE[-1]}.")
 
 
 def _referred(exercise, reference):

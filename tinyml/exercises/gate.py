@@ -16,7 +16,7 @@ from tinyml.exercises.student.stub import answer_text, cut, definition, parsed, 
 from tinyml.exercises.walls.child import ask
 from tinyml.exercises.walls.screen import needed
 
-PATIENCE = 100    # times the seconds of one check: an exercise has up to 25 answers
+PATIENCE = 100    # times the seconds of one check: an exercise has up to 45 answers
 
 
 @dataclass

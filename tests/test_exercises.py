@@ -59,7 +59,7 @@ def test_the_gate(capsys):
     with capsys.disabled():
         print(f"\n{findings}")
     assert not findings.faults and findings.rejected == findings.mistakes
-    assert findings.named >= 0.9 * findings.mistakes
+    assert findings.named >= 0.8 * findings.mistakes
 
 
 # ------------------------------------------------------------ canaries

@@ -131,7 +131,10 @@ def test_norms_are_those_of_rows_and_filters(rng, order):
 @settings(max_examples=10)
 @given(rng=rngs)
 def test_a_taylor_score_is_the_slope_of_the_cost_in_a_gate(name, rng):
-    """Theta = mean_n |dC_n/dgate| / M at gate 1, where z = gate z; central difference, error h^2."""
+    """Theta = mean_n |dC_n/dgate| / M at gate 1, where z = gate z; central difference, error h^2.
+
+    The differences on both sides agree up to h C'', unless a ReLU has its kink there.
+    """
     model, X, y = problem(name, rng)
     maps, h = feature_maps(model, X, y), 1e-5
     for layer, units in prunable(model).items():
@@ -150,7 +153,10 @@ def test_a_taylor_score_is_the_slope_of_the_cost_in_a_gate(name, rng):
                     return z * gates(z)
             with nn.forward_hook(scaled):
                 return F.cross_entropy(model(Tensor(X)), y, reduction="none").data
-        slope = np.abs(cost(1 + h) - cost(1 - h)) / (2 * h)
+        below, at, above = (cost(gate) for gate in (1 - h, 1, 1 + h))
+        if np.abs(above - 2 * at + below).max() > 1e-3 * h:
+            continue
+        slope = np.abs(above - below) / (2 * h)
         positions = np.prod(z.shape[2:], initial=1)
         assert_allclose(taylor_scores(z, d_z)[k], slope.mean() / positions, rtol=1e-5, atol=1e-9)
 

@@ -128,6 +128,7 @@ def test_a_single_symbol_takes_no_bits_and_no_symbol_takes_no_bytes():
     assert_array_equal(huffman_lengths([0, 9]), [UNUSED, 0])
     assert canonical_codes([UNUSED, 0]) == [None, ""]
     assert encode([1, 1, 1], [UNUSED, 0]) == b"" and encode([], []) == b""
+    assert encode([0] * 9 + [1], [1, 1]) == b"\x00\x40"    # bytes of zeros are bytes
     assert_array_equal(decode(b"", [UNUSED, 0], 3), [1, 1, 1], strict=True)
     assert decode(b"", [], 0).shape == (0,) and entropy([]) == entropy([0]) == entropy([5]) == 0
 

@@ -73,6 +73,14 @@ def test_a_pruned_weight_is_0_without_a_sign():
     assert weight.data.dtype == np.float32 and np.signbit(weight.data).sum() == 4
 
 
+def test_a_pruned_weight_is_0_even_if_it_was_infinite():
+    model = mlp(np.random.default_rng(0))
+    weight = model[0].weight
+    weight.data[1] = np.inf, -np.inf, np.nan, 1, -1
+    apply_masks(model, {"0.weight": np.eye(4, 5, dtype=bool) & (weight.data == 1)})
+    assert weight.data.sum() == 0
+
+
 def a_masked_model(rng, dtype=np.float64):
     """A network, a batch for it, and random masks of its weights."""
     model = mlp(rng)

@@ -100,5 +100,5 @@ def _check_masks(function, parameters, masks):
 def _set_pruned_to_zero(parameters, masks):
     for path, mask in masks.items():
         theta = parameters[path].data
-        # for a negative theta, theta * mask is -0.0; and -0.0 + 0 is 0
-        parameters[path].data = theta * mask + theta.dtype.type(0)
+        # theta * mask would give -0.0 for a negative theta, and NaN for an infinite one
+        parameters[path].data = np.where(mask, theta, theta.dtype.type(0))

@@ -1,6 +1,55 @@
 """The engine: derivatives, broadcasting, the walk back."""
 from tinyml.exercises.exercise import Chapter, Exercise, Mistake, laws_of
 
+# The loop of `walk`, and what students write in its place
+LOOP = """\
+    while queue:
+        _, tensor = heappop(queue)
+        g = grads.pop(tensor)
+        yield tensor, g
+        for parent, vjp in tensor.edges:
+            part = _conform(vjp(g), parent, tensor)
+            if watcher is not None:
+                watcher.passed_back(tensor, parent, part)
+            if parent in grads:
+                grads[parent] = np.asarray(grads[parent] + part)    # 0-d: NumPy returns a scalar
+            else:
+                grads[parent] = part
+                if parent.edges:    # a leaf has nothing to pass on
+                    heappush(queue, (-parent.serial, parent))
+    yield from grads.items()"""
+IN_TURN = """\
+    queue = [root]
+    for tensor in queue:
+        g = grads[tensor]
+        yield tensor, g
+        for parent, vjp in tensor.edges:
+            part = _conform(vjp(g), parent, tensor)
+            if watcher is not None:
+                watcher.passed_back(tensor, parent, part)
+            if parent not in grads:
+                queue.append(parent)
+            grads[parent] = np.asarray(grads[parent] + part) if parent in grads else part
+"""
+NEWEST_FIRST = """\
+    queue = [root]
+    while queue:
+        tensor = queue.pop()
+        g = grads.pop(tensor)
+        yield tensor, g
+        for parent, vjp in tensor.edges:
+            part = _conform(vjp(g), parent, tensor)
+            if watcher is not None:
+                watcher.passed_back(tensor, parent, part)
+            if parent in grads:
+                grads[parent] = np.asarray(grads[parent] + part)
+            else:
+                grads[parent] = part
+                queue.append(parent)
+"""
+OUT_OF_ORDER = ("In this order a tensor may come before all its users have passed back: take the "
+                "waiting tensor with the largest serial.")
+
 CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
     Exercise(
         name="tanh",
@@ -352,114 +401,11 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
             Mistake("yield tensor, g\n",
                     "yield tensor, gradient\n",
                     "Each tensor comes with its own gradient, not with that of the root."),
-            Mistake("    while queue:\n"
-                    "        _, tensor = heappop(queue)\n"
-                    "        g = grads.pop(tensor)\n"
-                    "        yield tensor, g\n"
-                    "        for parent, vjp in tensor.edges:\n"
-                    "            part = _conform(vjp(g), parent, tensor)\n"
-                    "            if watcher is not None:\n"
-                    "                watcher.passed_back(tensor, parent, part)\n"
-                    "            if parent in grads:\n"
-                    "                grads[parent] = np.asarray(grads[parent] + part)    # "
-                    "0-d: NumPy returns a scalar\n"
-                    "            else:\n"
-                    "                grads[parent] = part\n"
-                    "                if parent.edges:    # a leaf has nothing to pass on\n"
-                    "                    heappush(queue, (-parent.serial, parent))\n"
-                    "    yield from grads.items()",
-                    "    queue = [root]\n"
-                    "    for tensor in queue:\n"
-                    "        g = grads[tensor]\n"
-                    "        for parent, vjp in tensor.edges:\n"
-                    "            part = _conform(vjp(g), parent, tensor)\n"
-                    "            if watcher is not None:\n"
-                    "                watcher.passed_back(tensor, parent, part)\n"
-                    "            if parent not in grads:\n"
-                    "                queue.append(parent)\n"
-                    "            grads[parent] = np.asarray(grads[parent] + part) if parent "
-                    "in grads else part\n"
-                    "    yield from grads.items()",
-                    "In this order a tensor may come before all its users have passed back: "
-                    "take the waiting tensor with the largest serial."),
-            Mistake("    while queue:\n"
-                    "        _, tensor = heappop(queue)\n"
-                    "        g = grads.pop(tensor)\n"
-                    "        yield tensor, g\n"
-                    "        for parent, vjp in tensor.edges:\n"
-                    "            part = _conform(vjp(g), parent, tensor)\n"
-                    "            if watcher is not None:\n"
-                    "                watcher.passed_back(tensor, parent, part)\n"
-                    "            if parent in grads:\n"
-                    "                grads[parent] = np.asarray(grads[parent] + part)    # "
-                    "0-d: NumPy returns a scalar\n"
-                    "            else:\n"
-                    "                grads[parent] = part\n"
-                    "                if parent.edges:    # a leaf has nothing to pass on\n"
-                    "                    heappush(queue, (-parent.serial, parent))\n"
-                    "    yield from grads.items()",
-                    "    queue = [root]\n"
-                    "    for tensor in queue:\n"
-                    "        g = grads[tensor]\n"
-                    "        yield tensor, g\n"
-                    "        for parent, vjp in tensor.edges:\n"
-                    "            part = _conform(vjp(g), parent, tensor)\n"
-                    "            if watcher is not None:\n"
-                    "                watcher.passed_back(tensor, parent, part)\n"
-                    "            if parent not in grads:\n"
-                    "                queue.append(parent)\n"
-                    "            grads[parent] = np.asarray(grads[parent] + part) if parent "
-                    "in grads else part\n",
-                    "In this order a tensor may come before all its users have passed back: "
-                    "take the waiting tensor with the largest serial."),
-            Mistake("    while queue:\n"
-                    "        _, tensor = heappop(queue)\n"
-                    "        g = grads.pop(tensor)\n"
-                    "        yield tensor, g\n"
-                    "        for parent, vjp in tensor.edges:\n"
-                    "            part = _conform(vjp(g), parent, tensor)\n"
-                    "            if watcher is not None:\n"
-                    "                watcher.passed_back(tensor, parent, part)\n"
-                    "            if parent in grads:\n"
-                    "                grads[parent] = np.asarray(grads[parent] + part)    # "
-                    "0-d: NumPy returns a scalar\n"
-                    "            else:\n"
-                    "                grads[parent] = part\n"
-                    "                if parent.edges:    # a leaf has nothing to pass on\n"
-                    "                    heappush(queue, (-parent.serial, parent))\n"
-                    "    yield from grads.items()",
-                    "    queue = [root]\n"
-                    "    while queue:\n"
-                    "        tensor = queue.pop()\n"
-                    "        g = grads.pop(tensor)\n"
-                    "        yield tensor, g\n"
-                    "        for parent, vjp in tensor.edges:\n"
-                    "            part = _conform(vjp(g), parent, tensor)\n"
-                    "            if watcher is not None:\n"
-                    "                watcher.passed_back(tensor, parent, part)\n"
-                    "            if parent in grads:\n"
-                    "                grads[parent] = np.asarray(grads[parent] + part)\n"
-                    "            else:\n"
-                    "                grads[parent] = part\n"
-                    "                queue.append(parent)\n",
-                    "In this order a tensor may come before all its users have passed back: "
-                    "take the waiting tensor with the largest serial."),
-            Mistake("    while queue:\n"
-                    "        _, tensor = heappop(queue)\n"
-                    "        g = grads.pop(tensor)\n"
-                    "        yield tensor, g\n"
-                    "        for parent, vjp in tensor.edges:\n"
-                    "            part = _conform(vjp(g), parent, tensor)\n"
-                    "            if watcher is not None:\n"
-                    "                watcher.passed_back(tensor, parent, part)\n"
-                    "            if parent in grads:\n"
-                    "                grads[parent] = np.asarray(grads[parent] + part)    # "
-                    "0-d: NumPy returns a scalar\n"
-                    "            else:\n"
-                    "                grads[parent] = part\n"
-                    "                if parent.edges:    # a leaf has nothing to pass on\n"
-                    "                    heappush(queue, (-parent.serial, parent))\n"
-                    "    yield from grads.items()",
+            Mistake(LOOP, IN_TURN.replace("        yield tensor, g\n", "")
+                    + "    yield from grads.items()", OUT_OF_ORDER),
+            Mistake(LOOP, IN_TURN, OUT_OF_ORDER),
+            Mistake(LOOP, NEWEST_FIRST, OUT_OF_ORDER),
+            Mistake(LOOP,
                     "    yield root, gradient\n"
                     "    for parent, vjp in root.edges:\n"
                     "        part = _conform(vjp(gradient), parent, root)\n"

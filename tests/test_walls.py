@@ -505,6 +505,8 @@ def test_the_end_of_the_server_is_not_the_fault_of_an_answer():
     with pytest.raises(ChildProcessError, match="server ended"):
         server.answer(request, 600, wait)
     timer.join()
+    soon = child.Wait(time.monotonic() + 5)
+    assert server._next(soon) is None and server._next(soon) is None, "it has ended for good"
     assert ready() is not server, "the next check has a new one"
 
 

@@ -161,7 +161,10 @@ class Server:
         """The next message of the server; None if it has ended."""
         while True:
             with suppress(Empty):
-                return self.news.get(timeout=wait.slice())
+                message = self.news.get(timeout=wait.slice())
+                if message is None:    # for good: whoever asks again is told the same
+                    self.news.put(None)
+                return message
 
     def _wait_for_end(self, wait):
         while True:

@@ -206,7 +206,8 @@ def train(number, factor):
     optimizers = [SGD([model.fast.weight, model.out.weight], lr=NET_LR),
                   SGD([model.slow.weight], lr=factor * NET_LR)]
     for t in demo.progress(range(1, NET_STEPS[-1] + 1), f"network {number + 1}"):
-        model.zero_grad()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         loss = ((model(x) - y) ** 2).mean() / 2
         loss.backward()
         for optimizer in optimizers:

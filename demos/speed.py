@@ -35,7 +35,7 @@ from tinyml.nn import BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Seq
 from tinyml.optim import SGD, Adam
 
 demo = start(__file__, __doc__)
-ROUNDS = 5 if demo.quick else 25       # each round times every framework, one after the other
+ROUNDS = 5 if demo.quick else 15       # each round times every framework, one after the other
 STEPS, LR = 5, 1e-3                    # training steps after which all must agree, and their rate
 STILL = 1e-9                           # the rate during timing: the weights hardly change
 MEMORY_BATCH = 512                     # batch size of the memory measurement, on the widest network

@@ -40,7 +40,7 @@ SIZES = (784, 300, 100, 10)
 AMOUNT, SHARE = 0.95, 0.25                # fraction pruned; multiply-accumulates left by the low rank
 TREES, ROWS = (4, 100) if demo.quick else (20, 1000)
 FEATURES = 8                              # tried at every cut of a tree
-FOREST_ROUNDS = 1 if demo.quick else 5
+FOREST_ROUNDS = 1 if demo.quick else 3
 STYLE = {"tinyml": (BLUE, "o"), "PyTorch": (ORANGE, "s")}
 
 # %% The pieces: do all compute the same numbers, and how long do they take?

@@ -137,6 +137,8 @@ HOSTILE = {    # name -> (text of the file, words of the reason)
     "a frame in other letters": (answer(FRAME + "g.\uff47i_frame" + WRONG), "gi_frame"),
     "builtins in other letters": (answer("__\uff42uiltins__" + WRONG), "__builtins__"),
     "a class by another name": (answer("T = type(x)\nT.all = None" + WRONG), "T.all"),
+    "a field of its own value": (answer("y = x * 1\ny.shape = -1" + WRONG), "make a new value instead"),
+    "a number by id": (answer("seen = {id(x)}" + WRONG), "key of a dict"),
     "a class in a loop": (answer("for x.all in [1]:\n    pass" + WRONG), "x.all"),
     "flags of an array": (answer("x.flags.writeable = True" + WRONG), "writeable"),
     "the guard itself": (answer("_guard_tanh('mul')(np.tanh)" + WRONG), "there is no _guard_tanh"),

@@ -32,6 +32,11 @@ from tinyml.exercises.walls import names as listed
 LARGEST = 100_000    # bytes of a student's file
 DEEPEST = 100        # levels of a syntax tree, so that no walk over it runs out of stack
 LONGEST = 10_000     # bits of a whole number, so that it can be printed
+INSTEAD = {    # what to write for a function of Python that is refused
+    "id": "; a Tensor itself may be the key of a dict, or in a set",
+    "object": "; as a mark, take None or a tuple",
+    "getattr": "; write the attribute's name after a dot",
+    "setattr": "; make a new value instead"}
 IGNORED = {"typing", "__future__", "collections.abc"}    # for annotations, which are not kept
 
 
@@ -251,8 +256,7 @@ class _Screen(ast.NodeVisitor):
         module = self._module(node.value)
         its_own = node.attr in self.written and module is None
         if not isinstance(node.ctx, ast.Load) and not its_own:
-            _refuse(node, f"an assignment to {ast.unparse(node)}: it would change what is not its "
-                          "own")
+            _refuse(node, f"an assignment to {ast.unparse(node)}; make a new value instead")
         if module is None:
             self._check(node, node.attr)
             self.visit(node.value)
@@ -304,7 +308,8 @@ class _Screen(ast.NodeVisitor):
             _refuse(node, f"the name {node.id}")
         reads = isinstance(node.ctx, ast.Load)
         if reads and node.id not in self.builtins and _is_builtin(node.id):
-            _refuse(node, f"{node.id}(), which no answer needs")
+            instead = INSTEAD.get(node.id, "")
+            _refuse(node, f"{node.id}(), which no answer needs{instead}")
 
     def visit_Call(self, node):
         if not (isinstance(node.func, ast.Name) and node.func.id == "type"):

@@ -48,7 +48,7 @@ ENCODER = (X.shape[1], 128, 64) if demo.quick else (X.shape[1], 256, 256, 128)  
 EMBEDDING = 64                                        # size of what the losses act on
 WIDTH, LAYERS = (16, 1) if demo.quick else (48, 2)    # of the transformer for patches
 EPOCHS = {"MAE": 2, "SimCLR": 30, "MoCo": 8, "BYOL": 4} if demo.quick else {
-    "MAE": 100, "SimCLR": 160, "MoCo": 60, "BYOL": 40}  # for digits; see epochs_for, rate_for
+    "MAE": 80, "SimCLR": 160, "MoCo": 60, "BYOL": 40}  # for digits; see epochs_for, rate_for
 PROBED = (0.01, 0.1, 1) if demo.quick else (0.01, 0.02, 0.05, 0.1, 0.2, 1)    # of the labels
 TUNED = (0.01, 1) if demo.quick else (0.01, 0.1, 1)
 DRAWS, TUNED_DRAWS = (4, 1) if demo.quick else (20, 3)

@@ -33,7 +33,7 @@ from tinyml.train import accuracy, cross_entropy_of, fit
 
 demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
 X, y = load_images(demo)
-RUNS = 2 if demo.quick else 4            # networks, each with its own split of the images
+RUNS = 2 if demo.quick else 3            # networks, each with its own split of the images
 HIDDEN = 200, 80                         # units: 29,600 weights for digits
 EPOCHS = 10 if demo.quick else 25        # of training, and again after or during the pruning
 LEFT = [0.2, 0.05, 0.02] if demo.quick else [0.5, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01]    # fractions

@@ -163,7 +163,7 @@ def student(model, width, data, rng):
     small = network(rng, (width,))
     optimizer = Adam(small.parameters(), lr=3e-3)
     distill(small, model, *data, temperature=4.0, alpha=0.9, optimizer=optimizer,
-            epochs=4 * TUNING, batch_size=BATCH, rng=rng)
+            epochs=3 * TUNING, batch_size=BATCH, rng=rng)
     return small
 
 

@@ -231,18 +231,18 @@ def test_a_check_is_kind(name, tmp_path):
 
 UNSCREENED = {    # without the screen: what the walls behind it are for -> words of the reason
     "exit": "ended before", "a class that equals all": "tests fail",
-    "an exit by os": (answer("import os\nos._exit(0)"), "ended before"),
-    "a forged report": (answer("import os\nos.write(1, b'0' * 64 + b' {}')\nos._exit(0)"), "ended before"),
-    "a skip": (answer("import pytest\npytest.skip('no')"), "tests fail|ended before|tests ran"),
+    "an exit by os": (answer("os = __import__('os')\nos._exit(0)"), "ended before"),
+    "a forged report": (answer("os = __import__('os')\nos.write(1, b'0' * 64 + b' {}')\nos._exit(0)"), "ended before"),
+    "a skip": (answer("pytest = __import__('pytest')\npytest.skip('no')"), "tests fail|ended before|tests ran"),
     "assertions that say yes": (answer(
         "yes = (lambda *a, **k: None).__code__\nnp.testing.assert_allclose.__code__ = yes\n" + WRONG), "changed"),
     "a gradcheck that says yes": (answer(
-        "import tinyml\nc = type(x)\nimport sys\nm = sys.modules['tinyml.gradcheck']\n"
+        "tinyml = __import__('tinyml')\nc = type(x)\nsys = __import__('sys')\nm = sys.modules['tinyml.gradcheck']\n"
         "m.gradcheck.__code__ = (lambda *a, rng, tol=0: True).__code__" + WRONG), "changed|tests fail"),
     "a file": (answer(f"open({str(CANARY)!r}, 'w')" + WRONG), "tests fail"),
-    "a thread": (answer("import threading\nthreading.Thread(target=lambda: 1).start()" + WRONG), "tests fail"),
-    "a flood": (answer("import os\nwhile True:\n    os.write(2, b'x' * 10 ** 6)"), "tests fail|ended"),
-    "a process": (answer("import subprocess\nsubprocess.run(['true'])" + WRONG), "tests fail"),
+    "a thread": (answer("threading = __import__('threading')\nthreading.Thread(target=lambda: 1).start()" + WRONG), "tests fail"),
+    "a flood": (answer("os = __import__('os')\nwhile True:\n    os.write(2, b'x' * 10 ** 6)"), "tests fail|ended"),
+    "a process": (answer("subprocess = __import__('subprocess')\nsubprocess.run(['true'])" + WRONG), "tests fail"),
 }
 
 

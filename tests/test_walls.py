@@ -101,7 +101,7 @@ HOSTILE = {    # what was thought of with the source at hand -> (lines of the bo
     "the library whole": ("tinyml.ops.tanh(x)", "import tinyml"),
     "a relative import": ("guard", "from . import guard"),
     "all of NumPy": ("load('f')", "from numpy import *"),
-    "an import inside": ("try:\n    import os\nexcept ImportError:\n    pass", ""),
+    "a hidden import": ("try:\n    import os\nexcept ImportError:\n    pass", ""),
     "subclasses": ("Exception.__subclasses__()", ""),
     "the order of classes": ("int.mro()", ""),
     "code": ("(lambda: 0).__code__", ""),
@@ -127,6 +127,13 @@ def test_the_screen_refuses_what_no_answer_needs(case):
     body, top = HOSTILE[case]
     with pytest.raises(Refused, match="line|must not|there is no"):
         screen(read(answer(body, top)), find("tanh"))
+
+
+@pytest.mark.parametrize("case", [case for case, (_, top) in HOSTILE.items() if "import" in top])
+def test_an_import_inside_of_a_function_opens_no_more_than_one_at_the_top(case):
+    body, top = HOSTILE[case]
+    with pytest.raises(Refused, match="line|must not|there is no"):
+        screen(read(answer(f"{top}\n{body}")), find("tanh"))
 
 
 # Kinds of objects that lead out of an answer, and what of them is harmless: it says or does nothing new.
@@ -172,7 +179,9 @@ UNUSUAL = {    # right in other ways than the library's -> (lines of the body, l
 
 @pytest.mark.parametrize("case", UNUSUAL)
 def test_what_is_right_in_an_unusual_way_is_let_in(case):
-    screen(read(answer(*UNUSUAL[case])), find("tanh"))
+    body, top = UNUSUAL[case]
+    screen(read(answer(body, top)), find("tanh"))
+    screen(read(answer(f"{top}\n{body}" if top else body)), find("tanh"))
 
 
 @pytest.mark.parametrize("kind, open_to", [("copy", True), ("deepcopy", True), ("copyreg", False)])
@@ -417,8 +426,8 @@ def test_a_right_answer_of_ones_own_is_solved():
 # ------------------------------------------------------------ many answers, one server
 
 COUNTING = answer("SEEN.append(1)\nx = x + (len(SEEN) > 10**9)", "SEEN = []")
-ENDING = answer("import os\nos._exit(0)")
-LEAVING = answer("import builtins, sys\nbuiltins.left = True\nsys.modules['tinyml.ops'].tanh = None" + WRONG)
+ENDING = answer("__import__('os')._exit(0)")
+LEAVING = answer("builtins, sys = map(__import__, ['builtins', 'sys'])\nbuiltins.left = True\nsys.modules['tinyml.ops'].tanh = None" + WRONG)
 
 
 def asked(text, **options):
@@ -511,7 +520,7 @@ def test_the_end_of_the_server_is_not_the_fault_of_an_answer():
 
 
 SPY = """
-import os
+os = __import__('os')
 found = [os.path.realpath(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')]
 pipes = [name for name in found if 'pipe' in name]
 raise ValueError(f'pipes: {len(pipes)}')

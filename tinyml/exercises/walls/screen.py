@@ -53,7 +53,8 @@ def read(text):
             warnings.simplefilter("ignore")    # of a backslash in a docstring
             tree = parsed(text)
             _measure(tree)
-            tree.outer = _outer(symtable.symtable(text, "answer", "exec"))
+            inside = _hoist_imports(tree)
+            tree.outer = _outer(symtable.symtable(text, "answer", "exec")).union(*inside)
             tree.body = [node for node in tree.body if not _is_for_running(node)]
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
@@ -65,6 +66,32 @@ def read(text):
 def _is_for_running(node):
     """Whether a statement is `if __name__ == "__main__":`, of which a check takes no notice."""
     return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+
+
+def _hoist_imports(tree):
+    """Move the imports inside of functions to the top of the file, where imports are judged.
+
+    Returns the names that each of them binds: functions read them from outside now.
+    """
+    hoisted = _Imports()
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            hoisted.visit(node)
+    tree.body = hoisted.found + tree.body
+    return [imported(node) for node in hoisted.found]
+
+
+class _Imports(ast.NodeTransformer):
+    """Takes imports out of a function; `found` are those that were met."""
+
+    def __init__(self):
+        self.found = []
+
+    def visit_Import(self, node):
+        self.found.append(node)
+        return ast.copy_location(ast.Pass(), node)
+
+    visit_ImportFrom = visit_Import
 
 
 def load(path):
@@ -345,11 +372,6 @@ class _Screen(ast.NodeVisitor):
         """Refuse a variable named as a module: its attributes would be judged as the module's."""
         if name in self.modules:
             _refuse(node, f"the module {name} as a variable; choose another name")
-
-    def visit_Import(self, node):
-        _refuse(node, "an import inside of a function; write it at the top")
-
-    visit_ImportFrom = visit_Import
 
     def visit_Global(self, node):
         _refuse(node, "global")

@@ -80,6 +80,18 @@ def test_in_the_end_each_vector_is_the_projection_on_the_two_others(rng, m, n, p
 
 
 @settings(max_examples=15)
+@given(rngs, *[st.integers(2, 5)] * 3, st.integers(1, 4))
+def test_each_vector_is_fitted_to_the_newest_of_the_others(rng, m, n, p, n_sweeps):
+    """v to this sweep's u, and w to both: up to their signs, the projections on them."""
+    T = rng.standard_normal((m, n, p))
+    u, _, before = best_outer_product(T, n_sweeps=n_sweeps)    # T v w, which begins the next sweep
+    _, v, w = best_outer_product(T, n_sweeps=n_sweeps + 1)
+    for vector, projection in ((v, np.einsum("abc,a,c->b", T, u, before)), (w, np.einsum("abc,a,b->c", T, u, v))):
+        size = np.linalg.norm(projection)
+        assert_allclose(abs(vector @ projection), size, rtol=1e-9)
+
+
+@settings(max_examples=15)
 @given(rngs, sizes, sizes)
 def test_of_a_matrix_it_is_the_first_term_of_the_svd(rng, m, n):
     T = rng.standard_normal((m, n))

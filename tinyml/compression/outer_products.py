@@ -35,10 +35,10 @@ def best_outer_product(
     """Three vectors whose outer product is near a tensor, by alternating least squares.
 
         minimise  sum_abc (T_abc - u_a v_b w_c)^2,    ||v|| = ||w|| = 1
-        u_a <- sum_bc T_abc v_b w_c,    and the same for v and w
+        u_a <- sum_bc T_abc v_b w_c,    then v and then w likewise, divided by their lengths
 
-    No sweep raises the error, but the minimum may be a local one. The start comes from two
-    singular value decompositions.
+    Each is fitted to the newest of the other two. No sweep raises the error, but the minimum may
+    be a local one. The start comes from two singular value decompositions.
 
     Returns
     -------

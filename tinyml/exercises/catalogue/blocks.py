@@ -245,6 +245,7 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
             "test_a_term_is_the_projection_on_its_vectors_and_better_than_any_slice_of_it",
             "test_more_sweeps_are_no_worse_and_a_term_is_found",
             "test_in_the_end_each_vector_is_the_projection_on_the_two_others",
+            "test_each_vector_is_fitted_to_the_newest_of_the_others",
             "test_of_a_matrix_it_is_the_first_term_of_the_svd"),
         hints=("With v and w fixed, and of length 1, which u is the best? And then v, with u of "
                "length 1 and w fixed?",
@@ -267,6 +268,11 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
                     "v is improved too, with u and w fixed."),
             Mistake('w = _unit(np.einsum("abc,a,b->c", tensor, u, v))', "w = _unit(w)",
                     "w is improved too, with u and v fixed."),
+            Mistake('        v = _unit(np.einsum("abc,a,c->b", tensor, u, w))\n'
+                    '        w = _unit(np.einsum("abc,a,b->c", tensor, u, v))',
+                    '        v, w = (_unit(np.einsum("abc,a,c->b", tensor, u, w)),\n'
+                    '                _unit(np.einsum("abc,a,b->c", tensor, u, v)))',
+                    "w is fitted to the new v, not to that of the sweep before."),
             Mistake("range(n_sweeps)", "range(1)",
                     "One sweep is not enough: n_sweeps of them."),
             Mistake('v = _unit(np.einsum("abc,a,c->b", tensor, u, w))',
@@ -380,6 +386,9 @@ CHAPTER = Chapter("blocks", "10.2.3 Blocks of channels, and which errors matter"
                "scaled = rows[:, None] * weight * columns; U, V = truncated_svd(scaled, rank); "
                "return U / rows[:, None], V / ..."),
         mistakes=(
+            Mistake("    scaled = rows",
+                    "    rows, columns = np.sqrt(rows), np.sqrt(columns)\n    scaled = rows",
+                    "a and b stand inside the square: scale by them, not by their roots."),
             Mistake("U / rows[:, None], V / columns[:, None]", "U, V",
                     "That is near the scaled matrix: divide by the scales again."),
             Mistake("U / rows[:, None], V / columns[:, None]", "U / rows[:, None], V",

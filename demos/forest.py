@@ -8,7 +8,10 @@ them.
 You will see the test error fall, rise to a peak where one tree fits every training label, and
 fall again as trees are averaged, far below the first minimum, while the training error stays 0.
 The last panel separates leaves from trees (after Curth, Jeffares and van der Schaar 2023, A U-turn
-on double descent): the model grows in two ways, and the second descent comes from more trees.
+on double descent): the model grows in two ways, and the second descent comes from more trees. The
+trees differ because each cut may use a few features, drawn at random. Two points show forests with
+one other kind of chance each: in the thresholds (Geurts, Ernst and Wehenkel 2006), or in the
+samples (Breiman 1996, Bagging predictors).
 
 With --data the same trees are grown on other data. That their mean is better than one of them is
 true of all data: the squared distance is convex. How much better is not. Where the best tree of
@@ -167,25 +170,37 @@ demo.finding(f"{TREES} full trees are worse than {TREES} smaller ones ({words}, 
                  "they all agree on one, as they do where a row has few neighbours.")
 
 
-# %% Is it the fit that helps? Trees grown on bootstrap samples do not fit all labels
-def bootstrap(n, rng):
-    """Train loss, test loss and test error of full trees, each on n rows with replacement."""
+# %% One kind of chance at a time: what else could make the trees differ?
+# Trees on bootstrap samples do not fit all labels. So this asks, too, whether it is the fit that helps.
+CHANCE = {"features": dict(max_features=FEATURES), "thresholds": dict(splitter="random"),
+          "samples": dict(bootstrap=True)}
+
+
+def by_chance(n, rng):
+    """Train loss, test loss and test error of a forest, for every kind of chance."""
     X, Y, X_test, Y_test = draw(n, rng)
-    forest = RandomForest(TREES, max_features=FEATURES, bootstrap=True, rng=rng).fit(X, Y)
-    train_loss, _ = score(forest.predict(X), Y)
-    return train_loss, *score(forest.predict(X_test), Y_test)
+    forests = [RandomForest(TREES, **how, rng=rng).fit(X, Y) for how in CHANCE.values()]
+    return [[score(forest.predict(X), Y)[0], *score(forest.predict(X_test), Y_test)]
+            for forest in forests]
 
 
-bagged = sweep(bootstrap, [N_SAMPLES], repeats=DRAWS, seed=demo.seed, label="bootstraps")[:, 0]
-bagged_train, bagged_loss, bagged_error = np.median(bagged, axis=0)
-
-demo.record(f"{TREES} full trees on bootstraps: train loss, test loss, test error",
-            [bagged_train, bagged_loss, bagged_error])
-demo.finding(f"{TREES} full trees on bootstraps do not fit all labels (train loss)", bagged_train,
-             above=0.01, why="Where neighbours have one label, a tree is right about rows that it "
-                             "never saw.")
-demo.finding(f"{TREES} full trees on bootstraps are better than any one tree (test loss, ratio to the best)",
-             bagged_loss / best["test loss"], below=0.8, why=MEAN)
+apart = sweep(by_chance, [N_SAMPLES], repeats=min(3, DRAWS), seed=demo.seed, label="kinds of chance")[:, 0]
+chance = dict(zip(CHANCE, np.median(apart, axis=0)))
+chance_loss = {name: loss for name, (_, loss, _) in chance.items()}
+for name, numbers in chance.items():
+    demo.record(f"{TREES} full trees that differ in their {name}: train loss, test loss, test error", numbers)
+demo.claim("full trees with random thresholds fit all labels, and so does their mean (train loss, largest)",
+           apart[:, list(CHANCE).index("thresholds"), 0].max(), at_most=1e-28)
+demo.finding(f"{TREES} full trees on bootstrap samples do not fit all labels (train loss)",
+             chance["samples"][0], above=0.01,
+             why="Where neighbours have one label, a tree is right about rows that it never saw.")
+demo.finding(f"whatever makes them differ, {TREES} full trees are better than any one tree (test "
+             "loss, largest ratio to the best)", max(chance_loss.values()) / best["test loss"],
+             below=0.9, why=MEAN)
+demo.finding("one kind of chance is about as good as another (test loss, worst / best)",
+             max(chance_loss.values()) / min(chance_loss.values()), below=1.25,
+             why="The less the trees agree, the more a mean of them helps: where a few features tell most, "
+                 "trees that may use all of them stay alike.")
 
 # %% Figure: the path through leaves and trees
 headline = path(WORDS[words])
@@ -214,10 +229,17 @@ for ax, (_, train, test, exact, title, unit) in zip(folded, panels):
     ax.set_xticks(list(ticks), ticks.values(), rotation=30)
     ax.minorticks_off()
 
+# %% ... and forests whose trees differ by another kind of chance
+for name, marker, color in (("thresholds", "s", ORANGE), ("samples", "D", GREEN)):
+    _, *scores = chance[name]
+    for ax, value in zip(folded, scores):
+        ax.plot(size[-1], value, marker, color=color, label=f"their {name}")
+folded[0].legend(loc="lower left", title=f"{TREES} trees that differ in")
+
 # %% Leaves and trees apart
-apart = grids.test_loss if CLASSES is None else grids.test_error
+by_trees = grids.test_loss if CLASSES is None else grids.test_error
 for trees, color, style in ((1, BLUE, "-"), (3, ORANGE, "-."), (TREES, GREEN, "--")):
-    curve(unfolded, leaves, apart[:, trees - 1], f"{trees} tree{'s' * (trees > 1)}",
+    curve(unfolded, leaves, by_trees[:, trees - 1], f"{trees} tree{'s' * (trees > 1)}",
           color=color, linestyle=style)
 unfolded.axvline(fits, color="0.6", linestyle=":", linewidth=1.5)
 unfolded.text(0.9 * fits, 0.97, "one tree fits\nevery label", color="0.35", ha="right", va="top",

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import rngs
 
-from tinyml.interpolation.forest import RandomForest, RegressionTree, best_split
+from tinyml.interpolation.forest import RandomForest, RegressionTree, best_split, random_split
 
 EPS = np.finfo(float).eps
+splitters = st.sampled_from(["best", "random"])
 
 
 def whole(rng, shape):
@@ -141,6 +142,57 @@ def test_neighbouring_numbers_and_the_smallest_are_separated():
         assert RegressionTree().fit(X, [3, 5]).predict(X).tolist() == [3, 5]
 
 
+# -------------------------------------------------- one cut at random thresholds
+
+@given(problems(), rngs)
+def test_a_random_split_is_the_best_of_one_cut_along_each_feature(problem, rng):
+    X, Y = problem
+    u = rng.random(X.shape[1])
+    low, high = X.min(axis=0).astype(float), X.max(axis=0).astype(float)
+    t = low + u * (high - low)
+    gains = {j: loss(Y) - loss(Y[X[:, j] <= t[j]]) - loss(Y[X[:, j] > t[j]])
+             for j in np.flatnonzero(low < high)}
+    split = random_split(X, Y, u)
+    if not gains:
+        assert split is None
+        return
+    first = next(j for j, gain in gains.items() if gain >= max(gains.values()) - 1e-9 * loss(Y))
+    assert split.feature == first and abs(split.gain - gains[first]) <= of_a_loss(Y)
+    assert abs(split.threshold - t[first]) <= 4 * EPS * np.abs(X).max()
+
+
+@given(problems())
+def test_the_best_split_is_the_best_of_all_random_ones(problem):
+    X, Y = problem
+    gains = []
+    for j, t, gain in all_cuts(X, Y):
+        x = X[:, [j]].astype(float)
+        split = random_split(x, Y, (t - x.min(axis=0)) / np.ptp(x, axis=0))
+        assert abs(split.gain - gain) <= of_a_loss(Y)
+        gains.append(split.gain)
+    best = best_split(X, Y)
+    assert (best is None) == (not gains)
+    assert best is None or abs(best.gain - max(gains)) <= 1e-9 * loss(Y) + of_a_loss(Y)
+
+
+@pytest.mark.parametrize("width", [16, 32, 64])
+@given(data=st.data(), u=st.sampled_from([0, 0.3, 0.5, np.nextafter(1, 0)]))
+def test_a_random_threshold_separates_any_two_values(width, data, u):
+    number = st.floats(width=width, allow_nan=False, allow_infinity=False)
+    low, high = sorted(data.draw(st.tuples(number, number).filter(lambda pair: pair[0] != pair[1])))
+    X = np.array([[high], [low]], dtype=f"f{width // 8}")
+    assert low <= random_split(X, [0, 1], [u]).threshold < high
+
+
+@pytest.mark.parametrize("max_features", [None, 1])
+def test_thresholds_are_uniform_whichever_features_are_drawn(max_features):
+    rng, draws = np.random.default_rng(0), 600
+    t = [RegressionTree(max_features=max_features, splitter="random", rng=rng)
+         .fit([[0, 0], [1, 1]], [0, 1]).threshold[0] for _ in range(draws)]
+    assert abs(np.mean(t) - 1 / 2) <= 5 * np.sqrt(1 / 12 / draws)
+    assert abs(np.var(t) - 1 / 12) <= 5 * np.sqrt(1 / 180 / draws)    # variance of (t - 1/2)^2: 1 / 180
+
+
 # -------------------------------------------------- growth
 
 @given(problems())
@@ -219,14 +271,14 @@ def test_the_leaf_that_is_cut_next_has_the_largest_gain(problem):
         assert tree.gain[node_cut_at(tree, b)] >= largest - of_a_loss(Y)
 
 
-@given(problems(), st.integers(1, 12), st.integers(1, 4), st.integers(0, 2**32))
-def test_a_smaller_tree_is_a_prefix_of_a_larger_one(problem, budget, max_features, seed):
+@given(problems(), st.integers(1, 12), st.integers(1, 4), st.integers(0, 2**32), splitters)
+def test_a_smaller_tree_is_a_prefix_of_a_larger_one(problem, budget, max_features, seed, splitter):
     X, Y = problem
     max_features = min(max_features, X.shape[1]) or None
 
     def grow(max_leaf_nodes):
         return RegressionTree(max_leaf_nodes=max_leaf_nodes, max_features=max_features,
-                              rng=np.random.default_rng(seed)).fit(X, Y)
+                              splitter=splitter, rng=np.random.default_rng(seed)).fit(X, Y)
 
     small, full = grow(budget), grow(None)
     assert np.array_equal(small.value, full.value[:2 * small.n_leaves - 1])
@@ -276,11 +328,11 @@ def test_the_order_of_the_samples_does_not_matter(problem, rng):
 
 # -------------------------------------------------- random features, forests
 
-@given(problems(generic), rngs)
-def test_random_features_do_not_keep_a_tree_from_interpolating(problem, rng):
+@given(problems(generic), rngs, st.sampled_from([None, 1]), splitters)
+def test_no_kind_of_chance_keeps_a_tree_from_interpolating(problem, rng, max_features, splitter):
     X, Y = problem
     X = np.column_stack([np.zeros((len(X), 5)), X, np.arange(len(X))])    # one column tells all
-    tree = RegressionTree(max_features=1, rng=rng).fit(X, Y)
+    tree = RegressionTree(max_features=max_features, splitter=splitter, rng=rng).fit(X, Y)
     assert np.array_equal(tree.predict(X), Y)
 
 
@@ -304,11 +356,11 @@ def test_a_forest_is_the_mean_of_its_trees(problem, rng, bootstrap):
     assert np.abs(forest.predict(X) - mean).max() <= of_a_mean(Y)
 
 
-@given(problems(), st.integers(0, 2**32), st.booleans(), st.sampled_from([None, 2, 5]))
-def test_the_same_generator_grows_the_same_forest(problem, seed, bootstrap, max_leaf_nodes):
+@given(problems(), st.integers(0, 2**32), st.booleans(), st.sampled_from([None, 2, 5]), splitters)
+def test_the_same_generator_grows_the_same_forest(problem, seed, bootstrap, max_leaf_nodes, splitter):
     X, Y = problem
     settings = dict(max_features=1 if X.shape[1] else None, bootstrap=bootstrap,
-                    max_leaf_nodes=max_leaf_nodes)
+                    max_leaf_nodes=max_leaf_nodes, splitter=splitter)
 
     def grow(n_trees):
         return RandomForest(n_trees, **settings, rng=np.random.default_rng(seed)).fit(X, Y)
@@ -405,6 +457,8 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize("call, error, message", [
     (lambda: RegressionTree(max_features=2), TypeError,
      "RegressionTree: rng must be numpy.random.Generator, or None if max_features = None, got None"),
+    (lambda: RegressionTree(splitter="random"), TypeError,
+     'RegressionTree: rng must be numpy.random.Generator if splitter = "random", got None'),
     (lambda: RegressionTree(max_features=4, rng=RNG).fit(X, Y), ValueError,
      "RegressionTree.fit: X must be .* p >= max_features with .*p = 3, max_features = 4, got p = 3"),
     (lambda: RegressionTree().predict(X), RuntimeError,

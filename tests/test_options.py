@@ -156,9 +156,9 @@ CASES = {    # name -> (call with options, {name of the option: other values, of
     "turning_points": (lambda **o: epoch_wise.turning_points(1 - GRID, (GRID - 0.3) ** 2, **o)[-1], dict(
         tolerance=0.5)),
     "RegressionTree": (lambda **o: forest.RegressionTree(**o).fit(X, X[:, :1]).predict(-X), dict(
-        max_leaf_nodes=3, max_features={"max_features": 1, "rng": RNG(0)})),
+        max_leaf_nodes=3, max_features={"max_features": 1, "rng": RNG(0)}, splitter={"splitter": "random", "rng": RNG(0)})),
     "RandomForest": (lambda **o: forest.RandomForest(2, rng=RNG(0), **o).fit(X, X[:, :1]).predict(-X), dict(
-        max_leaf_nodes=3, max_features=1, bootstrap=True)),
+        max_leaf_nodes=3, max_features=1, bootstrap=True, splitter="random")),
     "iterates": (descended, dict(beta0=np.ones(8), schedule=lambda t: 0.5)),
     "kaczmarz": (lambda **o: implicit_bias.kaczmarz(W, W[:, 0], [0, 1], **o), dict(beta0=np.ones(8))),
     "gradient_descent": (lambda **o: min_norm.gradient_descent(W, W[:, 0], lr=0.01, n_steps=2, **o), dict(

@@ -14,12 +14,13 @@ So one sort and one cumulative sum evaluate all cuts along a feature. The leaf w
 gain is cut next, and no cut depends on later ones. So **the tree with b leaves is part of every
 larger one**, and one grown tree holds the predictions for every number of leaves. A fully grown
 tree interpolates: this is the threshold. A forest is the mean of many trees, each of which may cut
-only along features drawn at random. With more trees the forest goes past the threshold: it still
-interpolates, and is smoother.
+only along features drawn at random, or at thresholds drawn at random. With more trees the forest
+goes past the threshold: it still interpolates, and is smoother.
 
 Sources: Breiman, Friedman, Olshen and Stone 1984, Classification and regression trees; Breiman
-2001, Random forests; Belkin, Hsu, Ma and Mandal 2019, Reconciling modern machine-learning practice
-and the classical bias-variance trade-off; MATH5836 week 10, section 10.1.1, figure 10.2(b).
+2001, Random forests; Geurts, Ernst and Wehenkel 2006, Extremely randomized trees (random
+thresholds); Belkin, Hsu, Ma and Mandal 2019, Reconciling modern machine-learning practice and the
+classical bias-variance trade-off; MATH5836 week 10, section 10.1.1, figure 10.2(b).
 """
 import heapq
 from typing import NamedTuple
@@ -83,6 +84,47 @@ def best_split(
     return Split(int(j), _between(x[j, i], x[j, i + 1]), float(gain[j, i]))
 
 
+@checked
+def random_split(
+    X: "array_like, shape (n, p); the rows in the node",
+    Y: "array_like of float64, shape (n,) or (n, k); their targets",
+    u: "array_like, shape (p,); uniform random numbers in [0, 1)",
+):
+    """The best of p cuts: one along each feature, at a threshold drawn at random.
+
+        t_j = min_i x_ij + u_j (max_i x_ij - min_i x_ij)
+
+    This is the cut of extremely randomized trees (Geurts et al. 2006, table 1). The gain is that
+    of `best_split`, and of equal gains the first feature is taken. Where rounding would put t_j
+    outside of min <= t_j < max, it is the minimum, so that no side is empty.
+
+    Returns
+    -------
+    Split, or None if the rows are all equal
+
+    >>> random_split([[1, 0], [2, 0], [4, 0]], [5, 5, 8], u=[0.2, 0.9])
+    Split(feature=0, threshold=1.6, gain=1.5)
+    """
+    n, p = X.shape
+    if n < 2 or p == 0:
+        return None
+    Y = Y.reshape(n, -1)
+    Y = Y - _mean(Y)
+    low, high = X.min(axis=0), X.max(axis=0)
+    threshold = low * (1 - u) + high * u
+    threshold = np.where((low <= threshold) & (threshold < high), threshold, low)
+    goes_left = X <= threshold                      # (n, p)
+    n_left = goes_left.sum(axis=0)
+    s_left = goes_left.T @ Y                        # (p, k)
+    n_right = np.maximum(n - n_left, 1)             # 1: a constant feature, which cuts nothing
+    gain = n / (n_left * n_right) * np.vecdot(s_left, s_left)
+    gain[low == high] = -np.inf
+    j = np.flatnonzero(gain >= gain.max() - TIE * np.sum(Y ** 2))[0]
+    if gain[j] < 0:                                 # -inf: the rows are all equal
+        return None
+    return Split(int(j), float(threshold[j]), float(gain[j]))
+
+
 def _between(low, high):
     """A t with low <= t < high: the midpoint, or low if rounding puts it outside."""
     middle = low / 2 + high / 2
@@ -129,10 +171,17 @@ class RegressionTree:
         max_features: "int >= 1, or None; the number of features drawn for a "
                       "cut, from those that are not constant in the node; None "
                       "for all of them" = None,
-        rng: "numpy.random.Generator, or None if max_features = None" = None,
+        splitter: '"best", or "random"; the best of cuts at random thresholds, '
+                  'see `random_split`' = "best",
+        rng: "numpy.random.Generator, or None if max_features = None; random "
+             "thresholds need one too" = None,
     ):
+        if splitter == "random" and rng is None:
+            raise TypeError("RegressionTree: rng must be numpy.random.Generator if "
+                            'splitter = "random", got None')
         self.grown_to = np.inf if max_leaf_nodes is None else max_leaf_nodes
         self.max_features = max_features
+        self.splitter = splitter
         self.rng = rng
         self.n_features = None
 
@@ -167,14 +216,15 @@ class RegressionTree:
         return self
 
     def _draw(self, n, p):
-        """Random numbers, a row for each cut: it tries the features with the smallest numbers.
+        """Random numbers, a row for each cut: p numbers to choose features, then p for thresholds.
 
-        A node of n samples and the nodes below it are cut at most n - 1 times. So n - 1 rows of
-        numbers are enough: the first is the node's own, the next n_L - 1 are for its left side,
-        and the last n_R - 1 for its right side. In whatever order the leaves are cut, a node
-        draws the same features.
+        A cut tries the features with the smallest numbers. A node of n samples and the nodes
+        below it are cut at most n - 1 times. So n - 1 rows of numbers are enough: the first is the
+        node's own, the next n_L - 1 are for its left side, and the last n_R - 1 for its right
+        side. In whatever order the leaves are cut, a node draws the same numbers.
         """
-        return np.empty((n, 0)) if self.max_features is None else self.rng.random((n, p))
+        columns = p * ((self.max_features is not None) + (self.splitter == "random"))
+        return self.rng.random((n, columns)) if columns else np.empty((n, 0))
 
     def _split(self, X, Y, draw):
         """The best cut of a node among the features that it draws; None if it must stay a leaf."""
@@ -183,7 +233,10 @@ class RegressionTree:
         features = np.flatnonzero((X != X[0]).any(axis=0))
         if self.max_features is not None:
             features = features[draw[features].argsort()][:self.max_features]
-        split = best_split(X[:, features], Y)
+        if self.splitter == "best":
+            split = best_split(X[:, features], Y)
+        else:
+            split = random_split(X[:, features], Y, draw[-X.shape[1]:][features])
         if split is None:
             return None
         return split._replace(feature=int(features[split.feature]))
@@ -220,7 +273,7 @@ class RegressionTree:
 
 @checked
 class RandomForest:
-    """The mean of trees that differ because their features, or their samples, are drawn at random.
+    """The mean of trees that differ by chance: in their features, thresholds or samples.
 
         f(x) = (1 / n_trees) sum_t f_t(x)
 
@@ -241,6 +294,7 @@ class RandomForest:
         *,
         max_leaf_nodes: "as in `RegressionTree`" = None,
         max_features: "as in `RegressionTree`" = None,
+        splitter: "as in `RegressionTree`" = "best",
         bootstrap: "bool; grow each tree on n rows drawn with replacement, "
                    "instead of on all n" = False,
         rng: "numpy.random.Generator",
@@ -248,6 +302,7 @@ class RandomForest:
         self.n_trees = n_trees
         self.max_leaf_nodes = max_leaf_nodes
         self.max_features = max_features
+        self.splitter = splitter
         self.bootstrap = bootstrap
         self.rng = rng
         self.n_features = None
@@ -257,9 +312,10 @@ class RandomForest:
         """Grow all trees, and return the forest."""
         self.n_features = X.shape[1]
         self.trees = [RegressionTree(max_leaf_nodes=self.max_leaf_nodes,
-                                     max_features=self.max_features, rng=self.rng)
+                                     max_features=self.max_features,
+                                     splitter=self.splitter, rng=self.rng)
                       for _ in range(self.n_trees)]
-        if self.max_leaf_nodes is None:
+        if self.max_leaf_nodes is None and self.splitter == "best":
             self._fit_together(X, Y)    # the same trees as below, four to eight times as fast
             return self
         for tree in self.trees:

@@ -39,7 +39,7 @@ from tinyml.train import accuracy
 
 demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
 X, y = load_images(demo)
-RUNS = 1 if demo.quick else 3                # splits of the images
+RUNS = 1 if demo.quick else 2                # splits of the images
 CHANNELS, FILTERS = (12, 24) if demo.quick else (16, 32)    # of the second convolution
 GROUPS = 2                                   # of channels, and of filters
 EPOCHS = 4 if demo.quick else 15             # of training

@@ -35,7 +35,7 @@ from tinyml.train import accuracy, fit
 
 demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
 X, y = load_images(demo)
-RUNS = 1 if demo.quick else 3                # splits of the images
+RUNS = 1 if demo.quick else 2                # splits of the images
 WIDTH = 128 if demo.quick else 256           # units of both hidden layers
 BLOCKS = (16, WIDTH) if demo.quick else (4, 16, 64, WIDTH)    # sides b
 EPOCHS = 8 if demo.quick else 12             # of training, and once more of further training

@@ -49,7 +49,7 @@ from tinyml.train import accuracy, fit
 demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
 X, y = load_images(demo)
 X = as_images(X)
-RUNS = 1 if demo.quick else 3                   # splits of the images
+RUNS = 1 if demo.quick else 2                   # splits of the images
 WIDTHS = (8,) if demo.quick else (4, 8, 16)     # channels of the first layer; then twice as many
 EPOCHS = 2 if demo.quick else 5                 # of training, and once more of further training
 BATCH, LR = 64, 2e-3                            # of every network; not tuned

@@ -39,7 +39,7 @@ from tinyml.train import accuracy
 
 demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
 X, y = load_images(demo)
-RUNS = 1 if demo.quick else 3                # splits of the images, with their colours
+RUNS = 1 if demo.quick else 2                # splits of the images, with their colours
 FILTERS, SECOND = 24, 32                     # of the two convolutions
 EPOCHS = 4 if demo.quick else 15             # of training
 TUNING = 1 if demo.quick else 4              # epochs of further training, of every network

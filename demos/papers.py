@@ -71,7 +71,7 @@ NAME = "MNIST" if WHOLE else "digits"
 MOST = 400 if demo.quick else 10_000          # training images, unless a line is a long one
 ASKED = os.environ.get("TINYML_LONG", "")     # "1", or the name of a paper
 PASSES = 1 if WHOLE or demo.quick else 8      # of fewer images more epochs: about as many steps
-SEEDS = range(demo.seed, demo.seed + (1 if demo.quick else 3))    # of lines that are quick to run
+SEEDS = range(demo.seed, demo.seed + (1 if demo.quick else 3 if WHOLE else 2))    # of quick lines
 
 # %% Images: training, held-out and test images, in an order of the seed
 if WHOLE:

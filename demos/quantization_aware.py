@@ -39,7 +39,7 @@ from tinyml.train import accuracy, cross_entropy_of, fit
 
 demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
 X, y = load_images(demo)
-RUNS = 2 if demo.quick else 5        # networks, each with its own split of the images
+RUNS = 2 if demo.quick else 4        # networks, each with its own split of the images
 EPOCHS = 15 if demo.quick else 40    # of training in float32
 TUNING = 8 if demo.quick else 20     # epochs of training with codes
 BITS = [2, 8] if demo.quick else [2, 3, 4, 8]

@@ -42,7 +42,7 @@ from tinyml.optim import Adam, LambdaLR, cosine_decay
 from tinyml.train import accuracy, fit
 
 demo = start(__file__, __doc__)
-RUNS = 1 if demo.quick else 3          # networks, each with its own split of the digits
+RUNS = 1 if demo.quick else 2          # networks, each with its own split of the digits
 HIDDEN = 300, 100                      # units: LeNet-300-100 for 8 x 8 pixels
 EPOCHS = 10 if demo.quick else 30      # of training of the network
 TUNING = 8 if demo.quick else 15       # epochs of training after, or while, a method shrinks it

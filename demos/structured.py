@@ -34,7 +34,7 @@ from tinyml.train import accuracy, fit
 demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
 X, y = load_images(demo)
 N_PIXELS, X = X.shape[1], as_images(X)
-RUNS = 1 if demo.quick else 4             # networks, each with its own split of the images
+RUNS = 1 if demo.quick else 3             # networks, each with its own split of the images
 EPOCHS = 6 if demo.quick else 30          # of training before anything is removed
 UNITS = (16, 32, 64)                      # filters, filters and units of the full network
 REMOVED = np.arange(0, 97, 20 if demo.quick else 8)    # units removed at once, of 112

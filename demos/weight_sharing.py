@@ -37,7 +37,7 @@ X, y = load_images(demo)
 INITS = "linear", "density", "random"
 EPOCHS = 10 if demo.quick else 25       # of training the weights, and of training the values
 BITS = (1, 2, 4) if demo.quick else (1, 2, 3, 4, 5)    # log2 of the number of values
-REPEATS = 2 if demo.quick else 5        # networks
+REPEATS = 2 if demo.quick else 4        # networks
 K = 8                                   # values in the pictures of k-means
 
 # %% Model: Adam trains the weights, or the values that they share

@@ -44,7 +44,7 @@ SIZE = -(-SIDE // 4)                      # pixels along a patch: 4 x 4 patches 
 MASK_RATIO = 0.5 if demo.quick else 0.75
 MODEL = dict(d_model=64, num_layers=1 if demo.quick else 2, decoder_dim=32, decoder_layers=1,
              nhead=4)
-STEPS = 350 if demo.quick else 2100
+STEPS = 350 if demo.quick else 2800
 BATCH = 32 if demo.quick else 64
 LR, DECAY = 5e-3 if demo.quick else 3e-3, 0.05    # of AdamW: warm-up, then a cosine to 0
 PER_CLASS = (1,) if demo.quick else (1, 2, 5, 10)    # labels of each class

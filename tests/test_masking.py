@@ -283,9 +283,9 @@ def test_the_loss_ignores_visible_positions(rng, shape, n_classes, tokens):
     assert masked_loss(Tensor(elsewhere), other, mask, loss_fn=loss_fn).item() == loss.item()
 
 
-def test_ratios_of_0_and_1_on_a_single_row():
+def test_so_many_are_hidden_on_a_single_row_rounded_down():
     row = np.arange(6)[None]
-    for ratio, count in ((0, 0), (1, 6)):
+    for ratio, count in ((0, 0), (1, 6), (0.45, 2), (0.6, 3), (0.99, 5)):    # of 2.7, 3.6 and 5.94
         assert mask_tokens(row, vocab_size=6, mask_id=6, mask_ratio=ratio, rng=RNG)[1].sum() == count
         assert mask_patches(1, 6, mask_ratio=ratio, rng=RNG)[1].shape == (1, count)
         assert mask_spans(row, mask_ratio=ratio, span_length=4, rng=RNG)[1].sum() == count

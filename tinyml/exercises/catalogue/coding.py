@@ -263,6 +263,9 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
         also=("A symbol without a codeword raises ValueError: 'encode: symbols must have a "
               "codeword ...'.",),
         mistakes=(
+            Mistake("[codewords[i] for i", "[codewords[i].lstrip('0') or codewords[i][:1] for i",
+                    "The zeros at the front of a codeword belong to it: as a number it has lost "
+                    "them."),
             Mistake("[codewords[i] for i", "[codewords[i][::-1] for i",
                     "The first bit of a codeword comes first; yours are written backwards."),
             Mistake('characters == ord("1")', 'characters == ord("1"), bitorder="little"',

@@ -97,7 +97,11 @@ CHAPTER = Chapter("engine", "The engine: how a gradient is computed", (
             Mistake("(4 * t / (1 + t) ** 2)", "(1 - np.tanh(np.tanh(x)) ** 2)",
                     "Apply tanh once: the slope is 1 - y^2, and y is tanh x already."),
             Mistake("g * (4 * t / (1 + t) ** 2)", "(1 - np.tanh(g) ** 2)",
-                    "The slope is taken at x, where the value was, and multiplied by g."))),
+                    "The slope is taken at x, where the value was, and multiplied by g."),
+            Mistake("return np.tanh(x)",
+                    "return (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)",
+                    "e^(2x) overflows for large x, and infinity / infinity is NaN: np.tanh avoids "
+                    "that."))),
     Exercise(
         name="mul",
         target="tinyml.ops.elementwise:mul",

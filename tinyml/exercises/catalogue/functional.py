@@ -109,6 +109,11 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses", (
         also=("axis may be None, for all entries, an int or a tuple. Call _count first: it refuses an "
               "axis without entries.",),
         mistakes=(
+            Mistake("* (e / np.where(total == 0, 1, total))",
+                    "* (e / np.where(total == 0, 1, total)) * "
+                    "(1 - e / np.where(total == 0, 1, total))",
+                    "The gradient is g times p = softmax(x): p (1 - p) is how an entry of the "
+                    "softmax changes with its own x."),
             Mistake("m = x.max(axis=axis, keepdims=True)",
                     "m = x.max(keepdims=True)",
                     "Subtract the maximum of each slice along the axis: in a slice far below the "

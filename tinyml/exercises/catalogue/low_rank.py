@@ -98,6 +98,9 @@ CHAPTER = Chapter("low_rank", "10.2.3 Low rank: two thin matrices for one", (
               "rounding.",
               "For zeros the rank is 1."),
         mistakes=(
+            Mistake("int(enough.argmax()) + 1",
+                    "max(1, int((held <= energy * held[-1] * (1 + 1e-12)).sum()))",
+                    "The rank must hold the share: yours is the last that holds no more than it."),
             Mistake("s ** 2", "s",
                     "Energy is the sum of the squares of singular values."),
             Mistake("int(enough.argmax()) + 1", "int(enough.argmax())",

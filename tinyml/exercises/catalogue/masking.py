@@ -10,6 +10,7 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
         tests=laws_of(
             "masking",
             "test_mask_input_hides_exactly_k_elements_and_keeps_the_others",
+            "test_so_many_are_hidden_on_a_single_row_rounded_down",
             "test_all_subsets_are_equally_likely",
             "test_the_mask_value_may_be_an_element",
             "test_rng_is_the_only_source_of_randomness[mask_input]"),
@@ -60,6 +61,12 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
         also=("The library's own function also raises a ValueError if shapes disagree or "
               "nothing is hidden; yours need not.",),
         mistakes=(
+            Mistake("loss_fn(prediction[mask], target[mask])",
+                    "loss_fn(prediction * mask.reshape(mask.shape + (1,) * (prediction.ndim - "
+                    "mask.ndim)), target * mask.reshape(mask.shape + (1,) * (target.ndim - "
+                    "mask.ndim)))",
+                    "The mean is over the hidden positions: multiplied by the mask, the visible "
+                    "ones become zeros that still count. Pick the hidden ones with an index."),
             Mistake("loss_fn(prediction[mask], target[mask])", "loss_fn(prediction, target)",
                     "This loss counts the visible positions too, and copying what is "
                     "visible teaches nothing."),
@@ -117,7 +124,7 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
             "test_chosen_tokens_are_masked_replaced_or_kept_as_in_bert",
             "test_chosen_tokens_are_independent",
             "test_rng_is_the_only_source_of_randomness[mask_tokens]",
-            "test_ratios_of_0_and_1_on_a_single_row"),
+            "test_so_many_are_hidden_on_a_single_row_rounded_down"),
         hints=("First choose k positions of each sequence: where a random order of 0..T-1 is "
                "below k. Then decide what becomes of each chosen token, with a random number "
                "for each.",
@@ -186,7 +193,7 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
             "test_ids_restore_undoes_the_shuffle",
             "test_all_orders_are_equally_likely_and_images_are_independent",
             "test_rng_is_the_only_source_of_randomness[mask_patches]",
-            "test_ratios_of_0_and_1_on_a_single_row"),
+            "test_so_many_are_hidden_on_a_single_row_rounded_down"),
         hints=("_random_orders gives an order for each image. Which operation inverts a "
                "permutation?",
                "argsort of a permutation p is its inverse: p[argsort(p)] = 0, 1, 2, ... Here in "
@@ -197,6 +204,10 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
         also=("int(L mask_ratio) patches are hidden; ids_keep and ids_mask stay in the shuffled "
               "order.",),
         mistakes=(
+            Mistake("order[:, :n_keep], order[:, n_keep:]",
+                    "order[:, n_patches - n_keep:], order[:, :n_patches - n_keep]",
+                    "The first n_keep of the order are visible, and the last ones hidden: yours "
+                    "hides the first, and ids_restore does not fit."),
             Mistake("order.argsort(axis=1)", "order",
                     "A permutation does not undo itself: ids_restore is its inverse, "
                     "argsort."),
@@ -232,7 +243,7 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
             "test_spans_hide_exactly_k_readings_and_have_their_length",
             "test_all_arrangements_of_the_spans_are_equally_likely",
             "test_rng_is_the_only_source_of_randomness[mask_spans]",
-            "test_ratios_of_0_and_1_on_a_single_row"),
+            "test_so_many_are_hidden_on_a_single_row_rounded_down"),
         hints=("Do not draw places until none overlap: with a mask_ratio near 1 that never "
                "ends. Put blocks in a random order: each span is a block, and each visible "
                "reading is a block of length 1.",

@@ -190,6 +190,12 @@ CHAPTER = Chapter("min_norm", "10.1.2 Least squares: the shortest fit, ridge, gr
         also=("_start(X, y, beta0) gives beta_0 in the right shape and dtype, _check_step "
               "refuses an lr that does not converge: use both, with svd(X)[1] for s.",),
         mistakes=(
+            Mistake("    return np.stack(iterates)",
+                    "    beta = Tensor(iterates[-1], requires_grad=True)\n"
+                    "    (0.5 * ((X @ beta - y) ** 2).sum()).backward()\n"
+                    "    return np.stack([*iterates[1:], beta.data - lr * beta.grad])",
+                    "The start beta_0 is the first of the n_steps + 1 iterates: yours begin with "
+                    "beta_1."),
             Mistake("0.5 * ((X @ beta - y) ** 2)", "((X @ beta - y) ** 2)",
                     "The loss is half the squared distance: without the half every step is "
                     "twice too long."),

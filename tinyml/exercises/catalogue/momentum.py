@@ -216,7 +216,9 @@ CHAPTER = Chapter("momentum", "10.3.2 A second network that follows slowly: MoCo
                "self.key(Tensor(x_key)).data; negatives = "
                "self.queue.keys(without=ids).reshape(-1, k.shape[1]); loss = info_nce(q, k, "
                "negatives, temperature=...); self.queue.push(k, ids) after it; return loss"),
-        also=("The key network is put in the mode of the query network, training or evaluation.",),
+        also=("The key network is put in the mode of the query network, training or evaluation.",
+              "An empty queue gives keys of shape (0, 0), but info_nce wants D columns: "
+              "reshape(-1, D)."),
         mistakes=(
             Mistake("self.queue.keys(without=ids)", "self.queue.keys()",
                     "An earlier view of the same image is no negative: leave out the ids of "

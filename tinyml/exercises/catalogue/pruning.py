@@ -79,6 +79,11 @@ CHAPTER = Chapter("pruning", "10.2.1 Pruning: masks and schedules", (
                     "    return np.abs(weight) >= tau",
                     "A threshold keeps or prunes all equal magnitudes together: sort, so "
                     "that exactly as many go as asked for."),
+            Mistake("    return keep.reshape(weight.shape)",
+                    "    tau = np.quantile(np.abs(weight), amount) if weight.size else 0\n"
+                    "    return np.abs(weight) > tau",
+                    "A threshold keeps or prunes all equal magnitudes together, and a quantile "
+                    "rounds in its own way: sort, so that exactly as many go as asked for."),
             Mistake("largest_first = smallest_first[::-1]",
                     'largest_first = (-np.abs(weight).ravel()).argsort(kind="stable")',
                     "Of equal magnitudes the earlier ones go first: you prune the later ones."),

@@ -23,6 +23,7 @@ argument. float32 stays float32 in all of them, and nothing is written to.
 
 """
 WIDTH = 96    # of the comments in a stub
+FEW_METHODS = 5    # that a class may have for a stub to list them
 NOT_WRITTEN = "not written yet"
 REFERENCE = r"(?:as in|see) `(\w+)`"    # in a signature or docstring
 
@@ -357,15 +358,38 @@ def described(origin, alias):
         node = reference.node((name,))
     except LookupError:    # a constant: its value says it
         return [f"# - {line}" for line in _assignment(reference, name)]
+    lines = _comment(f"- {alias}{_arguments(node)}: {_sentence(node)}".rstrip(": "))
+    if isinstance(node, ast.FunctionDef):
+        return lines + _returned(node)
+    methods = [n for n in node.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")]
+    for method in methods if len(methods) <= FEW_METHODS else ():
+        lines += _comment(f"  .{method.name}{_arguments(method)}: {_sentence(method)}".rstrip(": "))
+        lines += _returned(method)
+    return lines
+
+
+def _sentence(node):
+    """The first sentence of a docstring."""
     words = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
-    sentence = re.split(r"(?<=[.!?;])(?<!\.\.) |:$", words)[0].rstrip(".;:")
-    return _comment(f"- {alias}{_arguments(node)}: {sentence}".rstrip(": "))
+    return re.split(r"(?<=[.!?;])(?<!\.\.)(?<!et al\.) |:$", words)[0].rstrip(".;:")
+
+
+def _returned(node):
+    """A comment on what a function says that it returns."""
+    if isinstance(node.returns, ast.Constant):
+        said = str(node.returns.value)
+    else:
+        section = (ast.get_docstring(node) or "").partition("Returns\n-------\n")[2]
+        entries = re.split(r"\n(?=\w+ : )", section.partition("\n\n")[0])
+        said = "; ".join(" ".join(entry.split()) for entry in entries)
+    return _comment(f"  returns {said.replace(' : ', ': ')}") if said else []
 
 
 def _arguments(node):
     """The arguments of a function, those of a class's __init__, or the fields of a tuple."""
     if isinstance(node, ast.FunctionDef):
-        return f"({ast.unparse(unannotated(node).args)})"
+        arguments = ast.unparse(unannotated(node).args)
+        return f"({arguments.removeprefix('self').lstrip(', ')})"
     fields = [n.target.id for n in node.body if isinstance(n, ast.AnnAssign)]
     inits = [n for n in node.body if getattr(n, "name", "") == "__init__"]
     if inits:

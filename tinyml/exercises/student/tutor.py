@@ -17,16 +17,21 @@ from tinyml.exercises.student.relations import relation
 from tinyml.exercises.student.replay import SECONDS, load, quiet, replays
 from tinyml.exercises.walls import guard
 
+FEW = 10    # calls in failed executions that count for the diagnosis
+
 
 def explain(exercise, watcher, seed, same, calls=None):
     """What can be said about a failed check, as plain data: example, diagnosis, seed.
 
     `same` tells whether two outcomes are equal enough: `agree`, or `alike`. `calls` are replayed,
-    after those in which a test failed; by default all that were recorded.
+    after those in which a test failed; if there are none, all that were recorded. Most of those
+    in which a test failed are alike: beside `calls`, few of them count for the diagnosis.
     """
     begun, failing = time.process_time(), list(watcher.failing)
-    calls = reversed(guard.records) if calls is None else calls
-    calls = list({id(call): call for call in [*reversed(failing), *calls]}.values())
+    every = len(failing) // FEW + 1 if calls else 1
+    alike_others = {id(call) for i, call in enumerate(failing) if i % every}
+    calls = list({id(call): call for call in
+                  [*reversed(failing), *(calls or reversed(guard.records))]}.values())
     with quiet():
         try:
             seen = replays(exercise, calls, SECONDS / 2)
@@ -34,7 +39,8 @@ def explain(exercise, watcher, seed, same, calls=None):
             return {"seed": seed}
         wrong = [case for case in seen if not same(case[1], case[2])]
         forbidden = [case for case in wrong if not failing or any(case[0] is c for c in failing)]
-        numbers, share = diagnose(exercise, seen, begun)
+        evidence = [case for case in seen if id(case[0]) not in alike_others]
+        numbers, share = diagnose(exercise, evidence, begun)
         if wrong and not numbers:
             numbers = chance.likely(exercise, calls)
             share = NAMED if numbers else 0.0

@@ -255,28 +255,56 @@ def check(request, exercise, known):
 
 def run(exercise, pieces, seed):
     """Run the tests of an exercise on the library with these pieces in it."""
+    ordinary = []
+
+    def with_the_library(session):
+        if not passed(watcher):
+            ordinary.extend(calls_with_the_library(exercise, seed, session))
+
     install(pieces)
     forget_tests()
-    watcher = Watcher(exercise.examples)
+    watcher = Watcher(exercise.examples, then=with_the_library)
     return tested(exercise, seed, watcher,
-                  lambda: pytest_run(exercise.tests, seed, watcher=watcher))
+                  lambda: pytest_run(exercise.tests, seed, watcher=watcher), ordinary)
+
+
+def passed(watcher):
+    """Whether there were tests, and all of them passed."""
+    return set(map(watcher.outcomes.get, watcher.collected)) == {"passed"}
+
+
+def calls_with_the_library(exercise, seed, session):
+    """What the tests call a right answer with.
+
+    A wrong one ends a test at once, and is then called with smaller and smaller inputs, on which
+    many mistakes look the same. The calls of the library's own function are of all kinds.
+    """
+    answer, calls, records = guard.functions[exercise.name], dict(guard.calls), list(guard.records)
+    guard.records.clear()
+    guard.exchange(exercise.name, replay.load(exercise, None))
+    run_again(session, exercise.tests, seed, Watcher(exercise.examples, brief=True))
+    found = list(guard.records)
+    guard.exchange(exercise.name, answer)
+    guard.calls.update(calls)
+    guard.records[:] = records
+    return found
 
 
 def tested(exercise, seed, watcher, run_tests, calls=None):
     """The report on the tests of an exercise, which `run_tests` runs on the library as it is.
 
-    `calls` are those that the tutor replays, besides the ones in failed executions of a test; by
-    default all that were recorded.
+    `calls` are those that the tutor replays, besides the ones in failed executions of a test; if
+    there are none, all that were recorded.
     """
     with _recording(exercise.name):
         run_tests()
     tests = [{"id": test, "outcome": watcher.outcomes.get(test, "not run"),
               "message": example.message(watcher.errors.get(test))} for test in watcher.collected]
     report = {"tests": tests, "calls": guard.calls.get(exercise.name, 0)}
-    passed = bool(tests) and all(test["outcome"] == "passed" for test in tests)
-    report["beyond"] = tutor.beyond_laws(exercise) if passed and report["calls"] else ""
-    if not passed or report["beyond"]:
-        same = outcome.alike if passed else outcome.agree
+    good = passed(watcher)
+    report["beyond"] = tutor.beyond_laws(exercise) if good and report["calls"] else ""
+    if not good or report["beyond"]:
+        same = outcome.alike if good else outcome.agree
         report["tutor"] = tutor.explain(exercise, watcher, seed, same, calls)
     return report
 

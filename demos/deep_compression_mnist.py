@@ -73,7 +73,7 @@ elif demo.quick:
     RECIPES = {"LeNet-300-100": Recipe(0.05, 7, (7, 2), 50, 5)}
 else:
     RECIPES = {"LeNet-300-100": Recipe(0.02, 20, (40, 10), 100, 2),
-               "LeNet-5": Recipe(0.02, 6, (12, 3), 80, 2)}
+               "LeNet-5": Recipe(0.02, 5, (9, 2), 80, 2)}
 # of weights kept, with LeNet-300-100, to see where it breaks
 OTHER_KEEPS = (0.1, 0.02, 0.01, 0.005) if LONG else () if WHOLE or demo.quick else (0.005, 0.002)
 

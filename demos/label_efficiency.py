@@ -49,9 +49,9 @@ EMBEDDING = 64                                        # size of what the losses 
 WIDTH, LAYERS = (16, 1) if demo.quick else (48, 2)    # of the transformer for patches
 EPOCHS = {"MAE": 2, "SimCLR": 30, "MoCo": 8, "BYOL": 4} if demo.quick else {
     "MAE": 80, "SimCLR": 160, "MoCo": 60, "BYOL": 40}  # for digits; see epochs_for, rate_for
-PROBED = (0.01, 0.1, 1) if demo.quick else (0.01, 0.02, 0.05, 0.1, 0.2, 1)    # of the labels
+PROBED = (0.01, 0.1, 1) if demo.quick else (0.01, 0.03, 0.1, 0.3, 1)    # of the labels
 TUNED = (0.01, 1) if demo.quick else (0.01, 0.1, 1)
-DRAWS, TUNED_DRAWS = (4, 1) if demo.quick else (20, 3)
+DRAWS, TUNED_DRAWS = (4, 1) if demo.quick else (12, 3)
 L2 = 1e-4                                             # penalty of the probe
 BATCH, STEPS = 64, (10 if demo.quick else 75)        # of fine-tuning, for any number of labels
 RATES = dict(encoder_lr=3e-4, head_lr=3e-3)           # its learning rates

@@ -44,7 +44,7 @@ from tinyml.train import accuracy, fit
 demo = start(__file__, __doc__)
 RUNS = 1 if demo.quick else 2          # networks, each with its own split of the digits
 HIDDEN = 300, 100                      # units: LeNet-300-100 for 8 x 8 pixels
-EPOCHS = 10 if demo.quick else 30      # of training of the network
+EPOCHS = 10 if demo.quick else 20      # of training of the network
 TUNING = 8 if demo.quick else 15       # epochs of training after, or while, a method shrinks it
 BATCH, DECAY = 64, 1e-3                # DECAY: weight decay while pruning
 LOST = 0.01                            # accuracy that a smaller file may cost

@@ -51,7 +51,7 @@ demo = start(__file__, __doc__, data=("made", "gunpoint", "basic-motions"))
 N, N_TEST = (384, 240) if demo.quick else (1200, 600)    # made series without labels, and to test
 N_STEPS, BATCH = (36, 32) if demo.quick else (266, 64)   # of pre-training; series per batch, at most
 DIM, STEPS, LR = 64, 4, 3e-3                             # D, K, the learning rate of Adam
-DRAWS = 4 if demo.quick else 12                          # of labels
+DRAWS = 4 if demo.quick else 8                           # of labels
 PER_CLASS = (1, 5) if demo.quick else (1, 2, 5, 10, 50)  # labels
 LEAD = 0.1 if demo.quick else 0.2                        # of TS-TCC with one label each
 DTW_TEST, DTW_LABELS = 30 if demo.quick else 100, 5      # DTW is slow: test series, labels per class

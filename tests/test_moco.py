@@ -181,11 +181,11 @@ def test_a_batch_goes_through_the_algorithm_of_the_paper(rng, m, size):
 
 
 def test_query_and_key_see_a_view_each_of_every_image_and_both_networks_are_in_one_mode():
-    views, seen, modes = [], [], []
+    views, seen, modes = [], {True: [], False: []}, []
 
     class Watched(nn.Linear):
         def forward(self, x):
-            seen.append(x.data)
+            seen[self is moco.query].append(x.data)
             modes.append(self.training)
             return super().forward(x)
 
@@ -196,12 +196,23 @@ def test_query_and_key_see_a_view_each_of_every_image_and_both_networks_are_in_o
     moco = MoCo(Watched(3, 2, rng=rng).eval(), queue_size=4, momentum=0.5, temperature=0.5)
     X = rng.standard_normal((6, 3)).astype(np.float32)
     train_moco(moco, X, view=view, rng=rng, epochs=2, batch_size=4, optimizer=SGD(moco.query.parameters()))
-    assert len(views) == len(seen) == 8 and all(modes)
-    for (_, x_view), x_seen in zip(views, seen):
-        assert_array_equal(x_seen, x_view)
-    for (x1, view1), (x2, view2) in zip(views[::2], views[1::2]):
+    assert len(views) == len(modes) == 8 and all(modes)
+    for (x1, view1), (x2, view2), by_query, by_key in zip(views[::2], views[1::2], seen[True], seen[False], strict=True):
         assert_array_equal(x1, x2)    # the same images, in the same order
+        assert_array_equal(by_query, view1)
+        assert_array_equal(by_key, view2)
         assert not np.array_equal(view1, view2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_loss_has_the_dtype_of_the_network_from_the_first_batch_on(dtype):
+    rng = np.random.default_rng(0)
+    query = nn.Linear(3, 2, rng=rng)
+    query.load_state_dict({name: array.astype(dtype) for name, array in query.state_dict().items()})
+    moco = MoCo(query, queue_size=4, momentum=0.5, temperature=0.5)
+    for ids in (np.array([0, 1]), np.array([2, 3])):
+        x = rng.standard_normal((2, 3)).astype(dtype)
+        assert moco.loss(x, x, ids).data.dtype == query(Tensor(x)).data.dtype
 
 
 @given(rng=rngs)

@@ -21,8 +21,8 @@ CHAPTER = Chapter("integers", "10.2.2 Integer arithmetic, and few bits", (
                "fraction, exponent = np.frexp(np.minimum(multiplier, np.nextafter(1, 0))); M0 = "
                "np.minimum(np.round(...), INT32.max); return M0 and -exponent, both "
                ".astype(np.int32)"),
-        also=("M = 1, and a fraction that rounds up to 1, get the largest M0, 2^31 - 1; the n "
-              "of M = 1 is 0.",),
+        also=("M = 1, whose n is 0, gets the largest M0, 2^31 - 1. A fraction that rounds up to 1 "
+              "may get it too.",),
         mistakes=(
             Mistake("(-exponent)", "exponent",
                     "M = 2^-n M0: n is minus the exponent that frexp gives."),

@@ -16,7 +16,7 @@ import numpy as np
 from tinyml.exercises.student.stub import ROOT, bound, imported, source
 
 BUILTINS = set("""
-    abs all any bin bool bytes chr complex dict divmod enumerate filter float format
+    abs all any bin bool bytearray bytes chr complex dict divmod enumerate filter float format
     frozenset hasattr hex int isinstance issubclass iter len list map max min next oct ord
     pow print range repr reversed round set slice sorted str sum super tuple type zip True
     False None NotImplemented Ellipsis ArithmeticError AssertionError AttributeError
@@ -88,7 +88,7 @@ COPIES = {"copy", "deepcopy"}
 WHOLE = set(MODULES) - {"collections", "dataclasses", "functools"}    # may be imported as modules
 
 KINDS = (np.ndarray, np.random.Generator, np.float64, np.dtype, np.ufunc, np.finfo, np.iinfo,
-         list, dict, set, frozenset, tuple, str, bytes, int, float, complex, range, slice,
+         list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float, complex, range, slice,
          deque, Counter, OrderedDict, defaultdict)
 # Of these kinds, and of the engine: files, memory, state.
 DANGEROUS = set("""

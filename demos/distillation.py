@@ -37,7 +37,7 @@ from tinyml.train import accuracy, fit, predict
 
 demo = start(__file__, __doc__, data=("digits", "clothes", "mnist", "fashion-mnist"))
 X, y = load_images(demo)
-RUNS = 2                                                  # each with its own split and networks
+RUNS = 2 if demo.quick else 3                             # each with its own split and networks
 CLASSES = (1, 3, 6, 9) if demo.quick else range(10)       # each is left out once
 SHOWN = 3                                                 # the class left out in the pictures
 SHARE = 0.1                                               # of this class among all images

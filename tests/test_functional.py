@@ -31,7 +31,7 @@ from strategies import (
     some_change,
 )
 
-from tinyml import Tensor, gradcheck
+from tinyml import Tensor, gradcheck, ops
 from tinyml import functional as F
 
 EPS = np.finfo(np.float64).eps
@@ -183,6 +183,14 @@ def test_an_activation_takes_a_scalar(name):
 
 
 # ------------------------------------------------------------ losses
+
+def test_the_mean_of_label_cross_entropy_is_that_of_all_rows(rng=np.random.default_rng(0)):
+    z, labels = rng.normal(size=(2, 3, 4)), rng.integers(0, 4, (2, 3))
+    each, mean = (ops.label_cross_entropy(Tensor(z), labels=labels, reduction=r).data for r in ("none", "mean"))
+    assert_allclose(mean, each.mean(), rtol=1e-14)
+    slope = gradient(lambda z: ops.label_cross_entropy(z, labels=labels, reduction="mean"), z)
+    assert_allclose(slope, (F.softmax(Tensor(z), axis=-1).data - np.eye(4)[labels]) / 6, atol=1e-15)
+
 
 @given(rng=rngs, n=sizes, c=sizes, scale=st.sampled_from([0.1, 1, 30]))
 def test_cross_entropy_is_minus_log_softmax_at_the_label(rng, n, c, scale):

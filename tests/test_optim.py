@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import rngs
@@ -112,6 +112,8 @@ def test_sgd_is_its_formula_to_the_last_bit(rng, dtype, lr, momentum, nesterov):
 
 @given(rng=rngs, lr=rates, betas=st.tuples(st.floats(0, 0.99), st.floats(0, 0.999)),
        eps=st.floats(1e-8, 1e-2), decay=st.sampled_from([0, 0.1]), decoupled=st.booleans())
+@example(rng=np.random.default_rng(0), lr=0.03, betas=(0.9, 0.99), eps=1e-8, decay=0.1, decoupled=False)
+@example(rng=np.random.default_rng(0), lr=0.03, betas=(0.9, 0.99), eps=1e-8, decay=0.1, decoupled=True)
 def test_adam_is_its_algorithm_to_the_letter(rng, lr, betas, eps, decay, decoupled):
     """The source rearranges algorithm 1 for speed; here it stands as printed."""
     gradients, p = rng.normal(size=(8, 3)), rng.normal(size=3)

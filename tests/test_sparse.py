@@ -60,6 +60,8 @@ both = pytest.mark.parametrize("product", [matmul, _fast_matmul])
 
 @both
 @given(matrix=matrices(), rng=rngs, k=st.sampled_from([(), (1,), (3,), (0,)]), kind=floats, other=floats)
+@example(matrix=np.arange(12.0).reshape(4, 3) % 4 + 1, rng=np.random.default_rng(0), k=(), kind=np.float64,
+         other=np.float64)
 @example(matrix=np.eye(2), rng=np.random.default_rng(0), k=(3,), kind=np.float64, other=np.float64)
 def test_the_product_is_the_dense_one(product, matrix, rng, k, kind, other):
     """Sums of at most 6 products, in any order: 6 eps of the sum of their sizes."""

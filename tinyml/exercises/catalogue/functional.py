@@ -205,6 +205,7 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses", (
             "test_nothing_is_written_to[label_cross_entropy]",
             "test_nothing_overflows") + laws_of(
             "functional",
+            "test_the_mean_of_label_cross_entropy_is_that_of_all_rows",
             "test_cross_entropy_is_minus_log_softmax_at_the_label"),
         hints=("-ln softmax(z)_y = ln sum e^z - z_y; subtract the row's maximum from z first.",
                "z_y of all rows: z.reshape(-1, C)[np.arange(n), labels.ravel()], back in the "

@@ -354,7 +354,12 @@ CHAPTER = Chapter("coding", "10.2 Huffman codes: short codewords for frequent sy
             Mistake("    if (lengths[symbols] == UNUSED).any():\n",
                     '    codewords = [word or "" for word in codewords]\n'
                     "    if False:\n",
-                    "A symbol without a codeword must be refused with a ValueError."))),
+                    "A symbol without a codeword must be refused with a ValueError."),
+            Mistake('    return _bytes("".join([codewords[i] for i in '
+                    "symbols.ravel().tolist()]))",
+                    '    bits = "".join([codewords[i] for i in symbols.ravel().tolist()])\n'
+                    '    return _bytes(bits + "0" * (8 - len(bits) % 8) if bits else bits)',
+                    "If the last byte is full, no byte of zeros follows: -len(bits) % 8 zeros fill it."))),
     Exercise(
         name="decode",
         target="tinyml.compression.coding.huffman:decode",

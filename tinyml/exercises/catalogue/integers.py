@@ -366,7 +366,17 @@ CHAPTER = Chapter("integers", "10.2.2 Integer arithmetic, and few bits", (
                     "The argument of erfc is alpha / sqrt(2)."),
             Mistake("return (low + high) / 2", "return (low + high) / 2 * 2 ** 0.5",
                     "The optimum is in units of b for Laplace, and sigma for Gaussian: no "
-                    "factor sqrt(2)."))),
+                    "factor sqrt(2)."),
+            Mistake("high - low > 1e-12 * high", "high - low > 1e-6",
+                    "The interval is still too long when you stop: the answer needs nine digits."),
+            Mistake("        middle = (low + high) / 2\n"
+                    "        if slope(middle) < 0:",
+                    "        middle = (low + high) / 2\n"
+                    "        if abs(slope(middle)) <= 1e-12:\n"
+                    "            return middle\n"
+                    "        if slope(middle) < 0:",
+                    "With many bits the whole slope is tiny: stop when the interval is short, not when "
+                    "the slope is small."))),
     Exercise(
         name="correct_bias",
         target="tinyml.compression.clipping:correct_bias",

@@ -43,7 +43,21 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                     "return x_corrupted, np.isin(np.arange(n), mask_indices)",
                     "Return the indices of the hidden elements, not a mask of bool."),
             Mistake("x.copy()", "x.astype(float)",
-                    "The copy keeps the dtype of x."))),
+                    "The copy keeps the dtype of x."),
+            Mistake("    n = len(x)\n"
+                    "    k = int(n * mask_ratio)\n"
+                    "    mask_indices = np.sort(rng.permutation(n)[:k])    # notes 10.3.1, mask "
+                    "positions\n"
+                    "    x_corrupted = x.copy()\n"
+                    "    x_corrupted[mask_indices] = mask_value            # notes 10.3.1, corrupted "
+                    "input",
+                    "    n = x.size\n"
+                    "    k = int(n * mask_ratio)\n"
+                    "    mask_indices = np.sort(rng.permutation(n)[:k])\n"
+                    "    x_corrupted = x.copy()\n"
+                    "    x_corrupted.reshape(-1)[mask_indices] = mask_value",
+                    "The elements are x_0 ... x_(n-1), along the first axis: each is hidden as a "
+                    "whole."))),
     Exercise(
         name="masked_loss",
         target="tinyml.selfsupervised.masking:masked_loss",
@@ -230,7 +244,10 @@ CHAPTER = Chapter("masking", "10.3.1 Masking: the hidden part is the label", (
                     "int(L mask_ratio) rounds down."),
             Mistake("n_patches - int(n_patches * mask_ratio)", "int(n_patches * (1 - mask_ratio))",
                     "Round the number of hidden patches down, not that of the visible ones: "
-                    "L - int(L mask_ratio)."))),
+                    "L - int(L mask_ratio)."),
+            Mistake("order[:, :n_keep], order[:, n_keep:]",
+                    "order[:, :n_keep - n_patches], order[:, n_keep - n_patches:]",
+                    "If nothing is hidden, k = 0, and [:, -0:] is everything: count from the front."))),
     Exercise(
         name="mask_spans",
         target="tinyml.selfsupervised.masking:mask_spans",

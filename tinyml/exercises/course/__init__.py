@@ -24,11 +24,11 @@ Grade once, write the table, and grade again: only the points change. In the fol
     unused.csv                      files that were seen and not used, and why
 
 A server for each job imports everything once and collects the tests of each exercise; each answer
-then runs in a copy of it. An answer costs about 0.9 seconds of computing, an endless loop eleven.
-So 200 students and 20 exercises need about half an hour on two cores, and half of that on four
-(`--jobs`): all that grows with the class is the answers, and equal texts are checked once. On more
-machines, give `course.grade.grade` an executor of `concurrent.futures` kind; what it passes on is
-plain data.
+then runs in a copy of it. An answer costs about 1.3 seconds of computing, an endless loop eleven.
+So 200 students and 20 exercises need about three quarters of an hour on two cores, and half of
+that on four (`--jobs`): all that grows with the class is the answers, and equal texts are checked
+once. On more machines, give `course.grade.grade` an executor of `concurrent.futures` kind; what it
+passes on is plain data.
 
 What this protects against. An answer is read before it runs, and refused if it names what no
 answer needs; it runs in a process of its own, with limits, and cannot forge the report. That

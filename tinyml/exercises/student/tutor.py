@@ -17,7 +17,7 @@ from tinyml.exercises.student.relations import relation
 from tinyml.exercises.student.replay import SECONDS, load, quiet, replays
 from tinyml.exercises.walls import guard
 
-FEW = 10    # calls in failed executions that count for the diagnosis
+FEW = 10    # calls in failed executions that count for the diagnosis, and as many that may be shown
 
 
 def explain(exercise, watcher, seed, same, calls=None):
@@ -25,11 +25,14 @@ def explain(exercise, watcher, seed, same, calls=None):
 
     `same` tells whether two outcomes are equal enough: `agree`, or `alike`. `calls` are replayed,
     after those in which a test failed; if there are none, all that were recorded. Most of those
-    in which a test failed are alike: beside `calls`, few of them count for the diagnosis.
+    in which a test failed are alike: beside `calls`, `FEW` of them count for the diagnosis, and
+    the last ones, the smallest, may be shown.
     """
     begun, failing = time.process_time(), list(watcher.failing)
-    every = len(failing) // FEW + 1 if calls else 1
-    alike_others = {id(call) for i, call in enumerate(failing) if i % every}
+    smallest = set()
+    if calls:
+        counted, last = failing[::len(failing) // FEW + 1], failing[-FEW:]
+        failing, smallest = counted + last, set(map(id, last)) - set(map(id, counted))
     calls = list({id(call): call for call in
                   [*reversed(failing), *(calls or reversed(guard.records))]}.values())
     with quiet():
@@ -39,7 +42,7 @@ def explain(exercise, watcher, seed, same, calls=None):
             return {"seed": seed}
         wrong = [case for case in seen if not same(case[1], case[2])]
         forbidden = [case for case in wrong if not failing or any(case[0] is c for c in failing)]
-        evidence = [case for case in seen if id(case[0]) not in alike_others]
+        evidence = [case for case in seen if id(case[0]) not in smallest]
         numbers, share = diagnose(exercise, evidence, begun)
         if wrong and not numbers:
             numbers = chance.likely(exercise, calls)

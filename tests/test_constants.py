@@ -91,7 +91,7 @@ DEFAULTS = {    # those of functional and nn are in the tables of their own test
     "variance_order": dict(b=1),
     "bias2_order": dict(b=1),
     "turning_points": dict(tolerance=0.0),
-    "RandomForest": dict(bootstrap=False),
+    "RandomForest": dict(splitter="best", bootstrap=False),
     "minimize": dict(tolerance=1e-6, max_iter=10_000),
     "Operators.sum": dict(keepdims=False),
     "Operators.mean": dict(keepdims=False),

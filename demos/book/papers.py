@@ -39,6 +39,7 @@ CLAIMS = {    # first author and year: what the paper says that is used here
     "Eldele 2021": "Series learn without labels if the context of one view must predict the future of the other.",
     "Esser 2020": "The step of a quantizer can be learned by gradient descent too.",
     "Geman 1992": "The expected error of a learner is bias squared plus variance plus noise.",
+    "Geurts 2006": "Cuts at thresholds drawn at random make trees differ as well, and are cheaper to find than the best ones.",
     "Golub 1979": "The penalty of ridge can be chosen from the training data alone, without knowing the noise.",
     "Grill 2020": "One view predicts the features of the other, made by a slow average of the network: no negatives.",
     "Han 2015": "Nine tenths of the weights can go without loss, if the rest is trained again.",

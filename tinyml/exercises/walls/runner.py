@@ -41,7 +41,7 @@ TOOLS = ("numpy", "pytest", "_pytest", "pluggy", "hypothesis", "builtins", "math
 TICKS = 10       # looks at the clock until a call counts as endless
 LONGEST = 300    # seconds for one answer in the gate
 LEAST = 10       # calls that are kept of every test
-ENOUGH = 20      # examples of every test on which the library's function is called for the tutor
+ENOUGH = 10      # examples of every test on which the library's function is called for the tutor
 FAILING = 200    # calls that are kept of those in failed executions of the tests
 
 

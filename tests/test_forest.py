@@ -457,6 +457,8 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize("call, error, message", [
     (lambda: RegressionTree(max_features=2), TypeError,
      "RegressionTree: rng must be numpy.random.Generator, or None if max_features = None, got None"),
+    (lambda: random_split(X, Y, [0, 0.5, 1]), ValueError,
+     r"random_split: u must be array_like, shape \(p,\), in \[0, 1\) with p = 3, got 1"),
     (lambda: RegressionTree(splitter="random"), TypeError,
      'RegressionTree: rng must be numpy.random.Generator if splitter = "random", got None'),
     (lambda: RegressionTree(max_features=4, rng=RNG).fit(X, Y), ValueError,

@@ -88,7 +88,7 @@ def best_split(
 def random_split(
     X: "array_like, shape (n, p); the rows in the node",
     Y: "array_like of float64, shape (n,) or (n, k); their targets",
-    u: "array_like, shape (p,); uniform random numbers in [0, 1)",
+    u: "array_like, shape (p,), in [0, 1); uniform random numbers",
 ):
     """The best of p cuts: one along each feature, at a threshold drawn at random.
 

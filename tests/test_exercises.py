@@ -399,6 +399,13 @@ def test_a_parameter_that_is_as_in_another_function_is_described():
     assert "\n#       beta_{t+1} = beta_t - lr * X'(X beta_t - y)\n" in stub_text(find("descent_variance"))
 
 
+def test_a_stub_says_what_helpers_return_and_which_methods_a_class_has():
+    assert "\n#   returns list of str: the codeword of each symbol, or None if it is unused\n" in stub_text(find("decode"))
+    assert "\n#   .push(keys, ids): Put keys into the next slots" in stub_text(find("moco_loss"))
+    assert "\n#   returns ndarray, shape (n, D), of the n keys that are left; shape (0, 0)" in stub_text(find("moco_loss"))
+    assert "three rules\n#   of Han et al. 2016" in stub_text(find("kmeans"))    # no sentence ends at "al."
+
+
 @pytest.mark.parametrize("top, line", FREELY.values(), ids=FREELY)
 def test_an_answer_may_use_the_standard_librarys_tools(top, line):
     text = answer(line + RIGHT, top) + "\n\nif __name__ == '__main__':\n    import os\n    print(tanh(np.ones(2)))\n"

@@ -68,11 +68,14 @@ def test_a_right_shift_rounds_half_away_from_zero(x, shift):
 @example(2.0 ** -40)
 @example(np.nextafter(1.0, 0))
 @example(np.nextafter(0.5, 0))
+@example(0.5)
 def test_a_multiplier_has_31_bits(M):
+    """It is rounded to the nearest; only M = 1, and a fraction below 1 that rounds up to it, may be a unit off."""
     M0, shift = quantize_multiplier(M)
     assert 2 ** 30 <= M0 <= 2 ** 31 - 1 and shift >= 0 and M0.dtype == shift.dtype == np.int32
-    unit = Fraction(1, 2 ** 31 << int(shift))    # rounded to the nearest; only the largest M0 may be a unit off
-    assert abs(int(M0) * unit - Fraction(M)) <= (unit if M0 == 2 ** 31 - 1 else unit / 2)
+    unit = Fraction(1, 2 ** 31 << int(shift))
+    rounds_up = M0 == 2 ** 31 - 1 and (M == 1 or Fraction(M) < 2 ** 31 * unit)
+    assert abs(int(M0) * unit - Fraction(M)) <= (unit if rounds_up else unit / 2)
 
 
 @given(st.lists(st.floats(2.0 ** -40, 1) | st.just(1.0), max_size=6))

@@ -158,7 +158,8 @@ def test_a_random_split_is_the_best_of_one_cut_along_each_feature(problem, rng):
         return
     first = next(j for j, gain in gains.items() if gain >= max(gains.values()) - 1e-9 * loss(Y))
     assert split.feature == first and abs(split.gain - gains[first]) <= of_a_loss(Y)
-    assert abs(split.threshold - t[first]) <= 4 * EPS * np.abs(X).max()
+    eps = np.finfo(np.result_type(X, np.float32)).eps
+    assert abs(split.threshold - t[first]) <= 4 * eps * np.abs(X).max()
 
 
 @given(problems())
@@ -182,6 +183,14 @@ def test_a_random_threshold_separates_any_two_values(width, data, u):
     low, high = sorted(data.draw(st.tuples(number, number).filter(lambda pair: pair[0] != pair[1])))
     X = np.array([[high], [low]], dtype=f"f{width // 8}")
     assert low <= random_split(X, [0, 1], [u]).threshold < high
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_neighbouring_numbers_are_separated_at_random_thresholds(dtype):
+    X = np.arange(8, dtype=dtype)[:, None] * np.finfo(dtype).eps + 1
+    for seed in range(20):
+        tree = RegressionTree(splitter="random", rng=np.random.default_rng(seed)).fit(X, X[::-1])
+        assert tree.predict(X).tolist() == X[::-1].tolist()
 
 
 @pytest.mark.parametrize("max_features", [None, 1])

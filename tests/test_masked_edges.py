@@ -55,6 +55,8 @@ def test_the_area_is_that_of_mann_and_whitney(rng, n, m):
     assert_allclose(auc(positive, negative), area, atol=1e-12)
     assert_allclose(auc(negative, positive), 1 - area, atol=1e-12)
     assert_allclose(auc(np.exp(positive), np.exp(negative)), area, atol=1e-12)    # only order counts
+    for scale, shift in ((2.0 ** -60, 0), (2.0 ** -20, 1)):    # and no difference is too small, here exact
+        assert auc(scale * positive + shift, scale * negative + shift) == auc(positive, negative)
     assert isinstance(auc(positive, negative), float)    # NumPy's float64 is one
 
 

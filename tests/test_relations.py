@@ -82,6 +82,15 @@ def test_what_is_true_of_a_few_results_or_of_some_is_not_said(rng):
     assert of_wrong(lambda r, w, **_: r * (2 if len(w) < LEAST else rng.uniform(3, 4, r.shape)), rng) == ""
 
 
+def test_a_wrong_dtype_is_no_relation_between_numbers():
+    """Zeros are the squares of zeros."""
+    right = np.zeros(3)
+    cases = [(guard.Call((), {}), [("value", right.astype(np.float32))], [("value", right)]) for _ in range(10)]
+    guard.functions["tanh"] = np.tanh
+    assert relation(find("tanh"), cases) == ""
+    del guard.functions["tanh"]
+
+
 def test_the_first_array_that_is_wrong_counts():
     """The gradient is wrong in all ten calls: in six of them because the value is, twice what it should be."""
     value, gradient = np.array([0, np.nan, 3.0]), np.array([1.0, 2])

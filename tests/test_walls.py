@@ -169,6 +169,7 @@ UNUSUAL = {    # right in other ways than the library's -> (lines of the body, l
     "a loop over indices": ("for i in np.ndindex(x.shape):\n    x[i].item()", ""),
     "counting": ("Counter(x.ravel().tolist()).most_common(1)[0]", "from collections import Counter"),
     "bits as text": ("bin(6)[2:].zfill(4), format(6, '04b'), hex(6), oct(6), chr(ord('a') + 1)", ""),
+    "bytes that grow": ("b = bytearray()\nb.append(3)\nbytes(b)", ""),
     "a queue": ("q = deque(maxlen=3)\nq.appendleft(1)\nq.popleft()", "from collections import deque"),
     "functions of functions": ("reduce(lambda a, b: a * b, map(abs, [1, 2]), 1)", "from functools import reduce"),
     "a type": ("type(x) is np.ndarray and x.dtype.type(0)", ""),

@@ -111,7 +111,7 @@ def random_split(
     Y = Y.reshape(n, -1)
     Y = Y - _mean(Y)
     low, high = X.min(axis=0), X.max(axis=0)
-    threshold = low * (1 - u) + high * u
+    threshold = (low * (1 - u) + high * u).astype(X.dtype)
     threshold = np.where((low <= threshold) & (threshold < high), threshold, low)
     goes_left = X <= threshold                      # (n, p)
     n_left = goes_left.sum(axis=0)

@@ -139,7 +139,12 @@ CHAPTER = Chapter("colors", "10.2.3 Monochromatic filters: each sees one of a fe
                     "A cost for each filter: do not add up over the filters."),
             Mistake("np.maximum(most - kept, 0)",
                     "np.maximum(most - kept, 0) / np.where(most > 0, most, 1)",
-                    "The cost is the error itself, not its share of s_f^2."))),
+                    "The cost is the error itself, not its share of s_f^2."),
+            Mistake("np.linalg.eigvalsh(gram)[:, -1]", "np.linalg.eigvalsh(gram).max()",
+                    "Each filter has its own largest eigenvalue: yours is that of all filters."),
+            Mistake("np.linalg.eigvalsh(gram)[:, -1]", "np.linalg.eigvals(gram).real[:, 0]",
+                    "eigvals gives the eigenvalues in no order: eigvalsh gives them ascending, and "
+                    "s_f^2 is the last."))),
     Exercise(
         name="best_color",
         target="tinyml.compression.monochromatic:best_color",

@@ -35,7 +35,12 @@ CHAPTER = Chapter("compact", "10.2.3 Compact filters: a convolution in two thin 
             Mistake("depthwise + pointwise", "pointwise",
                     "The depthwise step also costs: m C K^2."),
             Mistake("pointwise = multiplier * n_in * n_out", "pointwise = multiplier * n_out ** 2",
-                    "The pointwise convolution goes from m C channels to O."))),
+                    "The pointwise convolution goes from m C channels to O."),
+            Mistake("depthwise + pointwise",
+                    "depthwise + pointwise + multiplier * n_in + n_out",
+                    "Only multiplications count: a bias is added, and takes none."),
+            Mistake("multiplier * n_in * kernel ** 2", "multiplier * n_out * kernel ** 2",
+                    "The depthwise filters belong to the inputs: m for each of the C channels."))),
     Exercise(
         name="compose",
         target="tinyml.compression.separable:compose",

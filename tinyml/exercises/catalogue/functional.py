@@ -81,7 +81,9 @@ CHAPTER = Chapter("functional", "Functions: softmax, losses", (
                     "This is log softmax; the probabilities themselves are asked for."),
             Mistake("    p = e / add_up(e, axis, True)\n",
                     "    p = e / (add_up(e, axis, True) + 1e-8)\n",
-                    "Add nothing to the sum: with the maximum subtracted it is at least 1."))),
+                    "Add nothing to the sum: with the maximum subtracted it is at least 1."),
+            Mistake("(g - add_up(p * g, axis, True))", "(g - add_up(p * g, -1, True))",
+                    "The sum of p g in the vjp is over the same axis as the softmax."))),
     Exercise(
         name="logsumexp",
         target="tinyml.ops.reductions:logsumexp",

@@ -146,7 +146,21 @@ CHAPTER = Chapter("hidden", "10.3.1 Predicting what is hidden: edges, and tokens
                     "    positive, negative = np.unique(positive)[:, None], "
                     "np.unique(negative)\n"
                     "    wins, ties = positive >",
-                    "Scores that occur twice count twice: keep all of them."))),
+                    "Scores that occur twice count twice: keep all of them."),
+            Mistake("    wins, ties = positive > negative, positive == negative",
+                    "    ties = np.isclose(positive, negative)\n"
+                    "    wins = (positive > negative) & ~ties",
+                    "A tie is a tie of equal scores: scores that lie close together are in an order."),
+            Mistake("float(np.mean(wins + ties / 2))",
+                    "float(np.mean(np.searchsorted(negative, positive, side='left') "
+                    "+ np.searchsorted(negative, positive, side='right')) / 2 / len(negative))",
+                    "searchsorted needs sorted scores: sort the negatives first."),
+            Mistake("float(np.mean(wins + ties / 2))",
+                    "float(np.trapezoid([0, *((positive >= t).mean() for t in "
+                    "np.unique(positive)[::-1]), 1], [0, *((negative >= t).mean() for t in "
+                    "np.unique(positive)[::-1]), 1]))",
+                    "A negative between two positives has its own step in the curve: take the scores "
+                    "of the negatives as thresholds too."))),
     Exercise(
         name="propagation",
         target="tinyml.selfsupervised.masked_edges:propagation",
